@@ -1,0 +1,52 @@
+# The habits of this project, one command each. `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format lint types docs lock clean
+
+python := .venv/bin/python
+# What an environment was made from lies in it, so a change of a lock makes it anew.
+runtime := .venv/requirements.txt
+dev := .venv/requirements-dev.txt
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(runtime) ## start Temporal, worker and gateway; Ctrl-C stops them
+	@exec $(python) -m ops.up
+
+test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
+	@exec $(python) -m pytest $(ARGS)
+
+check: format-check lint types docs ## what CI checks before the tests
+
+format: $(dev) ## format the code
+	@$(python) -m ruff format .
+
+.PHONY: format-check
+format-check: $(dev)
+	@$(python) -m ruff format --check .
+
+lint: $(dev) ## ruff
+	@$(python) -m ruff check .
+
+types: $(dev) ## mypy, strict
+	@$(python) -m mypy
+
+docs: $(dev) ## links, names, settings and commands in the docs
+	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
+
+lock: ## resolve pyproject.toml into the two hash-locked requirements files (needs uv)
+	@$(resolve) pyproject.toml -o requirements.txt
+	@$(resolve) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+
+clean: ## remove the environment and all caches; the state in var/ stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(runtime): requirements.txt
+	@ops/environment requirements.txt
+
+$(dev): requirements-dev.txt requirements.txt
+	@ops/environment requirements-dev.txt

@@ -1,0 +1,1 @@
+"""Effects: thin, do and undo side by side, dependencies by the constructor."""

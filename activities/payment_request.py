@@ -1,0 +1,157 @@
+"""What a payment case starts with: one invoice to pay."""
+
+import re
+import unicodedata
+from contextlib import suppress
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from workflows.models import Message
+from workflows.money import check_iban, decimals_of, payee_key
+
+MAX_AMOUNT = Decimal(10) ** 15
+MAX_PAYEE_KEY = 300
+"""A few characters grow when they are folded; the ledger keeps this many."""
+
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
+# Controls, line and paragraph separators, and the marks that turn the writing direction and so show a name as another.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class _Asked(NamedTuple):
+    amount: Any
+    currency: Any
+
+
+def _plain_decimal(value: Any) -> Decimal:
+    """A decimal string or a number, exactly; nothing is guessed, as `1.000` is a thousand to some and one to others."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return Decimal(int(value))
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        if number.is_finite() and len(number.as_tuple().digits) <= 15:  # more, and the float is no longer what was sent
+            return number
+        raise ValueError("this JSON number is not exact: send the amount as a string such as '2640.00'")
+    if isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value.strip()):
+        return Decimal(value.strip())
+    raise ValueError(_EXPECTED_AMOUNT)
+
+
+def _iso_date(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if type(value) is date:
+        return value
+    text = str(value).strip()
+    with suppress(ValueError):
+        if _ISO_DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    raise ValueError("write the date as year-month-day, for example 2026-11-30")
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS for char in text):
+        raise ValueError("must not hold control characters or line breaks")
+    return text
+
+
+def _exact_amount(value: Any) -> Decimal:
+    """The amount, with exactly the decimals of its currency where both come together."""
+    asked = value if isinstance(value, _Asked) else _Asked(value, None)
+    amount = _plain_decimal(asked.amount)
+    if amount <= 0:
+        raise ValueError("an amount is more than 0")
+    if amount > MAX_AMOUNT:
+        raise ValueError(f"an amount is at most {MAX_AMOUNT:,f}")
+    try:
+        decimals = decimals_of(str(asked.currency).strip())
+    except ValueError:
+        return amount  # the currency is at fault, and its own field says so
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        raise ValueError(f"{asked.currency} has {decimals or 'no'} decimals, and {amount} has {-exponent}")
+    return amount.quantize(Decimal(1).scaleb(-decimals))
+
+
+class PaymentRequest(Message):
+    """One payment as the requester asks for it."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    payee: str = Field(
+        min_length=1, max_length=200, description="Who is paid, as on the invoice.", examples=["Acme Paper Ltd"]
+    )
+    amount: Annotated[Decimal, BeforeValidator(_exact_amount, json_schema_input_type=str | float)] = Field(
+        description="More than 0, with at most the decimals of the currency: a decimal string such as 2640.00.",
+        examples=["2640.00"],
+    )
+    currency: str = Field(
+        description="The three capital letters of ISO 4217.",
+        examples=["GBP"],
+        json_schema_extra={"pattern": "^[A-Z]{3}$"},
+    )
+    account: str = Field(
+        min_length=1, max_length=120, description="The ledger account to pay from.", examples=["operating"]
+    )
+    due_date: Annotated[date | None, BeforeValidator(_iso_date, json_schema_input_type=date | None)] = Field(
+        default=None, description="When the invoice is due.", examples=["2026-12-15"]
+    )
+    memo: str = Field(
+        default="", max_length=500, description="A note for those who decide.", examples=["October paper delivery"]
+    )
+    payee_account: str | None = Field(
+        default=None,
+        max_length=50,
+        description="The payee's IBAN; people are shown its last four characters.",
+        examples=["GB33 BUKB 2020 1555 5555 55"],
+    )
+
+    @field_validator("payee")
+    @classmethod
+    def _has_a_name(cls, payee: str) -> str:
+        key = payee_key(_printable(payee))
+        if not key:
+            raise ValueError("name the payee")
+        if len(key) > MAX_PAYEE_KEY:
+            raise ValueError("the name is too long")
+        return payee
+
+    @field_validator("currency")
+    @classmethod
+    def _is_in_iso_4217(cls, currency: str) -> str:
+        decimals_of(currency)
+        return currency
+
+    @field_validator("account")
+    @classmethod
+    def _is_printable(cls, account: str) -> str:
+        return _printable(account)
+
+    @field_validator("memo")
+    @classmethod
+    def _is_text(cls, memo: str) -> str:
+        _printable(memo.translate({ord(blank): " " for blank in "\t\r\n"}))
+        return memo
+
+    @field_validator("payee_account")
+    @classmethod
+    def _is_an_iban(cls, payee_account: str | None) -> str | None:
+        return check_iban(payee_account) if payee_account else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _amount_goes_with_currency(cls, data: Any) -> Any:
+        """Let the amount be checked against its currency as a field, so that all faults of a row are named at once."""
+        if isinstance(data, dict) and "amount" in data:
+            return {**data, "amount": _Asked(data["amount"], data.get("currency"))}
+        return data

@@ -1,0 +1,134 @@
+"""The single writer of what happens to cases, and the opening of a gate. Both run as local activities: they are cheap.
+
+A record is one transaction: events, tasks, decisions and the case row move together or not at all. It may run twice;
+event ids make the second time a no-op.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from policy.model import Policy, PolicyError
+from policy.rules import rule
+from workflows.models import (
+    CaseEvent,
+    CaseRecord,
+    GateOpening,
+    GateRequest,
+    GateRuling,
+    Quorum,
+    Status,
+    TaskView,
+    Written,
+)
+
+
+class RecordStore(Protocol):
+    """Where records go."""
+
+    async def record(self, record: CaseRecord) -> Written:
+        """Write all of it in one transaction, once, and answer the head of the case's chain."""
+
+
+class PinnedPolicies(Protocol):
+    """Policies by the hash that was pinned when a case started."""
+
+    async def get(self, policy_hash: str) -> Policy:
+        """The policy; raises LookupError when it was never stored."""
+
+
+class Records:
+    """Writes what happens to cases."""
+
+    def __init__(self, store: RecordStore, policies: PinnedPolicies, inputs: Mapping[str, type[BaseModel]]) -> None:
+        self._store = store
+        self._policies = policies
+        self._inputs = inputs
+
+    @activity.defn
+    async def record(self, record: CaseRecord) -> Written:
+        """Append events and move the projection."""
+        return await self._store.record(record)
+
+    @activity.defn
+    async def open_gate(self, request: GateRequest) -> GateOpening:
+        """Ask the pinned policy whether people must decide, and if so lay the task into their inbox.
+
+        The answer is in history, so a replay depends neither on the policy's text nor on the expression library.
+        """
+        task, ruling = request.task, await self._rule(request)
+        opened = _with_people(task, ruling) if ruling.needed else None
+        event = CaseEvent(
+            event_id=request.event_id,
+            case_id=task.case_id,
+            at=task.opened_at,
+            kind="gate_opened" if opened else "gate_skipped",
+            actor="holdgate",
+            summary=_opening_in_words(task, ruling),
+            data={
+                "gate": task.gate,
+                "task_id": opened.task_id if opened else None,
+                "rule": ruling.rule,
+                "names": ruling.names,
+                "problem": ruling.problem,
+                "policy": request.policy_hash,
+            },
+        )
+        record = request.record
+        changes: dict[str, Any] = {"events": [*record.events, event]}
+        if opened:
+            changes |= {"opened": [opened], "status": Status.AWAITING_APPROVAL}
+        await self._store.record(record.model_copy(update=changes))
+        return GateOpening(ruling=ruling, task=opened, event=event)
+
+    async def _rule(self, request: GateRequest) -> GateRuling:
+        """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
+        task = request.task
+        try:
+            return rule(
+                await self._policies.get(request.policy_hash),
+                task.process,
+                task.gate,
+                input=self._inputs[task.process].model_validate(request.input),
+                facts=task.facts,
+                case=request.case,
+                at=task.opened_at,
+            )
+        except (LookupError, PolicyError, ValidationError) as error:
+            why = f"the pinned policy gives no ruling on {task.gate}: {error}"
+            raise ApplicationError(why, type="NoRuling", non_retryable=True) from error
+
+
+def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
+    return task.model_copy(
+        update={
+            "candidate_groups": ruling.groups,
+            "candidate_users": ruling.users,
+            "excluded_users": task.excluded_users if ruling.separation_of_duties else [],
+            "quorum": Quorum(needed=ruling.quorum),
+            "due_at": ruling.due_at,
+            "expires_at": ruling.expires_at,
+            "rule": ruling.problem or ruling.rule,
+        }
+    )
+
+
+def _opening_in_words(task: TaskView, ruling: GateRuling) -> str:
+    name = task.gate.replace("-", " ").capitalize()
+    if not ruling.needed:
+        return f"{name} was not needed: {ruling.rule} does not hold ({_values(ruling.names)})"
+    names = ", ".join(ruling.groups + ruling.users)
+    if ruling.problem:
+        return f"{name} waits for {names}, because a rule could not be evaluated: {ruling.problem}"
+    many = f" ({ruling.quorum} people)" if ruling.quorum > 1 else ""
+    return f"{name} waits for {names}{many}"
+
+
+def _values(names: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} = {value if isinstance(value, str) else json.dumps(value)}" for name, value in names.items()
+    )

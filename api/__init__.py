@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, Temporal out. Routes parse and render; `gateway.py` talks to the cases."""

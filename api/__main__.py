@@ -1,0 +1,41 @@
+"""`python -m api`: serve the gateway until SIGTERM or Ctrl-C, letting requests under way end first."""
+
+import logging
+import sys
+
+import uvicorn
+
+from api.app import create_app
+from policy.model import PolicyError
+from settings import WrongSettings, load
+
+GRACE_S = 10
+"""How long requests under way may take when the gateway is asked to stop."""
+CANNOT_START = 2
+"""Exit code for what the person who starts it must change."""
+
+
+def main() -> int:
+    """The exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = load()
+        app = create_app(settings)
+    except (WrongSettings, PolicyError) as error:
+        print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
+        return CANNOT_START
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,  # ours names the person and leaves out the query string
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on what a proxy says, so nobody can forge it
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The application: its parts, its routes, what surrounds them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from api import pages, problems, refusals
+from api.deps import House
+from api.gateway import Gateway
+from api.middleware import MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, RequestLog
+from api.routes import audit, batches, cases, decisions, health, ledger, me, policies, processes, tasks
+from connection import connect
+from intake.start import Starter
+from intake.upload import Uploads
+from policy.file import PolicyFile
+from settings import Settings, load
+from store.database import Database
+from store.ledger import Ledger
+from workflows.registry import GATES, INPUTS
+
+DESCRIPTION = """Durable approvals with an undo.
+
+A **case** runs as a Temporal Workflow: it takes steps, stops at **gates** until the right people decide, and undoes
+what it did when it does not end well. Press *Authorize* and paste a token; `make up` says where those of the demo
+people are.
+Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC, money is a decimal string.
+"""
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The gateway. Raises WrongSettings and PolicyError; what is merely away for now is found out by each request."""
+    settings = settings or load()
+    policy = PolicyFile(settings.policy, INPUTS, gates=GATES)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Lazy: a gateway that starts before Temporal answers 503 until it is there.
+        client = await connect(settings, lazy=True)
+        db = Database(settings.database_url)
+        app.state.house = House(
+            settings=settings,
+            db=db,
+            policy=policy,
+            starter=Starter(db, client, policy),
+            uploads=Uploads(db, client, policy, settings.uploads),
+            ledger=Ledger(db),
+            gateway=Gateway(client, db, settings.temporal_ui_url),
+        )
+        try:
+            yield
+        finally:
+            await db.close()
+
+    app = FastAPI(
+        title="Holdgate",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would be built from the Host header, which anybody can set.
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(app)
+    refusals.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
+    app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
+    app.add_middleware(RequestLog)
+
+    for noun in (cases, tasks, decisions, processes, policies, audit, ledger, me):
+        app.include_router(noun.router, prefix="/api/v1")
+    uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
+    app.include_router(batches.router, prefix="/api/v1", max_body_size=uploads)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app

@@ -1,0 +1,97 @@
+"""What routes ask for, as annotated aliases: a signature says what a route needs."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AfterValidator
+
+from api.gateway import Gateway
+from api.problems import not_found
+from api.security import Caller, viewer
+from intake.start import Starter
+from intake.upload import Uploads
+from policy.file import PolicyFile
+from settings import Settings
+from store import cases, tasks
+from store.cases import CaseRow
+from store.database import Database
+from store.ledger import Ledger
+from workflows.models import TaskView
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything the gateway is made of, put together once in `app.lifespan`."""
+
+    settings: Settings
+    db: Database
+    policy: PolicyFile
+    starter: Starter
+    uploads: Uploads
+    ledger: Ledger
+    gateway: Gateway
+
+
+async def house(request: Request) -> House:
+    """The parts of the running gateway."""
+    parts: House = request.app.state.house
+    return parts
+
+
+InHouse = Annotated[House, Depends(house)]
+
+
+async def _db(parts: InHouse) -> Database:
+    return parts.db
+
+
+async def _gateway(parts: InHouse) -> Gateway:
+    return parts.gateway
+
+
+Db = Annotated[Database, Depends(_db)]
+TheGateway = Annotated[Gateway, Depends(_gateway)]
+
+
+def _plain(text: str) -> str:
+    """No NUL: PostgreSQL takes none, and nobody means one."""
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    return text
+
+
+Plain = Annotated[str, AfterValidator(_plain)]
+
+CaseId = Annotated[Plain, Path(examples=["payment:inv-1042"], description="Percent-encoded", max_length=1500)]
+TaskId = Annotated[Plain, Path(examples=["t4c1f0a9e5b7d2c3a1f6e8b90"], max_length=100)]
+Cursor = Annotated[
+    Plain | None, Query(max_length=2000, description="`next_cursor` of the page before; opaque", examples=[None])
+]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Search = Annotated[Plain | None, Query(max_length=200)]
+IdempotencyKey = Annotated[
+    Plain | None, Header(min_length=1, max_length=200, description="A repeat with the same key gets the first answer")
+]
+
+
+async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
+    """The case, if it exists and the caller may see it; else 404."""
+    async with db.read() as conn:
+        case = await cases.get(conn, case_id)
+        if case is None or not await cases.may_see(conn, viewer(person), case_id):
+            raise not_found("case")
+    return case
+
+
+async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
+    """The task, if it exists and the caller may see its case; else 404."""
+    async with db.read() as conn:
+        task = await tasks.get(conn, task_id)
+        if task is None or not await cases.may_see(conn, viewer(person), task.case_id):
+            raise not_found("task")
+    return task
+
+
+VisibleCase = Annotated[CaseRow, Depends(visible_case)]
+VisibleTask = Annotated[TaskView, Depends(visible_task)]

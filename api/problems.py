@@ -1,0 +1,150 @@
+"""Errors as `application/problem+json` (RFC 9457). No error shows a stack trace, and none is rendered anywhere else."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+"""Seconds after which a caller may try again when Temporal or the database did not answer."""
+
+
+class FieldError(BaseModel):
+    """One mistake in what was sent."""
+
+    field: str = Field(examples=["input.amount"])
+    message: str = Field(examples=["must be greater than 0"])
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457, as documented in the OpenAPI schema. A problem may carry more members, named with its route."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Identifies the kind of problem", examples=["urn:holdgate:already-closed"])
+    title: str = Field(examples=["Conflict"])
+    status: int = Field(examples=[409])
+    detail: str = Field(description="One sentence for people", examples=["This task is closed already: approved."])
+    errors: list[FieldError] | None = None
+
+
+class Problem(Exception):
+    """An answer that is not what was asked for.
+
+    `kind` tells programs what happened (`already-closed`), `detail` tells people; further members travel as they are.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        self.body: dict[str, Any] = {
+            "type": f"urn:holdgate:{kind}" if kind else "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            **members,
+        }
+
+    def response(self) -> JSONResponse:
+        """The problem as the answer to the request."""
+        return JSONResponse(self.body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def unauthenticated() -> Problem:
+    """401: no token, or one that nobody has (any more)."""
+    return Problem(
+        401,
+        "Send a token: 'Authorization: Bearer hg_...'. An administrator makes one with 'holdgate people token'.",
+        kind="unauthenticated",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def not_found(what: str) -> Problem:
+    """404: it does not exist, or the caller may not know that it does."""
+    return Problem(404, f"There is no such {what}.", kind="not-found")
+
+
+def forbidden(detail: str, rule: str) -> Problem:
+    """403: the caller sees it and may not do this; `rule` is the rule that says so."""
+    return Problem(403, detail, kind="not-allowed", rule=rule)
+
+
+def invalid(detail: str, errors: Sequence[FieldError], **members: Any) -> Problem:
+    """422: every mistake at once."""
+    return Problem(422, detail, kind="invalid", errors=[error.model_dump() for error in errors], **members)
+
+
+def unavailable(detail: str, **members: Any) -> Problem:
+    """503: try again in a moment."""
+    return Problem(503, detail, kind="unavailable", headers={"Retry-After": str(RETRY_AFTER_S)}, **members)
+
+
+def temporal_unreachable(**members: Any) -> Problem:
+    """503: Temporal did not answer."""
+    return unavailable("Temporal does not answer. Nothing was recorded; try again in a moment.", **members)
+
+
+_WORDS = {
+    401: "no valid token",
+    403: "the caller sees it and may not do this; `rule` names the rule",
+    404: "no such thing, or not for the caller's eyes",
+    409: "in conflict with what has happened already",
+    413: "the body is too large",
+    415: "not a file this route reads",
+    422: "wrong input; `errors` names every field",
+    503: "Temporal or the database does not answer; `Retry-After` says when to try again",
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` argument of a route for these error statuses."""
+    schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    # The model is named so that FastAPI adds its schema; the content says that it travels as problem+json only.
+    return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}
+
+
+def _field_error(error: Mapping[str, Any]) -> FieldError:
+    # The first part of a location says query, path, header or body; JSON that cannot be read has only a place.
+    place = [] if error["type"] == "json_invalid" else error["loc"][1:]
+    name = ".".join(str(part) for part in place) or "body"
+    return FieldError(field=name, message=error["msg"].removeprefix("Value error, "))
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        return invalid("The request is not valid.", [_field_error(each) for each in error.errors()]).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        detail = {404: "There is nothing at this address.", 413: "The body is too large."}.get(
+            error.status_code, error.detail
+        )
+        return Problem(error.status_code, detail, headers=error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def defect(_: Request, _error: Exception) -> JSONResponse:
+        # Starlette raises the error again after this answer, so the log has the trace and the caller does not.
+        return Problem(500, "Something went wrong in the gateway; its log says what.").response()

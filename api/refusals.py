@@ -1,0 +1,70 @@
+"""What intake and the store refuse, in HTTP's terms: routes let these errors pass."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from api.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
+from intake.rows import UnreadableFile
+from intake.start import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
+from store.database import DatabaseUnavailable
+from workflows.registry import PROCESSES
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem document for a refusal. Raises ValueError for an error that is none."""
+    match error:
+        case UnknownProcess():
+            known = list(PROCESSES)
+            return invalid(str(error), [FieldError(field="process", message=f"one of {', '.join(known)}")], known=known)
+        case NoPolicy():
+            return invalid(str(error), [FieldError(field="process", message="has no section in the policy")])
+        case InvalidCase():
+            errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
+            return invalid("The case is not valid.", errors)
+        case NotResubmittable():
+            return Problem(409, str(error), kind="not-resubmittable")
+        case DuplicateCase():
+            case = error.existing
+            return Problem(
+                409,
+                str(error),
+                kind="duplicate-case",
+                case_id=case.case_id,
+                case_status=case.status,
+                differs=error.differs,
+            )
+        case UnreadableFile():
+            where: dict[str, Any] = {"line": error.line, "column": None} if error.line else {"field": "file"}
+            status = 413 if error.kind == "too_large" else 422
+            return Problem(
+                status, str(error), kind="unreadable-file", reason=error.kind, errors=[{**where, "message": str(error)}]
+            )
+        case TemporalUnavailable():
+            return temporal_unreachable()
+        case DatabaseUnavailable():
+            return unavailable("The database does not answer; try again in a moment.")
+    raise ValueError(f"{type(error).__name__} is not a refusal")
+
+
+REFUSALS = (
+    UnknownProcess,
+    NoPolicy,
+    InvalidCase,
+    NotResubmittable,
+    DuplicateCase,
+    UnreadableFile,
+    TemporalUnavailable,
+    DatabaseUnavailable,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Answer these errors with their problem documents."""
+
+    async def refusal(_: Request, error: Exception) -> JSONResponse:
+        return problem_of(error).response()
+
+    for kind in REFUSALS:
+        app.add_exception_handler(kind, refusal)

@@ -1,0 +1,143 @@
+"""Batches: a CSV of cases, looked at first (`dry_run`) or started, and what became of its rows."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from pydantic import Field
+
+from api.bad_rows import bad_rows
+from api.deps import Cursor, Db, House, InHouse, Limit, Plain
+from api.problems import FieldError, Problem, documented, invalid, not_found
+from api.security import Caller, Requester, may_see_batch
+from api.views import Page, number_of
+from intake.rows import MAX_ROWS
+from intake.upload import BatchReport
+from store import batches
+from store.batches import Batch, BatchRow, RowOutcome
+
+router = APIRouter(prefix="/batches", tags=["batches"])
+
+CSV_TYPES = frozenset(
+    # What browsers and tools call a CSV, Windows among them.
+    {"", "text/csv", "text/plain", "application/csv", "application/octet-stream", "application/vnd.ms-excel"}
+)
+BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
+"""The outcomes of rows that somebody must mend."""
+
+
+class BatchAnswer(BatchReport):
+    """One file and what became of its rows."""
+
+    errors_url: str | None = Field(
+        None, description="The bad rows as CSV, to mend and upload again; null for a dry run"
+    )
+
+
+def _multipart(request: Request) -> None:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Problem(415, "Send the file as multipart/form-data in a part called 'file'.", kind="not-multipart")
+
+
+async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person: Caller, db: Db) -> Batch:
+    """The batch, if it exists and the caller may see it; else 404."""
+    async with db.read() as conn:
+        batch = await batches.get(conn, batch_id)
+    if batch is None or not may_see_batch(person, batch.requester):
+        raise not_found("batch")
+    return batch
+
+
+VisibleBatch = Annotated[Batch, Depends(visible_batch)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    dependencies=[Depends(_multipart)],
+    responses={
+        200: {"model": BatchAnswer, "description": "Dry run: what would happen; nothing was started"},
+        **documented(401, 403, 413, 415, 422, 503),
+    },
+)
+async def upload(
+    person: Requester,
+    parts: InHouse,
+    response: Response,
+    process: Annotated[Plain, Query(max_length=60, examples=["payment"])],
+    file: Annotated[UploadFile, File(description="CSV, UTF-8, with the process's fields as headings")],
+    dry_run: bool = False,
+    mapping: Annotated[str | None, Form(description="Not built yet")] = None,
+) -> BatchAnswer:
+    """Start a case for each good row of a CSV. Bad rows do not stop good ones; the report names them."""
+    if mapping:
+        raise invalid("Column mappings are not built yet.", [FieldError(field="mapping", message="leave it out")])
+    if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
+        raise Problem(415, f"'{file.content_type}' is not CSV; save it as 'CSV UTF-8' and upload that.", kind="not-csv")
+    data = await file.read()
+    if len(data) > parts.settings.max_upload_bytes:
+        raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
+    take = parts.uploads.dry_run if dry_run else parts.uploads.start
+    report = await take(process, file.filename or "upload.csv", data, person.id)
+    if dry_run:
+        response.status_code = 200
+    else:
+        response.headers["Location"] = f"/api/v1/batches/{report.batch_id}"
+    return _answer(report)
+
+
+@router.get("/{batch_id}", responses=documented(401, 404, 422, 503))
+async def one_batch(batch: VisibleBatch, parts: InHouse) -> BatchAnswer:
+    """What became of a file so far: its rows by outcome, its cases by status."""
+    report = await parts.uploads.report(batch.batch_id)
+    if report is None:
+        raise not_found("batch")
+    return _answer(report)
+
+
+@router.get(
+    "/{batch_id}/rows",
+    response_model=Page[BatchRow],
+    responses={
+        200: {"content": {"text/csv": {}}, "description": "Rows; as text/csv the bad ones as they stood in the file"},
+        **documented(401, 404, 422, 503),
+    },
+)
+async def batch_rows(
+    batch: VisibleBatch,
+    request: Request,
+    parts: InHouse,
+    outcome: Annotated[RowOutcome | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[BatchRow] | Response:
+    """The rows of a file in its order, each with what is wrong with it and the case it led to.
+
+    With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
+    """
+    if "text/csv" in request.headers.get("accept", ""):
+        return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
+    after = number_of(cursor)
+    async with parts.db.read() as conn:
+        rows = await batches.rows(conn, batch.batch_id, outcome, after=after, limit=limit + 1)
+    following = str(rows[limit - 1].line) if len(rows) > limit else None
+    return Page(items=rows[:limit], next_cursor=following)
+
+
+async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) -> Response:
+    errors = {}
+    async with parts.db.read() as conn:
+        for outcome in outcomes:
+            rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
+            errors.update({row.line: "; ".join(map(str, row.errors)) or outcome for row in rows})
+    data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
+    text = await asyncio.to_thread(bad_rows, data, errors)
+    disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
+    return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
+
+
+def _answer(report: BatchReport) -> BatchAnswer:
+    url = f"/api/v1/batches/{quote(report.batch_id)}/rows?outcome=invalid" if report.batch_id else None
+    return BatchAnswer(**report.model_dump(), errors_url=url)

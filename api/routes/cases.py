@@ -1,0 +1,155 @@
+"""Cases: start one, look, cancel."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
+from api.problems import documented
+from api.security import Caller, Requester, check_may_cancel, viewer
+from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
+from intake.start import DEFAULT_PRIORITY, CaseRequest
+from store import audit, cases, tasks
+from workflows.models import Status
+
+router = APIRouter(prefix="/cases", tags=["cases"])
+
+PAYMENT = {
+    "process": "payment",
+    "reference": "INV-1042",
+    "input": {
+        "payee": "Northwind Paper Ltd",
+        "amount": "1250.00",
+        "currency": "GBP",
+        "account": "operating",
+        "due_date": "2027-01-31",
+        "memo": "Paper for the spring catalogue",
+        "payee_account": "GB82WEST12345698765432",
+    },
+    "priority": 3,
+}
+
+
+class NewCase(BaseModel):
+    """A case as it is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    process: str = Field(max_length=60)
+    reference: str = Field(max_length=1000, description="Your business key, such as an invoice number; never a name")
+    input: dict[str, Any] = Field(description="By the JSON Schema of the process, see GET /processes/{name}")
+    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is first")
+    start_at: AwareDatetime | None = Field(None, description="Not before; a time with its zone")
+    resubmits: str | None = Field(None, description="The case that ended undone and is submitted again")
+
+
+class Reason(BaseModel):
+    """Why something is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Plain = Field(min_length=1, max_length=4000, examples=["The invoice was withdrawn"])
+
+
+class StartedCase(BaseModel):
+    """A case that is stored and runs, or will."""
+
+    case_id: str
+    process: str
+    reference: str
+    status: Status
+    requester: str
+    temporal_url: str
+
+
+class Cancelling(BaseModel):
+    """The request to cancel is with the case; `GET` the case to see what it undoes."""
+
+    case_id: str
+    status: Status = Field(description="As last recorded")
+
+
+@router.post("", status_code=201, responses=documented(401, 403, 409, 422, 503))
+async def start_case(
+    new: Annotated[NewCase, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})],
+    person: Requester,
+    parts: InHouse,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> StartedCase:
+    """Start a case; the requester is the caller.
+
+    409 when the process has a case with this reference already: the problem carries its `case_id`, `case_status` and
+    the fields in which it `differs`. A case that ended undone is submitted again with `resubmits`.
+    """
+    request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
+    row = (await parts.starter.start_case(request, person.id)).row
+    later = row.start_at is not None and row.start_at > row.submitted_at
+    response.headers["Location"] = f"/api/v1/cases/{quote(row.case_id, safe='')}"
+    return StartedCase(
+        case_id=row.case_id,
+        process=row.process,
+        reference=row.reference,
+        status=Status.SCHEDULED if later else Status.RUNNING,  # as it began: a repeat gets the first answer
+        requester=row.requester,
+        temporal_url=parts.gateway.temporal_url(row.case_id),
+    )
+
+
+@router.get("", responses=documented(401, 422, 503))
+async def list_cases(
+    person: Caller,
+    db: Db,
+    gateway: TheGateway,
+    process: Search = None,
+    status: Annotated[Status | None, Query()] = None,
+    batch_id: Search = None,
+    requester: Search = None,
+    q: Search = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[CaseBrief]:
+    """The cases the caller may see, newest first. `q` looks in reference, title and id."""
+    with our_cursor():
+        async with db.read() as conn:
+            rows, following = await cases.page(
+                conn,
+                viewer(person),
+                process=process,
+                status=status,
+                batch_id=batch_id,
+                requester=requester,
+                q=q,
+                cursor=cursor,
+                limit=limit,
+            )
+    items = [brief(row, gateway.temporal_url(row.case_id)) for row in rows]
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/{case_id}", responses=documented(401, 404, 422, 503))
+async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail:
+    """One case as its Workflow knows it; `stale` when no worker answered and this is what was last recorded."""
+    state = None if case.status.closed else await gateway.state(case.case_id)
+    async with db.read() as conn:
+        # Read after the query: what was recorded in between is not lost, what was told twice is shown once.
+        case = await cases.get(conn, case.case_id) or case
+        recorded = await tasks.of_case(conn, case.case_id)
+        events = await audit.page(conn, case.case_id, limit=MAX_TIMELINE)
+    return detail(case, recorded, events, state, gateway.temporal_url(case.case_id))
+
+
+@router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
+async def cancel_case(
+    case: VisibleCase, body: Reason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+) -> Cancelling:
+    """Ask a case to stop. It undoes what it did, newest first, and ends `cancelled`."""
+    check_may_cancel(person, case.requester)
+    await gateway.cancel(person, case, body.reason, idempotency_key)
+    return Cancelling(case_id=case.case_id, status=case.status)
+
+
+MAX_TIMELINE = 5000
+"""Events shown of one case: ten times what its Workflow can make. `GET /audit` pages through all."""

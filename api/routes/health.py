@@ -1,0 +1,61 @@
+"""Whether the gateway lives, and whether everything it needs is there. Nobody has to sign in to ask."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.deps import House, InHouse
+from api.problems import documented, unavailable
+from store import heartbeats
+from store.database import DatabaseUnavailable
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+WORKER_SILENCE = timedelta(seconds=10)
+"""After so long without a sign of life a worker counts as gone."""
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = "live"
+
+
+class Ready(BaseModel):
+    """Everything is there."""
+
+    status: str = "ready"
+    warnings: list[str] = Field(
+        description="What works and still needs somebody's attention, such as a wrong policy file"
+    )
+
+
+@router.get("/live")
+async def live() -> Live:
+    """Whether the gateway's process answers; says nothing about what it needs."""
+    return Live()
+
+
+@router.get("/ready", responses=documented(503))
+async def ready(parts: InHouse) -> Ready:
+    """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
+    temporal, stored = await asyncio.gather(parts.gateway.reachable(), _stored(parts))
+    checks = {"temporal": temporal, **stored}
+    missing = [name for name, there in checks.items() if not there]
+    warnings = [problem] if (problem := parts.policy.problem) else []
+    if missing:
+        raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
+    return Ready(warnings=warnings)
+
+
+async def _stored(parts: House) -> dict[str, bool]:
+    """The database, and the worker, who says in it that it lives: without the one nothing is known of the other."""
+    try:
+        await parts.db.ready()
+        async with parts.db.read() as conn:
+            heard = await heartbeats.latest(conn)
+    except DatabaseUnavailable:
+        return {"database": False, "worker": False}
+    return {"database": True, "worker": heard is not None and datetime.now(UTC) - heard < WORKER_SILENCE}

@@ -1,0 +1,103 @@
+"""What kinds of case there are, what they take, and who decides them."""
+
+import csv
+import io
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from api.deps import InHouse
+from api.problems import documented, not_found
+from api.security import Caller
+from policy.file import PolicyFile
+from policy.model import describe
+from workflows.registry import PROCESSES, Process
+
+router = APIRouter(prefix="/processes", tags=["processes"])
+
+
+class ProcessWords(BaseModel):
+    """How the process speaks to people."""
+
+    title: str = Field(examples=["Pay {payee} {amount} {currency}"])
+    key_fields: list[str]
+    labels: dict[str, str]
+    steps: dict[str, str]
+    gates: dict[str, str]
+
+
+class ProcessView(BaseModel):
+    """One kind of case."""
+
+    name: str = Field(examples=["payment"])
+    summary: str
+    input: dict[str, Any] = Field(description="JSON Schema of `input`")
+    words: ProcessWords
+    gates: list[dict[str, Any]] = Field(description="As the policy for new cases has them; empty when it has none")
+    policy_hash: str
+    startable: bool = Field(description="False when the policy has no section for it: its cases are refused")
+    template_url: str
+
+
+class Processes(BaseModel):
+    """All kinds of case."""
+
+    items: list[ProcessView]
+    next_cursor: None = None
+
+
+@router.get("", responses=documented(401, 503))
+async def list_processes(_person: Caller, parts: InHouse) -> Processes:
+    """All processes with their input, their words and the policy of their gates."""
+    return Processes(items=[_view(process, parts.policy) for process in PROCESSES.values()])
+
+
+@router.get("/{name}", responses=documented(401, 404, 422, 503))
+async def one_process(name: str, _person: Caller, parts: InHouse) -> ProcessView:
+    """One process."""
+    return _view(_known(name), parts.policy)
+
+
+@router.get(
+    "/{name}/template.csv",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/csv": {}}, "description": "A header line and one row"},
+        **documented(401, 404, 422, 503),
+    },
+)
+async def template(name: str, _person: Caller) -> Response:
+    """A file that imports as it is: a header line and one example row."""
+    example = _known(name).example
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows([example.keys(), example.values()])
+    return Response(
+        text.getvalue(), media_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    )
+
+
+def _known(name: str) -> Process:
+    if name not in PROCESSES:
+        raise not_found("process")
+    return PROCESSES[name]
+
+
+def _view(process: Process, file: PolicyFile) -> ProcessView:
+    policy, words = file.current, process.words
+    return ProcessView(
+        name=process.name,
+        summary=process.summary,
+        input=process.input.model_json_schema(),
+        words=ProcessWords(
+            title=words.title,
+            key_fields=list(words.key_fields),
+            labels=dict(words.labels),
+            steps=dict(words.steps),
+            gates=dict(words.gates),
+        ),
+        gates=describe(policy, process.name),
+        policy_hash=policy.hash,
+        startable=policy.has(process.name),
+        template_url=f"/api/v1/processes/{process.name}/template.csv",
+    )

@@ -1,0 +1,180 @@
+"""Tasks: the inbox, one task, and answering it."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleTask, visible_task
+from api.gateway import UPDATE_PATIENCE_S, Answer, Decided
+from api.problems import Problem, ProblemBody, documented
+from api.refusals import REFUSALS, problem_of
+from api.security import Caller, can_decide, viewer
+from api.views import Page, TaskDetail, our_cursor
+from store import tasks
+from workflows.models import Status, TaskView
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+BULK_AT_ONCE = 20
+BULK_PATIENCE_S = 6.0
+"""For a whole bulk. When no worker answers, the first items use it up and the rest take the second door at once."""
+LEAST_PATIENCE_S = 0.2
+
+
+class NewDecision(BaseModel):
+    """A person's answer to a task."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: str = Field(max_length=60, description="One of the task's `verdicts`", examples=["approve"])
+    comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
+    revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
+    edits: None = Field(None, description="Not built yet")
+    decision_id: Plain | None = Field(
+        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answer"
+    )
+
+    def answer(self) -> Answer:
+        """As the gateway wants it."""
+        return Answer(verdict=self.verdict, comment=self.comment or "", revision=self.revision)
+
+
+class DecisionAnswer(BaseModel):
+    """`accepted`: it counts, and the task is as it is now. `pending`: stored, and judged when a worker is back."""
+
+    decision_id: str
+    status: Literal["accepted", "pending"]
+    task: TaskView | None = None
+    case_status: Status | None = Field(None, description="As of acceptance")
+
+    @classmethod
+    def of(cls, decided: Decided) -> "DecisionAnswer":
+        """What the gateway learned."""
+        return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
+
+
+class BulkItem(NewDecision):
+    """One answer of many."""
+
+    task_id: Plain = Field(max_length=100)
+
+
+class Bulk(BaseModel):
+    """Up to a hundred answers at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[BulkItem] = Field(min_length=1, max_length=100)
+
+
+class BulkResult(BaseModel):
+    """What became of one answer."""
+
+    task_id: str
+    status: Literal["accepted", "pending", "refused"]
+    decision_id: str | None = None
+    case_status: Status | None = None
+    problem: ProblemBody | None = None
+
+
+class BulkAnswer(BaseModel):
+    """One result for each item, in their order."""
+
+    items: list[BulkResult]
+
+
+APPROVE = {"summary": "Approve", "value": {"verdict": "approve", "comment": "Checked against the purchase order"}}
+REJECT = {
+    "summary": "Reject, safe to repeat",
+    "value": {"verdict": "reject", "comment": "Paid already", "revision": 1, "decision_id": "inbox-7f3a"},
+}
+PENDING: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": DecisionAnswer,
+        "description": "No worker answered: stored, `GET /decisions/{decision_id}` tells more",
+    }
+}
+
+
+@router.get("", responses=documented(401, 422, 503))
+async def inbox(
+    person: Caller,
+    db: Db,
+    mine: Annotated[bool, Query(description="Only those the caller may decide now")] = False,
+    status: Annotated[Literal["open", "closed"] | None, Query()] = None,
+    process: Search = None,
+    gate: Search = None,
+    q: Search = None,
+    sort: Annotated[Literal["due_at", "-opened_at", "priority"], Query()] = "due_at",
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[TaskView]:
+    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first)."""
+    with our_cursor():
+        async with db.read() as conn:
+            items, following = await tasks.inbox(
+                conn,
+                viewer(person),
+                mine=mine,
+                status=status,
+                process=process,
+                gate=gate,
+                q=q,
+                sort=sort,
+                cursor=cursor,
+                limit=limit,
+            )
+    return Page(items=items, next_cursor=following)
+
+
+@router.get("/{task_id}", responses=documented(401, 404, 422, 503))
+async def one_task(task: VisibleTask, person: Caller, gateway: TheGateway) -> TaskDetail:
+    """One task with its decisions, and whether the caller may decide it."""
+    state = await gateway.state(task.case_id) if task.status == "open" else None
+    live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
+    return TaskDetail(
+        **live.model_dump(), can_decide=can_decide(live, person), stale=task.status == "open" and state is None
+    )
+
+
+@router.post(
+    "/{task_id}/decision",
+    responses={**PENDING, **documented(401, 403, 404, 409, 422, 503)},
+)
+async def decide(
+    task: VisibleTask,
+    new: Annotated[NewDecision, Body(openapi_examples={"approve": APPROVE, "reject": REJECT})],
+    person: Caller,
+    gateway: TheGateway,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> DecisionAnswer:
+    """Answer a task. Within 4 s the caller knows: accepted, refused by which rule, or stored until a worker is back."""
+    decided = await gateway.decide(person, task, new.answer(), new.decision_id or idempotency_key)
+    response.status_code = 200 if decided.accepted else 202
+    return DecisionAnswer.of(decided)
+
+
+@router.post("/decisions", responses=documented(401, 422, 503))
+async def decide_many(bulk: Bulk, person: Caller, parts: InHouse, idempotency_key: IdempotencyKey = None) -> BulkAnswer:
+    """Answer up to a hundred tasks, each as if it came alone. Repeatable with a `decision_id` each, or one key."""
+    slots = asyncio.Semaphore(BULK_AT_ONCE)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + BULK_PATIENCE_S
+
+    async def one(item: BulkItem) -> BulkResult:
+        async with slots:
+            patience = min(UPDATE_PATIENCE_S, max(LEAST_PATIENCE_S, deadline - clock()))
+            try:
+                task = await visible_task(item.task_id, person, parts.db)
+                client_id = item.decision_id or idempotency_key
+                decided = await parts.gateway.decide(person, task, item.answer(), client_id, patience)
+            except (Problem, *REFUSALS) as no:
+                problem = no if isinstance(no, Problem) else problem_of(no)
+                return BulkResult(task_id=item.task_id, status="refused", problem=ProblemBody(**problem.body))
+            done = DecisionAnswer.of(decided)
+            return BulkResult(task_id=item.task_id, **done.model_dump(include={"status", "decision_id", "case_status"}))
+
+    return BulkAnswer(items=await asyncio.gather(*(one(item) for item in bulk.items)))

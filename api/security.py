@@ -1,0 +1,136 @@
+"""Who is calling, what they may see, what they may do.
+
+Roles are groups. Somebody who may not see a thing gets 404, somebody who sees it and may not act 403.
+"""
+
+from typing import Annotated
+
+from fastapi import Cookie, Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+from temporalio.exceptions import ApplicationError
+
+from api.problems import forbidden, not_found, unauthenticated
+from store import people
+from store.cases import Viewer
+from store.database import Database
+from store.people import Person
+from workflows.gate import Gate
+from workflows.models import ADMINS, AUDITORS, OPERATORS, REQUESTERS, Actor, Decision, GateRuling, TaskView
+
+COOKIE = "holdgate_token"
+"""Keeps the token for the pages. No route under /api reads it, so no other site can forge a call."""
+
+MAX_TOKEN = 200
+"""Characters; longer than any token, so that nobody makes us hash a megabyte."""
+
+bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    description="A person's token, of `holdgate people token`; `make up` says where those of the demo people are.",
+)
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+class CanDecide(BaseModel):
+    """Whether the caller may decide a task now, and the rule or the reason."""
+
+    allowed: bool
+    why: str
+
+
+async def person_of(db: Database, token: str | None) -> Person | None:
+    """The person a token belongs to; None when there is no token or nobody has it."""
+    if not token or len(token) > MAX_TOKEN:
+        return None
+    async with db.read() as conn:
+        return await people.by_token(conn, token)
+
+
+async def caller(request: Request, credentials: Bearer) -> Person:
+    """The person whose token came in the Authorization header; 401 when there is none."""
+    person = await person_of(request.app.state.house.db, credentials.credentials if credentials else None)
+    if person is None:
+        raise unauthenticated()
+    request.state.person = person.id
+    return person
+
+
+async def visitor(
+    request: Request, credentials: Bearer, token: Annotated[str | None, Cookie(alias=COOKIE)] = None
+) -> Person | None:
+    """Who looks at a page: by header or by cookie, perhaps nobody."""
+    return await person_of(request.app.state.house.db, credentials.credentials if credentials else token)
+
+
+Caller = Annotated[Person, Depends(caller)]
+Visitor = Annotated[Person | None, Depends(visitor)]
+
+
+def viewer(person: Person) -> Viewer:
+    """The person as the store's visibility rules want them."""
+    return Viewer(id=person.id, groups=person.groups)
+
+
+def actor(person: Person) -> Actor:
+    """The person as the Workflow's rules want them: with the groups they have now."""
+    return Actor(id=person.id, groups=person.groups)
+
+
+def is_in(person: Person, *groups: str) -> bool:
+    """Whether the person is a member of one of the groups."""
+    return not set(groups).isdisjoint(person.groups)
+
+
+async def requester(person: Caller) -> Person:
+    """Somebody who may start cases; 403 for anybody else."""
+    if not is_in(person, REQUESTERS, ADMINS):
+        raise forbidden(
+            f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
+        )
+    return person
+
+
+async def overseer(person: Caller) -> Person:
+    """Somebody who reads the whole record: audit log and ledger. For anybody else these do not exist."""
+    if not is_in(person, OPERATORS, AUDITORS, ADMINS):
+        raise not_found("page")
+    return person
+
+
+async def policy_reader(person: Caller) -> Person:
+    """Somebody who reads policy texts. For anybody else they do not exist."""
+    if not is_in(person, AUDITORS, ADMINS):
+        raise not_found("policy")
+    return person
+
+
+Requester = Annotated[Person, Depends(requester)]
+Overseer = Annotated[Person, Depends(overseer)]
+PolicyReader = Annotated[Person, Depends(policy_reader)]
+
+
+def may_see_batch(person: Person, uploader: str) -> bool:
+    """Whether the person may see a batch: the one who uploaded it, and those who see everything."""
+    return person.id == uploader or is_in(person, OPERATORS, AUDITORS, ADMINS)
+
+
+def check_may_cancel(person: Person, case_requester: str) -> None:
+    """403 unless the person asked for the case, operates or administers."""
+    if person.id != case_requester and not is_in(person, OPERATORS, ADMINS):
+        raise forbidden(
+            "Only the requester of a case, operators and admins cancel it.",
+            f"the requester, members of {OPERATORS} or {ADMINS}",
+        )
+
+
+def can_decide(task: TaskView, person: Person) -> CanDecide:
+    """Whether the person may decide the task now, by the very rules that its Workflow applies."""
+    probe = Decision(
+        id="probe", task_id=task.task_id, verdict=task.verdicts[0], by=actor(person), comment="-", at=task.opened_at
+    )
+    try:
+        rule = Gate(task, GateRuling(needed=True, rule=task.rule)).check(probe)
+    except ApplicationError as no:
+        return CanDecide(allowed=False, why=no.message)
+    return CanDecide(allowed=True, why=rule)

@@ -1,0 +1,176 @@
+"""What the JSON routes answer: shapes of the HTTP contract, made of what the store and the Workflow know."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, Field
+
+from api.problems import FieldError, Problem, invalid
+from api.security import CanDecide
+from store.audit import StoredEvent
+from store.cases import CaseRow
+from workflows.models import CaseEvent, CaseResult, CaseState, Status, TaskView, UndoView
+from workflows.registry import PROCESSES
+
+ItemT = TypeVar("ItemT")
+
+
+class Page(BaseModel, Generic[ItemT]):
+    """One page of a list."""
+
+    items: list[ItemT]
+    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last")
+
+
+class CaseBrief(BaseModel):
+    """A case as it stands in a list."""
+
+    case_id: str = Field(examples=["payment:inv-1042"])
+    process: str = Field(examples=["payment"])
+    reference: str = Field(examples=["INV-1042"])
+    title: str = Field(examples=["Pay Northwind Paper Ltd 1,250.00 GBP"])
+    status: Status
+    requester: str = Field(examples=["requester-1"])
+    priority: int = Field(examples=[3])
+    created_at: datetime
+    closed_at: datetime | None
+    batch_id: str | None
+    round: int
+    temporal_url: str
+
+
+class TimelineItem(BaseModel):
+    """One thing that happened. `data` is null when it was erased at a person's request."""
+
+    seq: int
+    at: datetime
+    kind: str = Field(examples=["gate_opened"])
+    actor: str = Field(examples=["holdgate"])
+    summary: str
+    data: dict[str, Any] | None
+
+
+class CaseDetail(CaseBrief):
+    """One case with its tasks, its timeline and what a rejection would undo."""
+
+    input: dict[str, Any]
+    result: CaseResult | None
+    resubmits: str | None
+    start_at: datetime | None
+    policy_hash: str
+    step: str | None = Field(None, description="What the case is doing now, in words")
+    tasks: list[TaskView]
+    timeline: list[TimelineItem]
+    rollback_plan: list[UndoView] = Field(description="Newest first; empty when the case has ended")
+    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+
+
+class TaskDetail(TaskView):
+    """One task, and whether the caller may decide it."""
+
+    can_decide: CanDecide
+    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+
+
+def brief(case: CaseRow, temporal_url: str) -> CaseBrief:
+    """A case for a list."""
+    return CaseBrief(**_brief(case), temporal_url=temporal_url)
+
+
+def detail(
+    case: CaseRow,
+    tasks: Sequence[TaskView],
+    events: Sequence[StoredEvent],
+    state: CaseState | None,
+    temporal_url: str,
+) -> CaseDetail:
+    """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
+    process = PROCESSES.get(case.process)
+    fields = _brief(case) | ({"status": state.status} if state else {})
+    return CaseDetail(
+        **fields,
+        temporal_url=temporal_url,
+        input=process.shown_input(case.input) if process else case.input,
+        result=case.result,
+        resubmits=case.resubmits,
+        start_at=case.start_at,
+        policy_hash=case.policy_hash,
+        step=state.step if state else None,
+        tasks=list(state.tasks if state else tasks),
+        timeline=timeline(events, state.timeline if state else []),
+        rollback_plan=[] if fields["status"].closed else state.rollback_plan if state else _recorded_plan(events),
+        stale=state is None and not case.status.closed,
+    )
+
+
+def timeline(stored: Sequence[StoredEvent], told: Sequence[CaseEvent]) -> list[TimelineItem]:
+    """What is recorded, and behind it what the Workflow tells and the record does not have yet."""
+    items = [
+        TimelineItem(seq=each.seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=_data(each))
+        for each in stored
+    ]
+    known = {each.event_id for each in stored}
+    following = items[-1].seq + 1 if items else 1
+    fresh = (each for each in told if each.event_id not in known)
+    return items + [
+        TimelineItem(seq=seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=each.data)
+        for seq, each in enumerate(fresh, following)
+    ]
+
+
+def _recorded_plan(events: Sequence[StoredEvent]) -> list[UndoView]:
+    """What the record knows a rejection would undo, newest first: the steps done less those undone."""
+    plan: list[UndoView] = []
+    for event in events:
+        if event.kind == "step_done" and event.data.get("undo"):
+            plan.insert(0, UndoView.model_validate(event.data["undo"]))
+        elif event.kind == "undo_done":
+            newest = next((line for line in plan if line.undo == event.data["undo"]), None)
+            plan = [line for line in plan if line is not newest]
+    return plan
+
+
+def _brief(case: CaseRow) -> dict[str, Any]:
+    return {
+        "case_id": case.case_id,
+        "process": case.process,
+        "reference": case.reference,
+        "title": case.title,
+        "status": case.status,
+        "requester": case.requester,
+        "priority": case.priority,
+        "created_at": case.submitted_at,
+        "closed_at": case.closed_at,
+        "batch_id": case.batch_id,
+        "round": case.round,
+    }
+
+
+def _data(event: StoredEvent) -> dict[str, Any] | None:
+    return None if event.erased else event.data
+
+
+@contextmanager
+def our_cursor() -> Iterator[None]:
+    """Around a read of the store that takes a cursor: one that we never gave out is the caller's mistake."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:  # a defect of ours, such as a row that does not fit its model
+            raise
+        raise _not_ours("cursor") from error
+
+
+def number_of(cursor: str | None, name: str = "cursor") -> int:
+    """A cursor that is a place in a numbered order; 0 for none. Raises Problem 422 for what we never gave out."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise _not_ours(name)
+    return int(cursor)
+
+
+def _not_ours(name: str) -> Problem:
+    return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])

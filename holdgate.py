@@ -1,0 +1,442 @@
+"""The command line: `./holdgate COMMAND`.
+
+What concerns cases goes through the public HTTP API, so it works from any machine with a token. People and the audit
+log are managed beside the database. Exit codes: 0 done; 1 refused, or problems were found; 2 it could not be asked.
+"""
+
+import asyncio
+import getpass
+import json
+import os
+import runpy
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+import settings as configuration
+from ops import show
+
+if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
+    from ops.remote import Remote
+    from store.database import Database
+
+REQUESTER = "requester-1"
+ADMIN = "admin-1"
+IMPORT_PATIENCE = 120.0
+"""Seconds for which `submit` watches the import of a file; the import goes on without it."""
+
+app = typer.Typer(
+    help="Holdgate: durable approvals with an undo.",
+    epilog="Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or settings, or nobody answers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+people_app = typer.Typer(help="People, their groups and tokens, beside the database.", no_args_is_help=True)
+audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
+policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
+app.add_typer(people_app, name="people")
+app.add_typer(audit_app, name="audit")
+app.add_typer(policy_app, name="policy")
+
+AsPerson = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="PERSON",
+        help=f"A demo person. Without it: the holder of HOLDGATE_TOKEN, else {ADMIN} ({REQUESTER} to submit).",
+    ),
+]
+AsDecider = Annotated[
+    str | None,
+    typer.Option("--as", metavar="PERSON", help="A demo person. Without it: the holder of HOLDGATE_TOKEN."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
+
+ResultT = TypeVar("ResultT")
+
+
+class Mistake(Exception):
+    """The command cannot be carried out as it was given. `str()` says what to change."""
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+@app.command()
+def up() -> None:
+    """Start everything here: Temporal, worker and gateway. Stop with Ctrl-C."""
+    from ops.up import main as run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker in the foreground."""
+    runpy.run_module("worker", run_name="__main__", alter_sys=True)
+
+
+@app.command()
+def api() -> None:
+    """Run one gateway in the foreground."""
+    runpy.run_module("api", run_name="__main__", alter_sys=True)
+
+
+# --------------------------------------------------------------------------------------------------------------- cases
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with a heading for each field.")],
+    process: Annotated[str, typer.Option(help="The kind of cases in it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and start nothing.")] = False,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a case for each good row of a CSV. Exit code 1 when a row is bad."""
+    from ops.remote import Unusable
+
+    remote = _gateway(person, REQUESTER)
+    try:
+        content = file.read_bytes()
+    except OSError as wrong:
+        raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
+    report = remote.upload("batches", file.name, content, process=process, dry_run=dry_run)
+    deadline = time.monotonic() + IMPORT_PATIENCE
+    while report["status"] in ("starting", "running") and time.monotonic() < deadline:
+        time.sleep(0.3)
+        report = remote.get(f"batches/{report['batch_id']}")
+    _answer(report, as_json, show.batch)
+    raise typer.Exit(1 if report["rows"]["invalid"] or report["rows"]["failed"] else 0)
+
+
+@app.command()
+def cases(
+    status: Annotated[str | None, typer.Option(help="Such as awaiting_approval or completed.")] = None,
+    process: Annotated[str | None, typer.Option(help="The kind of case.")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="Part of the reference, title or id.")] = None,
+    limit: Limit = 50,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """List cases, newest first."""
+    found = _gateway(person, ADMIN).get("cases", status=status, process=process, q=q, limit=limit)
+    columns = ("Case", "Status", "Title", "Requester", "Created")
+    _answer(
+        found,
+        as_json,
+        lambda page: show.table_of(
+            columns,
+            [
+                (each["case_id"], each["status"], each["title"], each["requester"], show.when(each["created_at"]))
+                for each in page["items"]
+            ],
+            more=page["next_cursor"],
+        ),
+    )
+
+
+@app.command()
+def case(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a case, such as payment:inv-1042.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one case: its tasks, what happened, and what a rejection would undo."""
+    from ops.remote import part
+
+    _answer(_gateway(person, ADMIN).get(f"cases/{part(case_id)}"), as_json, show.case)
+
+
+@app.command()
+def cancel(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a case.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a case and undo what it did."""
+    from ops.remote import part
+
+    answer = _gateway(person, ADMIN).post(f"cases/{part(case_id)}/cancel", {"reason": reason})
+    _answer(
+        answer,
+        as_json,
+        lambda _: show.say(f"{case_id} is being cancelled; './holdgate case {case_id}' shows how it ends"),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- tasks
+
+
+@app.command()
+def tasks(
+    mine: Annotated[
+        bool | None,
+        typer.Option("--mine/--all", help="Those the person may decide now (default), or all open ones they may see."),
+    ] = None,
+    process: Annotated[str | None, typer.Option(help="The kind of case.")] = None,
+    gate: Annotated[str | None, typer.Option(help="One gate, such as manager-approval.")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="Part of the reference, title or id.")] = None,
+    limit: Limit = 50,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """List open tasks, the most urgent first. For nobody in particular: all of them, as admin-1 sees them."""
+    from ops.remote import TOKEN
+
+    if mine is None:
+        mine = bool(person or os.environ.get(TOKEN))
+    found = _gateway(person, ADMIN).get(
+        "tasks", mine=mine, status="open", process=process, gate=gate, q=q, sort="due_at", limit=limit
+    )
+    _answer(found, as_json, lambda page: show.tasks(page["items"], page["next_cursor"]))
+
+
+@app.command()
+def decide(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")],
+    verdict: Annotated[
+        str,
+        typer.Argument(metavar="VERDICT", help="approve or reject; for an intervention: retry, skip or roll_back."),
+    ],
+    comment: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    person: AsDecider = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide a task."""
+    from ops.remote import part
+
+    remote = _gateway(person, None)
+    # Only a case id has a colon: it is reserved.
+    task_id = _only_open_task(remote.get(f"cases/{part(task)}")) if ":" in task else task
+    answer = remote.post(f"tasks/{part(task_id)}/decision", {"verdict": verdict, "comment": comment})
+    _answer(answer, as_json, show.decision)
+
+
+# ------------------------------------------------------------------------------------------------ people, audit, policy
+
+
+@people_app.command("add")
+def people_add(
+    person: Annotated[str, typer.Argument(metavar="ID", help="A short id that never changes.")],
+    name: Annotated[str | None, typer.Option(help="The name as it is shown. Without it: the id.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", help="A group; may be given more than once.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a person. 'people token' then makes a token for them."""
+    from store import people
+
+    async def add(database: "Database") -> people.Person:
+        async with database.write() as connection:
+            return await people.add(connection, person, name or person, group or [], by=_operator())
+
+    added = _in_database(add, migrated=True)
+    groups = ", ".join(added.groups) or "no groups"
+    _answer(added.model_dump(), as_json, lambda _: show.say(f"added {added.id} ({added.name}): {groups}"))
+
+
+@people_app.command("list")
+def people_list(as_json: AsJson = False) -> None:
+    """List people and their groups."""
+    from store import people
+
+    async def everybody(database: "Database") -> list[people.Person]:
+        async with database.read() as connection:
+            return await people.all(connection)
+
+    found = _in_database(everybody)
+    rows = [(person.id, person.name, ", ".join(person.groups)) for person in found]
+    _answer([person.model_dump() for person in found], as_json, lambda _: show.table_of(("Id", "Name", "Groups"), rows))
+
+
+@people_app.command("token")
+def people_token(
+    person: Annotated[str, typer.Argument(metavar="ID")],
+    label: Annotated[str, typer.Option(help="Where it is used, for the record.")] = "command line",
+    as_json: AsJson = False,
+) -> None:
+    """Make a token. It is shown this once; only its hash is stored."""
+    from store import people
+
+    async def make(database: "Database") -> str:
+        async with database.write() as connection:
+            return await people.new_token(connection, person, label, by=_operator())
+
+    token = _in_database(make)
+    _answer({"person": person, "token": token}, as_json, lambda _: show.say(token))
+
+
+@people_app.command("revoke")
+def people_revoke(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Make all tokens of a person worthless."""
+    from store import people
+
+    async def revoke(database: "Database") -> int:
+        async with database.write() as connection:
+            return await people.revoke_tokens(connection, person, by=_operator())
+
+    show.say(f"tokens of {person} made worthless: {_in_database(revoke)}")
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: AsJson = False) -> None:
+    """Check that no event was edited, removed, inserted or moved. Exit code 1 when one was."""
+    from store.verification import verify
+
+    found = _in_database(verify)
+
+    def print_it(_: Any) -> None:
+        for problem in found.problems:
+            show.say(problem)
+        erased = f", {found.erased} of them with erased payload" if found.erased else ""
+        result = f"{len(found.problems)} problems" if found.problems else "the record is intact"
+        show.say(f"{result}: {found.events} events of {found.cases} cases{erased}")
+
+    _answer(found.model_dump(), as_json, print_it)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+@policy_app.command("check")
+def policy_check(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Without it: the policy in force.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a policy. Each problem names file, line and key; exit code 1 when there is one."""
+    from policy.file import PolicyFile
+    from policy.model import PolicyError
+    from policy.parse import notes, warnings
+    from workflows.registry import GATES, INPUTS
+
+    path = file or configuration.load().policy
+    found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
+    try:
+        policy = PolicyFile(path, INPUTS, gates=GATES).current
+        found |= {"hash": policy.hash, "warnings": warnings(policy, INPUTS) + notes(policy)}
+    except PolicyError as wrong:
+        found["problems"] = [str(problem) for problem in wrong.problems]
+
+    def print_it(_: Any) -> None:
+        for problem in found["problems"]:
+            show.say(problem)
+        for warning in found["warnings"]:
+            show.say(f"{warning} (warning)")
+        if not found["problems"]:
+            show.say(f"{path} is valid; its hash is {found['hash']}")
+
+    _answer(found, as_json, print_it)
+    raise typer.Exit(1 if found["problems"] else 0)
+
+
+# ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _gateway(person: str | None, default: str | None) -> "Remote":
+    from ops.remote import Remote, address, token
+
+    settings = configuration.load()
+    return Remote(address(settings, os.environ), token(settings, os.environ, person, default))
+
+
+def _in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
+    """Do something with the store. `migrated`: make the database first where there is none yet. Raises Mistake."""
+    from store.database import Database, DatabaseUnavailable, migrate, normalised
+    from store.people import UnknownPerson
+
+    url = configuration.load().database_url
+    where = normalised(url)
+    if migrated:
+        migrate(url)
+    elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
+        raise DatabaseUnavailable(f"{where.database} is not there, or not yours; 'make up' creates it")
+
+    others = set(threading.enumerate())
+
+    async def run() -> ResultT:
+        database = Database(url)
+        try:
+            await database.ready()
+            return await work(database)
+        finally:
+            await database.close()
+            # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.
+            for thread in set(threading.enumerate()) - others:
+                if "_connection_worker_thread" in thread.name:
+                    await asyncio.to_thread(thread.join, 1)
+
+    try:
+        return asyncio.run(run())
+    except (UnknownPerson, ValueError) as wrong:
+        raise Mistake(str(wrong)) from wrong
+
+
+def _operator() -> str:
+    """Whom the record names for a change at the command line: the account at this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return f"cli:{os.getuid()}"
+
+
+def _only_open_task(found: dict[str, Any]) -> str:
+    open_tasks = [task for task in found["tasks"] if task["status"] == "open"]
+    if len(open_tasks) == 1:
+        return str(open_tasks[0]["task_id"])
+    if not open_tasks:
+        raise Mistake(f"{found['case_id']} has no open task; it is {found['status']}")
+    listed = "\n".join(f"  {task['task_id']}  {task['gate']}" for task in open_tasks)
+    raise Mistake(f"{found['case_id']} has {len(open_tasks)} open tasks, name one:\n{listed}")
+
+
+def _answer(answer: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
+    """Print an answer: as it is for programs, else by `print_it` for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
+    else:
+        print_it(answer)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit code. What goes wrong is told in words, not as a stack trace."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="holdgate")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0 if done.code is None else 1
+    except Exception as wrong:
+        if sys.flags.dev_mode:  # python -X dev holdgate.py: for those who mend it
+            raise
+        text, code = _told(wrong)
+        sys.stderr.write(show.clean(text) + "\n")
+        return code
+    return 0
+
+
+def _told(wrong: Exception) -> tuple[str, int]:
+    """An error in words, and its exit code."""
+    from connection import TemporalUnreachable
+    from ops.remote import Denied, Unusable
+    from store.database import DatabaseUnavailable
+
+    match wrong:
+        case Denied() | Mistake():
+            return str(wrong), 1
+        case Unusable() | configuration.WrongSettings() | TemporalUnreachable():
+            return str(wrong), 2
+        case DatabaseUnavailable():
+            return f"the database cannot be used: {wrong}", 2
+        case _:
+            return (
+                f"holdgate has a defect: {type(wrong).__name__}: {wrong} ('python -X dev holdgate.py' shows where)",
+                2,
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""The one way a case begins: its row in SQL first, then its Workflow.
+
+A row that is stored is never lost: "already started" is success for its own row, and `sweep` starts the Workflow of
+every row that still says `starting`. So a 201 or 202 may be answered as soon as the row is there.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+from temporalio.client import Client
+
+from intake.launch import Launch, Launcher, settle
+from intake.launch import TemporalUnavailable as TemporalUnavailable
+from intake.problems import problems_of
+from store import batches, cases, policies
+from store.cases import CaseRow, NewCase
+from store.database import Database, DatabaseUnavailable
+from workflows.models import (
+    ENDED_UNDONE,
+    CaseEvent,
+    Problem,
+    case_id_for,
+    normalise_reference,
+    reference_key,
+)
+from workflows.registry import PROCESSES, Process
+
+DEFAULT_PRIORITY = 3
+"""Of 1 (first) to 5 (last), for a case that is started alone."""
+SWEEP_AFTER = timedelta(seconds=10)
+"""A row that says `starting` for longer has lost the process that meant to start it."""
+SWEEP_LIMIT = 500
+
+log = logging.getLogger(__name__)
+
+
+# ---------------------------------------------------------------------------------------------------- requests, answers
+
+
+class CaseRequest(BaseModel):
+    """A case as somebody asks for it. `input` is checked against the input model of the process."""
+
+    process: str
+    reference: str
+    input: dict[str, Any]
+    priority: int | None = None
+    start_at: datetime | None = None
+    resubmits: str | None = None
+    idempotency_key: str | None = None
+    """As the client sent it; stored as a hash of person and key."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A stored case. `created` is false for the repeat of a request with the same idempotency key."""
+
+    row: CaseRow
+    created: bool
+
+
+class UnknownProcess(Exception):
+    """There is no process of this name."""
+
+
+class NoPolicy(Exception):
+    """The policy has no section for the process, so nobody could decide its gates."""
+
+
+class InvalidCase(Exception):
+    """The request does not fit the process; `problems` holds everything that is wrong with it, by field."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = list(problems)
+
+
+class DuplicateCase(Exception):
+    """The process has a case with this reference already."""
+
+    def __init__(self, message: str, existing: CaseRow, differs: list[str]) -> None:
+        super().__init__(message)
+        self.existing = existing
+        self.differs = differs
+
+
+class NotResubmittable(Exception):
+    """`resubmits` does not name the last round of the same reference, or that round did not end undone."""
+
+
+class Policy(Protocol):
+    """What is pinned to a case: who decides what and when."""
+
+    @property
+    def hash(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    def has(self, process: str) -> bool: ...
+
+
+class PolicySource(Protocol):
+    """Where the policy for new cases comes from."""
+
+    @property
+    def current(self) -> Policy: ...
+
+
+# ---------------------------------------------------------------------------------------------------------- the starter
+
+
+class Starter:
+    """Stores cases and starts their Workflows."""
+
+    def __init__(
+        self,
+        db: Database,
+        client: Client,
+        policy_file: PolicySource,
+        processes: Mapping[str, Process] = PROCESSES,
+    ) -> None:
+        self._db = db
+        self._policy_file = policy_file
+        self._processes = processes
+        self._kept: set[str] = set()
+        self.launcher = Launcher(client, processes)
+
+    async def start_case(self, request: CaseRequest, by: str) -> Started:
+        """Store the case and start its Workflow; `by` is the requester's id.
+
+        When Temporal stops answering in between, the row is `starting` and the sweep starts it. Raises UnknownProcess,
+        NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused with another case), NotResubmittable,
+        TemporalUnavailable and DatabaseUnavailable; after any of these nothing was stored.
+        """
+        process = self.process(request.process)
+        policy = self.policy(request.process)
+        reference, key, parsed = _checked(request, process)
+        idempotency_key = _scoped(by, request.idempotency_key)
+        await self.launcher.reach()
+        await self.keep(policy)
+        async with self._db.write() as conn:
+            repeat = await cases.by_idempotency_key(conn, idempotency_key) if idempotency_key else None
+            if repeat:
+                return _repeated(repeat, request, key, parsed)
+            latest = await cases.latest_round(conn, process.name, key)
+            if latest and not request.resubmits:
+                raise _duplicate(latest, parsed)
+            # Who did not ask for it may not even know of it, let alone go on with it.
+            round_ = _next_round(latest if latest and latest.requester == by else None, request.resubmits)
+            new, event = self.prepare(
+                process,
+                reference,
+                parsed,
+                by=by,
+                policy_hash=policy.hash,
+                priority=request.priority or DEFAULT_PRIORITY,
+                start_at=request.start_at,
+                round_=round_,
+                resubmits=request.resubmits,
+                idempotency_key=idempotency_key,
+            )
+            try:
+                row = await cases.insert(conn, new, event)
+            except cases.Duplicate as duplicate:
+                if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
+                    return _repeated(duplicate.existing, request, key, parsed)
+                raise _duplicate(duplicate.existing, parsed) from duplicate
+        launch = await self.launcher.launch([row])
+        try:
+            async with self._db.write() as conn:
+                await settle(conn, launch)
+                row = await cases.get(conn, row.case_id) or row
+        except DatabaseUnavailable:
+            # The case is stored and acknowledged; the sweep writes the rest.
+            log.warning("case %s is stored; what Temporal said is not", row.case_id)
+        return Started(row, created=True)
+
+    async def sweep(self) -> int:
+        """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
+        before = datetime.now(UTC) - SWEEP_AFTER
+        async with self._db.read() as conn:
+            rows = await cases.unstarted(conn, before, SWEEP_LIMIT)
+            files = await batches.unstarted(conn, before, SWEEP_LIMIT)
+        launch = await self.launcher.launch(rows)
+        # A batch gives its own rows up, so that the row of the file and the case always say the same.
+        of_batches = {row.case_id for row in rows if row.batch_id}
+        refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
+        running = [file for file in files if await self.launcher.launch_batch(file)]
+        if launch.started or refused or running:
+            async with self._db.write() as conn:
+                await settle(conn, Launch(started=launch.started, refused=refused))
+                await batches.running(conn, [file.batch_id for file in running])
+        return len(launch.started) + len(running)
+
+    # ------------------------------------------------------------------------------- the pieces, which imports use too
+
+    def process(self, name: str) -> Process:
+        """Raises UnknownProcess."""
+        try:
+            return self._processes[name]
+        except KeyError:
+            raise UnknownProcess(f"there is no process '{name}'; there are: {', '.join(self._processes)}") from None
+
+    def policy(self, process: str) -> Policy:
+        """The policy that a new case of this process is pinned to. Raises NoPolicy."""
+        policy = self._policy_file.current
+        if not policy.has(process):
+            raise NoPolicy(f"the policy has no section for '{process}', so nobody could decide its cases")
+        return policy
+
+    async def keep(self, policy: Policy) -> None:
+        """Store the text of a policy that cases are about to be pinned to, once."""
+        if policy.hash in self._kept:
+            return
+        async with self._db.write() as conn:
+            await policies.keep(conn, policy.hash, policy.text)
+        self._kept.add(policy.hash)
+
+    def prepare(
+        self,
+        process: Process,
+        reference: str,
+        parsed: BaseModel,
+        *,
+        by: str,
+        policy_hash: str,
+        priority: int,
+        start_at: datetime | None = None,
+        round_: int = 1,
+        resubmits: str | None = None,
+        batch_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[NewCase, CaseEvent]:
+        """The row of a new case and the first event of its record."""
+        case_id = case_id_for(process.name, reference, round_)
+        title = process.title(parsed)
+        now = datetime.now(UTC)
+        stored = parsed.model_dump(mode="json")
+        new = NewCase(
+            case_id=case_id,
+            process=process.name,
+            reference=normalise_reference(reference),
+            reference_key=reference_key(reference),
+            round=round_,
+            resubmits=resubmits,
+            title=title,
+            requester=by,
+            priority=priority,
+            batch_id=batch_id,
+            policy_hash=policy_hash,
+            input=stored,
+            start_at=start_at,
+            submitted_at=now,
+            idempotency_key=idempotency_key,
+        )
+        data: dict[str, Any] = {
+            "reference": new.reference,
+            "input": process.shown_input(stored),
+            "priority": priority,
+            "policy_hash": policy_hash,
+        }
+        optional = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "batch_id": batch_id}
+        data |= {name: value for name, value in optional.items() if value is not None}
+        event = CaseEvent(
+            event_id=f"{case_id}/0",
+            case_id=case_id,
+            at=now,
+            kind="case_submitted",
+            actor=by,
+            summary=f"Submitted: {title} ({new.reference})",
+            data=data,
+        )
+        return new, event
+
+
+# ------------------------------------------------------------------------------------------------------------- in words
+
+
+def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
+    """The fields in which a stored input is not the same as a new one."""
+    new = parsed.model_dump(mode="json")
+    return [name for name in new if new[name] != stored.get(name)]
+
+
+def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
+    """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
+    problems: list[Problem] = []
+    reference = key = ""
+    try:
+        reference, key = normalise_reference(request.reference), reference_key(request.reference)
+    except ValueError as wrong:
+        problems.append(Problem(column="reference", message=str(wrong)))
+    if request.priority is not None and not 1 <= request.priority <= 5:
+        problems.append(Problem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
+    if request.start_at is not None and request.start_at.tzinfo is None:
+        problems.append(Problem(column="start_at", message="needs a time zone, such as 2027-03-31T09:00:00Z"))
+    try:
+        parsed = process.input.model_validate(request.input)
+    except ValidationError as wrong:
+        raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
+    if problems:
+        raise InvalidCase(problems)
+    return reference, key, parsed
+
+
+def _scoped(by: str, idempotency_key: str | None) -> str | None:
+    return hashlib.sha256(f"{by}\n{idempotency_key}".encode()).hexdigest() if idempotency_key else None
+
+
+def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
+    same = existing.process == request.process and existing.reference_key == key
+    differs = differing(existing.input, parsed) if same else ["reference"]
+    if existing.priority != (request.priority or DEFAULT_PRIORITY):
+        differs.append("priority")
+    if differs:
+        raise DuplicateCase("this Idempotency-Key was used before, for another request", existing, differs)
+    return Started(existing, created=False)
+
+
+def _duplicate(existing: CaseRow, parsed: BaseModel) -> DuplicateCase:
+    differs = differing(existing.input, parsed)
+    note = f"; it differs in: {', '.join(differs)}" if differs else ""
+    return DuplicateCase(f"{existing.reference} exists already and is {existing.status}{note}", existing, differs)
+
+
+def _next_round(latest: CaseRow | None, resubmits: str | None) -> int:
+    """Raises NotResubmittable."""
+    if not resubmits:
+        return 1
+    if latest is None or latest.case_id != resubmits:
+        known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
+        raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
+    if latest.status not in ENDED_UNDONE:
+        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again")
+    return latest.round + 1

@@ -1,0 +1,227 @@
+"""Taking a file: the dry run and the real start are the same code, which judges every row by what is stored now.
+
+A taken file is kept byte by byte under the hash of its content, its rows lie in SQL, and a Workflow carries them
+through; `Starter.sweep` starts the Workflow of a batch whose process died before it could. So a 202 survives.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from temporalio.client import Client
+
+from intake.rows import Row, Sheet, read
+from intake.start import Policy, PolicySource, Starter, differing
+from store import batches, cases
+from store.batches import Batch, BatchRow, BatchStatus, Existing
+from store.database import Database, DatabaseUnavailable
+from workflows.models import BatchCounts, case_id_for
+from workflows.registry import PROCESSES, Process
+
+PREVIEW = 20
+"""Rows that a report shows with their errors; all of them are in the list of rows."""
+
+_INTERNAL = {"path", "policy_hash", "total"}
+"""Fields of a stored batch that its report does not have."""
+
+
+class BatchReport(BaseModel):
+    """One file and what became of its rows. A dry run has neither `batch_id` nor `status`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str | None
+    process: str
+    filename: str
+    sha256: str
+    same_file_as: str | None
+    """The newest earlier batch of the same bytes and process."""
+    requester: str
+    status: BatchStatus | None
+    rows: BatchCounts
+    cases: dict[str, int] = {}
+    """The batch's cases by status."""
+    ignored_columns: list[str]
+    errors: list[BatchRow]
+    """The first 20 invalid rows with everything that is wrong with them."""
+    duplicates: list[BatchRow]
+    """The first 20 duplicate rows with the case that exists."""
+    created_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class Uploads:
+    """Takes files of cases, or says what would happen if it did."""
+
+    def __init__(
+        self,
+        db: Database,
+        client: Client,
+        policy_file: PolicySource,
+        folder: Path,
+        processes: Mapping[str, Process] = PROCESSES,
+    ) -> None:
+        self._db = db
+        self._starter = Starter(db, client, policy_file, processes)
+        self._folder = folder
+
+    async def dry_run(self, process: str, filename: str, data: bytes, by: str) -> BatchReport:
+        """Say what `start` would do, and do nothing.
+
+        Raises UnknownProcess, NoPolicy, UnreadableFile and DatabaseUnavailable.
+        """
+        sheet, _ = await self._open(process, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        rows = await self._judge(process, sheet)
+        async with self._db.read() as conn:
+            same_file_as = await batches.same_file(conn, process, sha256)
+        return _report(
+            rows,
+            batch_id=None,
+            status=None,
+            process=process,
+            filename=_base_name(filename),
+            sha256=sha256,
+            same_file_as=same_file_as,
+            requester=by,
+            ignored_columns=sheet.ignored_columns,
+        )
+
+    async def start(self, process: str, filename: str, data: bytes, by: str) -> BatchReport:
+        """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
+
+        Raises UnknownProcess, NoPolicy, UnreadableFile, TemporalUnavailable, DatabaseUnavailable and OSError (the
+        upload folder cannot be written); after any of these nothing was taken.
+        """
+        sheet, policy = await self._open(process, data)
+        await self._starter.launcher.reach()
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = f"{sha256}.csv"
+        await asyncio.to_thread(_keep, self._folder, path, data)
+        await self._starter.keep(policy)
+        rows = await self._judge(process, sheet)
+        async with self._db.write() as conn:
+            batch = Batch(
+                batch_id=f"b{secrets.token_hex(8)}",
+                process=process,
+                filename=_base_name(filename),
+                sha256=sha256,
+                path=path,
+                same_file_as=await batches.same_file(conn, process, sha256),
+                requester=by,
+                policy_hash=policy.hash,
+                status="starting",
+                total=len(rows),
+                ignored_columns=sheet.ignored_columns,
+                created_at=datetime.now(UTC),
+            )
+            await batches.add(conn, batch, rows)
+        # From here on the file is taken: whatever fails now is left to the sweep.
+        if await self._starter.launcher.launch_batch(batch):
+            with suppress(DatabaseUnavailable):
+                async with self._db.write() as conn:
+                    await batches.running(conn, [batch.batch_id])
+                    batch.status = "running"
+        return _report(rows, **batch.model_dump(exclude=_INTERNAL))
+
+    async def report(self, batch_id: str) -> BatchReport | None:
+        """What became of a batch so far; None when there is none of this id."""
+        async with self._db.read() as conn:
+            batch = await batches.get(conn, batch_id)
+            if batch is None:
+                return None
+            return BatchReport(
+                **batch.model_dump(exclude=_INTERNAL),
+                rows=await batches.counts(conn, batch_id),
+                cases=await cases.counts_by_status(conn, batch_id),
+                errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
+                duplicates=await batches.rows(conn, batch_id, "duplicate", limit=PREVIEW),
+            )
+
+    async def _open(self, process: str, data: bytes) -> tuple[Sheet, Policy]:
+        kind = self._starter.process(process)
+        policy = self._starter.policy(process)
+        # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
+        return await asyncio.to_thread(read, data, kind.input, kind.shown_input), policy
+
+    async def _judge(self, process: str, sheet: Sheet) -> list[BatchRow]:
+        async with self._db.read() as conn:
+            known = await batches.existing_cases(conn, process, [row.key for row in sheet.rows if row.input])
+        return await asyncio.to_thread(judge, process, sheet, known)
+
+
+def judge(process: str, sheet: Sheet, known: Mapping[str, Existing]) -> list[BatchRow]:
+    """What each row of a file is, seen beside the cases that are `known` by reference key and the rows above it."""
+    above: dict[str, Row] = {}
+    return [_judged(process, row, known, above) for row in sheet.rows]
+
+
+def _judged(process: str, row: Row, known: Mapping[str, Existing], above: dict[str, Row]) -> BatchRow:
+    if row.input is None:
+        return BatchRow(line=row.line, reference=row.reference, outcome="invalid", errors=row.errors)
+    case_id = case_id_for(process, row.reference)
+    if existing := known.get(row.key):
+        return BatchRow(
+            line=row.line,
+            reference=row.reference,
+            outcome="duplicate",
+            case_id=existing.case_id,
+            case_status=existing.status,
+            differs=differing(existing.input, row.input),
+        )
+    first = above.setdefault(row.key, row)
+    if first is not row and first.input is not None:
+        return BatchRow(
+            line=row.line,
+            reference=row.reference,
+            outcome="duplicate",
+            case_id=case_id,
+            differs=differing(first.input.model_dump(mode="json"), row.input),
+        )
+    return BatchRow(line=row.line, reference=row.reference, outcome="valid", case_id=case_id)
+
+
+def _report(rows: Sequence[BatchRow], **about: Any) -> BatchReport:
+    """The report of a file whose rows were judged a moment ago."""
+    return BatchReport(
+        rows=batches.counted(Counter(row.outcome for row in rows)),
+        errors=[row for row in rows if row.outcome == "invalid"][:PREVIEW],
+        duplicates=[row for row in rows if row.outcome == "duplicate"][:PREVIEW],
+        **about,
+    )
+
+
+def _base_name(filename: str) -> str:
+    """The name without folders, as a browser on Windows may send them, and without what does not print."""
+    name = PurePath(filename.replace("\\", "/")).name
+    return "".join(char for char in name if char.isprintable())[:255] or "upload.csv"
+
+
+def _keep(folder: Path, name: str, data: bytes) -> None:
+    """Write the file so that it is whole on the disk, or not there at all; the same file again replaces it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(folder / name)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    # The name is only as durable as its folder.
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

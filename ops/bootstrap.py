@@ -1,0 +1,131 @@
+"""Prepare a Temporal namespace: the search attributes and how long closed cases are kept.
+
+On the server that `make up` started everything is put right. On any other server nothing is changed: what is missing is
+told with the exact commands that add it, because it is somebody else's cluster.
+"""
+
+import asyncio
+from datetime import timedelta
+from shlex import quote
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows.models import SEARCH_ATTRIBUTES
+
+RETENTION = timedelta(days=30)
+"""How long Temporal keeps a closed case's history at least. The audit log keeps it for ever."""
+
+READ_BACK = 10.0
+"""Seconds within which a server must show what was added."""
+
+EXPECTED = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
+_TYPE_NAMES = {
+    IndexedValueType.INDEXED_VALUE_TYPE_TEXT: "Text",
+    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD: "Keyword",
+    IndexedValueType.INDEXED_VALUE_TYPE_INT: "Int",
+    IndexedValueType.INDEXED_VALUE_TYPE_DOUBLE: "Double",
+    IndexedValueType.INDEXED_VALUE_TYPE_BOOL: "Bool",
+    IndexedValueType.INDEXED_VALUE_TYPE_DATETIME: "Datetime",
+    IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST: "KeywordList",
+}
+
+
+class NotPrepared(Exception):
+    """The namespace lacks something. `commands` put it right, one `temporal operator` command each."""
+
+    def __init__(self, problems: list[str], commands: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.commands = commands
+
+
+async def prepare(client: Client) -> None:
+    """Add what is missing, then read it back: adding an attribute with another type says OK and changes nothing.
+
+    Raises NotPrepared when the server does not show it within `READ_BACK` seconds.
+    """
+    have = await _attributes(client)
+    missing = {name: kind for name, kind in EXPECTED.items() if name not in have}
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+        )
+    if await _retention(client) != RETENTION:
+        retention = Duration()
+        retention.FromTimedelta(RETENTION)
+        await client.workflow_service.update_namespace(
+            UpdateNamespaceRequest(
+                namespace=client.namespace, config=NamespaceConfig(workflow_execution_retention_ttl=retention)
+            )
+        )
+    deadline = asyncio.get_running_loop().time() + READ_BACK
+    while True:
+        try:
+            return await verify(client)
+        except NotPrepared:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(0.05)
+
+
+async def verify(client: Client) -> None:
+    """Check everything and change nothing. Raises NotPrepared with the commands that put it right."""
+    command = f"temporal operator {{}} --address {quote(client.service_client.config.target_host)}"
+    command += f" --namespace {quote(client.namespace)}"
+    try:
+        retention = await _retention(client)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        # The server remembers for a moment that there was no such namespace.
+        create = command.format("namespace create") + f" --retention {_days(RETENTION)} && sleep 5"
+        raise NotPrepared(
+            [f"the namespace {client.namespace} does not exist"],
+            [create, *(_create(command, name, kind) for name, kind in EXPECTED.items())],
+        ) from None
+    have = await _attributes(client)
+    problems: list[str] = []
+    commands: list[str] = []
+    for name, kind in EXPECTED.items():
+        if name not in have:
+            problems.append(f"the search attribute {name} is missing")
+        elif have[name] != kind:
+            problems.append(f"the search attribute {name} is {_type(have[name])} and must be {_type(kind)}")
+            commands.append(command.format("search-attribute remove") + f" --name {name} --yes")
+        else:
+            continue
+        commands.append(_create(command, name, kind))
+    if retention < RETENTION:
+        problems.append(f"closed cases are kept {_days(retention)}, at least {_days(RETENTION)} are needed")
+        commands.append(command.format("namespace update") + f" --retention {_days(RETENTION)}")
+    if problems:
+        raise NotPrepared(problems, commands)
+
+
+async def _attributes(client: Client) -> dict[str, IndexedValueType.ValueType]:
+    answer = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    return dict(answer.custom_attributes)
+
+
+async def _retention(client: Client) -> timedelta:
+    answer = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    return answer.config.workflow_execution_retention_ttl.ToTimedelta()
+
+
+def _create(command: str, name: str, kind: IndexedValueType.ValueType) -> str:
+    return command.format("search-attribute create") + f" --name {name} --type {_type(kind)}"
+
+
+def _type(kind: IndexedValueType.ValueType) -> str:
+    return _TYPE_NAMES.get(kind, str(kind))
+
+
+def _days(period: timedelta) -> str:
+    return f"{period.days}d" if period == timedelta(days=period.days) else f"{period.total_seconds() / 3600:g}h"

@@ -1,0 +1,71 @@
+"""What must be right before anything is started. Each mistake is one line that says what to change."""
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+LOCK = "up.lock"
+
+
+class Mistake(Exception):
+    """Something in the configuration or on the machine that a person must change. `str()` says what; exit code 2."""
+
+
+def make_folder(var: Path) -> None:
+    """Create HOLDGATE_VAR and see that it can be written. Raises Mistake."""
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        probe = var / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Mistake(
+            f"the folder {var} cannot be written ({error.strerror}): set HOLDGATE_VAR to one that can"
+        ) from error
+
+
+@contextmanager
+def only_one(var: Path) -> Iterator[None]:
+    """Hold the folder: two runs on the same state would break it. Raises Mistake when another run holds it.
+
+    The kernel drops the lock with the process, however it ends.
+    """
+    with (var / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise Mistake(
+                f"Holdgate is already running on {var} (pid {file.read().strip() or 'unknown'}): "
+                "stop it first, or set HOLDGATE_VAR to another folder"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
+    """See that each (setting, host, port) is free to listen on, and none is asked for twice. Raises Mistake."""
+    with ExitStack() as held:
+        for setting, host, port in wanted:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            # As servers do: connections that are only fading out do not count.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((host, port))
+                listener.listen()
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    reason, remedy = f"port {port} is taken", f"stop what listens there, or set {setting} to a free one"
+                else:
+                    reason, remedy = (
+                        f"nothing can listen on {host}:{port} ({error.strerror})",
+                        f"change HOLDGATE_HOST or {setting}",
+                    )
+                raise Mistake(f"{reason}: {remedy}") from error

@@ -1,0 +1,130 @@
+"""The gateway as the command line reaches it: where it is, who asks, and its problems as lines for people."""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from settings import Settings
+
+URL = "HOLDGATE_URL"
+"""Address of a gateway elsewhere. Without it: the one that `make up` started."""
+TOKEN = "HOLDGATE_TOKEN"
+"""The token of whoever uses the command line. Without it: a demo person's."""
+TIMEOUT = 30.0
+"""Seconds for one answer; an upload of 10 MiB is checked row by row within one."""
+
+
+class Denied(Exception):
+    """The gateway understood and said no. `str()` says why."""
+
+
+class Unusable(Exception):
+    """The gateway could not be asked: it does not answer, or nobody knows who asks. `str()` says what to change."""
+
+
+class Remote:
+    """Calls of the HTTP contract on behalf of one person."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The answer to a GET. Parameters that are None are left out. Raises Denied and Unusable."""
+        return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a POST of JSON. Raises Denied and Unusable."""
+        return self._send("POST", path, json=body)
+
+    def upload(self, path: str, filename: str, content: bytes, **query: Any) -> Any:
+        """The answer to a POST of a file. Raises Denied and Unusable."""
+        return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")})
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
+        address = f"{self.url}/api/v1/{path}"
+        try:
+            # A proxy for the world is none for our own gateway.
+            with httpx2.Client(timeout=TIMEOUT, trust_env=not _on_this_machine(self.url)) as client:
+                answer = client.request(method, address, headers=self._headers, **request)
+        except httpx2.HTTPError as wrong:
+            raise Unusable(f"no gateway answers at {self.url} ({_reason(wrong)}); start it with 'make up'") from wrong
+        except (httpx2.InvalidURL, ValueError) as wrong:
+            raise Unusable(f"{self.url} or the token cannot be used: {_reason(wrong)}") from wrong
+        try:
+            body = answer.json() if answer.content else None
+        except ValueError:
+            body = None
+        if answer.is_success and (body is not None or not answer.content):
+            return body
+        said = problem(body)
+        if not said:
+            raise Unusable(f"{self.url} does not answer as a Holdgate gateway does; is {URL} right?")
+        if answer.status_code == 401 or not answer.is_client_error:
+            raise Unusable(said)
+        raise Denied(said)
+
+
+def address(settings: Settings, environment: Mapping[str, str]) -> str:
+    """Where the gateway is: `HOLDGATE_URL`, else what `make up` wrote, else the configured address."""
+    if url := environment.get(URL):
+        return url
+    try:
+        return str(json.loads(settings.up_file.read_text(encoding="utf-8"))["gateway_url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return settings.public_url
+
+
+def token(settings: Settings, environment: Mapping[str, str], person: str | None, default: str | None) -> str:
+    """The token of whoever asks: `person`'s among the demo tokens, else `HOLDGATE_TOKEN`, else `default`'s.
+
+    Raises Unusable, naming what to set.
+    """
+    if not person and (own := environment.get(TOKEN)):
+        return own
+    wanted = person or default
+    if wanted is None:
+        raise Unusable(f"say who you are: --as PERSON (a demo person, for example manager-1), or set {TOKEN}")
+    try:
+        tokens = json.loads(settings.demo_tokens.read_text(encoding="utf-8"))
+        known = {str(name): str(value) for name, value in tokens.items()}
+    except FileNotFoundError:
+        raise Unusable(f"there are no demo people in {settings.var} yet: run 'make up' first, or set {TOKEN}") from None
+    except (OSError, ValueError, AttributeError) as wrong:
+        raise Unusable(f"{settings.demo_tokens} cannot be read: {_reason(wrong)}") from wrong
+    if wanted not in known:
+        raise Unusable(f"no token for '{wanted}' in {settings.demo_tokens}; there are {', '.join(sorted(known))}")
+    return known[wanted]
+
+
+def part(name: str) -> str:
+    """A case or task id as one part of a path."""
+    return quote(name, safe="")
+
+
+def problem(body: Any) -> str:
+    """A problem document as text: what is wrong, and below it a line for each field; empty when it is none."""
+    if not isinstance(body, dict):
+        return ""
+    lines = [str(body.get("detail") or body.get("title") or "")]
+    for error in body.get("errors") or []:
+        line, column = error.get("line"), error.get("field") or error.get("column")
+        place = ", ".join(([f"line {line}"] if line else []) + ([str(column)] if column else []))
+        lines.append(f"  {place + ': ' if place else ''}{error.get('message', '')}")
+    return "\n".join(line for line in lines if line)
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

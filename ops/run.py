@@ -1,0 +1,135 @@
+"""One run of everything: started in the order of its needs, told to others in `up.json`."""
+
+import asyncio
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+import connection
+from ops import bootstrap, programs, welcome
+from ops.checks import Mistake, check_ports
+from ops.files import write_private
+from ops.supervisor import KeepsDying, Supervisor
+from ops.upfile import DemoPerson, UpFile
+from settings import Settings
+
+ANSWERS_WITHIN = 60.0
+"""Seconds a program has to answer after it was started."""
+
+
+class Run:
+    """Starts the programs; their supervisor keeps them running and stops them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._up: UpFile | None = None
+        self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell())
+
+    async def start(self) -> None:
+        """Start everything and return when it answers. Raises Mistake, KeepsDying."""
+        settings, supervisor = self._settings, self.supervisor
+        try:
+            own = not connection.external()
+            check_ports(_ports(settings, own=own))
+            if own:
+                print("starting Temporal ...", flush=True)
+                supervisor.start(programs.temporal(settings))
+            _check_policy(settings)
+            await asyncio.to_thread(_migrate, settings)
+            if own:
+                await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
+            client = await connection.connect(settings)
+            await _bootstrap(client, own=own)
+        except connection.TemporalUnreachable as error:
+            raise Mistake(str(error)) from error
+        print("starting worker and gateway ...", flush=True)
+        supervisor.start(programs.worker(client))
+        supervisor.start(programs.gateway(settings))
+        people = await _furnish(settings) if settings.demo else []
+        await supervisor.until_healthy("worker", "gateway", within=ANSWERS_WITHIN)
+        await supervisor.unless_dying(self._until_ready())
+        self._up = UpFile(
+            gateway_url=programs.gateway_url(settings),
+            temporal_ui_url=settings.temporal_ui_url,
+            temporal_address=connection.address(settings),
+            namespace=client.namespace,
+            database_url=settings.database_url,
+            pids={},
+            people=people,
+        )
+        self._tell()
+        print(welcome.text(settings, self._up, own=own), flush=True)
+
+    async def _until_ready(self) -> None:
+        """Wait for the gateway's own word that it finds Temporal, the database and a worker."""
+        body = ""
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                while True:
+                    status, body = await programs.get(self._settings, "/health/ready")
+                    if status == 200:
+                        return
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise KeepsDying("gateway", f"is not ready after {ANSWERS_WITHIN:g} s", body.splitlines()) from None
+
+    def _tell(self) -> None:
+        """Write `up.json` once all answer, and again whenever one was restarted and answers."""
+        pids = self.supervisor.pids
+        if self._up and pids.keys() == self.supervisor.names:
+            self._up.pids = {"temporal": None, **pids}
+            write_private(self._settings.up_file, self._up.model_dump_json(indent=2) + "\n")
+
+
+def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
+    ports = [("HOLDGATE_PORT", settings.host, settings.port)]
+    if own:
+        ports.append(("HOLDGATE_TEMPORAL_PORT", programs.LOOPBACK, settings.temporal_port))
+        ports.append(("HOLDGATE_UI_PORT", programs.LOOPBACK, settings.ui_port))
+    return ports
+
+
+def _check_policy(settings: Settings) -> None:
+    """See that the policy can be used, and print what may not be meant. Raises Mistake with a line for each problem."""
+    from policy.file import PolicyFile
+    from policy.model import PolicyError
+    from policy.parse import warnings
+    from workflows.registry import GATES, INPUTS
+
+    try:
+        policy = PolicyFile(settings.policy, INPUTS, gates=GATES).current
+    except PolicyError as error:
+        raise Mistake(str(error)) from error
+    for line in warnings(policy, INPUTS):
+        print(f"warning: {line}", flush=True)
+
+
+def _migrate(settings: Settings) -> None:
+    from store.database import DatabaseUnavailable, migrate
+
+    try:
+        migrate(settings.database_url)
+    except (DatabaseUnavailable, ValueError) as error:
+        raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error
+
+
+async def _bootstrap(client: Client, *, own: bool) -> None:
+    try:
+        await (bootstrap.prepare(client) if own else bootstrap.verify(client))
+    except bootstrap.NotPrepared as error:
+        raise Mistake("\n".join([f"Temporal is not prepared: {error}. Run:", *error.commands])) from error
+    except RPCError as error:
+        raise Mistake(f"Temporal does not let us look at namespace {client.namespace}: {error.message}") from error
+
+
+async def _furnish(settings: Settings) -> list[DemoPerson]:
+    from ops import demo
+    from store.database import Database, DatabaseUnavailable
+
+    database = Database(settings.database_url)
+    try:
+        return await demo.furnish(database, settings.demo_tokens)
+    except DatabaseUnavailable as error:
+        raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error
+    finally:
+        await database.close()

@@ -1,0 +1,111 @@
+"""Answers of the gateway as people read them in a terminal."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def say(text: str) -> None:
+    """One line, or more, on stdout."""
+    sys.stdout.write(clean(text) + "\n")
+
+
+def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], more: str | None = None) -> None:
+    """A table; `more` is the cursor of a page that is not the last. Wide where nobody watches: a line stays a line."""
+    if not rows:
+        say("nothing here")
+        return
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"  # an id that is cut short is no id
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+    if more:
+        say("there are more; narrow the search or raise --limit")
+
+
+def clean(text: str) -> str:
+    """Text of other people as it may reach a terminal: no control characters but the line break."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def when(instant: str | None, *, seconds: bool = False) -> str:
+    """An RFC 3339 instant in the time zone of whoever reads it; empty for None."""
+    if not instant:
+        return ""
+    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def batch(report: dict[str, Any]) -> None:
+    """What became, or would become, of a file."""
+    rows = report["rows"]
+    name = f"batch {report['batch_id']}, {report['status']}" if report["batch_id"] else "dry run, nothing was started"
+    say(f"{report['filename']}: {name}")
+    say(", ".join(f"{rows[key]} {key}" for key in ("total", "valid", "started", "duplicate", "invalid", "failed")))
+    if report["same_file_as"]:
+        say(f"the same file was batch {report['same_file_as']}")
+    if report["ignored_columns"]:
+        say(f"ignored columns: {', '.join(report['ignored_columns'])}")
+    mistakes = [
+        (str(row["line"]), row["reference"], mistake["column"], mistake["message"])
+        for row in report["errors"]
+        for mistake in row["errors"]
+    ]
+    if mistakes:
+        table_of(("Line", "Reference", "Column", "Mistake"), mistakes)
+    known = [(str(row["line"]), row["case_id"], ", ".join(row["differs"])) for row in report["duplicates"]]
+    if known:
+        table_of(("Line", "Exists as", "Differs in"), known)
+
+
+def case(found: dict[str, Any]) -> None:
+    """One case with its tasks and its timeline."""
+    say(f"{found['case_id']}: {found['title']}")
+    stale = " (as last recorded: its Workflow does not answer)" if found["stale"] else ""
+    say(f"{found['status']}{stale}, asked by {found['requester']} at {when(found['created_at'])}")
+    if found["result"]:
+        say(found["result"]["reason"])
+    say(found["temporal_url"])
+    if found["tasks"]:
+        tasks(found["tasks"])
+    happened = [(when(event["at"], seconds=True), event["actor"], event["summary"]) for event in found["timeline"]]
+    table_of(("At", "Who", "What happened"), happened)
+    if found["rollback_plan"]:
+        table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+
+
+def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
+    """An inbox."""
+    table_of(
+        ("Task", "What", "Gate", "Who may decide", "Approvals", "Due", "State"),
+        [
+            (
+                task["task_id"],
+                task["title"],
+                task["gate"],
+                ", ".join([*task["candidate_groups"], *task["candidate_users"]]),
+                f"{task['quorum']['given']} of {task['quorum']['needed']}",
+                when(task["due_at"]),
+                task["outcome"] or task["status"],
+            )
+            for task in items
+        ],
+        more,
+    )
+
+
+def decision(answer: dict[str, Any]) -> None:
+    """What a decision came to."""
+    if answer["status"] == "pending":
+        say(f"stored as {answer['decision_id']}: no worker answers now, it will be applied or refused when one does")
+        return
+    task = answer["task"]
+    votes = f"{task['quorum']['given']} of {task['quorum']['needed']} approvals"
+    say(f"accepted: {task['gate']} is {task['outcome'] or f'open with {votes}'}; the case is {answer['case_status']}")

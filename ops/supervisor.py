@@ -1,0 +1,284 @@
+"""Keep a few child processes running: start, watch, restart with backoff, give up, stop in order, reap orphans.
+
+Written here because none of the kept supervisors fits: honcho ends the run when one child dies, supervisord and circus
+restart but go on beside a child that keeps dying, and none tells when a restarted child answers again and as which pid.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from ops.files import write_private
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LAST_LINES = 20
+PROBE_EVERY = 0.1
+KILLED_WITHIN = 5.0
+"""Seconds a killed process has to vanish."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One child to keep running."""
+
+    name: str
+    command: tuple[str, ...]
+    """Started as it is, without a shell or a wrapper, so that the pid is the real process."""
+    healthy: Callable[[int], Awaitable[bool]]
+    """Whether the process with this pid answers. Asked again and again until it does."""
+    environment: Mapping[str, str] | None = None
+    grace: float = 5.0
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How patient the supervisor is; all times in seconds."""
+
+    first_delay: float = 0.2
+    longest_delay: float = 5.0
+    settled: float = 30.0
+    """Alive for so long, a child starts again with the first delay."""
+    fruitless: int = 5
+    """Deaths in a row, none of them after it answered, that end the run."""
+    deaths: int = 15
+    window: float = 180.0
+    """`deaths` within this time end the run though it answered in between."""
+
+
+class KeepsDying(Exception):
+    """A child cannot be kept alive. `lines` are the last of its log."""
+
+    def __init__(self, name: str, why: str, lines: list[str]) -> None:
+        super().__init__(f"{name} {why}")
+        self.name = name
+        self.lines = lines
+
+
+class Supervisor:
+    """Runs programs and records them in `run.json`, so that a later run can reap what a killed one left.
+
+    `on_healthy` is called with the child's name whenever a new process of it answers for the first time.
+    """
+
+    def __init__(self, folder: Path, *, on_healthy: Callable[[str], None], pace: Pace | None = None) -> None:
+        self._record = folder / "run.json"
+        self._logs = folder / "log"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._on_healthy = on_healthy
+        self._pace = pace or Pace()
+        self._children: dict[str, _Child] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The programs that were started."""
+        return set(self._children)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process of each child that answers."""
+        return {name: child.pid for name, child in self._children.items() if child.healthy.is_set() and child.pid}
+
+    def start(self, program: Program) -> None:
+        """Start a program and keep it running. Programs stop in the reverse order of their start."""
+        path = self._logs / f"{program.name}.log"
+        if path.exists():
+            path.replace(path.with_suffix(".log.1"))
+        self._children[program.name] = _Child(program, path, self._pace, self._write, self._on_healthy)
+
+    async def until_healthy(self, *names: str, within: float) -> None:
+        """Wait until these children answer. Raises KeepsDying, also when one does not answer in time."""
+
+        async def answer() -> None:
+            for name in names:
+                await self._children[name].healthy.wait()
+
+        try:
+            async with asyncio.timeout(within):
+                await self.unless_dying(answer())
+        except TimeoutError:
+            silent = next(name for name in names if not self._children[name].healthy.is_set())
+            raise KeepsDying(
+                silent, f"did not answer within {within:g} s", self._children[silent].last_lines()
+            ) from None
+
+    async def unless_dying(self, wanted: Awaitable[T]) -> T:
+        """Await something that a child cannot end up without. Raises KeepsDying when one cannot be kept alive."""
+        future = asyncio.ensure_future(wanted)
+        try:
+            lives = [child.life for child in self._children.values()]
+            await asyncio.wait([future, *lives], return_when=asyncio.FIRST_COMPLETED)
+            for life in lives:
+                if life.done():
+                    life.result()
+            return await future
+        finally:
+            future.cancel()
+
+    async def watch(self) -> None:
+        """Run until a child cannot be kept alive. Raises KeepsDying."""
+        await self.unless_dying(asyncio.Event().wait())
+
+    async def stop(self) -> None:
+        """Stop all children, the last started first, and forget them. No process is left."""
+        for child in reversed(self._children.values()):
+            await child.stop()
+        self._children.clear()
+        self._record.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        entries = [child.identity for child in self._children.values() if child.identity]
+        write_private(self._record, json.dumps(entries, indent=2))
+
+
+class _Child:
+    """One program and its present process."""
+
+    def __init__(
+        self, program: Program, path: Path, pace: Pace, changed: Callable[[], None], on_healthy: Callable[[str], None]
+    ) -> None:
+        self._program = program
+        self._log = path
+        self._pace = pace
+        self._changed = changed
+        self._on_healthy = on_healthy
+        self._process: asyncio.subprocess.Process | None = None
+        self.identity: dict[str, Any] | None = None
+        self.healthy = asyncio.Event()
+        self.life = asyncio.create_task(self._live(), name=program.name)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def _live(self) -> None:
+        name, pace = self._program.name, self._pace
+        delay, fruitless = pace.first_delay, 0
+        deaths: deque[float] = deque(maxlen=pace.deaths)
+        while True:
+            started = time.monotonic()
+            process = await self._spawn()
+            probing = asyncio.create_task(self._probe(process.pid))
+            try:
+                code = await process.wait()
+            finally:
+                probing.cancel()
+            _kill_group(process.pid)
+            answered = self.healthy.is_set()
+            self.healthy.clear()
+            now = time.monotonic()
+            deaths.append(now)
+            fruitless = 0 if answered else fruitless + 1
+            if fruitless >= pace.fruitless:
+                raise KeepsDying(name, f"died {fruitless} times before it answered", self.last_lines())
+            if len(deaths) == pace.deaths and now - deaths[0] < pace.window:
+                raise KeepsDying(name, f"died {len(deaths)} times in {now - deaths[0]:.0f} s", self.last_lines())
+            if now - started > pace.settled:
+                delay = pace.first_delay
+            log.warning("%s (pid %d) %s; it is started again in %.1f s", name, process.pid, _ending(code), delay)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, pace.longest_delay)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        # A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then stops things in order.
+        with self._log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program.command,
+                env=self._program.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.identity = _identity(self._program.name, self._process.pid)
+        self._changed()
+        return self._process
+
+    async def _probe(self, pid: int) -> None:
+        while True:
+            if await self._program.healthy(pid):
+                break
+            await asyncio.sleep(PROBE_EVERY)
+        self.healthy.set()
+        self._on_healthy(self._program.name)
+
+    async def stop(self) -> None:
+        self.life.cancel()
+        await asyncio.gather(self.life, return_exceptions=True)
+        self.healthy.clear()
+        process = self._process
+        if process is None:
+            return
+        with contextlib.suppress(TimeoutError, ProcessLookupError):
+            process.terminate()
+            async with asyncio.timeout(self._program.grace):
+                await process.wait()
+        if process.returncode is None:
+            log.warning("%s did not stop within %g s and is killed", self._program.name, self._program.grace)
+        _kill_group(process.pid)
+        await process.wait()
+
+    def last_lines(self) -> list[str]:
+        with contextlib.suppress(OSError):
+            return self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return []
+
+
+def reap(folder: Path) -> list[str]:
+    """End the children which a killed supervisor left in `folder`, and return them as `name (pid n)`.
+
+    Only processes whose start time and command are the recorded ones: a pid may long be somebody else's.
+    """
+    orphans = list(_orphans(folder / "run.json"))
+    for _, process in reversed(orphans):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs([process for _, process in orphans], timeout=KILLED_WITHIN)
+    for process in alive:
+        _kill_group(process.pid)
+    psutil.wait_procs(alive, timeout=KILLED_WITHIN)
+    (folder / "run.json").unlink(missing_ok=True)
+    return [f"{name} (pid {process.pid})" for name, process in orphans]
+
+
+def _orphans(record: Path) -> Iterator[tuple[str, psutil.Process]]:
+    try:
+        entries = json.loads(record.read_text())
+    except (OSError, ValueError):  # none was left, or a machine that lost power left half of it
+        return
+    for entry in entries:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(entry["pid"])
+            if abs(process.create_time() - entry["created"]) < 1 and process.cmdline() == entry["command"]:
+                yield entry["name"], process
+
+
+def _identity(name: str, pid: int) -> dict[str, Any] | None:
+    try:
+        process = psutil.Process(pid)
+        return {"name": name, "pid": pid, "created": process.create_time(), "command": process.cmdline()}
+    except psutil.Error:  # it is dead already
+        return None
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -1,0 +1,24 @@
+"""`up.json`: how others find what `make up` started."""
+
+from pydantic import BaseModel
+
+
+class DemoPerson(BaseModel):
+    """A demo person, and the token to be them."""
+
+    id: str
+    groups: list[str]
+    token: str
+
+
+class UpFile(BaseModel):
+    """Where everything is. It holds tokens, so only its owner may read the file."""
+
+    gateway_url: str
+    temporal_ui_url: str
+    temporal_address: str
+    namespace: str
+    database_url: str
+    pids: dict[str, int | None]
+    """The real processes; `temporal` is null for a server that was not started here."""
+    people: list[DemoPerson]

@@ -1,0 +1,100 @@
+"""What is wrong with a section although each of its values has the right form."""
+
+from collections.abc import Collection, Iterator
+
+from pydantic import BaseModel
+
+from policy.clock import duration, is_duration
+from policy.expressions import Expression, ExpressionError, expression
+from policy.lines import Key, key_of
+from policy.model import Gate, ProcessPolicy
+from policy.rules import CASE_NAMES
+from policy.trial import is_clock, sample_of, trial
+from workflows.money import decimals_of
+
+
+def mistakes(
+    section: ProcessPolicy, model: type[BaseModel], known: Collection[str] | None
+) -> Iterator[tuple[Key, str]]:
+    """The mistakes of one section that only show when its parts are seen together."""
+    for currency in section.limits:
+        try:
+            decimals_of(currency)
+        except ValueError as wrong:
+            yield ("limits", currency), str(wrong)
+    if known is not None:
+        for name in sorted(set(section.gates) - set(known)):
+            yield ("gates", name), f"the process has no such gate; it has {', '.join(sorted(known)) or 'none'}"
+        for name in sorted(set(known) - set(section.gates)):
+            yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
+    sample = sample_of(section, model, optional=True)
+    for name, gate in section.gates.items():
+        for key, message in (*_people(gate), *_order(gate)):
+            yield ("gates", name, *key), message
+        for key, text in expressions_of(gate):
+            try:
+                compiled = expression(text)
+            except ExpressionError as wrong:
+                hint = "neither a duration such as 30s, 15m, 8h, 3d nor CEL: " if is_clock(key) else ""
+                yield ("gates", name, *key), f"{hint}{wrong}"
+                continue
+            unknown = list(_unknown(compiled, section, model))
+            for message in unknown:
+                yield ("gates", name, *key), message
+            if not unknown and sample and (problem := trial(key, compiled, sample)):
+                yield ("gates", name, *key), problem
+
+
+def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
+    """Everything in a gate that is CEL, with its key."""
+    clocks = [(name, text) for name, text in gate.clocks() if not is_duration(text)]
+    return [(key_of(name), text) for name, text in (*gate.expressions(), *clocks)]
+
+
+def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
+    if not gate.groups and not gate.users:
+        yield (), "needs groups or users: without them nobody could decide"
+    for number, level in enumerate(gate.escalate):
+        if not level.to and not level.users:
+            yield ("escalate", number), "needs groups in 'to', or users"
+    people = {*gate.users, *(user for level in gate.escalate for user in level.users)}
+    grouped = gate.groups or any(level.to for level in gate.escalate)
+    if people and not grouped and isinstance(gate.quorum, int) and gate.quorum > len(people):
+        yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
+
+
+def _order(gate: Gate) -> Iterator[tuple[Key, str]]:
+    """Clocks that could never strike. Those that an expression gives are not known before a case."""
+    lengths = {}
+    for name, text in gate.clocks():
+        try:
+            lengths[name] = duration(text)
+        except ExpressionError as wrong:
+            yield key_of(name), str(wrong)
+    end = lengths.pop("expires", None)
+    for name, length in lengths.items():
+        if end and length and (length > end if name == "due" else length >= end):
+            yield key_of(name), f"comes after the gate has expired ({gate.expires})"
+    if gate.on_expiry == "escalate" and not gate.escalate:
+        yield ("on_expiry",), "'escalate' needs at least one level in 'escalate'"
+    if "on_expiry" in gate.model_fields_set and gate.expires is None:
+        yield ("on_expiry",), "needs 'expires': the gate never ends by itself"
+
+
+def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel]) -> Iterator[str]:
+    """Names the expression reads that no case will have."""
+    fields = list(model.model_fields)
+    known = [*fields, "facts", "case", *(["limits"] if "currency" in fields else [])]
+    for root, *members in sorted(compiled.reads):
+        if root not in known:
+            yield f"unknown name '{root}'; known are {', '.join(known)}"
+        elif root == "case" and (not members or members[0] not in CASE_NAMES):
+            yield f"unknown name '{'.'.join([root, *members])}'; known are case.{', case.'.join(CASE_NAMES)}"
+        elif root == "limits" and not members:
+            yield "'limits' stands for a row: name one of them, for example limits.manager"
+        elif root == "limits" and not section.limits:
+            yield f"'limits.{members[0]}' needs a table of limits such as [<process>.limits.GBP]"
+        elif root == "limits":
+            without = sorted(currency for currency, row in section.limits.items() if members[0] not in row)
+            if without:
+                yield f"'limits.{members[0]}' is missing in the limits for {', '.join(without)}"

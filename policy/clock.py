@@ -1,0 +1,61 @@
+"""The clock of a gate: durations, or expressions that give one, turned into instants."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from policy.expressions import ExpressionError, evaluate, expression
+
+LONGEST = timedelta(days=3660)
+"""Ten years: what is longer is a slip of the pen."""
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
+
+
+def is_duration(text: str) -> bool:
+    """Whether a clock is written as a duration, right or wrong; else it is an expression."""
+    return _DURATION.fullmatch(text) is not None
+
+
+def duration(text: str) -> timedelta | None:
+    """`30s`, `15m`, `8h`, `3d` as a duration; None when the text is not written like one.
+
+    Raises ExpressionError for zero and for more than ten years.
+    """
+    written = _DURATION.fullmatch(text)
+    if not written:
+        return None
+    try:
+        length = timedelta(**{_UNITS[written[2]]: int(written[1])})
+    except (OverflowError, ValueError):
+        length = timedelta.max
+    if not timedelta() < length <= LONGEST:
+        raise ExpressionError(f"'{text}' must be longer than zero and at most ten years")
+    return length
+
+
+def instant(text: str, names: Mapping[str, Any], at: datetime) -> datetime:
+    """When a clock that starts at `at` strikes.
+
+    An expression may give a duration (`"8h"`, or CEL's own), a number of seconds, or a moment such as `due_date`, which
+    is 00:00 UTC of that day. What lies before `at` strikes at once. Raises ExpressionError.
+    """
+    if length := duration(text):
+        return at + length
+    value = evaluate(expression(text), names)
+    return max(at, as_instant(value, text, at))
+
+
+def as_instant(value: Any, text: str, at: datetime) -> datetime:
+    """The value of a clock's expression as an instant. Raises ExpressionError when it is no time."""
+    if isinstance(value, str):
+        value = duration(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST.total_seconds():
+        value = timedelta(seconds=value)
+    if isinstance(value, timedelta):
+        value = at + value if abs(value) <= LONGEST else None
+    if not isinstance(value, datetime):
+        raise ExpressionError(f"'{text}' must give a duration such as '8h', seconds, or a moment, within ten years")
+    return value

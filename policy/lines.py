@@ -1,0 +1,58 @@
+"""Keys of a policy text and the lines on which they stand. The TOML parser of the standard library does not tell."""
+
+import re
+import tomllib
+from typing import Any
+
+Key = tuple[str | int, ...]
+"""The path of a value: `("payment", "gates", "manager-approval", "remind", 0)`."""
+
+
+def key_of(name: str) -> Key:
+    """`escalate[0].after` as a path."""
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name))
+
+
+def spell(key: Key) -> str:
+    """A path as people write it: `payment.gates.manager-approval.remind[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+
+
+class Lines:
+    """Where the keys of one text stand."""
+
+    def __init__(self, text: str) -> None:
+        self.places: dict[Key, int] = {}
+        table: Key = ()
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.lstrip().startswith("["):
+                if path := self._path(line):
+                    table = path
+                    self._note(table, number)
+                continue
+            written = re.match(r"""\s*((?:[\w.\s-]|"[^"]*"|'[^']*')+?)\s*=""", line)
+            if written and (path := self._path(f"{written[1]} = 0")):
+                self._note(table + path, number)
+
+    def of(self, key: Key) -> int:
+        """The line of the key, else of the nearest table around it, else the first."""
+        names = tuple(part for part in key if isinstance(part, str))
+        return next((self.places[names[:n]] for n in range(len(names), 0, -1) if names[:n] in self.places), 1)
+
+    def _note(self, path: Key, number: int) -> None:
+        for length in range(1, len(path) + 1):
+            self.places.setdefault(path[:length], number)
+
+    @staticmethod
+    def _path(line: str) -> Key:
+        """The names in a header or key, read by the TOML parser itself; empty when the line is none."""
+        try:
+            table: Any = tomllib.loads(line)
+        except tomllib.TOMLDecodeError:
+            return ()
+        path: list[str] = []
+        while isinstance(table, dict) and table:
+            ((name, table),) = table.items()
+            path.append(name)
+            table = table[0] if isinstance(table, list) and table else table
+        return tuple(path)

@@ -1,0 +1,118 @@
+"""Read and check a policy text. A mistake is found here, with its file, line and key, and not when a case meets it."""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from policy.check import expressions_of, mistakes
+from policy.expressions import Expression, expression
+from policy.lines import Key, Lines, spell
+from policy.model import Gate, Policy, PolicyError, Problem, ProcessPolicy
+from policy.trial import sample_of, trial
+
+Inputs = Mapping[str, type[BaseModel]]
+"""The input model of each process."""
+
+
+def parse(
+    text: str,
+    *,
+    source: str = "policy.toml",
+    inputs: Inputs,
+    gates: Mapping[str, Collection[str]] | None = None,
+) -> Policy:
+    """The policy that `text` states. `gates`, where given, are the gates that each process really has.
+
+    Raises PolicyError with all its problems, each with file, line and key.
+    """
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as wrong:
+        at = re.search(r"\(at line (\d+), column (\d+)\)", str(wrong))
+        line = int(at[1]) if at else max(1, len(text.splitlines()))
+        message = re.sub(r" \(at .*\)$", "", str(wrong))
+        raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
+    lines = Lines(text)
+    found: list[tuple[Key, str]] = []
+    sections: dict[str, ProcessPolicy] = {}
+    for process, table in raw.items():
+        if process not in inputs:
+            found.append(((process,), f"unknown process; known are {', '.join(sorted(inputs))}"))
+            continue
+        try:
+            sections[process] = section = ProcessPolicy.model_validate(table)
+        except ValidationError as wrong:
+            found += [((process, *error["loc"]), _message(dict(error))) for error in wrong.errors()]
+            continue
+        known = None if gates is None else gates.get(process, ())
+        found += [((process, *key), message) for key, message in mistakes(section, inputs[process], known)]
+    if found:
+        raise PolicyError(sorted((Problem(source, lines.of(k), spell(k), m) for k, m in found), key=lambda p: p.line))
+    return Policy(source, text, hashlib.sha256(text.encode()).hexdigest(), sections)
+
+
+def warnings(policy: Policy, inputs: Inputs) -> list[str]:
+    """What is allowed and most likely not meant, one line each: for the start, the health page and `policy check`."""
+    lines = Lines(policy.text)
+    said: list[str] = []
+
+    def say(key: Key, message: str) -> None:
+        said.append(str(Problem(policy.source, lines.of(key), spell(key), message)))
+
+    for process, model in inputs.items():
+        if not policy.has(process):
+            say((process,), "this process has no section, so its cases are refused")
+            continue
+        unset = sample_of(policy.processes[process], model, optional=False)
+        for key, compiled in _compiled(policy, process):
+            if unset and (problem := trial(key[3:], compiled, unset)):
+                say(key, f"fails for a case without its optional fields: {problem}")
+    return said
+
+
+def notes(policy: Policy) -> list[str]:
+    """What is worth remembering about a policy that is as it was meant, one line each: for `policy check`."""
+    lines = Lines(policy.text)
+    said = []
+    for process, section in policy.processes.items():
+        if any(compiled.reads_any("limits") for _, compiled in _compiled(policy, process)):
+            key = (process, "limits")
+            message = f"a case in a currency other than {', '.join(sorted(section.limits))} takes the strictest path"
+            said.append(str(Problem(policy.source, lines.of(key), spell(key), message)))
+    return said
+
+
+def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
+    """Every expression of a process with its key."""
+    return [
+        ((process, "gates", name, *key), expression(text))
+        for name, gate in policy.processes[process].gates.items()
+        for key, text in expressions_of(gate)
+    ]
+
+
+def _message(error: dict[str, Any]) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            where = error["loc"]
+            model: type[BaseModel] = ProcessPolicy if len(where) == 1 else Gate
+            if len(where) > 3:
+                return "unknown key; an escalation takes after, to, users"
+            return f"unknown key; known are {', '.join(model.model_fields)}"
+        case "missing":
+            return "is missing"
+        case "string_type":
+            return "must be a text in quotes"
+        case "list_type":
+            return 'must be a list such as ["managers"]'
+        case "dict_type" | "model_type":
+            return "must be a table with keys of its own"
+        case "string_too_short":
+            return "must not be empty"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,74 @@
+"""Evaluate an expression once on made-up values, to find mistakes of kind before a case meets them."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from policy.clock import as_instant
+from policy.expressions import Expression, ExpressionError, evaluate
+from policy.lines import Key
+from policy.model import ProcessPolicy
+
+
+def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
+    """What is wrong with the kinds of values in an expression; None when nothing is.
+
+    Only mistakes of kind count: a made-up text is no date, and facts are not known before a case.
+    """
+    try:
+        value = evaluate(compiled, sample)
+        if key[0] == "when" and not isinstance(value, bool):
+            return f"must be true or false, not {value!r}"
+        if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f"must give a whole number, not {value!r}"
+        # A text put together from the made-up input may be anything; one that stands in the expression must be right.
+        if is_clock(key) and (not isinstance(value, str) or _stands_in(value, compiled.source)):
+            as_instant(value, compiled.source, datetime(2000, 1, 1, tzinfo=UTC))
+    except ExpressionError as wrong:
+        cause = wrong.__cause__
+        of_kind = cause is None or isinstance(cause, TypeError) or "Undefined variable or function" in str(cause)
+        return str(wrong) if of_kind else None
+    return None
+
+
+def sample_of(section: ProcessPolicy, model: type[BaseModel], *, optional: bool) -> dict[str, Any] | None:
+    """Made-up names of a case, with or without its optional fields; None when a field's kind has no example."""
+    names: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if not optional and not field.is_required():
+            names[name] = field.get_default(call_default_factory=True)
+            continue
+        value = _example(field.annotation)
+        if value is None:
+            return None
+        names[name] = value
+    limits = next(iter(section.limits.values()), {})
+    case = {"reference": "x", "requester": "x", "priority": 3, "batch_id": "x" if optional else None}
+    return names | {"facts": {}, "case": case, "limits": limits}
+
+
+def _example(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        return _example(next(kind for kind in get_args(annotation) if kind is not type(None)))
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)[0]
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return next(iter(kind)).value
+    day = datetime(2030, 1, 1, tzinfo=UTC)
+    examples = {Decimal: Decimal("1.5"), int: 1, float: 1.5, bool: True, str: "x", date: day, datetime: day, list: []}
+    return examples.get(kind)
+
+
+def _stands_in(text: str, source: str) -> bool:
+    return f"'{text}'" in source or f'"{text}"' in source
+
+
+def is_clock(key: Key) -> bool:
+    """Whether the key of a gate holds a time; the other expressions are conditions."""
+    return key[0] not in ("when", "quorum")

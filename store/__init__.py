@@ -1,0 +1,1 @@
+"""All SQL. Nothing outside this room writes a query."""

@@ -1,0 +1,230 @@
+"""The append-only record: each event gets its place in one global order and in the hash chain of its case.
+
+`hashing.py` says what the hashes cover, `verification.py` how they are checked.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from pydantic import BaseModel
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import fit
+from store.hashing import CHECKPOINT_EVERY, digest_of, hash_of, payload_of, run_on
+from store.tables import cases, chain, checkpoints, event_payloads, events
+from store.verification import Verification as Verification
+from store.verification import verify as verify
+from workflows.models import CaseEvent, ChainHead
+
+ENGINE = "holdgate"
+"""The actor of what nobody in particular did."""
+
+
+class UnknownCase(LookupError):
+    """There is no row for this case, so nothing can be recorded about it."""
+
+
+class StoredEvent(BaseModel):
+    """One event as it lies in the record."""
+
+    position: int
+    """Place in the global order, from 1 without gaps; the cursor of readers."""
+    event_id: str
+    seq: int
+    """Place in the chain of its case, from 1."""
+    case_id: str
+    """Empty for changes of people, tokens and policy."""
+    at: datetime
+    kind: str
+    actor: str
+    summary: str
+    data: dict[str, Any]
+    erased: bool = False
+    """Whether summary and data were erased; they are empty then."""
+    prev_hash: str
+    hash: str
+
+
+class Appended(NamedTuple):
+    """The head of the case's chain, and how many of the events were new."""
+
+    head: ChainHead
+    added: int
+
+
+async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
+    """Append the events of one case, or admin events with case_id "", and return the head of their chain.
+
+    Events whose id is stored already are left as they are. Raises UnknownCase when the case has no row.
+    """
+    return (await add(conn, new)).head
+
+
+async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
+    """Like `append`, and tells how many events were new."""
+    (case_id,) = {event.case_id for event in new}
+    writer = await _Writer.locked(conn)
+    head, stored = await _state(conn, case_id, [event.event_id for event in new])
+    fresh = {event.event_id: event for event in new if event.event_id not in stored}
+    writer.heads[case_id] = head
+    await writer.write(fresh.values())
+    return Appended(writer.heads[case_id], len(fresh))
+
+
+async def begin(conn: AsyncConnection, first: Sequence[CaseEvent]) -> dict[str, ChainHead]:
+    """Append the first event of each of these cases, whose rows were inserted in this same transaction."""
+    writer = await _Writer.locked(conn)
+    await writer.write(first)
+    return writer.heads
+
+
+async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data: dict[str, Any]) -> None:
+    """Record a change of people, tokens or policy."""
+    event = CaseEvent(
+        event_id=f"admin/{uuid4()}", case_id="", at=datetime.now(UTC), kind=kind, actor=by, summary=summary, data=data
+    )
+    await append(conn, [event])
+
+
+async def page(
+    conn: AsyncConnection, case_id: str | None = None, since: int = 0, limit: int = 200
+) -> list[StoredEvent]:
+    """Events after position `since` in the global order: of one case, of no case (""), or all (None)."""
+    query = (
+        select(events, event_payloads.c.payload)
+        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > since)
+        .order_by(events.c.position)
+        .limit(limit)
+    )
+    if case_id is not None:
+        query = query.where(events.c.case_id == case_id if case_id else events.c.case_id.is_(None))
+    return [_stored(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def position(conn: AsyncConnection) -> int:
+    """The newest position of the global order; 0 for an empty record."""
+    return int((await conn.execute(select(chain.c.position))).scalar_one())
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+class _Writer:
+    """Gives events their places while it holds the lock on the global order."""
+
+    def __init__(self, conn: AsyncConnection, position: int, running: str) -> None:
+        self._conn = conn
+        self._position = position
+        self._running = running
+        self.heads: dict[str, ChainHead] = {}
+        """The head of each chain written to; a chain that is not here starts now."""
+
+    @classmethod
+    async def locked(cls, conn: AsyncConnection) -> "_Writer":
+        # SQLite holds its one write lock already; PostgreSQL queues writers on this row, so positions have no gaps.
+        row = (await conn.execute(_LOCK)).one()
+        return cls(conn, row.position, row.hash)
+
+    async def write(self, new: Iterable[CaseEvent]) -> None:
+        rows, payloads, marks = [], [], []
+        for event in new:
+            row, payload = self._sealed(event)
+            rows.append(row)
+            payloads.append(payload)
+            if self._position % CHECKPOINT_EVERY == 0:
+                marks.append({"position": self._position, "hash": self._running})
+        if not rows:
+            return
+        await self._conn.execute(insert(events), rows)
+        await self._conn.execute(insert(event_payloads), payloads)
+        if marks:
+            await self._conn.execute(insert(checkpoints), marks)
+        await self._conn.execute(update(chain), {"position": self._position, "hash": self._running})
+        heads = [
+            {"of_case": case_id, "count": head.count, "hash": head.hash}
+            for case_id, head in self.heads.items()
+            if case_id
+        ]
+        if heads:
+            await self._conn.execute(_MOVE_HEAD, heads)
+
+    def _sealed(self, event: CaseEvent) -> tuple[dict[str, Any], dict[str, Any]]:
+        before = self.heads.get(event.case_id, ChainHead())
+        salt, payload = secrets.token_hex(16), payload_of(event)
+        envelope: dict[str, Any] = {
+            "event_id": event.event_id,
+            "case_id": event.case_id,
+            "seq": before.count + 1,
+            "at": event.at,
+            "kind": fit(event.kind, events.c.kind),
+            "actor": fit(event.actor, events.c.actor),
+            "digest": digest_of(salt, payload),
+            "prev_hash": before.hash,
+        }
+        sealed = hash_of(**envelope)
+        self._position += 1
+        self._running = run_on(self._running, sealed)
+        self.heads[event.case_id] = ChainHead(count=before.count + 1, hash=sealed)
+        row = envelope | {"position": self._position, "case_id": event.case_id or None, "hash": sealed}
+        return row, {"position": self._position, "salt": salt, "payload": payload}
+
+
+_LOCK = select(chain.c.position, chain.c.hash).with_for_update()
+_MOVE_HEAD = (
+    update(cases)
+    .where(cases.c.case_id == bindparam("of_case"))
+    .values(head_count=bindparam("count"), head_hash=bindparam("hash"))
+)
+
+
+async def _state(conn: AsyncConnection, case_id: str, event_ids: list[str]) -> tuple[ChainHead, set[str]]:
+    """The head of the chain, and which of the events are stored already."""
+    if not case_id:
+        return await _admin_head(conn), await _stored_ids(conn, event_ids)
+    query = (
+        select(cases.c.head_count, cases.c.head_hash, events.c.event_id)
+        .outerjoin(events, events.c.event_id.in_(event_ids))
+        .where(cases.c.case_id == case_id)
+    )
+    rows = (await conn.execute(query)).all()
+    if not rows:
+        raise UnknownCase(f"there is no case {case_id}")
+    head = ChainHead(count=rows[0].head_count, hash=rows[0].head_hash)
+    return head, {row.event_id for row in rows if row.event_id is not None}
+
+
+async def _admin_head(conn: AsyncConnection) -> ChainHead:
+    newest = (
+        select(events.c.seq, events.c.hash).where(events.c.case_id.is_(None)).order_by(events.c.seq.desc()).limit(1)
+    )
+    row = (await conn.execute(newest)).one_or_none()
+    return ChainHead(count=row.seq, hash=row.hash) if row else ChainHead()
+
+
+async def _stored_ids(conn: AsyncConnection, event_ids: list[str]) -> set[str]:
+    found = await conn.execute(select(events.c.event_id).where(events.c.event_id.in_(event_ids)))
+    return set(found.scalars())
+
+
+def _stored(row: Any) -> StoredEvent:
+    said = json.loads(row["payload"]) if row["payload"] is not None else {}
+    return StoredEvent(
+        position=row["position"],
+        event_id=row["event_id"],
+        seq=row["seq"],
+        case_id=row["case_id"] or "",
+        at=row["at"],
+        kind=row["kind"],
+        actor=row["actor"],
+        summary=said.get("summary", ""),
+        data=said.get("data", {}),
+        erased=row["payload"] is None,
+        prev_hash=row["prev_hash"],
+        hash=row["hash"],
+    )

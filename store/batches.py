@@ -1,0 +1,225 @@
+"""Uploaded files and their rows.
+
+A row's outcome is `valid`, `invalid` or `duplicate` when the file is taken, and a valid one ends as `started`,
+`duplicate` (somebody else was quicker) or `failed`. Rows only ever move out of `valid`, so every step may run twice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
+
+from store.tables import batch_rows, batches, cases
+from workflows.models import BatchCounts, Problem
+
+BatchStatus = Literal["starting", "running", "completed", "failed"]
+RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed"]
+
+_CHUNK = 500
+"""Keys in one IN list: SQLite takes 32,766 variables, and a plan over thousands helps nobody."""
+
+
+class BatchRow(BaseModel):
+    """One row of a file and what became of it."""
+
+    line: int
+    reference: str
+    outcome: RowOutcome
+    case_id: str | None = None
+    """The case that was or will be started, or for a duplicate the one that exists."""
+    case_status: str | None = None
+    differs: list[str] = []
+    """For a duplicate: the fields in which it is not the same as the case that exists."""
+    errors: list[Problem] = []
+
+
+class Batch(BaseModel):
+    """One uploaded file."""
+
+    batch_id: str
+    process: str
+    filename: str
+    sha256: str
+    path: str
+    same_file_as: str | None
+    requester: str
+    policy_hash: str
+    status: BatchStatus
+    total: int
+    ignored_columns: list[str]
+    created_at: datetime
+    closed_at: datetime | None = None
+
+
+class Existing(BaseModel):
+    """The newest case of a reference, as far as a duplicate is concerned."""
+
+    case_id: str
+    status: str
+    input: dict[str, Any]
+
+
+async def add(conn: AsyncConnection, batch: Batch, rows: Sequence[BatchRow]) -> None:
+    """Store a batch and all its rows."""
+    await conn.execute(insert(batches), batch.model_dump())
+    for chunk in _chunks(rows, 5_000):
+        await conn.execute(
+            insert(batch_rows),
+            [{"batch_id": batch.batch_id, **row.model_dump(exclude={"case_status"})} for row in chunk],
+        )
+
+
+async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
+    """One batch, or None."""
+    found = (await conn.execute(select(batches).where(batches.c.batch_id == batch_id))).mappings().first()
+    return Batch.model_validate(found) if found else None
+
+
+async def same_file(conn: AsyncConnection, process: str, sha256: str) -> str | None:
+    """The newest batch of the same process and the same bytes."""
+    query = (
+        select(batches.c.batch_id)
+        .where(batches.c.sha256 == sha256, batches.c.process == process)
+        .order_by(batches.c.created_at.desc(), batches.c.batch_id)
+        .limit(1)
+    )
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str]) -> dict[str, Existing]:
+    """By reference key, the newest round of each reference that the process has a case for."""
+    found: dict[str, Existing] = {}
+    columns = (cases.c.reference_key, cases.c.case_id, cases.c.status, cases.c.input)
+    for chunk in _chunks(keys, _CHUNK):
+        query = (
+            select(*columns)
+            .where(cases.c.process == process, cases.c.reference_key.in_(chunk))
+            .order_by(cases.c.round)  # so that the newest round is the last to be kept
+        )
+        for row in await conn.execute(query):
+            found[row.reference_key] = Existing(case_id=row.case_id, status=row.status, input=row.input)
+    return found
+
+
+async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+    """The Workflows of these batches are known to Temporal."""
+    await conn.execute(
+        update(batches)
+        .where(batches.c.batch_id.in_(batch_ids), batches.c.status == "starting")
+        .values(status="running")
+    )
+
+
+async def close(conn: AsyncConnection, batch_id: str, status: Literal["completed", "failed"], at: datetime) -> None:
+    """No row of it is left to be started."""
+    await conn.execute(
+        update(batches)
+        .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
+        .values(status=status, closed_at=at)
+    )
+
+
+async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[Batch]:
+    """Batches that were stored before `older_than` and whose Workflow is not known, oldest first."""
+    query = (
+        select(batches)
+        .where(batches.c.status == "starting", batches.c.created_at < older_than)
+        .order_by(batches.c.created_at)
+        .limit(limit)
+    )
+    return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def waiting_lines(conn: AsyncConnection, batch_id: str) -> list[int]:
+    """The lines of the rows that are still to be started, in file order."""
+    query = (
+        select(batch_rows.c.line)
+        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
+        .order_by(batch_rows.c.line)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
+    """Store how these rows ended; one that has ended already stays as it is."""
+    if not rows:
+        return
+    await conn.execute(
+        update(batch_rows)
+        .where(
+            batch_rows.c.batch_id == bindparam("of_batch"),
+            batch_rows.c.line == bindparam("of_line"),
+            batch_rows.c.outcome == "valid",
+        )
+        .values(
+            outcome=bindparam("outcome"),
+            case_id=bindparam("case_id"),
+            differs=bindparam("differs"),
+            errors=bindparam("errors"),
+        ),
+        [
+            {
+                "of_batch": batch_id,
+                "of_line": row.line,
+                **row.model_dump(include={"outcome", "case_id", "differs", "errors"}),
+            }
+            for row in rows
+        ],
+    )
+
+
+async def fail_waiting(conn: AsyncConnection, batch_id: str, reason: str) -> None:
+    """End every row that is still to be started as failed, for a reason that concerns the whole file."""
+    await conn.execute(
+        update(batch_rows)
+        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
+        .values(outcome="failed", errors=[Problem(column=None, message=reason).model_dump()])
+    )
+
+
+async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
+    """The rows by outcome, as they are reported."""
+    query = (
+        select(batch_rows.c.outcome, func.count())
+        .where(batch_rows.c.batch_id == batch_id)
+        .group_by(batch_rows.c.outcome)
+    )
+    return counted({row[0]: row[1] for row in await conn.execute(query)})
+
+
+def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
+    """`total` = `valid` + `invalid` + `duplicate`: started and failed rows were valid."""
+    number = {outcome: by_outcome.get(outcome, 0) for outcome in ("invalid", "duplicate", "started", "failed")}
+    valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
+    return BatchCounts(total=valid + number["invalid"] + number["duplicate"], valid=valid, **number)
+
+
+async def rows(
+    conn: AsyncConnection, batch_id: str, outcome: RowOutcome | None = None, after: int = 0, limit: int = 50
+) -> list[BatchRow]:
+    """Rows in file order, from behind the line `after`; the last line is the cursor of the next page."""
+    query = (
+        select(batch_rows, cases.c.status.label("case_status"))
+        .outerjoin(cases, cases.c.case_id == batch_rows.c.case_id)
+        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.line > after)
+        .order_by(batch_rows.c.line)
+        .limit(limit)
+    )
+    if outcome:
+        query = query.where(batch_rows.c.outcome == outcome)
+    return [_row(row) for row in await conn.execute(query)]
+
+
+def _row(row: Row[Any]) -> BatchRow:
+    return BatchRow.model_validate(dict(row._mapping))
+
+
+_ItemT = TypeVar("_ItemT")
+
+
+def _chunks(items: Sequence[_ItemT], size: int) -> Iterator[Sequence[_ItemT]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,256 @@
+"""Cases as SQL knows them: the row that exists before the Workflow, and `record`, the single writer of its progress."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import String, func, literal, or_, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import audit, tasks
+from store import cursor as cursors
+from store.database import insert_into, insert_once
+from store.tables import Instant, cases
+from store.viewer import Viewer as Viewer
+from workflows.models import CaseEvent, CaseRecord, CaseResult, ChainHead, Status, Written
+
+
+class CaseRow(BaseModel):
+    """A case as it is stored."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    case_id: str
+    process: str
+    reference: str
+    reference_key: str
+    round: int
+    resubmits: str | None
+    status: Status
+    title: str
+    requester: str
+    priority: int
+    batch_id: str | None
+    policy_hash: str
+    input: dict[str, Any]
+    result: CaseResult | None = None
+    start_at: datetime | None
+    submitted_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None = None
+    idempotency_key: str | None
+    """Hash of the person and the `Idempotency-Key` that made the case."""
+    head_count: int
+    head_hash: str
+
+
+class NewCase(BaseModel):
+    """What a case row starts with."""
+
+    case_id: str
+    process: str
+    reference: str
+    reference_key: str
+    round: int = 1
+    resubmits: str | None = None
+    title: str
+    requester: str
+    priority: int = 3
+    batch_id: str | None = None
+    policy_hash: str
+    input: dict[str, Any]
+    """The validated input as JSON."""
+    start_at: datetime | None = None
+    submitted_at: datetime
+    idempotency_key: str | None = None
+
+
+class Duplicate(Exception):
+    """The process has a case of this reference and round, or the idempotency key was used: `existing` is that case."""
+
+    def __init__(self, existing: CaseRow) -> None:
+        super().__init__(f"{existing.case_id} exists already, it is {existing.status}")
+        self.existing = existing
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+async def insert(conn: AsyncConnection, new: NewCase, event: CaseEvent) -> CaseRow:
+    """Store a case as `starting`, with the event that says so. Raises Duplicate."""
+    row = _row(new)
+    if not await insert_once(conn, cases, row):
+        same_key = cases.c.idempotency_key == new.idempotency_key
+        query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
+        found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
+        raise Duplicate(found[0])
+    heads = await audit.begin(conn, [event])
+    head = heads[new.case_id]
+    return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
+
+
+async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEvent]]) -> dict[str, CaseRow | None]:
+    """Like `insert` for many: by case id the row that existed already, or None for a case that is stored now."""
+    # In one order, so that two imports of the same rows wait for each other instead of deadlocking.
+    rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
+    if not rows:
+        return {}
+    adding = insert_into(conn, cases).on_conflict_do_nothing().returning(cases.c.case_id)
+    added = set((await conn.execute(adding, list(rows.values()))).scalars())
+    first = {event.case_id: event for _, event in new if event.case_id in added}
+    await audit.begin(conn, list(first.values()))
+    existing = [case_id for case_id in rows if case_id not in added]
+    found = await _found(conn, select(cases).where(cases.c.case_id.in_(existing))) if existing else []
+    return dict.fromkeys(rows) | {row.case_id: row for row in found}
+
+
+async def started(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
+    """Say that the Workflows of these cases run; a case that is further already stays there."""
+    await conn.execute(
+        update(cases)
+        .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
+        .values(status=status, updated_at=datetime.now(UTC))
+    )
+
+
+async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
+    """Write what happened to a case: its events, and the tasks, decisions and status they lead to. Returns its head.
+
+    Writing a record again changes nothing, also when the case has gone on since. A closed case stays closed, whatever a
+    worker thinks that did not hear of it; it is told the end that stands. Raises `audit.UnknownCase` when the case has
+    no row.
+    """
+    if record.events:
+        head, added = await audit.add(conn, record.events)
+    else:
+        head, added = await _head(conn, record.case_id), 1
+    await tasks.judge_all(conn, record.decisions, record.case_id)
+    if not (added and await _move(conn, record, head)):
+        now = await get(conn, record.case_id)
+        return Written(count=head.count, hash=head.hash, ended=now.result if now else None)
+    await tasks.open_all(conn, record.opened)
+    await tasks.patch_all(conn, record.patched)
+    if record.status.closed:
+        await tasks.close_left(conn, record.case_id, record.events[-1].at)
+    return Written(count=head.count, hash=head.hash)
+
+
+async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
+    """Give the case its new status and, at the end, its result; False when it has ended before."""
+    at = record.events[-1].at if record.events else datetime.now(UTC)
+    values: dict[str, Any] = {"status": record.status, "updated_at": at}
+    if record.status.closed:
+        values["closed_at"] = at
+    if record.result:
+        values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
+    still_open = (cases.c.case_id == record.case_id, cases.c.closed_at.is_(None))
+    moved = await conn.execute(update(cases).where(*still_open).values(values))
+    return moved.rowcount > 0
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
+    """The case of this id."""
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
+    """The case that was made under this key."""
+    return await _one(conn, select(cases).where(cases.c.idempotency_key == key))
+
+
+async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
+    """The newest case of a reference."""
+    rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
+    return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
+
+
+async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[CaseRow]:
+    """Cases submitted before this moment whose Workflow is not known to run, oldest first."""
+    query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
+    return await _found(conn, query.order_by(cases.c.submitted_at).limit(limit))
+
+
+async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
+    """Whether the viewer may see the case; False also when there is none."""
+    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
+    return (await conn.execute(seen)).first() is not None
+
+
+async def page(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    process: str | None = None,
+    status: str | None = None,
+    batch_id: str | None = None,
+    requester: str | None = None,
+    q: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[CaseRow], str | None]:
+    """One page of the cases that the viewer may see, newest first, and the cursor of the next page.
+
+    `q` is looked for in title, reference and case id. Raises ValueError for a cursor of another list.
+    """
+    query = select(cases).where(viewer.sees(cases.c.case_id, cases.c.requester))
+    filters = (
+        (process, cases.c.process),
+        (status, cases.c.status),
+        (batch_id, cases.c.batch_id),
+        (requester, cases.c.requester),
+    )
+    for wanted, column in filters:
+        if wanted:
+            query = query.where(column == wanted)
+    if q:
+        texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
+        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+    key = tuple_(cases.c.submitted_at, cases.c.case_id)
+    if cursor:
+        at, case_id = cursors.decode(cursor, datetime, str)
+        query = query.where(key < tuple_(literal(at, Instant), literal(case_id, String)))
+    # One more than asked for tells whether there is a next page.
+    query = query.order_by(cases.c.submitted_at.desc(), cases.c.case_id.desc()).limit(limit + 1)
+    found = await _found(conn, query)
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(last.submitted_at, last.case_id)
+
+
+async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, int]:
+    """How many cases of a batch are where."""
+    query = select(cases.c.status, func.count()).where(cases.c.batch_id == batch_id).group_by(cases.c.status)
+    return {row.status: row[1] for row in await conn.execute(query)}
+
+
+async def on_their_way(conn: AsyncConnection, batch_id: str) -> int:
+    """How many cases of a batch are neither at a gate nor at an end."""
+    moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
+    return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
+
+
+async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:
+    query = select(cases.c.head_count, cases.c.head_hash).where(cases.c.case_id == case_id)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise audit.UnknownCase(f"there is no case {case_id}")
+    return ChainHead(count=row.head_count, hash=row.head_hash)
+
+
+async def _found(conn: AsyncConnection, query: Any) -> list[CaseRow]:
+    return [CaseRow.model_validate(row) for row in await conn.execute(query)]
+
+
+async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
+    found = await _found(conn, query)
+    return found[0] if found else None
+
+
+def _row(new: NewCase) -> dict[str, Any]:
+    head = {"head_count": 0, "head_hash": ""}
+    return new.model_dump() | head | {"status": Status.STARTING, "updated_at": new.submitted_at}

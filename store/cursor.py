@@ -1,0 +1,37 @@
+"""Opaque cursors of lists: the sort key of the last row shown, so that pages stay right while rows come and go."""
+
+import base64
+import binascii
+import json
+from datetime import datetime
+from typing import Any
+
+
+def encode(*key: Any) -> str:
+    """The cursor behind a row with this key: texts, numbers, times or None."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, *shape: type) -> list[Any]:
+    """The key back, checked against the types of its parts, each of which may be None. Raises ValueError."""
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(parts, list) or len(parts) != len(shape):
+            raise ValueError
+        return [_read(part, kind) for part, kind in zip(parts, shape, strict=True)]
+    except (ValueError, TypeError, binascii.Error):
+        raise ValueError("not a cursor of this list") from None
+
+
+def _read(part: Any, kind: type) -> Any:
+    if part is None:
+        return None
+    if kind is datetime:
+        moment = datetime.fromisoformat(part)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment
+    if type(part) is not kind:
+        raise ValueError
+    return part

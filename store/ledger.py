@@ -1,0 +1,505 @@
+"""The ledger: double entry in minor units, each effect exactly once.
+
+Lines lie in two layers: a hold is a pair of *pending* lines, money that moved is a pair of *posted* ones. Nothing is
+ever changed or deleted; an undo is an entry with the same lines the other way round. Two unique columns keep order
+whatever arrives twice, late or at the same moment: `idempotency_key`, and `undoes`, the key that an entry reverses.
+A capture reverses its hold, so a hold ends once: released or captured. A void occupies the key of a step that was
+undone before it was done.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database
+from store.tables import accounts, entries, lines
+from workflows.models import Refused, reference_key
+from workflows.money import decimals_of, in_words, payee_key
+
+PAYMENTS = "payments"
+"""What was paid out: the other side of holds and captures."""
+CAPITAL = "capital"
+"""Where funds come from."""
+
+Layer = Literal["posted", "pending"]
+Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
+T = TypeVar("T")
+
+
+class UnknownAccount(LookupError):
+    """The ledger has no account of this name in this currency."""
+
+
+class Booking(NamedTuple):
+    """An effect as the ledger keeps it: the first one, however often its key came."""
+
+    entry_id: int
+    at: datetime
+
+
+class PastPayment(NamedTuple):
+    """An earlier payment that still stands: held, or captured and not refunded."""
+
+    reference: str
+    at: datetime
+    amount: Decimal
+    currency: str
+    payee_account: str | None
+    captured: bool
+
+
+class Balance(BaseModel):
+    """Decimal strings with the currency's decimals. A hold leaves `balance`; `available` is `balance` less `held`."""
+
+    account: str
+    currency: str
+    balance: str
+    held: str
+    available: str
+
+
+class LedgerLine(BaseModel):
+    """One side of an entry. One of `debit` and `credit` is zero."""
+
+    layer: Layer
+    account: str
+    currency: str
+    debit: str
+    credit: str
+
+
+class LedgerEntry(BaseModel):
+    """One effect, or a void, which has no lines."""
+
+    entry_id: int
+    idempotency_key: str
+    kind: Kind
+    undoes: str | None
+    case_id: str | None
+    reference: str
+    at: datetime
+    lines: list[LedgerLine]
+
+
+class _Line(NamedTuple):
+    layer: str
+    account: str
+    currency: str
+    debit: int
+    credit: int
+
+
+class Ledger:
+    """All that happens to money. Every method that changes something is one transaction and may be repeated."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ------------------------------------------------------------------------------------------------ do and undo
+
+    async def hold(
+        self,
+        key: str,
+        case_id: str,
+        reference: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking:
+        """Set `amount` aside, so that nobody else can spend it.
+
+        Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone.
+        """
+        minor = _minor(amount, currency)
+
+        async def book(conn: AsyncConnection) -> Booking:
+            locked = await _account(conn, account, currency)  # before looking for the key: see `_account`
+            if first := await _find(conn, key):
+                return await _again(conn, first, "hold", case_id, account, currency, minor)
+            paying = await _may_pay(conn, locked, account, currency)
+            available = paying.posted + paying.pending
+            if minor > available:
+                raise Refused(
+                    f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
+                    f"{_words(available, currency)} is available."
+                )
+            return await _book(
+                conn,
+                "hold",
+                key,
+                [
+                    _Line("pending", account, currency, 0, minor),
+                    _Line("pending", PAYMENTS, currency, minor, 0),
+                ],
+                case_id=case_id,
+                reference=reference,
+                account=account,
+                currency=currency,
+                amount=minor,
+                payee=payee,
+                payee_key=payee_key(payee),
+                payee_account=payee_account,
+            )
+
+        return await self._once(book)
+
+    async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        """Undo the hold `undoes`: free its money, or void its key if it was never used.
+
+        Does nothing when the hold is undone already or a capture has used it up. Answers whether the hold is undone by
+        this key, now or before.
+        """
+        return await self._undo("release", "hold", key, undoes, case_id, reference)
+
+    async def capture(self, key: str, case_id: str, account: str, currency: str, amount: Decimal) -> Booking:
+        """Pay what the case holds: the hold ends and the money moves.
+
+        Raises Refused when the case holds no money or another sum, the account is closed, or the key was undone.
+        """
+        minor = _minor(amount, currency)
+
+        async def book(conn: AsyncConnection) -> Booking:
+            locked = await _account(conn, account, currency)
+            if first := await _find(conn, key):
+                return await _again(conn, first, "capture", case_id, account, currency, minor)
+            await _may_pay(conn, locked, account, currency)
+            held = await _standing_hold(conn, case_id)
+            if held is None:
+                raise Refused("No money is held for this payment, so it cannot be paid.")
+            if (held.account, held.currency, held.amount) != (account, currency, minor):
+                raise Refused(
+                    f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
+                    f"and {in_words(amount, currency)} was to be paid from account '{account}'."
+                )
+            return await _book(
+                conn,
+                "capture",
+                key,
+                [
+                    *await _reversed(conn, held.entry_id),
+                    _Line("posted", account, currency, 0, minor),
+                    _Line("posted", PAYMENTS, currency, minor, 0),
+                ],
+                undoes=held.idempotency_key,
+                **_about(held),
+            )
+
+        return await self._once(book)
+
+    async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does."""
+        return await self._undo("refund", "capture", key, undoes, case_id, reference)
+
+    async def fund(self, key: str, account: str, currency: str, amount: Decimal) -> None:
+        """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+        minor = _minor(amount, currency)
+
+        async def book(conn: AsyncConnection) -> None:
+            if await _find(conn, key):
+                return
+            for name, funded in ((account, True), (CAPITAL, False), (PAYMENTS, False)):
+                if await _account(conn, name, currency) is None:
+                    row = {"name": name, "currency": currency, "funded": funded, "open": True}
+                    await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
+            await _book(
+                conn,
+                "fund",
+                key,
+                [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
+                reference=key,
+                account=account,
+                currency=currency,
+                amount=minor,
+            )
+
+        await self._once(book)
+
+    async def close_account(self, name: str, currency: str) -> None:
+        """Let nothing be paid from the account any more; what is held or was paid can still be undone.
+
+        Raises UnknownAccount.
+        """
+        async with self._db.write() as conn:
+            if await _account(conn, name, currency) is None:
+                raise UnknownAccount(f"there is no account '{name}' in {currency}")
+            await conn.execute(update(accounts).where(_is_account(name, currency)).values(open=False))
+
+    async def _undo(self, kind: Kind, of: Kind, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        async def book(conn: AsyncConnection) -> bool:
+            done = await _find(conn, undoes)
+            if done is None:
+                await _book(conn, "void", undoes, [], case_id=case_id, reference=reference)
+                return False
+            if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
+                return ended == kind
+            if done.kind != of:
+                raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
+            await _account(conn, done.account, done.currency)  # locked before writing, as everywhere: no deadlock
+            await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
+            return True
+
+        return await self._once(book)
+
+    async def _once(self, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `effect` in one transaction; when another process has just taken its key, let it look again."""
+        tries = 3
+        while True:
+            try:
+                async with self._db.write() as conn:
+                    return await effect(conn)
+            except IntegrityError:
+                tries -= 1
+                if not tries:
+                    raise
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    async def balance(self, name: str, currency: str) -> Balance:
+        """One account in one currency. Raises UnknownAccount."""
+        async with self._db.read() as conn:
+            row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
+        if row is None:
+            raise UnknownAccount(f"there is no account '{name}' in {currency}")
+        held = max(-row.pending, 0)  # money about to come in is neither held nor available
+        return Balance(
+            account=name,
+            currency=currency,
+            balance=str(_major(row.posted, currency)),
+            held=str(_major(held, currency)),
+            available=str(_major(row.posted - held, currency)),
+        )
+
+    async def entries(
+        self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
+    ) -> list[LedgerEntry]:
+        """Entries in the order they were made, those of one reference (compared without case) or of one case.
+
+        `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
+        """
+        wanted = [entries.c.entry_id > after]
+        if reference is not None:
+            wanted.append(func.lower(entries.c.reference) == reference_key(reference))
+        if case_id is not None:
+            wanted.append(entries.c.case_id == case_id)
+        async with self._db.read() as conn:
+            found = (await conn.execute(select(entries).where(*wanted).order_by(entries.c.entry_id).limit(limit))).all()
+            ids = [entry.entry_id for entry in found]
+            sides: dict[int, list[LedgerLine]] = {entry_id: [] for entry_id in ids}
+            by_number = select(lines).where(lines.c.entry_id.in_(ids)).order_by(lines.c.entry_id, lines.c.number)
+            for line in await conn.execute(by_number):
+                sides[line.entry_id].append(
+                    LedgerLine(
+                        layer=line.layer,
+                        account=line.account,
+                        currency=line.currency,
+                        debit=str(_major(line.debit, line.currency)),
+                        credit=str(_major(line.credit, line.currency)),
+                    )
+                )
+        return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
+
+    async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
+        """The payee's newest payments that stand, newest first; `key` is a `payee_key`.
+
+        A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
+        so that of two like payments sent at the same moment exactly one is the second; all count when it holds nothing.
+        """
+        ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
+        own_hold = (
+            select(func.min(own.c.entry_id)).where(own.c.case_id == before_case, own.c.kind == "hold").scalar_subquery()
+        )
+        stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
+        query = (
+            select(entries, ended.c.kind.is_not(None).label("captured"))
+            .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+            .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
+            .where(entries.c.payee_key == key, entries.c.kind == "hold", stands)
+            .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
+            .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
+            .limit(limit)
+        )
+        async with self._db.read() as conn:
+            return [
+                PastPayment(
+                    reference=row.reference,
+                    at=row.at,
+                    amount=_major(row.amount, row.currency),
+                    currency=row.currency,
+                    payee_account=row.payee_account,
+                    captured=bool(row.captured),
+                )
+                for row in await conn.execute(query)
+            ]
+
+    async def check(self) -> list[str]:
+        """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
+        debits, credits = func.sum(lines.c.debit), func.sum(lines.c.credit)
+        unbalanced = (
+            select(lines.c.entry_id, lines.c.layer, lines.c.currency, debits.label("debits"), credits.label("credits"))
+            .group_by(lines.c.entry_id, lines.c.layer, lines.c.currency)
+            .having(debits != credits)
+            .order_by(lines.c.entry_id)
+        )
+        without_lines = (
+            select(entries.c.entry_id, entries.c.kind)
+            .outerjoin(lines)
+            .group_by(entries.c.entry_id, entries.c.kind)
+            .having((func.count(lines.c.number) == 0) != (entries.c.kind == "void"))
+        )
+        sums = select(lines.c.account, lines.c.currency, lines.c.layer, (debits - credits).label("sum")).group_by(
+            lines.c.account, lines.c.currency, lines.c.layer
+        )
+        async with self._db.read() as conn:
+            problems = [
+                f"entry {row.entry_id}: {row.layer} debits of {_words(row.debits, row.currency)}, "
+                f"credits of {_words(row.credits, row.currency)}"
+                for row in await conn.execute(unbalanced)
+            ]
+            for row in await conn.execute(without_lines):
+                problems.append(
+                    f"entry {row.entry_id}: a {row.kind} must {'not ' if row.kind == 'void' else ''}have lines"
+                )
+            told = {(row.account, row.currency, row.layer): int(row.sum) for row in await conn.execute(sums)}
+            for account in await conn.execute(select(accounts).order_by(accounts.c.name, accounts.c.currency)):
+                name, currency = account.name, account.currency
+                for layer, kept in (("posted", account.posted), ("pending", account.pending)):
+                    if (sum_ := told.pop((name, currency, layer), 0)) != kept:
+                        problems.append(
+                            f"account {name} {currency}: {layer} {_words(kept, currency)}, "
+                            f"by its lines {_words(sum_, currency)}"
+                        )
+                if account.funded and account.posted + account.pending < 0:
+                    problems.append(f"account {name} {currency}: more is held than there is")
+        problems += [f"account {name} {currency}: has lines and does not exist" for name, currency, _ in told]
+        return problems
+
+
+# ------------------------------------------------------------------------------------------------ inside a transaction
+
+
+def _is_account(name: str, currency: str) -> Any:
+    return and_(accounts.c.name == name, accounts.c.currency == currency)
+
+
+async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
+    """The account, locked until the end of the transaction (on SQLite the writing transaction is the lock).
+
+    Each effect locks first and looks afterwards. Else one that waits here for its twin would, having seen no entry of
+    its key, find the money gone and answer that there is none.
+    """
+    return (await conn.execute(select(accounts).where(_is_account(name, currency)).with_for_update())).one_or_none()
+
+
+async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
+    """The account, if it may be paid from in this currency; else raises Refused."""
+    if account is not None:
+        if not account.funded:
+            raise Refused(f"Account '{name}' is not one that payments are made from.")
+        if not account.open:
+            raise Refused(f"Account '{name}' ({currency}) is closed.")
+        return account
+    others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
+    if has := (await conn.execute(others)).scalars().all():
+        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}.")
+    raise Refused(f"There is no account '{name}'.")
+
+
+async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
+    return (await conn.execute(select(entries).where(entries.c.idempotency_key == key))).one_or_none()
+
+
+async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
+    """The kind of the entry that reversed `key`, if one did."""
+    kind: str | None = await conn.scalar(select(entries.c.kind).where(entries.c.undoes == key))
+    return kind
+
+
+async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None:
+    """The hold of the case that was neither released nor captured."""
+    ended = entries.alias("ended")
+    query = (
+        select(entries)
+        .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+        .where(entries.c.case_id == case_id, entries.c.kind == "hold", ended.c.entry_id.is_(None))
+        .order_by(entries.c.entry_id.desc())
+        .limit(1)
+    )
+    return (await conn.execute(query)).one_or_none()
+
+
+async def _again(
+    conn: AsyncConnection, first: Row[Any], kind: Kind, case_id: str, account: str, currency: str, minor: int
+) -> Booking:
+    """The answer to a key that came before: its first result, if that still stands and was for the same thing.
+
+    Raises Refused when it was undone, ValueError when the key belongs to something else.
+    """
+    if first.kind == "void" or await _undone_by(conn, first.idempotency_key) in {"release", "refund"}:
+        raise Refused("This step was already undone, so it is not done again.")
+    if (first.kind, first.case_id, first.account, first.currency, first.amount) != (
+        kind,
+        case_id,
+        account,
+        currency,
+        minor,
+    ):
+        raise ValueError(f"the key '{first.idempotency_key}' was used before for another {first.kind}")
+    return Booking(first.entry_id, first.at)
+
+
+async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
+    """What takes back an entry: of a capture the posted lines only, as its pending ones ended the hold for good."""
+    query = select(lines).where(lines.c.entry_id == entry_id).order_by(lines.c.number)
+    sides = (await conn.execute(query)).all()
+    layer = "posted" if any(side.layer == "posted" for side in sides) else "pending"
+    return [_Line(layer, side.account, side.currency, side.credit, side.debit) for side in sides if side.layer == layer]
+
+
+def _about(entry: Row[Any]) -> dict[str, Any]:
+    """What an entry takes over from the one it reverses."""
+    taken_over = ("case_id", "reference", "account", "currency", "amount", "payee", "payee_key", "payee_account")
+    return {name: getattr(entry, name) for name in taken_over}
+
+
+async def _book(
+    conn: AsyncConnection, kind: Kind, key: str, sides: Sequence[_Line], undoes: str | None = None, **about: Any
+) -> Booking:
+    """Write one entry with its lines and carry them into the accounts."""
+    at = datetime.now(UTC)
+    row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
+    entry_id: int = (await conn.execute(insert(entries).values(row).returning(entries.c.entry_id))).scalar_one()
+    if sides:
+        numbered = [{"entry_id": entry_id, "number": number, **side._asdict()} for number, side in enumerate(sides)]
+        await conn.execute(insert(lines), numbered)
+    for side in sides:
+        sum_ = accounts.c[side.layer]
+        carried = update(accounts).where(_is_account(side.account, side.currency))
+        await conn.execute(carried.values({sum_: sum_ + side.debit - side.credit}))
+    return Booking(entry_id, at)
+
+
+# ----------------------------------------------------------------------------------------------------------- units
+
+
+def _minor(amount: Decimal, currency: str) -> int:
+    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
+    minor = amount.scaleb(decimals_of(currency))
+    if minor != minor.to_integral_value():
+        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+    return int(minor)
+
+
+def _major(minor: int, currency: str) -> Decimal:
+    return Decimal(minor).scaleb(-decimals_of(currency))
+
+
+def _words(minor: int, currency: str) -> str:
+    return in_words(_major(minor, currency), currency)

@@ -1,0 +1,13 @@
+"""Alembic's entry: `store.database.migrate` hands over a connection that is already in its transaction."""
+
+from alembic import context
+
+from store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite alters a table by copying it
+    transactional_ddl=False,  # the transaction is the caller's
+)
+context.run_migrations()

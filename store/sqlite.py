@@ -1,0 +1,142 @@
+"""SQLite the way we need it: durable, explicit transactions, one trip to the driver's thread for each statement.
+
+aiosqlite crosses to its thread and back four times a statement (cursor, execute, fetch, close), and that costs
+more than the statement. Here a statement runs and hands over all its rows in one.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiosqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+IMMEDIATE = {"sqlite_begin": "BEGIN IMMEDIATE"}
+"""Execution options of a transaction that takes the write lock at once; one that takes it later may find it gone."""
+
+
+def async_engine(path: Path, timeout: float) -> AsyncEngine:
+    """An engine on a file that exists. A statement waits `timeout` seconds for a lock."""
+
+    def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
+        return _Connection(partial(_opened, path, "rw", timeout))
+
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), async_creator=connect)
+    _begin_explicitly(engine.sync_engine)
+    _refuse_a_file_that_moved(engine.sync_engine, path)
+    return engine
+
+
+def creating_engine(path: Path, timeout: float) -> Engine:
+    """A plain engine that creates the file when it is missing."""
+    engine = create_engine("sqlite://", creator=partial(_opened, path, "rwc", timeout))
+    _begin_explicitly(engine)
+    return engine
+
+
+def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
+    """A connection. With mode `rw` a missing file is an error and not an empty database."""
+    # Without an isolation level the driver leaves transactions alone; its own begin too late.
+    uri = f"file:{quote(str(path))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+        # SQLite's own lower() knows ASCII only.
+        connection.create_function("lower", 1, _lower, deterministic=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _begin_explicitly(engine: Engine) -> None:
+    @event.listens_for(engine, "begin")
+    def begin(conn: Connection) -> None:
+        conn.exec_driver_sql(conn.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _refuse_a_file_that_moved(engine: Engine, path: Path) -> None:
+    """A pooled connection keeps writing into a file that was moved or deleted: what it commits there would be lost."""
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @event.listens_for(engine, "connect")
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["file"] = identity()
+
+    @event.listens_for(engine, "checkout")
+    def check(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] is None or record.info["file"] != identity():
+            raise exc.DisconnectionError(f"{path} is not the file that was opened")
+
+
+class _Connection(aiosqlite.Connection):
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        # As SQLAlchemy sets it on connections that it makes: a forgotten one must not keep the process alive.
+        self._thread.daemon = True
+
+    def cursor(self) -> "_Cursor":  # type: ignore[override]
+        return _Cursor(self)
+
+    async def run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
+        await self._execute(self._run, cursor, method, sql, parameters)  # type: ignore[no-untyped-call]
+
+    def _run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
+        """In the thread."""
+        with closing(self._conn.cursor()) as raw:
+            getattr(raw, method)(sql, parameters)
+            cursor.description = raw.description
+            cursor.rows = raw.fetchall() if raw.description else []
+            cursor.rowcount = raw.rowcount
+            cursor.lastrowid = raw.lastrowid
+
+
+class _Cursor:
+    """What SQLAlchemy uses of an asynchronous cursor. All rows are here once a statement ran."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self.rows: list[Any] = []
+        self.description: Any = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self.arraysize = 1
+
+    async def __aenter__(self) -> "_Cursor":
+        return self
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        await self._connection.run(self, "execute", sql, parameters)
+
+    async def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        await self._connection.run(self, "executemany", sql, parameters)
+
+    async def fetchone(self) -> Any:
+        return self.rows.pop(0) if self.rows else None
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        taken, self.rows = self.rows[: size or self.arraysize], self.rows[size or self.arraysize :]
+        return taken
+
+    async def fetchall(self) -> list[Any]:
+        taken, self.rows = self.rows, []
+        return taken
+
+    async def close(self) -> None:
+        self.rows = []

@@ -1,0 +1,311 @@
+"""The tables. Their history is in `migrations/`; a test holds the two together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite forgets the zone, so it is put back when read; without a zone nothing is written."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time needs a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# Constraint names, so that alembic can change them on SQLite too.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# --------------------------------------------------------------------------------------------------------- the record
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("event_id", String(1000), nullable=False, unique=True),
+    Column("case_id", String(900), nullable=True),  # null: a change of people, tokens or policy
+    Column("seq", Integer, nullable=False),  # place in the chain of the case
+    Column("at", Instant, nullable=False),
+    Column("kind", String(60), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("digest", String(64), nullable=False),  # of the salted payload
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    UniqueConstraint("case_id", "seq"),
+)
+"""Append-only. `store.audit` says what the hashes cover."""
+
+event_payloads = Table(
+    "event_payloads",
+    metadata,
+    Column("position", ForeignKey("events.position"), primary_key=True),
+    Column("salt", String(64), nullable=True),
+    Column("payload", Text, nullable=True),  # canonical JSON of {"summary", "data"}; null: erased
+)
+"""What an event says, beside the chain, so that a person's data can be erased and the chain still verifies."""
+
+chain = Table(
+    "chain",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("position", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""The head of the global order. Its row is locked by each writer, so positions have no gaps."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),  # running hash over all events up to here
+)
+
+# ------------------------------------------------------------------------------------------------------- projections
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("loaded_at", Instant, nullable=False),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", String(900), primary_key=True),
+    Column("process", String(60), nullable=False),
+    Column("reference", String(120), nullable=False),
+    Column("reference_key", String(240), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("resubmits", String(900), nullable=True),
+    Column("status", String(30), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("requester", String(200), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("batch_id", String(60), nullable=True),
+    Column("policy_hash", String(64), nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("result", JSON, nullable=True),  # CaseResult, whole
+    Column("start_at", Instant, nullable=True),
+    Column("submitted_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+    Column("idempotency_key", String(64), nullable=True, unique=True),  # hash of person and Idempotency-Key
+    Column("head_count", Integer, nullable=False, default=0),  # of the case's chain of events
+    Column("head_hash", String(64), nullable=False, default=""),
+    UniqueConstraint("process", "reference_key", "round"),
+    Index("ix_cases_newest", "submitted_at", "case_id"),
+    Index("ix_cases_status", "status", "submitted_at"),
+    Index("ix_cases_batch", "batch_id"),
+    Index("ix_cases_requester", "requester", "submitted_at"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String(40), primary_key=True),
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False, index=True),
+    Column("process", String(60), nullable=False),
+    Column("gate", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("requester", String(200), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("outcome", String(30), nullable=True),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+    Column("due_at", Instant, nullable=True),
+    Column("expires_at", Instant, nullable=True),
+    Column("priority", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("given", Integer, nullable=False),
+    Column("view", JSON, nullable=False),  # the TaskView as it opened; the columns above win
+    Index("ix_tasks_inbox", "status", "due_at", "task_id"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # group | user | excluded
+    Column("name", String(200), primary_key=True),
+    Index("ix_candidates_name", "kind", "name", "task_id"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("decision_id", String(80), primary_key=True),
+    Column("task_id", String(40), nullable=False, index=True),
+    Column("case_id", String(900), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("verdict", String(30), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("content", String(64), nullable=False),  # Decision.content
+    Column("status", String(10), nullable=False),  # pending | accepted | refused
+    Column("refusal", Text, nullable=False, default=""),
+    Column("code", String(40), nullable=False, default=""),
+    Column("via", String(30), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", String(60), primary_key=True),
+    Column("process", String(60), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("path", String(255), nullable=False),  # relative to the upload folder
+    Column("same_file_as", String(60), nullable=True),
+    Column("requester", String(200), nullable=False),
+    Column("policy_hash", String(64), nullable=False),
+    Column("status", String(20), nullable=False),  # starting | running | completed | failed
+    Column("total", Integer, nullable=False),
+    Column("ignored_columns", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+)
+
+batch_rows = Table(
+    "batch_rows",
+    metadata,
+    Column("batch_id", ForeignKey("batches.batch_id"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("outcome", String(12), nullable=False),  # valid | invalid | started | duplicate | failed
+    Column("case_id", String(900), nullable=True),
+    Column("differs", JSON, nullable=False),
+    Column("errors", JSON, nullable=False),
+    Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
+)
+
+# ------------------------------------------------------------------------------------------------------------- people
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("group_name", String(60), primary_key=True),
+    Index("ix_memberships_group", "group_name", "person"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token: no salt needed
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("label", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant, nullable=True),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("worker", String(120), primary_key=True),
+    Column("at", Instant, nullable=False),
+)
+"""Workers say that they live; Temporal's own list of pollers lies for seconds."""
+
+# ------------------------------------------------------------------------------------------------------------- ledger
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("open", Boolean, nullable=False),
+    Column("funded", Boolean, nullable=False),  # may be paid from
+    Column("posted", BigInteger, nullable=False),  # debits less credits of its lines in that layer, in minor units
+    Column("pending", BigInteger, nullable=False),
+    CheckConstraint("NOT funded OR posted + pending >= 0", name="no_overdraft"),
+)
+"""Each account in each of its currencies. The sums are kept beside the lines, so that a hold costs the same after
+100,000 payments as after one; `Ledger.check` compares them with the lines."""
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("entry_id", Integer, primary_key=True),
+    Column("idempotency_key", String(1000), nullable=False, unique=True),
+    Column("kind", String(12), nullable=False),  # fund | hold | release | capture | refund | void
+    Column("case_id", String(900), nullable=True, index=True),
+    Column("reference", String(120), nullable=False, index=True),
+    Column("undoes", String(1000), nullable=True, unique=True),  # the key this entry reverses or voids
+    Column("account", String(120), nullable=True),
+    Column("currency", String(3), nullable=True),
+    Column("amount", BigInteger, nullable=True),  # in minor units
+    Column("payee", String(300), nullable=True),
+    Column("payee_key", String(300), nullable=True),
+    Column("payee_account", String(40), nullable=True),
+    Column("at", Instant, nullable=False),
+    Index("ix_entries_payee", "payee_key", "kind", "at"),
+    CheckConstraint("amount IS NULL OR amount > 0", name="amount_positive"),
+)
+"""One row per effect, and per void: a key that was undone before it was ever used."""
+
+lines = Table(
+    "lines",
+    metadata,
+    Column("entry_id", ForeignKey("entries.entry_id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("layer", String(7), nullable=False),  # posted: money that moved | pending: money that is held
+    Column("account", String(120), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("debit", BigInteger, nullable=False),
+    Column("credit", BigInteger, nullable=False),
+    CheckConstraint(
+        "(debit > 0 AND credit = 0) OR (credit > 0 AND debit = 0)",
+        name="one_side",
+    ),
+    Index("ix_lines_account", "account", "currency", "layer"),
+)

@@ -1,0 +1,334 @@
+"""Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Column, ColumnElement, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import cursor as cursors
+from store.database import fit, insert_into, insert_once
+from store.tables import candidates, cases, decisions, tasks
+from store.viewer import Viewer
+from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
+
+Sort = Literal["due_at", "-opened_at", "priority"]
+
+_SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
+    "due_at": (tasks.c.due_at, False, datetime),
+    "-opened_at": (tasks.c.opened_at, True, datetime),
+    "priority": (tasks.c.priority, False, int),
+}
+"""Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
+
+
+class DecisionRow(BaseModel):
+    """A decision and what became of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    decision_id: str
+    task_id: str
+    case_id: str
+    person: str
+    verdict: Verdict
+    comment: str
+    content: str
+    """Digest of what was decided: a repeat has the same."""
+    status: Literal["pending", "accepted", "refused"]
+    refusal: str
+    code: str
+    via: str
+    at: datetime
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
+    """One task with its accepted decisions."""
+    found = await _views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
+    return found[0] if found else None
+
+
+async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
+    """All tasks of a case with their accepted decisions, oldest first."""
+    query = select(tasks).where(tasks.c.case_id == case_id).order_by(tasks.c.opened_at, tasks.c.task_id)
+    return await _views(conn, query, decided=True)
+
+
+async def inbox(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    mine: bool = False,
+    status: str | None = None,
+    process: str | None = None,
+    gate: str | None = None,
+    q: str | None = None,
+    sort: Sort = "due_at",
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[TaskView], str | None]:
+    """One page of the tasks that the viewer may see, and the cursor of the next page.
+
+    `mine` keeps those that the viewer may decide now. `q` is looked for in title, reference and case id. The tasks come
+    without their decisions. Raises ValueError for a cursor of another list or sort.
+    """
+    column, descending, kind = _SORTS[sort]
+    query = select(tasks).where(_decidable(viewer) if mine else viewer.sees(tasks.c.case_id, tasks.c.requester))
+    for wanted, field in ((status, tasks.c.status), (process, tasks.c.process), (gate, tasks.c.gate)):
+        if wanted:
+            query = query.where(field == wanted)
+    if q:
+        query = query.join(cases, cases.c.case_id == tasks.c.case_id).where(
+            or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in (tasks.c.title, *_CASE_TEXTS)))
+        )
+    if cursor:
+        key, task_id = cursors.decode(cursor, kind, str)
+        query = query.where(_after(column, descending, key, task_id))
+    order = column.desc() if descending else column.asc()
+    # One more than asked for tells whether there is a next page.
+    query = query.order_by(order.nulls_last(), tasks.c.task_id).limit(limit + 1)
+    found = await _views(conn, query)
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(getattr(last, column.name), last.task_id)
+
+
+async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
+    """One decision, also one that is pending or was refused."""
+    row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
+    return DecisionRow.model_validate(row) if row else None
+
+
+_CASE_TEXTS = (cases.c.reference_key, cases.c.case_id)
+
+
+def _decidable(viewer: Viewer) -> ColumnElement[bool]:
+    """Open, asked of the viewer, and not ruled out: by being the requester, excluded, or done with it."""
+    of_task = candidates.c.task_id == tasks.c.task_id
+    excluded = candidates.alias("excluded")
+    return and_(
+        tasks.c.status == "open",
+        tasks.c.requester != viewer.id,
+        exists().where(of_task, viewer.is_candidate()),
+        ~exists().where(
+            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == viewer.id
+        ),
+        ~exists().where(
+            decisions.c.task_id == tasks.c.task_id, decisions.c.person == viewer.id, decisions.c.status != "refused"
+        ),
+    )
+
+
+def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
+    """The rows behind (key, task_id), when those without a key come last."""
+    if key is None:
+        return and_(column.is_(None), tasks.c.task_id > task_id)
+    further = column < key if descending else column > key
+    return or_(further, and_(column == key, tasks.c.task_id > task_id), column.is_(None))
+
+
+async def _views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
+    rows = (await conn.execute(query)).all()
+    if not rows:
+        return []
+    ids = [row.task_id for row in rows]
+    named = await _named(conn, ids)
+    given: dict[str, list[DecisionView]] = {}
+    if decided:
+        accepted = select(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
+        for row in await conn.execute(accepted.order_by(decisions.c.at, decisions.c.decision_id)):
+            view = DecisionView(
+                decision_id=row.decision_id, verdict=row.verdict, by=row.person, at=row.at, comment=row.comment
+            )
+            given.setdefault(row.task_id, []).append(view)
+    return [_view(row, named, given.get(row.task_id, [])) for row in rows]
+
+
+async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[str, str, str]]:
+    """(task, kind, name) of all candidates and excluded people."""
+    found = await conn.execute(
+        select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(task_ids))
+    )
+    return {(row.task_id, row.kind, row.name) for row in found}
+
+
+def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
+    opened = row.view
+
+    def names(kind: str, first: list[str]) -> list[str]:
+        """In the order of the opening, then who was added since."""
+        now = {name for task_id, of_kind, name in named if task_id == row.task_id and of_kind == kind}
+        return [name for name in first if name in now] + sorted(now.difference(first))
+
+    return TaskView.model_validate(
+        opened
+        | {
+            "candidate_groups": names("group", opened["candidate_groups"]),
+            "candidate_users": names("user", opened["candidate_users"]),
+            "excluded_users": names("excluded", opened["excluded_users"]),
+            "quorum": opened["quorum"] | {"given": row.given},
+            "status": row.status,
+            "outcome": row.outcome,
+            "opened_at": row.opened_at,
+            "closed_at": row.closed_at,
+            "due_at": row.due_at,
+            "expires_at": row.expires_at,
+            "priority": row.priority,
+            "revision": row.revision,
+            "decisions": given,
+        }
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+async def pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
+    """Remember a decision that went by Signal, until the record of its case says what became of it."""
+    row = _decision_row(decision, case_id) | {"status": "pending", "refusal": "", "code": ""}
+    await insert_once(conn, decisions, row)
+
+
+async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
+    """Lay tasks into inboxes; a task that is there already stays as it is."""
+    if not views:
+        return
+    await conn.execute(insert_into(conn, tasks).on_conflict_do_nothing(), [_task_row(view) for view in views])
+    named = [
+        {"task_id": view.task_id, "kind": kind, "name": name}
+        for view in views
+        for kind, names in (
+            ("group", view.candidate_groups),
+            ("user", view.candidate_users),
+            ("excluded", view.excluded_users),
+        )
+        for name in names
+    ]
+    if named:
+        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
+
+
+async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch]) -> None:
+    """Bring tasks to where their case says they are."""
+    if not patches:
+        return
+    await conn.execute(_PATCH, [_patch_row(patch) for patch in patches])
+    wanted = {
+        (patch.task_id, kind, name)
+        for patch in patches
+        for kind, names in (("group", patch.candidate_groups), ("user", patch.candidate_users))
+        for name in names
+    }
+    stored = await _named(conn, [patch.task_id for patch in patches])
+    await _name(conn, wanted - stored)
+    await _unname(conn, {entry for entry in stored - wanted if entry[1] != "excluded"})
+
+
+async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
+    """Write what the case made of decisions. What was accepted stays accepted."""
+    rows = [
+        _decision_row(record.decision, case_id)
+        | {
+            "status": "refused" if record.refusal else "accepted",
+            "refusal": fit(record.refusal, decisions.c.refusal),
+            "code": fit(record.code, decisions.c.code),
+        }
+        for record in records
+    ]
+    if not rows:
+        return
+    new = insert_into(conn, decisions)
+    judged = new.on_conflict_do_update(
+        index_elements=[decisions.c.decision_id],
+        set_={name: new.excluded[name] for name in rows[0] if name != "decision_id"},
+        where=decisions.c.status != "accepted",
+    )
+    await conn.execute(judged, rows)
+
+
+_PATCH = (
+    update(tasks)
+    .where(tasks.c.task_id == bindparam("of_task"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("status", "outcome", "given", "due_at", "expires_at", "revision", "closed_at")
+        }
+    )
+)
+
+
+def _patch_row(patch: TaskPatch) -> dict[str, Any]:
+    return {
+        "of_task": patch.task_id,
+        "new_status": patch.status,
+        "new_outcome": patch.outcome,
+        "new_given": patch.given,
+        "new_due_at": patch.due_at,
+        "new_expires_at": patch.expires_at,
+        "new_revision": patch.revision,
+        "new_closed_at": patch.closed_at,
+    }
+
+
+def _task_row(view: TaskView) -> dict[str, Any]:
+    return {
+        "task_id": view.task_id,
+        "case_id": view.case_id,
+        "process": view.process,
+        "gate": view.gate,
+        "kind": view.kind,
+        "title": view.title,
+        "requester": view.requester,
+        "status": view.status,
+        "outcome": view.outcome,
+        "opened_at": view.opened_at,
+        "closed_at": view.closed_at,
+        "due_at": view.due_at,
+        "expires_at": view.expires_at,
+        "priority": view.priority,
+        "revision": view.revision,
+        "given": view.quorum.given,
+        "view": view.model_dump(mode="json"),
+    }
+
+
+def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:
+    return {
+        "decision_id": fit(decision.id, decisions.c.decision_id),
+        "task_id": fit(decision.task_id, decisions.c.task_id),
+        "case_id": case_id,
+        "person": fit(decision.by.id, decisions.c.person),
+        "verdict": decision.verdict,
+        "comment": fit(decision.comment, decisions.c.comment),
+        "content": decision.content,
+        "via": fit(decision.via, decisions.c.via),
+        "at": decision.at,
+    }
+
+
+async def _name(conn: AsyncConnection, added: set[tuple[str, str, str]]) -> None:
+    if added:
+        rows = [{"task_id": task_id, "kind": kind, "name": name} for task_id, kind, name in sorted(added)]
+        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), rows)
+
+
+async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> None:
+    for task_id, kind, name in sorted(removed):
+        await conn.execute(
+            delete(candidates).where(
+                candidates.c.task_id == task_id, candidates.c.kind == kind, candidates.c.name == name
+            )
+        )
+
+
+async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:
+    """No task of an ended case stays open, also not one that its Workflow forgot in a crash."""
+    left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
+    await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

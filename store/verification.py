@@ -1,0 +1,305 @@
+"""Whether the record is still what was written: one pass over it in its order, then every row that names a case.
+
+Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Column, String, exists, select, type_coerce
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database
+from store.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
+from store.tables import batch_rows, cases, chain, checkpoints, decisions, entries, event_payloads, events, tasks
+
+_ROWS_AT_ONCE = 1000
+
+_NAMED_BY = {
+    "tasks": select(tasks.c.case_id).distinct(),
+    "decisions": select(decisions.c.case_id).distinct(),
+    "ledger entries": select(entries.c.case_id).distinct().where(entries.c.case_id.is_not(None)),
+    "rows of a batch": select(batch_rows.c.case_id).distinct().where(batch_rows.c.outcome == "started"),
+}
+"""Other tables that name cases, in words."""
+
+
+class Verification(BaseModel):
+    """What came out: no problems means that no event was edited, removed, inserted or moved."""
+
+    problems: list[str]
+    """Sentences that name the event, the case or the positions."""
+    events: int
+    cases: int
+    erased: int
+    """Events whose payload was erased; their places and envelopes are still proven."""
+
+
+async def verify(db: Database) -> Verification:
+    """Check the whole record in one snapshot, while others go on writing. Raises DatabaseUnavailable."""
+    async with db.read() as conn:
+        walk = await _Walk.prepared(conn)
+        async for row in _paged(conn, _EVENTS, events.c.position):
+            walk.event(row)
+        walk.end()
+        async for row in _paged(conn, _CASES, cases.c.case_id):
+            walk.case(row)
+        await walk.compare_results(conn)
+        await walk.find_missing_cases(conn)
+        return walk.found()
+
+
+_EVENTS = select(
+    *(column for column in events.c if column.name != "at"),
+    type_coerce(events.c.at, String).label("moment"),
+    event_payloads.c.position.label("kept"),
+    event_payloads.c.salt,
+    event_payloads.c.payload,
+).outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+_CASES = select(
+    cases.c.case_id, cases.c.head_count, cases.c.head_hash, type_coerce(cases.c.result, String).label("result")
+)
+
+
+async def _paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
+    """All rows in the order of their key, never more than a page of them in memory."""
+    query = query.order_by(key).limit(_ROWS_AT_ONCE)
+    rows = (await conn.execute(query)).all()
+    while rows:
+        for row in rows:
+            yield row
+        rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
+
+
+@dataclass
+class _Seen:
+    """One case's chain as far as it was walked."""
+
+    last: int = 0
+    """Number of the newest event."""
+    hash: str = ""
+    event_id: str = ""
+    events: int = 0
+    gaps: list[tuple[range, str]] = field(default_factory=list)
+    """Numbers that were skipped, and the event before which."""
+    late: list[int] = field(default_factory=list)
+    """Numbers that came after a higher one."""
+
+
+class _Walk:
+    def __init__(self, head: Any, marks: dict[int, str]) -> None:
+        self._problems: list[str] = []
+        self._head = head
+        self._marks = marks
+        self._position = 0
+        self._running: str | None = ""
+        """None after a gap, until the next checkpoint."""
+        self._proven = 0
+        """The position up to which the order is proven."""
+        self._unproven: dict[str, None] = {}
+        """The cases after that, in their order."""
+        self._chains: dict[str, _Seen] = {}
+        self._results: list[tuple[str, int, str]] = []
+        self._events = self._cases = self._erased = 0
+
+    @classmethod
+    async def prepared(cls, conn: AsyncConnection) -> "_Walk":
+        head = (await conn.execute(select(chain.c.position, chain.c.hash))).one_or_none()
+        marks = {row.position: row.hash for row in await conn.execute(select(checkpoints))}
+        return cls(head if head and isinstance(head.position, int) else None, marks)
+
+    def found(self) -> Verification:
+        return Verification(problems=self._problems, events=self._events, cases=self._cases, erased=self._erased)
+
+    # ------------------------------------------------------------------------------------------------------ each event
+
+    def event(self, row: Any) -> None:
+        self._events += 1
+        name = f"event {row.event_id} (position {row.position}, {_case(row.case_id)})"
+        intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
+        if not intact:
+            self._say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
+        self._check_payload(row, name)
+        self._check_link(row, name, intact)
+        self._check_place(row, name)
+
+    def _check_payload(self, row: Any, name: str) -> None:
+        if row.kept is None:
+            self._say(f"{name} has lost its payload: the row was removed, not erased")
+        elif row.salt is None and row.payload is None:
+            self._erased += 1
+        elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
+            digest_of(row.salt, row.payload) != row.digest
+        ):
+            self._say(f"{name} was edited: its payload (summary, data) does not match its digest")
+
+    def _check_link(self, row: Any, name: str, intact: bool) -> None:
+        """Its place in the chain of its case."""
+        seen = self._chains.setdefault(row.case_id or "", _Seen())
+        seen.events += 1
+        due = seen.last + 1
+        if row.seq != due:
+            if not intact:
+                return  # edited, and said so: its number means nothing
+            if row.seq < due:
+                self._say(
+                    f"{name} is out of order: it is number {row.seq} of its case and comes after number {seen.last}"
+                )
+                seen.late.append(row.seq)
+                return
+            seen.gaps.append((range(due, row.seq), row.event_id))
+        elif intact and row.prev_hash != seen.hash:
+            before = f"event {seen.event_id}" if seen.event_id else "the start of its case"
+            self._say(f"{name} does not follow from {before}: one of the two was replaced")
+        seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
+
+    def _check_place(self, row: Any, name: str) -> None:
+        """Its place in the global order."""
+        if row.position < 1 or (self._head and row.position > self._head.position):
+            self._say(f"{name} lies outside the record, which goes from 1 to {self._head.position}: it was inserted")
+            return
+        self._skip_to(row.position)
+        self._position = row.position
+        self._unproven[row.case_id or ""] = None
+        if self._running is not None:
+            self._running = run_on(self._running, str(row.hash))
+        if row.position % CHECKPOINT_EVERY == 0:
+            self._compare(self._marks.get(row.position), f"the checkpoint at position {row.position}")
+
+    def _skip_to(self, position: int) -> None:
+        missing = range(self._position + 1, position)
+        if not missing:
+            return
+        self._say(f"{_positions(missing)} of the record: nothing is stored there, events were removed")
+        # A checkpoint just before the gap's end lets the running hash go on from there.
+        self._running = self._marks.get(position - 1)
+        self._proven, self._unproven = position - 1, {}
+
+    def _compare(self, kept: str | None, what: str) -> None:
+        """The running hash with one that was kept; then trust the kept one, so that one fault is told once."""
+        if kept is None:
+            self._say(f"{what} is missing")
+            kept = self._running
+        elif self._running is not None and kept != self._running:
+            where = range(self._proven + 1, self._position + 1)
+            who = ", ".join(_case(case_id) for case_id in self._unproven)
+            self._say(
+                f"{what} does not fit {_positions(where)}: events there were replaced, inserted or changed places, or"
+                f" it was edited itself; the events there are of {who}"
+                if where
+                else f"{what} does not fit the events before it: it was edited"
+            )
+        self._running = kept
+        self._proven, self._unproven = self._position, {}
+
+    # --------------------------------------------------------------------------------------------------- after the last
+
+    def end(self) -> None:
+        """The end of the global order, and what the chains of the cases lack."""
+        if self._head is None:
+            self._say("the head of the record (table chain) is missing or cannot be read")
+        elif self._position < self._head.position:
+            cut = range(self._position + 1, self._head.position + 1)
+            self._say(f"the tail of the record was cut off: nothing is stored at {_positions(cut)}")
+        else:
+            self._compare(self._head.hash, "the head of the record")
+        for position in self._marks:
+            if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
+                self._say(f"there is a checkpoint at position {position}, where the record has none")
+        for case_id, seen in self._chains.items():
+            for gap, before in seen.gaps:
+                lacking = len(gap) - sum(number in gap for number in set(seen.late))
+                if lacking:
+                    numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
+                    self._say(f"{_case(case_id)}: {numbers} of its events was removed, before event {before}")
+
+    def case(self, row: Any) -> None:
+        """The row of one case: the head of its chain, and the head that its result names."""
+        self._cases += 1
+        name = _case(row.case_id)
+        seen = self._chains.pop(row.case_id, None)
+        if seen is None:
+            self._say(f"{name}: its row counts {row.head_count} events and none is stored: they were removed")
+            return
+        newest = f"number {seen.last} (event {seen.event_id})"
+        if row.head_count != seen.last:
+            guess = "events were cut off or inserted, or the row was edited"
+            self._say(f"{name}: its row counts {row.head_count} events, the newest stored is {newest}: {guess}")
+        elif row.head_hash != seen.hash:
+            self._say(f"{name}: the hash in its row is not that of {newest}: the event was replaced or the row edited")
+        self._note_result(row, seen)
+
+    def _note_result(self, row: Any, seen: _Seen) -> None:
+        """Keep the head that a result names for `compare_results` when it is not the newest: others came after."""
+        try:
+            result: Any = json.loads(row.result) if isinstance(row.result, str) else row.result
+            if result is None:
+                return
+            count, hash_ = int(result["audit"]["count"]), str(result["audit"]["hash"])
+        except (ValueError, TypeError, LookupError):
+            self._say(f"{_case(row.case_id)}: its result cannot be read: it was edited")
+            return
+        if (count, hash_) != (seen.last, seen.hash):
+            self._results.append((row.case_id, count, hash_))
+
+    async def compare_results(self, conn: AsyncConnection) -> None:
+        """The heads that results name with the events they mean."""
+        for case_id, count, hash_ in self._results:
+            query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
+            stored = (await conn.execute(query)).scalar_one_or_none()
+            if stored is None:
+                self._say(f"{_case(case_id)}: it ended with {count} events and number {count} is not stored")
+            elif stored != hash_:
+                self._say(f"{_case(case_id)}: its result names another hash for number {count}: one of them was edited")
+
+    async def find_missing_cases(self, conn: AsyncConnection) -> None:
+        """Cases without a row, though something names them."""
+        named = {case_id: [f"{seen.events} events"] for case_id, seen in self._chains.items() if case_id}
+        for words, query in _NAMED_BY.items():
+            (column,) = query.selected_columns
+            orphans = query.where(~exists().where(cases.c.case_id == column))
+            for case_id in (await conn.execute(orphans)).scalars():
+                named.setdefault(case_id, []).append(words)
+        for case_id, by in named.items():
+            self._say(f"{_case(case_id)}: its row is missing, though {' and '.join(by)} name it")
+
+    def _say(self, sentence: str) -> None:
+        self._problems.append(sentence)
+
+
+def _hash_of(row: Any) -> str | None:
+    try:
+        return hash_of(
+            event_id=row.event_id,
+            case_id=row.case_id or "",
+            seq=row.seq,
+            at=_moment(row.moment),
+            kind=row.kind,
+            actor=row.actor,
+            digest=row.digest,
+            prev_hash=row.prev_hash,
+        )
+    except TypeError:
+        return None  # bytes where a text was
+
+
+def _moment(stored: Any) -> datetime | str:
+    """SQLite hands out the text it stores, PostgreSQL a datetime."""
+    if isinstance(stored, datetime):
+        return stored
+    try:
+        return datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    except (ValueError, TypeError):
+        return str(stored)
+
+
+def _case(case_id: str | None) -> str:
+    return f"case {case_id}" if case_id else "no case"
+
+
+def _positions(where: range) -> str:
+    return f"position {where[0]}" if len(where) == 1 else f"positions {where[0]} to {where[-1]}"

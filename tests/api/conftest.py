@@ -1,0 +1,171 @@
+"""A gateway for tests: the real application over a real Temporal server, real SQL and the real worker."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx2
+import pytest_asyncio
+from fastapi import FastAPI
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from api.app import create_app
+from intake.start import Starter
+from policy.file import PolicyFile
+from settings import Settings
+from store import people
+from store.database import Database, migrate
+from store.ledger import Ledger
+from tests.product import ROOT, free_port
+from tests.temporal import TEMPORAL
+from worker import beat, workers
+from workflows.models import SEARCH_ATTRIBUTES
+from workflows.registry import INPUTS
+
+PEOPLE = {
+    "requester-1": ["requesters"],
+    "requester-2": ["requesters"],
+    "manager-1": ["managers"],
+    "manager-2": ["managers"],
+    "manager-3": ["managers"],
+    "director-1": ["directors"],
+    "director-2": ["directors"],
+    "fraud-1": ["fraud-analysts"],
+    "steward-1": ["data-stewards"],
+    "operator-1": ["operators"],
+    "auditor-1": ["auditors"],
+    "admin-1": ["admins"],
+}
+API = "/api/v1"
+
+
+@dataclass
+class Gate:
+    """The gateway and words for what people do with it."""
+
+    app: FastAPI
+    settings: Settings
+    database: Database
+    client: Client
+    tokens: dict[str, str]
+    _clients: dict[str | None, httpx2.AsyncClient] = field(default_factory=dict)
+
+    def as_(self, person: str | None) -> httpx2.AsyncClient:
+        """An HTTP client of this person; None for somebody without a token."""
+        if person not in self._clients:
+            headers = {"Authorization": f"Bearer {self.tokens[person]}"} if person else {}
+            transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
+            self._clients[person] = httpx2.AsyncClient(
+                transport=transport, base_url="http://gateway", headers=headers, timeout=30
+            )
+        return self._clients[person]
+
+    async def get(self, person: str | None, path: str, **params: Any) -> httpx2.Response:
+        return await self.as_(person).get(API + path, params=params)
+
+    async def post(self, person: str | None, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.as_(person).post(API + path, json=body, headers=named)
+
+    async def start(self, person: str = "requester-1", *, reference: str | None = None, **input: Any) -> str:
+        """Start a payment; answers the id of its case."""
+        answer = await self.post(person, "/cases", payment(reference, **input))
+        assert answer.status_code == 201, answer.text
+        case_id: str = answer.json()["case_id"]
+        return case_id
+
+    async def case(self, case_id: str, person: str = "auditor-1") -> dict[str, Any]:
+        answer = await self.get(person, f"/cases/{quote(case_id, safe='')}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def until(self, case_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The case as soon as the condition holds; fails after 20 s with the case."""
+        found: dict[str, Any] = await eventually(lambda: self.case(case_id), holds)
+        return found
+
+    async def open_task(self, case_id: str) -> dict[str, Any]:
+        """The task the case waits at, as soon as it does."""
+        case = await self.until(case_id, lambda case: any(task["status"] == "open" for task in case["tasks"]))
+        task: dict[str, Any] = next(task for task in case["tasks"] if task["status"] == "open")
+        return task
+
+    async def decide(self, person: str, task: dict[str, Any], verdict: str = "approve", **more: Any) -> httpx2.Response:
+        return await self.post(person, f"/tasks/{task['task_id']}/decision", {"verdict": verdict, **more})
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """The real worker, while the block runs."""
+        starter = Starter(self.database, self.client, PolicyFile(self.settings.policy, INPUTS))
+        heart = asyncio.create_task(beat(self.database, "test"))
+        async with AsyncExitStack() as stack:
+            for worker in workers(self.client, self.database, starter, self.settings):
+                await stack.enter_async_context(worker)
+            yield
+        heart.cancel()
+        await asyncio.gather(heart, return_exceptions=True)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> Any:
+    """What `look` answers as soon as the condition holds of it; fails after 20 s with the last answer."""
+    deadline = time.monotonic() + 20
+    while not holds(seen := await look()):
+        assert time.monotonic() < deadline, seen
+        await asyncio.sleep(0.05)
+    return seen
+
+
+def payment(reference: str | None = None, **input: Any) -> dict[str, Any]:
+    """A request for a case: 1,250 GBP needs one manager."""
+    fields = {
+        "payee": f"Payee {uuid4().hex[:8]}",
+        "amount": "1250.00",
+        "currency": "GBP",
+        "account": "operating",
+        "payee_account": "GB82WEST12345698765432",
+    }
+    return {"process": "payment", "reference": reference or f"INV-{uuid4()}", "input": {**fields, **input}}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
+    """The gateway without a worker."""
+    folder: Path = tmp_path_factory.mktemp("gateway")
+    settings = Settings(
+        var=folder, policy=ROOT / "policy.toml", temporal_port=free_port(), max_upload_bytes=2 * 1024 * 1024
+    )
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    tokens = {}
+    async with database.write() as conn:
+        for person, groups in PEOPLE.items():
+            await people.add(conn, person, person.title(), groups, by="admin-1")
+            tokens[person] = await people.new_token(conn, person, "test", by="admin-1")
+    await Ledger(database).fund("fund", "operating", "GBP", Decimal("100000000"))
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=TEMPORAL,
+        data_converter=pydantic_data_converter,
+        search_attributes=SEARCH_ATTRIBUTES,
+        port=settings.temporal_port,
+    ) as env:
+        app = create_app(settings)
+        async with app.router.lifespan_context(app):
+            yield Gate(app, settings, database, env.client, tokens)
+    await database.close()
+
+
+@pytest_asyncio.fixture(scope="module")
+async def gate(stopped: Gate) -> AsyncIterator[Gate]:
+    """The gateway with everything it needs."""
+    async with stopped.worker():
+        yield stopped

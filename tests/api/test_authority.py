@@ -1,0 +1,151 @@
+"""Who may what: the table of the HTTP contract, over every route of the OpenAPI document."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import pytest_asyncio
+
+from tests.api.conftest import Gate, payment
+
+WHO = {
+    "nobody": None,
+    "requester": "requester-1",
+    "candidate": "manager-1",
+    "operator": "operator-1",
+    "auditor": "auditor-1",
+    "admin": "admin-1",
+    "other": "steward-1",
+}
+YES = 0
+"""Any answer but 401, 403 and 404."""
+
+EVERYBODY = (YES, YES, YES, YES, YES, YES, YES)
+SIGNED_IN = (401, YES, YES, YES, YES, YES, YES)
+SEES_THE_CASE = (401, YES, YES, YES, YES, YES, 404)
+STARTS = (401, YES, 403, 403, 403, YES, 403)
+UPLOADER = (401, YES, 404, YES, YES, YES, 404)
+OVERSEES = (401, 404, 404, YES, YES, YES, 404)
+
+TABLE: dict[tuple[str, str], tuple[int, ...]] = {
+    # ------------------------------------------ nobody, requester, candidate, operator, auditor, admin, anybody else
+    ("get", "/health/live"): EVERYBODY,
+    ("get", "/health/ready"): EVERYBODY,
+    ("get", "/api/v1/me"): SIGNED_IN,
+    ("get", "/api/v1/processes"): SIGNED_IN,
+    ("get", "/api/v1/processes/{name}"): SIGNED_IN,
+    ("get", "/api/v1/processes/{name}/template.csv"): SIGNED_IN,
+    ("get", "/api/v1/cases"): SIGNED_IN,
+    ("post", "/api/v1/cases"): STARTS,
+    ("get", "/api/v1/cases/{case_id}"): SEES_THE_CASE,
+    ("post", "/api/v1/cases/{case_id}/cancel"): (401, YES, 403, YES, 403, YES, 404),
+    ("get", "/api/v1/tasks"): SIGNED_IN,
+    ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
+    ("post", "/api/v1/tasks/{task_id}/decision"): (401, 403, YES, 403, 403, 403, 404),
+    ("post", "/api/v1/tasks/decisions"): SIGNED_IN,
+    ("get", "/api/v1/decisions/{decision_id}"): (401, 404, YES, YES, YES, YES, 404),
+    ("post", "/api/v1/batches"): STARTS,
+    ("get", "/api/v1/batches/{batch_id}"): UPLOADER,
+    ("get", "/api/v1/batches/{batch_id}/rows"): UPLOADER,
+    ("get", "/api/v1/policies/{hash}"): (401, 404, 404, 404, YES, YES, 404),
+    ("get", "/api/v1/audit"): OVERSEES,
+    ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
+    ("get", "/api/v1/ledger/entries"): OVERSEES,
+}
+
+
+@dataclass
+class Things:
+    """One of each thing that a path names."""
+
+    batch_id: str
+    decision_id: str
+    policy: str
+    new_task: Callable[[], Awaitable[dict[str, Any]]]
+    """A case of requester-1 at its gate, untouched: cancelling and deciding use one up."""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def things(gate: Gate) -> Things:
+    async def new_task() -> dict[str, Any]:
+        return await gate.open_task(await gate.start("requester-1"))
+
+    task = await new_task()
+    decided = await gate.decide("manager-1", task)
+    sheet = ("good.csv", b"reference,payee,amount,currency,account\nAUTH-1,Somebody,1.00,GBP,operating\n", "text/csv")
+    batch = await gate.as_("requester-1").post("/api/v1/batches?process=payment", files={"file": sheet})
+    assert batch.status_code == 202, batch.text
+    policy = (await gate.case(task["case_id"]))["policy_hash"]
+    return Things(batch.json()["batch_id"], decided.json()["decision_id"], policy, new_task)
+
+
+async def ask(gate: Gate, things: Things, person: str | None, method: str, path: str) -> int:
+    task = await things.new_task() if "case_id" in path or "task_id" in path else {"case_id": "", "task_id": ""}
+    where = path.format(
+        case_id=quote(task["case_id"], safe=""),
+        task_id=task["task_id"],
+        decision_id=things.decision_id,
+        batch_id=things.batch_id,
+        hash=things.policy,
+        name="operating" if "ledger" in path else "payment",
+    )
+    bodies: dict[str, Any] = {
+        "/api/v1/cases": payment(),
+        "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
+        "/api/v1/tasks/{task_id}/decision": {"verdict": "approve"},
+        "/api/v1/tasks/decisions": {"items": [{"task_id": "none", "verdict": "approve"}]},
+    }
+    client = gate.as_(person)
+    if method == "get":
+        params = {"currency": "GBP"} if "accounts" in path else {}
+        return (await client.get(where, params=params)).status_code
+    if path == "/api/v1/batches":
+        files = {"file": ("x.csv", b"", "text/csv")}
+        return (await client.post(where, params={"process": "payment", "dry_run": "true"}, files=files)).status_code
+    return (await client.post(where, json=bodies[path])).status_code
+
+
+def test_every_route_has_its_row_in_the_table(gate: Gate) -> None:
+    routes = {(method, path) for path, item in gate.app.openapi()["paths"].items() for method in item}
+    assert routes == set(TABLE)
+
+
+@pytest.mark.parametrize(("method", "path"), list(TABLE))
+async def test_a_route_lets_in_whom_the_table_says(gate: Gate, things: Things, method: str, path: str) -> None:
+    answers = {who: await ask(gate, things, person, method, path) for who, person in WHO.items()}
+    met = {who: YES if status not in {401, 403, 404} else status for who, status in answers.items()}
+    assert met == dict(zip(WHO, TABLE[method, path], strict=True)), answers
+    assert all(status < 500 for status in answers.values()), answers
+
+
+async def test_what_does_not_exist_and_what_nobody_may_see_look_the_same(gate: Gate, things: Things) -> None:
+    case_id = await gate.start()
+    foreign = await gate.get("steward-1", f"/cases/{quote(case_id, safe='')}")
+    absent = await gate.get("steward-1", "/cases/payment:none")
+    assert foreign.status_code == 404
+    assert foreign.json() == absent.json()
+    task = await things.new_task()
+    assert (await gate.get("steward-1", f"/tasks/{task['task_id']}")).json() == (
+        await gate.get("steward-1", "/tasks/none")
+    ).json()
+
+
+async def test_lists_hold_only_what_the_caller_may_see(gate: Gate) -> None:
+    case_id = await gate.start("requester-1")
+    task = await gate.open_task(case_id)
+    for person, sees in {"requester-1": True, "manager-2": True, "auditor-1": True, "requester-2": False}.items():
+        cases = (await gate.get(person, "/cases", q=case_id)).json()["items"]
+        tasks = (await gate.get(person, "/tasks", q=case_id)).json()["items"]
+        assert [case["case_id"] for case in cases] == [case_id] * sees, person
+        assert [each["task_id"] for each in tasks] == [task["task_id"]] * sees, person
+
+
+async def test_a_revoked_or_invented_token_is_nobody(gate: Gate) -> None:
+    for token in ("", "hg_invented", "x" * 100_000, "hg_\xff"):
+        answer = await gate.as_(None).get(
+            "/api/v1/me", headers=[(b"authorization", f"Bearer {token}".encode("latin-1"))]
+        )
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"

@@ -1,0 +1,106 @@
+"""Files over HTTP: looked at, started, reported on, and their bad rows given back."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+
+from api.bad_rows import bad_rows, defused
+from tests.api.conftest import Gate, eventually
+
+HEAD = "reference,payee,amount,currency,account,memo"
+
+
+async def upload(gate: Gate, content: bytes, *, dry_run: bool = False, **more: Any) -> httpx2.Response:
+    file = ("payments.csv", content, more.pop("type", "text/csv"))
+    params = {"process": more.pop("process", "payment"), "dry_run": str(dry_run).lower()}
+    return await gate.as_("requester-1").post("/api/v1/batches", params=params, files={"file": file}, **more)
+
+
+def sheet(*rows: str) -> bytes:
+    return "\n".join([HEAD, *rows]).encode()
+
+
+async def test_a_dry_run_reports_and_starts_nothing(gate: Gate) -> None:
+    mark = uuid4().hex[:8]
+    data = sheet(f"{mark}-1,Somebody,10.00,GBP,operating,", f"{mark}-2,Somebody,-1,GBP,operating,")
+    answer = await upload(gate, data, dry_run=True)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["rows"] == {"total": 2, "valid": 1, "invalid": 1, "started": 0, "duplicate": 0, "failed": 0}
+    assert body["errors"][0]["line"] == 3
+    assert not (await gate.get("requester-1", "/cases", q=mark)).json()["items"]
+
+
+async def test_good_rows_start_and_bad_rows_come_back_to_be_mended(gate: Gate) -> None:
+    mark = uuid4().hex[:8]
+    data = sheet(
+        f"{mark}-1,Somebody,10.00,GBP,operating,",
+        f"{mark}-2,=cmd(),-1,GBP,operating,+1",
+        f"{mark}-3,Somebody,30.00,GBP,operating,",
+    )
+    answer = await upload(gate, data)
+    assert answer.status_code == 202
+    where = answer.headers["location"]
+
+    async def report() -> Any:
+        return (await gate.as_("requester-1").get(where)).json()
+
+    done = await eventually(report, lambda body: body["status"] == "completed")
+    assert done["rows"] == {"total": 3, "valid": 2, "invalid": 1, "started": 2, "duplicate": 0, "failed": 0}
+    assert sum(done["cases"].values()) == 2
+    listed = (await gate.get("requester-1", "/cases", batch_id=done["batch_id"])).json()["items"]
+    assert {case["reference"] for case in listed} == {f"{mark}-1", f"{mark}-3"}
+    rows = (await gate.as_("requester-1").get(done["errors_url"])).json()["items"]
+    assert [(row["line"], row["outcome"], row["errors"][0]["column"]) for row in rows] == [(3, "invalid", "amount")]
+    first = (await gate.as_("requester-1").get(f"{where}/rows", params={"limit": 2})).json()
+    rest = (await gate.as_("requester-1").get(f"{where}/rows", params={"cursor": first["next_cursor"]})).json()
+    assert [row["line"] for row in first["items"] + rest["items"]] == [2, 3, 4]
+
+    back = await gate.as_("requester-1").get(f"{where}/rows", headers={"Accept": "text/csv"})
+    assert back.headers["content-type"].startswith("text/csv")
+    heading, row = back.content.decode("utf-8-sig").splitlines()
+    assert heading == f"error,{HEAD}"
+    assert f"{mark}-2,'=cmd(),-1,GBP,operating,+1" in row
+    mended = back.content.decode().replace(",-1,", ",20.00,").encode()
+    assert (await upload(gate, mended, dry_run=True)).json()["rows"]["valid"] == 1
+
+
+async def test_a_file_that_cannot_be_read_at_all_starts_nothing(gate: Gate) -> None:
+    unreadable = {"empty": b"", "nul": HEAD.encode() + b"\n\0", "latin": sheet("é").decode().encode("latin-1")}
+    for name, data in unreadable.items():
+        answer = await upload(gate, data)
+        assert answer.status_code == 422, name
+        assert answer.json()["errors"][0]["message"]
+    assert (await upload(gate, sheet("a"), type="application/pdf")).status_code == 415
+    not_multipart = await gate.as_("requester-1").post("/api/v1/batches?process=payment", content=sheet("a"))
+    assert not_multipart.status_code == 415
+    assert (await upload(gate, sheet("a"), process="alchemy")).status_code == 422
+    assert (await upload(gate, sheet("a"), data={"mapping": "{}"})).status_code == 422
+
+
+async def test_a_file_beyond_the_limit_is_refused(gate: Gate) -> None:
+    limit = gate.settings.max_upload_bytes
+    for size in (limit + 1, limit + 1024 * 1024):
+        answer = await upload(gate, b"x" * size)
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+        assert "content-security-policy" in answer.headers
+
+
+async def test_the_template_imports_as_it_is(gate: Gate) -> None:
+    template = await gate.get("requester-1", "/processes/payment/template.csv")
+    assert template.headers["content-type"].startswith("text/csv")
+    assert (await upload(gate, template.content, dry_run=True)).json()["rows"]["valid"] == 1
+
+
+def test_a_cell_that_a_spreadsheet_would_run_comes_back_as_text() -> None:
+    for cell in ("=1+1", "+cmd", "-cmd", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1+1"):  # noqa: RUF001
+        assert defused(cell) == f"'{cell}"
+    for cell in ("", "-12.50", "+3", "Müller & Co", "a=b"):
+        assert defused(cell) == cell
+
+
+def test_bad_rows_keep_their_cells_and_lose_the_errors_of_last_time() -> None:
+    data = b'error,a,b\r\nold,"x\ny",2\r\n\r\nold,1\r\nold,1,2,3\r\n'
+    back = bad_rows(data, {2: "too big", 5: "too few", 6: "too many"}).removeprefix("\ufeff")
+    assert back == 'error,a,b\r\ntoo big,"x\ny",2\r\ntoo few,1\r\ntoo many,1,2,3\r\n'

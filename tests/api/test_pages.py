@@ -1,0 +1,59 @@
+"""The page for people: signing in with a token, what waits, the newest cases."""
+
+import httpx2
+
+from api.security import COOKIE
+from tests.api.conftest import Gate
+
+
+def browser(gate: Gate) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(gate.app), base_url="http://gateway")
+
+
+async def test_a_stranger_sees_the_way_in_and_nothing_else(gate: Gate) -> None:
+    page = await gate.as_(None).get("/")
+    assert page.status_code == 200
+    assert 'action="/sign-in"' in page.text
+    assert 'href="/docs"' in page.text
+    assert gate.settings.temporal_ui_url in page.text
+    assert "Newest cases" not in page.text
+
+
+async def test_a_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(gate: Gate) -> None:
+    await gate.open_task(await gate.start(payee="<script>alert(1)</script>"))
+    async with browser(gate) as client:
+        answer = await client.post("/sign-in", data={"token": gate.tokens["manager-1"]})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        page = (await client.get("/")).text
+        waiting = await gate.get("manager-1", "/tasks", mine=True, limit=1)
+        assert waiting.json()["items"][0]["task_id"] in page
+        assert "<script>alert" not in page
+        assert (await client.get("/api/v1/me")).status_code == 401, "the API takes no cookie"
+        await client.post("/sign-out")
+        assert 'action="/sign-in"' in (await client.get("/")).text
+
+
+async def test_a_wrong_token_is_told_so(gate: Gate) -> None:
+    async with browser(gate) as client:
+        answer = await client.post("/sign-in", data={"token": "hg_wrong"})
+        assert answer.status_code == 401
+        assert "Nobody has this token" in answer.text
+        assert COOKIE not in client.cookies
+
+
+async def test_a_form_from_another_site_is_refused(gate: Gate) -> None:
+    async with browser(gate) as client:
+        token = {"token": gate.tokens["manager-1"]}
+        for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://elsewhere"}, {"Origin": "null"}):
+            assert (await client.post("/sign-in", data=token, headers=headers)).status_code == 403
+        assert (await client.post("/sign-in", data=token, headers={"Origin": "http://gateway"})).status_code == 303
+
+
+async def test_the_page_takes_a_bearer_token_too(gate: Gate) -> None:
+    await gate.start("requester-1", reference="Shown on the page")
+    page = (await gate.as_("requester-1").get("/")).text
+    assert "Shown on the page" in page
+    assert "Nothing waits for you" in page

@@ -1,0 +1,79 @@
+"""A fresh, migrated database for each test: an SQLite file, and a real PostgreSQL where one is installed."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from store.database import Database, migrate
+from tests import postgres
+from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy: cheaper than migrating for each test."""
+    path = tmp_path_factory.mktemp("template") / "holdgate.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One server for all tests."""
+    if postgres.programs() is None:
+        pytest.skip(postgres.MISSING)
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: Postgres) -> str:
+    """The name of a migrated database to copy."""
+    name = postgres_server.create()
+    migrate(postgres_server.url(name))
+    return name
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a fresh, migrated SQLite file."""
+    path = shutil.copy(sqlite_template, tmp_path / "holdgate.db")
+    return f"sqlite+aiosqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres, postgres_template: str) -> Iterator[str]:
+    """The URL of a fresh, migrated PostgreSQL database."""
+    name = postgres_server.create(postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh, migrated database, once of each kind."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture
+async def another_db(database_url: str) -> AsyncIterator[Callable[[], Database]]:
+    """Open the database of this test once more, as another process would."""
+    opened: list[Database] = []
+
+    def another() -> Database:
+        opened.append(Database(database_url))
+        return opened[-1]
+
+    yield another
+    for database in opened:
+        await database.close()
+
+
+@pytest.fixture
+def db(another_db: Callable[[], Database]) -> Database:
+    """A fresh, migrated database, once of each kind."""
+    return another_db()

@@ -1,0 +1,139 @@
+"""A process for tests of the engine: three errands, each with its undo, one gate before the last.
+
+The receiver honours idempotency keys as a real one must, counts what took effect, and can be told to fail.
+"""
+
+import asyncio
+from collections import defaultdict
+
+from pydantic import BaseModel
+from temporalio import activity, workflow
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult, Refused, StepCall
+    from workflows.words import Words
+
+
+class ErrandRequest(BaseModel):
+    """What to fetch, and how much it is worth."""
+
+    parcel: str = "a parcel"
+    value: int = 100
+
+
+class Weighed(BaseModel):
+    """Facts for the gate."""
+
+    grams: int
+
+
+class Receiver:
+    """Where the errands take effect."""
+
+    def __init__(self) -> None:
+        self.effects: defaultdict[str, list[str]] = defaultdict(list)
+        """What took effect, in order, by case."""
+        self.tried: defaultdict[str, list[str]] = defaultdict(list)
+        self.broken: set[tuple[str, str]] = set()
+        """Case and errand that fail until somebody mends them."""
+        self.refusing: set[tuple[str, str]] = set()
+        self.slow: set[tuple[str, str]] = set()
+        """Case and errand that go on until they are cancelled or released."""
+        self.released = asyncio.Event()
+        self._keys: dict[str, str] = {}
+
+    async def do(self, call: StepCall[ErrandRequest], name: str) -> None:
+        """One errand: at most one effect per key; a key that was undone before it was used stays unused."""
+        self.tried[call.case_id].append(name)
+        self._fail(call, name)
+        if (call.case_id, name) in self.slow:
+            while not self.released.is_set():
+                activity.heartbeat()
+                await asyncio.sleep(0.05)
+        if self._keys.get(call.key) == "void":
+            raise Refused(f"{name} was undone before it was done")
+        if call.key not in self._keys:
+            self._keys[call.key] = "done"
+            self.effects[call.case_id].append(name)
+
+    async def undo(self, call: StepCall[ErrandRequest], name: str) -> None:
+        """Undo one errand once; a key never used is voided."""
+        self._fail(call, name)
+        assert call.undoes is not None
+        if self._keys.get(call.undoes) == "done":
+            self._keys[call.undoes] = "undone"
+            self.effects[call.case_id].append(name)
+        else:
+            self._keys.setdefault(call.undoes, "void")
+
+    def _fail(self, call: StepCall[ErrandRequest], name: str) -> None:
+        if (call.case_id, name) in self.refusing:
+            raise Refused(f"The {name} desk is closed for good")
+        if (call.case_id, name) in self.broken:
+            raise ConnectionError(f"The {name} desk does not answer")
+
+
+class Errands:
+    """The steps of the test process."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    @activity.defn
+    async def fetch(self, call: StepCall[ErrandRequest]) -> Weighed:
+        await self._receiver.do(call, "fetch")
+        return Weighed(grams=call.input.value * 10)
+
+    @activity.defn
+    async def bring_back(self, call: StepCall[ErrandRequest]) -> None:
+        await self._receiver.undo(call, "bring_back")
+
+    @activity.defn
+    async def pack(self, call: StepCall[ErrandRequest]) -> None:
+        await self._receiver.do(call, "pack")
+
+    @activity.defn
+    async def unpack(self, call: StepCall[ErrandRequest]) -> None:
+        await self._receiver.undo(call, "unpack")
+
+    @activity.defn
+    async def send(self, call: StepCall[ErrandRequest]) -> None:
+        await self._receiver.do(call, "send")
+
+    @activity.defn
+    async def recall(self, call: StepCall[ErrandRequest]) -> None:
+        await self._receiver.undo(call, "recall")
+
+
+@workflow.defn(name="errand")
+class ErrandProcess(CaseWorkflow):
+    """Fetch, pack, ask, send."""
+
+    words = Words(
+        summary="Run an errand",
+        title="Send {parcel}",
+        key_fields=("parcel", "value"),
+        labels={"parcel": "Parcel", "value": "Value"},
+        steps={
+            "fetch": "Fetch {parcel}",
+            "bring_back": "Bring back {parcel}",
+            "pack": "Pack {parcel}",
+            "unpack": "Unpack {parcel}",
+            "send": "Send {parcel}",
+            "recall": "Recall {parcel}",
+        },
+        gates={"approval": "May {parcel} be sent?", "second": "Really?"},
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.step(Errands.pack, request, undo=Errands.unpack)
+        await self.gate("approval", facts=weighed)
+        await self.gate("second", facts=weighed)
+        await self.step(Errands.send, request, undo=Errands.recall)
+        return weighed

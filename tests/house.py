@@ -1,0 +1,268 @@
+"""A house for engine tests: the real server on a clock that tests wind, real SQL, the real records, one worker."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.payments import Payments
+from activities.records import Records
+from store import audit, cases, policies
+from store.database import Database, migrate
+from store.ledger import Ledger
+from tests.errand import ErrandProcess, ErrandRequest, Errands, Receiver
+from tests.temporal import time_skipping_server
+from worker import SqlPolicies, SqlRecords
+from workflows.models import (
+    TASK_QUEUE,
+    Actor,
+    Cancellation,
+    CaseEvent,
+    CaseInput,
+    CaseResult,
+    CaseState,
+    Decision,
+    Receipt,
+    TaskView,
+    Verdict,
+    case_id_for,
+    reference_key,
+)
+from workflows.payment import PaymentProcess
+from workflows.registry import INPUTS
+
+Handle = WorkflowHandle[Any, CaseResult]
+PROCESSES = {"errand": ErrandProcess, "payment": PaymentProcess}
+
+ONE_GATE = """
+[errand.gates.approval]
+groups = ["managers"]
+[errand.gates.second]
+when = "false"
+groups = ["directors"]
+"""
+
+
+@dataclass
+class House:
+    """Everything a test of the engine needs, and words for what people do."""
+
+    env: WorkflowEnvironment
+    database: Database
+    receiver: Receiver
+    ledger: Ledger
+    url: str
+    a_worker: Callable[[], Worker]
+    running: list[tuple[Worker, asyncio.Task[None]]] = field(default_factory=list)
+
+    async def start_worker(self) -> None:
+        worker = self.a_worker()
+        self.running.append((worker, asyncio.create_task(worker.run())))
+
+    async def stop_worker(self) -> None:
+        while self.running:
+            worker, run = self.running.pop()
+            await worker.shutdown()
+            await run
+
+    async def start(
+        self,
+        request: Any = None,
+        *,
+        process: str = "errand",
+        policy: str = ONE_GATE,
+        requester: str = "rita",
+        reference: str | None = None,
+        start_at: datetime | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Handle:
+        """Store and start a case whose clock stands still until a test winds it. `before` sees its id first."""
+        request = request or ErrandRequest()
+        reference = reference or f"ref-{uuid4()}"
+        case_id = case_id_for(process, reference)
+        if before:
+            before(case_id)
+        policy_hash = hashlib.sha256(policy.encode()).hexdigest()
+        now = datetime.now(UTC)
+        async with self.database.write() as connection:
+            await policies.keep(connection, policy_hash, policy)
+            await cases.insert(
+                connection,
+                cases.NewCase(
+                    case_id=case_id,
+                    process=process,
+                    reference=reference,
+                    reference_key=reference_key(reference),
+                    round=1,
+                    resubmits=None,
+                    title="a test",
+                    requester=requester,
+                    priority=3,
+                    batch_id=None,
+                    policy_hash=policy_hash,
+                    input=request.model_dump(mode="json"),
+                    start_at=start_at,
+                    submitted_at=now,
+                    idempotency_key=None,
+                ),
+                CaseEvent(
+                    event_id=f"{case_id}/0",
+                    case_id=case_id,
+                    at=now,
+                    kind="case_submitted",
+                    actor=requester,
+                    summary="s",
+                ),
+            )
+        with self.env.with_time_skipping_disabled():
+            return await self.env.client.start_workflow(
+                process,
+                CaseInput(
+                    case_id=case_id,
+                    process=process,
+                    reference=reference,
+                    requester=requester,
+                    policy_hash=policy_hash,
+                    submitted_at=now,
+                    start_at=start_at,
+                    input=request,
+                ),
+                id=case_id,
+                task_queue=TASK_QUEUE,
+                result_type=CaseResult,
+            )
+
+    async def state(self, case: Handle) -> CaseState:
+        state: CaseState = await case.query("status", result_type=CaseState)
+        return state
+
+    async def until(self, case: Handle, holds: Callable[[CaseState], bool]) -> CaseState:
+        """The state of the case as soon as the condition holds; fails after 20 s."""
+        async with asyncio.timeout(20):
+            while not holds(state := await self.state(case)):
+                await asyncio.sleep(0.02)
+        return state
+
+    async def open_task(self, case: Handle, gate: str | None = None) -> TaskView:
+        """The task the case waits at, as soon as it does."""
+        state = await self.until(case, lambda s: any(t.status == "open" and gate in (None, t.gate) for t in s.tasks))
+        return next(task for task in state.tasks if task.status == "open")
+
+    async def forward(self, case: Handle, time: timedelta) -> None:
+        """Wind the clock of a case."""
+        await self.env.fast_forward(case, time)
+
+    def decision(
+        self,
+        task: TaskView,
+        person: str = "mia",
+        verdict: Verdict = Verdict.APPROVE,
+        *,
+        groups: tuple[str, ...] | None = None,
+        **more: Any,
+    ) -> Decision:
+        groups = tuple(task.candidate_groups) if groups is None else groups
+        more.setdefault("id", f"d{uuid4().hex}")
+        return Decision(
+            task_id=task.task_id,
+            verdict=verdict,
+            by=Actor(id=person, groups=list(groups)),
+            at=datetime.now(UTC),
+            **more,
+        )
+
+    async def send(self, case: Handle, decision: Decision) -> Receipt:
+        """Through the first door."""
+        receipt: Receipt = await case.execute_update("decide", decision, id=decision.id, result_type=Receipt)
+        return receipt
+
+    async def decide(
+        self, case: Handle, person: str = "mia", verdict: Verdict = Verdict.APPROVE, **more: Any
+    ) -> Receipt:
+        """Wait for the open task and answer it."""
+        return await self.send(case, self.decision(await self.open_task(case), person, verdict, **more))
+
+    async def cancel(self, case: Handle, person: str = "rita", reason: str = "not needed any more") -> None:
+        await case.signal(
+            "cancel_case", Cancellation(id=uuid4().hex, by=Actor(id=person), reason=reason, at=datetime.now(UTC))
+        )
+
+    async def end(self, case: Handle) -> CaseResult:
+        async with asyncio.timeout(30):
+            return await case.result()
+
+    async def row(self, case: Handle) -> cases.CaseRow:
+        async with self.database.read() as connection:
+            row = await cases.get(connection, case.id)
+        assert row is not None
+        return row
+
+    async def recorded(self, case: Handle) -> list[str]:
+        """The kinds of the events in SQL, in order."""
+        async with self.database.read() as connection:
+            return [event.kind for event in await audit.page(connection, case_id=case.id, limit=1000)]
+
+    async def audit_problems(self) -> list[str]:
+        return (await audit.verify(self.database)).problems
+
+    def effects(self, case: Handle) -> list[str]:
+        return self.receiver.effects[case.id]
+
+
+@asynccontextmanager
+async def open_house(folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000) -> AsyncIterator[House]:
+    """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
+    url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
+    migrate(url)
+    database = Database(url)
+    receiver = Receiver()
+    errands = Errands(receiver)
+    inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest}
+    policies = SqlPolicies(database, inputs)
+    records = Records(SqlRecords(database), policies, inputs)
+    ledger = Ledger(database)
+    payments = Payments(ledger, policies.denied_payees)
+    activities: list[Callable[..., Awaitable[Any]]] = [
+        records.record,
+        records.open_gate,
+        errands.fetch,
+        errands.bring_back,
+        errands.pack,
+        errands.unpack,
+        errands.send,
+        errands.recall,
+        payments.screen_payment,
+        payments.reserve_funds,
+        payments.release_funds,
+        payments.capture_payment,
+        payments.refund_payment,
+    ]
+    async with await time_skipping_server() as env:
+
+        def a_worker() -> Worker:
+            return Worker(
+                env.client,
+                task_queue=TASK_QUEUE,
+                workflows=[ErrandProcess, PaymentProcess],
+                activities=activities,
+                # A defect must fail a test, not hang it.
+                workflow_failure_exception_types=[Exception],
+                sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+                max_cached_workflows=max_cached_workflows,
+            )
+
+        house = House(env, database, receiver, ledger, url, a_worker)
+        await house.start_worker()
+        yield house
+        await house.stop_worker()
+    await database.close()

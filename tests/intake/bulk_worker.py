@@ -1,0 +1,72 @@
+"""A worker for imports whose cases end at once, so that only the import is tested. Run as a process, it can be killed.
+
+python -m tests.intake.bulk_worker ADDRESS DATABASE_URL UPLOAD_FOLDER POLICY
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from workflows.batch import BatchWorkflow
+from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseInput
+
+with workflow.unsafe.imports_passed_through():
+    from activities.imports import Imports
+    from activities.payment_request import PaymentRequest
+    from intake.importer import Importer
+    from intake.start import Starter
+    from policy.file import PolicyFile
+    from store.database import Database
+    from workflows.registry import INPUTS, PROCESSES, Process
+
+
+@workflow.defn(name="payment")
+class PaidAtOnce:
+    """A payment nobody has to look at."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[PaymentRequest]) -> CaseInput[PaymentRequest]:
+        return case
+
+
+@asynccontextmanager
+async def bulk_worker(
+    client: Client, db: Database, policy: PolicyFile, folder: Path, processes: Mapping[str, Process] = PROCESSES
+) -> AsyncIterator[None]:
+    """Workers on both queues; they work while the context is open."""
+    imports = Imports(Importer(db, Starter(db, client, policy, processes), folder, patience=0.1))
+    async with (
+        Worker(
+            client,
+            task_queue=TASK_QUEUE,
+            workflows=[PaidAtOnce, BatchWorkflow],
+            workflow_failure_exception_types=[Exception],
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        ),
+        Worker(
+            client,
+            task_queue=BULK_TASK_QUEUE,
+            activities=[imports.import_rows],
+            max_heartbeat_throttle_interval=timedelta(seconds=2),
+        ),
+    ):
+        yield
+
+
+async def main(address: str, url: str, folder: str, policy: str) -> None:
+    """Work until killed."""
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS), Path(folder)):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""A front office: a real Temporal server, real SQL, the shipped policy, an upload folder; a worker where asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from intake.start import CaseRequest, Starter
+from intake.upload import BatchReport, Uploads
+from policy.file import PolicyFile
+from store import batches, cases
+from store.database import Database, migrate
+from tests.intake.bulk_worker import bulk_worker
+from tests.temporal import TEMPORAL
+from workflows.models import SEARCH_ATTRIBUTES
+from workflows.registry import INPUTS, PROCESSES, Process
+
+ROOT = Path(__file__).parent.parent.parent
+POLICY = ROOT / "policy.toml"
+HEAD = "reference,payee,amount,currency,account\n"
+
+
+@dataclass
+class Office:
+    """What takes cases and files in, and words for looking at what became of them."""
+
+    client: Client
+    db: Database
+    url: str
+    folder: Path
+    policy: PolicyFile
+    processes: Mapping[str, Process] = field(default_factory=lambda: PROCESSES)
+
+    def __post_init__(self) -> None:
+        self.starter = Starter(self.db, self.client, self.policy, self.processes)
+        self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes)
+
+    def worker(self) -> AbstractAsyncContextManager[None]:
+        return bulk_worker(self.client, self.db, self.policy, self.folder, self.processes)
+
+    async def case(self, case_id: str) -> cases.CaseRow:
+        async with self.db.read() as conn:
+            row = await cases.get(conn, case_id)
+        assert row is not None, f"no case {case_id}"
+        return row
+
+    async def rows(self, batch_id: str) -> list[batches.BatchRow]:
+        async with self.db.read() as conn:
+            return await batches.rows(conn, batch_id, limit=100_000)
+
+    async def finished(self, batch_id: str, seconds: float = 60) -> BatchReport:
+        """The report of a batch as soon as it is closed."""
+        async with asyncio.timeout(seconds):
+            while (report := await self.report(batch_id)).closed_at is None:
+                await asyncio.sleep(0.05)
+        return report
+
+    async def report(self, batch_id: str | None) -> BatchReport:
+        report = await self.uploads.report(batch_id or "")
+        assert report is not None
+        return report
+
+    async def take(self, data: str | bytes, filename: str = "payments.csv") -> BatchReport:
+        """Upload a file as the requester `rita`."""
+        raw = data.encode() if isinstance(data, str) else data
+        return await self.uploads.start("payment", filename, raw, "rita")
+
+    async def counted_workflows(self, batch_id: str, expected: int) -> int:
+        """How many cases of a batch Temporal lists; asked again for a while, as its lists lag behind."""
+        async with asyncio.timeout(20):
+            while len(found := await self.workflow_ids(batch_id)) < expected:
+                await asyncio.sleep(0.1)
+        return len(found)
+
+    async def workflow_ids(self, batch_id: str) -> list[str]:
+        """The ids of all cases of a batch that Temporal knows."""
+        query = f'HoldgateBatch = "{batch_id}" AND WorkflowType = "payment"'
+        return [found.id async for found in self.client.list_workflows(query)]
+
+
+def payment(reference: str = "INV-1", amount: str = "12.50", **more: object) -> CaseRequest:
+    """A request for a payment that nothing is wrong with."""
+    given = {"payee": "Acme Paper Ltd", "amount": amount, "currency": "GBP", "account": "operating"}
+    fields: dict[str, object] = {"process": "payment", "reference": reference, "input": given}
+    return CaseRequest.model_validate(fields | more)
+
+
+async def server() -> WorkflowEnvironment:
+    """A Temporal server of one's own, on the real clock."""
+    return await WorkflowEnvironment.start_local(
+        dev_server_existing_path=TEMPORAL,
+        data_converter=pydantic_data_converter,
+        search_attributes=SEARCH_ATTRIBUTES,
+    )
+
+
+@pytest_asyncio.fixture
+async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+    async with await server() as env:
+        yield env
+
+
+@pytest_asyncio.fixture
+async def office(temporal: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Office]:
+    url = f"sqlite:///{tmp_path / 'holdgate.db'}"
+    migrate(url)
+    db = Database(url)
+    yield Office(temporal.client, db, url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
+    await db.close()

@@ -1,0 +1,217 @@
+"""Carrying a file through: each row ends exactly once, whatever is killed on the way."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import field_validator
+from temporalio.testing import WorkflowEnvironment
+
+from activities.payment_request import PaymentRequest
+from intake.importer import CHUNK, Importer
+from intake.launch import BATCH_PRIORITY, TemporalUnavailable
+from store import audit, batches, cases
+from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
+from workflows.models import BatchCounts, BatchInput, Status
+from workflows.payment import PaymentProcess
+from workflows.registry import Process
+
+
+def rows(count: int, start: int = 1) -> str:
+    return "".join(f"INV-{number},Acme Paper Ltd,{number}.50,GBP,operating\n" for number in range(start, start + count))
+
+
+async def input_of(office: Office, batch_id: str | None) -> BatchInput:
+    async with office.db.read() as conn:
+        batch = await batches.get(conn, batch_id or "")
+    assert batch is not None
+    return BatchInput.model_validate(batch.model_dump(include=set(BatchInput.model_fields)))
+
+
+async def test_each_valid_row_becomes_one_case_behind_single_ones_and_in_file_order(office: Office) -> None:
+    data = "priority,reference,payee,amount,currency,account\n"
+    data += "".join(f",INV-{n},Acme,{n},GBP,operating\n" for n in range(1, 8)) + "1,INV-8,Acme,8,GBP,operating\n"
+    async with office.worker():
+        taken = await office.take(data)
+        report = await office.finished(taken.batch_id or "")
+    assert report.status == "completed"
+    assert report.rows == BatchCounts(total=8, valid=8, started=8)
+    assert report.cases == {"running": 8}
+    stored = [await office.case(f"payment:inv-{number}") for number in range(1, 9)]
+    assert stored == sorted(stored, key=lambda case: case.submitted_at)
+    assert {case.requester for case in stored} == {"rita"}
+    assert {case.batch_id for case in stored} == {taken.batch_id}
+    assert [case.priority for case in stored] == [BATCH_PRIORITY] * 7 + [1]
+    await office.counted_workflows(taken.batch_id or "", 8)
+    assert sorted(await office.workflow_ids(taken.batch_id or "")) == sorted(case.case_id for case in stored)
+
+
+async def test_bad_rows_keep_their_errors_and_good_ones_start(office: Office) -> None:
+    async with office.worker():
+        taken = await office.take((ROOT / "samples" / "payments-messy.csv").read_bytes())
+        report = await office.finished(taken.batch_id or "")
+    assert report.rows == BatchCounts(total=9, valid=2, invalid=6, duplicate=1, started=2)
+    assert [found.outcome for found in await office.rows(taken.batch_id or "")] == [
+        "started", "duplicate", "invalid", "invalid", "invalid", "invalid", "invalid", "invalid", "started",
+    ]  # fmt: skip
+    assert (await office.report(taken.batch_id)).errors == taken.errors
+
+
+async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:
+    async with office.worker():
+        report = await office.finished((await office.take(HEAD + "INV-1,,,,\n")).batch_id or "")
+    assert (report.status, report.rows) == ("completed", BatchCounts(total=1, invalid=1))
+
+
+async def test_the_same_file_twice_starts_nothing_twice(office: Office) -> None:
+    async with office.worker():
+        first = await office.finished((await office.take(HEAD + rows(30))).batch_id or "")
+        second = await office.finished((await office.take(HEAD + rows(30))).batch_id or "")
+    assert second.same_file_as == first.batch_id
+    assert second.rows == BatchCounts(total=30, duplicate=30)
+    assert {(found.case_status, *found.differs) for found in second.duplicates} == {("running",)}
+
+
+async def test_the_same_file_twice_at_once_starts_every_row_once(office: Office) -> None:
+    async with office.worker():
+        taken = await asyncio.gather(*(office.take(HEAD + rows(150)) for _ in range(2)))
+        both = [await office.finished(report.batch_id or "") for report in taken]
+    assert sum(report.rows.started for report in both) == 150
+    assert all(report.rows.started + report.rows.duplicate == 150 == report.rows.total for report in both)
+    for report in both:
+        assert await office.counted_workflows(report.batch_id or "", report.rows.started) == report.rows.started
+
+
+async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office: Office) -> None:
+    taken = await office.take(HEAD + rows(3))
+    await office.starter.start_case(payment("INV-2", amount="99.00"), "raul")
+    assert taken.rows == BatchCounts(total=3, valid=3)
+    async with office.worker():
+        report = await office.finished(taken.batch_id or "")
+    assert report.rows == BatchCounts(total=3, valid=2, started=2, duplicate=1)
+    (late,) = report.duplicates
+    assert (late.line, late.case_id, late.differs) == (3, "payment:inv-2", ["amount"])
+    assert (await office.case("payment:inv-2")).requester == "raul"
+
+
+async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_and_no_duplicate(office: Office) -> None:
+    taken = await office.take(HEAD + rows(4))
+    batch = await input_of(office, taken.batch_id)
+    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    # The attempt died behind the rows of two cases, and behind the Workflow of one of them.
+    process = office.starter.process("payment")
+    prepared = [
+        office.starter.prepare(
+            process,
+            f"INV-{number}",
+            PaymentRequest.model_validate(payment(amount=f"{number}.50").input),
+            by="rita",
+            policy_hash=batch.policy_hash,
+            priority=BATCH_PRIORITY,
+            batch_id=batch.batch_id,
+        )
+        for number in (1, 2)
+    ]
+    async with office.db.write() as conn:
+        await cases.insert_many(conn, prepared)
+    await office.starter.launcher.launch([await office.case("payment:inv-1")])
+
+    done: list[int] = []
+    result = await importer.run(batch, done.append)
+    assert result.rows == BatchCounts(total=4, valid=4, started=4)
+    assert done == [4]
+    assert await office.counted_workflows(batch.batch_id, 4) == 4
+    assert (await importer.run(batch, done.append)) == result
+
+
+async def test_while_temporal_is_away_rows_wait_and_then_go_on(office: Office, temporal: WorkflowEnvironment) -> None:
+    taken = await office.take(HEAD + rows(5))
+    batch = await input_of(office, taken.batch_id)
+    await temporal.shutdown()
+    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    with pytest.raises(TemporalUnavailable, match="5 cases wait"):
+        await importer.run(batch, lambda _: None)
+    assert (await office.report(batch.batch_id)).rows == BatchCounts(total=5, valid=5)
+    assert (await office.case("payment:inv-1")).status == Status.STARTING
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+async def test_a_stored_file_that_is_gone_or_changed_fails_its_rows_with_the_reason(office: Office, harm: str) -> None:
+    taken = await office.take(HEAD + rows(2) + "INV-3,,1,GBP,operating\n")
+    (file,) = office.folder.iterdir()
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_text(HEAD + rows(1))
+    async with office.worker():
+        report = await office.finished(taken.batch_id or "")
+    assert (report.status, report.rows) == ("failed", BatchCounts(total=3, valid=2, invalid=1, failed=2))
+    reasons = [str(error) for found in await office.rows(taken.batch_id or "") for error in found.errors]
+    assert sum("the stored file cannot be imported" in reason for reason in reasons) == 2
+
+
+class Inflated(PaymentRequest):
+    """An input that grows: what fits a cell does not fit a Temporal payload."""
+
+    account: str
+
+    @field_validator("account")
+    @classmethod
+    def _grow(cls, account: str) -> str:
+        return "x" * 3_000_000 if account.startswith(("huge", "xxx")) else account
+
+
+async def test_a_row_that_temporal_never_takes_fails_and_the_others_start(office: Office) -> None:
+    inflated = Process(name="payment", workflow=PaymentProcess, input=Inflated, example={})
+    office.processes = {"payment": inflated}
+    office.__post_init__()
+    async with office.worker():
+        taken = await office.take(HEAD + rows(2) + "INV-3,Acme,1,GBP,huge\n")
+        report = await office.finished(taken.batch_id or "")
+    assert report.rows == BatchCounts(total=3, valid=3, started=2, failed=1)
+    assert report.cases == {"running": 2, "failed": 1}
+    failed = (await office.rows(taken.batch_id or ""))[-1]
+    assert failed.outcome == "failed" and "Temporal does not take it" in failed.errors[0].message
+
+
+async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_once(
+    office: Office, tmp_path: Path
+) -> None:
+    count = CHUNK * 4 + 7
+    taken = await office.take(HEAD + rows(count))
+    batch_id = taken.batch_id or ""
+
+    def work() -> subprocess.Popen[bytes]:
+        address = office.client.service_client.config.target_host
+        arguments = [address, office.url, str(office.folder), str(POLICY)]
+        with (tmp_path / "worker.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.intake.bulk_worker", *arguments], cwd=ROOT, stderr=log
+            )
+
+    async def started(at_least: int) -> None:
+        async with asyncio.timeout(60):
+            while (await office.report(batch_id)).rows.started < at_least:
+                await asyncio.sleep(0.02)
+
+    worker = work()
+    await started(1)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    assert (await office.report(batch_id)).rows.started < count, "killed too late to prove anything"
+    worker = work()
+    try:
+        report = await office.finished(batch_id)
+    finally:
+        worker.terminate()
+        worker.wait()
+    assert report.rows == BatchCounts(total=count, valid=count, started=count)
+    assert await office.counted_workflows(batch_id, count) == count
+    async with office.db.read() as conn:
+        submitted = [event for event in await audit.page(conn, limit=10_000) if event.kind == "case_submitted"]
+        assert await cases.unstarted(conn, report.closed_at or taken.created_at, 1) == []  # type: ignore[arg-type]
+    assert len(submitted) == count

@@ -1,0 +1,191 @@
+"""Taking a file: what the dry run says, and that the real start does the same."""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from temporalio.testing import WorkflowEnvironment
+
+from activities.payment_request import PaymentRequest
+from intake.rows import UnreadableFile, read
+from intake.start import SWEEP_AFTER, NoPolicy, TemporalUnavailable, UnknownProcess
+from intake.upload import Uploads, judge
+from policy.file import PolicyFile
+from store import batches
+from store.batches import Existing
+from tests.intake.conftest import HEAD, ROOT, Office, payment
+from workflows.models import BatchCounts, case_id_for, reference_key
+from workflows.registry import INPUTS, PROCESSES
+
+SAMPLES = ROOT / "samples"
+
+
+def row(reference: str, amount: str = "12.50", payee: str = "Acme Paper Ltd") -> str:
+    return f"{reference},{payee},{amount},GBP,operating\n"
+
+
+async def dry_run(office: Office, data: str) -> BatchCounts:
+    return (await office.uploads.dry_run("payment", "payments.csv", data.encode(), "rita")).rows
+
+
+async def test_a_dry_run_of_the_shipped_sample_finds_nothing_wrong_and_starts_nothing(office: Office) -> None:
+    data = (SAMPLES / "payments.csv").read_bytes()
+    report = await office.uploads.dry_run("payment", "payments.csv", data, "rita")
+    assert report.rows == BatchCounts(total=12, valid=12)
+    assert (report.batch_id, report.status, report.ignored_columns) == (None, None, [])
+    assert report.sha256 == hashlib.sha256(data).hexdigest()
+    assert not office.folder.exists()
+    assert await office.workflow_ids("") == []
+
+
+async def test_a_dry_run_of_the_messy_sample_says_what_to_mend_in_each_row(office: Office) -> None:
+    data = (SAMPLES / "payments-messy.csv").read_bytes()
+    report = await office.uploads.dry_run("payment", "payments-messy.csv", data, "rita")
+    assert report.rows == BatchCounts(total=9, valid=2, invalid=6, duplicate=1)
+    assert {found.reference: [str(error) for error in found.errors] for found in report.errors} == {
+        "INV-1102": [
+            "amount: '£1.234,50': write the amount as a plain number such as 2640.00, "
+            "without thousands marks or a currency sign"
+        ],
+        "INV-1103": ["due_date: '31/02/2026': write the date as year-month-day, for example 2026-11-30"],
+        "INV-1104": ["currency: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD"],
+        "INV-1105": ["amount: '-450.00': an amount is more than 0"],
+        "TOTAL": ["payee: a value is needed", "currency: a value is needed", "account: a value is needed"],
+        "INV-1106": ["payee: a value is needed"],
+    }
+    (twice,) = report.duplicates
+    assert (twice.line, twice.case_id, twice.differs) == (3, "payment:inv-1101", ["amount", "memo"])
+
+
+async def test_a_row_whose_case_exists_is_a_duplicate_with_its_status_and_what_differs(office: Office) -> None:
+    await office.starter.start_case(payment("INV-1", amount="12.50"), "raul")
+    data = HEAD + row("inv-1") + row("INV-1", "99.00") + row("INV-2")
+    report = await office.uploads.dry_run("payment", "x.csv", data.encode(), "rita")
+    assert report.rows == BatchCounts(total=3, valid=1, duplicate=2)
+    assert [(found.case_status, found.differs) for found in report.duplicates] == [
+        ("running", []),
+        ("running", ["amount"]),
+    ]
+
+
+async def test_a_wrong_row_does_not_make_the_right_one_below_it_a_duplicate(office: Office) -> None:
+    assert await dry_run(office, HEAD + row("INV-1", "abc") + row("INV-1")) == BatchCounts(total=2, valid=1, invalid=1)
+
+
+async def test_a_refused_file_starts_and_stores_nothing(office: Office) -> None:
+    for take in (office.uploads.dry_run, office.uploads.start):
+        with pytest.raises(UnreadableFile):
+            await take("payment", "x.csv", b"reference;payee\n", "rita")
+        with pytest.raises(UnknownProcess):
+            await take("paymant", "x.csv", b"", "rita")
+    assert not office.folder.exists()
+
+
+async def test_a_process_without_a_policy_takes_no_file(office: Office, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text("")
+    uploads = Uploads(office.db, office.client, PolicyFile(tmp_path / "other.toml", INPUTS), office.folder)
+    with pytest.raises(NoPolicy):
+        await uploads.start("payment", "x.csv", (HEAD + row("INV-1")).encode(), "rita")
+
+
+async def test_a_taken_file_is_kept_byte_by_byte_under_its_hash(office: Office) -> None:
+    data = "\ufeff" + HEAD + row("INV-1")
+    report = await office.take(data, "C:\\Users\\rita\\Payments\t July.csv")
+    assert (report.status, report.filename, report.requester) == ("running", "Payments July.csv", "rita")
+    assert [path.name for path in office.folder.iterdir()] == [f"{report.sha256}.csv"]
+    assert (office.folder / f"{report.sha256}.csv").read_bytes() == data.encode()
+
+
+async def test_the_same_file_again_names_the_batch_it_came_with(office: Office) -> None:
+    data = HEAD + row("INV-1")
+    first = await office.take(data)
+    assert first.same_file_as is None
+    assert (await office.uploads.dry_run("payment", "x.csv", data.encode(), "rita")).same_file_as == first.batch_id
+    assert (await office.take(data, "other name.csv")).same_file_as == first.batch_id
+
+
+async def test_without_temporal_no_file_is_taken(office: Office, temporal: WorkflowEnvironment) -> None:
+    await temporal.shutdown()
+    with pytest.raises(TemporalUnavailable):
+        await office.take(HEAD + row("INV-1"))
+    assert not office.folder.exists()
+
+
+async def test_a_batch_that_was_stored_and_not_started_is_started_by_the_sweep(office: Office) -> None:
+    report = await office.take(HEAD + row("INV-1"))
+    async with office.db.read() as conn:
+        stored = await batches.get(conn, report.batch_id or "")
+    assert stored is not None
+    lost = stored.model_copy(
+        update={"batch_id": "blost", "status": "starting", "created_at": datetime.now(UTC) - SWEEP_AFTER * 2}
+    )
+    async with office.db.write() as conn:
+        await batches.add(conn, lost, [])
+    assert await office.starter.sweep() == 1
+    assert (await office.report("blost")).status == "running"
+    assert await office.starter.sweep() == 0
+
+
+references = st.sampled_from(["INV-1", "inv-1", " INV-2", "INV-3", "Ä/1", "", "x" * 121, "TOTAL"])
+amounts = st.sampled_from(["1", "12.50", "0", "-3", "1.234,50", "", "12.505"])
+payees = st.sampled_from(["Acme", "Bee, Ltd", ""])
+lines = st.builds(lambda r, a, p: f'{r},"{p}",{a},GBP,operating\n', references, amounts, payees)
+files = st.lists(lines | st.sampled_from(["\n", ",,,,\n", "INV-9,too few\n"]), min_size=1, max_size=12).map("".join)
+
+
+@given(files, st.sets(references.filter(lambda reference: 0 < len(reference) <= 120)))
+def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_valid(
+    body: str, known: set[str]
+) -> None:
+    try:
+        sheet = read((HEAD + body).encode(), PaymentRequest)
+    except UnreadableFile:
+        return
+    paid = PaymentRequest.model_validate(payment().input).model_dump(mode="json")
+    there = {
+        reference_key(reference): Existing(case_id=case_id_for("payment", reference), status="completed", input=paid)
+        for reference in known
+    }
+    judged = judge("payment", sheet, there)
+    counts = batches.counted({o: [j.outcome for j in judged].count(o) for o in ("valid", "invalid", "duplicate")})
+    assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(sheet.rows)
+    valid = [found.case_id for found in judged if found.outcome == "valid"]
+    assert len(valid) == len(set(valid))
+    assert not set(valid) & {case.case_id for case in there.values()}
+    assert all(bool(found.errors) == (found.outcome == "invalid") for found in judged)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(files, min_size=1, max_size=3))
+async def test_the_real_start_does_what_the_dry_run_said(office: Office, bodies: list[str]) -> None:
+    async with office.worker():
+        for body in bodies:
+            data = HEAD + body
+            try:
+                said = await dry_run(office, data)
+            except UnreadableFile:
+                continue
+            done = (await office.finished((await office.take(data)).batch_id or "")).rows
+            assert done == said.model_copy(update={"started": said.valid})
+
+
+async def test_the_example_of_every_process_imports_as_it_is(office: Office) -> None:
+    for name, process in PROCESSES.items():
+        template = ",".join(process.example) + "\n" + ",".join(process.example.values()) + "\n"
+        report = await office.uploads.dry_run(name, "template.csv", template.encode(), "rita")
+        assert report.rows == BatchCounts(total=1, valid=1)
+
+
+async def test_requests_are_answered_while_a_large_file_is_read(office: Office) -> None:
+    large = (HEAD + "".join(row(f"INV-{number}") for number in range(20_000))).encode()
+    reading = asyncio.create_task(office.uploads.dry_run("payment", "large.csv", large, "rita"))
+    answered = 0
+    while not reading.done():
+        await asyncio.sleep(0.005)
+        answered += 1
+    assert (await reading).rows.valid == 20_000
+    assert answered > 10

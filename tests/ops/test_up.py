@@ -1,0 +1,206 @@
+"""`make up` whole: every process real, ports of its own, state in a folder of its own."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from ops import bootstrap
+from ops.demo import PEOPLE
+from tests.product import ROOT, Product
+from tests.temporal import TEMPORAL
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def of_folder(folder: Path) -> list[psutil.Process]:
+    """Processes that run for this state, by their environment or their command."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = process.environ().get("HOLDGATE_VAR") == str(folder) or str(folder) in " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if mine and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def entries(product: Product) -> object:
+    with product.client("auditor-1") as client:
+        return client.get("/ledger/entries").json()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("var")
+
+
+@pytest.fixture(scope="module")
+def product(folder: Path) -> Iterator[Product]:
+    """One that runs for all tests of this file which leave it running."""
+    with Product(folder) as running:
+        yield running
+
+
+def test_up_json_says_where_everything_is_and_only_its_owner_may_read_it(product: Product, folder: Path) -> None:
+    up = product.up
+    assert set(up) == {
+        "gateway_url",
+        "temporal_ui_url",
+        "temporal_address",
+        "namespace",
+        "database_url",
+        "pids",
+        "people",
+    }
+    assert up["gateway_url"] == f"http://127.0.0.1:{product.environment['HOLDGATE_PORT']}"
+    assert up["temporal_address"] == f"127.0.0.1:{product.environment['HOLDGATE_TEMPORAL_PORT']}"
+    assert up["namespace"] == "default"
+    assert httpx2.get(up["gateway_url"] + "/health/ready").status_code == 200
+    assert httpx2.get(up["temporal_ui_url"]).status_code == 200
+    for name in ("up.json", "demo-tokens.json", "run.json"):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+
+
+def test_the_pids_are_the_real_processes(product: Product) -> None:
+    commands = {name: psutil.Process(pid).cmdline() for name, pid in product.up["pids"].items()}
+    assert commands["temporal"][:3] == [TEMPORAL, "server", "start-dev"]
+    assert commands["worker"] == [sys.executable, "-m", "worker"]
+    assert commands["gateway"] == [sys.executable, "-m", "api"]
+
+
+def test_each_demo_person_can_sign_in_with_the_token_in_the_file(product: Product) -> None:
+    people = {entry["id"]: entry["groups"] for entry in product.up["people"]}
+    assert people == {person: [group] for person, group in PEOPLE.items()}
+    for person in people:
+        with product.client(person) as client:
+            assert client.get("/me").json()["id"] == person
+
+
+def test_the_demo_account_is_funded(product: Product) -> None:
+    with product.client("auditor-1") as client:
+        answer = client.get("/ledger/accounts/operating", params={"currency": "GBP"}).json()
+    assert answer["balance"] == "100000000.00"
+
+
+def test_a_second_up_on_the_same_state_says_that_one_runs_already(product: Product, folder: Path) -> None:
+    before = product.up
+    second = subprocess.run(
+        [sys.executable, "-m", "ops.up"], cwd=ROOT, env=product.environment, capture_output=True, text=True, timeout=60
+    )
+    assert second.returncode == 2
+    assert second.stderr.strip() == (
+        f"holdgate: Holdgate is already running on {folder} (pid {product.supervisor}): "
+        "stop it first, or set HOLDGATE_VAR to another folder"
+    )
+    assert product.up == before
+
+
+@pytest.mark.parametrize("child", ["gateway", "worker", "temporal"])
+def test_a_child_killed_with_kill_9_is_back_with_its_new_pid_in_up_json(product: Product, child: str) -> None:
+    before = product.up["pids"]
+    product.kill(child)
+    until(lambda: product.up["pids"][child] != before[child])
+    after = product.up["pids"]
+    assert {name for name in after if after[name] != before[name]} == {child}
+    until(lambda: httpx2.get(product.up["gateway_url"] + "/health/ready").status_code == 200)
+
+
+def test_what_is_printed_can_be_pasted(product: Product) -> None:
+    lines = product.printed.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  api="))
+    last = next(number for number, line in enumerate(lines) if "/decision" in line)
+    typed = "\n".join(lines[first : last + 1])
+    done = subprocess.run(["bash", "-c", typed], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert '"batch_id"' in done.stdout, done.stderr
+    assert '"status":"accepted"' in done.stdout, done.stderr
+
+
+def test_sigterm_twice_stops_everything_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    product = Product(tmp_path)
+    product.start()
+    people, ledger = product.up["people"], entries(product)
+    os.kill(product.supervisor, signal.SIGTERM)
+    assert product.stop() == 0
+    assert of_folder(tmp_path) == []
+    assert not (tmp_path / "up.json").exists()
+    with product:
+        assert product.up["people"] == people
+        assert entries(product) == ledger
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    product = Product(tmp_path)
+    product.start()
+    os.kill(product.supervisor, signal.SIGINT)
+    assert product.stop() == 0
+    assert of_folder(tmp_path) == []
+
+
+def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> None:
+    product = Product(tmp_path)
+    starting = subprocess.Popen([sys.executable, "-m", "ops.up"], cwd=ROOT, env=product.environment)
+    until(lambda: (tmp_path / "run.json").exists())
+    starting.send_signal(signal.SIGTERM)
+    assert starting.wait(30) == 0
+    assert of_folder(tmp_path) == []
+
+
+def test_children_of_a_killed_run_are_ended_by_the_next(tmp_path: Path) -> None:
+    product = Product(tmp_path)
+    product.start()
+    orphans = product.alive()
+    os.kill(product.supervisor, signal.SIGKILL)
+    assert product.stop() == -signal.SIGKILL
+    with product:
+        assert "left by a run that was killed" in product.printed
+        assert not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
+
+
+def test_without_the_demo_nobody_is_created_and_the_way_to_a_first_admin_is_printed(tmp_path: Path) -> None:
+    with Product(tmp_path, HOLDGATE_DEMO="0") as product:
+        assert product.up["people"] == []
+        assert not (tmp_path / "demo-tokens.json").exists()
+        assert "./holdgate people add " in product.printed
+
+
+async def test_a_server_that_was_not_started_here_is_verified_used_and_left_running(tmp_path: Path) -> None:
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
+        address = server.client.service_client.config.target_host
+        product = Product(tmp_path, TEMPORAL_ADDRESS=address)
+        refused = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "ops.up"],
+            cwd=ROOT,
+            env=product.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert refused.returncode == 2
+        commands = refused.stderr.splitlines()[1:]
+        assert len(commands) == 7
+        assert all(line.startswith("temporal operator ") and address in line for line in commands)
+
+        await bootstrap.prepare(server.client)
+        await asyncio.to_thread(product.start)
+        assert product.up["pids"]["temporal"] is None
+        assert product.up["temporal_address"] == address
+        assert await asyncio.to_thread(product.stop) == 0
+        assert await Client.connect(address)

@@ -1,0 +1,113 @@
+"""Record the histories that `test_replay.py` replays: `python -m tests.replay.record`.
+
+Record anew only with a change that is meant to break running cases; otherwise use `workflow.patched` and keep these.
+"""
+
+import asyncio
+import tempfile
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from activities.payments import PaymentRequest
+from tests.house import Handle, House, open_house
+from workflows.models import Verdict
+
+HISTORIES = Path(__file__).parent
+SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
+
+
+def a_payment(amount: str, payee: str) -> PaymentRequest:
+    return PaymentRequest.model_validate(
+        {"payee": payee, "amount": amount, "currency": "GBP", "account": "operating", "due_date": "2027-01-31"}
+    )
+
+
+async def by_rule(house: House, case: Handle) -> None:
+    """Nobody is asked."""
+
+
+async def approved(house: House, case: Handle) -> None:
+    await house.decide(case)
+
+
+async def rejected(house: House, case: Handle) -> None:
+    await house.decide(case, verdict=Verdict.REJECT, comment="not ours")
+
+
+async def expired(house: House, case: Handle) -> None:
+    await house.open_task(case)
+    await house.forward(case, timedelta(days=15))
+
+
+async def cancelled(house: House, case: Handle) -> None:
+    await house.open_task(case)
+    await house.cancel(case)
+
+
+async def cancelled_in_temporal(house: House, case: Handle) -> None:
+    await house.open_task(case)
+    await case.cancel()
+
+
+async def two_managers_and_a_director(house: House, case: Handle) -> None:
+    await house.decide(case, "mia")
+    await house.decide(case, "max")
+    await house.open_task(case, "director-approval")
+    await house.decide(case, "dora")
+
+
+async def refused(house: House, case: Handle) -> None:
+    """More money than there is."""
+
+
+STORIES = {
+    "by-rule": (by_rule, "84.20"),
+    "approved": (approved, "2640.00"),
+    "rejected": (rejected, "2641.00"),
+    "expired": (expired, "2642.00"),
+    "cancelled": (cancelled, "2643.00"),
+    "cancelled-in-temporal": (cancelled_in_temporal, "2644.00"),
+    "two-managers-and-a-director": (two_managers_and_a_director, "64000.00"),
+    "refused": (refused, "99000000.00"),
+}
+
+
+async def mended(house: House) -> Handle:
+    """A step fails until its retries end; an operator retries it; the case is rejected and an undo fails, too."""
+    case = await house.start(
+        before=lambda case_id: house.receiver.broken.update({(case_id, "pack"), (case_id, "unpack")})
+    )
+    await house.forward(case, timedelta(minutes=5))
+    await house.open_task(case, "intervention")
+    house.receiver.broken.discard((case.id, "pack"))
+    await house.decide(case, "olga", Verdict.RETRY)
+    await house.open_task(case, "approval")
+    await house.decide(case, verdict=Verdict.REJECT)
+    await house.forward(case, timedelta(minutes=5))
+    await house.open_task(case, "intervention")
+    house.receiver.broken.discard((case.id, "unpack"))
+    await house.decide(case, "olga", Verdict.RETRY)
+    return case
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_house(Path(folder)) as house:
+            await house.ledger.fund("fund/operating", "operating", "GBP", Decimal("1000000.00"))
+            for name, (story, amount) in STORIES.items():
+                case = await house.start(
+                    a_payment(amount, f"Supplier {name}"), process="payment", policy=SHIPPED, reference=f"REPLAY-{name}"
+                )
+                await story(house, case)
+                await keep(case, f"payment-{name}")
+            await keep(await mended(house), "errand-mended")
+
+
+async def keep(case: Handle, name: str) -> None:
+    await case.result()
+    (HISTORIES / f"{name}.json").write_text((await case.fetch_history()).to_json())
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""The record, the projections and the ledger, on both databases."""

@@ -1,0 +1,128 @@
+"""Batches and their rows, on each database."""
+
+from datetime import UTC, datetime, timedelta
+
+from store import batches, cases
+from store.batches import Batch, BatchRow, Existing
+from store.cases import NewCase
+from store.database import Database
+from workflows.models import BatchCounts, CaseEvent, Problem
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+WRONG = Problem(column="amount", message="'abc' is not a number")
+
+
+def batch(batch_id: str = "b1", at: datetime = NOW, **more: object) -> Batch:
+    given: dict[str, object] = {
+        "batch_id": batch_id,
+        "process": "payment",
+        "filename": "payments.csv",
+        "sha256": "f" * 64,
+        "path": "f.csv",
+        "same_file_as": None,
+        "requester": "rita",
+        "policy_hash": "p" * 64,
+        "status": "starting",
+        "total": 4,
+        "ignored_columns": ["Supplier ID", "Größe"],
+        "created_at": at,
+    }
+    return Batch.model_validate(given | more)
+
+
+ROWS = [
+    BatchRow(line=2, reference="INV-1", outcome="valid", case_id="payment:inv-1"),
+    BatchRow(line=3, reference="INV-2", outcome="invalid", errors=[WRONG, Problem(column=None, message="torn")]),
+    BatchRow(line=7, reference="inv-1", outcome="duplicate", case_id="payment:inv-1", differs=["amount"]),
+    BatchRow(line=8, reference="Ä 3", outcome="valid", case_id="payment:%C3%A4%203"),
+]
+
+
+async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Database) -> None:
+    async with db.write() as conn:
+        await batches.add(conn, batch(), ROWS)
+    async with db.read() as conn:
+        assert await batches.get(conn, "b1") == batch()
+        assert await batches.get(conn, "b2") is None
+        assert await batches.rows(conn, "b1") == ROWS
+        assert await batches.rows(conn, "b1", "invalid") == [ROWS[1]]
+        assert await batches.rows(conn, "b1", after=3, limit=1) == [ROWS[2]]
+        assert await batches.waiting_lines(conn, "b1") == [2, 8]
+        assert await batches.counts(conn, "b1") == BatchCounts(total=4, valid=2, invalid=1, duplicate=1)
+
+
+async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:
+    started = ROWS[0].model_copy(update={"outcome": "started"})
+    failed = ROWS[3].model_copy(update={"outcome": "failed", "errors": [WRONG]})
+    async with db.write() as conn:
+        await batches.add(conn, batch(), ROWS)
+        await batches.settle(conn, "b1", [])
+        await batches.settle(conn, "b1", [started, failed])
+        await batches.settle(conn, "b1", [started.model_copy(update={"outcome": "duplicate"})])
+        await batches.fail_waiting(conn, "b1", "too late to matter")
+    async with db.read() as conn:
+        assert await batches.rows(conn, "b1") == [started, ROWS[1], ROWS[2], failed]
+        assert await batches.counts(conn, "b1") == BatchCounts(
+            total=4, valid=2, invalid=1, duplicate=1, started=1, failed=1
+        )
+
+
+async def test_rows_that_wait_fail_together_when_their_file_is_lost(db: Database) -> None:
+    async with db.write() as conn:
+        await batches.add(conn, batch(), ROWS)
+        await batches.fail_waiting(conn, "b1", "the file is gone")
+        await batches.close(conn, "b1", "failed", NOW)
+        await batches.close(conn, "b1", "completed", NOW + timedelta(1))
+    async with db.read() as conn:
+        assert (await batches.counts(conn, "b1")).failed == 2
+        assert [row.errors for row in await batches.rows(conn, "b1", "failed")] == [
+            [Problem(column=None, message="the file is gone")]
+        ] * 2
+        closed = await batches.get(conn, "b1")
+    assert closed is not None
+    assert (closed.status, closed.closed_at) == ("failed", NOW)
+
+
+async def test_a_batch_is_unstarted_until_it_runs_and_the_newest_of_the_same_bytes_is_found(db: Database) -> None:
+    async with db.write() as conn:
+        for number in range(3):
+            await batches.add(conn, batch(f"b{number}", NOW + timedelta(minutes=number)), [])
+        await batches.add(conn, batch("other", NOW + timedelta(minutes=9), process="deployment"), [])
+        await batches.running(conn, ["b0"])
+        await batches.running(conn, [])
+    async with db.read() as conn:
+        waiting = await batches.unstarted(conn, NOW + timedelta(minutes=2), 10)
+        assert [found.batch_id for found in waiting] == ["b1"]
+        assert await batches.same_file(conn, "payment", "f" * 64) == "b2"
+        assert await batches.same_file(conn, "payment", "e" * 64) is None
+
+
+async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Database) -> None:
+    async with db.write() as conn:
+        for round_ in (1, 2):
+            case_id = "payment:inv-1" if round_ == 1 else "payment:inv-1~2"
+            new = NewCase(
+                case_id=case_id,
+                process="payment",
+                reference="INV-1",
+                reference_key="inv-1",
+                round=round_,
+                title="Pay",
+                requester="rita",
+                policy_hash="p",
+                input={"amount": f"{round_}.00"},
+                submitted_at=NOW,
+            )
+            event = CaseEvent(
+                event_id=f"{case_id}/0", case_id=case_id, at=NOW, kind="case_submitted", actor="rita", summary="x"
+            )
+            await cases.insert(conn, new, event)
+        await batches.add(conn, batch(), ROWS)
+    async with db.read() as conn:
+        keys = [f"inv-{number}" for number in range(1_200)]  # more than one IN list
+        assert await batches.existing_cases(conn, "payment", keys) == {
+            "inv-1": Existing(case_id="payment:inv-1~2", status="starting", input={"amount": "2.00"})
+        }
+        assert await batches.existing_cases(conn, "deployment", keys) == {}
+        assert await batches.existing_cases(conn, "payment", []) == {}
+        assert (await batches.rows(conn, "b1"))[0].case_status == "starting"

@@ -1,0 +1,107 @@
+"""The rooms may be entered only through their doors: who imports whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ["activities", "api", "channels", "intake", "ops", "policy", "store", "workflows"]
+TOP = ["connection", "settings", "worker", "holdgate"]
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "api": (
+        "api",
+        "workflows.models",
+        "workflows.registry",
+        "workflows.case",
+        "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
+        "workflows.money",
+        "policy",
+        "intake",
+        "store",
+        "settings",
+        "connection",
+    ),
+    "workflows": ("workflows", "activities"),
+    "activities": ("activities", "workflows.models", "workflows.money", "policy", "intake"),
+    "intake": ("intake", "workflows.models", "workflows.registry", "workflows.money", "store", "policy"),
+    "policy": ("policy", "workflows.models", "workflows.money"),
+    "store": ("store", "workflows.models", "workflows.money"),
+    "channels": ("channels", "workflows.models"),
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of this project which a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name for name in names if name.split(".")[0] in ROOMS + TOP}
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / room).rglob("*.py")
+        for name in imports_of(path)
+        if not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[room])
+    ]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_only_the_gateway_module_holds_workflow_handles() -> None:
+    calls = ("get_workflow_handle", "start_workflow", "execute_update", ".signal(", ".query(")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {call}"
+        for path in (ROOT / "api").rglob("*.py")
+        if path.name != "gateway.py"
+        for call in calls
+        if call in path.read_text()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_workflows_read_no_clock_no_files_and_no_settings() -> None:
+    forbidden = {
+        "os",
+        "time",
+        "random",
+        "sqlalchemy",
+        "httpx2",
+        "fastapi",
+        "settings",
+        "connection",
+        "store",
+        "api",
+        "cel",
+    }
+    wrong = []
+    for path in (ROOT / "workflows").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            wrong += [f"{path.name} imports {name}" for name in names if name.split(".")[0] in forbidden]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_sql_is_written_in_the_store_only() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        if room != "store"
+        for path in (ROOT / room).rglob("*.py")
+        for line in path.read_text().splitlines()
+        # The connection that a transaction goes through may be named; statements may not be written.
+        if "import" in line and "sqlalchemy" in line and not line.endswith("import AsyncConnection")
+    ]
+    assert not wrong, "\n".join(wrong)

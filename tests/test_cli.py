@@ -1,0 +1,238 @@
+"""The command line where no gateway is needed: people, the record, the policy, and what it says when it cannot."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import create_engine, text
+
+import holdgate
+from ops import remote, show
+from settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Carries out a command line in a folder of its own, where nothing runs."""
+    for name in ("HOLDGATE_TOKEN", "HOLDGATE_DATABASE_URL", "HOLDGATE_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOLDGATE_VAR", str(tmp_path))
+    monkeypatch.setenv("HOLDGATE_URL", "http://127.0.0.1:9")
+
+    def run(*arguments: str) -> Answer:
+        code = holdgate.main(arguments)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Answer(code, said.out, said.err)
+
+    return run
+
+
+def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:
+    assert run("people", "add", "anna", "--name", "Anna Berg", "--group", "admins", "--group", "managers").code == 0
+    made = run("people", "token", "anna")
+    assert made.code == 0 and made.out.startswith("hg_") and len(made.out.split()) == 1
+    listed = run("people", "list", "--json")
+    assert json.loads(listed.out) == [{"id": "anna", "name": "Anna Berg", "groups": ["admins", "managers"]}]
+    assert "Anna Berg" in run("people", "list").out
+    assert run("people", "revoke", "anna").out == "tokens of anna made worthless: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("people", "add", "anna"), "there is a person 'anna' already"),
+        (("people", "add", "a b"), "'a b' cannot be a person's id"),
+        (("people", "add", "bert", "--group", "No Group"), "'No Group' cannot be a group"),
+        (("people", "token", "nobody"), "there is no person 'nobody'"),
+        (("people", "token", "anna", "--label", ""), "a label has 1 to 60 characters"),
+    ],
+)
+def test_what_the_store_refuses_is_one_line_and_exit_code_1(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    run("people", "add", "anna")
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(says) and answer.err.count("\n") == 1
+
+
+def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
+    run("people", "add", "anna")
+    intact = run("audit", "verify")
+    assert intact.code == 0 and intact.out.startswith("the record is intact: 1 events")
+    engine = create_engine(f"sqlite:///{tmp_path}/holdgate.db")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE events SET actor = 'somebody else'"))
+    engine.dispose()
+    edited = run("audit", "verify", "--json")
+    assert edited.code == 1
+    assert json.loads(edited.out)["problems"]
+    assert "problems: 1 events" in run("audit", "verify").out
+
+
+def test_a_database_that_is_not_there_is_not_made_by_looking(run: Run, tmp_path: Path) -> None:
+    for command in (("audit", "verify"), ("people", "list")):
+        answer = run(*command)
+        assert answer.code == 2
+        assert "holdgate.db is not there, or not yours; 'make up' creates it" in answer.err
+    assert not (tmp_path / "holdgate.db").exists()
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "holdgate.db").write_text("this is a letter to my aunt, much longer than a header" * 20)
+    answer = run("audit", "verify")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("the database cannot be used: ")
+
+
+def test_the_shipped_policy_passes_its_check(run: Run) -> None:
+    answer = run("policy", "check")
+    assert answer.code == 0
+    assert "(warning)" in answer.out and "is valid; its hash is" in answer.out
+    assert len(json.loads(run("policy", "check", "--json").out)["hash"]) == 64
+
+
+def test_a_wrong_policy_is_told_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
+    shipped, wrong = (ROOT / "policy.toml").read_text(), tmp_path / "wrong.toml"
+    wrong.write_text(shipped.replace('due = "4h"', 'deu = "4h"'))
+    line = shipped.splitlines().index('due = "4h"') + 1
+    answer = run("policy", "check", str(wrong))
+    assert answer.code == 1
+    assert f"{wrong}:{line}: payment.gates.fraud-review.deu: unknown key" in answer.out
+    wrong.write_text(shipped.replace("director-approval", "board"))
+    assert "payment.gates.board: the process has no such gate" in run("policy", "check", str(wrong)).out
+    assert run("policy", "check", str(tmp_path / "none.toml")).code == 1
+
+
+def test_a_gateway_that_does_not_answer_is_exit_code_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDGATE_TOKEN", "hg_x")
+    answer = run("cases")
+    assert answer.code == 2
+    assert answer.err.startswith("no gateway answers at http://127.0.0.1:9 (")
+    monkeypatch.setenv("HOLDGATE_URL", "nonsense")
+    assert run("cases").code == 2
+
+
+def test_without_a_token_it_says_how_to_get_one(run: Run, tmp_path: Path) -> None:
+    assert "run 'make up' first, or set HOLDGATE_TOKEN" in run("cases").err
+    assert "--as PERSON" in run("decide", "t1", "approve").err
+    (tmp_path / "demo-tokens.json").write_text('{"manager-1": "hg_x"}')
+    unknown = run("decide", "t1", "approve", "--as", "manager-9")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "no token for 'manager-9'" in unknown.err and "there are manager-1" in unknown.err
+    (tmp_path / "demo-tokens.json").write_text("[]")
+    assert "cannot be read" in run("cases").err
+
+
+def test_a_wrong_setting_names_its_variable(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDGATE_PORT", "many")
+    answer = run("cases")
+    assert answer.code == 2
+    assert answer.err.startswith("HOLDGATE_PORT=many: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("decide", "t1"), ("cases", "--limit", "0"), ("submit", "x.csv"), ("cancel", "c")]
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    answer = run(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage" in answer.err
+
+
+def test_a_file_that_cannot_be_read_is_said_to_be_so(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOLDGATE_TOKEN", "hg_x")
+    answer = run("submit", str(tmp_path / "none.csv"), "--process", "payment")
+    assert (answer.code, answer.err) == (2, f"{tmp_path}/none.csv cannot be read: No such file or directory\n")
+
+
+def test_every_command_explains_itself(run: Run) -> None:
+    commands = "up worker api submit cases case tasks decide cancel people audit policy"
+    overview = run("--help").out
+    for command in commands.split():
+        assert command in overview
+        assert run(command, "--help").code == 0
+
+
+def test_a_defect_is_a_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr("settings.load", broken)
+    answer = run("cases")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("holdgate has a defect: KeyError: 'oops'")
+
+
+def test_the_gateway_is_found_by_variable_then_by_what_make_up_wrote(tmp_path: Path) -> None:
+    settings = Settings(var=tmp_path, port=8123)
+    assert remote.address(settings, {}) == "http://127.0.0.1:8123"
+    (tmp_path / "up.json").write_text('{"gateway_url": "http://127.0.0.1:4711"}')
+    assert remote.address(settings, {}) == "http://127.0.0.1:4711"
+    assert remote.address(settings, {remote.URL: "https://holdgate.example"}) == "https://holdgate.example"
+
+
+def test_the_person_named_wins_over_the_token_of_the_environment(tmp_path: Path) -> None:
+    settings = Settings(var=tmp_path)
+    (tmp_path / "demo-tokens.json").write_text('{"manager-1": "of manager", "admin-1": "of admin"}')
+    own = {remote.TOKEN: "mine"}
+    assert remote.token(settings, own, "manager-1", "admin-1") == "of manager"
+    assert remote.token(settings, own, None, "admin-1") == "mine"
+    assert remote.token(settings, {}, None, "admin-1") == "of admin"
+
+
+def test_a_problem_is_a_line_and_a_line_for_each_field() -> None:
+    body = {
+        "title": "Unprocessable",
+        "detail": "2 mistakes",
+        "errors": [
+            {"field": "input.amount", "message": "more than 0"},
+            {"line": 3, "column": "payee", "message": "needed"},
+        ],
+    }
+    assert remote.problem(body) == "2 mistakes\n  input.amount: more than 0\n  line 3, payee: needed"
+    assert remote.problem({"title": "Conflict"}) == "Conflict"
+    assert remote.problem(["what"]) == ""
+
+
+def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show.table_of(("Title",), [("\x1b[31mred\x07 [bold]x[/bold]",)])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\x07" not in out
+    assert "[bold]x[/bold]" in out
+
+
+def test_the_launcher_runs_from_anywhere_and_makes_its_environment_first(tmp_path: Path) -> None:
+    """Against a checkout with an environment that is only pretended, as making one takes half a minute."""
+    checkout = tmp_path / "my checkout"
+    (checkout / "ops").mkdir(parents=True)
+    (checkout / "holdgate").write_bytes((ROOT / "holdgate").read_bytes())
+    (checkout / "holdgate").chmod(0o755)
+    (checkout / "holdgate.py").write_text("import sys; print('ran', sys.argv[1:])")
+    (checkout / "ops" / "environment").write_text(
+        f'#!/bin/sh\nmkdir -p "{checkout}/.venv/bin" && ln -s {sys.executable} "{checkout}/.venv/bin/python"\n'
+        f'echo making $1; touch "{checkout}/.venv/requirements.txt"\n'
+    )
+    (checkout / "ops" / "environment").chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(checkout / "holdgate")
+    command = [str(link), "cases", "--q", "a b"]
+    first = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    second = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    assert first.stdout == second.stdout == "ran ['cases', '--q', 'a b']\n"
+    assert "making requirements.txt" in first.stderr
+    assert second.stderr == ""

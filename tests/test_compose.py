@@ -1,0 +1,233 @@
+"""The compose file and the image by our own rules, as nothing here can run them; their jobs' scripts do run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from ops import bootstrap
+from settings import PREFIX, Settings
+from store.database import migrate
+from tests import postgres
+from tests.product import ROOT
+from tests.temporal import TEMPORAL
+
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NOT_IN_THE_IMAGE = {"tests", "bench"}
+
+
+# ----------------------------------------------------------------- the little YAML that the file is written in, as data
+
+
+def parsed(text: str) -> Any:
+    """Tables, lists of scalars, JSON lists, plain and quoted scalars, `|` blocks without their blank lines. Raises for
+    anything else."""
+    lines = [line for line in text.splitlines() if not re.match(r"\s*(#|$)", line) or line.startswith(" " * 8)]
+    value, rest = _node(lines, 0)
+    assert not rest, f"not understood: {rest[0]}"
+    return value
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _node(lines: list[str], depth: int) -> tuple[Any, list[str]]:
+    if lines[0].lstrip().startswith("- "):
+        items = []
+        while lines and _depth(lines[0]) == depth and lines[0].lstrip().startswith("- "):
+            item, lines = _scalar(lines[0].strip()[2:], lines[1:], depth)
+            items.append(item)
+        return items, lines
+    table: dict[str, Any] = {}
+    while lines and _depth(lines[0]) == depth:
+        key, colon, value = lines[0].strip().partition(":")
+        assert colon and key not in table, f"not understood: {lines[0]}"
+        if value:
+            table[key], lines = _scalar(value.strip(), lines[1:], depth)
+        elif len(lines) > 1 and _depth(lines[1]) > depth:
+            table[key], lines = _node(lines[1:], _depth(lines[1]))
+        else:
+            table[key], lines = None, lines[1:]
+    return table, lines
+
+
+def _scalar(text: str, rest: list[str], depth: int) -> tuple[Any, list[str]]:
+    if text == "|":
+        count = next((n for n, line in enumerate(rest) if line.strip() and _depth(line) <= depth), len(rest))
+        block = rest[:count]
+        margin = min(_depth(line) for line in block if line.strip())
+        return "".join(f"{line[margin:]}\n" for line in block).rstrip() + "\n", rest[count:]
+    assert text[0] not in "&*!>{'", f"not understood: {text}"
+    return (json.loads(text) if text[0] in '["' or text == "true" else text), rest
+
+
+SERVICES: dict[str, dict[str, Any]] = parsed(COMPOSE.read_text())["services"]
+BUILT = {name for name, service in SERVICES.items() if "build" in service}
+JOBS = {
+    on
+    for service in SERVICES.values()
+    for on, how in service.get("depends_on", {}).items()
+    if how["condition"] == "service_completed_successfully"
+}
+
+
+def test_the_reader_of_this_test_reads_what_is_written() -> None:
+    text = 'a:\n  b: "x: y"\n  c: ["d", "e"]\n  # not this\n  f:\n    - g\n    - |\n      one\n\n        # two\nh:\n'
+    assert parsed(text) == {"a": {"b": "x: y", "c": ["d", "e"], "f": ["g", "one\n  # two\n"]}, "h": None}
+
+
+# --------------------------------------------------------------------------------------------------------------- rules
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned_to_a_version(name: str) -> None:
+    _, colon, tag = SERVICES[name]["image"].partition(":")
+    assert colon and re.match(r"\d+\.\d+", tag), SERVICES[name]["image"]
+
+
+def test_the_base_of_our_image_is_pinned_and_runs_the_python_we_test_with() -> None:
+    assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE) == ["python:3.11.13-slim-bookworm"]
+
+
+def test_server_and_tools_of_temporal_have_one_version() -> None:
+    versions = {
+        s["image"].partition(":")[2] for s in SERVICES.values() if re.search("/(server|admin-tools):", s["image"])
+    }
+    assert len(versions) == 1
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_secret_comes_from_a_variable_that_must_be_set(name: str) -> None:
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if re.search("PASSWORD|PWD|TOKEN|KEY|SECRET|DATABASE_URL", variable):
+            assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", value), f"{variable}: {value}"
+    assert not re.search(r"\$\{[A-Z_]+(:?-|\})", COMPOSE.read_text()), "a variable with a default, or without a guard"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_whoever_waits_says_what_for(name: str) -> None:
+    for on, how in SERVICES[name].get("depends_on", {}).items():
+        match how["condition"]:
+            case "service_healthy":
+                assert "test" in SERVICES[on]["healthcheck"]
+            case "service_completed_successfully":
+                assert "restart" not in SERVICES[on], f"{on} would never complete"
+            case other:
+                raise AssertionError(f"{name} waits for {on} to be {other}")
+
+
+def test_only_the_gateway_and_the_web_ui_can_be_reached_and_only_from_this_machine() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"gateway", "ui"}
+    assert all(port.startswith("127.0.0.1:") for name in ("gateway", "ui") for port in SERVICES[name]["ports"])
+
+
+def test_the_web_ui_cannot_end_a_case() -> None:
+    assert SERVICES["ui"]["environment"]["TEMPORAL_DISABLE_WRITE_ACTIONS"] == "true"
+
+
+def test_whatever_runs_on_is_started_again_and_says_how_it_is() -> None:
+    for name in SERVICES.keys() - JOBS:
+        assert SERVICES[name]["restart"] == "unless-stopped"
+    # Those without: the Web UI keeps nothing, the gateway brings its check in the image, the worker has no port.
+    assert {name for name in SERVICES.keys() - JOBS if "healthcheck" not in SERVICES[name]} == {"ui", "gateway"}
+    assert "HEALTHCHECK" in DOCKERFILE and SERVICES["worker"]["healthcheck"] == {"disable": True}
+
+
+def test_all_state_lies_in_named_volumes_and_the_worker_sees_the_uploads() -> None:
+    named = set(parsed(COMPOSE.read_text())["volumes"])
+    mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
+    assert {mount.partition(":")[0] for each in mounts.values() for mount in each} == named
+    assert mounts["gateway"] == mounts["worker"] == ["state:/var/lib/holdgate"]
+
+
+def test_our_settings_are_spelled_right_and_the_same_in_gateway_and_worker() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in BUILT:
+        ours = {each for each in SERVICES[name]["environment"] if each.startswith(PREFIX)}
+        assert ours <= known
+    assert SERVICES["gateway"]["environment"] == SERVICES["worker"]["environment"]
+    assert set(re.findall(rf"{PREFIX}\w+(?==)", DOCKERFILE)) <= known
+
+
+def test_the_image_holds_every_room_and_runs_as_nobody_in_particular() -> None:
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - NOT_IN_THE_IMAGE
+    copied = " ".join(re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)).split()
+    assert rooms <= set(copied)
+    assert {path.name for path in ROOT.glob("*.py")} - {"conftest.py"} <= set(copied)
+    assert all((ROOT / name).exists() for name in copied)
+    assert "--require-hashes" in DOCKERFILE
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["holdgate"]
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not on PATH")
+def test_docker_compose_takes_the_file_and_not_without_its_secrets() -> None:
+    secrets = dict.fromkeys(re.findall(r"\$\{(\w+):", COMPOSE.read_text()), "s3cret")
+    for environment, code in ((secrets, 0), ({}, 1)):
+        asked = ["docker-compose", "-f", str(COMPOSE), "config", "-q"]
+        done = subprocess.run(asked, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+
+
+# ----------------------------------------------------------------------------------------------- what the jobs would do
+
+
+def script(name: str) -> str:
+    """The script of a job as its shell gets it."""
+    (text,) = SERVICES[name]["command"]
+    return str(text).replace("$$", "$")
+
+
+def ran(text: str, **environment: str) -> str:
+    done = subprocess.run(
+        ["/bin/sh", "-euc", text],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[str]:
+    """The URL of a server to which nothing was done yet."""
+    if postgres.programs() is None:
+        pytest.skip(postgres.MISSING)
+    with postgres.server() as server:
+        yield server.url()
+
+
+def test_the_databases_are_made_once_each_for_its_owner(own_postgres: str) -> None:
+    url, programs = urlsplit(own_postgres), postgres.programs()
+    assert programs is not None
+    text = script("databases").replace("-h postgres -U postgres", f"-h 127.0.0.1 -p {url.port} -U holdgate -d postgres")
+    for _ in range(2):
+        ran(text.replace("psql", str(programs / "psql")), TEMPORAL_DB_PASSWORD="it's", HOLDGATE_DB_PASSWORD="b")
+    where = f"127.0.0.1:{url.port}"
+    # What the schema of Temporal's visibility needs.
+    with psycopg.connect(f"postgresql://temporal@{where}/temporal_visibility", autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION btree_gin")
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(f"postgresql://temporal@{where}/holdgate")
+    migrate(f"postgresql://holdgate@{where}/holdgate")
+
+
+async def test_the_namespace_is_prepared_as_make_up_wants_it(tmp_path: Path) -> None:
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
+        address = server.client.service_client.config.target_host
+        text = script("temporal-prepare").replace("temporal operator", f"{TEMPORAL} operator")
+        for _ in range(2):
+            ran(text, TEMPORAL_ADDRESS=address, HOME=str(tmp_path))
+        await bootstrap.verify(server.client)

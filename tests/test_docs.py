@@ -1,0 +1,213 @@
+"""What the documentation promises: links lead somewhere, settings are named, who follows a page literally arrives."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import pytest
+import typer
+from typer.main import get_command
+
+import holdgate
+from policy.model import Gate, Level, ProcessPolicy
+from settings import COMMAND_LINE, PREFIX, Settings
+from tests.product import ROOT, Product
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+WALK = ROOT / "docs" / "adding-a-process.md"
+LEFT_OUT = shutil.ignore_patterns(".*_cache", ".git", ".venv", ".env", ".hypothesis", "__pycache__", "var", "bench")
+
+
+class Fence(NamedTuple):
+    """One fenced block, with the last line of text before it."""
+
+    said: str
+    language: str
+    text: str
+
+
+def fences(text: str) -> list[Fence]:
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Fence(text[: each.start()].strip().splitlines()[-1], each[1], each[2]) for each in found]
+
+
+def section(page: Path, heading: str) -> str:
+    """The text under a heading of the second level."""
+    return page.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """What stands in backquotes at the start of each table row."""
+    return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the checkout whose `.venv` is the environment of these tests."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    (copy / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(copy / "requirements.txt", copy / ".venv")
+    python = copy / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return copy
+
+
+# ---------------------------------------------------------------------------------------------------------- small facts
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    wrong = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_named_in_backquotes_is_there(page: Path) -> None:
+    made = {fence.said.split("`")[1] for fence in fences(WALK.read_text()) if fence.said.startswith("Create `")}
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|csv|toml|md|json|html)|[\w-]+\.py)`", page.read_text())
+    anywhere = {path.name for path in ROOT.glob("*/*.py")}
+    missing = {name for name in named if not (ROOT / name).exists() and name not in anywhere}
+    assert missing <= (made if page == WALK else set())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_and_command_is_there(page: Path) -> None:
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= targets
+    commands = get_command(holdgate.app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    for name, sub in re.findall(r"\./holdgate ([a-z]+)(?: ([a-z]+))?", text):
+        assert name in commands.commands, name
+        if isinstance(group := commands.commands[name], typer.core.TyperGroup):
+            assert not sub or sub in group.commands, f"{name} {sub}"
+
+
+# -------------------------------------------------------------------------------------------------------- configuration
+
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(HOLDGATE_\w+)` \| (.*?) \|", section(CONFIGURATION, "Settings"), re.MULTILINE))
+    assert set(rows) == {PREFIX + name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(ROOT)
+        if field.default_factory is None:
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+            assert rows[PREFIX + name.upper()] == f"`{shown}`"
+
+
+def test_the_variables_of_the_command_line_are_documented() -> None:
+    assert set(first_cells(section(CONFIGURATION, "The command line"))) == COMMAND_LINE
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("Keys of a process", ProcessPolicy),
+        ("Keys of a gate", Gate),
+        ("Keys of an escalation", Level),
+    ],
+)
+def test_every_key_of_the_policy_is_documented(heading: str, model: type[ProcessPolicy | Gate | Level]) -> None:
+    text = section(CONFIGURATION, "The policy").split(f"### {heading}\n")[1].split("\n### ")[0]
+    assert set(first_cells(text)) == set(model.model_fields)
+
+
+# ------------------------------------------------------------------------------------------------- followed literally
+
+
+def pasted(block: str, where: Path, environment: dict[str, str]) -> str:
+    """What a block prints when it is pasted into bash."""
+    bash = ["bash", "-euo", "pipefail", "-c", block]
+    done = subprocess.run(bash, cwd=where, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def until(product: Product, **statuses: str) -> None:
+    """Wait as a reader would until these payments have come so far; the test's timeout ends a wait in vain."""
+    with product.client("admin-1") as client:
+        for number, status in statuses.items():
+            path = f"/cases/{quote(f'payment:inv-{number[1:]}', safe='')}"
+            while client.get(path).json()["status"] != status:
+                time.sleep(0.1)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
+def test_the_session_of_the_readme_does_what_it_says(checkout: Path, tmp_path: Path) -> None:
+    up, submit, tasks, decide, look = (
+        fence.text for fence in fences(section(ROOT / "README.md", "Try it")) if fence.language == "bash"
+    )
+    assert up == "make up\n"
+    with Product(tmp_path) as product:
+        environment = product.environment
+        assert "12 total, 12 valid, 12 started" in pasted(submit, checkout, environment)
+        until(product, _1003="awaiting_approval", _1005="awaiting_approval")
+        assert "Pay Kestrel Couriers Ltd 500.00 GBP" in pasted(tasks, checkout, environment)
+        said = pasted(decide, checkout, environment)
+        assert "manager-approval is approved" in said and "manager-approval is rejected" in said
+        until(product, _1003="completed", _1005="rejected")
+        seen = pasted(look, checkout, environment)
+        assert "Release the held 7,800.00 EUR" in seen
+        assert '"kind":"hold"' in seen and '"kind":"release"' in seen and '"kind":"capture"' not in seen
+        assert "the record is intact" in seen
+
+
+def follow(fence: Fence, checkout: Path) -> None:
+    """Do what the line before a block says: create a file, add to one, or change one."""
+    verb, name = fence.said.split(" `")[0], fence.said.split("`")[1]
+    file = checkout / name
+    match verb:
+        case "Create":
+            assert not file.exists()
+            file.write_text(fence.text)
+        case "Add to":
+            file.write_text(file.read_text() + fence.text)
+        case "Change":
+            lines = fence.text.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            assert file.read_text().count(old) == 1, f"{name}: these lines stand there once, or no longer:\n{old}"
+            file.write_text(file.read_text().replace(old, new))
+        case _:
+            raise AssertionError(f"what is to be done with this block? {fence.said}")
+
+
+def test_who_follows_the_page_about_processes_has_a_process_that_works(checkout: Path) -> None:
+    blocks = [fence for fence in fences(WALK.read_text()) if fence.language != "bash"]
+    for block in blocks:
+        follow(block, checkout)
+    touched = sorted({name for block in blocks if (name := block.said.split("`")[1]).endswith(".py")})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))}
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/e2e/test_leave.py", "tests/test_architecture.py"]
+    for arguments in (tests, ["-m", "ruff", "check", *touched], ["-m", "ruff", "format", "--check", *touched]):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    said = pasted("./holdgate policy check", checkout, environment)
+    assert "is valid" in said and "leave" not in said

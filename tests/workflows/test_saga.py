@@ -1,0 +1,49 @@
+"""The undo stack as plain Python."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflows.models import StepCall
+from workflows.saga import Saga, Undo
+
+
+async def nothing(_: Any) -> None: ...
+
+
+def an_undo(step: str) -> Undo:
+    call = StepCall[Any](
+        case_id="c",
+        reference="r",
+        requester="rita",
+        policy_hash="",
+        key=f"c/{step}/undo",
+        undoes=f"c/{step}",
+        input=None,
+    )
+    return Undo(step=step, activity=nothing, name=f"undo_{step}", call=call, summary=f"undo {step}")
+
+
+@given(st.lists(st.text(min_size=1, max_size=5), max_size=20))
+def test_undos_come_in_the_reverse_order_of_their_steps(steps: list[str]) -> None:
+    saga = Saga()
+    for step in steps:
+        saga.register(an_undo(step))
+    plan = [line.step for line in saga.plan()]
+    undone = []
+    while undo := saga.newest():
+        undone.append(undo.step)
+        saga.settle(undo)
+    assert undone == plan == list(reversed(steps))
+    assert saga.plan() == []
+
+
+def test_an_undo_out_of_order_is_a_defect() -> None:
+    saga = Saga()
+    first, second = an_undo("first"), an_undo("second")
+    saga.register(first)
+    saga.register(second)
+    with pytest.raises(AssertionError):
+        saga.settle(first)

@@ -1,0 +1,181 @@
+"""The worker: where settings, client and adapters are put together. `python worker.py`."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.imports import Imports
+from activities.payments import Payments
+from activities.records import Records
+from connection import TemporalUnreachable, connect
+from intake.importer import Importer
+from intake.start import Starter
+from ops.leave import leave
+from policy.file import PolicyFile
+from policy.model import Policy, PolicyError
+from policy.parse import parse
+from settings import Settings, WrongSettings, load
+from store import cases, heartbeats, policies
+from store.database import Database, DatabaseUnavailable
+from store.ledger import Ledger
+from workflows.batch import BatchWorkflow
+from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
+from workflows.registry import GATES, INPUTS, PROCESSES
+
+log = logging.getLogger("holdgate.worker")
+
+STICKY_TIMEOUT = timedelta(seconds=1)
+"""How long a case waits for the worker that knew it: with the default, a decision after a crash takes 10 s."""
+WRITERS = 16
+"""Steps, and records, that may be under way at once. All of them want the database: with more, an import of thousands
+makes each wait so long for its turn that it fails and tries again, and nothing gets done."""
+HEARTBEAT_EVERY = timedelta(seconds=2)
+SWEEP_EVERY = timedelta(seconds=5)
+
+
+class SqlRecords:
+    """Records in SQL, each in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, record: CaseRecord) -> Written:
+        async with self._database.write() as connection:
+            return await cases.record(connection, record)
+
+
+class SqlPolicies:
+    """Pinned policies from SQL. A policy never changes under its hash, so each is parsed once."""
+
+    def __init__(self, database: Database, inputs: Mapping[str, type[BaseModel]]) -> None:
+        self._database = database
+        self._inputs = inputs
+        self._parsed: dict[str, Policy] = {}
+
+    async def get(self, policy_hash: str) -> Policy:
+        if policy_hash not in self._parsed:
+            async with self._database.read() as connection:
+                text = await policies.text(connection, policy_hash)
+            if text is None:
+                raise LookupError(f"no policy is stored under {policy_hash}")
+            self._parsed[policy_hash] = parse(text, source=f"policy {policy_hash[:12]}", inputs=self._inputs)
+        return self._parsed[policy_hash]
+
+    async def denied_payees(self, policy_hash: str) -> list[str]:
+        """The payees nobody may pay, by the pinned policy."""
+        return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
+
+
+def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
+    """The worker for cases and the one for imports, which has slots of its own."""
+    policies = SqlPolicies(database, INPUTS)
+    records = Records(SqlRecords(database), policies, INPUTS)
+    payments = Payments(Ledger(database), policies.denied_payees)
+    imports = Imports(Importer(database, starter, settings.uploads))
+    return [
+        Worker(
+            client,
+            task_queue=TASK_QUEUE,
+            workflows=[*(process.workflow for process in PROCESSES.values()), BatchWorkflow],
+            activities=[
+                records.record,
+                records.open_gate,
+                payments.screen_payment,
+                payments.reserve_funds,
+                payments.release_funds,
+                payments.capture_payment,
+                payments.refund_payment,
+            ],
+            max_concurrent_activities=WRITERS,
+            max_concurrent_local_activities=WRITERS,
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        ),
+        Worker(
+            client,
+            task_queue=BULK_TASK_QUEUE,
+            activities=[imports.import_rows],
+            # By default the SDK sends only one beat in 80 % of the timeout: too late to tell a dead import soon.
+            max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
+        ),
+    ]
+
+
+async def beat(database: Database, name: str) -> None:
+    """Say every two seconds that this worker lives."""
+    while True:
+        try:
+            async with database.write() as connection:
+                await heartbeats.beat(connection, name, datetime.now(UTC))
+        except DatabaseUnavailable as error:
+            log.warning("no heartbeat: %s", error)
+        await asyncio.sleep(HEARTBEAT_EVERY.total_seconds())
+
+
+async def sweep(starter: Starter) -> None:
+    """Start what was stored but whose Workflow is not known to run: the gateway died in between."""
+    while True:
+        try:
+            if count := await starter.sweep():
+                log.info("started %d cases and batches that were stored and not started", count)
+        except Exception:  # whatever it was, the next round tries again
+            log.exception("the sweep failed")
+        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+
+async def patiently(settings: Settings) -> Client:
+    """The Temporal client, as soon as the server answers: a worker that gave up would be one more thing to restart."""
+    while True:
+        try:
+            return await connect(settings)
+        except TemporalUnreachable as error:
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(1)
+
+
+async def main(settings: Settings, policy_file: PolicyFile) -> None:
+    """Run until SIGTERM or SIGINT, then finish what is running."""
+    client = await patiently(settings)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    database = Database(settings.database_url)
+    starter = Starter(database, client, policy_file)
+    running = workers(client, database, starter, settings)
+    background = [
+        asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
+        asyncio.create_task(sweep(starter)),
+    ]
+    runs = [asyncio.create_task(worker.run()) for worker in running]
+    log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
+    first = asyncio.create_task(stopped.wait())
+    await asyncio.wait([first, *runs], return_when=asyncio.FIRST_COMPLETED)
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*(worker.shutdown() for worker in running))
+    await asyncio.gather(*runs)
+    await database.close()
+
+
+def run() -> int:
+    """The exit code: 2 for what the person who starts it must change."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load()
+        policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES)
+    except (WrongSettings, PolicyError) as error:
+        log.error("%s", error)
+        return 2
+    asyncio.run(main(settings, policy_file))
+    return 0
+
+
+if __name__ == "__main__":
+    leave(run())

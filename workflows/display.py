@@ -1,0 +1,40 @@
+"""What an engineer reads of a case in the Temporal Web UI: search attributes and current details."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from temporalio.common import SearchAttributeUpdate
+
+from workflows.models import (
+    DUE_ATTRIBUTE,
+    GATE_ATTRIBUTE,
+    STATUS_ATTRIBUTE,
+    Status,
+    TaskView,
+    UndoView,
+)
+
+
+def attributes(status: Status, task: TaskView | None) -> Sequence[SearchAttributeUpdate[Any]]:
+    """The search attributes of a case that waits at a task, or at none."""
+    due = task.due_at if task else None
+    return [
+        STATUS_ATTRIBUTE.value_set(status.value),
+        GATE_ATTRIBUTE.value_set(task.gate) if task else GATE_ATTRIBUTE.value_unset(),
+        DUE_ATTRIBUTE.value_set(due) if due else DUE_ATTRIBUTE.value_unset(),
+    ]
+
+
+def details(status: Status, doing: str, tasks: Iterable[TaskView], plan: Sequence[UndoView]) -> str:
+    """Where the case stands, in Markdown."""
+    lines = [f"**{status.value.replace('_', ' ').capitalize()}**: {doing}", ""]
+    for task in tasks:
+        if task.status == "open":
+            who = ", ".join(task.candidate_groups + task.candidate_users)
+            lines += [f"- waits for **{who}** ({task.quorum.given} of {task.quorum.needed} approvals)"]
+            lines += [f"- due {task.due_at:%Y-%m-%d %H:%M} UTC"] if task.due_at else []
+            lines += [f"- expires {task.expires_at:%Y-%m-%d %H:%M} UTC"] if task.expires_at else []
+    if plan:
+        when = "Still to be undone" if status is Status.ROLLING_BACK else "If this case is rejected"
+        lines += ["", f"{when}, in this order:", "", *(f"1. {undo.summary}" for undo in plan)]
+    return "\n".join(lines)

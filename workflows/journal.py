@@ -1,0 +1,142 @@
+"""What happened to one case, in order, and what of it is still to be written down.
+
+Events gather here and are written together with the next gate, outcome or end: one local activity, one transaction. The
+status query shows them at once.
+"""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import FailureError
+
+from activities.records import Records
+from workflows.gate import Gate
+from workflows.models import (
+    CaseEvent,
+    CaseRecord,
+    CaseResult,
+    DecisionRecord,
+    GateOpening,
+    GateRequest,
+    Status,
+    TaskView,
+    Written,
+)
+
+ENGINE = "holdgate"
+"""The actor of what nobody in particular did."""
+
+RECORD_TIMEOUT = timedelta(seconds=10)
+RECORD_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=600), maximum_interval=timedelta(seconds=5))
+RECORD_THRESHOLD = timedelta(milliseconds=500)
+"""Shorter than the first pause between attempts, so that the SDK waits for the second on a timer. Otherwise an SQL
+outage would hold the workflow task, and with it every query and update."""
+
+
+class Journal:
+    """The events of one case. `<case_id>/0` is the submission, written by whoever started it."""
+
+    def __init__(self, case_id: str) -> None:
+        self.timeline: list[CaseEvent] = []
+        """Everything that happened, also what is not written yet."""
+        self._case_id = case_id
+        self._ids: dict[str, int] = {}
+        self._events: list[CaseEvent] = []
+        self._decisions: list[DecisionRecord] = []
+        self._gates: dict[str, Gate] = {}
+
+    def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
+        """Something happened."""
+        event = CaseEvent(
+            event_id=self._id(kind, actor, summary, data),
+            case_id=self._case_id,
+            at=workflow.now(),
+            kind=kind,
+            actor=actor,
+            summary=summary,
+            data=data or {},
+        )
+        self.timeline.append(event)
+        self._events.append(event)
+
+    def judge(self, judged: DecisionRecord) -> None:
+        """A decision was accepted or refused."""
+        self._decisions.append(judged)
+
+    def changed(self, gate: Gate) -> None:
+        """The stored task of a gate is no longer true."""
+        self._gates[gate.task.task_id] = gate
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether something happened that is not written yet."""
+        return bool(self._events or self._decisions)
+
+    async def write(
+        self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
+    ) -> Written:
+        """Write what waits to be written. Tried until it succeeds: nothing a case did goes unrecorded."""
+        return await workflow.execute_local_activity_method(
+            Records.record,
+            self._take(status, opened, result),
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary="record",
+        )
+
+    async def open_gate(
+        self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
+    ) -> GateOpening:
+        """Write what waits, let the policy rule on the gate, and put its task into the inbox if people must decide.
+
+        Raises FailureError when there is no ruling to be had; what waits then still waits.
+        """
+        record = self._take(Status.RUNNING)
+        request = GateRequest(
+            record=record,
+            task=task,
+            case=case,
+            policy_hash=policy_hash,
+            input=input,
+            event_id=self._id("gate", task.task_id),
+        )
+        try:
+            opening = await workflow.execute_local_activity_method(
+                Records.open_gate,
+                request,
+                start_to_close_timeout=RECORD_TIMEOUT,
+                local_retry_threshold=RECORD_THRESHOLD,
+                retry_policy=RECORD_RETRIES,
+                summary=f"open {task.gate}",
+            )
+        except FailureError:  # the SDK raises a local activity's own failure, without an ActivityError around it
+            self._events[:0] = record.events
+            self._decisions[:0] = record.decisions
+            raise
+        self.timeline.append(opening.event)
+        return opening
+
+    def _id(self, *what: Any) -> str:
+        """The id of an event by what happened, and by how often it has."""
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        times = self._ids[digest] = self._ids.get(digest, 0) + 1
+        return f"{self._case_id}/{digest}" + (f"-{times}" if times > 1 else "")
+
+    def _take(self, status: Status, opened: TaskView | None = None, result: CaseResult | None = None) -> CaseRecord:
+        """Everything that waits; whoever takes it writes it."""
+        record = CaseRecord(
+            case_id=self._case_id,
+            status=status,
+            events=self._events,
+            opened=[opened] if opened else [],
+            patched=[gate.patch() for gate in self._gates.values()],
+            decisions=self._decisions,
+            result=result,
+        )
+        self._events, self._decisions, self._gates = [], [], {}
+        return record

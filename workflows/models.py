@@ -1,0 +1,533 @@
+"""The contracts that all rooms share: names, ids, messages and views.
+
+Nothing here does anything; everything that crosses a process boundary (workflow arguments, activity arguments, updates,
+queries, rows for SQL, bodies for HTTP) is one of these types, so that a change of a contract is a change of this file.
+"""
+
+import hashlib
+import unicodedata
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+# ---------------------------------------------------------------------------------------------------------------- names
+
+TASK_QUEUE = "holdgate"
+"""Workflows and steps."""
+BULK_TASK_QUEUE = "holdgate-bulk"
+"""Imports: slots of their own, so that an upload never starves single cases."""
+
+PROCESS_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateProcess")
+STATUS_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateStatus")
+GATE_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateGate")
+DUE_ATTRIBUTE = SearchAttributeKey.for_datetime("HoldgateDue")
+REQUESTER_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateRequester")
+BATCH_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateBatch")
+SEARCH_ATTRIBUTES = (
+    PROCESS_ATTRIBUTE,
+    STATUS_ATTRIBUTE,
+    GATE_ATTRIBUTE,
+    DUE_ATTRIBUTE,
+    REQUESTER_ATTRIBUTE,
+    BATCH_ATTRIBUTE,
+)
+"""Visible to everybody who can see the namespace and never encrypted: ids and codes only."""
+
+OPERATORS = "operators"
+AUDITORS = "auditors"
+ADMINS = "admins"
+REQUESTERS = "requesters"
+
+MAX_REFERENCE = 120
+"""Characters of a reference after normalisation."""
+MAX_REFERENCE_ENCODED = 800
+"""Characters of a reference inside a case id, where everything outside `[a-z0-9._-]` takes three for each byte. A case
+id has at most 900 in SQL, and 1,000 in Temporal."""
+MAX_FACTS_BYTES = 64 * 1024
+MAX_IDLE_MESSAGES = 500
+"""Signals that come to nothing which one case records; the rest are dropped, for its history must stay bounded."""
+
+
+class Status(StrEnum):
+    """Where a case is."""
+
+    SCHEDULED = "scheduled"
+    STARTING = "starting"
+    """Stored, and its Workflow not yet known to run; only SQL knows this state."""
+    RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"
+    AWAITING_CHANGES = "awaiting_changes"
+    NEEDS_INTERVENTION = "needs_intervention"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def closed(self) -> bool:
+        """Whether the case has ended: nothing it did is still to be undone."""
+        return self in _CLOSED
+
+
+_CLOSED = frozenset(
+    {Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED, Status.ROLLED_BACK}
+)
+ENDED_UNDONE = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
+"""Ends after which the same reference may be submitted again, explicitly, as the next round."""
+
+
+class Verdict(StrEnum):
+    """A person's answer to a task. The last three answer an intervention task only."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    RETRY = "retry"
+    SKIP = "skip"
+    ROLL_BACK = "roll_back"
+
+
+class Outcome(StrEnum):
+    """How a gate ended."""
+
+    APPROVED = "approved"
+    APPROVED_BY_RULE = "approved_by_rule"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    RETRY = "retry"
+    SKIP = "skip"
+    ROLL_BACK = "roll_back"
+
+
+OnExpiry = Literal["reject", "approve", "escalate"]
+TaskKind = Literal["gate", "intervention"]
+
+# ------------------------------------------------------------------------------------------------------------------ ids
+
+
+def normalise_reference(reference: str) -> str:
+    """The reference as it is displayed: Unicode NFC, trimmed, inner blanks collapsed.
+
+    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has control characters.
+    """
+    text = " ".join(unicodedata.normalize("NFC", reference).split())
+    if not text:
+        raise ValueError("a reference is needed: 1 to 120 characters, for example an invoice number")
+    if len(text) > MAX_REFERENCE:
+        raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in text):
+        raise ValueError("a reference must not hold control characters")
+    if len(quote(text.lower(), safe="")) > MAX_REFERENCE_ENCODED:
+        raise ValueError("this reference makes too long an id: use fewer characters other than a-z and 0-9")
+    return text
+
+
+def reference_key(reference: str) -> str:
+    """The reference as it is compared: normalised and in lower case."""
+    return unicodedata.normalize("NFC", normalise_reference(reference).lower())
+
+
+def case_id_for(process: str, reference: str, round_: int = 1) -> str:
+    """The id of a case, which is its Workflow id; the one place where it is made.
+
+    `:` and `~` are reserved: the reference part holds only `[a-z0-9._-]` and percent escapes.
+    """
+    quoted = quote(reference_key(reference), safe="").replace("~", "%7E")
+    return f"{process}:{quoted}" if round_ == 1 else f"{process}:{quoted}~{round_}"
+
+
+def task_id_for(case_id: str, gate: str, number: int) -> str:
+    """An opaque id for the `number`-th task that a case opens; the same for each replay and attempt."""
+    return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
+
+
+def decision_id_for(person: str, task_id: str, client_id: str) -> str:
+    """Scope a client's decision id to person and task.
+
+    An unscoped Update id would let a second caller receive the first caller's answer without the validator running.
+    """
+    return "d" + hashlib.sha256(f"{person}\n{task_id}\n{client_id}".encode()).hexdigest()[:32]
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+
+class Refused(ApplicationError):
+    """A business no from a step: not enough money, a closed account. Never retried; the case is rolled back."""
+
+    def __init__(self, message: str) -> None:
+        # Benign: a no is an answer, and workers need not log it as a failure.
+        super().__init__(message, type="Refused", non_retryable=True, category=ApplicationErrorCategory.BENIGN)
+
+
+# -------------------------------------------------------------------------------------------------------------- process
+
+InputT = TypeVar("InputT")
+
+
+class Message(BaseModel):
+    """Base of everything that travels. A field of newer code is ignored, so that a deploy can be taken back."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class CaseInput(Message, Generic[InputT]):
+    """What a case starts with. The policy is pinned by its hash: running cases never shift."""
+
+    case_id: str
+    process: str
+    reference: str
+    round: int = 1
+    resubmits: str | None = None
+    requester: str
+    priority: int = 3
+    batch_id: str | None = None
+    policy_hash: str
+    submitted_at: datetime
+    start_at: datetime | None = None
+    input: InputT
+
+
+class StepCall(Message, Generic[InputT]):
+    """What a step and its undo receive. `key` is the idempotency key which the receiver of the effect must honour.
+
+    The undo gets the key of the step it undoes in `undoes` and one of its own (`<key>/undo`) in `key`.
+    """
+
+    case_id: str
+    reference: str
+    requester: str
+    policy_hash: str
+    key: str
+    undoes: str | None = None
+    input: InputT
+
+
+class ChainHead(Message):
+    """The head of a case's chain of audit events: how many there are, and the hash of the last."""
+
+    count: int = 0
+    hash: str = ""
+
+
+class CaseResult(Message):
+    """How a case ended. Only defects fail a Workflow, so a rejected case is a completed Workflow with this."""
+
+    case_id: str
+    status: Status
+    reason: str
+    output: dict[str, Any] | None = None
+    undone: list[str] = []
+    """The undo steps that were carried out, newest first, in words."""
+    audit: ChainHead = ChainHead()
+
+
+# ---------------------------------------------------------------------------------------------------- people's messages
+
+
+class Actor(Message):
+    """A person as the gateway asserts it at the time of the message."""
+
+    id: str
+    groups: list[str] = []
+
+
+class Decision(Message):
+    """The decision envelope. The gateway asserts who and which groups; the Workflow checks the people rules."""
+
+    id: str
+    task_id: str
+    verdict: Verdict
+    by: Actor
+    comment: str = ""
+    revision: int | None = None
+    via: str = "api"
+    at: AwareDatetime
+    proof: str | None = None
+    """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
+
+    @property
+    def content(self) -> str:
+        """Digest of what was decided, to tell a repeat from the same id reused with other content."""
+        return hashlib.sha256(f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}".encode()).hexdigest()
+
+
+class Cancellation(Message):
+    """Ask a case to stop, undo what it did and end `cancelled`."""
+
+    id: str
+    by: Actor
+    reason: str
+    via: str = "api"
+    at: AwareDatetime
+
+
+# ---------------------------------------------------------------------------------------------------------------- views
+
+
+class Quorum(Message):
+    needed: int
+    given: int = 0
+
+
+class DecisionView(Message):
+    """One decision as it is shown with its task."""
+
+    decision_id: str
+    verdict: Verdict
+    by: str
+    at: datetime
+    comment: str = ""
+
+
+class TaskView(Message):
+    """One open or closed gate of one case, as it lies in an inbox."""
+
+    task_id: str
+    case_id: str
+    process: str
+    gate: str
+    kind: TaskKind = "gate"
+    title: str
+    summary: str
+    key_fields: dict[str, str] = {}
+    requester: str
+    candidate_groups: list[str] = []
+    candidate_users: list[str] = []
+    excluded_users: list[str] = []
+    """People whom the rules refuse though they are candidates: the requester, who decided an earlier gate."""
+    assignee: str | None = None
+    quorum: Quorum
+    status: Literal["open", "closed"] = "open"
+    outcome: Outcome | None = None
+    opened_at: datetime
+    closed_at: datetime | None = None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: int = 3
+    revision: int = 1
+    verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
+    """The verdicts this task takes."""
+    rule: str = ""
+    """Why the gate opened: the condition of the policy that held, or what failed."""
+    input: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    decisions: list[DecisionView] = []
+
+    @property
+    def digest(self) -> str:
+        """Of what a reviewer was shown, for the record of a decision."""
+        shown = self.model_dump_json(include={"task_id", "revision", "title", "summary", "rule", "input", "facts"})
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+
+class UndoView(Message):
+    """One line of the rollback plan."""
+
+    step: str
+    undo: str
+    summary: str
+
+
+class CaseEvent(Message):
+    """One thing that happened to a case. `event_id` is the idempotency key of the record: `<case_id>/<digest>`.
+
+    The digest is of what happened, not a number: a worker that dies between a record and its history is followed by one
+    that may hear messages in another order, and must not take the number of something else.
+    """
+
+    event_id: str
+    case_id: str
+    at: datetime
+    kind: str
+    actor: str
+    """A person's id, `holdgate` for the engine, `temporal` for a raw cancel."""
+    summary: str
+    data: dict[str, Any] = {}
+
+
+class CaseState(Message):
+    """The status query: one running case as its Workflow knows it."""
+
+    case_id: str
+    status: Status
+    title: str
+    step: str | None = None
+    """The step under way, in words."""
+    tasks: list[TaskView] = []
+    """All tasks the case has opened, oldest first."""
+    rollback_plan: list[UndoView] = []
+    timeline: list[CaseEvent] = []
+    """Every event the Workflow has made, also those SQL has not stored yet."""
+
+
+class Receipt(Message):
+    """The answer to an accepted decision. `content` lets the gateway tell a repeat from a reused id."""
+
+    decision_id: str
+    content: str
+    task: TaskView
+    case_status: Status
+
+
+# --------------------------------------------------------------------------------------------------------------- record
+
+
+class Escalation(Message):
+    """One level of a gate's clock: at this time these candidates are added."""
+
+    at: datetime
+    groups: list[str] = []
+    users: list[str] = []
+
+
+class GateRuling(Message):
+    """What the pinned policy says about one gate of one case: whether people must decide, who, and by when.
+
+    All instants are absolute, so that the Workflow needs no policy and no expression library.
+    """
+
+    needed: bool
+    rule: str
+    """The condition, as it stands in the policy, that opened or skipped the gate."""
+    names: dict[str, Any] = {}
+    """The values the condition read, for the record."""
+    problem: str | None = None
+    """Set when a condition could not be evaluated: the gate opens and shows it, it never skips on an error."""
+    groups: list[str] = []
+    users: list[str] = []
+    quorum: int = 1
+    separation_of_duties: bool = True
+    due_at: datetime | None = None
+    reminders: list[datetime] = []
+    escalations: list[Escalation] = []
+    expires_at: datetime | None = None
+    on_expiry: OnExpiry = "reject"
+
+    def later(self, by: timedelta) -> "GateRuling":
+        """The same ruling with its whole clock moved."""
+        return self.model_copy(
+            update={
+                "due_at": self.due_at and self.due_at + by,
+                "reminders": [at + by for at in self.reminders],
+                "escalations": [level.model_copy(update={"at": level.at + by}) for level in self.escalations],
+                "expires_at": self.expires_at and self.expires_at + by,
+            }
+        )
+
+
+class TaskPatch(Message):
+    """What changed on a stored task."""
+
+    task_id: str
+    status: Literal["open", "closed"]
+    outcome: Outcome | None
+    given: int
+    candidate_groups: list[str]
+    candidate_users: list[str]
+    due_at: datetime | None
+    expires_at: datetime | None
+    revision: int
+    closed_at: datetime | None
+
+
+class DecisionRecord(Message):
+    """One decision as the Workflow judged it. `refusal` is empty when it was accepted."""
+
+    decision: Decision
+    refusal: str = ""
+    code: str = ""
+    """The kind of refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
+
+
+class CaseRecord(Message):
+    """What one record activity writes, in one transaction: events, and the projection they lead to."""
+
+    case_id: str
+    status: Status
+    events: list[CaseEvent] = []
+    opened: list[TaskView] = []
+    patched: list[TaskPatch] = []
+    decisions: list[DecisionRecord] = []
+    result: CaseResult | None = None
+
+
+class Written(ChainHead):
+    """The head of the chain; and if the end of the case was recorded before, that end: it stands."""
+
+    ended: CaseResult | None = None
+
+
+class GateRequest(Message):
+    """What the local activity that opens a gate receives.
+
+    `record` holds the events that wait to be written; `task` is the task as it will be if the gate is needed, its
+    people and clock still empty; `event_id` is for the event which the activity writes for the gate itself.
+    """
+
+    record: CaseRecord
+    task: TaskView
+    case: dict[str, Any]
+    """`reference`, `requester`, `priority`, `batch_id`: what conditions see as `case`."""
+    policy_hash: str
+    input: dict[str, Any]
+    """The whole input; `task.input` is the one that is shown, with bank accounts masked."""
+    event_id: str
+
+
+class GateOpening(Message):
+    """What opening a gate came to: the ruling, the task if people must decide, and the event that was written."""
+
+    ruling: GateRuling
+    task: TaskView | None
+    event: CaseEvent
+
+
+# ---------------------------------------------------------------------------------------------------------------- batch
+
+
+class Problem(Message):
+    """One thing wrong with one input. `column` is None when it concerns the whole row or several fields together."""
+
+    column: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.message}" if self.column else self.message
+
+
+class BatchInput(Message):
+    """One uploaded file to import. The bytes lie in `HOLDGATE_VAR/uploads`; 100,000 rows never travel in a payload."""
+
+    batch_id: str
+    process: str
+    path: str
+    """Relative to the upload folder."""
+    sha256: str
+    filename: str
+    requester: str
+    policy_hash: str
+
+
+class BatchCounts(Message):
+    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`."""
+
+    total: int = 0
+    valid: int = 0
+    invalid: int = 0
+    started: int = 0
+    duplicate: int = 0
+    failed: int = 0
+
+
+class BatchResult(Message):
+    batch_id: str
+    rows: BatchCounts

@@ -1,0 +1,55 @@
+"""Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
+
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+from iso4217 import Currency
+from stdnum import iban
+from stdnum.exceptions import ValidationError as IbanError
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals the currency has by ISO 4217 (GBP 2, JPY 0, KWD 3).
+
+    Raises ValueError for a code that is not in ISO 4217 or has no minor unit (gold, test codes).
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise ValueError(f"'{currency}' is not an ISO 4217 currency code such as GBP, EUR or USD")
+    return exponent
+
+
+def in_words(amount: Decimal, currency: str) -> str:
+    """`2,640.00 GBP`: with the currency's decimals and thousands marks."""
+    return f"{amount:,.{decimals_of(currency)}f} {currency}"
+
+
+def payee_key(payee: str) -> str:
+    """A payee's name as it is compared: without case, width, repeated blanks and invisible characters.
+
+    Invisible characters go, as one of them in a name would otherwise make a denied payee an unknown one.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", payee).casefold())
+    return " ".join("".join(char for char in folded if unicodedata.category(char) != "Cf").split())
+
+
+def check_iban(text: str) -> str:
+    """The IBAN without blanks and in capitals; raises ValueError when its checksum or length is wrong."""
+    try:
+        return str(iban.validate(text))
+    except IbanError as wrong:
+        raise ValueError("not a valid IBAN: check its length and its check digits") from wrong
+
+
+def last_four(account: str) -> str:
+    """A bank account as it may be shown."""
+    return f"…{account[-4:]}"
+
+
+def shown(value: Any) -> str:
+    """A field's value as people read it in titles and key fields."""
+    return f"{value:,}" if isinstance(value, Decimal) else str(value)

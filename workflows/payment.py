@@ -1,0 +1,62 @@
+"""Pay an invoice: hold the money, screen it, let the right people decide, move the money."""
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.payments import PaymentReceipt, PaymentRequest, Payments
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult
+    from workflows.words import Words
+
+
+@workflow.defn(name="payment")
+class PaymentProcess(CaseWorkflow):
+    """Pay one invoice.
+
+    1. Hold the money; undone by releasing it.
+    2. Screen the payment for fraud. The holds have an order, so of two like payments sent together one is the second.
+    3. If the screening found risk, a fraud analyst decides.
+    4. The managers decide by the policy for the amount, and above a limit a director too.
+    5. Move the money; undone by refunding it.
+    """
+
+    words = Words(
+        summary="Pay one invoice from a funded account",
+        title="Pay {payee} {amount} {currency}",
+        key_fields=("payee", "amount", "currency", "due_date"),
+        labels={
+            "payee": "Payee",
+            "amount": "Amount",
+            "currency": "Currency",
+            "account": "From account",
+            "due_date": "Due date",
+            "memo": "Memo",
+            "payee_account": "Payee's account",
+        },
+        steps={
+            "screen_payment": "Screen the payment to {payee} for fraud",
+            "reserve_funds": "Hold {amount} {currency} on {account}",
+            "release_funds": "Release the held {amount} {currency}",
+            "capture_payment": "Pay {amount} {currency} to {payee}",
+            "refund_payment": "Take back {amount} {currency} from {payee}",
+        },
+        gates={
+            "fraud-review": "The screening found risk. May {amount} {currency} be paid to {payee}?",
+            "manager-approval": "May {amount} {currency} be paid to {payee}?",
+            "director-approval": "A large payment: may {amount} {currency} be paid to {payee}?",
+        },
+        masked=frozenset({"payee_account"}),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[PaymentRequest]) -> CaseResult:
+        return await self.conduct(case, self.pay)
+
+    async def pay(self, request: PaymentRequest) -> PaymentReceipt:
+        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
+        screening = await self.step(Payments.screen_payment, request)
+        await self.gate("fraud-review", facts=screening)
+        await self.gate("manager-approval", facts=screening)
+        await self.gate("director-approval", facts=screening)
+        return await self.step(Payments.capture_payment, request, undo=Payments.refund_payment)

@@ -1,0 +1,71 @@
+"""The table of processes. A new process is one line here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from activities.payments import PaymentRequest
+from workflows.case import CaseWorkflow
+from workflows.payment import PaymentProcess
+from workflows.words import Words
+
+
+@dataclass(frozen=True)
+class Process:
+    """One kind of case, as every room knows it."""
+
+    name: str
+    workflow: type[CaseWorkflow]
+    input: type[BaseModel]
+    example: Mapping[str, str]
+    """One CSV row that imports as it is."""
+
+    @property
+    def words(self) -> Words:
+        return self.workflow.words
+
+    @property
+    def summary(self) -> str:
+        return self.words.summary
+
+    def title(self, case: BaseModel) -> str:
+        """The title of a case, of its typed input."""
+        return self.words.title_of(case)
+
+    def key_fields(self, case: BaseModel) -> dict[str, str]:
+        """Label and value of the fields a reviewer wants to see first."""
+        return self.words.key_fields_of(case)
+
+    def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """A stored input as it may be shown: bank accounts by their last four."""
+        return self.words.shown_input(stored)
+
+
+PROCESSES: Mapping[str, Process] = {
+    process.name: process
+    for process in (
+        Process(
+            name="payment",
+            workflow=PaymentProcess,
+            input=PaymentRequest,
+            example={
+                "reference": "INV-2001",
+                "payee": "Northwind Paper Ltd",
+                "amount": "1250.00",
+                "currency": "GBP",
+                "account": "operating",
+                "due_date": "2027-01-31",
+                "memo": "Paper for the spring catalogue",
+                "payee_account": "GB82WEST12345698765432",
+            },
+        ),
+    )
+}
+
+INPUTS: Mapping[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
+"""The input model of each process."""
+
+GATES: Mapping[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
+"""The gates each process stops at, so that a policy with a mistyped or missing one is refused when it is loaded."""

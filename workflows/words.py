@@ -1,0 +1,60 @@
+"""What a process says to people: in inboxes, mails, Temporal summaries and rollback plans."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflows.money import last_four, shown
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences of one process. Templates name fields of its input: `Pay {payee} {amount} {currency}`."""
+
+    summary: str
+    """What the process does, in one sentence."""
+    title: str
+    """The template of a case's title."""
+    key_fields: tuple[str, ...]
+    """Up to four fields a reviewer wants to see first."""
+    labels: Mapping[str, str]
+    """A label for each field of the input."""
+    steps: Mapping[str, str]
+    """A sentence for each step and each undo, by activity name: `Release the held {amount} {currency}`."""
+    gates: Mapping[str, str]
+    """What people are asked at each gate, by gate name."""
+    masked: frozenset[str] = field(default_factory=frozenset)
+    """Fields of which only the last four characters are shown."""
+
+    def title_of(self, case: BaseModel) -> str:
+        """The title of a case, of its typed input."""
+        return self._say(self.title, case)
+
+    def step(self, name: str, case: BaseModel) -> str:
+        """The sentence for a step or an undo; raises KeyError for one that has none."""
+        return self._say(self.steps[name], case)
+
+    def gate(self, name: str, case: BaseModel) -> str:
+        """What people are asked at a gate; raises KeyError for one that has none."""
+        return self._say(self.gates[name], case)
+
+    def key_fields_of(self, case: BaseModel) -> dict[str, str]:
+        """Label and value of the fields that identify the case at a glance; absent ones are left out."""
+        values = self._values(case)
+        return {self.labels[name]: values[name] for name in self.key_fields if values[name]}
+
+    def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The input as JSON with masked fields cut to their last four characters."""
+        return {
+            name: last_four(value) if name in self.masked and isinstance(value, str) else value
+            for name, value in stored.items()
+        }
+
+    def _say(self, template: str, case: BaseModel) -> str:
+        return template.format_map(self._values(case))
+
+    def _values(self, case: BaseModel) -> dict[str, str]:
+        values = {name: getattr(case, name) for name in type(case).model_fields}
+        return {name: "" if value is None else shown(value) for name, value in self.shown_input(values).items()}
