@@ -35,9 +35,10 @@ types: $(dev) ## mypy, strict
 docs: $(dev) ## links, names, settings and commands in the docs
 	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
 
-lock: ## resolve pyproject.toml into the two hash-locked requirements files (needs uv)
+lock: ## resolve pyproject.toml into the hash-locked requirements files (needs uv)
 	@$(resolve) pyproject.toml -o requirements.txt
-	@$(resolve) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	@$(resolve) pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
+	@$(resolve) pyproject.toml --extra otel --group dev -c requirements-otel.txt -o requirements-dev.txt
 
 resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
