@@ -1,7 +1,7 @@
 # The habits of this project, one command each. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lint types docs lock clean
+.PHONY: help up demo test soak check format lint types docs lock clean
 
 python := .venv/bin/python
 # What an environment was made from lies in it, so a change of a lock makes it anew.
@@ -14,8 +14,14 @@ help: ## list the targets
 up: $(runtime) ## start Temporal, worker and gateway; Ctrl-C stops them
 	@exec $(python) -m ops.up
 
+demo: $(runtime) ## load the sample story into what `make up` runs
+	@exec $(python) -m holdgate demo
+
 test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
 	@exec $(python) -m pytest $(ARGS)
+
+soak: $(dev) ## the tests that take minutes
+	@exec $(python) -m pytest -m soak $(ARGS)
 
 check: format-check lint types docs ## what CI checks before the tests
 

@@ -9,8 +9,10 @@ import asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import Runtime
 
 from settings import Settings
+from telemetry import traces
 
 CONNECT_TIMEOUT = 5.0
 """Seconds after which a server that does not answer counts as unreachable."""
@@ -43,10 +45,11 @@ def namespace() -> str:
     return profile().namespace or "default"
 
 
-async def connect(settings: Settings, *, lazy: bool = False) -> Client:
+async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
     """A client of the configured server, with the pydantic converter.
 
-    `lazy`: return at once and connect at the first call; such a client cannot serve a Worker.
+    `lazy`: return at once and connect at the first call; such a client cannot serve a Worker. `runtime`: of the SDK's
+    own metrics.
     Raises TemporalUnreachable.
     """
     target = address(settings)
@@ -54,7 +57,13 @@ async def connect(settings: Settings, *, lazy: bool = False) -> Client:
         config = profile().to_client_connect_config()
         config["target_host"] = target
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+            return await Client.connect(
+                **config,
+                data_converter=pydantic_data_converter,
+                interceptors=traces.interceptors(),
+                lazy=lazy,
+                runtime=runtime,
+            )
     except (RuntimeError, ValueError, OSError) as error:  # the SDK raises RuntimeError for whatever went wrong
         raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
 

@@ -40,9 +40,11 @@ app = typer.Typer(
 people_app = typer.Typer(help="People, their groups and tokens, beside the database.", no_args_is_help=True)
 audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
 app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
+app.add_typer(ledger_app, name="ledger")
 
 AsPerson = Annotated[
     str | None,
@@ -224,11 +226,29 @@ def decide(
 # ------------------------------------------------------------------------------------------------ people, audit, policy
 
 
+@app.command()
+def demo() -> None:
+    """Load the sample story into a running demo. Safe to repeat: what is there already is only shown."""
+    from ops import story
+    from ops.remote import Remote, address, token
+
+    settings = configuration.load()
+
+    def speaks(person: str) -> Remote:
+        return Remote(address(settings, os.environ), token(settings, {}, person, None))
+
+    story.tell(speaks)
+
+
+# --------------------------------------------------------------------------------------------- beside the database
+
+
 @people_app.command("add")
 def people_add(
     person: Annotated[str, typer.Argument(metavar="ID", help="A short id that never changes.")],
     name: Annotated[str | None, typer.Option(help="The name as it is shown. Without it: the id.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="A group; may be given more than once.")] = None,
+    email: Annotated[str | None, typer.Option(help="Where they get mail.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a person. 'people token' then makes a token for them."""
@@ -236,7 +256,7 @@ def people_add(
 
     async def add(database: "Database") -> people.Person:
         async with database.write() as connection:
-            return await people.add(connection, person, name or person, group or [], by=_operator())
+            return await people.add(connection, person, name or person, group or [], by=_operator(), email=email)
 
     added = _in_database(add, migrated=True)
     groups = ", ".join(added.groups) or "no groups"
@@ -253,8 +273,25 @@ def people_list(as_json: AsJson = False) -> None:
             return await people.all(connection)
 
     found = _in_database(everybody)
-    rows = [(person.id, person.name, ", ".join(person.groups)) for person in found]
-    _answer([person.model_dump() for person in found], as_json, lambda _: show.table_of(("Id", "Name", "Groups"), rows))
+    rows = [(person.id, person.name, ", ".join(person.groups), person.email or "") for person in found]
+    columns = ("Id", "Name", "Groups", "Mail")
+    _answer([person.model_dump() for person in found], as_json, lambda _: show.table_of(columns, rows))
+
+
+@people_app.command("email")
+def people_email(
+    person: Annotated[str, typer.Argument(metavar="ID")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Empty ('') to send them none.")],
+) -> None:
+    """Say where a person gets mail. The record says that it changed, and not to what."""
+    from store import people
+
+    async def change(database: "Database") -> None:
+        async with database.write() as connection:
+            await people.set_email(connection, person, address, by=_operator())
+
+    _in_database(change)
+    show.say(f"{person} gets mail at {address}" if address else f"{person} gets no mail")
 
 
 @people_app.command("token")
@@ -286,6 +323,38 @@ def people_revoke(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     show.say(f"tokens of {person} made worthless: {_in_database(revoke)}")
 
 
+@app.command()
+def notices(as_json: AsJson = False) -> None:
+    """What people are still to be told: gathering, held for an import, being sent, tried again, or refused."""
+    from store import outbox
+
+    async def look(database: "Database") -> tuple[list[outbox.Line], outbox.Lag]:
+        async with database.read() as connection:
+            return await outbox.unsent(connection), await outbox.lag(connection)
+
+    lines, lag = _in_database(look)
+    columns = ("State", "Channel", "Person", "Notices", "At", "Tries", "Why")
+    rows = [
+        (
+            line.state,
+            line.channel,
+            line.person,
+            f"{line.notices:,}",
+            show.when(line.at.isoformat()),
+            str(line.attempts),
+            line.problem or "",
+        )
+        for line in lines
+    ]
+
+    def print_it(_: Any) -> None:
+        show.table_of(columns, rows)
+        if lag.unread:
+            show.say(f"{lag.unread:,} events of the record are still to be read; a worker does that")
+
+    _answer({"items": [line.model_dump() for line in lines], "lag": lag.model_dump()}, as_json, print_it)
+
+
 @audit_app.command("verify")
 def audit_verify(as_json: AsJson = False) -> None:
     """Check that no event was edited, removed, inserted or moved. Exit code 1 when one was."""
@@ -302,6 +371,20 @@ def audit_verify(as_json: AsJson = False) -> None:
 
     _answer(found.model_dump(), as_json, print_it)
     raise typer.Exit(1 if found.problems else 0)
+
+
+@ledger_app.command("lock")
+def ledger_lock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+    """Let payments from an account wait, while it is reconciled, say."""
+    _set_locked(account, True)
+    show.say(f"{account} is locked: steps that want money from it are tried for a minute, then operators are asked")
+
+
+@ledger_app.command("unlock")
+def ledger_unlock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+    """Let payments be made from an account again."""
+    _set_locked(account, False)
+    show.say(f"{account} is unlocked: operators may now retry what has failed")
 
 
 @policy_app.command("check")
@@ -375,6 +458,18 @@ def _in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, 
         return asyncio.run(run())
     except (UnknownPerson, ValueError) as wrong:
         raise Mistake(str(wrong)) from wrong
+
+
+def _set_locked(account: str, locked: bool) -> None:
+    from store.ledger import Ledger, UnknownAccount
+
+    async def change(database: "Database") -> None:
+        try:
+            await Ledger(database).set_locked(account, locked, by=_operator())
+        except UnknownAccount as wrong:
+            raise Mistake(str(wrong)) from wrong
+
+    _in_database(change)
 
 
 def _operator() -> str:

@@ -5,19 +5,28 @@ of Temporal is not here: the SDK's own variables and profiles (`TEMPORAL_ADDRESS
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import time
+from email.utils import parseaddr
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 """The checkout."""
 PREFIX = "HOLDGATE_"
+CHANNELS = ("console", "smtp")
+"""Ways to reach people that are built in."""
 COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
 """Who and where `./holdgate` speaks for; no settings of the processes."""
+
+_SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
 
 class WrongSettings(ValueError):
@@ -54,6 +63,21 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
 
+    log: Literal["console", "json"] = "console"
+    """How logs are written: `console`, for people, or `json`, an object a line."""
+    worker_metrics: str | None = None
+    """Where a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`; nowhere by default."""
+    smtp_url: SecretStr | None = None
+    """The mail server: `smtp://user:password@host:587` (changes to TLS) or `smtps://...` (TLS from the start)."""
+    mail_from: str | None = None
+    """Whom mails are from: `Holdgate <holdgate@example.org>`."""
+    channels: str = "console"
+    """How people are told what waits for them, comma separated: `console`, `smtp`."""
+    digest_at: time = time(8)
+    """When, in UTC, what people want to hear of once a day is sent."""
+    notice_window_s: int = Field(300, ge=1, le=86400)
+    """The least number of seconds between two messages to one person through one channel."""
+
     @field_validator("public_url", "temporal_ui_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
@@ -65,6 +89,51 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            with suppress(ValueError):  # of a port that is none, whose message would repeat it
+                where = urlsplit(url.get_secret_value())
+                if where.scheme in ("smtp", "smtps") and where.hostname and where.port != 0:
+                    return url
+            raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465")
+        return None
+
+    @field_validator("worker_metrics")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"[\w.:\[\]-]+:\d{1,5}", address):
+            raise ValueError("must be an address and a port, such as 127.0.0.1:9464")
+        return address
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, sender: str | None) -> str | None:
+        if sender is not None and not (sender.isprintable() and _SENDER.fullmatch(parseaddr(sender)[1])):
+            raise ValueError("must look like holdgate@example.org or Holdgate <holdgate@example.org>")
+        return sender
+
+    @field_validator("channels")
+    @classmethod
+    def _known_channels(cls, channels: str, info: ValidationInfo) -> str:
+        names = [name.strip() for name in channels.split(",")]
+        for name in names:
+            if name not in CHANNELS:
+                raise ValueError(f"'{name}' is no channel; there are {', '.join(CHANNELS)}")
+        if "smtp" in names:
+            needed = [name for name in ("smtp_url", "mail_from") if info.data.get(name, "") is None]
+            if needed:
+                raise ValueError(f"set {' and '.join(PREFIX + name.upper() for name in needed)} too, to send mail")
+        return ",".join(dict.fromkeys(names))
+
+    @field_validator("digest_at")
+    @classmethod
+    def _in_utc(cls, at: time) -> time:
+        if at.tzinfo is not None:
+            raise ValueError("is in UTC and takes no zone: write it as 08:00")
+        return at
 
     @property
     def uploads(self) -> Path:
@@ -105,6 +174,6 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 def _line(problem: ErrorDetails) -> str:
     field = str(problem["loc"][0])
-    # A database URL holds a password, which must not reach a terminal or a log.
-    value = "" if field == "database_url" else f"={problem['input']}"
+    # These URLs hold a password, which must not reach a terminal or a log.
+    value = "" if field in ("database_url", "smtp_url") else f"={problem['input']}"
     return f"{PREFIX}{field.upper()}{value}: {problem['msg'].removeprefix('Value error, ')}"

@@ -7,14 +7,21 @@ import signal
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from pydantic import BaseModel
 from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 from activities.imports import Imports
 from activities.payments import Payments
 from activities.records import Records
+from channels.channel import Channel
+from channels.console import Console
+from channels.dispatcher import Dispatcher
+from channels.smtp import Smtp
+from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.importer import Importer
 from intake.start import Starter
@@ -26,11 +33,15 @@ from settings import Settings, WrongSettings, load
 from store import cases, heartbeats, policies
 from store.database import Database, DatabaseUnavailable
 from store.ledger import Ledger
+from store.notices import Plan
+from store.outbox import Outbox
+from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
 from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
 from workflows.registry import GATES, INPUTS, PROCESSES
 
 log = logging.getLogger("holdgate.worker")
+case_log = logging.getLogger("holdgate.cases")
 
 STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a case waits for the worker that knew it: with the default, a decision after a crash takes 10 s."""
@@ -49,7 +60,11 @@ class SqlRecords:
 
     async def record(self, record: CaseRecord) -> Written:
         async with self._database.write() as connection:
-            return await cases.record(connection, record)
+            written = await cases.record(connection, record)
+        # Kinds only: what events say of people and money is for the record, not for a log.
+        kinds = " ".join(event.kind for event in record.events)
+        case_log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
+        return written
 
 
 class SqlPolicies:
@@ -108,6 +123,26 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
     ]
 
 
+def dispatcher(database: Database, settings: Settings) -> Dispatcher:
+    """What tells people, through the channels that are switched on."""
+    channels: list[Channel] = []
+    for channel in settings.channels.split(","):
+        if channel == "smtp":
+            assert settings.smtp_url and settings.mail_from, "the settings see to it"
+            channels.append(Smtp(settings.smtp_url.get_secret_value(), settings.mail_from))
+        else:
+            channels.append(Console())
+    plan = Plan(
+        channels={channel.name: channel.needs_address for channel in channels},
+        window=timedelta(seconds=settings.notice_window_s),
+        digest_at=settings.digest_at,
+    )
+    money = {process.name: process.words.money for process in PROCESSES.values() if process.words.money}
+    nouns = {process.name: process.words.nouns for process in PROCESSES.values()}
+    outbox = Outbox(database, plan, money, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
+    return Dispatcher(outbox, channels, Writer(settings.public_url, nouns), unavailable=DatabaseUnavailable)
+
+
 async def beat(database: Database, name: str) -> None:
     """Say every two seconds that this worker lives."""
     while True:
@@ -130,19 +165,29 @@ async def sweep(starter: Starter) -> None:
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 
-async def patiently(settings: Settings) -> Client:
+def metrics_of_sdk(address: str | None) -> Runtime | None:
+    """What serves the Temporal SDK's own metrics, if somebody wants them. Raises WrongSettings."""
+    if address is None:
+        return None
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+    except (RuntimeError, ValueError) as error:
+        raise WrongSettings(f"HOLDGATE_WORKER_METRICS={address}: nothing can be served there ({error})") from error
+
+
+async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
     """The Temporal client, as soon as the server answers: a worker that gave up would be one more thing to restart."""
     while True:
         try:
-            return await connect(settings)
+            return await connect(settings, runtime=runtime)
         except TemporalUnreachable as error:
             log.warning("%s; trying again", error)
             await asyncio.sleep(1)
 
 
-async def main(settings: Settings, policy_file: PolicyFile) -> None:
+async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running."""
-    client = await patiently(settings)
+    client = await patiently(settings, runtime)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -152,6 +197,7 @@ async def main(settings: Settings, policy_file: PolicyFile) -> None:
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(sweep(starter)),
+        asyncio.create_task(dispatcher(database, settings).run()),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
@@ -161,19 +207,22 @@ async def main(settings: Settings, policy_file: PolicyFile) -> None:
         task.cancel()
     await asyncio.gather(*(worker.shutdown() for worker in running))
     await asyncio.gather(*runs)
+    await asyncio.gather(*background, return_exceptions=True)
     await database.close()
 
 
 def run() -> int:
     """The exit code: 2 for what the person who starts it must change."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load()
+        logs.configure(settings.log)
+        traces.configure("holdgate-worker")
         policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES)
-    except (WrongSettings, PolicyError) as error:
+        runtime = metrics_of_sdk(settings.worker_metrics)
+    except (WrongSettings, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
-    asyncio.run(main(settings, policy_file))
+    asyncio.run(main(settings, policy_file, runtime))
     return 0
 
 

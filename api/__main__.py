@@ -1,6 +1,5 @@
 """`python -m api`: serve the gateway until SIGTERM or Ctrl-C, letting requests under way end first."""
 
-import logging
 import sys
 
 import uvicorn
@@ -8,6 +7,7 @@ import uvicorn
 from api.app import create_app
 from policy.model import PolicyError
 from settings import WrongSettings, load
+from telemetry import logs, traces
 
 GRACE_S = 10
 """How long requests under way may take when the gateway is asked to stop."""
@@ -17,11 +17,12 @@ CANNOT_START = 2
 
 def main() -> int:
     """The exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = load()
+        logs.configure(settings.log)
+        traces.configure("holdgate-gateway")
         app = create_app(settings)
-    except (WrongSettings, PolicyError) as error:
+    except (WrongSettings, PolicyError, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START
     uvicorn.run(

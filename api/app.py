@@ -10,8 +10,9 @@ from fastapi.staticfiles import StaticFiles
 from api import pages, problems, refusals
 from api.deps import House
 from api.gateway import Gateway
-from api.middleware import MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, RequestLog
-from api.routes import audit, batches, cases, decisions, health, ledger, me, policies, processes, tasks
+from api.metrics import Metrics
+from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.routes import audit, batches, cases, decisions, health, ledger, me, metrics, policies, processes, tasks
 from connection import connect
 from intake.start import Starter
 from intake.upload import Uploads
@@ -19,6 +20,7 @@ from policy.file import PolicyFile
 from settings import Settings, load
 from store.database import Database
 from store.ledger import Ledger
+from telemetry import traces
 from workflows.registry import GATES, INPUTS
 
 DESCRIPTION = """Durable approvals with an undo.
@@ -35,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway. Raises WrongSettings and PolicyError; what is merely away for now is found out by each request."""
     settings = settings or load()
     policy = PolicyFile(settings.policy, INPUTS, gates=GATES)
+    numbers = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -49,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             uploads=Uploads(db, client, policy, settings.uploads),
             ledger=Ledger(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
+            metrics=numbers,
         )
         try:
             yield
@@ -60,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        telemetry={"exclude": traces.of_no_interest},
         docs_url=None,
         redoc_url=None,
         # A redirect would be built from the Host header, which anybody can set.
@@ -71,13 +76,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
     app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
-    app.add_middleware(RequestLog)
+    app.add_middleware(Requests, metrics=numbers)
 
     for noun in (cases, tasks, decisions, processes, policies, audit, ledger, me):
-        app.include_router(noun.router, prefix="/api/v1")
+        app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(batches.router, prefix="/api/v1", max_body_size=uploads)
+    app.include_router(batches.router, prefix=API, max_body_size=uploads)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

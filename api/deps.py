@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
 from api.gateway import Gateway
+from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
 from intake.start import Starter
@@ -17,6 +18,7 @@ from store import cases, tasks
 from store.cases import CaseRow
 from store.database import Database
 from store.ledger import Ledger
+from telemetry import logs
 from workflows.models import TaskView
 
 
@@ -31,6 +33,7 @@ class House:
     uploads: Uploads
     ledger: Ledger
     gateway: Gateway
+    metrics: Metrics
 
 
 async def house(request: Request) -> House:
@@ -81,6 +84,7 @@ async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
         case = await cases.get(conn, case_id)
         if case is None or not await cases.may_see(conn, viewer(person), case_id):
             raise not_found("case")
+    logs.about(case_id=case_id)
     return case
 
 
@@ -90,6 +94,7 @@ async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
         task = await tasks.get(conn, task_id)
         if task is None or not await cases.may_see(conn, viewer(person), task.case_id):
             raise not_found("task")
+    logs.about(case_id=task.case_id, task_id=task_id)
     return task
 
 

@@ -76,6 +76,8 @@ class Answer(BaseModel):
     verdict: str
     comment: str = ""
     revision: int | None = None
+    via: str = "api"
+    """The way it came, for the record."""
 
 
 class Decided(BaseModel):
@@ -151,6 +153,7 @@ class Gateway:
             by=actor(person),
             comment=answer.comment,
             revision=answer.revision,
+            via=answer.via,
             at=datetime.now(UTC),
         )
         async with self._db.read() as conn:

@@ -1,4 +1,4 @@
-"""What every answer gets: security headers, a line in the log, and a problem document for a body that is too large."""
+"""What every answer gets: security headers, a line in the log, a count; and a problem document for too large a body."""
 
 import logging
 import time
@@ -7,13 +7,17 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.metrics import Metrics
 from api.problems import MEDIA_TYPE, Problem
+from telemetry import logs
 
+API = "/api/v1"
 MAX_JSON_BYTES = 1024 * 1024
 """Largest body of a request that is not an upload: bulk decisions with a hundred long comments fit."""
 UPLOAD_MARGIN_BYTES = 64 * 1024
 """What a multipart form adds to the file it carries."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _log = logging.getLogger("holdgate.api")
 
 _HEADERS = {
@@ -53,16 +57,21 @@ class Headers:
         await self.app(scope, receive, send_with_headers)
 
 
-class RequestLog:
-    """One line a request: who, what, how it went, how long. Never a query string, a header or a body."""
+class Requests:
+    """One line in the log a request, and one count: who, what, how it went, how long.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Never a query string, a header or a body.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began, status = time.perf_counter(), 500
+        logs.begin()
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -73,10 +82,23 @@ class RequestLog:
         try:
             await self.app(scope, receive, send_and_note)
         finally:
+            took = time.perf_counter() - began
+            self._metrics.answered(_method(scope), _route(scope), status, took)
             person = scope.get("state", {}).get("person", "-")
-            took = (time.perf_counter() - began) * 1000
-            # repr: a path may hold line breaks, and nobody else writes our log.
-            _log.info("%s %r %d %s %.0f ms", scope["method"], scope["path"], status, person, took)
+            said = {"method": scope["method"], "path": scope["path"], "status": status, "person": person}
+            _log.info("answered", extra={**said, "ms": round(took * 1000)})
+
+
+def _method(scope: Scope) -> str:
+    """As a label: anybody may invent a method."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, `/api/v1/cases/{case_id}`: a label for each case would drown Prometheus."""
+    template: str = getattr(scope.get("route"), "path", "none")
+    # A router that was included does not know under which prefix.
+    return API + template if scope["path"].startswith(API) else template
 
 
 class BodyLimit(RequestBodyLimitMiddleware):

@@ -36,6 +36,9 @@ PEOPLE: Mapping[str, str] = {
 
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
 """What the account `operating` starts with."""
+PETTY_CASH = Decimal(5_000)
+"""What the account `petty-cash` starts with, in GBP. It is locked, as if it were being counted: a payment from it fails
+until somebody unlocks it, so that a newcomer can see what operators see."""
 
 
 async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
@@ -51,7 +54,7 @@ async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
                 known = await people.get(connection, person)
             except people.UnknownPerson:
                 name = person.replace("-", " ").capitalize()
-                known = await people.add(connection, person, name, [group], by=BY)
+                known = await people.add(connection, person, name, [group], by=BY, email=f"{person}@example.org")
             token = tokens.get(person, "")
             if await people.by_token(connection, token) != known:
                 token = await people.new_token(connection, person, label="demo", by=BY)
@@ -60,6 +63,7 @@ async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
     ledger = Ledger(database)
     for currency, amount in FUNDS.items():
         await ledger.fund(f"demo/fund/operating/{currency}", "operating", currency, amount)
+    await ledger.fund("demo/fund/petty-cash/GBP", "petty-cash", "GBP", PETTY_CASH, locked=True)
     return present
 
 

@@ -19,7 +19,11 @@ TIMEOUT = 30.0
 
 
 class Denied(Exception):
-    """The gateway understood and said no. `str()` says why."""
+    """The gateway understood and said no. `str()` says why, `problem` is the whole problem document."""
+
+    def __init__(self, said: str, problem: Mapping[str, Any]) -> None:
+        super().__init__(said)
+        self.problem = problem
 
 
 class Unusable(Exception):
@@ -66,7 +70,7 @@ class Remote:
             raise Unusable(f"{self.url} does not answer as a Holdgate gateway does; is {URL} right?")
         if answer.status_code == 401 or not answer.is_client_error:
             raise Unusable(said)
-        raise Denied(said)
+        raise Denied(said, body or {})
 
 
 def address(settings: Settings, environment: Mapping[str, str]) -> str:

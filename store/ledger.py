@@ -17,6 +17,7 @@ from sqlalchemy import Row, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import audit
 from store.database import Database
 from store.tables import accounts, entries, lines
 from workflows.models import Refused, reference_key
@@ -34,6 +35,10 @@ T = TypeVar("T")
 
 class UnknownAccount(LookupError):
     """The ledger has no account of this name in this currency."""
+
+
+class AccountLocked(Exception):
+    """The account is locked for a while. No business no: the step is tried again, and then operators are asked."""
 
 
 class Booking(NamedTuple):
@@ -116,7 +121,8 @@ class Ledger:
     ) -> Booking:
         """Set `amount` aside, so that nobody else can spend it.
 
-        Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone.
+        Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
+        AccountLocked.
         """
         minor = _minor(amount, currency)
 
@@ -198,8 +204,11 @@ class Ledger:
         """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does."""
         return await self._undo("refund", "capture", key, undoes, case_id, reference)
 
-    async def fund(self, key: str, account: str, currency: str, amount: Decimal) -> None:
-        """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
+        """Put money into an account from outside, opening it if need be: `locked` then, if so wanted.
+
+        A repeat with the same key does nothing.
+        """
         minor = _minor(amount, currency)
 
         async def book(conn: AsyncConnection) -> None:
@@ -208,6 +217,7 @@ class Ledger:
             for name, funded in ((account, True), (CAPITAL, False), (PAYMENTS, False)):
                 if await _account(conn, name, currency) is None:
                     row = {"name": name, "currency": currency, "funded": funded, "open": True}
+                    row["locked"] = locked and funded
                     await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
             await _book(
                 conn,
@@ -231,6 +241,18 @@ class Ledger:
             if await _account(conn, name, currency) is None:
                 raise UnknownAccount(f"there is no account '{name}' in {currency}")
             await conn.execute(update(accounts).where(_is_account(name, currency)).values(open=False))
+
+    async def set_locked(self, name: str, locked: bool, by: str) -> None:
+        """Let no payment be made from the account, in any currency, until it is unlocked: while it is reconciled, say.
+
+        What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownAccount.
+        """
+        async with self._db.write() as conn:
+            changed = await conn.execute(update(accounts).where(accounts.c.name == name).values(locked=locked))
+            if not changed.rowcount:
+                raise UnknownAccount(f"there is no account '{name}'")
+            kind, said = ("account_locked", "locked") if locked else ("account_unlocked", "unlocked")
+            await audit.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
 
     async def _undo(self, kind: Kind, of: Kind, key: str, undoes: str, case_id: str, reference: str) -> bool:
         async def book(conn: AsyncConnection) -> bool:
@@ -399,12 +421,14 @@ async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] 
 
 
 async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
-    """The account, if it may be paid from in this currency; else raises Refused."""
+    """The account, if it may be paid from in this currency; else raises Refused or AccountLocked."""
     if account is not None:
         if not account.funded:
             raise Refused(f"Account '{name}' is not one that payments are made from.")
         if not account.open:
             raise Refused(f"Account '{name}' ({currency}) is closed.")
+        if account.locked:
+            raise AccountLocked(f"Account '{name}' is locked.")
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():

@@ -20,6 +20,7 @@ TOKEN_PREFIX = "hg_"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _RESERVED = frozenset({audit.ENGINE, "temporal"})
 
 
@@ -33,10 +34,17 @@ class Person(BaseModel):
     id: str
     name: str
     groups: list[str]
+    email: str | None = None
+    """Where notices go by mail; never in the record and never in a log."""
 
 
-async def add(conn: AsyncConnection, id: str, name: str, groups: Sequence[str], by: str) -> Person:
-    """Add a person. Raises ValueError for an id that is taken or reserved, or a name or group that cannot be."""
+async def add(
+    conn: AsyncConnection, id: str, name: str, groups: Sequence[str], by: str, email: str | None = None
+) -> Person:
+    """Add a person.
+
+    Raises ValueError for an id that is taken or reserved, or a name, group or address that cannot be.
+    """
     if not _ID.fullmatch(id):
         raise ValueError(f"'{id}' cannot be a person's id: letters, digits and . _ @ -, at most 200 characters")
     if id in _RESERVED:
@@ -46,8 +54,8 @@ async def add(conn: AsyncConnection, id: str, name: str, groups: Sequence[str], 
     for group in groups:
         if not _GROUP.fullmatch(group):
             raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
-    person = Person(id=id, name=name.strip(), groups=sorted(set(groups)))
-    row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC)}
+    person = Person(id=id, name=name.strip(), groups=sorted(set(groups)), email=_address(email))
+    row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
     if not await insert_once(conn, people, row):
         raise ValueError(f"there is a person '{id}' already")
     if person.groups:
@@ -77,6 +85,19 @@ async def by_token(conn: AsyncConnection, token: str) -> Person | None:
     )
     found = await _found(conn, query)
     return found[0] if found else None
+
+
+async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
+    """Where the person gets mail; None or empty: nowhere. The record says that it changed, and not to what.
+
+    Raises UnknownPerson, or ValueError for what cannot be an address.
+    """
+    named, address = await get(conn, id), _address(email)
+    if named.email == address:
+        return
+    await conn.execute(update(people).where(people.c.id == id).values(email=address))
+    summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
+    await audit.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
 
 
 async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
@@ -110,7 +131,7 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
 
 
 _PEOPLE = (
-    select(people.c.id, people.c.name, memberships.c.group_name)
+    select(people.c.id, people.c.name, people.c.email, memberships.c.group_name)
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
@@ -120,10 +141,18 @@ _PEOPLE = (
 async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
     found: dict[str, Person] = {}
     for row in await conn.execute(query):
-        person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[]))
+        person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], email=row.email))
         if row.group_name is not None:
             person.groups.append(row.group_name)
     return list(found.values())
+
+
+def _address(email: str | None) -> str | None:
+    """The address as it is kept; raises ValueError without repeating it, for errors reach logs."""
+    address = (email or "").strip()
+    if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
+        raise ValueError("this cannot be an e-mail address; one looks like anna@example.org")
+    return address or None
 
 
 def _hash(token: str) -> str:

@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 
 
@@ -160,6 +162,15 @@ tasks = Table(
     Column("given", Integer, nullable=False),
     Column("view", JSON, nullable=False),  # the TaskView as it opened; the columns above win
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
+    Index(
+        "ix_tasks_open",
+        "process",
+        "gate",
+        "due_at",
+        "opened_at",
+        sqlite_where=text("status = 'open'"),
+        postgresql_where=text("status = 'open'"),
+    ),
 )
 
 candidates = Table(
@@ -228,6 +239,7 @@ people = Table(
     Column("name", String(200), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("email", String(254), nullable=True),
 )
 
 memberships = Table(
@@ -256,6 +268,86 @@ heartbeats = Table(
 )
 """Workers say that they live; Temporal's own list of pollers lies for seconds."""
 
+# ------------------------------------------------------------------------------------------------------------ notices
+
+readers = Table(
+    "readers",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+"""How far in the record its readers have come."""
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("message_id", String(40), primary_key=True),
+    Column("channel", String(20), nullable=False),
+    Column("person", ForeignKey("people.id"), nullable=False),
+    Column("state", String(8), nullable=False),  # waiting | sent | refused
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),  # of the next attempt; of the last one, once sent or refused
+    Column("problem", Text, nullable=True),  # why the last attempt failed, without the address
+    Index("ix_messages_person", "person", "channel", "state", "next_at"),
+    Index("ix_messages_state", "state", "channel", "next_at"),
+)
+"""What goes to one person at once. Its text is made when it is sent: nothing a notice says is stored here."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("notice_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("position", ForeignKey("events.position"), nullable=False),
+    Column("person", ForeignKey("people.id"), nullable=False),
+    Column("channel", String(20), nullable=False),
+    Column("kind", String(20), nullable=False),  # NoticeKind
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False),
+    Column("task_id", ForeignKey("tasks.task_id"), nullable=True, index=True),
+    Column("due_at", Instant, nullable=False),  # from then on it wants a message
+    Column("held_by", String(60), nullable=True),  # the batch whose end it waits for; until then in no message
+    Column("message_id", ForeignKey("messages.message_id"), nullable=True, index=True),
+    UniqueConstraint("position", "person", "channel"),
+    Index(
+        "ix_notices_due",
+        "due_at",
+        "channel",
+        "person",
+        sqlite_where=text("message_id IS NULL"),
+        postgresql_where=text("message_id IS NULL"),
+    ),
+    Index(
+        "ix_notices_waiting",
+        "person",
+        "channel",
+        sqlite_where=text("message_id IS NULL"),
+        postgresql_where=text("message_id IS NULL"),
+    ),
+    Index(
+        "ix_notices_held",
+        "held_by",
+        sqlite_where=text("held_by IS NOT NULL"),
+        postgresql_where=text("held_by IS NOT NULL"),
+    ),
+)
+"""One event, one person, one channel. Without a message it still waits to be sent."""
+
+notice_choices = Table(
+    "notice_choices",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("event", String(20), primary_key=True),  # NoticeKind
+    Column("choice", String(10), nullable=False),  # NoticeChoice
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("until", Instant, nullable=False),
+)
+"""Work that one process at a time does: whoever holds the row, until it is not renewed."""
+
 # ------------------------------------------------------------------------------------------------------------- ledger
 
 accounts = Table(
@@ -265,6 +357,7 @@ accounts = Table(
     Column("currency", String(3), primary_key=True),
     Column("open", Boolean, nullable=False),
     Column("funded", Boolean, nullable=False),  # may be paid from
+    Column("locked", Boolean, nullable=False, server_default=false()),  # for a while: payments wait
     Column("posted", BigInteger, nullable=False),  # debits less credits of its lines in that layer, in minor units
     Column("pending", BigInteger, nullable=False),
     CheckConstraint("NOT funded OR posted + pending >= 0", name="no_overdraft"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ["activities", "api", "channels", "intake", "ops", "policy", "store", "workflows"]
+ROOMS = ["activities", "api", "channels", "intake", "ops", "policy", "store", "telemetry", "workflows"]
 TOP = ["connection", "settings", "worker", "holdgate"]
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "store",
         "settings",
         "connection",
+        "telemetry",
     ),
     "workflows": ("workflows", "activities"),
     "activities": ("activities", "workflows.models", "workflows.money", "policy", "intake"),
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "policy": ("policy", "workflows.models", "workflows.money"),
     "store": ("store", "workflows.models", "workflows.money"),
     "channels": ("channels", "workflows.models"),
+    "telemetry": ("telemetry",),
 }
 
 

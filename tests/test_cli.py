@@ -48,14 +48,39 @@ def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:
     made = run("people", "token", "anna")
     assert made.code == 0 and made.out.startswith("hg_") and len(made.out.split()) == 1
     listed = run("people", "list", "--json")
-    assert json.loads(listed.out) == [{"id": "anna", "name": "Anna Berg", "groups": ["admins", "managers"]}]
+    assert json.loads(listed.out) == [
+        {"id": "anna", "name": "Anna Berg", "groups": ["admins", "managers"], "email": None}
+    ]
     assert "Anna Berg" in run("people", "list").out
     assert run("people", "revoke", "anna").out == "tokens of anna made worthless: 1\n"
+
+
+def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run: Run, tmp_path: Path) -> None:
+    assert run("people", "add", "anna", "--email", "anna@example.com").code == 0
+    assert "anna@example.com" in run("people", "list").out
+    assert run("people", "email", "anna", "berg@example.com").out == "anna gets mail at berg@example.com\n"
+    assert json.loads(run("people", "list", "--json").out)[0]["email"] == "berg@example.com"
+    assert run("people", "email", "anna", "").out == "anna gets no mail\n"
+    assert json.loads(run("people", "list", "--json").out)[0]["email"] is None
+    engine = create_engine(f"sqlite:///{tmp_path}/holdgate.db")
+    with engine.connect() as connection:
+        assert "@example.com" not in str(connection.execute(text("SELECT payload FROM event_payloads")).all())
+    engine.dispose()
+
+
+def test_operators_look_at_what_people_are_still_to_be_told(run: Run) -> None:
+    run("people", "add", "anna")
+    looked = run("notices")
+    assert looked.out == "nothing here\n1 events of the record are still to be read; a worker does that\n"
+    lag = {"due": 0, "oldest_s": 0.0, "refused": 0, "unread": 1}
+    assert json.loads(run("notices", "--json").out) == {"items": [], "lag": lag}
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("people", "email", "anna", "nonsense"), "this cannot be an e-mail address"),
+        (("people", "email", "nobody", "a@example.com"), "there is no person 'nobody'"),
         (("people", "add", "anna"), "there is a person 'anna' already"),
         (("people", "add", "a b"), "'a b' cannot be a person's id"),
         (("people", "add", "bert", "--group", "No Group"), "'No Group' cannot be a group"),
@@ -161,7 +186,7 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(run: Run, monkeypatch: pyte
 
 
 def test_every_command_explains_itself(run: Run) -> None:
-    commands = "up worker api submit cases case tasks decide cancel people audit policy"
+    commands = "up worker api submit cases case tasks decide cancel people notices audit policy"
     overview = run("--help").out
     for command in commands.split():
         assert command in overview

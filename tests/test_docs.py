@@ -117,7 +117,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
             default = default.relative_to(ROOT)
         if field.default_factory is None:
             shown = str(default).lower() if isinstance(default, bool) else str(default)
-            assert rows[PREFIX + name.upper()] == f"`{shown}`"
+            assert rows[PREFIX + name.upper()] == (f"`{shown}`" if default is not None else "none")
 
 
 def test_the_variables_of_the_command_line_are_documented() -> None:

@@ -1,5 +1,6 @@
 """Settings: names, defaults, and what is said of a wrong one."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -73,6 +74,43 @@ def test_each_wrong_setting_is_one_line_that_names_it() -> None:
         "HOLDGATE_PUBLIC_URL=example.org",
         "HOLDGATE_DEMO=maybe",
     ]
+
+
+def test_mail_needs_a_server_and_a_sender_and_says_which_is_missing() -> None:
+    for given, missing in (
+        ({}, "set HOLDGATE_SMTP_URL and HOLDGATE_MAIL_FROM too"),
+        ({"mail_from": "holdgate@example.org"}, "set HOLDGATE_SMTP_URL too"),
+        ({"smtp_url": "smtp://127.0.0.1"}, "set HOLDGATE_MAIL_FROM too"),
+    ):
+        with pytest.raises(WrongSettings, match=f"^HOLDGATE_CHANNELS=console,smtp: {missing}, to send mail$"):
+            settings.load(channels="console,smtp", **given)
+    found = settings.load(channels="smtp, console", smtp_url="smtps://h", mail_from="Holdgate <holdgate@example.org>")
+    assert found.channels == "smtp,console"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("channels", "console,pigeon", "'pigeon' is no channel; there are console, smtp"),
+        ("channels", "", "'' is no channel"),
+        ("mail_from", "Holdgate", "must look like holdgate@example.org"),
+        ("mail_from", "a@example.org\nBcc: b@example.org", "must look like"),
+        ("digest_at", "08:00+02:00", "is in UTC"),
+        ("digest_at", "noon", "HOLDGATE_DIGEST_AT=noon"),
+        ("notice_window_s", "0", "HOLDGATE_NOTICE_WINDOW_S=0"),
+    ],
+)
+def test_a_wrong_setting_of_notices_says_what_is_right(name: str, value: str, says: str) -> None:
+    with pytest.raises(WrongSettings, match=re.escape(says)):
+        settings.load(**{name: value})
+
+
+@pytest.mark.parametrize("url", ["http://secret@host", "smtp://", "smtp://me:secret@host:port", "secret"])
+def test_the_mail_server_is_never_printed(url: str) -> None:
+    with pytest.raises(WrongSettings, match=r"^HOLDGATE_SMTP_URL: must look like smtp://") as wrong:
+        settings.load(smtp_url=url)
+    assert "secret" not in str(wrong.value)
+    assert "secret" not in repr(settings.load(smtp_url="smtp://me:secret@host"))
 
 
 def test_a_slip_in_a_name_is_noticed() -> None:

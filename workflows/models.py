@@ -531,3 +531,78 @@ class BatchCounts(Message):
 class BatchResult(Message):
     batch_id: str
     rows: BatchCounts
+
+
+# -------------------------------------------------------------------------------------------------------------- notices
+
+
+class NoticeKind(StrEnum):
+    """What people are told of."""
+
+    TASK_OPENED = "task_opened"
+    """A task waits for them."""
+    TASK_REMINDED = "task_reminded"
+    TASK_ESCALATED = "task_escalated"
+    """An open task waits for them from now on too."""
+    TASK_DECIDED = "task_decided"
+    """A gate of a case they asked for was approved or rejected."""
+    TASK_EXPIRED = "task_expired"
+    TASK_LOST = "task_lost"
+    """A task they were told of no longer waits for them: others decided it, or its case was cancelled."""
+    CASE_ENDED = "case_ended"
+    """A case they asked for has ended."""
+
+
+class NoticeChoice(StrEnum):
+    """When a person wants to be told."""
+
+    AT_ONCE = "at_once"
+    DIGEST = "digest"
+    """With the next message that goes anyway, at the latest once a day."""
+    OFF = "off"
+
+
+class NoticeTask(Message):
+    """The task that a notice is about, as it is when the message is written."""
+
+    task_id: str
+    gate: str
+    kind: TaskKind
+    question: str
+    """What people are asked; for an intervention, what failed."""
+    waiting: bool
+    """Whether the reader may decide it now."""
+    outcome: Outcome | None
+    due_at: datetime | None
+    expires_at: datetime | None
+    decisions: list[DecisionView] = []
+    """Those that were accepted, `by` with the names of people."""
+
+
+class Notice(Message):
+    """One thing to tell one person, with what is known of it when the message is written."""
+
+    kind: NoticeKind
+    case_id: str
+    process: str
+    title: str
+    status: Status
+    requester: str
+    requester_name: str
+    reason: str = ""
+    """Of an ended case: why it ended so."""
+    undone: list[str] = []
+    """Of an ended case: what was undone, newest first."""
+    amount: str | None = None
+    currency: str | None = None
+    task: NoticeTask | None = None
+
+
+class Letter(Message):
+    """One message to one person: the same notices at each attempt to send it."""
+
+    message_id: str
+    person: str
+    name: str
+    address: str | None
+    notices: list[Notice]

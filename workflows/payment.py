@@ -47,6 +47,8 @@ class PaymentProcess(CaseWorkflow):
             "director-approval": "A large payment: may {amount} {currency} be paid to {payee}?",
         },
         masked=frozenset({"payee_account"}),
+        nouns=("payment", "payments"),
+        money=("amount", "currency"),
     )
 
     @workflow.run

@@ -27,6 +27,10 @@ class Words:
     """What people are asked at each gate, by gate name."""
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
+    nouns: tuple[str, str] = ("case", "cases")
+    """What one case is called, and what several are: `212 payments wait for you`."""
+    money: tuple[str, str] | None = None
+    """The fields that hold an amount and its currency, for sums; None where there are none."""
 
     def title_of(self, case: BaseModel) -> str:
         """The title of a case, of its typed input."""

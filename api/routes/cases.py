@@ -12,6 +12,7 @@ from api.security import Caller, Requester, check_may_cancel, viewer
 from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
 from intake.start import DEFAULT_PRIORITY, CaseRequest
 from store import audit, cases, tasks
+from telemetry import logs
 from workflows.models import Status
 
 router = APIRouter(prefix="/cases", tags=["cases"])
@@ -86,6 +87,7 @@ async def start_case(
     """
     request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
     row = (await parts.starter.start_case(request, person.id)).row
+    logs.about(case_id=row.case_id)
     later = row.start_at is not None and row.start_at > row.submitted_at
     response.headers["Location"] = f"/api/v1/cases/{quote(row.case_id, safe='')}"
     return StartedCase(

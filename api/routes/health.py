@@ -1,20 +1,18 @@
 """Whether the gateway lives, and whether everything it needs is there. Nobody has to sign in to ask."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.deps import House, InHouse
+from api.metrics import WORKER_SILENCE
 from api.problems import documented, unavailable
 from store import heartbeats
 from store.database import DatabaseUnavailable
 
 router = APIRouter(prefix="/health", tags=["health"])
-
-WORKER_SILENCE = timedelta(seconds=10)
-"""After so long without a sign of life a worker counts as gone."""
 
 
 class Live(BaseModel):
@@ -33,12 +31,14 @@ class Ready(BaseModel):
 
 
 @router.get("/live")
+@router.head("/live", include_in_schema=False)
 async def live() -> Live:
     """Whether the gateway's process answers; says nothing about what it needs."""
     return Live()
 
 
 @router.get("/ready", responses=documented(503))
+@router.head("/ready", include_in_schema=False)
 async def ready(parts: InHouse) -> Ready:
     """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
     temporal, stored = await asyncio.gather(parts.gateway.reachable(), _stored(parts))

@@ -1,10 +1,13 @@
-"""Who the caller is."""
+"""Who the caller is, and what they want to be told."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
+from api.deps import Db
 from api.problems import documented
 from api.security import Caller
+from store import choices
+from workflows.models import NoticeChoice, NoticeKind
 
 router = APIRouter(tags=["people"])
 
@@ -17,7 +20,30 @@ class Me(BaseModel):
     groups: list[str]
 
 
+class Choices(BaseModel):
+    """When the caller wants to be told of what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    choices: dict[NoticeKind, NoticeChoice] = Field(examples=[{"task_opened": "at_once", "task_lost": "off"}])
+
+
 @router.get("/me", responses=documented(401, 503))
 async def me(person: Caller) -> Me:
     """Who the token belongs to, with the groups they are in now."""
     return Me(id=person.id, name=person.name, groups=sorted(person.groups))
+
+
+@router.get("/me/notices", responses=documented(401, 503))
+async def my_notices(person: Caller, db: Db) -> Choices:
+    """The caller's choice for every kind of notice: at once, in the digest once a day, or never."""
+    async with db.read() as conn:
+        return Choices(choices=await choices.of(conn, person.id))
+
+
+@router.put("/me/notices", responses=documented(401, 422, 503))
+async def choose_notices(wanted: Choices, person: Caller, db: Db) -> Choices:
+    """Change the choices that are named; the others stay. Answers all of them."""
+    async with db.write() as conn:
+        await choices.choose(conn, person.id, wanted.choices)
+        return Choices(choices=await choices.of(conn, person.id))

@@ -33,7 +33,10 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     # ------------------------------------------ nobody, requester, candidate, operator, auditor, admin, anybody else
     ("get", "/health/live"): EVERYBODY,
     ("get", "/health/ready"): EVERYBODY,
+    ("get", "/metrics"): EVERYBODY,
     ("get", "/api/v1/me"): SIGNED_IN,
+    ("get", "/api/v1/me/notices"): SIGNED_IN,
+    ("put", "/api/v1/me/notices"): SIGNED_IN,
     ("get", "/api/v1/processes"): SIGNED_IN,
     ("get", "/api/v1/processes/{name}"): SIGNED_IN,
     ("get", "/api/v1/processes/{name}/template.csv"): SIGNED_IN,
@@ -95,6 +98,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         "/api/v1/cases": payment(),
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
         "/api/v1/tasks/{task_id}/decision": {"verdict": "approve"},
+        "/api/v1/me/notices": {"choices": {"task_lost": "off"}},
         "/api/v1/tasks/decisions": {"items": [{"task_id": "none", "verdict": "approve"}]},
     }
     client = gate.as_(person)
@@ -104,7 +108,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
     if path == "/api/v1/batches":
         files = {"file": ("x.csv", b"", "text/csv")}
         return (await client.post(where, params={"process": "payment", "dry_run": "true"}, files=files)).status_code
-    return (await client.post(where, json=bodies[path])).status_code
+    return (await client.request(method, where, json=bodies[path])).status_code
 
 
 def test_every_route_has_its_row_in_the_table(gate: Gate) -> None:

@@ -180,12 +180,13 @@ def test_the_shipped_policy_asks_by_the_amount(amount: str, gates: list[str]) ->
 
 def test_the_shipped_policy_lets_a_newcomer_watch_a_gate_expire() -> None:
     ends = []
-    for memo in ("Demo: expires soon", "Paper", None):
+    for memo in ("Demo: expires soon", "Demo: expires in a minute", "Paper", None):
         payment = Payment(payee="x", amount=Decimal(600), currency="GBP", memo=memo)
         made = rule(SHIPPED, "payment", "manager-approval", input=payment, facts={}, case={}, at=AT)
         assert made.problem is None
         ends.append(made.expires_at)
-    assert ends == [AT + timedelta(minutes=2), AT + timedelta(days=14), AT + timedelta(days=14)]
+    fortnight = AT + timedelta(days=14)
+    assert ends == [AT + timedelta(minutes=2), AT + timedelta(minutes=1), fortnight, fortnight]
 
 
 @given(st.text(max_size=40))

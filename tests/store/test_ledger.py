@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from store.database import Database
-from store.ledger import Booking, Ledger, UnknownAccount
+from store.ledger import AccountLocked, Booking, Ledger, UnknownAccount
 from store.tables import accounts, lines
 from workflows.models import Refused
 from workflows.money import payee_key
@@ -205,6 +205,23 @@ async def test_nothing_leaves_an_account_that_was_closed_after_the_hold_and_the_
     await payment.hold()
     await payment.release()
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
+
+
+async def test_a_locked_account_lets_nothing_out_and_everything_back_and_works_again_later(ledger: Ledger) -> None:
+    held, later = Payment(ledger, "payment:inv-1"), Payment(ledger, "payment:inv-2")
+    await held.hold()
+    await ledger.set_locked("operating", True, by="cli:anna")
+    for blocked in (held.capture, later.hold):
+        with pytest.raises(AccountLocked, match="'operating' is locked"):
+            await blocked()
+    await held.release()
+    assert await money(ledger) == ("1000.00", "0.00", "1000.00")
+    await ledger.set_locked("operating", False, by="cli:anna")
+    await later.hold()
+    await later.capture()
+    assert await money(ledger) == ("900.00", "0.00", "900.00")
+    with pytest.raises(UnknownAccount):
+        await ledger.set_locked("nowhere", True, by="cli:anna")
 
 
 async def test_a_capture_needs_a_hold_of_the_same_sum(ledger: Ledger) -> None:

@@ -6,10 +6,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, NullPool, create_engine, text
 
+import store
+from store import outbox, people
 from store.database import Database, DatabaseUnavailable, migrate, normalised
 from store.tables import metadata
 
@@ -23,6 +27,44 @@ def test_a_migrated_database_has_the_tables_that_the_code_describes(database_url
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:
     migrate(database_url)
+
+
+def upgraded_to(revision: str, url: str) -> None:
+    """Bring an empty database to an old schema, as an old checkout has left it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
+    with engine_of(url).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def engine_of(url: str) -> Engine:
+    return create_engine(
+        url.replace("+aiosqlite", "").replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool
+    )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/old.db"
+    server = request.getfixturevalue("postgres_server")
+    url: str = server.url(server.create())
+    return url
+
+
+async def test_an_upgrade_keeps_everybody_and_tells_nobody_old_news(empty_url: str) -> None:
+    upgraded_to("0001", empty_url)
+    with engine_of(empty_url).begin() as old:
+        old.execute(text("INSERT INTO people (id, name, active, created_at) VALUES ('m', 'Mary', true, '2026-01-01')"))
+        old.execute(text("UPDATE chain SET position = 4711"))
+    migrate(empty_url)
+    database = Database(empty_url)
+    async with database.read() as conn:
+        mary = await people.get(conn, "m")
+        assert (mary.name, mary.email) == ("Mary", None)
+        assert (await outbox.lag(conn)).unread == 0
+    await database.close()
 
 
 def test_processes_that_migrate_a_new_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_a_process_has_a_title_up_to_four_key_fields_and_a_label_for_each_field(
     assert 1 <= len(words.key_fields) <= 4 and set(words.key_fields) <= known
     assert set(words.labels) == known
     assert words.masked <= known
+    assert all(words.nouns) and set(words.money or ()) <= known
 
 
 def test_each_step_each_undo_and_each_gate_of_a_process_has_a_sentence(process: Process) -> None:

@@ -1,0 +1,9 @@
+"""Pages for people: HTML over the same functions as the JSON routes. GET and HEAD never change anything."""
+
+from fastapi import APIRouter
+
+from api.pages import cases, home, notices, tasks
+
+router = APIRouter(include_in_schema=False)
+for page in (home, tasks, cases, notices):
+    router.include_router(page.router)

@@ -1,0 +1,169 @@
+"""The dispatcher: reads the record on into the outbox, and sends what is due, one loop for each channel.
+
+Only the holder of the outbox's lease works; when it falls silent another one takes over. What a message says is made
+at the moment of sending. No case ever waits for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
+from channels.text import Writer
+from workflows.models import Letter
+
+log = logging.getLogger("holdgate.notices")
+
+POLL_S = 1.0
+RENEW_S = 5.0
+TIDY_S = 3600.0
+AT_A_TIME = 8
+"""Messages under way in one channel."""
+BACKOFF = timedelta(seconds=5)
+"""The pause after the first failure; it doubles with each further one."""
+LONGEST_BACKOFF = timedelta(minutes=10)
+
+
+class Due(Protocol):
+    """A message whose next attempt is due."""
+
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def attempts(self) -> int:
+        """How many there have been."""
+
+
+class Outbox(Protocol):
+    """What the dispatcher needs of the store."""
+
+    async def hold(self, now: datetime) -> bool:
+        """Take or keep the lease; False while somebody else has it."""
+
+    async def let_go(self) -> None:
+        """Give the lease back."""
+
+    async def advance(self, now: datetime) -> bool:
+        """Read on in the record and seal what is due; True when there is more to do at once."""
+
+    async def due(self, channel: str, now: datetime, limit: int) -> Sequence[Due]:
+        """Messages to be tried now."""
+
+    async def letter(self, message_id: str) -> Letter | None:
+        """What a message has to say; None when its reader is no longer active."""
+
+    async def sent(self, message_id: str, now: datetime) -> None: ...
+
+    async def postponed(self, message_id: str, until: datetime, why: str) -> None: ...
+
+    async def refused(self, message_id: str, now: datetime, why: str) -> None: ...
+
+    async def tidy(self, now: datetime) -> bool:
+        """Forget some of what was sent long ago; True when there is more."""
+
+
+class Dispatcher:
+    """Works until it is cancelled."""
+
+    def __init__(
+        self, outbox: Outbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
+    ) -> None:
+        """`unavailable` is what the outbox raises when it cannot be reached: a warning, and then another try."""
+        self._outbox = outbox
+        self._channels = channels
+        self._writer = writer
+        self._unavailable = unavailable
+        self._holding = False
+
+    async def run(self) -> None:
+        """Never raises but CancelledError; gives the lease back then."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_on("the lease", self._hold))
+                group.create_task(self._keep_on("reading the record", self._advance))
+                group.create_task(self._keep_on("tidying", self._tidy, TIDY_S))
+                for channel in self._channels:
+                    group.create_task(self._keep_on(channel.name, partial(self._send_due, channel)))
+        finally:
+            if self._holding:
+                try:
+                    await self._outbox.let_go()
+                except self._unavailable as error:
+                    log.warning("notices: the lease was not given back, others wait until it ends: %s", error)
+
+    async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
+        """Take one step after the other, with a pause where there is nothing more to do at once."""
+        while True:
+            more = False
+            try:
+                more = await step()
+            except self._unavailable as error:
+                log.warning("notices: %s waits: %s", what, error)
+            except Exception:  # whatever it was, the next round tries again
+                log.exception("notices: %s failed", what)
+            if not more:
+                await asyncio.sleep(POLL_S if pause is None else pause)
+
+    async def _hold(self) -> bool:
+        had, self._holding = self._holding, await self._outbox.hold(datetime.now(UTC))
+        if self._holding != had:
+            log.info("notices: this worker %s", "sends them now" if self._holding else "leaves them to another")
+        if self._holding:
+            await asyncio.sleep(RENEW_S - POLL_S)
+        return False
+
+    async def _advance(self) -> bool:
+        return self._holding and await self._outbox.advance(datetime.now(UTC))
+
+    async def _tidy(self) -> bool:
+        return self._holding and await self._outbox.tidy(datetime.now(UTC))
+
+    async def _send_due(self, channel: Channel) -> bool:
+        if not self._holding:
+            return False
+        due = await self._outbox.due(channel.name, datetime.now(UTC), AT_A_TIME)
+        # Each to its end, also beside one that fails: a message must not be on its way twice.
+        ends = await asyncio.gather(*(self._send(channel, message) for message in due), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return len(due) == AT_A_TIME
+
+    async def _send(self, channel: Channel, due: Due) -> None:
+        letter = await self._outbox.letter(due.message_id)
+        try:
+            if letter is None or (channel.needs_address and letter.address is None):
+                raise RefusedForGood("nobody is there to read it")
+            # Thousands of notices take a while to write, and cases must not stand still meanwhile.
+            text = await asyncio.to_thread(self._writer.write, letter, datetime.now(UTC))
+            await channel.send(Outgoing(letter.message_id, letter.person, letter.name, letter.address, text))
+        except RefusedForGood as error:
+            log.error("notices: %s refused message %s for good: %s", channel.name, due.message_id, error)
+            await self._write_down(self._outbox.refused, due, datetime.now(UTC), str(error))
+        except TryLater as error:
+            pause = _pause_after(due)
+            log.warning("notices: %s, message %s, again in %s: %s", channel.name, due.message_id, pause, error)
+            await self._write_down(self._outbox.postponed, due, datetime.now(UTC) + pause, str(error))
+        except Exception as error:  # a defect must not be tried every second
+            log.exception("notices: %s, message %s failed", channel.name, due.message_id)
+            until = datetime.now(UTC) + _pause_after(due)
+            await self._write_down(self._outbox.postponed, due, until, type(error).__name__)
+        else:
+            await self._write_down(self._outbox.sent, due, datetime.now(UTC))
+
+    async def _write_down(self, what: Callable[..., Awaitable[None]], due: Due, *how: object) -> None:
+        """Until it is: a message that went out and is not known to have gone out goes out again."""
+        while True:
+            try:
+                return await what(due.message_id, *how)
+            except self._unavailable as error:
+                log.warning("notices: what became of message %s waits: %s", due.message_id, error)
+                await asyncio.sleep(POLL_S)
+
+
+def _pause_after(due: Due) -> timedelta:
+    doubled: timedelta = BACKOFF * 2 ** min(due.attempts, 10)
+    return min(doubled, LONGEST_BACKOFF)

@@ -1,0 +1,89 @@
+"""Notices by mail, through one SMTP server."""
+
+import re
+import ssl
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, localtime, parseaddr
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from channels.channel import Outgoing, RefusedForGood, TryLater
+
+TIMEOUT_S = 10.0
+"""For each answer of the server."""
+_PORTS = {"smtp": 587, "smtps": 465}
+
+
+class Smtp:
+    """Sends each message in a connection of its own.
+
+    `smtps` speaks TLS from the start. `smtp` with a user changes to TLS, or sends nothing: a password never travels in
+    the clear. `smtp` without a user uses TLS where it is offered.
+    """
+
+    name = "smtp"
+    needs_address = True
+
+    def __init__(self, url: str, sender: str) -> None:
+        """`url`: `smtp://user:password@host:587` or `smtps://...`; `sender`: `Holdgate <holdgate@example.org>`."""
+        where = urlsplit(url)
+        self._host = where.hostname or ""
+        self._port = where.port or _PORTS[where.scheme]
+        self._tls = where.scheme == "smtps"
+        self._user = unquote(where.username) if where.username else None
+        self._password = unquote(where.password) if where.password else None
+        self._sender = sender
+        self._envelope_sender = parseaddr(sender)[1]
+
+    async def send(self, message: Outgoing) -> None:
+        """Hand it to the server. Raises TryLater, or RefusedForGood: it will have neither this mail nor its address."""
+        assert message.address is not None, "no notice is made for a person without an address"
+        mail = self._mail(message, message.address)
+        try:
+            await aiosmtplib.send(
+                mail,
+                sender=self._envelope_sender,
+                recipients=[message.address],
+                hostname=self._host,
+                port=self._port,
+                username=self._user,
+                password=self._password,
+                use_tls=self._tls,
+                start_tls=True if self._user and not self._tls else None,
+                # Where TLS is only taken if offered, whoever could show a false certificate could as well offer none.
+                validate_certs=self._tls or self._user is not None,
+                timeout=TIMEOUT_S,
+            )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            refusal = error.recipients[0]
+            raise _failure(refusal.code, f"{refusal.code} {refusal.message}", message.address) from None
+        except aiosmtplib.SMTPDataError as error:
+            raise _failure(error.code, f"{error.code} {error.message}", message.address) from None
+        except aiosmtplib.SMTPResponseException as error:  # of the server's or our own making, not the reader's
+            raise TryLater(_without(message.address, f"{error.code} {error.message}")) from None
+        except (aiosmtplib.SMTPException, ssl.SSLError, OSError) as error:
+            raise TryLater(_without(message.address, str(error) or type(error).__name__)) from None
+
+    def _mail(self, message: Outgoing, address: str) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = self._sender
+        mail["To"] = address
+        mail["Subject"] = message.text.subject
+        mail["Date"] = format_datetime(localtime())
+        mail["Message-ID"] = f"<{message.message_id}@{self._envelope_sender.partition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(message.text.plain, cte="quoted-printable")
+        mail.add_alternative(message.text.html, subtype="html", cte="quoted-printable")
+        return mail
+
+
+def _failure(code: int, said: str, address: str) -> TryLater | RefusedForGood:
+    """By the rules of SMTP: 4xx may be tried again, 5xx must not."""
+    return (RefusedForGood if code >= 500 else TryLater)(_without(address, said))
+
+
+def _without(address: str, said: str) -> str:
+    """What the server said, in one line. Many repeat the address, which belongs in no log."""
+    return " ".join(re.sub(re.escape(address), "the address", said, flags=re.IGNORECASE).split())[:300]

@@ -1,0 +1,135 @@
+"""What a message has to say: its notices with everything about them, as it is when the message is written."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables import candidates, cases, decisions, memberships, messages, notices, people, tasks
+from workflows.models import DecisionView, Letter, Notice, NoticeTask
+
+
+async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
+    """The message with all its notices, in the order of the record; None when its reader is no longer active.
+
+    `money` names, by process, the fields of the input that hold an amount and its currency.
+    """
+    reader = (
+        select(people.c.id, people.c.name, people.c.email)
+        .join(messages, messages.c.person == people.c.id)
+        .where(messages.c.message_id == message_id, people.c.active)
+    )
+    person = (await conn.execute(reader)).one_or_none()
+    if person is None:
+        return None
+    rows = (await conn.execute(_lines(money).where(notices.c.message_id == message_id))).all()
+    given = await _decisions(conn, message_id)
+    return Letter(
+        message_id=message_id,
+        person=person.id,
+        name=person.name,
+        address=person.email,
+        notices=[_notice(row, given) for row in rows],
+    )
+
+
+def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
+    """One row for each notice, with what is to be said of it. Of an input only its sum is read."""
+
+    def field(number: int) -> ColumnElement[Any]:
+        paths = {process: cases.c.input[names[number]].as_string() for process, names in money.items()}
+        return case(paths, value=cases.c.process) if paths else null()
+
+    asker = people.alias("asker")
+    return (
+        select(
+            notices.c.kind.label("notice"),
+            cases.c.case_id,
+            cases.c.process,
+            cases.c.title,
+            cases.c.status,
+            cases.c.requester,
+            func.coalesce(asker.c.name, cases.c.requester).label("requester_name"),
+            cases.c.result,
+            field(0).label("amount"),
+            field(1).label("currency"),
+            tasks.c.task_id,
+            tasks.c.gate,
+            tasks.c.kind,
+            tasks.c.view["summary"].as_string().label("question"),
+            tasks.c.outcome,
+            tasks.c.due_at,
+            tasks.c.expires_at,
+            waits_for(notices.c.task_id, notices.c.person).label("waiting"),
+        )
+        .join(cases, cases.c.case_id == notices.c.case_id)
+        .outerjoin(tasks, tasks.c.task_id == notices.c.task_id)
+        .outerjoin(asker, asker.c.id == cases.c.requester)
+        .order_by(notices.c.position)
+    )
+
+
+async def _decisions(conn: AsyncConnection, message_id: str) -> Mapping[str, list[DecisionView]]:
+    """By task, what was decided, by the names of people."""
+    about = select(notices.c.task_id).where(notices.c.message_id == message_id)
+    query = (
+        select(decisions, func.coalesce(people.c.name, decisions.c.person).label("by"))
+        .outerjoin(people, people.c.id == decisions.c.person)
+        .where(decisions.c.task_id.in_(about), decisions.c.status == "accepted")
+        .order_by(decisions.c.at, decisions.c.decision_id)
+    )
+    found: defaultdict[str, list[DecisionView]] = defaultdict(list)
+    for row in await conn.execute(query):
+        found[row.task_id].append(
+            DecisionView(decision_id=row.decision_id, verdict=row.verdict, by=row.by, at=row.at, comment=row.comment)
+        )
+    return found
+
+
+def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
+    result = row.result or {}
+    task = None
+    if row.task_id is not None:
+        task = NoticeTask(
+            task_id=row.task_id,
+            gate=row.gate,
+            kind=row.kind,
+            question=row.question,
+            waiting=row.waiting,
+            outcome=row.outcome,
+            due_at=row.due_at,
+            expires_at=row.expires_at,
+            decisions=given.get(row.task_id, []),
+        )
+    return Notice(
+        kind=row.notice,
+        case_id=row.case_id,
+        process=row.process,
+        title=row.title,
+        status=row.status,
+        requester=row.requester,
+        requester_name=row.requester_name,
+        reason=result.get("reason", ""),
+        undone=result.get("undone", []),
+        amount=row.amount,
+        currency=row.currency,
+        task=task,
+    )
+
+
+def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a task is open, asks the person, and has not ruled them out: as requester, excluded, or done with it."""
+    asked, given = tasks.alias("asked"), decisions.alias("given")
+    named, excluded = candidates.alias("named"), candidates.alias("excluded")
+    groups = select(memberships.c.group_name).where(memberships.c.person == person).correlate_except(memberships)
+    may = or_(
+        and_(named.c.kind == "user", named.c.name == person), and_(named.c.kind == "group", named.c.name.in_(groups))
+    )
+    return and_(
+        exists().where(asked.c.task_id == task_id, asked.c.status == "open", asked.c.requester != person),
+        exists().where(named.c.task_id == task_id, may),
+        ~exists().where(excluded.c.task_id == task_id, excluded.c.kind == "excluded", excluded.c.name == person),
+        ~exists().where(given.c.task_id == task_id, given.c.person == person, given.c.status != "refused"),
+    )

@@ -1,0 +1,271 @@
+"""From the record to notices: whom an event concerns, and when they want to hear of it.
+
+Events are in the record in the transaction of what happened, and their positions have no gaps. So the record is the
+source: a reader goes over it once, in order, and nothing is added to what a case has to write.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import choices
+from store.database import insert_into
+from store.tables import (
+    batches,
+    candidates,
+    cases,
+    chain,
+    decisions,
+    event_payloads,
+    events,
+    memberships,
+    messages,
+    notices,
+    people,
+    readers,
+    tasks,
+)
+from workflows.models import NoticeChoice, NoticeKind, Outcome
+
+READER = "notices"
+CHUNK = 1000
+"""Events read in one transaction: it must not keep a decision waiting."""
+SETTLE = timedelta(seconds=2)
+"""How long "at once" waits, so that the approval and the end of one payment travel together."""
+BATCH_SETTLE = timedelta(seconds=10)
+"""How long after the import of a file its last cases may take to reach their gates."""
+
+_KINDS = (
+    "gate_opened",
+    "intervention_opened",
+    "gate_reminded",
+    "gate_escalated",
+    "gate_expired",
+    "gate_closed",
+    "case_closed",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Through which channels people are told, and when."""
+
+    channels: Mapping[str, bool]
+    """Each channel, and whether it needs an address: people without one are not told through it."""
+    window: timedelta
+    """The least time between two messages to one person through one channel."""
+    digest_at: time
+    """When, in UTC, a day's digest goes."""
+
+    def digest_after(self, now: datetime) -> datetime:
+        """The next time a digest goes."""
+        today = datetime.combine(now.date(), self.digest_at, now.tzinfo)
+        return today if today > now else today + timedelta(days=1)
+
+
+class _Event(NamedTuple):
+    position: int
+    kind: str
+    case_id: str
+    data: dict[str, Any]
+
+    @property
+    def task_id(self) -> str | None:
+        found: str | None = self.data.get("task_id")
+        return found
+
+
+class _Due(NamedTuple):
+    at: datetime
+    held_by: str | None
+
+
+async def expand(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
+    """Read the next events of the record and lay out who is to be told. Answers whether there are more to read."""
+    came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
+    head = (await conn.execute(select(chain.c.position))).scalar_one()
+    upto = min(head, came + CHUNK)
+    if upto == came:
+        return False
+    if news := await _news(conn, came, upto):
+        crowd = await _Crowd.around(conn, news, plan)
+        if rows := crowd.notices(news, now):
+            await conn.execute(insert_into(conn, notices).on_conflict_do_nothing(), rows)
+    await conn.execute(update(readers).where(readers.c.name == READER).values(position=upto))
+    return bool(upto < head)
+
+
+async def release(conn: AsyncConnection, batch_ids: Mapping[str, datetime]) -> None:
+    """Let go what waited for the import of these files, which ended then."""
+    for batch_id, closed_at in batch_ids.items():
+        freed = {"held_by": None, "due_at": closed_at + BATCH_SETTLE}
+        await conn.execute(update(notices).where(notices.c.held_by == batch_id).values(freed))
+
+
+async def _news(conn: AsyncConnection, came: int, upto: int) -> list[_Event]:
+    query = (
+        select(events.c.position, events.c.kind, events.c.case_id, event_payloads.c.payload)
+        .join(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > came, events.c.position <= upto)
+        .where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
+        .order_by(events.c.position)
+    )
+    return [
+        _Event(row.position, row.kind, row.case_id, json.loads(row.payload)["data"])
+        for row in await conn.execute(query)
+    ]
+
+
+@dataclass
+class _Crowd:
+    """Everybody some events may concern, read with one query for each table."""
+
+    plan: Plan
+    cases: Mapping[str, Row[Any]]
+    tasks: Mapping[str, Row[Any]]
+    candidates: Mapping[str, set[tuple[str, str]]]
+    """By task: kind and name of its candidates, and of those who are excluded."""
+    members: Mapping[str, set[str]]
+    decided: Mapping[str, set[str]]
+    told: Mapping[str, set[tuple[str, str]]]
+    """By closed task: who was told of it, through which channel."""
+    channels: Mapping[str, Sequence[str]]
+    """By person: how they can be reached. Only those who are active."""
+    choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
+
+    @classmethod
+    async def around(cls, conn: AsyncConnection, news: Sequence[_Event], plan: Plan) -> "_Crowd":
+        task_ids = {task_id for event in news if (task_id := event.task_id)}
+        closed = {event.task_id for event in news if event.kind == "gate_closed"}
+        found_cases = await _by_key(conn, _CASES.where(cases.c.case_id.in_({event.case_id for event in news})))
+        found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
+        named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
+        groups = {name for names in named.values() for kind, name in names if kind == "group"}
+        members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
+        decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
+        told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
+        everybody = {row.requester for row in found_cases.values()}
+        everybody |= {name for names in named.values() for kind, name in names if kind == "user"}
+        everybody |= {person for persons in members.values() for person in persons}
+        everybody |= {person for pairs in told.values() for person, _ in pairs}
+        channels = {
+            row.id: [name for name, needs_address in plan.channels.items() if row.email or not needs_address]
+            for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
+        }
+        chosen = await choices.of_all(conn, channels)
+        return cls(plan, found_cases, found_tasks, named, members, decided, told, channels, chosen)
+
+    def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
+        """The rows to be added."""
+        rows = []
+        for event in news:
+            case = self.cases.get(event.case_id)
+            if case is None:
+                continue
+            at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
+            for kind, person, channel in self._told_by(event, case.requester):
+                choice = self.choices[person][kind]
+                if choice is NoticeChoice.OFF:
+                    continue
+                due = at_once if choice is NoticeChoice.AT_ONCE else digest
+                rows.append(
+                    {
+                        "position": event.position,
+                        "person": person,
+                        "channel": channel,
+                        "kind": kind,
+                        "case_id": event.case_id,
+                        "task_id": event.task_id,
+                        "due_at": due.at,
+                        "held_by": due.held_by,
+                    }
+                )
+        return rows
+
+    def _at_once(self, case: Row[Any], now: datetime) -> _Due:
+        """Soon; but a batch is one message, so its cases wait for its end, though not longer than one window."""
+        soon = now + SETTLE
+        if case.batch_id is None:
+            return _Due(soon, None)
+        if case.closed_at is not None:
+            return _Due(max(soon, case.closed_at + BATCH_SETTLE), None)
+        latest: datetime = case.created_at + self.plan.window
+        return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
+
+    def _told_by(self, event: _Event, requester: str) -> Iterable[tuple[NoticeKind, str, str]]:
+        """Kind, person and channel of each notice that an event gives rise to."""
+        if event.kind == "case_closed":
+            yield from self._reached(NoticeKind.CASE_ENDED, {requester})
+            return
+        task = self.tasks.get(event.task_id or "")
+        if task is None:  # a gate that needed nobody
+            return
+        added, outcome = event.data.get("added"), event.data.get("outcome")
+        if event.kind == "gate_closed":
+            if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
+                yield from self._reached(NoticeKind.TASK_DECIDED, {requester})
+            if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry was told as such
+                for person, channel in sorted(self.told[task.task_id]):
+                    if person not in self.decided[task.task_id] and channel in self.channels.get(person, ()):
+                        yield NoticeKind.TASK_LOST, person, channel
+            return
+        may_decide = self._may_decide(task.task_id, requester)
+        if event.kind == "gate_expired" and added is None:
+            yield from self._reached(NoticeKind.TASK_EXPIRED, {requester, *may_decide})
+        elif task.status == "open":
+            if added is not None:
+                new = {person for person, names in may_decide.items() if names <= set(added)}
+                yield from self._reached(NoticeKind.TASK_ESCALATED, new)
+            elif event.kind == "gate_reminded":
+                yield from self._reached(NoticeKind.TASK_REMINDED, may_decide)
+            else:
+                yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
+
+    def _may_decide(self, task_id: str, requester: str) -> dict[str, set[str]]:
+        """Who may decide a task and has not, with the names by which they may: groups, or their own."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        excluded = {requester, *self.decided[task_id]}
+        for kind, name in self.candidates[task_id]:
+            if kind == "excluded":
+                excluded.add(name)
+            else:
+                for person in self.members[name] if kind == "group" else {name}:
+                    found[person].add(name)
+        return {person: names for person, names in found.items() if person not in excluded}
+
+    def _reached(self, kind: NoticeKind, persons: Iterable[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        return ((kind, person, channel) for person in sorted(persons) for channel in self.channels.get(person, ()))
+
+
+_CASES = select(
+    cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
+).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
+_TASKS = select(tasks.c.task_id, tasks.c.kind, tasks.c.status)
+_CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
+_MEMBERS = select(memberships.c.group_name, memberships.c.person)
+_DECIDED = select(decisions.c.task_id, decisions.c.person).where(decisions.c.status != "refused")
+_TOLD = (
+    select(notices.c.task_id, notices.c.person, notices.c.channel)
+    .join(messages, messages.c.message_id == notices.c.message_id)
+    .where(messages.c.state != "refused")
+)
+_ACTIVE = select(people.c.id, people.c.email).where(people.c.active)
+
+
+async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:
+    """The rows by their first column."""
+    return {row[0]: row for row in await conn.execute(query)}
+
+
+async def _sets(conn: AsyncConnection, query: Select[Any]) -> defaultdict[str, set[Any]]:
+    """By the first column of the rows, the set of what stands in the others."""
+    found: defaultdict[str, set[Any]] = defaultdict(set)
+    for key, *values in await conn.execute(query):
+        found[key].add(values[0] if len(values) == 1 else tuple(values))
+    return found
