@@ -1,7 +1,7 @@
 # The habits of this project, one command each. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test soak check format lint types docs lock clean
+.PHONY: help up dev demo test soak site check format lint types docs lock clean
 
 python := .venv/bin/python
 # What an environment was made from lies in it, so a change of a lock makes it anew.
@@ -13,6 +13,9 @@ help: ## list the targets
 
 up: $(runtime) ## start Temporal, worker and gateway; Ctrl-C stops them
 	@exec $(python) -m ops.up
+
+dev: $(dev) ## like up; worker and gateway start again when their code is saved
+	@exec $(python) -m ops.up --restart-on-save
 
 demo: $(runtime) ## load the sample story into what `make up` runs
 	@exec $(python) -m holdgate demo
@@ -40,6 +43,9 @@ types: $(dev) ## mypy, strict
 
 docs: $(dev) ## links, names, settings and commands in the docs
 	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
+
+site: $(dev) ## build the docs as a site in var/site, to be read offline
+	@$(python) -m ops.site
 
 lock: ## resolve pyproject.toml into the hash-locked requirements files (needs uv)
 	@$(resolve) pyproject.toml -o requirements.txt

@@ -9,7 +9,7 @@ import connection
 from ops import bootstrap, programs, welcome
 from ops.checks import Mistake, check_ports
 from ops.files import write_private
-from ops.supervisor import KeepsDying, Supervisor
+from ops.supervisor import KeepsDying, Pace, Supervisor
 from ops.upfile import DemoPerson, UpFile
 from settings import Settings
 
@@ -20,10 +20,10 @@ ANSWERS_WITHIN = 60.0
 class Run:
     """Starts the programs; their supervisor keeps them running and stops them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
         self._up: UpFile | None = None
-        self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell())
+        self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
         """Start everything and return when it answers. Raises Mistake, KeepsDying."""

@@ -100,6 +100,11 @@ class Supervisor:
             path.replace(path.with_suffix(".log.1"))
         self._children[program.name] = _Child(program, path, self._pace, self._write, self._on_healthy)
 
+    def restart(self, *names: str) -> None:
+        """Start these programs again, now: also one that waits after a death. That is no death."""
+        for name in names:
+            self._children[name].restart()
+
     async def until_healthy(self, *names: str, within: float) -> None:
         """Wait until these children answer. Raises KeepsDying, also when one does not answer in time."""
 
@@ -159,6 +164,7 @@ class _Child:
         self._process: asyncio.subprocess.Process | None = None
         self.identity: dict[str, Any] | None = None
         self.healthy = asyncio.Event()
+        self._wanted_anew = asyncio.Event()
         self.life = asyncio.create_task(self._live(), name=program.name)
 
     @property
@@ -180,6 +186,10 @@ class _Child:
             _kill_group(process.pid)
             answered = self.healthy.is_set()
             self.healthy.clear()
+            if self._wanted_anew.is_set():
+                self._wanted_anew.clear()
+                delay, fruitless = pace.first_delay, 0
+                continue
             now = time.monotonic()
             deaths.append(now)
             fruitless = 0 if answered else fruitless + 1
@@ -190,7 +200,10 @@ class _Child:
             if now - started > pace.settled:
                 delay = pace.first_delay
             log.warning("%s (pid %d) %s; it is started again in %.1f s", name, process.pid, _ending(code), delay)
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._wanted_anew.wait()
+            self._wanted_anew.clear()
             delay = min(delay * 2, pace.longest_delay)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
@@ -215,6 +228,12 @@ class _Child:
             await asyncio.sleep(PROBE_EVERY)
         self.healthy.set()
         self._on_healthy(self._program.name)
+
+    def restart(self) -> None:
+        self._wanted_anew.set()
+        if self._process and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
 
     async def stop(self) -> None:
         self.life.cancel()

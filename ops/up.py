@@ -16,6 +16,9 @@ from ops.leave import leave
 from ops.supervisor import KeepsDying, reap
 from settings import Settings
 
+RESTART_ON_SAVE = "--restart-on-save"
+"""For developers, see `dev.py`."""
+
 
 def main() -> NoReturn:
     """Run until stopped, then end the process. Only a defect shows a stack trace."""
@@ -71,9 +74,16 @@ async def _run(settings: Settings) -> None:
         print(f"ended {orphan}, left by a run that was killed", flush=True)
     from ops.run import Run  # imports most of Holdgate: the mistakes above are told before that
 
-    run = Run(settings)
+    pace = None
+    if watched := RESTART_ON_SAVE in sys.argv[1:]:
+        from ops import dev  # needs what only developers install
+
+        pace = dev.PATIENT
+    run = Run(settings, pace)
     try:
         await run.start()
+        if watched:
+            await run.supervisor.unless_dying(dev.restart_on_save(run.supervisor))
         await run.supervisor.watch()
     finally:
         settings.up_file.unlink(missing_ok=True)

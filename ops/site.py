@@ -1,0 +1,52 @@
+"""`make site`: build the docs as a site in `var/site`, and see that it is whole and loads nothing from elsewhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "var" / "site"
+
+LOADS = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b[^>]*?\shref=["']?([^"'\s>]+)"""
+)
+LINKS = re.compile(r"""<a\b[^>]*?\shref=["']?([^"'\s>]+)""")
+
+
+def main() -> int:
+    """The exit code: 1 when something is wrong with the site, each a line on stderr."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    SITE.mkdir(parents=True)
+    build = [sys.executable, "-m", "zensical", "build", "--clean", "-f", str(ROOT / "zensical.toml")]
+    built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    said = built.stdout + built.stderr
+    wrong = [said] if built.returncode or "No issues found" not in said else problems(SITE)
+    for problem in wrong:
+        sys.stderr.write(f"{problem}\n")
+    sys.stdout.write(f"{SITE / 'index.html'}\n" if not wrong else "")
+    return 1 if wrong else 0
+
+
+def problems(site: Path) -> list[str]:
+    """What pages load from elsewhere, and links of theirs that lead nowhere in the site."""
+    found = []
+    for page in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # which is for a server at the root of a host
+        text, name = page.read_text(), page.relative_to(site)
+        for match in LOADS.finditer(text):
+            if urlsplit(where := match[1] or match[2]).netloc:
+                found.append(f"{name} loads {where}")
+        for where in LINKS.findall(text):
+            link = urlsplit(where)
+            if not link.scheme and not link.netloc and link.path and not (page.parent / unquote(link.path)).exists():
+                found.append(f"{name} links to {where}, which is not in the site")
+    for sheet in sorted(site.rglob("*.css")):
+        if re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", sheet.read_text()):
+            found.append(f"{sheet.relative_to(site)} loads something from elsewhere")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
