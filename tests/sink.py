@@ -64,6 +64,8 @@ class Sink:
     tls: ssl.SSLContext | None = None
     tls_at_once: bool = False
     login: tuple[str, str] | None = None
+    logins: int = 0
+    """How often somebody tried."""
     _mails: list[Mail] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _controller: Controller | None = None
@@ -82,7 +84,9 @@ class Sink:
         if self.tls:
             options["ssl_context" if self.tls_at_once else "tls_context"] = self.tls
         if self.login:
-            options |= {"authenticator": self._authenticate, "auth_required": True}
+            # Without TLS it is a careless server, which takes a password in the clear.
+            safe = self.tls is not None
+            options |= {"authenticator": self._authenticate, "auth_required": safe, "auth_require_tls": safe}
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
         self._controller.start()
 
@@ -144,6 +148,7 @@ class Sink:
 
     def _authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
         assert isinstance(given, LoginPassword) and self.login
+        self.logins += 1
         known = (given.login.decode(), given.password.decode()) == self.login
         return AuthResult(success=known, handled=False)
 

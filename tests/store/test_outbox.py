@@ -122,6 +122,15 @@ async def test_who_was_never_told_of_a_task_does_not_hear_that_it_is_gone(room: 
     assert told(await room.deliver(timedelta(days=1))) == {"requester-1": ["task_decided inv-1"]}
 
 
+async def test_whose_message_was_refused_was_not_told_and_does_not_hear_that_the_task_is_gone(room: Mailroom) -> None:
+    view = await room.open()
+    await room.wait(seconds(2))
+    for message_id, _ in await room.outbox.due("smtp", room.now, 10):
+        await room.outbox.refused(message_id, room.now, "550 no such user")
+    await room.close(view, Outcome.CANCELLED)
+    assert await room.noted(NoticeKind.TASK_LOST) == []
+
+
 async def test_the_end_of_a_case_is_told_to_its_requester(room: Mailroom) -> None:
     view = await room.open()
     await room.end(view, Status.CANCELLED)
@@ -353,13 +362,20 @@ async def test_only_the_holder_of_the_lease_works_and_another_takes_over_when_it
     await room.open()
     assert await room.outbox.hold(room.now)
     assert not await other.outbox.hold(room.now + seconds(14))
-    assert not await other.outbox.advance(room.now)
+    await other.outbox.advance(room.now)
+    assert await unread(room) > 0, "it is not its turn"
     assert await room.noted(NoticeKind.TASK_OPENED) == MANAGERS
     assert await other.outbox.hold(room.now + seconds(15))
     assert not await room.outbox.hold(room.now + seconds(16))
     await room.open("INV-2")
-    assert not await room.outbox.advance(room.now)
+    await room.outbox.advance(room.now)
+    assert await unread(room) > 0, "its lease has ended"
     assert await other.noted(NoticeKind.TASK_OPENED) == sorted(MANAGERS * 2)
+
+
+async def unread(room: Mailroom) -> int:
+    async with room.db.read() as conn:
+        return (await outbox.lag(conn, room.now)).unread
 
 
 async def test_a_lease_that_is_given_back_can_be_taken_at_once(

@@ -1,0 +1,197 @@
+"""Grown out of one machine: a Temporal server that is not ours, PostgreSQL, two workers and two gateways at once."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from temporalio.testing import WorkflowEnvironment
+
+from store.audit import verify
+from store.database import Database
+from store.ledger import Ledger
+from tests.postgres import Postgres
+from tests.product import ROOT, Product, free_port
+from tests.temporal import TEMPORAL
+
+CASES = 24
+
+
+@contextmanager
+def process(command: str, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """One more worker or gateway, as a service manager would run it."""
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            [sys.executable, "holdgate.py", command], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    yield started
+    started.terminate()
+    started.wait(20)
+
+
+@dataclass
+class House:
+    """What `make up` started, and one more of each."""
+
+    product: Product
+    second: str
+    """Address of the second gateway."""
+    worker: subprocess.Popen[bytes]
+    url: str
+
+    def client(self, person: str, gateway: int = 1) -> httpx2.Client:
+        client = self.product.client(person)
+        if gateway == 2:
+            client.base_url = f"{self.second}/api/v1"
+        return client
+
+
+def answering(address: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if httpx2.get(f"{address}/health/ready").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < deadline, f"{address} does not answer"
+        time.sleep(0.1)
+
+
+def prepared_as_told(product: Product) -> None:
+    """`make up` refuses a server that lacks something and prints the commands; they are run as they stand."""
+    with pytest.raises(AssertionError, match="Temporal is not prepared"):
+        product.start()
+    path = os.pathsep.join((str(Path(TEMPORAL).parent), os.environ["PATH"]))
+    for line in product.printed.splitlines():
+        if line.startswith("temporal operator"):
+            done = subprocess.run(["sh", "-c", line], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+            assert done.returncode == 0, line + done.stderr
+
+
+@pytest_asyncio.fixture(scope="module")
+async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterator[House]:
+    folder: Path = tmp_path_factory.mktemp("scaled")
+    url = postgres_server.url(postgres_server.create())
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
+        address = server.client.service_client.config.target_host
+        product = Product(folder, TEMPORAL_ADDRESS=address, HOLDGATE_DATABASE_URL=url)
+        await asyncio.to_thread(prepared_as_told, product)
+        with product:
+            port = str(free_port())
+            elsewhere = {**product.environment, "HOLDGATE_PORT": port}
+            with (
+                process("worker", elsewhere, folder / "worker-2.log") as worker,
+                process("api", elsewhere, folder / "gateway-2.log"),
+            ):
+                second = f"http://127.0.0.1:{port}"
+                await asyncio.to_thread(answering, second)
+                yield House(product, second, worker, url)
+
+
+def waiting(client: httpx2.Client, reference: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while not (found := client.get(f"/tasks?mine=true&q={reference}").json()["items"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    task: dict[str, Any] = found[0]
+    return task
+
+
+def payment(reference: str, amount: str) -> dict[str, Any]:
+    fields = {"payee": f"Payee {reference}", "amount": amount, "currency": "GBP", "account": "operating"}
+    return {"process": "payment", "reference": reference, "input": fields}
+
+
+def patiently(send: Any) -> httpx2.Response:
+    """Repeat until a gateway answers: the same ids make it harmless."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            answer: httpx2.Response = send()
+        except httpx2.TransportError:
+            answer = httpx2.Response(503)
+        if answer.status_code != 503:
+            return answer
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_case_that_one_gateway_starts_is_decided_at_the_other_and_once(house: House) -> None:
+    with house.client("requester-1") as requester, house.client("manager-1", 2) as there:
+        assert requester.post("/cases", json=payment("BOTH-1", "900.00")).status_code == 201
+        assert there.post("/cases", json=payment("BOTH-1", "900.00")).status_code == 403
+        task = waiting(there, "BOTH-1")["task_id"]
+        answer = {"verdict": "approve", "decision_id": "the-same"}
+        first = there.post(f"/tasks/{task}/decision", json=answer)
+        with house.client("manager-1", 1) as here:
+            again = here.post(f"/tasks/{task}/decision", json=answer)
+            other = here.post(f"/tasks/{task}/decision", json=answer | {"verdict": "reject"})
+        assert (first.status_code, again.status_code, other.status_code) == (200, 200, 409)
+        assert first.json()["decision_id"] == again.json()["decision_id"]
+
+
+def test_an_upload_at_one_gateway_is_seen_at_the_other(house: House) -> None:
+    lines = ["reference,payee,amount,currency,account"]
+    lines += [f"ROW-{number},Shop {number},20.00,GBP,operating" for number in range(10)]
+    with house.client("requester-1", 1) as here, house.client("requester-1", 2) as there:
+        files = {"file": ("rows.csv", "\n".join(lines).encode(), "text/csv")}
+        batch = here.post("/batches?process=payment", files=files).json()["batch_id"]
+        deadline = time.monotonic() + 30
+        while (seen := there.get(f"/batches/{batch}").json())["status"] != "completed":
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.1)
+        assert seen["rows"]["started"] == 10
+
+
+def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) -> None:
+    approved = CASES // 2
+    with house.client("requester-1", 2) as requester, house.client("manager-1", 2) as manager:
+        for number in range(CASES):
+            body = payment(f"KILLED-{number:02}", f"{600 + number}.00")
+            key = {"Idempotency-Key": f"start-{number}"}
+            assert patiently(lambda: requester.post("/cases", json=body, headers=key)).status_code == 201  # noqa: B023
+            if number == 4:
+                house.worker.kill()
+            if number == 8:
+                house.product.kill("gateway")
+            if number == 12:
+                house.product.kill("worker")
+        house.worker.wait(10)
+        for number in range(CASES):
+            task = waiting(manager, f"KILLED-{number:02}")["task_id"]
+            answer = {"verdict": "approve" if number < approved else "reject", "decision_id": "once"}
+            sent = patiently(lambda: manager.post(f"/tasks/{task}/decision", json=answer))  # noqa: B023
+            assert sent.status_code in (200, 202), sent.text
+    answering(f"http://127.0.0.1:{house.product.environment['HOLDGATE_PORT']}")
+    with house.client("auditor-1", 1) as auditor:
+        deadline = time.monotonic() + 60
+        while [case for case in auditor.get("/cases?q=killed&limit=100").json()["items"] if case["closed_at"] is None]:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        cases = auditor.get("/cases?q=killed&limit=100").json()["items"]
+        assert sorted(case["status"] for case in cases) == ["completed"] * approved + ["rejected"] * approved
+        for case in cases:
+            entries = auditor.get(f"/ledger/entries?reference={case['reference']}").json()["items"]
+            wanted = ["hold", "capture" if case["status"] == "completed" else "release"]
+            assert [entry["kind"] for entry in entries] == wanted
+        money = auditor.get("/ledger/accounts/operating?currency=GBP").json()
+        paid = sum(600 + number for number in range(approved)) + 900 + 10 * 20
+        assert Decimal(money["balance"]) == 100_000_000 - paid and Decimal(money["held"]) == 0
+
+
+async def test_the_books_and_the_record_are_right_afterwards(house: House) -> None:
+    database = Database(house.url)
+    assert await Ledger(database).check() == []
+    assert (await verify(database)).problems == []
+    await database.close()
