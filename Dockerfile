@@ -13,13 +13,15 @@ RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
     && cp requirements.txt .venv/
 
-COPY LICENSE holdgate holdgate.py worker.py settings.py connection.py policy.toml ./
+COPY LICENSE pyproject.toml holdgate holdgate.py worker.py settings.py connection.py policy.toml ./
 COPY activities ./activities
 COPY api ./api
+COPY channels ./channels
 COPY intake ./intake
 COPY ops ./ops
 COPY policy ./policy
 COPY store ./store
+COPY telemetry ./telemetry
 COPY workflows ./workflows
 
 USER holdgate

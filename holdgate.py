@@ -12,6 +12,7 @@ import runpy
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -89,6 +90,32 @@ def worker() -> None:
 def api() -> None:
     """Run one gateway in the foreground."""
     runpy.run_module("api", run_name="__main__", alter_sys=True)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema, creating it when it is new. Safe to repeat, also by two at once."""
+    from store.database import migrate as bring
+    from store.database import normalised
+
+    url = configuration.load().database_url
+    bring(url)
+    show.say(f"{normalised(url).render_as_string(hide_password=True)} is up to date")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        pyproject = tomllib.loads((configuration.ROOT / "pyproject.toml").read_text())
+        show.say(f"holdgate {pyproject['project']['version']}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None: ...
 
 
 # --------------------------------------------------------------------------------------------------------------- cases

@@ -95,6 +95,16 @@ def test_what_the_store_refuses_is_one_line_and_exit_code_1(run: Run, arguments:
     assert answer.err.startswith(says) and answer.err.count("\n") == 1
 
 
+def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("migrate") == (0, f"sqlite+aiosqlite:///{tmp_path}/holdgate.db is up to date\n", "")
+    assert run("audit", "verify").code == 0
+
+
+def test_it_says_its_version(run: Run) -> None:
+    assert run("--version").out == "holdgate 0.1.0\n"
+
+
 def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
     run("people", "add", "anna")
     intact = run("audit", "verify")
