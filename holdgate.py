@@ -264,7 +264,8 @@ def demo() -> None:
     def speaks(person: str) -> Remote:
         return Remote(address(settings, os.environ), token(settings, {}, person, None))
 
-    story.tell(speaks)
+    if not story.tell(speaks):
+        raise Mistake("the story has not come to its end in time; look again with the same command")
 
 
 # --------------------------------------------------------------------------------------------- beside the database

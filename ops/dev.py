@@ -1,8 +1,9 @@
 """`make dev`: worker and gateway start again when their code is saved. Temporal and all state stay."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from watchfiles import PythonFilter, awatch
+from watchfiles import Change, PythonFilter, awatch
 
 from ops.supervisor import Pace, Supervisor
 from settings import ROOT
@@ -13,11 +14,23 @@ APART = frozenset({"tests", "bench"})
 """What neither worker nor gateway reads."""
 
 
+class _Code(PythonFilter):
+    """Files of the rooms and of the root. Watched from the root: editors replace files, which ends a watch on one."""
+
+    def __init__(self, rooms: Iterable[Path]) -> None:
+        super().__init__(extra_extensions=[".html", ".txt"])
+        self._folders = {str(room) for room in rooms}
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Whether this change is of code that worker or gateway read."""
+        inside = Path(path).parent == ROOT or any(path.startswith(f"{folder}/") for folder in self._folders)
+        return inside and super().__call__(change, path)
+
+
 async def restart_on_save(supervisor: Supervisor) -> None:
     """Watch the rooms for ever and restart worker and gateway after each save."""
     rooms = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in APART]
-    saved = PythonFilter(extra_extensions=[".html", ".json"])
-    async for changes in awatch(*rooms, *ROOT.glob("*.py"), watch_filter=saved):
+    async for changes in awatch(ROOT, watch_filter=_Code(rooms)):
         names = sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
         print(f"saved {', '.join(names)}: worker and gateway start again", flush=True)
         supervisor.restart("worker", "gateway")

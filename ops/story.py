@@ -8,7 +8,6 @@ import csv
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 from ops import show
 from ops.remote import Denied, Remote, Unusable, part
@@ -40,47 +39,42 @@ FORGOTTEN = {
 }
 BY_RULE, WAITING, REJECTED = "INV-1001", "INV-1004", "INV-1005"
 
+TOLD = {
+    "completed": "Everything was done",
+    "awaiting_approval": "Waits for people",
+    "rejected": "Somebody said no, all was undone",
+    "expired": "Nobody decided in time, all was undone",
+    "needs_intervention": "A step failed, waits for an operator",
+}
+"""What a newcomer sees, by the status of a case."""
+
 Speaks = Callable[[str], Remote]
 """The gateway as a demo person asks it."""
 
 
-def tell(speaks: Speaks) -> None:
-    """Load the story, show how it stands, and return within 90 s. Raises Denied and Unusable."""
+def tell(speaks: Speaks) -> bool:
+    """Load the story, show how it stands within 90 s, and say whether it came to its end. Raises Denied, Unusable."""
     requester = speaks("requester-1")
-    began = time.monotonic()
-    show.say("Payments of the last weeks make the payees known ...")
-    _pay_history(requester)
+    deadline = time.monotonic() + PATIENCE
     show.say("A payment from an account that is locked, and one that nobody will decide ...")
     counted, forgotten = _start(requester, COUNTED), _start(requester, FORGOTTEN)
+    show.say("Payments of the last weeks make the payees known ...")
+    _pay_history(requester)
     show.say("The twelve payments of samples/payments.csv, one after the other ...")
     cases = {row["reference"]: _settled(requester, _start(requester, row)) for row in _rows("payments.csv")}
     _reject(speaks("manager-2"), cases[REJECTED])
     rejected = _settled(requester, cases[REJECTED])
     show.say("A minute passes: one gate expires, one step is tried again and again ...")
-    for case_id, waits in ((forgotten, {"awaiting_approval"}), (counted, set())):
-        while requester.get(f"cases/{part(case_id)}")["status"] in MOVING | waits:
-            if time.monotonic() - began > PATIENCE:
-                break
-            time.sleep(0.5)
-    _show(
-        requester,
-        [
-            ("Paid by rule, nobody was asked", cases[BY_RULE]),
-            ("Waits for a manager", cases[WAITING]),
-            ("Rejected by manager-2, rolled back", rejected),
-            ("Nobody decided in time, rolled back", forgotten),
-            ("Needs an operator", counted),
-        ],
-    )
-    show.say(f"""
-See what waits for managers, and approve the one:
-  ./holdgate tasks --as manager-1
-  ./holdgate decide {cases[WAITING]} approve --as manager-1
-See what was undone:
-  ./holdgate case {rejected}
-Mend what keeps the last one, and let an operator try again:
-  ./holdgate ledger unlock petty-cash
-  ./holdgate decide {counted} retry --as operator-1""")
+    unended = {counted: MOVING, forgotten: MOVING | {"awaiting_approval"}}
+    while unended and time.monotonic() < deadline:
+        unended = {case_id: before for case_id, before in unended.items() if _status(requester, case_id) in before}
+        time.sleep(0.5)
+    found = [
+        requester.get(f"cases/{part(case_id)}")
+        for case_id in (cases[BY_RULE], cases[WAITING], rejected, forgotten, counted)
+    ]
+    _show(requester.url, found)
+    return not unended
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -89,10 +83,12 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _pay_history(requester: Remote) -> None:
-    batch = requester.upload(
-        "batches", "history.csv", (SAMPLES / "history.csv").read_bytes(), process="payment", dry_run=False
-    )
+    """All of it is paid by rule; then what comes after is compared with it."""
+    content = (SAMPLES / "history.csv").read_bytes()
+    batch = requester.upload("batches", "history.csv", content, process="payment", dry_run=False)
+    deadline = time.monotonic() + STUCK
     while requester.get(f"batches/{batch['batch_id']}")["status"] in ("starting", "running"):
+        _not_after(deadline, "the upload of samples/history.csv", requester)
         time.sleep(0.2)
     for row in _rows("history.csv"):
         _settled(requester, f"payment:{row['reference'].lower()}")
@@ -110,14 +106,23 @@ def _start(requester: Remote, row: dict[str, str]) -> str:
     return str(started["case_id"])
 
 
+def _status(requester: Remote, case_id: str) -> str:
+    return str(requester.get(f"cases/{part(case_id)}")["status"])
+
+
 def _settled(requester: Remote, case_id: str) -> str:
-    """The same id, once its case waits for somebody or has ended. Raises Unusable when it does not move."""
+    """The same id, once its case waits for somebody or has ended."""
     deadline = time.monotonic() + STUCK
-    while requester.get(f"cases/{part(case_id)}")["status"] in MOVING:
-        if time.monotonic() > deadline:
-            raise Unusable(f"{case_id} does not move; does a worker run? {requester.url}/health/ready says")
+    while _status(requester, case_id) in MOVING:
+        _not_after(deadline, case_id, requester)
         time.sleep(0.1)
     return case_id
+
+
+def _not_after(deadline: float, what: str, requester: Remote) -> None:
+    """Raises Unusable when the time is up."""
+    if time.monotonic() > deadline:
+        raise Unusable(f"{what} does not move; does a worker run? {requester.url}/health/ready says")
 
 
 def _reject(manager: Remote, case_id: str) -> None:
@@ -128,10 +133,29 @@ def _reject(manager: Remote, case_id: str) -> None:
             manager.post(f"tasks/{part(task['task_id'])}/decision", answer)
 
 
-def _show(requester: Remote, told: list[tuple[str, str]]) -> None:
-    rows: list[tuple[str, ...]] = []
-    for what, case_id in told:
-        case: dict[str, Any] = requester.get(f"cases/{part(case_id)}")
-        page = f"{requester.url}/cases/{quote(case_id, safe='')}"
-        rows.append((what, case["title"], case["status"], page))
-    show.table_of(("What you see", "Case", "Status", "Its page"), rows)
+def _show(gateway: str, cases: list[dict[str, Any]]) -> None:
+    """How the story stands, and what to type next where there is something to do."""
+    show.table_of(
+        ("What you see", "Case", "Status", "Its page"),
+        [
+            (
+                TOLD.get(case["status"], "On its way"),
+                f"{case['case_id']}: {case['title']}",
+                case["status"],
+                f"{gateway}/cases/{part(case['case_id'])}",
+            )
+            for case in cases
+        ],
+    )
+    show.say(f"In the Temporal Web UI each is a Workflow, such as {cases[2]['temporal_url']}")
+    for case in cases:
+        name = case["case_id"]
+        match case["status"]:
+            case "awaiting_approval":
+                waits = f"  ./holdgate tasks --as manager-1\n  ./holdgate decide {name} approve --as manager-1"
+                show.say(f"\nSee what waits for managers, and approve one:\n{waits}")
+            case "rejected":
+                show.say(f"\nSee what was undone:\n  ./holdgate case {name}")
+            case "needs_intervention":
+                mend = f"  ./holdgate ledger unlock petty-cash\n  ./holdgate decide {name} retry --as operator-1"
+                show.say(f"\nMend what made the step fail, and let an operator try again:\n{mend}")

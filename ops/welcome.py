@@ -41,7 +41,7 @@ def _demo(settings: Settings, up: UpFile) -> str:
 
 {people}
 
-Type next, in a second terminal:
+Type next, in a second terminal: `make demo` for a story with every kind of end, or yourself:
 
   # requester-1 uploads payments
   ./holdgate submit {_sample()} --process payment --as requester-1

@@ -1,0 +1,93 @@
+"""`make bench`: measure, print tables, write JSON to `var/bench/`. `--quick` takes a minute, the whole about five."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.engine import engine
+from bench.lists import lists
+from ops.leave import leave
+from tests import postgres
+from tests.product import ROOT
+
+GOALS = {"start": 0.8, "decision": 0.8, "decided_to_closed": None, "end_to_end": 0.7}
+"""Least ratio to the bare engine."""
+GATEWAY_ADDS_MS = 10.0
+INBOX_MS = 100.0
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer cases and rounds, 10,000 tasks only")
+    parser.add_argument("--tiny", action="store_true", help="only to see that it runs")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench", help="folder of the JSON file")
+    asked = parser.parse_args(arguments)
+    rounds, cases, singles, sizes = (5, 200, 60, (10_000, 100_000))
+    if asked.quick:
+        rounds, cases, singles, sizes = (3, 60, 20, (10_000,))  # type: ignore[assignment]
+    if asked.tiny:
+        rounds, cases, singles, sizes = (1, 8, 4, (200,))  # type: ignore[assignment]
+    found = measure(rounds, cases, singles, sizes)
+    show(found)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    path = asked.out / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def measure(rounds: int, cases: int, singles: int, sizes: tuple[int, ...]) -> dict[str, Any]:
+    """All figures."""
+    with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
+        folder = Path(name)
+        (folder / "product").mkdir()
+        found: dict[str, Any] = {
+            "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            **asyncio.run(engine(folder / "product", rounds=rounds, cases=cases, singles=singles)),
+        }
+        repeats = max(singles // 2, 3)
+        (folder / "lists").mkdir()
+        sqlite = f"sqlite:///{folder / 'lists' / 'holdgate.db'}"
+        found["lists"] = {"sqlite": lists(sqlite, folder / "lists", sizes, repeats)}
+        if postgres.programs():
+            with postgres.server() as server:
+                found["lists"]["postgresql"] = lists(server.url(server.create()), folder / "lists", sizes, repeats)
+    return found
+
+
+def show(found: dict[str, Any]) -> None:
+    """The figures as tables."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table("cases/s", "Holdgate", "bare engine", "ratio (low to high)", "goal", title=found["machine"])
+    for name, row in found["throughput"].items():
+        spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        goal = f">= {GOALS[name]}" if GOALS[name] else ""
+        table.add_row(name.replace("_", " "), str(row["ours_per_s"]), str(row["bare_per_s"]), spread, goal)
+    console.print(table)
+    table = Table("one at a time", "median ms", "p95 ms")
+    for name, row in found["single"].items():
+        table.add_row(name.replace("_", " "), str(row["median_ms"]), str(row["p95_ms"]))
+    table.add_row("the gateway adds to a decision", str(found["gateway_adds_ms"]), f"goal <= {GATEWAY_ADDS_MS:g}")
+    console.print(table)
+    table = Table("lists", "open tasks", "database", "median ms", "p95 ms")
+    for database, by_size in found["lists"].items():
+        for size, by_name in by_size.items():
+            for name, row in by_name.items():
+                table.add_row(name, f"{int(size):,}", database, str(row["median_ms"]), str(row["p95_ms"]))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
