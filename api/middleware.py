@@ -96,7 +96,9 @@ def _method(scope: Scope) -> str:
 
 def _route(scope: Scope) -> str:
     """The template of the path, `/api/v1/cases/{case_id}`: a label for each case would drown Prometheus."""
-    template: str = getattr(scope.get("route"), "path", "none")
+    template: str | None = getattr(scope.get("route"), "path", None)
+    if template is None:
+        return "none"
     # A router that was included does not know under which prefix.
     return API + template if scope["path"].startswith(API) else template
 

@@ -5,6 +5,7 @@ more than the statement. Here a statement runs and hands over all its rows in on
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -16,7 +17,12 @@ import aiosqlite
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-IMMEDIATE = {"sqlite_begin": "BEGIN IMMEDIATE"}
+TAKE_THE_LOCK = "BEGIN IMMEDIATE"
+LOOK_EVERY = 0.001
+"""Seconds between two looks whether the write lock is free."""
+MANY = 100
+"""More rows at once than that are written in the driver's thread, for they take some ms."""
+IMMEDIATE = {"sqlite_begin": TAKE_THE_LOCK}
 """Execution options of a transaction that takes the write lock at once; one that takes it later may find it gone."""
 
 
@@ -24,7 +30,7 @@ def async_engine(path: Path, timeout: float) -> AsyncEngine:
     """An engine on a file that exists. A statement waits `timeout` seconds for a lock."""
 
     def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
-        return _Connection(partial(_opened, path, "rw", timeout))
+        return _Connection(partial(_opened, path, "rw", timeout), timeout)
 
     engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(path)), async_creator=connect)
     _begin_explicitly(engine.sync_engine)
@@ -86,8 +92,11 @@ def _refuse_a_file_that_moved(engine: Engine, path: Path) -> None:
 
 
 class _Connection(aiosqlite.Connection):
-    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, connector: Callable[[], sqlite3.Connection], patience: float) -> None:
         super().__init__(connector, iter_chunk_size=64)
+        self._patience = patience
+        self._writing = False
+        """Whether it holds the write lock. Statements are short then: rows by their keys."""
         # As SQLAlchemy sets it on connections that it makes: a forgotten one must not keep the process alive.
         self._thread.daemon = True
 
@@ -95,16 +104,52 @@ class _Connection(aiosqlite.Connection):
         return _Cursor(self)
 
     async def run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
-        await self._execute(self._run, cursor, method, sql, parameters)  # type: ignore[no-untyped-call]
+        if self._writing and not (method == "executemany" and len(parameters) > MANY):
+            # Here and now: whoever holds the one write lock should not wait for a thread and the loop at each step.
+            self._run(cursor, method, sql, parameters)
+        else:
+            await self._execute(self._run, cursor, method, sql, parameters)  # type: ignore[no-untyped-call]
+            self._writing = self._writing or sql == TAKE_THE_LOCK
+
+    async def commit(self) -> None:
+        self._writing = False
+        await super().commit()
+
+    async def rollback(self) -> None:
+        self._writing = False
+        await super().rollback()
 
     def _run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
         """In the thread."""
         with closing(self._conn.cursor()) as raw:
-            getattr(raw, method)(sql, parameters)
+            if sql == TAKE_THE_LOCK:
+                self._take_the_lock(raw)
+            else:
+                getattr(raw, method)(sql, parameters)
             cursor.description = raw.description
             cursor.rows = raw.fetchall() if raw.description else []
             cursor.rowcount = raw.rowcount
             cursor.lastrowid = raw.lastrowid
+
+    def _take_the_lock(self, raw: sqlite3.Cursor) -> None:
+        """Wait for the write lock, looking often.
+
+        SQLite itself looks ever more seldom, at last each 100 ms. Worker and gateway hold the lock for a few ms each
+        and in turns: whoever sleeps so long misses every turn, and both stood still half of the time.
+        """
+        deadline = time.monotonic() + self._patience
+        raw.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    raw.execute(TAKE_THE_LOCK)
+                    return
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        raise
+                    time.sleep(LOOK_EVERY)
+        finally:
+            raw.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
 
 
 class _Cursor:

@@ -17,7 +17,8 @@ from temporalio import activity, workflow
 Format = Literal["console", "json"]
 FIELDS = ("person", "method", "path", "status", "ms", "case_id", "batch_id", "task_id")
 """What a log call may add by `extra`; anything else of it is dropped, so that no body or token comes along."""
-_BREAKS = {ord(char): repr(char)[1:-1] for char in "\r\n\v\f\x1b\x85\u2028\u2029"}
+_CONTROL = {code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
+"""Characters by which text of other people could look like a line of its own, or steer a terminal."""
 
 
 def configure(form: Format) -> None:
@@ -40,10 +41,12 @@ def begin() -> None:
 def _formatter(form: Format) -> logging.Formatter:
     renderer: list[Processor]
     if form == "json":
-        renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        renderer = [structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
         colours = sys.stderr.isatty()
         renderer = [_one_line, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, pad_level=False)]
+    # As plain text: a pretty trace shows local variables, and those hold tokens.
+    renderer.insert(0, structlog.processors.format_exc_info)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
@@ -74,6 +77,8 @@ def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> 
 def _one_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Text of other people must not look like a line of its own. JSON escapes it anyway."""
     for name, value in line.items():
-        if isinstance(value, str):
-            line[name] = value.translate(_BREAKS)
+        if name == "exception":
+            line[name] = "\n".join(f"    {part.translate(_CONTROL)}" for part in value.split("\n"))
+        elif isinstance(value, str):
+            line[name] = value.translate(_CONTROL)
     return line

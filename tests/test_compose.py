@@ -24,6 +24,7 @@ from tests.temporal import TEMPORAL
 
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+OPERATIONS = ROOT / "docs" / "operations.md"
 OPTIONAL = {"HOLDGATE_PUBLIC_URL", "HOLDGATE_CHANNELS", "HOLDGATE_SMTP_URL", "HOLDGATE_MAIL_FROM"}
 """What need not be set: there is a way to go on without."""
 NOT_IN_THE_IMAGE = {"tests", "bench"}
@@ -93,6 +94,7 @@ def test_whatever_runs_on_is_started_again_and_says_how_it_is() -> None:
     for name in SERVICES.keys() - JOBS:
         assert SERVICES[name]["restart"] == "unless-stopped"
         assert SERVICES[name]["logging"]["options"]["max-size"], "a log that grows for ever fills the disk"
+        assert SERVICES[name]["deploy"]["resources"]["limits"]["memory"], "one that leaks takes all others with it"
     # Those without: the Web UI keeps nothing, the gateway brings its check in the image, nobody waits for a backup.
     without = {name for name in SERVICES.keys() - JOBS if "healthcheck" not in SERVICES[name]}
     assert without == {"ui", "gateway", "backup"}
@@ -129,6 +131,13 @@ def test_the_image_holds_every_room_and_runs_as_nobody_in_particular() -> None:
     assert all((ROOT / name).exists() for name in copied)
     assert "--require-hashes" in DOCKERFILE
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["holdgate"]
+
+
+def test_nothing_secret_is_sent_to_who_builds_the_image_and_nothing_it_needs_is_held_back() -> None:
+    ignored = set((ROOT / ".dockerignore").read_text().split("\n"))
+    assert {".env", ".git", "var"} <= ignored
+    copied = " ".join(re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)).split()
+    assert not ignored & set(copied)
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not on PATH")
@@ -192,6 +201,31 @@ def test_the_databases_are_made_once_each_for_its_owner(own_postgres: str) -> No
     with pytest.raises(psycopg.OperationalError, match="permission denied"):
         psycopg.connect(f"postgresql://temporal@{where}/holdgate")
     migrate(f"postgresql://holdgate@{where}/holdgate")
+
+
+def test_the_nightly_backup_of_each_database_can_be_restored(own_postgres: str, tmp_path: Path) -> None:
+    url, programs = urlsplit(own_postgres), postgres.programs()
+    assert programs is not None
+    with psycopg.connect(own_postgres, autocommit=True) as connection:
+        for name in ("temporal", "temporal_visibility", "holdgate"):
+            connection.execute(f"CREATE DATABASE {name}".encode())
+    migrate(f"postgresql://holdgate@127.0.0.1:{url.port}/holdgate")
+    old = tmp_path / "holdgate-2020-01-01.dump"
+    old.touch()
+    os.utime(old, (0, 0))
+    # The first night comes at once; the second, when the old one is gone, ends the loop.
+    night = f'sleep() {{ test -e {old} || exit 0; test "$1" -gt 0; }}\n'
+    there = f"-h 127.0.0.1 -p {url.port} -U holdgate"
+    text = script("backup").replace("-h postgres -U postgres", there).replace("/backups", str(tmp_path))
+    ran(night + text.replace("pg_dump", str(programs / "pg_dump")))
+    made = sorted(path.name.rpartition("-20")[0] for path in tmp_path.iterdir())
+    assert made == ["holdgate", "temporal", "temporal_visibility"]
+    (dump,) = tmp_path.glob("holdgate-2*.dump")
+    with psycopg.connect(f"postgresql://holdgate@127.0.0.1:{url.port}/holdgate", autocommit=True) as connection:
+        connection.execute("DROP TABLE chain CASCADE")
+        (told,) = re.findall(r"pg_restore -h postgres -U postgres (.*) /backups", OPERATIONS.read_text())
+        ran(f"{programs / 'pg_restore'} {there} {told} {dump}")
+        assert connection.execute("SELECT count(*) FROM chain").fetchone() == (1,)
 
 
 async def test_the_namespace_is_prepared_as_make_up_wants_it(tmp_path: Path) -> None:

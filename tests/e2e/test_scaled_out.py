@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,9 +35,11 @@ def process(command: str, environment: dict[str, str], log: Path) -> Iterator[su
         started = subprocess.Popen(
             [sys.executable, "holdgate.py", command], cwd=ROOT, env=environment, stdout=output, stderr=output
         )
-    yield started
-    started.terminate()
-    started.wait(20)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait(20)
 
 
 @dataclass
@@ -101,7 +104,7 @@ async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterat
 
 def waiting(client: httpx2.Client, reference: str) -> dict[str, Any]:
     deadline = time.monotonic() + 30
-    while not (found := client.get(f"/tasks?mine=true&q={reference}").json()["items"]):
+    while not (found := patiently(lambda: client.get(f"/tasks?mine=true&q={reference}")).json()["items"]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     task: dict[str, Any] = found[0]
@@ -156,23 +159,37 @@ def test_an_upload_at_one_gateway_is_seen_at_the_other(house: House) -> None:
 
 def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) -> None:
     approved = CASES // 2
-    with house.client("requester-1", 2) as requester, house.client("manager-1", 2) as manager:
-        for number in range(CASES):
-            body = payment(f"KILLED-{number:02}", f"{600 + number}.00")
-            key = {"Idempotency-Key": f"start-{number}"}
-            assert patiently(lambda: requester.post("/cases", json=body, headers=key)).status_code == 201  # noqa: B023
+    requesters = [house.client("requester-1", gateway) for gateway in (1, 2)]
+    managers = [house.client("manager-1", gateway) for gateway in (1, 2)]
+
+    def start(number: int) -> httpx2.Response:
+        body = payment(f"KILLED-{number:02}", f"{600 + number}.00")
+        key = {"Idempotency-Key": f"start-{number}"}
+        return patiently(lambda: requesters[number % 2].post("/cases", json=body, headers=key))
+
+    def decide(number: int) -> httpx2.Response:
+        manager = managers[number % 2]
+        task = waiting(manager, f"KILLED-{number:02}")["task_id"]
+        answer = {"verdict": "approve" if number < approved else "reject", "decision_id": "once"}
+        return patiently(lambda: manager.post(f"/tasks/{task}/decision", json=answer))
+
+    # Others are under way, at both gateways, whenever one is killed.
+    with ThreadPoolExecutor(4) as pool:
+        for number, started in enumerate(pool.map(start, range(CASES))):
+            assert started.status_code == 201, started.text
             if number == 4:
                 house.worker.kill()
             if number == 8:
                 house.product.kill("gateway")
             if number == 12:
                 house.product.kill("worker")
-        house.worker.wait(10)
-        for number in range(CASES):
-            task = waiting(manager, f"KILLED-{number:02}")["task_id"]
-            answer = {"verdict": "approve" if number < approved else "reject", "decision_id": "once"}
-            sent = patiently(lambda: manager.post(f"/tasks/{task}/decision", json=answer))  # noqa: B023
-            assert sent.status_code in (200, 202), sent.text
+        for number, decided in enumerate(pool.map(decide, range(CASES))):
+            assert decided.status_code in (200, 202), decided.text
+            if number == 8:
+                house.product.kill("gateway")
+    house.worker.wait(10)
+    for client in (*requesters, *managers):
+        client.close()
     answering(f"http://127.0.0.1:{house.product.environment['HOLDGATE_PORT']}")
     with house.client("auditor-1", 1) as auditor:
         deadline = time.monotonic() + 60

@@ -106,11 +106,11 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
                 body = {"process": "payment", "reference": reference, "input": fields}
                 assert requester.post("/cases", json=body).status_code == 201
             assert settled(requester, "payment:paid")["status"] == "completed"
+            manager.get("/cases", params={"q": "a-secret-search"})
             task = settled(requester, "payment:rejected")["tasks"][0]["task_id"]
             assert requester.post(f"/tasks/{task}/decision", json={"verdict": "approve"}).status_code == 403
             assert manager.post(f"/tasks/{task}/decision", json={"verdict": "reject"}).status_code == 200
             assert settled(manager, "payment:rejected")["status"] == "rejected"
-            manager.get("/cases", params={"q": "a-secret-search"})
         yield seen
     receiver.close()
 
