@@ -181,7 +181,9 @@ def case(
     """Show one case: its tasks, what happened, and what a rejection would undo."""
     from ops.remote import part
 
-    _answer(_gateway(person, ADMIN).get(f"cases/{part(case_id)}"), as_json, show.case)
+    gateway = _gateway(person, ADMIN)
+    page = f"{gateway.url}/cases/{part(case_id)}"
+    _answer(gateway.get(f"cases/{part(case_id)}"), as_json, lambda found: show.case(found, page))
 
 
 @app.command()

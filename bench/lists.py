@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from sqlalchemy import create_engine, insert
+from sqlalchemy import create_engine, insert, text
 
 from bench.engine import milliseconds
 from store.database import migrate, normalised
@@ -120,6 +120,9 @@ def _seed(url: str, first: int, last: int) -> None:
                 for kind, name in (("group", view.candidate_groups[0]), ("excluded", "dan"))
             ]
             conn.execute(insert(candidates), named)
+    with engine.connect() as conn:
+        # As the autovacuum of PostgreSQL does it within a minute; without, it plans for empty tables.
+        conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
     engine.dispose()
 
 

@@ -65,13 +65,14 @@ def batch(report: dict[str, Any]) -> None:
         table_of(("Line", "Exists as", "Differs in"), known)
 
 
-def case(found: dict[str, Any]) -> None:
-    """One case with its tasks and its timeline."""
+def case(found: dict[str, Any], page: str) -> None:
+    """One case with its tasks, its timeline, and the addresses of its page and of its Workflow."""
     say(f"{found['case_id']}: {found['title']}")
     stale = " (as last recorded: its Workflow does not answer)" if found["stale"] else ""
     say(f"{found['status']}{stale}, asked by {found['requester']} at {when(found['created_at'])}")
     if found["result"]:
         say(found["result"]["reason"])
+    say(page)
     say(found["temporal_url"])
     if found["tasks"]:
         tasks(found["tasks"])

@@ -162,6 +162,7 @@ tasks = Table(
     Column("given", Integer, nullable=False),
     Column("view", JSON, nullable=False),  # the TaskView as it opened; the columns above win
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
+    Index("ix_tasks_newest", "status", "opened_at"),
     Index(
         "ix_tasks_open",
         "process",

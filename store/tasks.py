@@ -90,8 +90,10 @@ async def inbox(
         key, task_id = cursors.decode(cursor, kind, str)
         query = query.where(_after(column, descending, key, task_id))
     order = column.desc() if descending else column.asc()
+    if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
+        order = order.nulls_last()
     # One more than asked for tells whether there is a next page.
-    query = query.order_by(order.nulls_last(), tasks.c.task_id).limit(limit + 1)
+    query = query.order_by(order, tasks.c.task_id).limit(limit + 1)
     found = await _views(conn, query)
     if len(found) <= limit:
         return found, None

@@ -83,9 +83,10 @@ async def test_the_log_has_a_line_a_request_and_no_secret(stopped: Gate, caplog:
     caplog.set_level(logging.INFO, "holdgate.api")
     await stopped.get("manager-1", "/cases", q="personal words")
     await stopped.as_(None).get("/line%0Abreak")
-    lines = [record.getMessage() for record in caplog.records if record.name == "holdgate.api"]
+    form = logs._formatter("console")
+    lines = [form.format(record) for record in caplog.records if record.name == "holdgate.api"]
     assert len(lines) == 2
-    assert "GET '/api/v1/cases' 200 manager-1" in lines[0]
+    assert all(said in lines[0] for said in ("GET", "path=/api/v1/cases", "status=200", "person=manager-1"))
     assert "\n" not in lines[1]
     for secret in (stopped.tokens["manager-1"], "personal", "Bearer"):
         assert secret not in "".join(lines)

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
+    op.create_index("ix_tasks_newest", "tasks", ["status", "opened_at"])
     op.create_table(
         "readers",
         sa.Column("name", sa.String(length=40), nullable=False),
@@ -94,6 +95,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("notices", "messages", "notice_choices", "leases", "readers"):
         op.drop_table(table)
+    op.drop_index("ix_tasks_newest", "tasks")
     op.drop_index("ix_tasks_open", "tasks")
     op.drop_column("accounts", "locked")
     op.drop_column("people", "email")
