@@ -11,6 +11,7 @@ from api.app import create_app
 from settings import Settings
 from store import people
 from store.database import Database, migrate
+from telemetry import logs
 from tests.api.conftest import Gate, payment
 from tests.product import ROOT, free_port
 
