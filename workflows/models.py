@@ -5,6 +5,7 @@ queries, rows for SQL, bodies for HTTP) is one of these types, so that a change 
 """
 
 import hashlib
+import json
 import unicodedata
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -85,10 +86,15 @@ ENDED_UNDONE = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Sta
 
 
 class Verdict(StrEnum):
-    """A person's answer to a task. The last three answer an intervention task only."""
+    """A person's answer to a task. RESUBMIT answers a changes task, the last three an intervention task."""
 
     APPROVE = "approve"
     REJECT = "reject"
+    REQUEST_CHANGES = "request_changes"
+    """Back to the requester, who resubmits."""
+    ABSTAIN = "abstain"
+    """Counts as neither; whoever abstained is no longer waited for."""
+    RESUBMIT = "resubmit"
     RETRY = "retry"
     SKIP = "skip"
     ROLL_BACK = "roll_back"
@@ -100,6 +106,9 @@ class Outcome(StrEnum):
     APPROVED = "approved"
     APPROVED_BY_RULE = "approved_by_rule"
     REJECTED = "rejected"
+    REJECTED_BY_RULE = "rejected_by_rule"
+    CHANGES_REQUESTED = "changes_requested"
+    RESUBMITTED = "resubmitted"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     RETRY = "retry"
@@ -108,7 +117,8 @@ class Outcome(StrEnum):
 
 
 OnExpiry = Literal["reject", "approve", "escalate"]
-TaskKind = Literal["gate", "intervention"]
+TaskKind = Literal["gate", "changes", "intervention"]
+"""`changes`: the requester is asked to change the input and resubmit."""
 
 # ------------------------------------------------------------------------------------------------------------------ ids
 
@@ -233,11 +243,20 @@ class CaseResult(Message):
 # ---------------------------------------------------------------------------------------------------- people's messages
 
 
+class Absent(Message):
+    """Somebody who is away, as the gateway asserts it of the substitute's message."""
+
+    id: str
+    groups: list[str] = []
+
+
 class Actor(Message):
     """A person as the gateway asserts it at the time of the message."""
 
     id: str
     groups: list[str] = []
+    stands_in_for: list[Absent] = []
+    """Those who are away now and named this person as their substitute."""
 
 
 class Decision(Message):
@@ -249,6 +268,9 @@ class Decision(Message):
     by: Actor
     comment: str = ""
     revision: int | None = None
+    edits: dict[str, Any] = {}
+    """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
+    resubmit any."""
     via: str = "api"
     at: AwareDatetime
     proof: str | None = None
@@ -257,7 +279,10 @@ class Decision(Message):
     @property
     def content(self) -> str:
         """Digest of what was decided, to tell a repeat from the same id reused with other content."""
-        return hashlib.sha256(f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}".encode()).hexdigest()
+        said = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
+        if self.edits:
+            said += "\n" + json.dumps(self.edits, sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 class Cancellation(Message):
@@ -278,14 +303,37 @@ class Quorum(Message):
     given: int = 0
 
 
+class FieldChange(Message):
+    """One field that is not what it was."""
+
+    field: str
+    before: Any
+    after: Any
+
+
 class DecisionView(Message):
-    """One decision as it is shown with its task."""
+    """One decision as it is shown with its task. Withdrawn ones are not shown; the record has them."""
 
     decision_id: str
     verdict: Verdict
     by: str
     at: datetime
     comment: str = ""
+    on_behalf_of: str | None = None
+    """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
+    edits: list[FieldChange] = []
+
+
+class Question(Message):
+    """Something a reviewer wants to know before deciding. The gate stays open."""
+
+    id: str
+    by: str
+    to: str
+    text: str
+    at: datetime
+    answer: str | None = None
+    answered_at: datetime | None = None
 
 
 class TaskView(Message):
@@ -304,8 +352,16 @@ class TaskView(Message):
     candidate_users: list[str] = []
     excluded_users: list[str] = []
     """People whom the rules refuse though they are candidates: the requester, who decided an earlier gate."""
+    members: list[str] | None = None
+    """The people of the groups when the task opened, where the policy says that these count; else whoever is a member
+    when deciding."""
     assignee: str | None = None
+    """Who has claimed it or was given it; nobody else decides it then."""
+    owner: str | None = None
+    """Who delegated it to the assignee."""
     quorum: Quorum
+    veto: bool = True
+    """Whether one rejection ends the gate."""
     status: Literal["open", "closed"] = "open"
     outcome: Outcome | None = None
     opened_at: datetime
@@ -316,8 +372,19 @@ class TaskView(Message):
     revision: int = 1
     verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
     """The verdicts this task takes."""
+    comment_needed: list[Verdict] = []
+    """The verdicts that need a comment."""
+    editable: list[str] = []
+    """The fields of the input that may be changed with an approval; all of a changes task with a resubmission."""
     rule: str = ""
     """Why the gate opened: the condition of the policy that held, or what failed."""
+    round: int = 1
+    """How often the requester has submitted: 2 after changes were requested once."""
+    changes: list[FieldChange] = []
+    """What is other than in the round before."""
+    questions: list[Question] = []
+    paused_at: datetime | None = None
+    """Since when the clock stands still, waiting for an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     decisions: list[DecisionView] = []
@@ -382,11 +449,14 @@ class Receipt(Message):
 
 
 class Escalation(Message):
-    """One level of a gate's clock: at this time these candidates are added."""
+    """One level of a gate's clock: at this time these candidates are added, or take the place of those before."""
 
     at: datetime
     groups: list[str] = []
     users: list[str] = []
+    replace: bool = False
+    priority: int | None = None
+    """The task's from then on, if it is more urgent."""
 
 
 class GateRuling(Message):
@@ -404,8 +474,25 @@ class GateRuling(Message):
     """Set when a condition could not be evaluated: the gate opens and shows it, it never skips on an error."""
     groups: list[str] = []
     users: list[str] = []
+    decided: Literal["approve", "reject"] | None = None
+    """Set when a rule decides in people's place; `needed` is then false."""
     quorum: int = 1
+    everyone: bool = False
+    """All who can decide must approve; `quorum` is then made from their number."""
+    veto: bool = True
     separation_of_duties: bool = True
+    snapshot: bool = False
+    """The members that groups have at the opening count, not those at the decision."""
+    members: list[str] | None = None
+    """With `snapshot`: who they are."""
+    able: list[str] | None = None
+    """Those who could decide when the gate opened; None: nobody looked."""
+    comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
+    editable: list[str] = []
+    pause_for_questions: bool = False
+    max_rounds: int = 5
+    changes_for: timedelta = timedelta(days=7)
+    """How long the requester has to make changes."""
     due_at: datetime | None = None
     reminders: list[datetime] = []
     escalations: list[Escalation] = []
@@ -424,6 +511,58 @@ class GateRuling(Message):
         )
 
 
+class Act(StrEnum):
+    """What people do with a task other than decide it."""
+
+    CLAIM = "claim"
+    RELEASE = "release"
+    """Give a claim back; a delegate gives the task back to whom it came from."""
+    REASSIGN = "reassign"
+    """Hand over for good."""
+    DELEGATE = "delegate"
+    """Hand over, and get it back by release."""
+    WITHDRAW = "withdraw"
+    """Take back one's own decision while the gate is open."""
+    ASK = "ask"
+    ANSWER = "answer"
+    SET_CLOCK = "set_clock"
+    REPLACE = "replace"
+    """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
+    NEW_RULES = "new_rules"
+    """The gate follows other rules from now on: those of `ruling`."""
+    RECOUNT = "recount"
+    """People or groups have changed: look whether enough are left who can decide."""
+
+
+class Action(Message):
+    """The envelope of everything but a decision. Like it: the gateway asserts who, the Workflow checks the rules."""
+
+    id: str
+    task_id: str
+    act: Act
+    by: Actor
+    to: Actor | None = None
+    """Whom a task is handed or a question is put to."""
+    text: str = ""
+    """Question, answer, or the reason."""
+    question: str | None = None
+    """The id of the question that is answered."""
+    replaces: str | None = None
+    due_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    ruling: GateRuling | None = None
+    policy_hash: str | None = None
+    """Of `ruling`."""
+    revision: int | None = None
+    via: str = "api"
+    at: AwareDatetime
+
+    @property
+    def content(self) -> str:
+        """Digest of what was wanted, to tell a repeat from the same id reused with other content."""
+        return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
+
+
 class TaskPatch(Message):
     """What changed on a stored task."""
 
@@ -437,6 +576,9 @@ class TaskPatch(Message):
     expires_at: datetime | None
     revision: int
     closed_at: datetime | None
+    priority: int | None = None
+    state: dict[str, Any] = {}
+    """Whatever else may change on a task: fields of TaskView as JSON."""
 
 
 class DecisionRecord(Message):
@@ -457,6 +599,11 @@ class CaseRecord(Message):
     opened: list[TaskView] = []
     patched: list[TaskPatch] = []
     decisions: list[DecisionRecord] = []
+    withdrawn: list[str] = []
+    """Ids of accepted decisions that no longer count."""
+    input: dict[str, Any] | None = None
+    """The input as it is from now on, where people changed it; with `title`."""
+    title: str | None = None
     result: CaseResult | None = None
 
 
@@ -481,6 +628,12 @@ class GateRequest(Message):
     input: dict[str, Any]
     """The whole input; `task.input` is the one that is shown, with bank accounts masked."""
     event_id: str
+
+
+class Count(Message):
+    """Who of a task's candidates can decide it now."""
+
+    able: list[str]
 
 
 class GateOpening(Message):
@@ -549,6 +702,8 @@ class NoticeKind(StrEnum):
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
     """A task they were told of no longer waits for them: others decided it, or its case was cancelled."""
+    TASK_ASKED = "task_asked"
+    """A question was put to them, or theirs was answered."""
     CASE_ENDED = "case_ended"
     """A case they asked for has ended."""
 
