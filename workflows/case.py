@@ -8,22 +8,24 @@ at; it is never thrown into the middle of a rollback or of a record.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, overload
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from workflows.display import attributes, details
-from workflows.gate import Gate, refusal
-from workflows.journal import Journal
+from workflows.gate import Gate, Happened
+from workflows.journal import ENGINE, Journal
 from workflows.models import (
     MAX_FACTS_BYTES,
     MAX_IDLE_MESSAGES,
+    MAX_MESSAGES,
     OPERATORS,
+    Action,
     Actor,
     Cancellation,
     CaseInput,
@@ -32,6 +34,7 @@ from workflows.models import (
     ChainHead,
     Decision,
     DecisionRecord,
+    FieldChange,
     GateOpening,
     GateRuling,
     Outcome,
@@ -43,6 +46,7 @@ from workflows.models import (
     Verdict,
     task_id_for,
 )
+from workflows.people import refusal
 from workflows.saga import Saga, Undo
 from workflows.words import Words
 
@@ -50,6 +54,8 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
 
 INTERVENTION = "intervention"
+CHANGES = "changes"
+"""The gate of the task by which a requester makes changes."""
 
 STEP_TIMEOUT = timedelta(seconds=10)
 STEP_RETRIES = RetryPolicy(
@@ -69,6 +75,10 @@ class CaseEnds(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+class NextRound(Exception):
+    """Raised by a gate when the requester has resubmitted another input: all is undone, and the story begins anew."""
 
 
 class CaseWorkflow:
@@ -92,6 +102,10 @@ class CaseWorkflow:
         self._decided = False
         """A gate was approved, and that is not in SQL yet."""
         self._idle_messages = 0
+        self._messages = 0
+        self._round = 1
+        self._changes: list[FieldChange] = []
+        """What the requester changed for this round."""
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
         self._journal = Journal(workflow.info().workflow_id)
@@ -159,32 +173,135 @@ class CaseWorkflow:
                 self._stop_if_cancelled()
                 return result
 
-    async def gate(self, name: str, *, facts: BaseModel | None = None) -> None:
+    @overload
+    async def gate(self, name: str, *, facts: BaseModel | None = None) -> None: ...
+
+    @overload
+    async def gate(self, name: str, request: RequestT, *, facts: BaseModel | None = None) -> RequestT: ...
+
+    async def gate(
+        self, name: str, request: RequestT | None = None, *, facts: BaseModel | None = None
+    ) -> RequestT | None:
         """Stop until the right people have approved; go on at once where the policy needs nobody.
 
-        A rejection or an expiry ends the case.
+        A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change fields that
+        the policy names; the answer is the input as they approved it, and later steps must go by that.
         """
+        await self._pass([name], facts, editable=request is not None)
+        return None if request is None else self._started.input
+
+    async def gates(self, *names: str, facts: BaseModel | None = None, first_no_ends_all: bool = True) -> None:
+        """Stop at several gates at once, until all are passed, in any order.
+
+        A rejection or an expiry ends the case: at once, or when all are decided if not `first_no_ends_all`.
+        """
+        await self._pass(names, facts, first_no_ends_all=first_no_ends_all)
+
+    async def _pass(
+        self,
+        names: Sequence[str],
+        facts: BaseModel | None,
+        *,
+        editable: bool = False,
+        first_no_ends_all: bool = True,
+    ) -> None:
         self._stop_if_cancelled()
         shown_facts = facts.model_dump(mode="json") if facts is not None else {}
         if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
             raise CaseEnds(
                 Status.FAILED,
-                f"The facts for {name} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a reviewer.",
+                f"The facts for {', '.join(names)} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a "
+                "reviewer.",
             )
-        opening = await self._open(name, shown_facts)
-        if opening.task is None:
-            self._decided = False
-            return
-        await self._wait_at(gate := self._opened(opening.task, opening.ruling), Status.AWAITING_APPROVAL)
+        left = list(names)
+        while left:
+            gates: list[Gate] = []
+            for name in left:
+                opening = await self._open(name, shown_facts, editable)
+                if opening.task is not None:
+                    gates.append(self._opened(opening.task, opening.ruling))
+                elif opening.ruling.decided == "reject":
+                    self._drop(gates)
+                    raise CaseEnds(Status.REJECTED, f"Rejected by rule at {_spoken(name)}: {opening.ruling.rule}")
+            if not gates:
+                self._decided = False
+                return
+            await self._wait_at(gates, Status.AWAITING_APPROVAL, first_no_ends_all=first_no_ends_all)
+            for gate in gates:
+                self._end_by(gate)
+            self._decided = True
+            left = [gate.task.gate for gate in gates if not _passed(gate)]
+            if sent_back := next((gate for gate in gates if gate.outcome is Outcome.CHANGES_REQUESTED), None):
+                await self._make_changes(sent_back)
+
+    def _end_by(self, gate: Gate) -> None:
+        """End the case if this gate says so."""
+        name = _spoken(gate.task.gate)
         match gate.outcome:
-            case Outcome.APPROVED | Outcome.APPROVED_BY_RULE:
-                self._decided = True
             case Outcome.EXPIRED:
-                raise CaseEnds(Status.EXPIRED, f"Nobody decided {name.replace('-', ' ')} in time.")
-            case _:
-                last = gate.task.decisions[-1]
+                raise CaseEnds(Status.EXPIRED, f"Nobody decided {name} in time.")
+            case Outcome.REJECTED_BY_RULE:
+                raise CaseEnds(Status.REJECTED, f"Rejected by rule at {name}: {gate.task.rule}")
+            case Outcome.REJECTED:
+                last = next(view for view in reversed(gate.task.decisions) if view.verdict is Verdict.REJECT)
                 why = f": {last.comment}" if last.comment else "."
-                raise CaseEnds(Status.REJECTED, f"Rejected by {last.by} at {name.replace('-', ' ')}{why}")
+                raise CaseEnds(Status.REJECTED, f"Rejected by {last.by} at {name}{why}")
+
+    def _drop(self, gates: Sequence[Gate]) -> None:
+        """Close tasks that nobody needs to decide any more."""
+        for gate in gates:
+            if gate.open:
+                self._gates[gate.task.task_id] = gate
+                gate.close(Outcome.CANCELLED, workflow.now())
+                self._close_gate(gate)
+
+    async def _make_changes(self, gate: Gate) -> None:
+        """Back to the requester, until they resubmit. Raises NextRound if they changed anything."""
+        asked = gate.task.decisions[-1]
+        case, limit = self._started, gate.ruling.changes_for
+        task = self._task(CHANGES, f"{asked.by} asks for changes: {asked.comment}", facts=gate.task.facts)
+        end = workflow.now() + limit
+        task = task.model_copy(
+            update={
+                "kind": "changes",
+                "candidate_users": [case.requester],
+                "verdicts": [Verdict.RESUBMIT],
+                "editable": list(type(case.input).model_fields),
+                "rule": f"changes were requested at {_spoken(gate.task.gate)}",
+                "due_at": end,
+                "expires_at": end,
+            }
+        )
+        ruling = GateRuling(
+            needed=True,
+            rule=task.rule,
+            users=[case.requester],
+            separation_of_duties=False,
+            reminders=[end - limit / 2],
+            due_at=end,
+            expires_at=end,
+        )
+        waits = Gate(task, ruling)
+        self._journal.note(
+            "changes_requested",
+            f"{asked.by} asks {case.requester} for changes: {asked.comment}",
+            {"task_id": task.task_id, "gate": gate.task.gate},
+        )
+        await self._journal.write(Status.AWAITING_CHANGES, opened=task)
+        before = case.input
+        await self._wait_at([waits], Status.AWAITING_CHANGES)
+        if waits.outcome is Outcome.EXPIRED:
+            raise CaseEnds(Status.EXPIRED, f"{case.requester} did not make the changes in time.")
+        self._round += 1
+        self._changes = self._differences(before, self._started.input)
+        changed = ", ".join(change.field for change in self._changes) or "nothing"
+        self._journal.note(
+            "round_started",
+            f"Round {self._round}: {changed} changed",
+            {"round": self._round, "changes": [change.model_dump(mode="json") for change in self._changes]},
+        )
+        if self._changes:
+            raise NextRound
 
     def _opened(self, task: TaskView, ruling: GateRuling) -> Gate:
         """The gate of a task. Where an outage kept the task from people, its clock starts when they can see it."""
@@ -197,8 +314,29 @@ class CaseWorkflow:
         self._journal.note("clock_moved", f"The task was stored late; its clock is moved by {late}")
         return gate
 
-    async def _open(self, name: str, facts: dict[str, Any]) -> GateOpening:
+    async def _open(self, name: str, facts: dict[str, Any], editable: bool) -> GateOpening:
         """Ask the policy; where it gives no ruling operators retry or roll back, and nobody may skip the people."""
+        while True:
+            self._stop_if_cancelled()
+            self._show(self.words.gate(name, self._started.input))
+            task = self._task(name, self._step, facts=facts, excluded=self._deciders)
+            fields = list(type(self._started.input).model_fields) if editable else []
+            task = task.model_copy(
+                update={
+                    "verdicts": [Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.ABSTAIN],
+                    "editable": fields,
+                    "round": self._round,
+                    "changes": self._changes,
+                }
+            )
+            try:
+                return await self._journal.open_gate(task, **self._seen)
+            except FailureError as error:
+                await self._mend(name, error, may_skip=False)
+
+    @property
+    def _seen(self) -> dict[str, Any]:
+        """The case as the policy sees it."""
         case = self._started
         seen = {
             "reference": case.reference,
@@ -206,16 +344,7 @@ class CaseWorkflow:
             "priority": case.priority,
             "batch_id": case.batch_id or "",
         }
-        while True:
-            self._stop_if_cancelled()
-            self._show(self.words.gate(name, case.input))
-            task = self._task(name, self._step, facts=facts, excluded=self._deciders)
-            try:
-                return await self._journal.open_gate(
-                    task, case=seen, policy_hash=case.policy_hash, input=case.input.model_dump(mode="json")
-                )
-            except FailureError as error:
-                await self._mend(name, error, may_skip=False)
+        return {"case": seen, "policy_hash": case.policy_hash, "input": case.input.model_dump(mode="json")}
 
     # ------------------------------------------------------------------------------------------------------- the story
 
@@ -250,7 +379,13 @@ class CaseWorkflow:
         output = None
         try:
             await self._wait_for_start(case)
-            output = await procedure(case.input)
+            while True:
+                try:
+                    output = await procedure(self._started.input)
+                    break
+                except NextRound:
+                    await self._unwind()
+                    self._undone, self._deciders = [], []
             self._stop_if_cancelled()
             status, reason = Status.COMPLETED, "Everything was done."
         except (CaseEnds, FailureError) as error:
@@ -299,11 +434,14 @@ class CaseWorkflow:
         )
         if ended := (await self._journal.write(self._status)).ended:
             return ended
+        await self._unwind()
+        return None
+
+    async def _unwind(self) -> None:
         while undo := self._saga.newest():
             await self._undo(undo)
             self._saga.settle(undo)
             await self._journal.write(self._status)
-        return None
 
     async def _undo(self, undo: Undo) -> None:
         while True:
@@ -347,7 +485,7 @@ class CaseWorkflow:
         answers = ", ".join(verdict.replace("_", " ") for verdict in gate.task.verdicts)
         self._journal.note("intervention_opened", f"Waits for {OPERATORS}: {answers}", {"task_id": gate.task.task_id})
         await self._journal.write(Status.NEEDS_INTERVENTION, opened=gate.task)
-        await self._wait_at(gate, Status.NEEDS_INTERVENTION)
+        await self._wait_at([gate], Status.NEEDS_INTERVENTION)
         if gate.outcome is Outcome.ROLL_BACK:
             raise CaseEnds(Status.FAILED, failure)
         self._set_status(before)
@@ -392,49 +530,117 @@ class CaseWorkflow:
 
     # ------------------------------------------------------------------------------------------------- waiting at gates
 
-    async def _wait_at(self, gate: Gate, status: Status) -> None:
-        """Until the gate has an outcome; a cancellation of a case that is still going forward closes it."""
-        self._gates[gate.task.task_id] = gate
+    async def _wait_at(self, gates: Sequence[Gate], status: Status, *, first_no_ends_all: bool = True) -> None:
+        """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
+        for gate in gates:
+            self._gates[gate.task.task_id] = gate
         self._status = status
-        self._upsert(gate)
-        self._show(gate.task.summary)
-        for decision in [early for early in self._early if early.task_id == gate.task.task_id]:
+        self._upsert(gates[0])
+        self._show(gates[0].task.summary)
+        for decision in [early for early in self._early if any(early.task_id == g.task.task_id for g in gates)]:
             self._early.remove(decision)
             self.submit_decision(decision)
-        while gate.open:
+        closed: list[Gate] = []
+        helped: Gate | None = None
+        while True:
+            for gate in gates:
+                if not gate.open and gate not in closed:
+                    closed.append(gate)
+                    self._close_gate(gate)
+            if not any(gate.open for gate in gates):
+                break
             if self._forward and self._cancellation is not None:
-                gate.close(Outcome.CANCELLED, workflow.now())
+                self._drop([gate for gate in gates if gate.open])
+                closed = list(gates)
+                break
+            if any(not _passed(gate) for gate in closed) and (first_no_ends_all or _sent_back(closed)):
+                self._drop([gate for gate in gates if gate.open])
+                closed = list(gates)
                 break
             if self._journal.unwritten:
                 await self._journal.write(self._status)
                 continue
-            await self._until_message_or_alarm(gate)
-            for rang in gate.ring(workflow.now()):
-                self._journal.note(rang.kind, rang.summary, {"task_id": gate.task.task_id, **rang.data})
-                self._journal.changed(gate)
-            self._show(gate.task.summary)
+            if gate := next((gate for gate in gates if gate.open and (gate.edited or gate.uncertain)), None):  # type: ignore[assignment]
+                helped = await self._look_again(gate, helped)
+                continue
+            if helped is not None and not helped.open:
+                helped = self._helped(helped, [gate for gate in gates if gate.open])
+                continue
+            await self._until_message_or_alarm([*gates, *([helped] if helped else [])])
+            for gate in gates:
+                for rang in gate.ring(workflow.now()):
+                    self._happened(gate, rang)
+            self._show(next((gate for gate in gates if gate.open), gates[0]).task.summary)
+        if helped is not None:
+            self._drop([helped])
+        if all(_passed(gate) for gate in gates):
+            self._set_status(Status.RUNNING)
+        stands = (Outcome.REJECTED, Outcome.REJECTED_BY_RULE, Outcome.EXPIRED, Outcome.ROLL_BACK)
+        if not any(gate.outcome in stands for gate in gates):
+            self._stop_if_cancelled()  # after a no, the no stands: whoever said it was told so
+
+    def _close_gate(self, gate: Gate) -> None:
+        """Write down how a gate ended, and who decided it: they decide no other of this case."""
         self._journal.changed(gate)
         assert gate.outcome is not None
         self._journal.note(
             "gate_closed",
-            f"{gate.task.gate.replace('-', ' ').capitalize()}: {gate.outcome.value.replace('_', ' ')}",
+            f"{_spoken(gate.task.gate).capitalize()}: {gate.outcome.value.replace('_', ' ')}",
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
-            self._deciders += [view.by for view in gate.task.decisions]
-        if gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE):
-            self._set_status(Status.RUNNING)
-        if gate.outcome not in (Outcome.REJECTED, Outcome.EXPIRED, Outcome.ROLL_BACK):
-            self._stop_if_cancelled()  # after a no, the no stands: whoever said it was told so
+            self._deciders += [name for view in gate.task.decisions for name in (view.by, view.on_behalf_of) if name]
 
-    async def _until_message_or_alarm(self, gate: Gate) -> None:
-        alarm = gate.next_alarm()
+    async def _look_again(self, gate: Gate, helped: Gate | None) -> Gate | None:
+        """Find the rules for an edited input, or whether enough people are left. Answers what operators are asked."""
+        if gate.edited:
+            try:
+                ruling = await self._journal.rule_again(gate.task, **self._seen)
+            except FailureError as error:
+                await self._mend(gate.task.gate, error, may_skip=False)
+            else:
+                self._happened(gate, gate.adopt(ruling, workflow.now()))
+            return helped
+        able = (await self._journal.count(gate.task)).able
+        if (short := gate.count(able, workflow.now())) is None:
+            return helped
+        self._happened(gate, short)
+        if short.kind != "gate_short" or helped is not None:
+            return helped
+        helped = self._intervention(gate.task.gate, short.summary, short.summary, may_skip=False)
+        self._gates[helped.task.task_id] = helped
+        self._journal.note(
+            "intervention_opened", f"Waits for {OPERATORS}: retry, roll back", {"task_id": helped.task.task_id}
+        )
+        await self._journal.write(self._status, opened=helped.task)
+        return helped
+
+    def _helped(self, helped: Gate, gates: Sequence[Gate]) -> None:
+        """Operators have answered that a gate has too few people: count again, or roll back."""
+        self._close_gate(helped)
+        if helped.outcome is Outcome.ROLL_BACK:
+            self._drop(gates)
+            raise CaseEnds(Status.FAILED, helped.task.summary)
+        for gate in gates:
+            gate.uncertain = True
+
+    def _happened(self, gate: Gate, what: Happened, actor: str = ENGINE) -> None:
+        self._journal.note(what.kind, what.summary, {"task_id": gate.task.task_id, **what.data}, actor=actor)
+        self._journal.changed(gate)
+
+    async def _until_message_or_alarm(self, gates: Sequence[Gate]) -> None:
+        waiting = [gate for gate in gates if gate.open]
+        alarm = min((a for gate in waiting if (a := gate.next_alarm())), key=lambda alarm: alarm.at, default=None)
         wait = alarm.at - workflow.now() if alarm else None
         if wait is not None and wait <= timedelta(0):
             return
         try:
             await workflow.wait_condition(
-                lambda: not gate.open or self._journal.unwritten or (self._forward and self._cancellation is not None),
+                lambda: (
+                    any(not gate.open or gate.edited or gate.uncertain for gate in waiting)
+                    or self._journal.unwritten
+                    or (self._forward and self._cancellation is not None)
+                ),
                 timeout=wait,
                 timeout_summary=alarm.words if alarm else None,
             )
@@ -443,14 +649,37 @@ class CaseWorkflow:
 
     # -------------------------------------------------------------------------------------------------------- messages
 
-    @workflow.update(description="Decide a task: approve, reject; for intervention tasks retry, skip, roll_back")
-    def decide(self, decision: Decision) -> Receipt:
+    @workflow.update(description="Decide a task with one of its verdicts")
+    async def decide(self, decision: Decision) -> Receipt:
         """The first door: refused or accepted while the caller waits. The same decision id gets the same receipt."""
-        return self._accept(decision)
+        receipt = self._accept(decision)
+        if not decision.edits:
+            return receipt
+        gate = self._gates[decision.task_id]
+        await workflow.wait_condition(lambda: not gate.edited)
+        return receipt.model_copy(update={"task": gate.task, "case_status": self._status})
 
     @decide.validator
     def _may_decide(self, decision: Decision) -> None:
         self._check(decision)
+
+    @workflow.update(description="Claim, release, reassign, delegate, withdraw, ask, answer, move the clock")
+    def act(self, action: Action) -> Receipt:
+        """What people do with a task other than decide it. The same action id gets the same receipt."""
+        return self._act(action)
+
+    @act.validator
+    def _may_act(self, action: Action) -> None:
+        self._check_act(action)
+
+    @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
+    def submit_action(self, action: Action) -> None:
+        """Never raises: a signal handler that raises fails the whole case."""
+        try:
+            self._check_act(action)
+        except ApplicationError:
+            return
+        self._act(action)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     def submit_decision(self, decision: Decision) -> None:
@@ -500,24 +729,76 @@ class CaseWorkflow:
             if receipt.content != decision.content:
                 raise refusal("Reused", "This decision id was used already, with another answer.")
             return
-        gate = self._gates.get(decision.task_id)
+        self._gate_of(decision.task_id).check(decision)
+        self._edited(decision)
+
+    def _check_act(self, action: Action) -> None:
+        if receipt := self._receipts.get(action.id):
+            if receipt.content != action.content:
+                raise refusal("Reused", "This id was used already, for something else.")
+            return
+        gate = self._gate_of(action.task_id)
+        gate.check_action(action)
+        if self._messages >= MAX_MESSAGES:
+            raise refusal("TooMany", f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
+
+    def _gate_of(self, task_id: str) -> Gate:
+        gate = self._gates.get(task_id)
         if gate is None and self._status.closed:
             raise refusal("AlreadyClosed", f"The case has ended: {self._status.value}.", outcome=self._status.value)
         if gate is None:
             raise refusal("NotReady", "The case has not reached this task yet; try again in a moment.")
-        gate.check(decision)
+        return gate
+
+    def _edited(self, decision: Decision) -> BaseModel | None:
+        """The input with the edits of a decision; None without. Raises InvalidEdits, with the fields."""
+        if not decision.edits:
+            return None
+        before = self._started.input
+        try:
+            return type(before).model_validate(before.model_dump(mode="json") | decision.edits)
+        except ValidationError as wrong:
+            found = [
+                {
+                    "field": ".".join(str(part) for part in error["loc"]) or None,
+                    "message": str(error["msg"]).removeprefix("Value error, "),
+                }
+                for error in wrong.errors()
+            ]
+            raise refusal("InvalidEdits", "The edited input is not valid.", errors=found) from None
+
+    def _differences(self, before: BaseModel, after: BaseModel) -> list[FieldChange]:
+        """Field by field, masked ones as they are shown."""
+        old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+        shown_old, shown_new = self.words.shown_input(old), self.words.shown_input(new)
+        return [
+            FieldChange(field=name, before=shown_old[name], after=shown_new[name])
+            for name in new
+            if old[name] != new[name]
+        ]
 
     def _accept(self, decision: Decision) -> Receipt:
         if receipt := self._receipts.get(decision.id):
             return receipt
         gate = self._gates[decision.task_id]
         rule, seen = gate.check(decision), gate.task
-        gate.decide(decision, workflow.now())
-        self._journal.judge(DecisionRecord(decision=decision))
+        changes: list[FieldChange] = []
+        shown: dict[str, Any] = {}
+        if (edited := self._edited(decision)) is not None:
+            case = self._started
+            changes = self._differences(case.input, edited)
+            self._case = case.model_copy(update={"input": edited})
+            shown = self._shown(gate.task.gate if gate.task.kind == "gate" else None)
+            self._journal.replaced(edited.model_dump(mode="json"), shown["title"])
+        void = gate.decide(decision, workflow.now(), changes, **shown)
+        self._journal.withdraw(void)
+        behalf = next((view.on_behalf_of for view in gate.task.decisions if view.decision_id == decision.id), None)
+        self._journal.judge(DecisionRecord(decision=decision, on_behalf_of=behalf, changes=changes))
         self._journal.note(
             "decided",
-            f"{decision.by.id}: {decision.verdict.replace('_', ' ')}"
-            + (f" ({decision.comment})" * bool(decision.comment)),
+            f"{decision.by.id}{f' for {behalf}' * bool(behalf)}: {decision.verdict.replace('_', ' ')}"
+            + f" with {', '.join(change.field for change in changes)} edited" * bool(changes)
+            + f" ({decision.comment})" * bool(decision.comment),
             {
                 "task_id": seen.task_id,
                 "gate": seen.gate,
@@ -529,13 +810,20 @@ class CaseWorkflow:
                 "revision": seen.revision,
                 "shown": seen.digest,
                 "via": decision.via,
+                **({"on_behalf_of": behalf} if behalf else {}),
+                **({"changes": [change.model_dump(mode="json") for change in changes]} if changes else {}),
+                **({"no_longer_count": [view.decision_id for view in void]} if void else {}),
             },
             actor=decision.by.id,
         )
         self._journal.changed(gate)
         match gate.outcome:
-            case Outcome.APPROVED:
+            case Outcome.APPROVED if not self._waiting:
                 self._status = Status.RUNNING
+            case Outcome.RESUBMITTED:
+                self._status = Status.RUNNING
+            case Outcome.CHANGES_REQUESTED:
+                self._status = Status.AWAITING_CHANGES
             case Outcome.REJECTED | Outcome.ROLL_BACK:
                 self._status = Status.ROLLING_BACK
             case Outcome.RETRY | Outcome.SKIP:
@@ -544,6 +832,24 @@ class CaseWorkflow:
                 pass
         receipt = Receipt(decision_id=decision.id, content=decision.content, task=gate.task, case_status=self._status)
         self._receipts[decision.id] = receipt
+        return receipt
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether people are still asked at a gate."""
+        return any(gate.open and gate.task.kind == "gate" for gate in self._gates.values())
+
+    def _act(self, action: Action) -> Receipt:
+        if receipt := self._receipts.get(action.id):
+            return receipt
+        self._messages += 1
+        gate = self._gates[action.task_id]
+        happened, void = gate.act(action, workflow.now())
+        self._journal.withdraw(void)
+        if happened:
+            self._happened(gate, happened, action.by.id)
+        receipt = Receipt(decision_id=action.id, content=action.content, task=gate.task, case_status=self._status)
+        self._receipts[action.id] = receipt
         return receipt
 
     def _cancel(self, cancellation: Cancellation) -> None:
@@ -602,17 +908,24 @@ class CaseWorkflow:
             case_id=case.case_id,
             process=case.process,
             gate=gate,
-            title=self.words.title_of(case.input),
-            summary=summary,
-            key_fields=self.words.key_fields_of(case.input),
             requester=case.requester,
             excluded_users=list(dict.fromkeys(excluded or [])),
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),
             priority=case.priority,
-            input=self.words.shown_input(case.input.model_dump(mode="json")),
             facts=facts,
+            **{**self._shown(None), "summary": summary},
         )
+
+    def _shown(self, gate: str | None) -> dict[str, Any]:
+        """What a task shows of the input, with the question of a gate."""
+        case = self._started
+        return {
+            "title": self.words.title_of(case.input),
+            "key_fields": self.words.key_fields_of(case.input),
+            "input": self.words.shown_input(case.input.model_dump(mode="json")),
+            **({"summary": self.words.gate(gate, case.input)} if gate else {}),
+        }
 
     def _set_status(self, status: Status) -> None:
         self._status = status
@@ -627,3 +940,15 @@ class CaseWorkflow:
         self._step = doing
         tasks = [gate.task for gate in self._gates.values()]
         workflow.set_current_details(details(self._status, doing, tasks, self._saga.plan()))
+
+
+def _passed(gate: Gate) -> bool:
+    return gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
+
+
+def _sent_back(gates: Sequence[Gate]) -> bool:
+    return any(gate.outcome is Outcome.CHANGES_REQUESTED for gate in gates)
+
+
+def _spoken(name: str) -> str:
+    return name.replace("-", " ")

@@ -1,29 +1,55 @@
-"""The gate: who may answer, how many are needed, what the clock does next.
+"""The gate: one task, from its opening to its outcome. What people may do with it, and what the clock does.
 
-Pure: no Workflow, no server, no wall clock. Every instant comes in as an argument, so all of it is plain Python.
+Pure: no Workflow, no server, no wall clock. Every instant comes in as an argument, so all of it is plain Python. Who
+may do what is in `people.py`.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from temporalio.exceptions import ApplicationError
-
 from workflows.models import (
+    ADMINS,
+    Act,
+    Action,
     Decision,
     DecisionView,
+    FieldChange,
     GateRuling,
     Outcome,
+    Question,
     Quorum,
     TaskPatch,
     TaskView,
     Verdict,
 )
+from workflows.people import (
+    among,
+    candidacy,
+    check_admin,
+    check_fit,
+    may_answer,
+    not_allowed,
+    refusal,
+    same,
+    voters,
+)
 
+OUTCOMES = {
+    Verdict.REQUEST_CHANGES: Outcome.CHANGES_REQUESTED,
+    Verdict.RESUBMIT: Outcome.RESUBMITTED,
+    Verdict.RETRY: Outcome.RETRY,
+    Verdict.SKIP: Outcome.SKIP,
+    Verdict.ROLL_BACK: Outcome.ROLL_BACK,
+}
+"""Verdicts of which one is enough."""
 
-def refusal(code: str, message: str, **details: Any) -> ApplicationError:
-    """A refused message: `code` for programs, one sentence for people, details for the problem document."""
-    return ApplicationError(message, details, type=code, non_retryable=True)
+_STATE = {
+    *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
+    *("changes", "questions", "paused_at", "input", "title", "key_fields", "summary", "excluded_users"),
+}
+"""Fields of a task that may change and have no place of their own in TaskPatch."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,8 @@ class Alarm:
     kind: Literal["remind", "escalate", "expire"]
     groups: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    replace: bool = False
+    priority: int | None = None
 
     @property
     def words(self) -> str:
@@ -48,12 +76,12 @@ class Alarm:
 
 
 @dataclass(frozen=True)
-class Rang:
-    """What an alarm did, for the record."""
+class Happened:
+    """What the clock or a person did to a gate, for the record."""
 
     kind: str
     summary: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 class Gate:
@@ -64,17 +92,15 @@ class Gate:
 
     def __init__(self, task: TaskView, ruling: GateRuling) -> None:
         self.ruling = ruling
+        self.edited = False
+        """Its input was edited, and the rules for the new one are not known yet; until then nobody can decide."""
+        self.uncertain = False
+        """Somebody said no or abstained, or people changed: whether enough are left must be counted."""
         self._task = task
-        self._given = 0
         self._expired_before = False
-        self._alarms = sorted(
-            [
-                *(Alarm(at, "remind") for at in ruling.reminders),
-                *(Alarm(level.at, "escalate", tuple(level.groups), tuple(level.users)) for level in ruling.escalations),
-                *([Alarm(ruling.expires_at, "expire")] if ruling.expires_at else []),
-            ],
-            key=lambda alarm: alarm.at,
-        )
+        self._moved: list[tuple[int, str]] = []
+        self._changed: set[str] = set()
+        self._alarms = _alarms(ruling)
 
     @property
     def task(self) -> TaskView:
@@ -90,100 +116,393 @@ class Gate:
     def open(self) -> bool:
         return self._task.outcome is None
 
-    # -------------------------------------------------------------------------------------------------- people's rules
+    # ------------------------------------------------------------------------------------------------------- decisions
 
     def check(self, decision: Decision) -> str:
         """The rule that allows this decision; raises the refusal when none does. Changes nothing.
 
         People rules come before the state of the task: who must not decide learns that, whenever they ask. Refusal
-        codes: NotAllowed, AlreadyClosed, Stale, WrongVerdict, CommentNeeded.
+        codes: NotAllowed, AlreadyClosed, Stale, NotReady, WrongVerdict, CommentNeeded, InvalidEdits.
         """
-        person, task = decision.by.id, self._task
-        if person == task.requester:
-            raise refusal(
-                "NotAllowed",
-                "You asked for this case, so somebody else must decide it.",
-                rule="separation of duties: the requester never decides",
+        task, verdict = self._task, decision.verdict
+        rule, behalf = may_answer(task, decision.by)
+        self._check_open(decision.revision)
+        done = voters(task)
+        if among(decision.by.id, done):
+            raise not_allowed(
+                "You have decided this task already; the others still needed must be other people.",
+                "quorum: each person counts once",
             )
-        rule = self._candidacy(decision)
-        if person in task.excluded_users:
+        if behalf and among(behalf, done):
+            raise not_allowed(f"{behalf} has decided this task already.", "quorum: each person counts once")
+        if verdict not in task.verdicts:
+            allowed = ", ".join(task.verdicts)
             raise refusal(
-                "NotAllowed",
-                "You decided an earlier gate of this case, so somebody else must decide this one.",
-                rule="separation of duties: one person, one gate of a case",
+                "WrongVerdict", f"This task does not take '{verdict}'; it takes {allowed}.", allowed=list(task.verdicts)
             )
+        if not decision.comment.strip():
+            if verdict is Verdict.SKIP:
+                raise refusal("CommentNeeded", "Say in the comment why the step may be skipped.")
+            if verdict in task.comment_needed:
+                raise refusal("CommentNeeded", f"To {verdict.replace('_', ' ')}, say why in the comment.")
+        self._check_edits(decision)
+        return rule
+
+    def _check_open(self, revision: int | None) -> None:
+        task = self._task
         if task.outcome is not None:
             raise refusal(
                 "AlreadyClosed",
                 f"This task is closed already: {task.outcome.value.replace('_', ' ')}.",
                 outcome=task.outcome.value,
             )
-        if decision.revision is not None and decision.revision != task.revision:
+        if revision is not None and revision != task.revision:
             raise refusal(
                 "Stale",
-                f"The task has changed since you looked at it (revision {task.revision}, you saw {decision.revision}).",
+                f"The task has changed since you looked at it (revision {task.revision}, you saw {revision}).",
                 revision=task.revision,
-                changed=["candidates"] if decision.revision < task.revision else [],
+                changed=list(dict.fromkeys(what for at, what in self._moved if at > revision)),
             )
-        if any(given.by == person for given in task.decisions):
-            raise refusal(
-                "NotAllowed",
-                "You have decided this task already; the others still needed must be other people.",
-                rule="quorum: each person counts once",
-            )
-        if decision.verdict not in task.verdicts:
-            allowed = ", ".join(task.verdicts)
-            raise refusal(
-                "WrongVerdict",
-                f"This task does not take '{decision.verdict}'; it takes {allowed}.",
-                allowed=list(task.verdicts),
-            )
-        if decision.verdict is Verdict.SKIP and not decision.comment.strip():
-            raise refusal("CommentNeeded", "Say in the comment why the step may be skipped.")
-        return rule
+        if self.edited:
+            raise refusal("NotReady", "The task was edited a moment ago; try again.")
 
-    def _candidacy(self, decision: Decision) -> str:
-        """The rule by which the person is a candidate; raises NotAllowed for anybody else."""
+    def _check_edits(self, decision: Decision) -> None:
         task = self._task
-        if decision.by.id in task.candidate_users:
-            return f"candidate user {decision.by.id}"
-        shared = [group for group in decision.by.groups if group in task.candidate_groups]
-        if shared:
-            return f"member of {shared[0]}"
-        names = ", ".join(task.candidate_groups + task.candidate_users) or "nobody"
-        raise refusal(
-            "NotAllowed", f"You are not among those who may decide this task: {names}.", rule="candidates: " + names
-        )
+        if not decision.edits:
+            return
+        if decision.verdict not in (Verdict.APPROVE, Verdict.RESUBMIT):
+            raise refusal("InvalidEdits", "Edits come with an approval or a resubmission only.", fields=[])
+        wrong = sorted(set(decision.edits) - set(task.editable))
+        if wrong:
+            may = ", ".join(task.editable) or "none"
+            raise refusal("InvalidEdits", f"Fields that may be edited here: {may}.", fields=wrong)
 
-    def decide(self, decision: Decision, now: datetime) -> None:
-        """Count a decision that `check` has allowed. One rejection ends the gate; so does the last approval needed."""
+    def decide(
+        self, decision: Decision, now: datetime, edits: Sequence[FieldChange] = (), **edited: Any
+    ) -> list[DecisionView]:
+        """Count a decision that `check` has allowed; answer earlier ones that no longer count.
+
+        `edits` are the fields that it changes, `edited` what the task shows of the new input. An approval with edits
+        takes the place of all before it, which were of another input, and the gate stays open until the rules for the
+        new one are known (`adopt`).
+        """
         assert self.open, "check() lets no decision through to a closed gate"
+        verdict = decision.verdict
+        _, behalf = may_answer(self._task, decision.by)
         view = DecisionView(
             decision_id=decision.id,
-            verdict=decision.verdict,
+            verdict=verdict,
             by=decision.by.id,
             at=decision.at,
             comment=decision.comment,
+            on_behalf_of=behalf,
+            edits=list(edits),
         )
-        self._change(decisions=[*self._task.decisions, view])
-        match decision.verdict:
-            case Verdict.APPROVE:
-                self._given += 1
-                self._change(quorum=Quorum(needed=self._task.quorum.needed, given=self._given))
-                if self._given >= self._task.quorum.needed:
-                    self.close(Outcome.APPROVED, now)
-            case Verdict.REJECT:
-                self.close(Outcome.REJECTED, now)
-            case Verdict.RETRY | Verdict.SKIP | Verdict.ROLL_BACK:
-                self.close(Outcome(decision.verdict.value), now)
+        # A claim was for this one decision; others may be needed.
+        self._change(decisions=[*self._task.decisions, view], assignee=None, owner=None)
+        if verdict in OUTCOMES:
+            self.close(OUTCOMES[verdict], now)
+        elif verdict is Verdict.REJECT and self._task.veto:
+            self.close(Outcome.REJECTED, now)
+        elif verdict is Verdict.APPROVE and edits:
+            void = self._task.decisions[:-1]
+            self.edited = True
+            self._change(decisions=[view], changes=_joined_changes(self._task.changes, edits), **edited)
+            self._move("input")
+            self._tally(now, closing=False)
+            return void
+        elif verdict is Verdict.APPROVE:
+            self._tally(now)
+        else:
+            self.uncertain = True
+        return []
+
+    def _tally(self, now: datetime, *, closing: bool = True) -> None:
+        given = sum(view.verdict is Verdict.APPROVE for view in self._task.decisions)
+        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=given))
+        if closing and given >= self._task.quorum.needed:
+            self.close(Outcome.APPROVED, now)
+
+    def count(self, able: Sequence[str], now: datetime) -> Happened | None:
+        """Judge whether enough people are left, of those who are able to decide now. None: enough, or it is over.
+
+        Rejections without veto end the gate as soon as the approvals cannot be reached because of them. Where
+        abstentions or missing people are the cause, the next level of escalation comes at once; the answer says so.
+        Its kind is `gate_short` when there is no level left: then somebody else must help.
+        """
+        self.uncertain = False
+        task = self._task
+        if not self.open:
+            return None
+        done = voters(task)
+        left = [person for person in dict.fromkeys(able) if not among(person, done) and self._could(person)]
+        missing = task.quorum.needed - task.quorum.given - len(left)
+        if missing <= 0:
+            return None
+        abstained = sum(view.verdict is Verdict.ABSTAIN for view in task.decisions)
+        rejected = sum(view.verdict is Verdict.REJECT for view in task.decisions)
+        if rejected and missing > abstained:
+            self.close(Outcome.REJECTED, now)
+            return None
+        cause = (
+            f"{task.quorum.needed} approvals are needed; {task.quorum.given} given, "
+            f"{len(left)} of the candidates can still decide"
+        )
+        level = next((alarm for alarm in self._alarms if alarm.kind == "escalate"), None)
+        if level is None:
+            return Happened("gate_short", f"Nobody is left to decide: {cause}", {"able": left})
+        self._alarms.remove(level)
+        self.uncertain = True
+        rang = self._escalate(level)
+        return Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)
+
+    def _could(self, person: str) -> bool:
+        return not same(person, self._task.requester) and not among(person, self._task.excluded_users)
+
+    # ---------------------------------------------------------------------------------------------------- other actions
+
+    def check_action(self, action: Action) -> None:
+        """Raise the refusal of what somebody wants to do with the task. Changes nothing.
+
+        Codes: NotAllowed, AlreadyClosed, Stale, AlreadyClaimed, NotReady, Nothing (there is nothing to do), Missing.
+        """
+        task, by = self._task, action.by
+        match action.act:
+            case Act.CLAIM:
+                if task.kind == "changes":
+                    raise not_allowed("This task is its requester's.", "changes: made by the requester")
+                if task.assignee and not same(task.assignee, by.id):
+                    may_answer(task.model_copy(update={"assignee": None, "owner": None}), by)
+                    self._check_open(action.revision)
+                    raise refusal("AlreadyClaimed", f"{task.assignee} has claimed this task.", assignee=task.assignee)
+                self._check_place(action)
+            case Act.RELEASE:
+                if not (same(by.id, task.assignee) or same(by.id, task.owner) or ADMINS in by.groups):
+                    raise not_allowed("Only who has claimed a task gives it back, or an admin.", "claims: one's own")
+                self._check_open(action.revision)
+                if task.assignee is None:
+                    raise refusal("Nothing", "Nobody has claimed this task.")
+            case Act.REASSIGN:
+                check_admin(by, "reassign tasks; who has one may delegate it")
+                self._check_handover(action)
+            case Act.DELEGATE:
+                if same(by.id, task.assignee) and task.owner:
+                    raise not_allowed(
+                        f"{task.owner} handed you this task: give it back, and do not hand it on.",
+                        "delegation: one step only",
+                    )
+                self._check_place(action)
+                self._check_handover(action)
+                if action.to and same(action.to.id, by.id):
+                    raise not_allowed("You have this task already.", "delegation: to somebody else")
+            case Act.WITHDRAW:
+                if not any(same(view.by, by.id) for view in task.decisions):
+                    raise not_allowed("You have not decided this task.", "withdrawing: one's own decision")
+                self._check_open(action.revision)
+            case Act.ASK:
+                self._check_place(action)
+                if action.to is None or not action.text.strip():
+                    raise refusal("Missing", "A question needs a text, and somebody to answer it.")
+            case Act.ANSWER:
+                asked = self._question(action)
+                if not same(asked.to, by.id):
+                    raise not_allowed(f"{asked.to} was asked.", "questions: who was asked answers")
+                self._check_open(action.revision)
+                if asked.answer is not None:
+                    raise refusal("AlreadyAnswered", "This question has its answer.")
+                if not action.text.strip():
+                    raise refusal("Missing", "An answer needs a text.")
+            case Act.SET_CLOCK:
+                check_admin(by, "move the clock of a task")
+                self._check_open(action.revision)
+                if not action.text.strip():
+                    raise refusal("Missing", "Say why the clock is moved.")
+                if action.due_at is None and action.expires_at is None:
+                    raise refusal("Missing", "Say to when: due_at, expires_at or both.")
+                if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
+                    raise refusal("Missing", "The new time must lie in the future.")
+            case Act.REPLACE | Act.NEW_RULES:
+                check_admin(by, "do this")
+                self._check_open(action.revision)
+                if task.kind != "gate" and action.act is Act.NEW_RULES:
+                    raise refusal("Nothing", "Only gates follow rules of the policy.")
+            case Act.RECOUNT:
+                self._check_open(None)
+
+    def _check_place(self, action: Action) -> None:
+        """Like a decision: somebody who could decide now."""
+        _, behalf = may_answer(self._task, action.by)
+        self._check_open(action.revision)
+        for person in (action.by.id, behalf):
+            if person and among(person, voters(self._task)):
+                raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")
+
+    def _check_handover(self, action: Action) -> None:
+        if self._task.kind == "changes":
+            raise not_allowed("This task is its requester's.", "changes: made by the requester")
+        self._check_open(action.revision)
+        if action.to is None:
+            raise refusal("Missing", "Say to whom.")
+        check_fit(self._task, action.to.id)
+
+    def _question(self, action: Action) -> Question:
+        found = next((each for each in self._task.questions if each.id == action.question), None)
+        if found is None:
+            raise refusal("Missing", "There is no such question on this task.")
+        return found
+
+    def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
+        """Do what `check_action` has allowed; answer what happened and decisions that no longer count."""
+        task, by, to = self._task, action.by, action.to.id if action.to else ""
+        void: list[DecisionView] = []
+        happened: Happened | None
+        match action.act:
+            case Act.CLAIM:
+                if same(task.assignee, by.id):
+                    return None, []
+                _, behalf = may_answer(task, by)
+                self._change(assignee=by.id, owner=None)
+                happened = Happened("task_claimed", f"{by.id} claimed the task" + _behalf(behalf))
+            case Act.RELEASE:
+                one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
+                back = task.owner if one_of_them else None
+                self._change(assignee=back, owner=None)
+                said = f"{by.id} gave the task back" + (f" to {back}" if back else "")
+                happened = Happened("task_released", said, {"from": task.assignee, "to": back})
+            case Act.REASSIGN:
+                users = task.candidate_users
+                if candidacy(task, to, action.to.groups if action.to else []) is None:
+                    users = [*users, to]
+                self._change(assignee=to, owner=None, candidate_users=users)
+                if self._task.candidate_users != task.candidate_users:
+                    self._move("candidates")
+                happened = Happened("task_reassigned", f"{by.id} gave the task to {to}", {"from": task.assignee})
+            case Act.DELEGATE:
+                _, behalf = may_answer(task, by)
+                owner = behalf or by.id
+                self._change(assignee=to, owner=owner)
+                happened = Happened("task_delegated", f"{by.id} delegated the task to {to}" + _behalf(behalf))
+                happened.data["owner"] = owner
+            case Act.WITHDRAW:
+                void = [view for view in task.decisions if same(view.by, by.id)]
+                self._change(decisions=[view for view in task.decisions if view not in void])
+                self._tally(now)
+                verdicts = ", ".join(view.verdict.replace("_", " ") for view in void)
+                happened = Happened("decision_withdrawn", f"{by.id} took back: {verdicts}")
+                happened.data["decisions"] = [view.decision_id for view in void]
+            case Act.ASK:
+                asked = Question(id=action.id, by=by.id, to=to, text=action.text.strip(), at=action.at)
+                self._change(questions=[*task.questions, asked])
+                if self.ruling.pause_for_questions and task.paused_at is None:
+                    self._change(paused_at=now)
+                happened = Happened("question_asked", f"{by.id} asked {to}: {asked.text}", {"question": asked.id})
+            case Act.ANSWER:
+                happened = self._answer(action, now)
+            case Act.SET_CLOCK:
+                happened = self._set_clock(action)
+            case Act.REPLACE:
+                happened = self._replace(action)
+            case Act.NEW_RULES:
+                assert action.ruling is not None, "the gateway sends the ruling"
+                happened = self.adopt(action.ruling, now)
+                happened.data.update(reason=action.text, policy=action.policy_hash)
+            case Act.RECOUNT:
+                self.uncertain = True
+                return None, []
+        if to and happened:
+            happened.data["to"] = to
+        return happened, void
+
+    def _answer(self, action: Action, now: datetime) -> Happened:
+        asked = self._question(action)
+        told = asked.model_copy(update={"answer": action.text.strip(), "answered_at": action.at})
+        self._change(questions=[told if each.id == asked.id else each for each in self._task.questions])
+        self._move("questions")
+        if self._task.paused_at and all(each.answer is not None for each in self._task.questions):
+            self._shift(now - self._task.paused_at)
+            self._change(paused_at=None)
+        said = f"{action.by.id} answered {asked.by}: {told.answer}"
+        return Happened("question_answered", said, {"question": asked.id, "asked_by": asked.by})
+
+    def _set_clock(self, action: Action) -> Happened:
+        told = []
+        if action.due_at:
+            told.append(f"due {action.due_at:%Y-%m-%d %H:%M} UTC")
+            self._change(due_at=action.due_at)
+        if end := action.expires_at:
+            told.append(f"expires {end:%Y-%m-%d %H:%M} UTC")
+            self._change(expires_at=end)
+            kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
+            self._alarms = sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at)
+        return Happened("clock_set", f"{action.by.id} moved the clock: {', '.join(told)}. {action.text}")
+
+    def _replace(self, action: Action) -> Happened:
+        task, old, new = self._task, action.replaces or "", action.to.id if action.to else None
+        if new and (same(new, task.requester) or among(new, task.excluded_users) or among(new, voters(task))):
+            new = None  # must not decide this one; whoever else is a candidate still may
+        users = [new if same(each, old) else each for each in task.candidate_users]
+        assignee = new if same(task.assignee, old) else task.assignee
+        owner = new if same(task.owner, old) else task.owner
+        users = list(dict.fromkeys(each for each in users if each))
+        if owner is None or same(owner, assignee):
+            owner = None
+        self._change(candidate_users=users, assignee=assignee, owner=owner)
+        self._move("candidates")
+        self.uncertain = True
+        return Happened("candidate_replaced", f"{old} was replaced by {new or 'nobody'}", {"from": old})
+
+    def adopt(self, ruling: GateRuling, now: datetime) -> Happened:
+        """Follow another ruling from now on: after an edit, or because an admin applied a new policy.
+
+        What was decided keeps counting. Where people are no longer needed the rule decides.
+        """
+        before, edited = self._task, self.edited
+        self.edited = False
+        self.ruling = ruling
+        if not edited and ruling.decided == "reject":
+            self.close(Outcome.REJECTED_BY_RULE, now)
+        elif not edited and not ruling.needed:
+            self.close(Outcome.APPROVED_BY_RULE, now)
+        else:
+            self._follow(ruling, edited)
+            self._tally(now)
+            self.uncertain = self.open
+        changed = [
+            f"{name.replace('_', ' ')}: {_said(old)} became {_said(new)}"
+            for name in ("candidate_groups", "candidate_users", "due_at", "expires_at", "veto", "rule")
+            if (old := getattr(before, name)) != (new := getattr(self._task, name))
+        ]
+        if before.quorum.needed != self._task.quorum.needed:
+            changed.append(f"approvals needed: {before.quorum.needed} became {self._task.quorum.needed}")
+        said = "; ".join(changed) or "nothing changed"
+        return Happened("rules_changed", f"The gate follows other rules: {said}")
+
+    def _follow(self, ruling: GateRuling, edited: bool) -> None:
+        needed = max(ruling.quorum, 1) if ruling.needed else 1
+        self._change(quorum=Quorum(needed=needed, given=self._task.quorum.given), rule=ruling.problem or ruling.rule)
+        if edited:  # only who and how many may follow from the input; the clock runs on
+            return
+        self._change(
+            candidate_groups=ruling.groups,
+            candidate_users=ruling.users,
+            members=ruling.members,
+            veto=ruling.veto,
+            comment_needed=ruling.comment_needed,
+            due_at=ruling.due_at,
+            expires_at=ruling.expires_at,
+        )
+        if self._task.assignee and not self._task.owner and not among(self._task.assignee, ruling.users):
+            self._change(assignee=None)
+        self._alarms = _alarms(ruling)
+        self._move("candidates")
 
     # ------------------------------------------------------------------------------------------------------- the clock
 
     def next_alarm(self) -> Alarm | None:
-        """What the clock does next; None when it does nothing more."""
-        return self._alarms[0] if self.open and self._alarms else None
+        """What the clock does next; None when it does nothing more, or stands still."""
+        return self._alarms[0] if self.open and self._alarms and self._task.paused_at is None else None
 
-    def ring(self, now: datetime) -> list[Rang]:
+    def ring(self, now: datetime) -> list[Happened]:
         """Do everything that is due at `now`, in order, and say what was done."""
         rang = []
         while (alarm := self.next_alarm()) and alarm.at <= now:
@@ -197,22 +516,34 @@ class Gate:
                     rang.append(self._expire(alarm.at, now))
         return rang
 
-    def _remind(self) -> Rang:
-        names = self._task.candidate_groups + self._task.candidate_users
-        return Rang("gate_reminded", f"{', '.join(names)} reminded of the open task", {"to": names})
+    def _remind(self) -> Happened:
+        names = [self._task.assignee] if self._task.assignee else self._task.candidate_groups
+        names = names if self._task.assignee else names + self._task.candidate_users
+        return Happened("gate_reminded", f"{', '.join(names)} reminded of the open task", {"to": names})
 
-    def _escalate(self, *levels: Alarm) -> Rang:
-        groups = _joined(self._task.candidate_groups, [group for level in levels for group in level.groups])
-        users = _joined(self._task.candidate_users, [user for level in levels for user in level.users])
-        added = [
-            name for name in groups + users if name not in self._task.candidate_groups + self._task.candidate_users
-        ]
-        # Who may decide is part of what a reviewer saw, so the revision moves with it.
-        revision = self._task.revision + bool(added)
-        self._change(candidate_groups=groups, candidate_users=users, revision=revision)
-        return Rang("gate_escalated", f"Escalated to {', '.join(added) or 'nobody new'}", {"added": added})
+    def _escalate(self, *levels: Alarm) -> Happened:
+        before = self._task
+        for level in levels:
+            groups, users = list(level.groups), list(level.users)
+            if level.replace:
+                self._change(candidate_groups=groups, candidate_users=users, assignee=None, owner=None)
+            else:
+                self._change(
+                    candidate_groups=_joined(self._task.candidate_groups, groups),
+                    candidate_users=_joined(self._task.candidate_users, users),
+                )
+            if level.priority is not None:
+                self._change(priority=min(level.priority, self._task.priority))
+        now, old = ([*task.candidate_groups, *task.candidate_users] for task in (self._task, before))
+        added = [name for name in now if name not in old]
+        removed = [name for name in old if name not in now]
+        if added or removed:
+            # Who may decide is part of what a reviewer saw, so the revision moves with it.
+            self._move("candidates")
+        data = {"added": added} | ({"removed": removed} if removed else {})
+        return Happened("gate_escalated", f"Escalated to {', '.join(added) or 'nobody new'}", data)
 
-    def _expire(self, at: datetime, now: datetime) -> Rang:
+    def _expire(self, at: datetime, now: datetime) -> Happened:
         """Reject, approve or escalate as the policy says. Escalated, it runs once more as long and is then rejected."""
         on_expiry = self.ruling.on_expiry
         if on_expiry == "escalate" and not self._expired_before:
@@ -221,21 +552,27 @@ class Gate:
             self._alarms = [Alarm(at + (at - self._task.opened_at), "expire")]
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
-            return Rang(
+            return Happened(
                 "gate_expired", f"Nobody decided in time. {rang.summary}", {**rang.data, "on_expiry": on_expiry}
             )
         if on_expiry == "approve":
             self.close(Outcome.APPROVED_BY_RULE, now)
-            return Rang(
+            return Happened(
                 "gate_expired", "Nobody decided in time; approved, as the policy says", {"on_expiry": on_expiry}
             )
         self.close(Outcome.EXPIRED, now)
-        return Rang("gate_expired", "Nobody decided in time", {"on_expiry": on_expiry})
+        return Happened("gate_expired", "Nobody decided in time", {"on_expiry": on_expiry})
+
+    def _shift(self, by: timedelta) -> None:
+        """The clock stood still for so long."""
+        self._alarms = [Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms]
+        task = self._task
+        self._change(due_at=task.due_at and task.due_at + by, expires_at=task.expires_at and task.expires_at + by)
 
     def close(self, outcome: Outcome, at: datetime) -> None:
         """End the gate; the first outcome stands."""
         if self.open:
-            self._change(outcome=outcome, status="closed", closed_at=at)
+            self._change(outcome=outcome, status="closed", closed_at=at, paused_at=None)
 
     # ------------------------------------------------------------------------------------------------------ for others
 
@@ -246,18 +583,54 @@ class Gate:
             task_id=task.task_id,
             status=task.status,
             outcome=task.outcome,
-            given=self._given,
+            given=task.quorum.given,
             candidate_groups=task.candidate_groups,
             candidate_users=task.candidate_users,
             due_at=task.due_at,
             expires_at=task.expires_at,
             revision=task.revision,
             closed_at=task.closed_at,
+            priority=task.priority,
+            state=task.model_dump(mode="json", include=self._changed & _STATE),
         )
 
+    def _move(self, what: str) -> None:
+        """The revision moves with everything that a reviewer goes by."""
+        self._change(revision=self._task.revision + 1)
+        self._moved.append((self._task.revision, what))
+
     def _change(self, **fields: Any) -> None:
+        self._changed |= fields.keys()
         self._task = self._task.model_copy(update=fields)
+
+
+def _alarms(ruling: GateRuling) -> list[Alarm]:
+    levels = (
+        Alarm(level.at, "escalate", tuple(level.groups), tuple(level.users), level.replace, level.priority)
+        for level in ruling.escalations
+    )
+    end = [Alarm(ruling.expires_at, "expire")] if ruling.expires_at else []
+    return sorted([*(Alarm(at, "remind") for at in ruling.reminders), *levels, *end], key=lambda alarm: alarm.at)
 
 
 def _joined(names: list[str], more: list[str]) -> list[str]:
     return names + [name for name in dict.fromkeys(more) if name not in names]
+
+
+def _joined_changes(before: Sequence[FieldChange], now: Sequence[FieldChange]) -> list[FieldChange]:
+    """Changes on top of changes: from what was first to what is last."""
+    found = {change.field: change for change in before}
+    for change in now:
+        first = found[change.field].before if change.field in found else change.before
+        found[change.field] = FieldChange(field=change.field, before=first, after=change.after)
+    return [change for change in found.values() if change.before != change.after]
+
+
+def _behalf(person: str | None) -> str:
+    return f" on behalf of {person}" if person else ""
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return ", ".join(map(str, value)) or "nobody" if isinstance(value, list) else str(value)

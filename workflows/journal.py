@@ -6,6 +6,7 @@ status query shows them at once.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +20,12 @@ from workflows.models import (
     CaseEvent,
     CaseRecord,
     CaseResult,
+    Count,
     DecisionRecord,
+    DecisionView,
     GateOpening,
     GateRequest,
+    GateRuling,
     Status,
     TaskView,
     Written,
@@ -47,6 +51,8 @@ class Journal:
         self._ids: dict[str, int] = {}
         self._events: list[CaseEvent] = []
         self._decisions: list[DecisionRecord] = []
+        self._withdrawn: list[str] = []
+        self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
@@ -67,6 +73,14 @@ class Journal:
         """A decision was accepted or refused."""
         self._decisions.append(judged)
 
+    def withdraw(self, decisions: Iterable[DecisionView]) -> None:
+        """Decisions that were accepted count no longer."""
+        self._withdrawn += [view.decision_id for view in decisions]
+
+    def replaced(self, input: dict[str, Any], title: str) -> None:
+        """The case has another input from now on."""
+        self._input = input, title
+
     def changed(self, gate: Gate) -> None:
         """The stored task of a gate is no longer true."""
         self._gates[gate.task.task_id] = gate
@@ -74,7 +88,7 @@ class Journal:
     @property
     def unwritten(self) -> bool:
         """Whether something happened that is not written yet."""
-        return bool(self._events or self._decisions)
+        return bool(self._events or self._decisions or self._withdrawn or self._input)
 
     async def write(
         self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
@@ -117,9 +131,37 @@ class Journal:
         except FailureError:  # the SDK raises a local activity's own failure, without an ActivityError around it
             self._events[:0] = record.events
             self._decisions[:0] = record.decisions
+            self._withdrawn[:0] = record.withdrawn
+            if record.input is not None and record.title is not None and self._input is None:
+                self._input = record.input, record.title
             raise
         self.timeline.append(opening.event)
         return opening
+
+    async def rule_again(
+        self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
+    ) -> GateRuling:
+        """What the policy says of a gate whose input was edited. Raises FailureError when there is no ruling."""
+        record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
+        return await workflow.execute_local_activity_method(
+            Records.rule_again,
+            GateRequest(record=record, task=task, case=case, policy_hash=policy_hash, input=input, event_id=""),
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary=f"rules of {task.gate}",
+        )
+
+    async def count(self, task: TaskView) -> Count:
+        """Who can decide a task now."""
+        return await workflow.execute_local_activity_method(
+            Records.count,
+            task.model_copy(update={"input": {}, "facts": {}}),
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary=f"who can decide {task.gate}",
+        )
 
     def _id(self, *what: Any) -> str:
         """The id of an event by what happened, and by how often it has."""
@@ -136,7 +178,10 @@ class Journal:
             opened=[opened] if opened else [],
             patched=[gate.patch() for gate in self._gates.values()],
             decisions=self._decisions,
+            withdrawn=self._withdrawn,
+            input=self._input[0] if self._input else None,
+            title=self._input[1] if self._input else None,
             result=result,
         )
-        self._events, self._decisions, self._gates = [], [], {}
+        self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
         return record

@@ -50,6 +50,8 @@ MAX_REFERENCE_ENCODED = 800
 """Characters of a reference inside a case id, where everything outside `[a-z0-9._-]` takes three for each byte. A case
 id has at most 900 in SQL, and 1,000 in Temporal."""
 MAX_FACTS_BYTES = 64 * 1024
+MAX_MESSAGES = 500
+"""Claims, questions and the like that one case takes; decisions are few by the rules."""
 MAX_IDLE_MESSAGES = 500
 """Signals that come to nothing which one case records; the rest are dropped, for its history must stay bounded."""
 
@@ -352,9 +354,9 @@ class TaskView(Message):
     candidate_users: list[str] = []
     excluded_users: list[str] = []
     """People whom the rules refuse though they are candidates: the requester, who decided an earlier gate."""
-    members: list[str] | None = None
-    """The people of the groups when the task opened, where the policy says that these count; else whoever is a member
-    when deciding."""
+    members: dict[str, list[str]] = {}
+    """Groups with the people they had when the task opened, where the policy says that these count. Of a group that is
+    not here, whoever is a member when deciding."""
     assignee: str | None = None
     """Who has claimed it or was given it; nobody else decides it then."""
     owner: str | None = None
@@ -483,8 +485,8 @@ class GateRuling(Message):
     separation_of_duties: bool = True
     snapshot: bool = False
     """The members that groups have at the opening count, not those at the decision."""
-    members: list[str] | None = None
-    """With `snapshot`: who they are."""
+    members: dict[str, list[str]] = {}
+    """With `snapshot`: who they are, by group."""
     able: list[str] | None = None
     """Those who could decide when the gate opened; None: nobody looked."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
@@ -585,6 +587,9 @@ class DecisionRecord(Message):
     """One decision as the Workflow judged it. `refusal` is empty when it was accepted."""
 
     decision: Decision
+    on_behalf_of: str | None = None
+    changes: list[FieldChange] = []
+    """What it changed in the input."""
     refusal: str = ""
     code: str = ""
     """The kind of refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
@@ -631,9 +636,9 @@ class GateRequest(Message):
 
 
 class Count(Message):
-    """Who of a task's candidates can decide it now."""
+    """Who of the candidates of a task can decide it now."""
 
-    able: list[str]
+    able: list[str] = []
 
 
 class GateOpening(Message):

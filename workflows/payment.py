@@ -58,7 +58,7 @@ class PaymentProcess(CaseWorkflow):
     async def pay(self, request: PaymentRequest) -> PaymentReceipt:
         await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
         screening = await self.step(Payments.screen_payment, request)
-        await self.gate("fraud-review", facts=screening)
-        await self.gate("manager-approval", facts=screening)
-        await self.gate("director-approval", facts=screening)
+        request = await self.gate("fraud-review", request, facts=screening)
+        request = await self.gate("manager-approval", request, facts=screening)
+        request = await self.gate("director-approval", request, facts=screening)
         return await self.step(Payments.capture_payment, request, undo=Payments.refund_payment)
