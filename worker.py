@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -30,7 +30,7 @@ from policy.file import PolicyFile
 from policy.model import Policy, PolicyError
 from policy.parse import parse
 from settings import Settings, WrongSettings, load
-from store import cases, heartbeats, policies
+from store import cases, heartbeats, people, policies
 from store.database import Database, DatabaseUnavailable
 from store.ledger import Ledger
 from store.notices import Plan
@@ -89,10 +89,25 @@ class SqlPolicies:
         return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
 
 
+class SqlPeople:
+    """Candidates and managers from SQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[people.Candidate]:
+        async with self._database.read() as connection:
+            return await people.candidates_of(connection, groups, users, datetime.now(UTC))
+
+    async def manager_of(self, person: str) -> str | None:
+        async with self._database.read() as connection:
+            return await people.manager_of(connection, person)
+
+
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
     policies = SqlPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, INPUTS)
+    records = Records(SqlRecords(database), policies, SqlPeople(database), INPUTS)
     payments = Payments(Ledger(database), policies.denied_payees)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [
@@ -103,6 +118,8 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
             activities=[
                 records.record,
                 records.open_gate,
+                records.rule_again,
+                records.count,
                 payments.screen_payment,
                 payments.reserve_funds,
                 payments.release_funds,

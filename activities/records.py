@@ -5,13 +5,14 @@ event ids make the second time a no-op.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from policy.candidates import People, able, peopled
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 from workflows.models import (
@@ -27,10 +28,6 @@ from workflows.models import (
     Verdict,
     Written,
 )
-from workflows.people import among, candidacy, same
-
-MANAGER = "manager_of(requester)"
-"""Stands in a policy for a person."""
 
 
 class RecordStore(Protocol):
@@ -45,26 +42,6 @@ class PinnedPolicies(Protocol):
 
     async def get(self, policy_hash: str) -> Policy:
         """The policy; raises LookupError when it was never stored."""
-
-
-class Candidate(Protocol):
-    """Somebody who is a candidate by name or by group."""
-
-    id: str
-    groups: list[str]
-    away: bool
-    substitute: str | None
-    """Who decides in their place while they are away."""
-
-
-class People(Protocol):
-    """Who is in which group, and who is there."""
-
-    async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
-        """All active people in these groups or with these ids."""
-
-    async def manager_of(self, person: str) -> str | None:
-        """The manager of a person, if they have one who is active."""
 
 
 class Records:
@@ -91,7 +68,7 @@ class Records:
         """
         task, ruling, levels = request.task, await self._rule(request), ""
         if ruling.needed:
-            ruling, levels = await self._with_enough(task, ruling)
+            ruling, levels = await self._peopled(task, ruling)
         opened = _with_people(task, ruling) if ruling.needed else None
         event = CaseEvent(
             event_id=request.event_id,
@@ -120,74 +97,25 @@ class Records:
     async def rule_again(self, request: GateRequest) -> GateRuling:
         """What the pinned policy says of a gate whose input was edited. Writes nothing."""
         ruling = await self._rule(request)
-        return (await self._with_enough(request.task, ruling, open=True))[0] if ruling.needed else ruling
+        return (
+            (await peopled(task=request.task, ruling=ruling, people=self._people)).ruling if ruling.needed else ruling
+        )
 
     @activity.defn
     async def count(self, task: TaskView) -> Count:
         """Who of the candidates of a task can decide it now, whether or not they have."""
-        return Count(able=_able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
+        return Count(able=able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
 
-    async def _with_enough(self, task: TaskView, ruling: GateRuling, *, open: bool = False) -> tuple[GateRuling, str]:
-        """The ruling with the people it means, and with levels of escalation at once where too few can decide.
+    async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
+        """The ruling with its people, and in words which levels came at once for want of people.
 
-        Says in words which. Raises a failure when there are too few with all levels, unless the gate is `open`: then
-        the case counts.
+        Raises a failure that is not retried when there are too few with all levels: operators must help.
         """
-        ruling = await self._with_managers(ruling, task.requester)
-        if not ruling.separation_of_duties:
-            task = task.model_copy(update={"excluded_users": []})
-        said = ""
-        while True:
-            found = await self._people.candidates(ruling.groups, ruling.users)
-            members = (
-                {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
-                if ruling.snapshot
-                else {}
-            )
-            able = _able(
-                task.model_copy(
-                    update={
-                        "candidate_groups": ruling.groups,
-                        "candidate_users": ruling.users,
-                        "members": members,
-                    }
-                ),
-                found,
-            )
-            quorum = max(len(able), 1) if ruling.everyone else ruling.quorum
-            if len(able) >= quorum or open:
-                update = {"able": able, "members": members, "quorum": quorum}
-                return ruling.model_copy(update=update), said
-            names = ", ".join(ruling.groups + ruling.users) or "nobody"
-            short = f"{quorum} must approve, and {len(able)} of {names} can"
-            if not ruling.escalations:
-                why = f"nobody can decide {task.gate}: {short}. Add people, or roll back"
-                raise ApplicationError(why, type="NobodyCanDecide", non_retryable=True)
-            level, *later = ruling.escalations
-            groups = level.groups if level.replace else [*ruling.groups, *level.groups]
-            users = level.users if level.replace else [*ruling.users, *level.users]
-            said += f". {short}, so it went to {', '.join(level.groups + level.users)} at once"
-            changes = {"groups": list(dict.fromkeys(groups)), "users": list(dict.fromkeys(users))}
-            ruling = ruling.model_copy(update=changes | {"escalations": later})
-
-    async def _with_managers(self, ruling: GateRuling, requester: str) -> GateRuling:
-        """The ruling with the person in the place of `manager_of(requester)`."""
-        if not any(MANAGER in users for users in (ruling.users, *(level.users for level in ruling.escalations))):
-            return ruling
-        manager = await self._people.manager_of(requester)
-
-        def resolved(users: list[str]) -> list[str]:
-            return list(
-                dict.fromkeys(manager if user == MANAGER else user for user in users if user != MANAGER or manager)
-            )
-
-        levels = [level.model_copy(update={"users": resolved(level.users)}) for level in ruling.escalations]
-        return ruling.model_copy(
-            update={
-                "users": resolved(ruling.users),
-                "escalations": [level for level in levels if level.groups or level.users],
-            }
-        )
+        found = await peopled(task, ruling, self._people, escalate=True)
+        if found.short:
+            why = f"nobody can decide {task.gate}: {found.short}. Add people and retry, or roll back"
+            raise ApplicationError(why, type="NobodyCanDecide", non_retryable=True)
+        return found.ruling, found.said
 
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
@@ -228,21 +156,6 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
             "rule": ruling.problem or ruling.rule,
         }
     )
-
-
-def _able(task: TaskView, found: Sequence[Candidate]) -> list[str]:
-    """Those of the candidates who can decide now: in person, or by somebody who stands in for them."""
-
-    def barred(person: str) -> bool:
-        return same(person, task.requester) or among(person, task.excluded_users)
-
-    return [
-        each.id
-        for each in found
-        if candidacy(task, each.id, each.groups)
-        and not barred(each.id)
-        and (not each.away or (each.substitute is not None and not barred(each.substitute)))
-    ]
 
 
 def _opening_in_words(task: TaskView, ruling: GateRuling) -> str:

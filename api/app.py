@@ -12,7 +12,20 @@ from api.deps import House
 from api.gateway import Gateway
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
-from api.routes import audit, batches, cases, decisions, health, ledger, me, metrics, policies, processes, tasks
+from api.routes import (
+    audit,
+    batches,
+    cases,
+    decisions,
+    health,
+    ledger,
+    me,
+    metrics,
+    policies,
+    processes,
+    task_actions,
+    tasks,
+)
 from connection import connect
 from intake.start import Starter
 from intake.upload import Uploads
@@ -78,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
     app.add_middleware(Requests, metrics=numbers)
 
-    for noun in (cases, tasks, decisions, processes, policies, audit, ledger, me):
+    for noun in (cases, tasks, task_actions, decisions, processes, policies, audit, ledger, me):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(batches.router, prefix=API, max_body_size=uploads)

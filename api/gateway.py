@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
@@ -27,13 +27,17 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
-from store import audit, cases, tasks
+from store import audit, cases, people, tasks
 from store.cases import CaseRow
 from store.database import Database, DatabaseUnavailable
 from store.people import Person
 from store.tasks import DecisionRow
 from workflows.gate import Gate
 from workflows.models import (
+    Absent,
+    Act,
+    Action,
+    Actor,
     Cancellation,
     CaseEvent,
     CaseState,
@@ -45,6 +49,7 @@ from workflows.models import (
     Verdict,
     decision_id_for,
 )
+from workflows.people import candidacy, same
 
 UPDATE_PATIENCE_S = 3.0
 """How long the first door is tried."""
@@ -76,8 +81,26 @@ class Answer(BaseModel):
     verdict: str
     comment: str = ""
     revision: int | None = None
+    edits: dict[str, Any] = {}
     via: str = "api"
     """The way it came, for the record."""
+
+
+class Wish(BaseModel):
+    """What a person wants to do with a task other than decide it, before it is known who and when."""
+
+    act: Act
+    to: str | None = None
+    """A person's id."""
+    text: str = ""
+    question: str | None = None
+    replaces: str | None = None
+    due_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    ruling: GateRuling | None = None
+    policy_hash: str | None = None
+    revision: int | None = None
+    via: str = "api"
 
 
 class Decided(BaseModel):
@@ -150,9 +173,10 @@ class Gateway:
             id=decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex),
             task_id=task.task_id,
             verdict=Verdict(answer.verdict),
-            by=actor(person),
+            by=await self.speaker(person, task),
             comment=answer.comment,
             revision=answer.revision,
+            edits=answer.edits,
             via=answer.via,
             at=datetime.now(UTC),
         )
@@ -170,6 +194,81 @@ class Gateway:
         except Gone:
             return await self._after_the_end(handle, decision)
 
+    async def speaker(self, person: Person, task: TaskView) -> Actor:
+        """The person as the people rules want them: also with whom they were handed this task by, if that person is
+        still active, and the groups that one has now."""
+        by = actor(person)
+        if not same(task.assignee, person.id) and candidacy(task, person.id, person.groups):
+            return by
+        state = await self.state(task.case_id) if task.status == "open" else None
+        now = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
+        if now.owner is None or not same(now.assignee, person.id):
+            return by
+        async with self._db.read() as conn:
+            owner = await people.active(conn, now.owner)
+        if owner is None:
+            return by
+        giver = Absent(id=owner.id, groups=owner.groups)
+        return by.model_copy(update={"stands_in_for": [*by.stands_in_for, giver]})
+
+    # --------------------------------------------------------------------------------------------------- other messages
+
+    async def act(self, person: Person, task: TaskView, wish: Wish, client_id: str | None = None) -> TaskView:
+        """Do something with a task and answer it as it is then.
+
+        Raises Problem: 403, 409 or 422 as the Workflow refuses, 422 for somebody who is unknown, 503 when nobody
+        answers: it may be sent again, and with a `client_id` it is done once.
+        """
+        to = await self._named(wish.to) if wish.to is not None else None
+        action = Action(
+            id=decision_id_for(person.id, f"{task.task_id}/{wish.act}", client_id or uuid.uuid4().hex),
+            task_id=task.task_id,
+            by=await self.speaker(person, task),
+            to=to,
+            at=datetime.now(UTC),
+            **wish.model_dump(exclude={"to", "ruling"}),
+            ruling=wish.ruling,
+        )
+        try:
+            async with _within(UPDATE_PATIENCE_S):
+                handle = self._client.get_workflow_handle(task.case_id)
+                receipt = await self._send(handle, "act", action)
+        except WorkflowUpdateFailedError as failed:
+            raise await self._refused(task, action, failed.cause) from failed
+        except NoAnswer as error:
+            raise unavailable("No worker answers now; try again in a moment.") from error
+        except Gone as error:
+            async with self._db.read() as conn:
+                case = await cases.get(conn, task.case_id)
+            if case is not None and case.status.closed:
+                raise _ended(case) from error
+            raise unavailable("The case is about to start; try again in a moment.") from error
+        if receipt.content != action.content:
+            raise await self._refuse(task, action, "Reused", REUSED)
+        return receipt.task
+
+    async def _named(self, id: str) -> Actor:
+        async with self._db.read() as conn:
+            found = await people.active(conn, id)
+        if found is None:
+            message = f"there is no active person '{id}'"
+            raise invalid(f"To whom? {message[0].upper()}{message[1:]}.", [FieldError(field="to", message=message)])
+        return Actor(id=found.id, groups=found.groups)
+
+    async def _send(self, handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action) -> Receipt:
+        """An Update; again while the Workflow has not quite reached the task, or the server is not ready."""
+        while True:
+            try:
+                receipt: Receipt = await handle.execute_update(update, message, id=message.id, result_type=Receipt)
+                return receipt
+            except WorkflowUpdateFailedError as failed:
+                if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == "NotReady"):
+                    raise
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
         """The first door. Tries again while the Workflow has not quite reached the task, or the server is not ready.
 
@@ -177,19 +276,7 @@ class Gateway:
         """
         turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
         async with _within(patience), turns:
-            while True:
-                try:
-                    receipt: Receipt = await handle.execute_update(
-                        "decide", decision, id=decision.id, result_type=Receipt
-                    )
-                    return receipt
-                except WorkflowUpdateFailedError as failed:
-                    if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == "NotReady"):
-                        raise
-                except RPCError as error:
-                    if error.status is RPCStatusCode.NOT_FOUND:
-                        raise
-                await asyncio.sleep(PAUSE_S)
+            return await self._send(handle, "decide", decision)
 
     async def _signal(
         self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
@@ -271,39 +358,52 @@ class Gateway:
             task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
         return Decided(decision_id=known.decision_id, task=task, case_status=case.status if case else None)
 
-    async def _refused(self, task: TaskView, decision: Decision, cause: BaseException | None) -> Problem:
+    async def _refused(self, task: TaskView, message: Decision | Action, cause: BaseException | None) -> Problem:
         if not isinstance(cause, ApplicationError):
-            raise RuntimeError(f"the Workflow of {task.case_id} failed a decision in a way nobody foresaw") from cause
+            raise RuntimeError(f"the Workflow of {task.case_id} failed a message in a way nobody foresaw") from cause
         details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-        return await self._refuse(task, decision, cause.type or "", cause.message, details)
+        return await self._refuse(task, message, cause.type or "", cause.message, details)
 
     async def _refuse(
-        self, task: TaskView, decision: Decision, code: str, message: str, details: dict[str, Any] | None = None
+        self,
+        task: TaskView,
+        sent: Decision | Action,
+        code: str,
+        message: str,
+        details: dict[str, Any] | None = None,
     ) -> Problem:
         """Write the refusal into the case's chain, for Temporal keeps no trace of it, and say it as a problem."""
         details = details or {"outcome": task.outcome}
+        if isinstance(sent, Decision):
+            kind, wanted, said = "decision_refused", sent.verdict.value, {"comment": sent.comment}
+        else:
+            kind, wanted, said = (
+                "action_refused",
+                sent.act.value,
+                {"text": sent.text, "to": sent.to.id if sent.to else ""},
+            )
         event = CaseEvent(
             event_id=f"refusal/{uuid.uuid4()}",
             case_id=task.case_id,
-            at=decision.at,
-            kind="decision_refused",
-            actor=decision.by.id,
-            summary=f"{decision.by.id} was refused to {decision.verdict.replace('_', ' ')}: {message}",
+            at=sent.at,
+            kind=kind,
+            actor=sent.by.id,
+            summary=f"{sent.by.id} was refused to {wanted.replace('_', ' ')}: {message}",
             data={
                 "task_id": task.task_id,
                 "gate": task.gate,
-                "decision_id": decision.id,
-                "verdict": decision.verdict.value,
-                "comment": decision.comment,
-                "groups": decision.by.groups,
-                "revision": decision.revision,
+                "decision_id": sent.id,
+                "verdict": wanted,
+                **said,
+                "groups": sent.by.groups,
+                "revision": sent.revision,
                 "code": code,
-                "via": decision.via,
+                "via": sent.via,
             },
         )
         async with self._db.write() as conn:
             await audit.append(conn, [event])
-        return _problem(decision.id, code, message, details)
+        return _problem(sent.id, code, message, details)
 
     # ---------------------------------------------------------------------------------------------------------- cancel
 
@@ -363,11 +463,23 @@ def _problem(decision_id: str, code: str, message: str, details: dict[str, Any])
         case "Stale":
             kind, members = "stale", {"changed": details.get("changed", []), "revision": details.get("revision")}
         case "Reused":
-            kind, members = "reused-id", {"changed": ["verdict, comment or revision"]}
+            kind, members = "reused-id", {"changed": ["verdict, comment, edits or revision"]}
+        case "AlreadyClaimed":
+            kind, members = "already-claimed", {"assignee": details.get("assignee")}
+        case "AlreadyAnswered" | "Nothing":
+            kind, members = "nothing-to-do", {}
         case "TooMany":
             kind, members = "too-many-messages", {}
         case "WrongVerdict":
             return invalid(message, [FieldError(field="verdict", message=message)], **details)
+        case "InvalidEdits":
+            errors = details.get("errors") or [{"field": name, "message": message} for name in details["fields"]]
+            named = [
+                FieldError(field=f"edits.{each['field'] or ''}".rstrip("."), message=each["message"]) for each in errors
+            ]
+            return invalid(message, named or [FieldError(field="edits", message=message)])
+        case "Missing":
+            return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
         case "CommentNeeded":
             return invalid(message, [FieldError(field="comment", message=message)])
         case "UnknownTask" | "NotReady":

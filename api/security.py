@@ -16,7 +16,7 @@ from store.cases import Viewer
 from store.database import Database
 from store.people import Person
 from workflows.gate import Gate
-from workflows.models import ADMINS, AUDITORS, OPERATORS, REQUESTERS, Actor, Decision, GateRuling, TaskView
+from workflows.models import ADMINS, AUDITORS, OPERATORS, REQUESTERS, Absent, Actor, Decision, GateRuling, TaskView
 
 COOKIE = "holdgate_token"
 """Keeps the token for the pages. No route under /api reads it, so no other site can forge a call."""
@@ -69,12 +69,14 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 
 def viewer(person: Person) -> Viewer:
     """The person as the store's visibility rules want them."""
-    return Viewer(id=person.id, groups=person.groups)
+    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
+    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent)
 
 
 def actor(person: Person) -> Actor:
     """The person as the Workflow's rules want them: with the groups they have now."""
-    return Actor(id=person.id, groups=person.groups)
+    absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
+    return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
 
 
 def is_in(person: Person, *groups: str) -> bool:
@@ -110,6 +112,12 @@ Overseer = Annotated[Person, Depends(overseer)]
 PolicyReader = Annotated[Person, Depends(policy_reader)]
 
 
+def check_admin(person: Person, message: str) -> None:
+    """403 with the message for who is no admin."""
+    if not is_in(person, ADMINS):
+        raise forbidden(message, f"members of {ADMINS}")
+
+
 def may_see_batch(person: Person, uploader: str) -> bool:
     """Whether the person may see a batch: the one who uploaded it, and those who see everything."""
     return person.id == uploader or is_in(person, OPERATORS, AUDITORS, ADMINS)
@@ -124,11 +132,9 @@ def check_may_cancel(person: Person, case_requester: str) -> None:
         )
 
 
-def can_decide(task: TaskView, person: Person) -> CanDecide:
+def can_decide(task: TaskView, by: Actor) -> CanDecide:
     """Whether the person may decide the task now, by the very rules that its Workflow applies."""
-    probe = Decision(
-        id="probe", task_id=task.task_id, verdict=task.verdicts[0], by=actor(person), comment="-", at=task.opened_at
-    )
+    probe = Decision(id="probe", task_id=task.task_id, verdict=task.verdicts[0], by=by, comment="-", at=task.opened_at)
     try:
         rule = Gate(task, GateRuling(needed=True, rule=task.rule)).check(probe)
     except ApplicationError as no:

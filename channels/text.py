@@ -247,7 +247,13 @@ def _outcome(task: NoticeTask) -> str:
         case Outcome.EXPIRED:
             return "Nobody decided in time."
         case Outcome.APPROVED_BY_RULE:
-            return "Nobody decided in time, so it was approved, as the policy says."
+            return "Approved by rule, as the policy says."
+        case Outcome.REJECTED_BY_RULE:
+            return "Rejected by rule, as the policy says."
+        case Outcome.CHANGES_REQUESTED:
+            return f"Changes were requested by {_deciders(task, Verdict.REQUEST_CHANGES)}"
+        case Outcome.RESUBMITTED:
+            return f"Resubmitted by {_deciders(task, Verdict.RESUBMIT)}"
         case Outcome.CANCELLED:
             return "Cancelled."
         case None:

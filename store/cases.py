@@ -126,6 +126,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     else:
         head, added = await _head(conn, record.case_id), 1
     await tasks.judge_all(conn, record.decisions, record.case_id)
+    await tasks.withdraw(conn, record.withdrawn)
     if not (added and await _move(conn, record, head)):
         now = await get(conn, record.case_id)
         return Written(count=head.count, hash=head.hash, ended=now.result if now else None)
@@ -142,6 +143,8 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     values: dict[str, Any] = {"status": record.status, "updated_at": at}
     if record.status.closed:
         values["closed_at"] = at
+    if record.input is not None:
+        values |= {"input": record.input, "title": record.title}
     if record.result:
         values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
     still_open = (cases.c.case_id == record.case_id, cases.c.closed_at.is_(None))

@@ -4,14 +4,16 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit
+from store import absences, audit
 from store.database import insert_once
 from store.tables import memberships, people, tokens
 
@@ -28,6 +30,17 @@ class UnknownPerson(LookupError):
     """Nobody has this id."""
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody whom the rules of a gate name, in person or by group."""
+
+    id: str
+    groups: list[str]
+    away: bool = False
+    substitute: str | None = None
+    """Who decides in their place while they are away."""
+
+
 class Person(BaseModel):
     """Somebody who may sign in."""
 
@@ -36,6 +49,10 @@ class Person(BaseModel):
     groups: list[str]
     email: str | None = None
     """Where notices go by mail; never in the record and never in a log."""
+    manager: str | None = None
+    time_zone: str | None = None
+    stands_in_for: "list[Person]" = []
+    """Those who are away now and named this person as their substitute; known of whoever has signed in."""
 
 
 async def add(
@@ -55,6 +72,7 @@ async def add(
         if not _GROUP.fullmatch(group):
             raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
     person = Person(id=id, name=name.strip(), groups=sorted(set(groups)), email=_address(email))
+    await _check_new(conn, id, person.email)
     row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
     if not await insert_once(conn, people, row):
         raise ValueError(f"there is a person '{id}' already")
@@ -65,12 +83,113 @@ async def add(
     return person
 
 
+async def _check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
+    """One person, one id and one address: with two they could ask and approve. Raises ValueError."""
+    like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
+    if (other := like.scalar()) is not None:
+        raise ValueError(f"there is a person '{other}' already, whose id differs only in capitals")
+    if email is None:
+        return
+    same = select(people.c.id).where(func.lower(people.c.email) == email.lower(), people.c.id != id, people.c.active)
+    if (other := (await conn.execute(same)).scalar()) is not None:
+        raise ValueError(f"'{other}' has this e-mail address already: one person, one id")
+
+
 async def get(conn: AsyncConnection, id: str) -> Person:
     """The person. Raises UnknownPerson."""
     found = await _found(conn, _PEOPLE.where(people.c.id == id))
     if not found:
         raise UnknownPerson(f"there is no person '{id}'")
     return found[0]
+
+
+async def candidates_of(
+    conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
+) -> list[Candidate]:
+    """All active people who are in one of these groups or are named, by id."""
+    named = select(memberships.c.person).where(memberships.c.group_name.in_(groups))
+    who = people.c.id.in_(users)
+    query = _PEOPLE.where(people.c.active, or_(who, people.c.id.in_(named)) if groups else who)
+    found = await _found(conn, query)
+    away = await absences.substitutes(conn, [each.id for each in found], at)
+    return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
+
+
+async def manager_of(conn: AsyncConnection, person: str) -> str | None:
+    """The manager of a person; None when there is none, or none who is active."""
+    above = people.alias()
+    query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: str) -> None:
+    """Whom the person reports to: `manager_of(requester)` in a policy. Raises UnknownPerson, ValueError for oneself."""
+    named = await get(conn, id)
+    if manager is not None:
+        await get(conn, manager)
+        if manager.casefold() == id.casefold():
+            raise ValueError("nobody is their own manager")
+    await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
+    summary = f"The manager of {named.name} is {manager}" if manager else f"{named.name} has no manager"
+    await audit.note(conn, "manager_set", by=by, summary=summary, data={"person": id, "manager": manager})
+
+
+async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, by: str) -> None:
+    """Where the person's days begin. Raises UnknownPerson, ValueError for what is no IANA zone."""
+    named = await get(conn, id)
+    zone_of(time_zone)
+    await conn.execute(update(people).where(people.c.id == id).values(time_zone=time_zone))
+    summary = f"The time zone of {named.name} is {time_zone or 'UTC'}"
+    await audit.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
+
+
+async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
+    named = await get(conn, id)
+    if not _GROUP.fullmatch(group):
+        raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    if await insert_once(conn, memberships, {"person": id, "group_name": group}):
+        data = {"person": id, "group": group}
+        await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
+
+
+async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """End a membership. Raises UnknownPerson, ValueError for who is no member."""
+    named = await get(conn, id)
+    gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
+    if not gone.rowcount:
+        raise ValueError(f"{id} is not in {group}")
+    data = {"person": id, "group": group}
+    await audit.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
+
+
+async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
+    """Somebody has left: `new` gets their groups, reports and substitutions; they can no longer sign in.
+
+    Raises UnknownPerson, ValueError for replacing somebody by themselves. Their open tasks are the gateway's business.
+    """
+    leaver, successor = await get(conn, old), await get(conn, new)
+    if leaver.id.casefold() == successor.id.casefold():
+        raise ValueError("say who comes after: somebody else")
+    for group in leaver.groups:
+        await insert_once(conn, memberships, {"person": new, "group_name": group})
+    await conn.execute(delete(memberships).where(memberships.c.person == old))
+    await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
+    await conn.execute(update(people).where(people.c.manager == old).values(manager=None))
+    await absences.handed_on(conn, old, new)
+    await conn.execute(update(people).where(people.c.id == old).values(active=False))
+    await conn.execute(
+        update(tokens).where(tokens.c.person == old, tokens.c.revoked_at.is_(None)).values(revoked_at=datetime.now(UTC))
+    )
+    summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
+    data = {"person": old, "by": new, "groups": leaver.groups, "reason": reason}
+    await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
+
+
+async def active(conn: AsyncConnection, id: str) -> Person | None:
+    """The person, if they are active."""
+    found = await _found(conn, _PEOPLE.where(people.c.id == id, people.c.active))
+    return found[0] if found else None
 
 
 async def all(conn: AsyncConnection) -> list[Person]:
@@ -84,7 +203,13 @@ async def by_token(conn: AsyncConnection, token: str) -> Person | None:
         tokens.c.hash == _hash(token), tokens.c.revoked_at.is_(None), people.c.active
     )
     found = await _found(conn, query)
-    return found[0] if found else None
+    if not found:
+        return None
+    absent = await absences.stands_in_for(conn, found[0].id, datetime.now(UTC))
+    if not absent:
+        return found[0]
+    away = await _found(conn, _PEOPLE.where(people.c.id.in_(absent), people.c.active))
+    return found[0].model_copy(update={"stands_in_for": away})
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
@@ -95,6 +220,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     named, address = await get(conn, id), _address(email)
     if named.email == address:
         return
+    await _check_new(conn, id, address)
     await conn.execute(update(people).where(people.c.id == id).values(email=address))
     summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
     await audit.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
@@ -130,8 +256,16 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
     return revoked.rowcount
 
 
+def zone_of(name: str | None) -> ZoneInfo:
+    """The time zone of this name, UTC for none. Raises ValueError."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
+        raise ValueError(f"'{name}' is no time zone; one looks like Europe/London") from wrong
+
+
 _PEOPLE = (
-    select(people.c.id, people.c.name, people.c.email, memberships.c.group_name)
+    select(people.c.id, people.c.name, people.c.email, people.c.manager, people.c.time_zone, memberships.c.group_name)
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
@@ -141,7 +275,8 @@ _PEOPLE = (
 async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
     found: dict[str, Person] = {}
     for row in await conn.execute(query):
-        person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], email=row.email))
+        known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone}
+        person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], **known))
         if row.group_name is not None:
             person.groups.append(row.group_name)
     return list(found.values())

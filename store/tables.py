@@ -160,7 +160,9 @@ tasks = Table(
     Column("priority", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("given", Integer, nullable=False),
-    Column("view", JSON, nullable=False),  # the TaskView as it opened; the columns above win
+    Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
+    Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
+    Column("assignee", String(200), nullable=True, index=True),
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index(
@@ -178,7 +180,7 @@ candidates = Table(
     "candidates",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    Column("kind", String(8), primary_key=True),  # group | user | excluded
+    Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
     Column("name", String(200), primary_key=True),
     Index("ix_candidates_name", "kind", "name", "task_id"),
 )
@@ -193,11 +195,13 @@ decisions = Table(
     Column("verdict", String(30), nullable=False),
     Column("comment", Text, nullable=False),
     Column("content", String(64), nullable=False),  # Decision.content
-    Column("status", String(10), nullable=False),  # pending | accepted | refused
+    Column("status", String(10), nullable=False),  # pending | accepted | refused | withdrawn
     Column("refusal", Text, nullable=False, default=""),
     Column("code", String(40), nullable=False, default=""),
     Column("via", String(30), nullable=False),
     Column("at", Instant, nullable=False),
+    Column("on_behalf_of", String(200), nullable=True),
+    Column("edits", JSON, nullable=True),  # list of FieldChange
 )
 
 batches = Table(
@@ -241,7 +245,28 @@ people = Table(
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("email", String(254), nullable=True),
+    Column("manager", String(200), nullable=True),
+    Column("time_zone", String(60), nullable=True),
 )
+
+absences = Table(
+    "absences",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("starts_at", Instant, primary_key=True),
+    Column("ends_at", Instant, nullable=False),
+    Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
+)
+"""Who is away from when to when, and who decides in their place."""
+
+follow_ups = Table(
+    "follow_ups",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+"""Tasks that a person does not want to see until then."""
 
 memberships = Table(
     "memberships",

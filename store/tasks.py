@@ -1,16 +1,16 @@
 """Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Column, ColumnElement, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import JSON, Column, ColumnElement, Integer, and_, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import cursor as cursors
 from store.database import fit, insert_into, insert_once
-from store.tables import candidates, cases, decisions, tasks
+from store.tables import candidates, cases, decisions, follow_ups, tasks
 from store.viewer import Viewer
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
@@ -37,7 +37,7 @@ class DecisionRow(BaseModel):
     comment: str
     content: str
     """Digest of what was decided: a repeat has the same."""
-    status: Literal["pending", "accepted", "refused"]
+    status: Literal["pending", "accepted", "refused", "withdrawn"]
     refusal: str
     code: str
     via: str
@@ -113,18 +113,69 @@ _CASE_TEXTS = (cases.c.reference_key, cases.c.case_id)
 def _decidable(viewer: Viewer) -> ColumnElement[bool]:
     """Open, asked of the viewer, and not ruled out: by being the requester, excluded, or done with it."""
     of_task = candidates.c.task_id == tasks.c.task_id
-    excluded = candidates.alias("excluded")
+    free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
+    own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
+    ways = [and_(own, _not_ruled_out(viewer.id))]
+    for absent in viewer.stands_in_for:
+        held = or_(free, tasks.c.assignee == absent.id)
+        theirs = exists().where(of_task, absent.is_candidate())
+        ways.append(and_(held, theirs, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
+    later = exists().where(
+        follow_ups.c.task_id == tasks.c.task_id,
+        follow_ups.c.person == viewer.id,
+        follow_ups.c.until > datetime.now(UTC),
+    )
+    return and_(tasks.c.status == "open", or_(*ways) if len(ways) > 1 else ways[0], ~later)
+
+
+def _not_ruled_out(person: str) -> ColumnElement[bool]:
+    excluded = candidates.alias()
     return and_(
-        tasks.c.status == "open",
-        tasks.c.requester != viewer.id,
-        exists().where(of_task, viewer.is_candidate()),
+        or_(tasks.c.requester != person, tasks.c.kind == "changes"),
         ~exists().where(
-            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == viewer.id
+            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person
         ),
         ~exists().where(
-            decisions.c.task_id == tasks.c.task_id, decisions.c.person == viewer.id, decisions.c.status != "refused"
+            decisions.c.task_id == tasks.c.task_id,
+            or_(decisions.c.person == person, decisions.c.on_behalf_of == person),
+            decisions.c.status.in_(("pending", "accepted")),
         ),
     )
+
+
+async def fitting(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    task_ids: Sequence[str] | None = None,
+    process: str | None = None,
+    gate: str | None = None,
+    assignee: str | None = None,
+    limit: int,
+) -> list[TaskView]:
+    """Open gates that the viewer may see and that fit all that is given, oldest first."""
+    query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
+    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+    if task_ids is not None:
+        query = query.where(tasks.c.task_id.in_(task_ids))
+    for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):
+        if wanted:
+            query = query.where(column == wanted)
+    return await _views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit), decided=True)
+
+
+async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
+    """Open tasks where the person is a candidate by name, has claimed the task or delegated it."""
+    named = select(candidates.c.task_id).where(candidates.c.kind == "user", candidates.c.name == person)
+    held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
+    return await _views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
+
+
+async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
+    """Hide a task from a person's own list until then; None shows it again."""
+    await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
+    if until is not None:
+        await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
 def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
@@ -146,7 +197,13 @@ async def _views(conn: AsyncConnection, query: Any, *, decided: bool = False) ->
         accepted = select(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
         for row in await conn.execute(accepted.order_by(decisions.c.at, decisions.c.decision_id)):
             view = DecisionView(
-                decision_id=row.decision_id, verdict=row.verdict, by=row.person, at=row.at, comment=row.comment
+                decision_id=row.decision_id,
+                verdict=row.verdict,
+                by=row.person,
+                at=row.at,
+                comment=row.comment,
+                on_behalf_of=row.on_behalf_of,
+                edits=row.edits or [],
             )
             given.setdefault(row.task_id, []).append(view)
     return [_view(row, named, given.get(row.task_id, [])) for row in rows]
@@ -161,7 +218,7 @@ async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[st
 
 
 def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
-    opened = row.view
+    opened = row.view | (row.state or {})
 
     def names(kind: str, first: list[str]) -> list[str]:
         """In the order of the opening, then who was added since."""
@@ -221,25 +278,40 @@ async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch]) -> None
     if not patches:
         return
     await conn.execute(_PATCH, [_patch_row(patch) for patch in patches])
+    stored = await _named(conn, [patch.task_id for patch in patches])
     wanted = {
         (patch.task_id, kind, name)
         for patch in patches
-        for kind, names in (("group", patch.candidate_groups), ("user", patch.candidate_users))
+        for kind, names in (
+            ("group", patch.candidate_groups),
+            ("user", patch.candidate_users),
+            ("excluded", patch.state.get("excluded_users", [])),
+            ("asked", [question["to"] for question in patch.state.get("questions", [])]),
+        )
         for name in names
     }
-    stored = await _named(conn, [patch.task_id for patch in patches])
+    kept = {patch.task_id for patch in patches if "excluded_users" not in patch.state}
     await _name(conn, wanted - stored)
-    await _unname(conn, {entry for entry in stored - wanted if entry[1] != "excluded"})
+    await _unname(conn, {entry for entry in stored - wanted if not (entry[1] == "excluded" and entry[0] in kept)})
+
+
+async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
+    """Accepted decisions that no longer count."""
+    if decision_ids:
+        gone = update(decisions).where(decisions.c.decision_id.in_(decision_ids))
+        await conn.execute(gone.values(status="withdrawn"))
 
 
 async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
-    """Write what the case made of decisions. What was accepted stays accepted."""
+    """Write what the case made of decisions. What was accepted stays so, unless it is withdrawn."""
     rows = [
         _decision_row(record.decision, case_id)
         | {
             "status": "refused" if record.refusal else "accepted",
             "refusal": fit(record.refusal, decisions.c.refusal),
             "code": fit(record.code, decisions.c.code),
+            "on_behalf_of": record.on_behalf_of,
+            "edits": [change.model_dump(mode="json") for change in record.changes] or None,
         }
         for record in records
     ]
@@ -249,7 +321,7 @@ async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], ca
     judged = new.on_conflict_do_update(
         index_elements=[decisions.c.decision_id],
         set_={name: new.excluded[name] for name in rows[0] if name != "decision_id"},
-        where=decisions.c.status != "accepted",
+        where=and_(decisions.c.status != "accepted", decisions.c.status != "withdrawn"),
     )
     await conn.execute(judged, rows)
 
@@ -260,7 +332,12 @@ _PATCH = (
     .values(
         {
             name: bindparam(f"new_{name}")
-            for name in ("status", "outcome", "given", "due_at", "expires_at", "revision", "closed_at")
+            for name in ("status", "outcome", "given", "due_at", "expires_at", "revision", "closed_at", "assignee")
+        }
+        | {
+            # A patch of older code does not know these.
+            "priority": func.coalesce(bindparam("new_priority", type_=Integer), tasks.c.priority),
+            "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
         }
     )
 )
@@ -276,6 +353,9 @@ def _patch_row(patch: TaskPatch) -> dict[str, Any]:
         "new_expires_at": patch.expires_at,
         "new_revision": patch.revision,
         "new_closed_at": patch.closed_at,
+        "new_assignee": patch.state.get("assignee"),
+        "new_priority": patch.priority,
+        "new_state": patch.state or None,
     }
 
 

@@ -14,6 +14,8 @@ class Viewer(BaseModel):
 
     id: str
     groups: list[str] = []
+    stands_in_for: "list[Viewer]" = []
+    """Those who are away now and named this person as their substitute."""
 
     @property
     def sees_all(self) -> bool:
@@ -24,10 +26,13 @@ class Viewer(BaseModel):
         """The condition under which a row that names a case and its requester is shown."""
         if self.sees_all:
             return true()
-        asked = tasks.alias("asked")
+        open_to = tasks.alias("open_to")
         # One inside the other, not joined: a join lets SQLite read all tasks of a group for each row of the list.
-        named = exists().where(candidates.c.task_id == asked.c.task_id, self.is_candidate())
-        return or_(requester == self.id, exists().where(asked.c.case_id == case_id, named))
+        asked = and_(candidates.c.kind == "asked", candidates.c.name == self.id)
+        means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
+        named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
+        mine = or_(open_to.c.assignee == self.id, named)
+        return or_(requester == self.id, exists().where(open_to.c.case_id == case_id, mine))
 
     def is_candidate(self) -> ColumnElement[bool]:
         """The condition under which a row of `candidates` means this viewer."""

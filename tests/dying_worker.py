@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 from activities.records import Records
 from store.database import Database
 from tests.errand import ErrandProcess, ErrandRequest, Errands, Receiver
-from worker import SqlPolicies, SqlRecords
+from worker import SqlPeople, SqlPolicies, SqlRecords
 from workflows.models import TASK_QUEUE, CaseRecord, Written
 
 
@@ -38,9 +38,8 @@ async def main(address: str, url: str, kind: str) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     database = Database(url)
     errands = Errands(Receiver())
-    records = Records(
-        Dying(database, kind), SqlPolicies(database, {"errand": ErrandRequest}), {"errand": ErrandRequest}
-    )
+    inputs = {"errand": ErrandRequest}
+    records = Records(Dying(database, kind), SqlPolicies(database, inputs), SqlPeople(database), inputs)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -48,6 +47,8 @@ async def main(address: str, url: str, kind: str) -> None:
         activities=[
             records.record,
             records.open_gate,
+            records.rule_again,
+            records.count,
             errands.fetch,
             errands.bring_back,
             errands.pack,

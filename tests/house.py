@@ -17,12 +17,12 @@ from temporalio.worker import Worker
 
 from activities.payments import Payments
 from activities.records import Records
-from store import audit, cases, policies
+from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import ErrandProcess, ErrandRequest, Errands, Receiver
 from tests.temporal import time_skipping_server
-from worker import SqlPolicies, SqlRecords
+from worker import SqlPeople, SqlPolicies, SqlRecords
 from workflows.models import (
     TASK_QUEUE,
     Actor,
@@ -219,22 +219,44 @@ class House:
         return self.receiver.effects[case.id]
 
 
+PEOPLE = {
+    "requesters": ["rita"],
+    "managers": ["mia", "max", "moe", "mara"],
+    "directors": ["dan", "dora"],
+    "fraud-analysts": ["fred", "fay"],
+    "operators": ["olga", "otto"],
+    "admins": ["ada"],
+}
+
+
+async def furnish(database: Database) -> None:
+    """People who can decide: a gate that has nobody asks operators at once."""
+    async with database.write() as connection:
+        known = {person.id for person in await people.all(connection)}
+        for group, persons in PEOPLE.items():
+            for person in set(persons) - known:
+                await people.add(connection, person, person.capitalize(), [group], by="ada")
+
+
 @asynccontextmanager
 async def open_house(folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
     url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
     migrate(url)
     database = Database(url)
+    await furnish(database)
     receiver = Receiver()
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest}
     policies = SqlPolicies(database, inputs)
-    records = Records(SqlRecords(database), policies, inputs)
+    records = Records(SqlRecords(database), policies, SqlPeople(database), inputs)
     ledger = Ledger(database)
     payments = Payments(ledger, policies.denied_payees)
     activities: list[Callable[..., Awaitable[Any]]] = [
         records.record,
         records.open_gate,
+        records.rule_again,
+        records.count,
         errands.fetch,
         errands.bring_back,
         errands.pack,

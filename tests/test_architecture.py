@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.models",
         "workflows.registry",
         "workflows.case",
+        "workflows.people",
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
         "workflows.money",
         "policy",
@@ -27,7 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows": ("workflows", "activities"),
     "activities": ("activities", "workflows.models", "workflows.money", "policy", "intake"),
     "intake": ("intake", "workflows.models", "workflows.registry", "workflows.money", "store", "policy"),
-    "policy": ("policy", "workflows.models", "workflows.money"),
+    "policy": ("policy", "workflows.models", "workflows.people", "workflows.money"),
     "store": ("store", "workflows.models", "workflows.money"),
     "channels": ("channels", "workflows.models"),
     "telemetry": ("telemetry",),

@@ -46,7 +46,7 @@ from workflows.models import (
     Verdict,
     task_id_for,
 )
-from workflows.people import refusal
+from workflows.people import refusal, voters
 from workflows.saga import Saga, Undo
 from workflows.words import Words
 
@@ -95,7 +95,10 @@ class CaseWorkflow:
         self._undone: list[str] = []
         self._gates: dict[str, Gate] = {}
         self._keys: dict[str, int] = {}
-        self._deciders: list[str] = []
+        self._deciders: dict[str, list[str]] = {}
+        """Who decided which gate of this round."""
+        self._asked: Sequence[Gate] = ()
+        """The gates that the case waits at."""
         self._forward = True
         """Until the case ends or rolls back; only then can it be cancelled."""
         self._cancellation: Cancellation | None = None
@@ -319,7 +322,8 @@ class CaseWorkflow:
         while True:
             self._stop_if_cancelled()
             self._show(self.words.gate(name, self._started.input))
-            task = self._task(name, self._step, facts=facts, excluded=self._deciders)
+            others = [person for gate, people in self._deciders.items() if gate != name for person in people]
+            task = self._task(name, self._step, facts=facts, excluded=others)
             fields = list(type(self._started.input).model_fields) if editable else []
             task = task.model_copy(
                 update={
@@ -385,7 +389,7 @@ class CaseWorkflow:
                     break
                 except NextRound:
                     await self._unwind()
-                    self._undone, self._deciders = [], []
+                    self._undone, self._deciders = [], {}
             self._stop_if_cancelled()
             status, reason = Status.COMPLETED, "Everything was done."
         except (CaseEnds, FailureError) as error:
@@ -534,6 +538,7 @@ class CaseWorkflow:
         """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
         for gate in gates:
             self._gates[gate.task.task_id] = gate
+        self._asked = gates
         self._status = status
         self._upsert(gates[0])
         self._show(gates[0].task.summary)
@@ -560,11 +565,16 @@ class CaseWorkflow:
             if self._journal.unwritten:
                 await self._journal.write(self._status)
                 continue
-            if gate := next((gate for gate in gates if gate.open and (gate.edited or gate.uncertain)), None):  # type: ignore[assignment]
-                helped = await self._look_again(gate, helped)
+            if unsure := next((gate for gate in gates if gate.open and (gate.edited or gate.uncertain)), None):
+                try:
+                    helped = await self._look_again(unsure, helped)
+                except CaseEnds:
+                    self._drop([gate for gate in gates if gate.open])
+                    raise
                 continue
             if helped is not None and not helped.open:
-                helped = self._helped(helped, [gate for gate in gates if gate.open])
+                self._helped(helped, [gate for gate in gates if gate.open])
+                helped = None
                 continue
             await self._until_message_or_alarm([*gates, *([helped] if helped else [])])
             for gate in gates:
@@ -589,7 +599,7 @@ class CaseWorkflow:
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
-            self._deciders += [name for view in gate.task.decisions for name in (view.by, view.on_behalf_of) if name]
+            self._deciders[gate.task.gate] = voters(gate.task)
 
     async def _look_again(self, gate: Gate, helped: Gate | None) -> Gate | None:
         """Find the rules for an edited input, or whether enough people are left. Answers what operators are asked."""
@@ -612,6 +622,7 @@ class CaseWorkflow:
         self._journal.note(
             "intervention_opened", f"Waits for {OPERATORS}: retry, roll back", {"task_id": helped.task.task_id}
         )
+        self._set_status(Status.NEEDS_INTERVENTION)
         await self._journal.write(self._status, opened=helped.task)
         return helped
 
@@ -621,8 +632,15 @@ class CaseWorkflow:
         if helped.outcome is Outcome.ROLL_BACK:
             self._drop(gates)
             raise CaseEnds(Status.FAILED, helped.task.summary)
+        self._set_status(Status.AWAITING_APPROVAL)
         for gate in gates:
             gate.uncertain = True
+
+    def _separate(self) -> None:
+        """Of gates that are open together each excludes who decided another, where its policy says so."""
+        for gate in self._asked:
+            if gate.open and gate.ruling.separation_of_duties and gate.task.kind == "gate":
+                gate.exclude([name for other in self._asked if other is not gate for name in voters(other.task)])
 
     def _happened(self, gate: Gate, what: Happened, actor: str = ENGINE) -> None:
         self._journal.note(what.kind, what.summary, {"task_id": gate.task.task_id, **what.data}, actor=actor)
@@ -656,7 +674,7 @@ class CaseWorkflow:
         if not decision.edits:
             return receipt
         gate = self._gates[decision.task_id]
-        await workflow.wait_condition(lambda: not gate.edited)
+        await workflow.wait_condition(lambda: not (gate.open and gate.edited))
         return receipt.model_copy(update={"task": gate.task, "case_status": self._status})
 
     @decide.validator
@@ -756,7 +774,8 @@ class CaseWorkflow:
             return None
         before = self._started.input
         try:
-            return type(before).model_validate(before.model_dump(mode="json") | decision.edits)
+            edited: BaseModel = type(before).model_validate(before.model_dump(mode="json") | decision.edits)
+            return edited
         except ValidationError as wrong:
             found = [
                 {
@@ -817,6 +836,7 @@ class CaseWorkflow:
             actor=decision.by.id,
         )
         self._journal.changed(gate)
+        self._separate()
         match gate.outcome:
             case Outcome.APPROVED if not self._waiting:
                 self._status = Status.RUNNING
@@ -848,6 +868,7 @@ class CaseWorkflow:
         self._journal.withdraw(void)
         if happened:
             self._happened(gate, happened, action.by.id)
+        self._separate()
         receipt = Receipt(decision_id=action.id, content=action.content, task=gate.task, case_status=self._status)
         self._receipts[action.id] = receipt
         return receipt

@@ -97,6 +97,7 @@ class Gate:
         self.uncertain = False
         """Somebody said no or abstained, or people changed: whether enough are left must be counted."""
         self._task = task
+        self._excluded = task.excluded_users
         self._expired_before = False
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
@@ -259,6 +260,13 @@ class Gate:
     def _could(self, person: str) -> bool:
         return not same(person, self._task.requester) and not among(person, self._task.excluded_users)
 
+    def exclude(self, people: Sequence[str]) -> None:
+        """Of gates that are open together: who decided another one must not decide this."""
+        excluded = _joined(self._excluded, list(people))
+        if excluded != self._task.excluded_users:
+            self._change(excluded_users=excluded)
+            self.uncertain = True
+
     # ---------------------------------------------------------------------------------------------------- other actions
 
     def check_action(self, action: Action) -> None:
@@ -316,11 +324,11 @@ class Gate:
                 check_admin(by, "move the clock of a task")
                 self._check_open(action.revision)
                 if not action.text.strip():
-                    raise refusal("Missing", "Say why the clock is moved.")
+                    raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
-                    raise refusal("Missing", "Say to when: due_at, expires_at or both.")
+                    raise refusal("Missing", "Say to when: due_at, expires_at or both.", field="due_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
-                    raise refusal("Missing", "The new time must lie in the future.")
+                    raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:
                 check_admin(by, "do this")
                 self._check_open(action.revision)
@@ -342,13 +350,13 @@ class Gate:
             raise not_allowed("This task is its requester's.", "changes: made by the requester")
         self._check_open(action.revision)
         if action.to is None:
-            raise refusal("Missing", "Say to whom.")
+            raise refusal("Missing", "Say to whom.", field="to")
         check_fit(self._task, action.to.id)
 
     def _question(self, action: Action) -> Question:
         found = next((each for each in self._task.questions if each.id == action.question), None)
         if found is None:
-            raise refusal("Missing", "There is no such question on this task.")
+            raise refusal("Missing", "There is no such question on this task.", field="question_id")
         return found
 
     def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:

@@ -31,14 +31,16 @@ class NewDecision(BaseModel):
     verdict: str = Field(max_length=60, description="One of the task's `verdicts`", examples=["approve"])
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
     revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
-    edits: None = Field(None, description="Not built yet")
+    edits: dict[str, Any] | None = Field(
+        None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
+    )
     decision_id: Plain | None = Field(
         None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answer"
     )
 
     def answer(self) -> Answer:
         """As the gateway wants it."""
-        return Answer(verdict=self.verdict, comment=self.comment or "", revision=self.revision)
+        return Answer(verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {})
 
 
 class DecisionAnswer(BaseModel):
@@ -134,8 +136,9 @@ async def one_task(task: VisibleTask, person: Caller, gateway: TheGateway) -> Ta
     """One task with its decisions, and whether the caller may decide it."""
     state = await gateway.state(task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
+    by = await gateway.speaker(person, live)
     return TaskDetail(
-        **live.model_dump(), can_decide=can_decide(live, person), stale=task.status == "open" and state is None
+        **live.model_dump(), can_decide=can_decide(live, by), stale=task.status == "open" and state is None
     )
 
 

@@ -1,0 +1,197 @@
+"""What people do with a task other than decide it: claim, hand over, take back, ask, move the clock."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from api.deps import IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
+from api.gateway import Wish
+from api.problems import FieldError, Problem, ProblemBody, documented, invalid
+from api.refusals import REFUSALS, problem_of
+from api.security import Caller, check_admin, viewer
+from store import tasks
+from workflows.models import Act, TaskView
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+PROBLEMS = documented(401, 403, 404, 409, 422, 503)
+
+AT_ONCE = 10
+MOST = 1_000
+"""Tasks that one call reassigns."""
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
+
+
+class Nothing(_Body):
+    """No more to say."""
+
+
+class HandOver(_Body):
+    """Somebody else's from now on."""
+
+    to: Plain = Field(max_length=200, description="A person's id", examples=["manager-2"])
+    reason: Plain = Field("", max_length=4000)
+
+
+class NewQuestion(_Body):
+    """Something one wants to know before deciding."""
+
+    to: Plain = Field(max_length=200, description="A person's id: the requester, or a colleague")
+    text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
+
+
+class NewAnswer(_Body):
+    """The answer to a question."""
+
+    text: Plain = Field(min_length=1, max_length=4000, examples=["PO 4711, attached"])
+
+
+class Clock(_Body):
+    """New times; those left out stay."""
+
+    due_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    reason: Plain = Field(min_length=1, max_length=4000)
+
+
+class Filter(BaseModel):
+    """Which open tasks; those that fit all that is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_ids: list[Plain] | None = Field(None, max_length=MOST)
+    process: Plain | None = None
+    gate: Plain | None = None
+    assignee: Plain | None = Field(None, description="Whose claimed tasks")
+
+
+class ManyHandOvers(BaseModel):
+    """Tasks that are handed to one person."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Plain = Field(max_length=200)
+    filter: Filter
+    reason: Plain = Field("", max_length=4000)
+
+
+class Done(BaseModel):
+    """What became of one task."""
+
+    task_id: str
+    status: str = Field(description="`done` or `refused`")
+    problem: ProblemBody | None = None
+
+
+class ManyDone(BaseModel):
+    """One result for each task."""
+
+    items: list[Done]
+
+
+@router.post("/{task_id}/claim", responses=PROBLEMS)
+async def claim(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
+) -> TaskView:
+    """Take a task: nobody else decides it until it is given back. Who may decide it may claim it."""
+    return await gateway.act(person, task, Wish(act=Act.CLAIM, revision=body.revision if body else None), key)
+
+
+@router.post("/{task_id}/release", responses=PROBLEMS)
+async def release(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
+) -> TaskView:
+    """Give a task back: to all candidates, or to whoever delegated it. Admins may do it for anybody."""
+    return await gateway.act(person, task, Wish(act=Act.RELEASE, revision=body.revision if body else None), key)
+
+
+@router.post("/{task_id}/reassign", responses=PROBLEMS)
+async def reassign(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
+) -> TaskView:
+    """Hand a task to somebody for good. Admins only."""
+    wish = Wish(act=Act.REASSIGN, to=body.to, text=body.reason, revision=body.revision)
+    return await gateway.act(person, task, wish, key)
+
+
+@router.post("/{task_id}/delegate", responses=PROBLEMS)
+async def delegate(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
+) -> TaskView:
+    """Let somebody else decide in one's place. They give it back by `release`, or decide: both names are recorded."""
+    wish = Wish(act=Act.DELEGATE, to=body.to, text=body.reason, revision=body.revision)
+    return await gateway.act(person, task, wish, key)
+
+
+@router.post("/{task_id}/withdraw", responses=PROBLEMS)
+async def withdraw(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
+) -> TaskView:
+    """Take back one's own decision while the gate is still open."""
+    return await gateway.act(person, task, Wish(act=Act.WITHDRAW, revision=body.revision if body else None), key)
+
+
+@router.post("/{task_id}/questions", responses=PROBLEMS)
+async def ask(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: NewQuestion, key: IdempotencyKey = None
+) -> TaskView:
+    """Ask the requester or a colleague. The gate stays open; its clock stands still if the policy says so."""
+    wish = Wish(act=Act.ASK, to=body.to, text=body.text, revision=body.revision)
+    return await gateway.act(person, task, wish, key)
+
+
+@router.post("/{task_id}/questions/{question_id}/answer", responses=PROBLEMS)
+async def answer(
+    task: VisibleTask,
+    question_id: Annotated[Plain, Path(max_length=100)],
+    person: Caller,
+    gateway: TheGateway,
+    body: NewAnswer,
+    key: IdempotencyKey = None,
+) -> TaskView:
+    """Answer a question. The revision of the task moves: reviewers know more than they did."""
+    wish = Wish(act=Act.ANSWER, question=question_id, text=body.text, revision=body.revision)
+    return await gateway.act(person, task, wish, key)
+
+
+@router.post("/{task_id}/clock", responses=PROBLEMS)
+async def set_clock(
+    task: VisibleTask, person: Caller, gateway: TheGateway, body: Clock, key: IdempotencyKey = None
+) -> TaskView:
+    """Extend or shorten a task. Admins only, with a reason."""
+    wish = Wish(
+        act=Act.SET_CLOCK,
+        due_at=body.due_at,
+        expires_at=body.expires_at,
+        text=body.reason,
+        revision=body.revision,
+    )
+    return await gateway.act(person, task, wish, key)
+
+
+@router.post("/reassign", responses=documented(401, 403, 422, 503))
+async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key: IdempotencyKey = None) -> ManyDone:
+    """Hand all open tasks that fit to one person, one result each, at most a thousand. Admins only."""
+    check_admin(person, "Only admins reassign tasks.")
+    if not body.filter.model_dump(exclude_none=True):
+        raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
+    async with parts.db.read() as conn:
+        found = await tasks.fitting(conn, viewer(person), limit=MOST, **body.filter.model_dump())
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(task: TaskView) -> Done:
+        async with slots:
+            try:
+                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=body.to, text=body.reason), key)
+            except (Problem, *REFUSALS) as no:
+                problem = no if isinstance(no, Problem) else problem_of(no)
+                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return Done(task_id=task.task_id, status="done")
+
+    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))

@@ -1,0 +1,98 @@
+"""Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import audit
+from store.tables import absences, people
+
+
+class Absence(BaseModel):
+    """One absence: from `starts_at` until just before `ends_at`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    person: str
+    starts_at: datetime
+    ends_at: datetime
+    substitute: str | None = None
+
+
+async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
+    """Say that somebody is away; earlier absences that overlap give way.
+
+    Raises ValueError for an end that is not after the start or lies in the past, and for a substitute who is unknown,
+    inactive, or the person.
+    """
+    person, start, end, substitute = absence.person, absence.starts_at, absence.ends_at, absence.substitute
+    if end <= start:
+        raise ValueError("the end must come after the start")
+    if end <= now:
+        raise ValueError("this absence is over already")
+    if substitute is not None:
+        if substitute.casefold() == person.casefold():
+            raise ValueError("nobody is their own substitute")
+        active = select(people.c.id).where(people.c.id == substitute, people.c.active)
+        if (await conn.execute(active)).first() is None:
+            raise ValueError(f"there is no active person '{substitute}' to be the substitute")
+    await conn.execute(
+        delete(absences).where(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
+    )
+    await conn.execute(insert(absences).values(absence.model_dump()))
+    said = f"{person} is away from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    data = absence.model_dump(mode="json")
+    await audit.note(
+        conn, "absence_set", by=by, summary=said + (f", {substitute} stands in" * bool(substitute)), data=data
+    )
+
+
+async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:
+    """The person is back: the absence of now ends, those to come are dropped. Answers whether there was one."""
+    future = await conn.execute(delete(absences).where(absences.c.person == person, absences.c.starts_at >= now))
+    current = await conn.execute(update(absences).where(absences.c.person == person, _covers(now)).values(ends_at=now))
+    if not (future.rowcount or current.rowcount):
+        return False
+    await audit.note(conn, "absence_ended", by=by, summary=f"{person} is back", data={"person": person})
+    return True
+
+
+async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]:
+    """The absences of a person that are not over, the next first."""
+    query = select(absences).where(absences.c.person == person, absences.c.ends_at > now)
+    return [Absence.model_validate(row) for row in await conn.execute(query.order_by(absences.c.starts_at))]
+
+
+async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
+    """Of these people those who are away, each with the substitute who is there; None where there is none."""
+    substitute = people.alias()
+    too = absences.alias()
+    query = (
+        select(absences.c.person, substitute.c.id, too.c.person.label("away_too"))
+        .outerjoin(substitute, and_(substitute.c.id == absences.c.substitute, substitute.c.active))
+        .outerjoin(too, and_(too.c.person == substitute.c.id, too.c.starts_at <= at, too.c.ends_at > at))
+        .where(absences.c.person.in_(list(persons)), _covers(at))
+    )
+    return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
+
+
+async def stands_in_for(conn: AsyncConnection, person: str, at: datetime) -> list[str]:
+    """Those who are away and named this person."""
+    query = select(absences.c.person).where(absences.c.substitute == person, _covers(at))
+    return list((await conn.execute(query.order_by(absences.c.person))).scalars())
+
+
+async def handed_on(conn: AsyncConnection, old: str, new: str) -> None:
+    """Whoever comes after somebody stands in for others in their place, but not for themselves."""
+    await conn.execute(
+        update(absences).where(absences.c.substitute == old, absences.c.person != new).values(substitute=new)
+    )
+    await conn.execute(update(absences).where(absences.c.substitute == old).values(substitute=None))
+    await conn.execute(delete(absences).where(absences.c.person == old))
+
+
+def _covers(at: datetime) -> ColumnElement[bool]:
+    return and_(absences.c.starts_at <= at, absences.c.ends_at > at)
