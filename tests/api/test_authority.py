@@ -26,6 +26,7 @@ EVERYBODY = (YES, YES, YES, YES, YES, YES, YES)
 SIGNED_IN = (401, YES, YES, YES, YES, YES, YES)
 SEES_THE_CASE = (401, YES, YES, YES, YES, YES, 404)
 STARTS = (401, YES, 403, 403, 403, YES, 403)
+DECIDES = (401, 403, YES, 403, 403, 403, 404)
 UPLOADER = (401, YES, 404, YES, YES, YES, 404)
 OVERSEES = (401, 404, 404, YES, YES, YES, 404)
 
@@ -46,8 +47,17 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/cases/{case_id}/cancel"): (401, YES, 403, YES, 403, YES, 404),
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
-    ("post", "/api/v1/tasks/{task_id}/decision"): (401, 403, YES, 403, 403, 403, 404),
+    ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
     ("post", "/api/v1/tasks/decisions"): SIGNED_IN,
+    ("post", "/api/v1/tasks/reassign"): (401, 403, 403, 403, 403, YES, 403),
+    ("post", "/api/v1/tasks/{task_id}/claim"): DECIDES,
+    ("post", "/api/v1/tasks/{task_id}/release"): (401, 403, 403, 403, 403, YES, 404),
+    ("post", "/api/v1/tasks/{task_id}/reassign"): (401, 403, 403, 403, 403, YES, 404),
+    ("post", "/api/v1/tasks/{task_id}/delegate"): DECIDES,
+    ("post", "/api/v1/tasks/{task_id}/withdraw"): (401, 403, 403, 403, 403, 403, 404),
+    ("post", "/api/v1/tasks/{task_id}/questions"): DECIDES,
+    ("post", "/api/v1/tasks/{task_id}/questions/{question_id}/answer"): (401, YES, YES, YES, YES, YES, 404),
+    ("post", "/api/v1/tasks/{task_id}/clock"): (401, 403, 403, 403, 403, YES, 404),
     ("get", "/api/v1/decisions/{decision_id}"): (401, 404, YES, YES, YES, YES, 404),
     ("post", "/api/v1/batches"): STARTS,
     ("get", "/api/v1/batches/{batch_id}"): UPLOADER,

@@ -86,9 +86,12 @@ async def test_a_stale_revision_says_what_changed(gate: Gate) -> None:
 
 async def test_a_verdict_the_task_does_not_take_is_named_with_those_it_does(gate: Gate) -> None:
     task = await gate.open_task(await gate.start())
-    for verdict in ("maybe", "retry", "request_changes", "APPROVE"):
+    for verdict in ("maybe", "retry", "resubmit", "APPROVE"):
         wrong = await gate.decide("manager-1", task, verdict)
-        assert (wrong.status_code, wrong.json()["allowed"]) == (422, ["approve", "reject"])
+        assert (wrong.status_code, wrong.json()["allowed"]) == (
+            422,
+            ["approve", "reject", "request_changes", "abstain"],
+        )
         assert wrong.json()["errors"][0]["field"] == "verdict"
     assert (await gate.decide("manager-1", task, comment="x" * 4001)).status_code == 422
     assert (await gate.decide("manager-1", task, edits={"amount": "1"})).status_code == 422
