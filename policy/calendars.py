@@ -1,123 +1,183 @@
-"""Working time: what `[calendars.office]` says, and durations counted in it.
+"""Working time: when a duration that counts in office hours has passed. Pure; every moment comes in as an argument.
 
-Hours are those of the clock on the wall: of the day on which clocks go forward a span that holds the missing hour is an
-hour shorter, and of the day on which they go back an hour longer. Seconds that pass are what counts.
+The rules:
 
-- `8h`, `30m`, `45s`: so much working time, from now or, outside working hours, from their next beginning.
-- `1d`: the same time of day on the next working day. From outside working hours it counts from their next beginning, so
-  a day from Saturday is Tuesday morning. Where that day has no such time (shorter hours, the hour that clocks skip), it
-  is the next working time after it.
+- Working time is what the wall clock of the time zone shows: the spans of `hours` on each day of `days` that is no
+  holiday. A span that ends at or before its start (`22:00-06:00`) ends on the next day and belongs to the day on which
+  it starts, also where the next day is a holiday.
+- What begins outside working time begins at the next start of work.
+- Seconds, minutes and hours count working time that really passes. A span loses the hour that the clocks skip in it,
+  and is an hour longer where they go back in it.
+- `3d` is the same time of day on the third working day after. Where nobody works then, it is the next start of work.
+- A wall time that the clocks skip is the moment at which they skip; one that they show twice is the first of the two.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-HORIZON = timedelta(days=4000)
-"""Further than any clock of a gate reaches."""
+LONGEST = timedelta(days=3660)
+"""Ten years: what takes longer is a slip of the pen."""
+IDLE_AT_MOST = timedelta(days=730)
+"""A calendar without working time for so long is a mistake."""
 
+_DAY = timedelta(days=1)
+_SPAN = re.compile(r"\s*(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)\s*")
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-def _spans(value: Any) -> Any:
-    """`"09:00-17:30"`, or several of these, as pairs of minutes since midnight."""
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError('must be hours such as "09:00-17:30", or a list of them')
-    spans = []
-    for text in texts:
-        first, dash, last = text.partition("-")
-        try:
-            begins = time.fromisoformat(first.strip())
-            ends = time.max if last.strip() == "24:00" else time.fromisoformat(last.strip())
-        except ValueError:
-            raise ValueError(f"'{text}' is no span of hours; one looks like 09:00-17:30") from None
-        if not dash or ends <= begins:
-            raise ValueError(f"'{text}' must end after it begins, on the same day")
-        spans.append((begins, ends))
-    spans.sort()
-    if any(before[1] > after[0] for before, after in pairwise(spans)):
-        raise ValueError("spans of hours must not overlap")
-    return spans
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
-def _zone(value: Any) -> Any:
-    try:
-        return ZoneInfo(value)
-    except (ZoneInfoNotFoundError, TypeError, ValueError, OSError):
-        raise ValueError(f"'{value}' is no time zone; one looks like Europe/London") from None
+class CalendarError(ValueError):
+    """A duration that does not end within ten years."""
+
+
+class _Period(NamedTuple):
+    """Working time without a break, and the working day it belongs to."""
+
+    day: date
+    start: datetime
+    end: datetime
+
+
+def _holiday(value: Any) -> date:
+    if type(value) is not date:
+        raise ValueError("must be a date without quotes, such as 2026-12-25")
+    if not 1970 <= value.year <= 2200:
+        raise ValueError("must lie between 1970 and 2200")
+    return value
+
+
+def _texts(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Calendar(BaseModel):
-    """When people work. The end of an hour is not in it."""
+    """One `[calendars.NAME]`: the hours in which people work."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    days: list[Day] = ["mon", "tue", "wed", "thu", "fri"]
-    hours: Annotated[list[tuple[time, time]], BeforeValidator(_spans)]
-    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)]
-    holidays: list[date] = []
+    days: Annotated[list[Weekday], Field(min_length=1)] = ["mon", "tue", "wed", "thu", "fri"]
+    hours: Annotated[list[str], BeforeValidator(_texts), Field(min_length=1)]
+    time_zone: str
+    holidays: list[Annotated[date, BeforeValidator(_holiday)]] = []
+
+    @field_validator("hours")
+    @classmethod
+    def _are_in_order(cls, hours: list[str]) -> list[str]:
+        spans = sorted(_span(text) for text in hours)
+        ends = [end for _, end in spans]
+        starts = [start for start, _ in spans[1:]] + [spans[0][0] + _DAY]
+        if any(end > start for end, start in zip(ends, starts, strict=True)):
+            raise ValueError("these spans overlap")
+        return hours
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (LookupError, ValueError, OSError):
+            raise ValueError(f"unknown time zone '{name}'; one is written like Europe/London") from None
+        return name
 
     @model_validator(mode="after")
-    def _somebody_works(self) -> "Calendar":
-        if not self.days:
-            raise ValueError("days must name at least one day of the week")
+    def _has_working_time(self) -> "Calendar":
+        # Only holidays can stop the work for so long, and such a time begins with one of them.
+        for holiday in sorted(self._closed):
+            if next(self._working_days(holiday), holiday + IDLE_AT_MOST) - holiday >= IDLE_AT_MOST:
+                raise ValueError(f"has no working time in the two years from {holiday}")
         return self
 
-    def after(self, start: datetime, duration: timedelta, *, days: int = 0) -> datetime:
-        """The moment so many working days, then so much working time, after `start`; in UTC.
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
 
-        Raises ValueError when there is no such moment within ten years.
-        """
-        at = self._working(start)
-        for _ in range(days):
-            at = self._next_day(at)
-        left = duration
-        for begins, ends in self._spans_from(at):
-            if ends - begins >= left:
-                return begins + left
-            left -= ends - begins
-        raise ValueError("there is not so much working time within ten years")
+    def after_time(self, at: datetime, length: timedelta) -> datetime:
+        """The moment, in UTC, when so much working time has passed since `at`. Raises CalendarError."""
+        for _, start, end in self._periods(at):
+            if length <= end - start:
+                return start + length
+            length -= end - start
+        raise CalendarError("takes more than ten years in this calendar")
 
-    def _working(self, at: datetime) -> datetime:
-        """`at`, or the next beginning of work."""
-        for begins, _ in self._spans_from(at):
-            return begins
-        raise ValueError("there is no working time within ten years")
+    def after_days(self, at: datetime, count: int) -> datetime:
+        """The same time of day, in UTC, so many working days after `at`. Raises CalendarError."""
+        day, start, _ = self._next(at)
+        into = start.astimezone(self.zone).replace(tzinfo=None) - datetime.combine(day, time())
+        days = self._working_days(day + _DAY, until=day + LONGEST)
+        for number, target in enumerate(days, start=1):
+            if number == count:
+                return self._next(self._instant(datetime.combine(target, time()) + into)).start
+        raise CalendarError("takes more than ten years in this calendar")
 
-    def _next_day(self, at: datetime) -> datetime:
-        local = at.astimezone(self.time_zone)
-        day = local.date() + timedelta(days=1)
-        while not self._works(day):
-            day += timedelta(days=1)
-            if day - local.date() > HORIZON:
-                raise ValueError("there is no working day within ten years")
-        # `fold` of the first of two like hours; a skipped one becomes the moment after.
-        same = datetime.combine(day, local.time().replace(fold=0), self.time_zone).astimezone(UTC)
-        return self._working(same)
+    def _next(self, at: datetime) -> _Period:
+        """What is left of the working time at `at`, else the next."""
+        for period in self._periods(at):
+            return period
+        raise CalendarError("takes more than ten years in this calendar")
 
-    def _spans_from(self, at: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """Spans of work in UTC from `at` on, the first cut."""
-        start = at.astimezone(UTC)
-        day = at.astimezone(self.time_zone).date()
-        last = day + HORIZON
-        while day < last:
-            if self._works(day):
-                for opens, closes in self.hours:
-                    begins = self._moment(day, opens)
-                    ends = self._moment(day, closes)
-                    if ends > start and ends > begins:
-                        yield max(begins, start), ends
-            day += timedelta(days=1)
+    def _periods(self, at: datetime) -> Iterator[_Period]:
+        """Working time from `at` on, in order, for ten years; the first period is what is left of it."""
+        at = at.astimezone(UTC)
+        today = at.astimezone(self.zone).date()
+        # A span that began yesterday may reach into today.
+        for day in self._working_days(today - _DAY, until=today + LONGEST):
+            midnight = datetime.combine(day, time())
+            for opens, closes in self._spans:
+                start, end = max(self._instant(midnight + opens), at), self._instant(midnight + closes)
+                if start < end:  # it is not over, and the clocks do not skip it
+                    yield _Period(day, start, end)
 
-    def _moment(self, day: date, at: time) -> datetime:
-        if at == time.max:
-            return datetime.combine(day + timedelta(days=1), time(), self.time_zone).astimezone(UTC)
-        return datetime.combine(day, at, self.time_zone).astimezone(UTC)
+    def _working_days(self, day: date, until: date | None = None) -> Iterator[date]:
+        until = until or day + IDLE_AT_MOST
+        while day <= until:
+            if _WEEK[day.weekday()] in self.days and day not in self._closed:
+                yield day
+            day += _DAY
 
-    def _works(self, day: date) -> bool:
-        return DAYS[day.weekday()] in self.days and day not in self.holidays
+    def _instant(self, wall: datetime) -> datetime:
+        """The first moment, in UTC, at which the clocks show this time or a later one."""
+        moment = wall.replace(tzinfo=self.zone).astimezone(UTC)
+        if self._shown(moment) == wall:
+            return moment
+        # The clocks skip it: they do so between the moments which their two offsets would give.
+        before = wall.replace(tzinfo=self.zone, fold=1).astimezone(UTC).replace(microsecond=0)
+        after = moment.replace(microsecond=0)
+        while after - before > timedelta(seconds=1):
+            middle = (before + (after - before) / 2).replace(microsecond=0)
+            if self._shown(middle) < wall:
+                before = middle
+            else:
+                after = middle
+        return after
+
+    def _shown(self, moment: datetime) -> datetime:
+        return moment.astimezone(self.zone).replace(tzinfo=None)
+
+    @cached_property
+    def _spans(self) -> list[tuple[timedelta, timedelta]]:
+        return sorted(_span(text) for text in self.hours)
+
+    @cached_property
+    def _closed(self) -> frozenset[date]:
+        return frozenset(self.holidays)
+
+
+def _span(text: str) -> tuple[timedelta, timedelta]:
+    """`09:00-17:30` as times since midnight. Raises ValueError."""
+    written = _SPAN.fullmatch(text)
+    opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
+    if opens is None or closes is None or opens == _DAY or opens == closes:
+        raise ValueError(f"'{text}' is no span of hours such as 09:00-17:30; a whole day is 00:00-24:00")
+    return opens, closes if closes > opens else closes + _DAY
+
+
+def _since_midnight(written: re.Match[str], at: int) -> timedelta | None:
+    since = timedelta(hours=int(written[at]), minutes=int(written[at + 1]))
+    return since if since <= _DAY and int(written[at + 1]) < 60 else None

@@ -1,10 +1,12 @@
 """What is wrong with a section although each of its values has the right form."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
-from policy.clock import duration, is_duration
+from policy.calendars import Calendar
+from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
 from policy.lines import Key, key_of
 from policy.model import Gate, ProcessPolicy
@@ -13,10 +15,20 @@ from policy.trial import is_clock, sample_of, trial
 from workflows.money import decimals_of
 
 
+_OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
+"""Moments of one week. What could strike for none of them never will."""
+
+
 def mistakes(
-    section: ProcessPolicy, model: type[BaseModel], known: Collection[str] | None
+    section: ProcessPolicy,
+    model: type[BaseModel],
+    known: Collection[str] | None,
+    calendars: Mapping[str, Calendar | None],
 ) -> Iterator[tuple[Key, str]]:
-    """The mistakes of one section that only show when its parts are seen together."""
+    """The mistakes of one section that only show when its parts are seen together.
+
+    `known` are the gates that the process has; a calendar that is itself a mistake is None.
+    """
     for currency in section.limits:
         try:
             decimals_of(currency)
@@ -29,7 +41,7 @@ def mistakes(
             yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
     sample = sample_of(section, model, optional=True)
     for name, gate in section.gates.items():
-        for key, message in (*_people(gate), *_order(gate)):
+        for key, message in (*_people(gate), *_edits(gate, model), *_clocks(gate, calendars)):
             yield ("gates", name, *key), message
         for key, text in expressions_of(gate):
             try:
@@ -47,8 +59,8 @@ def mistakes(
 
 def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
     """Everything in a gate that is CEL, with its key."""
-    clocks = [(name, text) for name, text in gate.clocks() if not is_duration(text)]
-    return [(key_of(name), text) for name, text in (*gate.expressions(), *clocks)]
+    clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
+    return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 
 
 def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
@@ -63,17 +75,31 @@ def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
         yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
 
 
-def _order(gate: Gate) -> Iterator[tuple[Key, str]]:
-    """Clocks that could never strike. Those that an expression gives are not known before a case."""
-    lengths = {}
-    for name, text in gate.clocks():
+def _edits(gate: Gate, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
+    for number, name in enumerate(gate.edit):
+        if name not in model.model_fields:
+            yield ("edit", number), f"unknown field '{name}'; the input has {', '.join(model.model_fields)}"
+
+
+def _clocks(gate: Gate, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
+    """Clocks that cannot be, or could never strike. Those that an expression gives are not known before a case."""
+    if gate.calendar is not None and gate.calendar not in calendars:
+        known = ", ".join(calendars) or "none; one is a table such as [calendars.office]"
+        yield ("calendar",), f"unknown calendar '{gate.calendar}'; known are {known}"
+    calendar = calendars.get(gate.calendar or "")
+    # Without a calendar a clock strikes as long after each opening.
+    openings = _OPENINGS if calendar else _OPENINGS[:1]
+    strikes: dict[str, list[datetime]] = {}
+    for name, text in (("changes", gate.changes), *gate.clocks()):
         try:
-            lengths[name] = duration(text)
+            if duration(text):
+                strikes[name] = [after(text, at, calendar) or at for at in openings]
         except ExpressionError as wrong:
             yield key_of(name), str(wrong)
-    end = lengths.pop("expires", None)
-    for name, length in lengths.items():
-        if end and length and (length > end if name == "due" else length >= end):
+    strikes.pop("changes", None)  # it starts when changes are requested
+    ends = strikes.pop("expires", None)
+    for name, when in strikes.items() if calendar or not gate.calendar else ():
+        if ends and all(at > end or (at == end and name != "due") for at, end in zip(when, ends, strict=True)):
             yield key_of(name), f"comes after the gate has expired ({gate.expires})"
     if gate.on_expiry == "escalate" and not gate.escalate:
         yield ("on_expiry",), "'escalate' needs at least one level in 'escalate'"

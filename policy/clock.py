@@ -1,14 +1,16 @@
-"""The clock of a gate: durations, or expressions that give one, turned into instants."""
+"""The clock of a gate: durations, or expressions that give one, turned into instants.
+
+With a calendar what is written as a duration (`8h`, also by an expression: `amount > 5 ? '8h' : '1d'`) counts in its
+working time. Seconds, CEL's own durations and moments never do.
+"""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from policy.calendars import LONGEST, Calendar, CalendarError
 from policy.expressions import ExpressionError, evaluate, expression
-
-LONGEST = timedelta(days=3660)
-"""Ten years: what is longer is a slip of the pen."""
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
@@ -36,22 +38,38 @@ def duration(text: str) -> timedelta | None:
     return length
 
 
-def instant(text: str, names: Mapping[str, Any], at: datetime) -> datetime:
+def after(text: str, at: datetime, calendar: Calendar | None) -> datetime | None:
+    """When a duration that starts at `at` has passed; None when the text is not written like one.
+
+    Raises ExpressionError for zero and for more than ten years.
+    """
+    length = duration(text)
+    if length is None:
+        return None
+    if calendar is None:
+        return at + length
+    try:
+        return calendar.after_days(at, length.days) if text.strip()[-1] == "d" else calendar.after_time(at, length)
+    except CalendarError as wrong:
+        raise ExpressionError(f"'{text}' {wrong}") from wrong
+
+
+def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calendar | None = None) -> datetime:
     """When a clock that starts at `at` strikes.
 
     An expression may give a duration (`"8h"`, or CEL's own), a number of seconds, or a moment such as `due_date`, which
     is 00:00 UTC of that day. What lies before `at` strikes at once. Raises ExpressionError.
     """
-    if length := duration(text):
-        return at + length
+    if written := after(text, at, calendar):
+        return written
     value = evaluate(expression(text), names)
-    return max(at, as_instant(value, text, at))
+    return max(at, as_instant(value, text, at, calendar))
 
 
-def as_instant(value: Any, text: str, at: datetime) -> datetime:
+def as_instant(value: Any, text: str, at: datetime, calendar: Calendar | None = None) -> datetime:
     """The value of a clock's expression as an instant. Raises ExpressionError when it is no time."""
     if isinstance(value, str):
-        value = duration(value)
+        value = after(value, at, calendar)
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST.total_seconds():
         value = timedelta(seconds=value)
     if isinstance(value, timedelta):

@@ -1,13 +1,19 @@
 """What a policy says, as plain data. Reading it is `parse`, applying it is `rules`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from policy.calendars import Calendar
 from workflows.models import OnExpiry
+
+MANAGER_OF_REQUESTER = "manager_of(requester)"
+"""Stands among users for a person who is known when a case is."""
+EVERYONE = "everyone"
+"""The quorum of all who can decide."""
 
 
 class UnknownGate(LookupError):
@@ -37,7 +43,7 @@ class PolicyError(ValueError):
 
 def _count_or_expression(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("must be a whole number, or a CEL expression in quotes that gives one")
+        raise ValueError("must be a whole number, a CEL expression in quotes that gives one, or 'everyone'")
     if isinstance(value, int) and value < 1:
         raise ValueError("must be at least 1")
     return value
@@ -54,7 +60,15 @@ def _limit(value: Any) -> Any:
     return number
 
 
+def _person(value: str) -> str:
+    if "(" in value and value != MANAGER_OF_REQUESTER:
+        raise ValueError(f"'{value}' is no person; the one who can be described is {MANAGER_OF_REQUESTER}")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1)]
+User = Annotated[Name, AfterValidator(_person)]
+Answer = Literal["approve", "reject", "request_changes", "abstain"]
 
 
 class _Section(BaseModel):
@@ -62,43 +76,58 @@ class _Section(BaseModel):
 
 
 class Level(_Section):
-    """One escalation: after this long these groups and people may decide too."""
+    """One escalation: after this long these groups and people may decide too, or in place of those before."""
 
     after: str
     to: list[Name] = []
-    users: list[Name] = []
+    users: list[User] = []
+    replace: bool = False
+    priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
 class Gate(_Section):
     """Who decides one gate, and when. Clocks count from the opening of the gate.
 
-    `when` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`, `3d`) or CEL that gives one.
+    `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`,
+    `3d`) or CEL that gives one; durations count in the working time of `calendar`, if there is one.
     At its end (`expires`) the gate is rejected or approved, or, with `on_expiry = "escalate"`, opened to the people of
     all its levels; then the same time runs once more, and after that the gate is rejected.
     """
 
     when: str | None = None
+    auto_reject: str | None = None
+    auto_approve: str | None = None
     groups: list[Name] = []
-    users: list[Name] = []
+    users: list[User] = []
     quorum: Annotated[int | str, BeforeValidator(_count_or_expression)] = 1
+    veto: bool = True
     separation_of_duties: bool = True
+    membership: Literal["live", "snapshot"] = "live"
+    comment: list[Answer] = ["request_changes"]
+    edit: list[Name] = []
+    rounds: Annotated[int, Field(ge=1, le=20)] = 5
+    changes: str = "7d"
+    calendar: Name | None = None
     due: str | None = None
     remind: list[str] = []
     escalate: list[Level] = []
     expires: str | None = None
     on_expiry: OnExpiry = "reject"
+    pause_for_questions: bool = False
 
     def clocks(self) -> list[tuple[str, str]]:
-        """Every clock of the gate as (key, text)."""
+        """Every clock of the gate that starts at its opening, as (key, text)."""
         single = [(key, text) for key, text in (("due", self.due), ("expires", self.expires)) if text is not None]
         reminders = [(f"remind[{n}]", text) for n, text in enumerate(self.remind)]
         levels = [(f"escalate[{n}].after", level.after) for n, level in enumerate(self.escalate)]
         return single + reminders + levels
 
-    def expressions(self) -> list[tuple[str, str]]:
-        """The conditions of the gate, without its clocks, as (key, text)."""
-        when = [] if self.when is None else [("when", self.when)]
-        return when + ([("quorum", self.quorum)] if isinstance(self.quorum, str) else [])
+    def conditions(self) -> list[tuple[str, str]]:
+        """Everything that is CEL and no clock, as (key, text)."""
+        asked = (("when", self.when), ("auto_reject", self.auto_reject), ("auto_approve", self.auto_approve))
+        conditions = [(key, text) for key, text in asked if text is not None]
+        counted = isinstance(self.quorum, str) and self.quorum != EVERYONE
+        return [*conditions, ("quorum", str(self.quorum))] if counted else conditions
 
 
 class ProcessPolicy(_Section):
@@ -117,6 +146,7 @@ class Policy:
     text: str
     hash: str
     processes: Mapping[str, ProcessPolicy]
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
     def has(self, process: str) -> bool:
         """Whether cases of this process may start."""

@@ -9,14 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from policy.calendars import Calendar
 from policy.check import expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines, spell
-from policy.model import Gate, Policy, PolicyError, Problem, ProcessPolicy
+from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy
 from policy.trial import sample_of, trial
 
 Inputs = Mapping[str, type[BaseModel]]
 """The input model of each process."""
+CALENDARS = "calendars"
+"""The table beside those of the processes."""
 
 
 def parse(
@@ -39,6 +42,8 @@ def parse(
         raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
     lines = Lines(text)
     found: list[tuple[Key, str]] = []
+    calendars, wrong_calendars = _calendars(raw.pop(CALENDARS, {}))
+    found += wrong_calendars
     sections: dict[str, ProcessPolicy] = {}
     for process, table in raw.items():
         if process not in inputs:
@@ -50,10 +55,27 @@ def parse(
             found += [((process, *error["loc"]), _message(dict(error))) for error in wrong.errors()]
             continue
         known = None if gates is None else gates.get(process, ())
-        found += [((process, *key), message) for key, message in mistakes(section, inputs[process], known)]
+        wrong_together = mistakes(section, inputs[process], known, calendars)
+        found += [((process, *key), message) for key, message in wrong_together]
     if found:
         raise PolicyError(sorted((Problem(source, lines.of(k), spell(k), m) for k, m in found), key=lambda p: p.line))
-    return Policy(source, text, hashlib.sha256(text.encode()).hexdigest(), sections)
+    good = {name: calendar for name, calendar in calendars.items() if calendar}
+    return Policy(source, text, hashlib.sha256(text.encode()).hexdigest(), sections, good)
+
+
+def _calendars(raw: Any) -> tuple[dict[str, Calendar | None], list[tuple[Key, str]]]:
+    """Each calendar, None where it is wrong; and what is wrong."""
+    if not isinstance(raw, dict):
+        return {}, [((CALENDARS,), "must be tables such as [calendars.office]")]
+    calendars: dict[str, Calendar | None] = {}
+    found: list[tuple[Key, str]] = []
+    for name, table in raw.items():
+        try:
+            calendars[name] = Calendar.model_validate(table)
+        except ValidationError as wrong:
+            calendars[name] = None
+            found += [((CALENDARS, name, *error["loc"]), _message(dict(error), Calendar)) for error in wrong.errors()]
+    return calendars, found
 
 
 def warnings(policy: Policy, inputs: Inputs) -> list[str]:
@@ -96,23 +118,31 @@ def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
     ]
 
 
-def _message(error: dict[str, Any]) -> str:
+def _message(error: dict[str, Any], model: type[BaseModel] | None = None) -> str:
     match error["type"]:
         case "extra_forbidden":
             where = error["loc"]
-            model: type[BaseModel] = ProcessPolicy if len(where) == 1 else Gate
-            if len(where) > 3:
-                return "unknown key; an escalation takes after, to, users"
+            model = model or (ProcessPolicy if len(where) == 1 else Level if len(where) > 3 else Gate)
             return f"unknown key; known are {', '.join(model.model_fields)}"
         case "missing":
             return "is missing"
         case "string_type":
             return "must be a text in quotes"
+        case "bool_type":
+            return "must be true or false"
+        case "int_type":
+            return "must be a whole number"
+        case "greater_than_equal":
+            return f"must be at least {error['ctx']['ge']}"
+        case "less_than_equal":
+            return f"must be at most {error['ctx']['le']}"
         case "list_type":
             return 'must be a list such as ["managers"]'
         case "dict_type" | "model_type":
             return "must be a table with keys of its own"
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             return "must not be empty"
+        case "literal_error":
+            return f"must be {error['ctx']['expected']}"
         case _:
             return str(error["msg"]).removeprefix("Value error, ")

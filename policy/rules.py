@@ -4,22 +4,27 @@ Errors never skip a gate. A condition that cannot be evaluated opens it; a quoru
 that cannot be evaluated does not run, so that nothing is decided by it. `GateRuling.problem` says so to the people who
 decide.
 
+Rules may decide in people's place: `auto_reject` first, then `auto_approve`. One that cannot be evaluated leaves the
+gate to people. So does any other problem before an approval: a rule must not approve what another rule could not judge.
+
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
-that reads them is at least 2, and elsewhere every limit counts as 0.
+that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from policy.calendars import Calendar
 from policy.clock import instant
 from policy.expressions import Expression, ExpressionError, evaluate, expression
-from policy.model import Gate, Policy, ProcessPolicy
-from workflows.models import Escalation, GateRuling
+from policy.model import EVERYONE, Gate, Policy, ProcessPolicy
+from workflows.models import Escalation, GateRuling, Verdict
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2
@@ -37,48 +42,80 @@ def rule(
     case: Mapping[str, Any],
     at: datetime,
 ) -> GateRuling:
-    """What the policy says about this gate, opening `at`. Raises UnknownGate, and nothing for a failing expression."""
-    return _Ruling(policy.processes.get(process), policy.gate(process, gate), input, facts, case, at).made()
+    """What the policy says about this gate, opening `at`. Raises UnknownGate, and nothing for a failing expression.
+
+    The people of groups, and who is the requester's manager, are for others to find out.
+    """
+    found = policy.gate(process, gate)
+    calendar = policy.calendars[found.calendar] if found.calendar else None
+    return _Ruling(found, calendar, Names.of(policy.processes[process], input, facts, case), at).made()
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the conditions of one case see."""
+
+    values: Mapping[str, Any]
+    unlimited: str = ""
+    """The currency of a case that has no row of limits."""
+
+    @classmethod
+    def of(cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]) -> "Names":
+        values: dict[str, Any] = {name: getattr(input, name) for name in type(input).model_fields}
+        limits: dict[str, Decimal] = {}
+        unlimited = ""
+        if "currency" in values:
+            currency = str(values["currency"])
+            if currency in section.limits:
+                limits = section.limits[currency]
+            else:
+                unlimited = currency
+                limits = {name: Decimal(0) for row in section.limits.values() for name in row}
+        known = {name: case.get(name) for name in CASE_NAMES}
+        return cls(values | {"facts": facts, "case": known, "limits": limits}, unlimited)
+
+    def strict(self, condition: Expression) -> bool:
+        """Whether the condition needs limits that the case's currency does not have."""
+        return bool(self.unlimited) and condition.reads_any("limits")
+
+    def read_by(self, condition: Expression) -> dict[str, Any]:
+        """What a condition reads, as JSON, for the record."""
+        read: dict[str, Any] = {}
+        for path in sorted(condition.reads):
+            value: Any = self.values.get(path[0])
+            if path[0] == "limits" and self.unlimited:
+                value = None
+            for member in path[1:]:
+                value = value.get(member) if isinstance(value, Mapping) else getattr(value, member, None)
+            read[".".join(path)] = to_jsonable_python(value, fallback=str)
+        return read
 
 
 class _Ruling:
     """One ruling in the making: it gathers the problems and what the conditions read."""
 
-    def __init__(
-        self,
-        section: ProcessPolicy | None,
-        gate: Gate,
-        input: BaseModel,
-        facts: Mapping[str, Any],
-        case: Mapping[str, Any],
-        at: datetime,
-    ) -> None:
-        self.gate, self.at = gate, at
+    def __init__(self, gate: Gate, calendar: Calendar | None, names: Names, at: datetime) -> None:
+        self.gate, self.calendar, self.names, self.at = gate, calendar, names, at
         self.problems: list[str] = []
         self.read: dict[str, Any] = {}
-        self.names: dict[str, Any] = {name: getattr(input, name) for name in type(input).model_fields}
-        self.unlimited = ""
-        """The currency of a case that has no row of limits."""
-        rows = section.limits if section else {}
-        limits: dict[str, Decimal] = {}
-        if "currency" in self.names:
-            currency = str(self.names["currency"])
-            if currency in rows:
-                limits = rows[currency]
-            else:
-                self.unlimited = currency
-                limits = {name: Decimal(0) for row in rows.values() for name in row}
-        self.names |= {"facts": facts, "case": {name: case.get(name) for name in CASE_NAMES}, "limits": limits}
 
     def made(self) -> GateRuling:
         gate = self.gate
         if not self.opens():
             return GateRuling(needed=False, rule=gate.when or ALWAYS, names=self.read)
+        if self.decides(gate.auto_reject):
+            return self.decided("reject", gate.auto_reject)
+        if self.decides(gate.auto_approve) and not self.problems:
+            return self.decided("approve", gate.auto_approve)
         quorum = self.quorum()
         expires = self.clock(gate.expires, "it does not expire")
         due = self.clock(gate.due, "it has no due time")
         levels = [(self.clock(level.after, "that escalation is left out"), level) for level in gate.escalate]
-        escalations = [Escalation(at=when, groups=level.to, users=level.users) for when, level in levels if when]
+        escalations = [
+            Escalation(at=when, groups=level.to, users=level.users, replace=level.replace, priority=level.priority)
+            for when, level in levels
+            if when
+        ]
         reminders = {self.clock(text, "that reminder is left out") for text in gate.remind}
         return GateRuling(
             needed=True,
@@ -87,12 +124,30 @@ class _Ruling:
             groups=gate.groups,
             users=gate.users,
             quorum=quorum,
+            everyone=gate.quorum == EVERYONE,
+            veto=gate.veto,
             separation_of_duties=gate.separation_of_duties,
+            snapshot=gate.membership == "snapshot",
+            comment_needed=[Verdict(answer) for answer in gate.comment],
+            editable=gate.edit,
+            pause_for_questions=gate.pause_for_questions,
+            max_rounds=gate.rounds,
+            changes_for=self.changes_for(),
             due_at=min(due, expires) if due and expires else due,
             reminders=sorted(when for when in reminders if when),
             escalations=sorted(escalations, key=lambda level: level.at),
             expires_at=expires,
             on_expiry=gate.on_expiry,
+            problem="; ".join(self.problems) or None,
+        )
+
+    def decided(self, verdict: Literal["approve", "reject"], rule: str | None) -> GateRuling:
+        condition = expression(rule or ALWAYS)
+        return GateRuling(
+            needed=False,
+            decided=verdict,
+            rule=condition.source,
+            names=self.names.read_by(condition),
             problem="; ".join(self.problems) or None,
         )
 
@@ -103,20 +158,36 @@ class _Ruling:
             condition = self.noted(self.gate.when)
             if self.strict(condition, "the gate opens"):
                 return True
-            value = evaluate(condition, self.names)
-            if not isinstance(value, bool):
-                raise ExpressionError(f"'{condition.source}' must be true or false, it is {value!r}")
+            return self.truth(condition)
         except ExpressionError as wrong:
             self.problems.append(f"{wrong}, so the gate opens")
             return True
+
+    def decides(self, rule: str | None) -> bool:
+        """Whether a rule decides in people's place."""
+        if rule is None:
+            return False
+        try:
+            condition = self.noted(rule)
+            return not self.strict(condition, "people decide") and self.truth(condition)
+        except ExpressionError as wrong:
+            self.problems.append(f"{wrong}, so people decide")
+            return False
+
+    def truth(self, condition: Expression) -> bool:
+        value = evaluate(condition, self.names.values)
+        if not isinstance(value, bool):
+            raise ExpressionError(f"'{condition.source}' must be true or false, it is {value!r}")
         return value
 
     def quorum(self) -> int:
         if isinstance(self.gate.quorum, int):
             return self.gate.quorum
+        if self.gate.quorum == EVERYONE:
+            return 1
         try:
             count = self.noted(self.gate.quorum)
-            value = evaluate(count, self.names)
+            value = evaluate(count, self.names.values)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
                 raise ExpressionError(f"'{count.source}' must be a whole number of at least 1, it is {value!r}")
         except (ExpressionError, OverflowError) as wrong:
@@ -129,26 +200,28 @@ class _Ruling:
         if text is None:
             return None
         try:
-            return instant(text, self.names, self.at)
+            return instant(text, self.names.values, self.at, self.calendar)
         except ExpressionError as wrong:
             self.problems.append(f"{wrong}, so {otherwise}")
             return None
 
+    def changes_for(self) -> timedelta:
+        """How long the requester has for changes, as long as it would be from the opening."""
+        usual = timedelta(days=7)
+        ends = self.clock(self.gate.changes, "the requester has 7 days for changes")
+        if ends == self.at:
+            self.problems.append(f"'{self.gate.changes}' is over already, so the requester has 7 days for changes")
+        return ends - self.at if ends and ends > self.at else usual
+
     def strict(self, condition: Expression, consequence: str) -> bool:
-        """Whether the condition needs limits that the case's currency does not have."""
-        if not self.unlimited or not condition.reads_any("limits"):
-            return False
-        self.problems.append(f"the policy has no limits for {self.unlimited}, so {consequence}")
-        return True
+        """Whether the condition needs limits that the case's currency does not have; if so, people are told."""
+        strict = self.names.strict(condition)
+        if strict:
+            self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")
+        return strict
 
     def noted(self, source: str) -> Expression:
         """The compiled condition, with what it reads noted for the record."""
         compiled = expression(source)
-        for path in sorted(compiled.reads):
-            value: Any = self.names.get(path[0])
-            if path[0] == "limits" and self.unlimited:
-                value = None
-            for member in path[1:]:
-                value = value.get(member) if isinstance(value, Mapping) else getattr(value, member, None)
-            self.read[".".join(path)] = to_jsonable_python(value, fallback=str)
+        self.read |= self.names.read_by(compiled)
         return compiled

@@ -14,6 +14,8 @@ from policy.expressions import Expression, ExpressionError, evaluate
 from policy.lines import Key
 from policy.model import ProcessPolicy
 
+_TRUTHS = ("when", "auto_reject", "auto_approve")
+
 
 def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
     """What is wrong with the kinds of values in an expression; None when nothing is.
@@ -22,7 +24,7 @@ def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | No
     """
     try:
         value = evaluate(compiled, sample)
-        if key[0] == "when" and not isinstance(value, bool):
+        if key[0] in _TRUTHS and not isinstance(value, bool):
             return f"must be true or false, not {value!r}"
         if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"must give a whole number, not {value!r}"
@@ -71,4 +73,4 @@ def _stands_in(text: str, source: str) -> bool:
 
 def is_clock(key: Key) -> bool:
     """Whether the key of a gate holds a time; the other expressions are conditions."""
-    return key[0] not in ("when", "quorum")
+    return key[0] not in (*_TRUTHS, "quorum")

@@ -1,115 +1,236 @@
-"""Working time: exact across holidays, weekends and the days on which clocks change."""
+"""Working time, exact across weekends, holidays and the changes of clocks."""
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from policy.calendars import Calendar
-from policy.model import PolicyError
-from policy.parse import parse
-from tests.policy.examples import INPUTS
-
-LONDON, NEW_YORK = ZoneInfo("Europe/London"), ZoneInfo("America/New_York")
-OFFICE = Calendar.model_validate(
-    {"hours": "09:00-17:30", "time_zone": "Europe/London", "holidays": [date(2026, 12, 25), date(2026, 12, 28)]}
-)
-NIGHTS = Calendar.model_validate(
-    {"days": ["sat", "sun"], "hours": ["00:00-04:00", "20:00-24:00"], "time_zone": "Europe/London"}
-)
-BROADWAY = Calendar.model_validate({"days": ["sun"], "hours": "00:00-06:00", "time_zone": "America/New_York"})
+from policy.clock import instant
+from policy.expressions import ExpressionError
 
 
-def at(text: str, zone: ZoneInfo = LONDON) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=zone)
+def calendar(hours: str | list[str] = "09:00-17:30", time_zone: str = "Europe/London", **more: Any) -> Calendar:
+    return Calendar.model_validate({"hours": hours, "time_zone": time_zone} | more)
 
 
-@pytest.mark.parametrize(
-    ("start", "days", "hours", "end"),
-    [
-        ("2026-11-02T10:00", 0, 2, "2026-11-02T12:00"),
-        ("2026-11-02T16:30", 0, 2, "2026-11-03T10:00"),
-        ("2026-11-02T17:30", 0, 1, "2026-11-03T10:00"),
-        ("2026-11-06T17:00", 0, 8.5, "2026-11-09T17:00"),
-        ("2026-11-06T10:00", 1, 0, "2026-11-09T10:00"),
-        ("2026-11-07T12:00", 1, 0, "2026-11-10T09:00"),
-        ("2026-11-02T20:00", 1, 0, "2026-11-04T09:00"),
-        ("2026-12-24T15:00", 1, 0, "2026-12-29T15:00"),
-        ("2026-12-24T17:00", 0, 1, "2026-12-29T09:30"),
-        ("2027-03-26T16:30", 0, 2, "2027-03-29T10:00"),
-        ("2027-03-26T10:00", 1, 0, "2027-03-29T10:00"),
-        ("2026-10-23T10:00", 3, 0, "2026-10-28T10:00"),
-    ],
-)
-def test_time_in_the_office(start: str, days: int, hours: float, end: str) -> None:
-    assert OFFICE.after(at(start), timedelta(hours=hours), days=days) == at(end)
+EVERY_DAY = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+OFFICE = calendar(holidays=[date(2026, 12, 25), date(2026, 12, 28)])
+NEW_YORK = calendar("09:00-17:00", "America/New_York")
+LUNCH = calendar(["13:00-17:00", "09:00-12:00"])
+NIGHT = calendar("22:00-06:00")
+ALWAYS = calendar("00:00-24:00", days=EVERY_DAY)
+CLOCKS_GO_FORWARD = calendar("00:30-04:00", days=EVERY_DAY)
 
 
-def test_a_span_over_the_missing_hour_is_an_hour_shorter() -> None:
-    # 29 March 2026, 01:00 does not exist in London: 00:00 to 04:00 are three hours.
-    assert NIGHTS.after(at("2026-03-29T00:00"), timedelta(hours=3)) == at("2026-03-29T04:00")
-    assert NIGHTS.after(at("2026-03-29T00:00"), timedelta(hours=3, minutes=1)) == at("2026-03-29T20:01")
-
-
-def test_a_span_over_the_hour_that_comes_twice_is_an_hour_longer() -> None:
-    assert NIGHTS.after(at("2026-10-25T00:00"), timedelta(hours=5)) == at("2026-10-25T04:00")
-    assert BROADWAY.after(at("2026-11-01T00:00", NEW_YORK), timedelta(hours=7)) == at("2026-11-01T06:00", NEW_YORK)
-    assert BROADWAY.after(at("2026-03-08T00:00", NEW_YORK), timedelta(hours=5)) == at("2026-03-08T06:00", NEW_YORK)
-
-
-def test_a_time_of_day_that_the_next_working_day_does_not_have_becomes_the_moment_after() -> None:
-    # A week later 02:30 is skipped in New York: it becomes 03:30 of summer time.
-    assert BROADWAY.after(at("2026-03-01T02:30", NEW_YORK), timedelta(), days=1) == at("2026-03-08T03:30", NEW_YORK)
-
-
-@given(
-    start=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)),
-    first=st.integers(0, 60 * 40),
-    second=st.integers(1, 60 * 40),
-    calendar=st.sampled_from([OFFICE, NIGHTS, BROADWAY]),
-)
-def test_time_adds_up_and_ends_within_working_hours(
-    start: datetime, first: int, second: int, calendar: Calendar
-) -> None:
-    begins = start.replace(tzinfo=UTC)
-    middle = calendar.after(begins, timedelta(minutes=first))
-    assert middle >= begins
-    end = calendar.after(begins, timedelta(minutes=first + second))
-    assert end == calendar.after(middle, timedelta(minutes=second)), "in two parts or at once"
-    assert end - begins >= timedelta(minutes=first + second), "working time never passes faster than time"
-    before = (end - timedelta(seconds=1)).astimezone(calendar.time_zone)
-    assert before.strftime("%a").lower() in calendar.days and before.date() not in calendar.holidays
+def local(text: str, of: Calendar) -> datetime:
+    """A wall time of the calendar; of one that is shown twice the first."""
+    return datetime.fromisoformat(text).replace(tzinfo=of.zone)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "key", "says"),
+    ("of", "at", "clock", "ends"),
     [
-        ('hours = "9-17"', "hours", "no span of hours"),
-        ('hours = "17:00-09:00"', "hours", "must end after it begins"),
-        ('hours = ["09:00-12:00", "11:00-13:00"]', "hours", "must not overlap"),
-        ('hours = "09:00-17:00"\ndays = ["monday"]', "days", "must be one of"),
-        ('hours = "09:00-17:00"\ndays = []', "", "at least one day"),
-        ('hours = "09:00-17:00"\nzone = "x"', "zone", "unknown key; known are days, hours, time_zone, holidays"),
+        # Within a day, to its last moment, and over the night.
+        (OFFICE, "2026-11-24T09:00", "8h", "2026-11-24T17:00"),
+        (OFFICE, "2026-11-24T09:00", "510m", "2026-11-24T17:30"),
+        (OFFICE, "2026-11-24T09:00", "511m", "2026-11-25T09:01"),
+        (OFFICE, "2026-11-24T16:00", "8h", "2026-11-25T15:30"),
+        (OFFICE, "2026-11-24T16:00", "1d", "2026-11-25T16:00"),
+        (OFFICE, "2026-11-24T17:29:59", "2s", "2026-11-25T09:00:01"),
+        # What opens outside the hours begins at the next start of work.
+        (OFFICE, "2026-11-24T17:30", "1h", "2026-11-25T10:00"),
+        (OFFICE, "2026-11-24T06:00", "1h", "2026-11-24T10:00"),
+        (OFFICE, "2026-11-24T06:00", "1d", "2026-11-25T09:00"),
+        (OFFICE, "2026-11-24T20:00", "1d", "2026-11-26T09:00"),
+        (OFFICE, "2026-11-28T12:00", "30m", "2026-11-30T09:30"),
+        (OFFICE, "2026-11-28T12:00", "1d", "2026-12-01T09:00"),
+        # Over a weekend, and over Christmas, which is a long one.
+        (OFFICE, "2026-11-27T11:00", "1d", "2026-11-30T11:00"),
+        (OFFICE, "2026-11-27T11:00", "5d", "2026-12-04T11:00"),
+        (OFFICE, "2026-11-27T17:00", "1h", "2026-11-30T09:30"),
+        (OFFICE, "2026-12-24T15:00", "1d", "2026-12-29T15:00"),
+        (OFFICE, "2026-12-24T17:00", "1h", "2026-12-29T09:30"),
+        (OFFICE, "2026-12-25T10:00", "4h", "2026-12-29T13:00"),
+        # A break at noon.
+        (LUNCH, "2026-11-24T11:30", "1h", "2026-11-24T13:30"),
+        (LUNCH, "2026-11-24T12:15", "1d", "2026-11-25T13:00"),
+        (LUNCH, "2026-11-24T09:00", "7h", "2026-11-24T17:00"),
+        # A night belongs to the day on which it begins: there is one from Friday to Saturday, and none on Sunday.
+        (NIGHT, "2026-11-24T23:00", "8h", "2026-11-25T23:00"),
+        (NIGHT, "2026-11-25T02:00", "1d", "2026-11-26T02:00"),
+        (NIGHT, "2026-11-28T02:00", "4h", "2026-11-28T06:00"),
+        (NIGHT, "2026-11-28T02:00", "5h", "2026-11-30T23:00"),
+        (NIGHT, "2026-11-28T02:00", "1d", "2026-12-01T02:00"),
+        (NIGHT, "2026-11-30T02:00", "1h", "2026-11-30T23:00"),
+        # London's clocks change on Sundays: a weekend in between has the same hours on both sides.
+        (OFFICE, "2026-03-27T16:30", "2h", "2026-03-30T10:00"),
+        (OFFICE, "2026-03-27T16:30", "1d", "2026-03-30T16:30"),
+        (OFFICE, "2026-10-23T16:30", "2h", "2026-10-26T10:00"),
+        (NEW_YORK, "2026-03-06T16:30", "1h", "2026-03-09T09:30"),
+        (NEW_YORK, "2026-10-30T16:30", "1d", "2026-11-02T16:30"),
+        # Round the clock: hours are real ones, and a day is the same time of day.
+        (ALWAYS, "2026-03-28T12:00", "24h", "2026-03-29T13:00"),
+        (ALWAYS, "2026-03-28T12:00", "1d", "2026-03-29T12:00"),
+        (ALWAYS, "2026-10-24T12:00", "24h", "2026-10-25T11:00"),
+        (ALWAYS, "2026-10-24T12:00", "1d", "2026-10-25T12:00"),
+        (calendar("00:00-24:00", "America/New_York", days=EVERY_DAY), "2026-03-07T12:00", "24h", "2026-03-08T13:00"),
+        (calendar("00:00-24:00", "America/New_York", days=EVERY_DAY), "2026-10-31T12:00", "24h", "2026-11-01T11:00"),
+        # A span loses the hour that is skipped (01:00 to 02:00 in London, 02:00 to 03:00 in New York)...
+        (CLOCKS_GO_FORWARD, "2026-03-29T00:30", "1h", "2026-03-29T02:30"),
+        (CLOCKS_GO_FORWARD, "2026-03-29T00:30", "3h", "2026-03-30T01:00"),
+        (calendar("01:00-05:00", "America/New_York", days=EVERY_DAY), "2026-03-08T01:00", "4h", "2026-03-09T02:00"),
+        # ... also where it begins or ends in it, and there is none where it lies in it.
+        (calendar("00:30-01:30", days=EVERY_DAY), "2026-03-29T00:30", "40m", "2026-03-30T00:40"),
+        (calendar("01:30-03:00", days=EVERY_DAY), "2026-03-29T00:00", "30m", "2026-03-29T02:30"),
+        (calendar("01:10-01:50", days=EVERY_DAY), "2026-03-29T00:00", "10m", "2026-03-30T01:20"),
+        (calendar("01:10-01:50", days=EVERY_DAY), "2026-03-28T01:20", "1d", "2026-03-30T01:10"),
+        (ALWAYS, "2026-03-28T01:20", "1d", "2026-03-29T02:00"),
+        # The hour that comes twice is worked twice.
+        (calendar("00:00-03:00", days=EVERY_DAY), "2026-10-25T00:00", "4h", "2026-10-25T03:00"),
+        (calendar("00:00-03:00", "America/New_York", days=EVERY_DAY), "2026-11-01T00:00", "4h", "2026-11-01T03:00"),
+        (calendar("00:30-01:30", days=EVERY_DAY), "2026-10-25T00:30", "60m", "2026-10-25T01:30"),
     ],
 )
-def test_a_mistake_in_a_calendar_is_named(wrong: str, key: str, says: str) -> None:
-    text = f'[calendars.office]\ntime_zone = "Europe/London"\n{wrong}\n'
-    with pytest.raises(PolicyError) as found:
-        parse(text, inputs=INPUTS)
-    said = str(found.value)
-    assert f"calendars.office{'.' * bool(key)}{key}: " in said and says in said, said
+def test_a_duration_counts_in_working_time(of: Calendar, at: str, clock: str, ends: str) -> None:
+    found = instant(clock, {}, local(at, of).astimezone(UTC), of)
+    assert found.astimezone(of.zone).isoformat() == local(ends, of).isoformat()
 
 
-def test_a_zone_that_does_not_exist_is_a_mistake() -> None:
-    with pytest.raises(ValidationError, match="no time zone"):
-        Calendar.model_validate({"hours": "09:00-17:00", "time_zone": "Europe/Atlantis"})
+def test_a_moment_that_an_expression_gives_is_a_moment() -> None:
+    at = datetime(2026, 11, 27, 17, tzinfo=UTC)
+    names = {"due_date": date(2026, 11, 29), "amount": 7}
+    assert instant("due_date", names, at, OFFICE) == datetime(2026, 11, 29, tzinfo=UTC)
+    assert instant("duration('1h')", names, at, OFFICE) == at + timedelta(hours=1)
+    assert instant("3600", names, at, OFFICE) == at + timedelta(hours=1)
+    assert instant("amount > 5 ? '1h' : '2h'", names, at, OFFICE) == datetime(2026, 11, 30, 9, 30, tzinfo=UTC)
 
 
-def test_a_calendar_where_nobody_works_ends_in_an_error_and_not_in_a_loop() -> None:
-    every = [date(2026, 1, 1) + timedelta(days=n) for n in range(8000)]
-    never = Calendar.model_validate({"hours": "09:00-17:00", "time_zone": "UTC", "holidays": every})
-    with pytest.raises(ValueError, match="no working time"):
-        never.after(at("2026-11-02T10:00"), timedelta(hours=1))
+@pytest.mark.parametrize("clock", ["2700d", "20000h"])
+def test_what_takes_more_than_ten_years_is_an_error(clock: str) -> None:
+    with pytest.raises(ExpressionError, match="takes more than ten years in this calendar"):
+        instant(clock, {}, datetime(2026, 11, 27, tzinfo=UTC), calendar("09:00-10:00"))
+
+
+def test_a_clock_that_ends_on_a_day_which_was_never_there_ends_at_the_next_start_of_work() -> None:
+    # Samoa went from 29 to 31 December 2011.
+    samoa = calendar(time_zone="Pacific/Apia")
+    assert samoa.after_days(local("2011-12-29T12:00", samoa), 1) == local("2012-01-02T09:00", samoa)
+    assert samoa.after_time(local("2011-12-29T12:00", samoa), timedelta(hours=6)) == local("2012-01-02T09:30", samoa)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"hours": "9-5"}, "'9-5' is no span of hours such as 09:00-17:30"),
+        ({"hours": "09:00-09:00"}, "a whole day is 00:00-24:00"),
+        ({"hours": "09:60-17:00"}, "no span"),
+        ({"hours": "09:00-24:30"}, "no span"),
+        ({"hours": "24:00-08:00"}, "no span"),
+        ({"hours": []}, "at least 1"),
+        ({"hours": ["09:00-12:00", "11:59-17:00"]}, "these spans overlap"),
+        ({"hours": ["22:00-06:00", "05:00-08:00"]}, "these spans overlap"),
+        ({"days": []}, "at least 1"),
+        ({"days": ["monday"]}, "'mon', 'tue'"),
+        ({"time_zone": "Europe/Londn"}, "unknown time zone 'Europe/Londn'; one is written like Europe/London"),
+        ({"time_zone": "Europe"}, "unknown time zone"),
+        ({"time_zone": "../etc/passwd"}, "unknown time zone"),
+        ({"time_zone": ""}, "unknown time zone"),
+        ({"holidays": ["2026-12-25"]}, "must be a date without quotes, such as 2026-12-25"),
+        ({"holidays": [datetime(2026, 12, 25)]}, "must be a date without quotes"),
+        ({"holidays": [date(9999, 12, 31)]}, "between 1970 and 2200"),
+        (
+            {"days": ["mon"], "holidays": [date(2026, 11, 30) + timedelta(days=7 * n) for n in range(120)]},
+            "has no working time in the two years from 2026-11-30",
+        ),
+    ],
+)
+def test_a_calendar_that_cannot_be_is_refused(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Calendar.model_validate({"hours": "09:00-17:30", "time_zone": "Europe/London"} | wrong)
+    assert says in str(refused.value)
+
+
+# ------------------------------------------------------------------------------------------------------- any calendar
+
+MINUTES = st.integers(min_value=0, max_value=1439)
+ZONES = st.sampled_from(["Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"])
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> Calendar:
+    """One or two spans, which may lie over midnight; some days; holidays in the weeks that the tests look at."""
+    bounds = sorted(draw(st.lists(MINUTES, min_size=2, max_size=4, unique=True)))
+    bounds = bounds[: len(bounds) // 2 * 2]
+    if draw(st.booleans()):
+        bounds = [*bounds[1:], bounds[0]]
+    clock = [f"{minute // 60:02}:{minute % 60:02}" for minute in bounds]
+    return calendar(
+        [f"{opens}-{closes}" for opens, closes in zip(clock[::2], clock[1::2], strict=True)],
+        draw(ZONES),
+        days=draw(st.lists(st.sampled_from(EVERY_DAY), min_size=1, unique=True)),
+        holidays=draw(st.lists(st.dates(date(2026, 3, 1), date(2026, 12, 1)), max_size=5)),
+    )
+
+
+MOMENTS = st.datetimes(datetime(2026, 3, 1), datetime(2026, 12, 1), timezones=st.just(UTC))
+LENGTHS = st.integers(min_value=1, max_value=3 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))
+
+
+def worked(of: Calendar, start: datetime, end: datetime) -> timedelta:
+    """Working time between two moments, counted minute by minute on the wall clock: slow, and in another way."""
+    minutes, at = 0, start
+    while at < end:
+        minutes += is_work(of, at)
+        at += timedelta(minutes=1)
+    return timedelta(minutes=minutes)
+
+
+def is_work(of: Calendar, at: datetime) -> bool:
+    wall = at.astimezone(of.zone)
+    for text in of.hours:
+        opens, closes = text.split("-")
+        shown = wall.strftime("%H:%M")
+        today, yesterday = (is_open(of, wall.date() - timedelta(days=ago)) for ago in (0, 1))
+        over_midnight = closes <= opens
+        if not over_midnight and opens <= shown < closes and today:
+            return True
+        if over_midnight and ((shown >= opens and today) or (shown < closes and yesterday)):
+            return True
+    return False
+
+
+def is_open(of: Calendar, day: date) -> bool:
+    return EVERY_DAY[day.weekday()] in of.days and day not in of.holidays
+
+
+@given(calendars(), MOMENTS.map(lambda at: at.replace(second=0, microsecond=0)), st.integers(1, 900))
+@settings(max_examples=60, deadline=None)
+def test_as_much_is_worked_as_was_asked_for(of: Calendar, at: datetime, minutes: int) -> None:
+    if of.time_zone != "UTC":
+        of = of.model_copy(update={"time_zone": "Asia/Kathmandu"})  # no changes of clocks; those have their own tests
+    end = of.after_time(at, timedelta(minutes=minutes))
+    assert worked(of, at, end) == timedelta(minutes=minutes)
+    assert is_work(of, end - timedelta(minutes=1))
+
+
+@given(calendars(), MOMENTS, LENGTHS, LENGTHS)
+@settings(deadline=None)
+def test_time_adds_up_and_never_runs_back(of: Calendar, at: datetime, first: timedelta, second: timedelta) -> None:
+    once = of.after_time(at, first)
+    assert once >= at + first
+    assert of.after_time(once, second) == of.after_time(at, first + second)
+    assert of.after_time(at + timedelta(minutes=1), first) >= once
+
+
+@given(calendars(), MOMENTS, st.integers(1, 30), st.integers(1, 30))
+@settings(deadline=None)
+def test_days_end_in_working_time_and_on_a_later_day(of: Calendar, at: datetime, first: int, more: int) -> None:
+    ends = of.after_days(at, first)
+    assert ends > at
+    assert of.after_days(at, first + more) > ends
+    # The second time that the clocks show an hour is worked whenever the first was begun.
+    assert is_work(of, ends) or ends.astimezone(of.zone).fold

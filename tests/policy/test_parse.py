@@ -49,7 +49,7 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("line", "key", "says"),
     [
-        ('quorom = "2"', "quorom", "unknown key; known are when, groups"),
+        ('quorom = "2"', "quorom", "unknown key; known are when, auto_reject, auto_approve, groups"),
         ("quorum = 0", "quorum", "at least 1"),
         ("quorum = true", "quorum", "whole number"),
         ("quorum = 1.5", "quorum", "whole number"),
@@ -68,7 +68,7 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('when = "amount * 2 > limits.manager"', "when", "'amount * 2 > limits.manager' failed"),
         ('when = "amount"', "when", "true or false"),
         ('when = "payee >= 500"', "when", "No such overload"),
-        ("separation_of_duties = 1", "separation_of_duties", "boolean"),
+        ("separation_of_duties = 1", "separation_of_duties", "must be true or false"),
         ('users = "anna"', "users", "must be a list"),
         ('users = [""]', "users[0]", "must not be empty"),
         ("due = 3600", "due", "text in quotes"),
@@ -84,7 +84,7 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         (
             'escalate = [{ after = "1d", too = ["directors"] }]',
             "escalate[0].too",
-            "an escalation takes after, to, users",
+            "unknown key; known are after, to, users, replace, priority",
         ),
         ('escalate = [{ after = "0d", to = ["directors"] }]', "escalate[0].after", "longer than zero"),
         ('on_expiry = "approve"', "on_expiry", "needs 'expires'"),
