@@ -102,6 +102,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         decision_id=things.decision_id,
         batch_id=things.batch_id,
         hash=things.policy,
+        question_id="none",
         name="operating" if "ledger" in path else "payment",
     )
     bodies: dict[str, Any] = {
@@ -109,6 +110,15 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
         "/api/v1/tasks/{task_id}/decision": {"verdict": "approve"},
         "/api/v1/me/notices": {"choices": {"task_lost": "off"}},
+        "/api/v1/tasks/reassign": {"to": "manager-2", "filter": {"gate": "none"}},
+        "/api/v1/tasks/{task_id}/claim": {},
+        "/api/v1/tasks/{task_id}/release": {},
+        "/api/v1/tasks/{task_id}/reassign": {"to": "manager-2"},
+        "/api/v1/tasks/{task_id}/delegate": {"to": "manager-2"},
+        "/api/v1/tasks/{task_id}/withdraw": {},
+        "/api/v1/tasks/{task_id}/questions": {"to": "requester-1", "text": "Which order?"},
+        "/api/v1/tasks/{task_id}/questions/{question_id}/answer": {"text": "None"},
+        "/api/v1/tasks/{task_id}/clock": {"due_at": "2099-01-01T00:00:00Z", "reason": "a test"},
         "/api/v1/tasks/decisions": {"items": [{"task_id": "none", "verdict": "approve"}]},
     }
     client = gate.as_(person)
