@@ -34,6 +34,8 @@ class Receiver:
     def __init__(self) -> None:
         self.effects: defaultdict[str, list[str]] = defaultdict(list)
         """What took effect, in order, by case."""
+        self.sent: defaultdict[str, list[int]] = defaultdict(list)
+        """The values that were sent, by case."""
         self.tried: defaultdict[str, list[str]] = defaultdict(list)
         self.broken: set[tuple[str, str]] = set()
         """Case and errand that fail until somebody mends them."""
@@ -56,6 +58,8 @@ class Receiver:
         if call.key not in self._keys:
             self._keys[call.key] = "done"
             self.effects[call.case_id].append(name)
+            if name == "send":
+                self.sent[call.case_id].append(call.input.value)
 
     async def undo(self, call: StepCall[ErrandRequest], name: str) -> None:
         """Undo one errand once; a key never used is voided."""
@@ -133,7 +137,24 @@ class ErrandProcess(CaseWorkflow):
     async def send_parcel(self, request: ErrandRequest) -> Weighed:
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.step(Errands.pack, request, undo=Errands.unpack)
-        await self.gate("approval", facts=weighed)
+        request = await self.gate("approval", request, facts=weighed)
         await self.gate("second", facts=weighed)
+        await self.step(Errands.send, request, undo=Errands.recall)
+        return weighed
+
+
+@workflow.defn(name="pair")
+class PairProcess(CaseWorkflow):
+    """Fetch, ask two at once, send."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.gates("approval", "second", facts=weighed, first_no_ends_all=request.parcel != "wait for all")
         await self.step(Errands.send, request, undo=Errands.recall)
         return weighed

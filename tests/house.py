@@ -20,7 +20,7 @@ from activities.records import Records
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
-from tests.errand import ErrandProcess, ErrandRequest, Errands, Receiver
+from tests.errand import ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
 from tests.temporal import time_skipping_server
 from worker import SqlPeople, SqlPolicies, SqlRecords
 from workflows.models import (
@@ -42,7 +42,7 @@ from workflows.payment import PaymentProcess
 from workflows.registry import INPUTS
 
 Handle = WorkflowHandle[Any, CaseResult]
-PROCESSES = {"errand": ErrandProcess, "payment": PaymentProcess}
+PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "payment": PaymentProcess}
 
 ONE_GATE = """
 [errand.gates.approval]
@@ -156,7 +156,7 @@ class House:
     async def open_task(self, case: Handle, gate: str | None = None) -> TaskView:
         """The task the case waits at, as soon as it does."""
         state = await self.until(case, lambda s: any(t.status == "open" and gate in (None, t.gate) for t in s.tasks))
-        return next(task for task in state.tasks if task.status == "open")
+        return next(task for task in state.tasks if task.status == "open" and gate in (None, task.gate))
 
     async def forward(self, case: Handle, time: timedelta) -> None:
         """Wind the clock of a case."""
@@ -247,7 +247,7 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
     await furnish(database)
     receiver = Receiver()
     errands = Errands(receiver)
-    inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest}
+    inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest, "pair": ErrandRequest}
     policies = SqlPolicies(database, inputs)
     records = Records(SqlRecords(database), policies, SqlPeople(database), inputs)
     ledger = Ledger(database)
@@ -275,7 +275,7 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
             return Worker(
                 env.client,
                 task_queue=TASK_QUEUE,
-                workflows=[ErrandProcess, PaymentProcess],
+                workflows=list(PROCESSES.values()),
                 activities=activities,
                 # A defect must fail a test, not hang it.
                 workflow_failure_exception_types=[Exception],
