@@ -99,6 +99,7 @@ class CaseWorkflow:
         """Who decided which gate of this round."""
         self._asked: Sequence[Gate] = ()
         """The gates that the case waits at."""
+        self._first_no_ends_all = True
         self._forward = True
         """Until the case ends or rolls back; only then can it be cancelled."""
         self._cancellation: Cancellation | None = None
@@ -538,7 +539,7 @@ class CaseWorkflow:
         """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
         for gate in gates:
             self._gates[gate.task.task_id] = gate
-        self._asked = gates
+        self._asked, self._first_no_ends_all = gates, first_no_ends_all
         self._status = status
         self._upsert(gates[0])
         self._show(gates[0].task.summary)
@@ -844,7 +845,9 @@ class CaseWorkflow:
                 self._status = Status.RUNNING
             case Outcome.CHANGES_REQUESTED:
                 self._status = Status.AWAITING_CHANGES
-            case Outcome.REJECTED | Outcome.ROLL_BACK:
+            case Outcome.REJECTED if self._first_no_ends_all or not self._waiting:
+                self._status = Status.ROLLING_BACK
+            case Outcome.ROLL_BACK:
                 self._status = Status.ROLLING_BACK
             case Outcome.RETRY | Outcome.SKIP:
                 self._status = Status.RUNNING if self._forward else Status.ROLLING_BACK
