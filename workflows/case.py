@@ -539,7 +539,14 @@ class CaseWorkflow:
         """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
         for gate in gates:
             self._gates[gate.task.task_id] = gate
+        outer = self._asked, self._first_no_ends_all  # operators may be asked while people are
         self._asked, self._first_no_ends_all = gates, first_no_ends_all
+        try:
+            await self._waited(gates, status)
+        finally:
+            self._asked, self._first_no_ends_all = outer
+
+    async def _waited(self, gates: Sequence[Gate], status: Status) -> None:
         self._status = status
         self._upsert(gates[0])
         self._show(gates[0].task.summary)
@@ -559,7 +566,7 @@ class CaseWorkflow:
                 self._drop([gate for gate in gates if gate.open])
                 closed = list(gates)
                 break
-            if any(not _passed(gate) for gate in closed) and (first_no_ends_all or _sent_back(closed)):
+            if any(not _passed(gate) for gate in closed) and (self._first_no_ends_all or _sent_back(closed)):
                 self._drop([gate for gate in gates if gate.open])
                 closed = list(gates)
                 break
