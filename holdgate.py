@@ -24,6 +24,7 @@ from ops import show
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from ops.remote import Remote
+    from policy.explain import People
     from store.database import Database
 
 REQUESTER = "requester-1"
@@ -432,7 +433,11 @@ def policy_check(
     found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
     try:
         policy = PolicyFile(path, INPUTS, gates=GATES).current
-        found |= {"hash": policy.hash, "warnings": warnings(policy, INPUTS) + notes(policy)}
+        people = _people_known()
+        found |= {
+            "hash": policy.hash,
+            "warnings": warnings(policy, INPUTS, people.members if people else None) + notes(policy),
+        }
     except PolicyError as wrong:
         found["problems"] = [str(problem) for problem in wrong.problems]
 
@@ -446,6 +451,61 @@ def policy_check(
 
     _answer(found, as_json, print_it)
     raise typer.Exit(1 if found["problems"] else 0)
+
+
+@policy_app.command("explain")
+def policy_explain(
+    process: Annotated[str, typer.Argument(metavar="PROCESS", help="The kind of case, such as payment.")],
+    input: Annotated[Path, typer.Option(metavar="FILE", help="The input of a case, as JSON.")],
+    facts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What the steps found out, as JSON. Without it: not known.")
+    ] = None,
+    requester: Annotated[str | None, typer.Option(metavar="ID", help="Who asks. Without it: not known.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="MOMENT", help="When the gates open, such as 2026-11-24T09:00:00Z; else now.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say in sentences what the policy in force would do with a case: who is asked, by when, what happens then."""
+    from ops import policies
+    from policy.explain import explain
+    from policy.outlook import Supposed
+    from workflows.registry import GATES
+
+    policy, opens = policies.in_force(configuration.load()), policies.moment(at)
+    case_input = policies.case_input(input, policies.known_to(policy, process))
+    supposed = Supposed(case_input, policies.json_object(facts) if facts else None, requester)
+    found = explain(policy, process, GATES[process], supposed, opens, _people_known())
+    gates = [{"gate": each.gate, "answer": each.answer, "sentences": each.sentences} for each in found]
+
+    def print_it(_: Any) -> None:
+        show.say(f"{process} by {policy.source}, as if each gate opened on {opens:%a %d %b %Y at %H:%M} UTC")
+        for each in found:
+            show.say(f"\n{each.gate}: {each.answer}")
+            for sentence in each.sentences:
+                show.say(f"  {sentence}")
+
+    answer = {"process": process, "policy_hash": policy.hash, "at": opens.isoformat(), "gates": gates}
+    _answer(answer, as_json, print_it)
+
+
+@policy_app.command("test")
+def policy_test(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Without it: policy.tests.toml beside the policy in force.")
+    ] = None,
+) -> None:
+    """Try the policy in force on the cases of a table. Exit code 1 when a row expects something else."""
+    from ops import policies
+    from policy.table_tests import failure
+
+    policy = policies.in_force(configuration.load())
+    tests = policies.tests(file, policy)
+    failures = [said for test in tests if (said := failure(test, policy))]
+    for said in failures:
+        show.say(said)
+    show.say(f"{len(failures)} of {len(tests)} rows fail" if failures else f"all {len(tests)} rows hold")
+    raise typer.Exit(1 if failures else 0)
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
@@ -488,6 +548,27 @@ def _in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, 
         return asyncio.run(run())
     except (UnknownPerson, ValueError) as wrong:
         raise Mistake(str(wrong)) from wrong
+
+
+def _people_known() -> "People | None":
+    """Who there is; None where there is no database to look into."""
+    from policy.explain import People
+    from store import people
+    from store.database import DatabaseUnavailable
+
+    async def everybody(database: "Database") -> list[people.Person]:
+        async with database.read() as connection:
+            return await people.all(connection)
+
+    try:
+        found = _in_database(everybody)
+    except DatabaseUnavailable:
+        return None
+    members: dict[str, list[str]] = {}
+    for person in found:
+        for group in person.groups:
+            members.setdefault(group, []).append(person.id)
+    return People({person.id: person.name for person in found}, members)
 
 
 def _set_locked(account: str, locked: bool) -> None:

@@ -14,7 +14,6 @@ from policy.rules import CASE_NAMES
 from policy.trial import is_clock, sample_of, trial
 from workflows.money import decimals_of
 
-
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
 """Moments of one week. What could strike for none of them never will."""
 
@@ -55,6 +54,23 @@ def mistakes(
                 yield ("gates", name, *key), message
             if not unknown and sample and (problem := trial(key, compiled, sample)):
                 yield ("gates", name, *key), problem
+
+
+def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
+    """What a gate may say and most likely does not mean; `members` are the people of each group, where known."""
+    if gate.on_expiry == "approve":
+        yield ("on_expiry",), "what nobody has looked at in time is approved"
+    if members is None:
+        return
+    levels = [(("escalate", number, "to"), level.to) for number, level in enumerate(gate.escalate)]
+    for key, groups in ((("groups",), gate.groups), *levels):
+        for group in groups:
+            if not members.get(group):
+                yield key, f"there is nobody in the group {group}"
+    people = {*gate.users, *(person for group in gate.groups for person in members.get(group, ()))}
+    if people and isinstance(gate.quorum, int) and gate.quorum > len(people) - 1:
+        who = "1 person, who" if len(people) == 1 else f"{len(people)} people, one of whom"
+        yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and cannot"
 
 
 def expressions_of(gate: Gate) -> list[tuple[Key, str]]:

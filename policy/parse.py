@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from policy.calendars import Calendar
-from policy.check import expressions_of, mistakes
+from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines, spell
 from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy
@@ -78,8 +78,11 @@ def _calendars(raw: Any) -> tuple[dict[str, Calendar | None], list[tuple[Key, st
     return calendars, found
 
 
-def warnings(policy: Policy, inputs: Inputs) -> list[str]:
-    """What is allowed and most likely not meant, one line each: for the start, the health page and `policy check`."""
+def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[str]] | None = None) -> list[str]:
+    """What is allowed and most likely not meant, one line each: for the start, the health page and `policy check`.
+
+    `members` are the people of each group, where somebody knows them.
+    """
     lines = Lines(policy.text)
     said: list[str] = []
 
@@ -94,6 +97,9 @@ def warnings(policy: Policy, inputs: Inputs) -> list[str]:
         for key, compiled in _compiled(policy, process):
             if unset and (problem := trial(key[3:], compiled, unset)):
                 say(key, f"fails for a case without its optional fields: {problem}")
+        for name, gate in policy.processes[process].gates.items():
+            for key, message in doubts(gate, members):
+                say((process, "gates", name, *key), message)
     return said
 
 

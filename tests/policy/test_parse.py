@@ -1,10 +1,11 @@
 """Mistakes in a policy are found when it is read, with file, line and key."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from policy.model import PolicyError, UnknownGate, describe
+from policy.model import Gate, PolicyError, UnknownGate, describe
 from policy.parse import notes, parse, warnings
 from tests.policy.examples import GATE, INPUTS, policy, problem
 from workflows.registry import INPUTS as REGISTERED
@@ -88,6 +89,24 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ),
         ('escalate = [{ after = "0d", to = ["directors"] }]', "escalate[0].after", "longer than zero"),
         ('on_expiry = "approve"', "on_expiry", "needs 'expires'"),
+        ('escalate = [{ after = "1d", to = ["a"], priority = 6 }]', "escalate[0].priority", "must be at most 5"),
+        ('escalate = [{ after = "1d", to = ["a"], replace = 1 }]', "escalate[0].replace", "must be true or false"),
+        ('users = ["manager_of(payee)"]', "users[0]", "the one who can be described is manager_of(requester)"),
+        ('quorum = "every one"', "quorum", "not a CEL expression"),
+        ('veto = "no"', "veto", "must be true or false"),
+        ('membership = "frozen"', "membership", "must be 'live' or 'snapshot'"),
+        ('comment = ["reject", "retry"]', "comment[1]", "must be 'approve', 'reject', 'request_changes' or 'abstain'"),
+        ('edit = ["memo", "mem"]', "edit[1]", "unknown field 'mem'; the input has payee, amount, currency"),
+        ("pause_for_questions = 1", "pause_for_questions", "must be true or false"),
+        ("rounds = 0", "rounds", "must be at least 1"),
+        ("rounds = 21", "rounds", "must be at most 20"),
+        ('rounds = "5"', "rounds", "must be a whole number"),
+        ('changes = "0d"', "changes", "longer than zero"),
+        ('changes = "7 days"', "changes", "neither a duration such as"),
+        ('auto_approve = "amuont < 5"', "auto_approve", "unknown name 'amuont'"),
+        ('auto_approve = "amount"', "auto_approve", "must be true or false"),
+        ('auto_reject = "limits.never > 1.0"', "auto_reject", "'limits.never' is missing"),
+        ('calendar = "office"', "calendar", "unknown calendar 'office'; known are none"),
     ],
 )
 def test_a_mistake_names_file_line_and_key(line: str, key: str, says: str) -> None:
@@ -109,6 +128,51 @@ def test_a_clock_that_could_never_strike_is_refused(clock: str, key: str) -> Non
     assert problem('expires = "2d"', clock).startswith(
         f"policy.toml:8: payment.gates.manager-approval.{key}: comes after"
     )
+
+
+OFFICE = """
+[calendars.office]
+hours = "09:00-17:30"
+time_zone = "Europe/London"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "says"),
+    [
+        ('day = ["mon"]', ".day", "unknown key; known are days, hours, time_zone, holidays"),
+        ("holidays = [2026-12-25, '2026-12-26']", ".holidays[1]", "must be a date without quotes"),
+        ("days = []", ".days", "must not be empty"),
+    ],
+)
+def test_a_mistake_in_a_calendar_names_its_line_too(line: str, key: str, says: str) -> None:
+    said = refused(GATE + "calendar = 'office'\ndue = '9h'\nexpires = '8h'" + OFFICE + line)
+    assert len(said) == 1, "what counts in a wrong calendar is not judged"
+    assert said[0].startswith(f"policy.toml:13: calendars.office{key}: ")
+    assert says in said[0]
+
+
+def test_a_calendar_lacks_what_it_needs_and_gates_may_count_in_it() -> None:
+    assert refused(GATE + "[calendars.office]\nhours = '9-17'") == [
+        "policy.toml:7: calendars.office.time_zone: is missing",
+        "policy.toml:8: calendars.office.hours: '9-17' is no span of hours such as 09:00-17:30; "
+        "a whole day is 00:00-24:00",
+    ]
+    assert "must be tables such as [calendars.office]" in refused("calendars = 1\n" + GATE)[0]
+    assert list(parse(OFFICE + GATE + "calendar = 'office'", inputs=INPUTS).calendars) == ["office"]
+    assert refused(OFFICE + GATE + "calendar = 'ofice'") == [
+        "policy.toml:11: payment.gates.manager-approval.calendar: unknown calendar 'ofice'; known are office"
+    ]
+
+
+def test_in_a_calendar_clocks_are_compared_as_they_count_there() -> None:
+    def with_office(*lines: str) -> str:
+        return OFFICE + GATE + "\n".join(["calendar = 'office'", *lines])
+
+    # 24 hours of work are more than two working days of 8.5 hours, and 16 are less.
+    assert "due: comes after the gate has expired (2d)" in refused(with_office("due = '24h'", "expires = '2d'"))[0]
+    assert parse(with_office("due = '16h'", "expires = '2d'"), inputs=INPUTS)
+    assert "takes more than ten years in this calendar" in refused(with_office("expires = '3000d'"))[0]
 
 
 def test_escalating_at_the_end_needs_somebody_to_escalate_to() -> None:
@@ -214,6 +278,45 @@ def test_what_is_most_likely_not_meant_is_a_warning() -> None:
     )
     assert said[1:] == ["policy.toml:1: deployment: this process has no section, so its cases are refused"]
     assert warnings(parse(SHIPPED, inputs=REGISTERED), REGISTERED) == []
+
+
+def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
+    (said,) = warnings(policy('expires = "2d"', 'on_expiry = "approve"'), INPUTS)
+    assert said.startswith("policy.toml:8: payment.gates.manager-approval.on_expiry: what nobody has looked at")
+
+
+@pytest.mark.parametrize(
+    ("members", "quorum", "says"),
+    [
+        (["anna", "bert", "carl"], 2, None),
+        (["anna", "bert"], 2, "quorum: 2 must approve, out of 2 people, one of whom may be the requester and cannot"),
+        (["anna"], 1, "quorum: 1 must approve, out of 1 person, who may be the requester and cannot"),
+        ([], 1, "groups: there is nobody in the group managers"),
+    ],
+)
+def test_people_who_are_too_few_are_a_warning_where_the_people_are_known(
+    members: list[str], quorum: int, says: str | None
+) -> None:
+    asked = policy(f"quorum = {quorum}")
+    assert warnings(asked, INPUTS) == []
+    said = warnings(asked, INPUTS, {"managers": members})
+    assert [line.split("manager-approval.")[1] for line in said] == ([says] if says else [])
+
+
+def test_an_escalation_to_nobody_is_a_warning_and_named_people_count_for_a_quorum() -> None:
+    asked = policy("users = ['dora']", "quorum = 2", 'escalate = [{ after = "1d", to = ["board"] }]')
+    assert warnings(asked, INPUTS, {"managers": ["anna", "bert"]}) == [
+        "policy.toml:9: payment.gates.manager-approval.escalate[0].to: there is nobody in the group board"
+    ]
+
+
+def test_processes_are_described_with_every_key_of_their_gates() -> None:
+    (gate,) = describe(
+        policy("quorum = 'everyone'", 'escalate = [{ after = "1d", to = ["a"], replace = true }]'), "payment"
+    )
+    assert set(gate) == {"gate", *Gate.model_fields}
+    assert gate["quorum"] == "everyone" and gate["escalate"][0]["replace"] is True
+    assert json.loads(json.dumps(gate)) == gate
 
 
 def test_the_check_reminds_of_currencies_without_limits() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policy.parse import parse
 from policy.rules import rule
 from tests.policy.examples import AT, INPUTS, Payment, policy, ruling
-from workflows.models import Escalation
+from workflows.models import Escalation, Verdict
 from workflows.registry import INPUTS as REGISTERED
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'
@@ -162,6 +162,128 @@ def test_a_clock_that_cannot_be_told_does_not_run() -> None:
 def test_separation_of_duties_and_named_people_are_passed_on() -> None:
     made = ruling('users = ["anna"]', "separation_of_duties = false", "quorum = 2")
     assert (made.users, made.separation_of_duties, made.quorum) == (["anna"], False, 2)
+
+
+def test_all_that_a_gate_says_reaches_the_ruling() -> None:
+    plain = ruling()
+    assert (plain.veto, plain.everyone, plain.snapshot, plain.editable, plain.pause_for_questions) == (
+        (True, False, False, [], False)
+    )
+    assert (plain.comment_needed, plain.max_rounds) == ([Verdict.REQUEST_CHANGES], 5)
+    assert plain.changes_for == timedelta(days=7)
+    made = ruling(
+        'users = ["manager_of(requester)"]',
+        'quorum = "everyone"',
+        "veto = false",
+        'membership = "snapshot"',
+        'comment = ["reject", "abstain"]',
+        'edit = ["memo"]',
+        "pause_for_questions = true",
+        "rounds = 2",
+        'changes = "36h"',
+        'escalate = [{ after = "1d", to = ["directors"], replace = true, priority = 1 }]',
+    )
+    assert (made.users, made.everyone, made.quorum, made.veto) == (["manager_of(requester)"], True, 1, False)
+    assert (made.snapshot, made.editable, made.pause_for_questions, made.max_rounds) == (True, ["memo"], True, 2)
+    assert made.comment_needed == [Verdict.REJECT, Verdict.ABSTAIN]
+    assert made.changes_for == timedelta(hours=36)
+    assert made.escalations == [Escalation(at=AT + timedelta(days=1), groups=["directors"], replace=True, priority=1)]
+    assert (made.able, made.members or None, made.problem) == (None, None, None)
+    assert ruling("comment = []").comment_needed == []
+
+
+REJECT = "auto_reject = \"payee == 'Northwind Paper Ltd'\""
+APPROVE = 'auto_approve = "facts.score < 10"'
+
+
+def test_a_rule_that_rejects_comes_before_one_that_approves() -> None:
+    made = ruling(REJECT, APPROVE, facts={"score": 1})
+    assert (made.needed, made.decided, made.problem) == (False, "reject", None)
+    assert made.rule == "payee == 'Northwind Paper Ltd'"
+    assert made.names == {"payee": "Northwind Paper Ltd"}
+
+
+def test_a_rule_approves_and_says_by_which_values() -> None:
+    made = ruling(FROM_LIMIT, APPROVE, facts={"score": 9})
+    assert (made.needed, made.decided, made.rule) == (False, "approve", "facts.score < 10")
+    assert made.names == {"facts.score": 9}
+
+
+def test_a_gate_that_is_not_needed_is_not_judged_by_rules() -> None:
+    made = ruling(FROM_LIMIT, REJECT, amount="1.00")
+    assert (made.needed, made.decided, made.rule) == (False, None, "amount >= limits.manager")
+
+
+def test_where_no_rule_decides_people_do_and_the_record_has_what_the_rules_read() -> None:
+    made = ruling("auto_reject = \"payee == 'x'\"", APPROVE, facts={"score": 10})
+    assert (made.needed, made.decided, made.rule, made.problem) == (True, None, "always", None)
+    assert made.names == {"facts.score": 10, "payee": "Northwind Paper Ltd"}
+
+
+@pytest.mark.parametrize("key", ["auto_approve", "auto_reject"])
+@pytest.mark.parametrize("condition", ["facts.score < 10", "memo.startsWith('x')", "facts.text"])
+def test_a_rule_that_cannot_be_told_decides_nothing(key: str, condition: str) -> None:
+    made = ruling(f'{key} = "{condition}"', facts={"text": "x"})
+    assert (made.needed, made.decided) == (True, None)
+    assert made.problem is not None and made.problem.endswith("so people decide")
+
+
+@pytest.mark.parametrize("key", ["auto_approve", "auto_reject"])
+def test_a_rule_that_reads_limits_does_not_decide_for_a_currency_without_them(key: str) -> None:
+    rule = f'{key} = "amount < limits.manager || amount >= limits.manager"'
+    assert ruling(rule).decided == key.removeprefix("auto_")
+    made = ruling(rule, currency="JPY")
+    assert (made.needed, made.decided) == (True, None)
+    assert made.problem == "the policy has no limits for JPY, so people decide"
+
+
+@pytest.mark.parametrize(
+    ("other", "case"),
+    [('when = "facts.score >= 50"', {}), (FROM_LIMIT, {"currency": "JPY"}), ('auto_reject = "facts.bad"', {})],
+)
+def test_no_rule_approves_what_another_one_could_not_judge(other: str, case: dict[str, str]) -> None:
+    made = ruling(other, 'auto_approve = "true"', **case)
+    assert (made.needed, made.decided) == (True, None)
+    assert made.problem is not None
+
+
+def test_a_rule_rejects_also_where_it_is_not_known_whether_the_gate_opens() -> None:
+    made = ruling('when = "facts.score >= 50"', REJECT)
+    assert made.decided == "reject"
+    assert "so the gate opens" in (made.problem or "")
+
+
+@pytest.mark.parametrize("changes", ["facts.days", "due_date", "facts.past"])
+def test_time_for_changes_that_cannot_be_told_is_a_week(changes: str) -> None:
+    made = ruling(f'changes = "{changes}"', facts={"past": -5})
+    assert made.changes_for == timedelta(days=7)
+    assert "so the requester has 7 days for changes" in (made.problem or "")
+
+
+def test_durations_count_in_the_calendar_of_the_gate_and_moments_do_not() -> None:
+    text = """
+[calendars.office]
+hours = "09:00-17:30"
+time_zone = "Europe/London"
+[payment.gates.m]
+groups = ["managers"]
+calendar = "office"
+due = "8h"
+remind = ["1h", "amount > 5 ? '1d' : '2d'"]
+escalate = [{ after = "2d", to = ["directors"] }]
+expires = "due_date"
+changes = "1d"
+"""
+    # Opened on a Sunday, the work begins on Monday.
+    payment = Payment(payee="x", amount=Decimal(7), currency="GBP", due_date=date(2026, 11, 28))
+    made = rule(parse(text, inputs=INPUTS), "payment", "m", input=payment, facts={}, case={}, at=AT)
+    monday = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    assert made.problem is None
+    assert made.due_at == monday + timedelta(hours=8)
+    assert made.reminders == [monday + timedelta(hours=1), monday + timedelta(days=1)]
+    assert made.escalations[0].at == monday + timedelta(days=2)
+    assert made.expires_at == datetime(2026, 11, 28, tzinfo=UTC)
+    assert AT + made.changes_for == monday + timedelta(days=1)
 
 
 @pytest.mark.parametrize(

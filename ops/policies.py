@@ -1,0 +1,89 @@
+"""What the commands about the policy need from files: the policy in force, a case, a table of tests.
+
+All raise Unusable, with a line for each mistake, for what cannot be read.
+"""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from intake.problems import problems_of
+from ops.remote import Unusable
+from policy.file import PolicyFile
+from policy.model import Policy, PolicyError
+from policy.table_tests import TableError, TableTest, table
+from settings import Settings
+from workflows.registry import GATES, INPUTS, PROCESSES
+
+
+def in_force(settings: Settings) -> Policy:
+    """The policy for new cases."""
+    try:
+        return PolicyFile(settings.policy, INPUTS, gates=GATES).current
+    except PolicyError as wrong:
+        raise Unusable(str(wrong)) from wrong
+
+
+def known_to(policy: Policy, process: str) -> str:
+    """The name of a process that is there and has a section."""
+    if process not in PROCESSES:
+        raise Unusable(f"there is no process '{process}'; there is {', '.join(sorted(PROCESSES))}")
+    if not policy.has(process):
+        raise Unusable(f"{policy.source} has no section [{process}], so its cases are refused")
+    return process
+
+
+def case_input(path: Path, process: str) -> BaseModel:
+    """The input of a case, as its requester would send it."""
+    given = json_object(path)
+    try:
+        return INPUTS[process].model_validate(given)
+    except ValidationError as wrong:
+        found = problems_of(wrong, PROCESSES[process].shown_input(given))
+        raise Unusable("\n".join(f"{path}: {problem}" for problem in found)) from wrong
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """A JSON object; numbers are exact."""
+    try:
+        found = json.loads(_text(path), parse_float=Decimal)
+    except (ValueError, RecursionError) as wrong:
+        raise Unusable(f"{path} is not JSON: {wrong}") from wrong
+    if not isinstance(found, dict):
+        raise Unusable(f'{path} must hold a JSON object such as {{"amount": "1250.00"}}')
+    return found
+
+
+def moment(text: str | None) -> datetime:
+    """A moment in RFC 3339; now for None."""
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise Unusable(f"--at: '{text}' is not a moment such as 2026-11-24T09:00:00Z")
+    return found.astimezone(UTC)
+
+
+def tests(path: Path | None, policy: Policy) -> list[TableTest]:
+    """The rows of a table; without a path of the one beside the policy."""
+    path = path or Path(policy.source).with_suffix(".tests.toml")
+    try:
+        return table(_text(path), source=str(path), policy=policy, inputs=INPUTS)
+    except TableError as wrong:
+        raise Unusable(str(wrong)) from wrong
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as wrong:
+        raise Unusable(f"{path} cannot be read: {wrong.strerror}") from wrong
+    except UnicodeDecodeError as wrong:
+        raise Unusable(f"{path} is not UTF-8 text") from wrong

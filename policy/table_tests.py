@@ -1,0 +1,156 @@
+"""Table tests of a policy: one row is a case, and what each gate must make of it.
+
+    [[payment]]
+    name = "A manager looks at 500"
+    input = { payee = "Acme", amount = "500.00", currency = "GBP", account = "operating" }
+    facts = { score = 10 }
+    gates = { fraud-review = "no", manager-approval = "1 of managers" }
+
+What a gate may make of it: `no` (not needed), `approved by rule`, `rejected by rule`, `2 of managers, directors`,
+`everyone of managers`, or, in a row without `facts`, `depends on facts.score`. Gates that are not named are not looked
+at. `due` and `expires` may name moments for gates; one without an offset is that of the gate's calendar, else UTC.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policy.explain import local
+from policy.model import Policy, Problem
+from policy.outlook import Outlook, Supposed
+
+
+class TableError(ValueError):
+    """A table that cannot be read. `str()` is one line per mistake, each with file, line and row."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1)
+    input: dict[str, Any]
+    facts: dict[str, Any] | None = None
+    requester: str | None = None
+    at: datetime = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    """When the gates open; without an offset, UTC."""
+    gates: dict[str, str] = {}
+    due: dict[str, datetime] = {}
+    expires: dict[str, datetime] = {}
+
+
+@dataclass(frozen=True)
+class TableTest:
+    """One row that can be tried."""
+
+    source: str
+    line: int
+    process: str
+    row: _Row
+    input: BaseModel
+
+
+def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[BaseModel]]) -> list[TableTest]:
+    """The rows of a table. Raises TableError with all its mistakes."""
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as wrong:
+        raise TableError(f"{source}: not valid TOML: {wrong}") from wrong
+    tests: list[TableTest] = []
+    mistakes: list[str] = []
+    for process, rows in raw.items():
+        if process not in inputs or not policy.has(process):
+            known = ", ".join(name for name in inputs if policy.has(name))
+            mistakes.append(f"{source}: {process}: unknown process; the policy knows {known}")
+            continue
+        if not isinstance(rows, list):
+            mistakes.append(f"{source}: {process}: must be rows, each beginning with [[{process}]]")
+            continue
+        heads = [n for n, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*\[\[\s*{process}\s*\]\]", line)]
+        # An array that is written in one piece has no heads.
+        lines = heads if len(heads) == len(rows) else [1] * len(rows)
+        for line, entry in zip(lines, rows, strict=True):
+            found = _test(source, line, process, entry, policy, inputs[process])
+            if isinstance(found, TableTest):
+                tests.append(found)
+            else:
+                name = str(entry.get("name", process)) if isinstance(entry, dict) else process
+                mistakes += [str(Problem(source, line, name, message)) for message in found]
+    if not tests and not mistakes:
+        mistakes.append(f"{source}: has no rows; one begins with [[{next(iter(policy.processes), 'payment')}]]")
+    if mistakes:
+        raise TableError("\n".join(mistakes))
+    return tests
+
+
+def _test(
+    source: str, line: int, process: str, entry: Any, policy: Policy, model: type[BaseModel]
+) -> TableTest | list[str]:
+    """The test that a row states, or its mistakes."""
+    try:
+        row = _Row.model_validate(entry)
+    except ValidationError as wrong:
+        return [f"{_path(error['loc'])}: {_message(error['type'], error['msg'])}" for error in wrong.errors()]
+    section = policy.processes[process]
+    named = {*row.gates, *row.due, *row.expires}
+    mistakes = [
+        f"the process has no gate '{gate}'; it has {', '.join(section.gates)}"
+        for gate in sorted(named - set(section.gates))
+    ]
+    if not named:
+        mistakes.append("names no gate: say in 'gates' what is expected of each")
+    try:
+        parsed = model.model_validate(row.input)
+    except ValidationError as wrong:
+        mistakes += [
+            f"input.{_path(error['loc'])}: {_message(error['type'], error['msg'])}" for error in wrong.errors()
+        ]
+        return mistakes
+    return mistakes or TableTest(source, line, process, row, parsed)
+
+
+def failure(test: TableTest, policy: Policy) -> str | None:
+    """What a row expects and the policy does not do, in one line; None when it does all of it."""
+    row = test.row
+    at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
+    supposed = Supposed(test.input, row.facts, row.requester)
+    wrong = []
+    for gate in policy.processes[test.process].gates:
+        outlook = Outlook(policy, test.process, gate, supposed, at)
+        wanted = row.gates.get(gate)
+        if wanted is not None and _plain(wanted) != _plain(outlook.answer):
+            why = f" ({outlook.ruling.problem})" if outlook.ruling.problem else ""
+            wrong.append(f"{gate}: expected {wanted}, found {outlook.answer}{why}")
+        for what, moments, found in (
+            ("due", row.due, outlook.ruling.due_at),
+            ("expires", row.expires, outlook.ruling.expires_at),
+        ):
+            if gate in moments and found != (moment := _moment(moments[gate], outlook)):
+                never = "no time" if found is None else local(found, outlook)
+                wrong.append(f"{gate}: expected {what} {local(moment, outlook)}, found {never}")
+    return f"{test.source}:{test.line}: {row.name}: {'; '.join(wrong)}" if wrong else None
+
+
+def _plain(answer: str) -> tuple[str, list[str]]:
+    """An answer without the order of names, case and blanks."""
+    many, _, names = " ".join(answer.lower().split()).partition(" of ")
+    return many, sorted(name.strip() for name in names.split(","))
+
+
+def _moment(written: datetime, outlook: Outlook) -> datetime:
+    return written if written.tzinfo else written.replace(tzinfo=outlook.calendar.zone if outlook.calendar else UTC)
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, loc))
+
+
+def _message(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "is not known here"
+    return "is missing" if kind == "missing" else message.removeprefix("Value error, ")

@@ -1,0 +1,176 @@
+"""What would become of a case that is not there yet: nothing is guessed, and it is said in sentences."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from policy.explain import People, explain
+from policy.model import Policy
+from policy.outlook import Outlook, Supposed
+from policy.parse import parse
+from tests.policy.examples import AT, GATE, INPUTS, Payment, policy
+
+FROM_LIMIT = 'when = "amount >= limits.manager"'
+RISKY = 'when = "facts.score >= 50"'
+PEOPLE = People(
+    {"anna": "Anna Berg", "bert": "Bert Cole", "dora": "dora"}, {"managers": ["anna", "bert"], "directors": ["dora"]}
+)
+
+
+def supposed(
+    amount: str = "750.00", facts: dict[str, Any] | None = None, requester: str | None = None, **fields: Any
+) -> Supposed:
+    payment = Payment(**{"payee": "Northwind Paper Ltd", "amount": Decimal(amount), "currency": "GBP"} | fields)
+    return Supposed(payment, facts, requester)
+
+
+def answer(*lines: str, **case: Any) -> str:
+    return Outlook(policy(*lines), "payment", "manager-approval", supposed(**case), AT).answer
+
+
+def told(asked: Policy, people: People | None = None, **case: Any) -> str:
+    (gate,) = explain(asked, "payment", ["manager-approval"], supposed(**case), AT, people)
+    return "\n".join(gate.sentences)
+
+
+@pytest.mark.parametrize(
+    ("lines", "case", "expected"),
+    [
+        ((), {}, "1 of managers"),
+        ((FROM_LIMIT,), {"amount": "499.99"}, "no"),
+        (("quorum = 2", 'users = ["anna", "manager_of(requester)"]'), {}, "2 of managers, anna, manager_of(requester)"),
+        (('quorum = "everyone"',), {}, "everyone of managers"),
+        ((RISKY,), {}, "depends on facts.score"),
+        ((RISKY,), {"facts": {"score": 50}}, "1 of managers"),
+        ((RISKY,), {"facts": {"score": 49}}, "no"),
+        # Facts that are given are all of them: as in a real case, an error opens the gate.
+        ((RISKY,), {"facts": {}}, "1 of managers"),
+        # What does not hang on the fact does not depend on it.
+        (('when = "amount > 5 || facts.score > 50"',), {}, "1 of managers"),
+        (('when = "amount > 1000 || facts.score > 50"',), {}, "depends on facts.score"),
+        (('when = "facts.score > 50 && amount > 1000"',), {}, "no"),
+        (('when = "has(facts.score)"',), {}, "depends on facts.score"),
+        (('when = "has(facts.score)"',), {"facts": {}}, "no"),
+        (('when = "size(facts) > 0"',), {}, "depends on facts"),
+        (("when = \"case.requester == 'anna'\"",), {}, "depends on case.requester"),
+        (("when = \"case.requester == 'anna'\"",), {"requester": "bert"}, "no"),
+        (("when = \"case.reference != ''\"",), {}, "depends on case.reference"),
+        (('quorum = "facts.score > 50 ? 2 : 1"',), {}, "depends on facts.score"),
+        ((FROM_LIMIT, 'quorum = "facts.score > 50 ? 2 : 1"'), {"amount": "1.00"}, "no"),
+        # Rules, in their order: the first that decides, or that cannot be told, is the answer.
+        (('auto_reject = "amount > 5"', 'auto_approve = "facts.score < 5"'), {}, "rejected by rule"),
+        (('auto_reject = "facts.score > 90"', 'auto_approve = "amount > 5"'), {}, "depends on facts.score"),
+        (('auto_reject = "amount < 5"', 'auto_approve = "amount > 5"'), {}, "approved by rule"),
+        (('auto_approve = "amount > 5"', 'quorum = "facts.n"'), {}, "approved by rule"),
+        ((FROM_LIMIT, 'auto_approve = "true"', 'quorum = "facts.n"'), {"currency": "JPY"}, "depends on facts.n"),
+    ],
+)
+def test_the_shortest_answer(lines: tuple[str, ...], case: dict[str, Any], expected: str) -> None:
+    assert answer(*lines, **case) == expected
+
+
+def test_the_ruling_of_a_known_case_is_the_real_one_and_clocks_that_are_not_known_are_left_out() -> None:
+    lines = ('due = "1h"', 'remind = ["facts.soon"]', 'expires = "facts.late"')
+    outlook = Outlook(policy(*lines), "payment", "manager-approval", supposed(), AT)
+    assert outlook.ruling.due_at is not None and outlook.ruling.due_at > AT
+    assert (outlook.ruling.reminders, outlook.ruling.expires_at, outlook.ruling.problem) == ([], None, None)
+
+
+def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
+    asked = policy(
+        FROM_LIMIT,
+        "quorum = 2",
+        'due = "1d"',
+        'remind = ["4h"]',
+        'escalate = [{ after = "2d", to = ["directors"], replace = true, priority = 1 }]',
+        'expires = "14d"',
+        'edit = ["memo"]',
+        'comment = ["reject", "request_changes"]',
+    )
+    assert told(asked, PEOPLE, requester="anna").splitlines() == [
+        "It opens, because amount >= limits.manager (amount is 750.00, limits.manager is 500).",
+        "2 approvals are needed. Who can decide: members of managers (Anna Berg (anna), Bert Cole (bert)).",
+        "Anna Berg (anna) asks for the case and so cannot decide it.",
+        "One rejection ends it: the case is rolled back and ends rejected.",
+        "These answers need a comment: reject and request changes.",
+        "Whoever approves may change memo.",
+        "When changes are requested, the requester has 7 days to make them; at most 5 rounds.",
+        "It is due on Mon 23 Nov 2026 at 12:00 UTC.",
+        "Who has not decided is reminded on Sun 22 Nov 2026 at 16:00 UTC.",
+        "From Tue 24 Nov 2026 at 12:00 UTC others can decide in place of those before: members of directors (dora); "
+        "its priority is then 1 if it was less urgent.",
+        "If it is not decided by Sun 06 Dec 2026 at 12:00 UTC, it is rejected: "
+        "the case is rolled back and ends expired.",
+    ]
+
+
+def test_what_is_not_known_is_said_to_be_open() -> None:
+    said = told(
+        policy(
+            RISKY,
+            'auto_reject = "facts.score > 90"',
+            'quorum = "facts.score > 70 ? 2 : 1"',
+            'due = "facts.due"',
+            'remind = ["facts.soon"]',
+            'escalate = [{ after = "facts.late", to = ["directors"] }]',
+            'expires = "facts.end"',
+            'changes = "facts.days"',
+        )
+    )
+    assert "Whether it opens depends on facts.score: it does if facts.score >= 50. Suppose it opens:" in said
+    assert "Whether a rule rejects it before people are asked depends on facts.score" in said
+    assert "How many must approve depends on facts.score: facts.score > 70 ? 2 : 1." in said
+    assert "How long the requester has for changes depends on facts.days" in said
+    assert "When it is due depends on facts.due" in said
+    assert "When a reminder is sent depends on facts.soon" in said
+    assert "When these can decide too, members of directors, depends on facts.late" in said
+    assert "When it ends by itself depends on facts.end" in said
+    assert "Then, it is rejected" in said
+
+
+@pytest.mark.parametrize(
+    ("lines", "case", "says"),
+    [
+        ((FROM_LIMIT,), {"amount": "1.00"}, "It is not needed, because this does not hold: amount >= limits.manager"),
+        (('auto_approve = "amount < 1000"',), {}, "A rule approves it, and nobody is asked, because amount < 1000"),
+        (('auto_reject = "amount < 1000"',), {}, "The case is rolled back and ends rejected."),
+        (
+            (FROM_LIMIT,),
+            {"currency": "JPY"},
+            "Those who decide are told: the policy has no limits for JPY, so the gate",
+        ),
+        (('quorum = "everyone"',), {}, "Everyone who can decide must approve: members of managers."),
+        (("veto = false",), {}, "Rejections end it when so many approvals can no longer be reached."),
+        (('membership = "snapshot"',), {}, "The members that the groups have when it opens count"),
+        (('users = ["manager_of(requester)"]',), {}, "members of managers, the requester's manager."),
+        (("pause_for_questions = true",), {}, "While a question waits for its answer the clock stands still."),
+        (("rounds = 1", 'changes = "90m"'), {}, "the requester has 1 hour 30 minutes to make them; at most 1 round."),
+        (('expires = "1d"', 'on_expiry = "approve"'), {}, "it is approved."),
+        ((), {}, "It never ends by itself."),
+    ],
+)
+def test_each_key_has_its_sentence(lines: tuple[str, ...], case: dict[str, Any], says: str) -> None:
+    assert says in told(policy(*lines), **case)
+
+
+def test_people_and_groups_that_are_not_there_are_said_not_to_be() -> None:
+    said = told(policy('users = ["emil"]'), People({}, {}))
+    assert "members of managers (there is nobody), emil (there is no such person)." in said
+
+
+def test_times_are_those_of_the_calendar() -> None:
+    office = '[calendars.office]\nhours = "09:00-17:30"\ntime_zone = "Europe/London"\n'
+    asked = parse(office + GATE + 'calendar = "office"\ndue = "8h"\nchanges = "2d"', inputs=INPUTS)
+    at = datetime(2026, 7, 3, 15, 30, tzinfo=UTC)
+    (gate,) = explain(asked, "payment", ["manager-approval"], supposed(), at)
+    assert "It is due on Mon 06 Jul 2026 at 16:00 BST." in gate.sentences
+    assert any("the requester has 2d by the calendar office" in sentence for sentence in gate.sentences)
+
+
+def test_only_later_gates_speak_of_earlier_ones() -> None:
+    asked = parse(GATE + '[payment.gates.board]\ngroups = ["board"]\n', inputs=INPUTS)
+    first, second = explain(asked, "payment", ["manager-approval", "board"], supposed(), AT)
+    earlier = "Whoever decided an earlier gate of the case cannot decide this one."
+    assert earlier not in first.sentences and earlier in second.sentences
