@@ -14,6 +14,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -23,6 +24,8 @@ import settings as configuration
 from ops import show
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from ops.remote import Remote
     from policy.explain import People
     from store.database import Database
@@ -304,9 +307,115 @@ def people_list(as_json: AsJson = False) -> None:
             return await people.all(connection)
 
     found = _in_database(everybody)
-    rows = [(person.id, person.name, ", ".join(person.groups), person.email or "") for person in found]
-    columns = ("Id", "Name", "Groups", "Mail")
+    rows = [
+        (each.id, each.name, ", ".join(each.groups), each.email or "", each.manager or "", each.time_zone or "")
+        for each in found
+    ]
+    columns = ("Id", "Name", "Groups", "Mail", "Manager", "Time zone")
     _answer([person.model_dump() for person in found], as_json, lambda _: show.table_of(columns, rows))
+
+
+Id = Annotated[str, typer.Argument(metavar="ID")]
+
+
+def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
+    """Change people, in one transaction."""
+
+    async def change(database: "Database") -> ResultT:
+        async with database.write() as connection:
+            return await work(connection)
+
+    return _in_database(change)
+
+
+@people_app.command("join")
+def people_join(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
+    """Make a person a member of a group."""
+    from store import people
+
+    _of_people(lambda connection: people.join(connection, person, group, by=_operator()))
+    show.say(f"{person} is in {group}")
+
+
+@people_app.command("leave")
+def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
+    """End a membership. Gates that too few can decide then say so at once."""
+    from store import people
+
+    _of_people(lambda connection: people.leave(connection, person, group, by=_operator()))
+    show.say(f"{person} is no longer in {group}")
+
+
+@people_app.command("manager")
+def people_manager(
+    person: Id, manager: Annotated[str, typer.Argument(metavar="MANAGER", help="Empty ('') for nobody.")]
+) -> None:
+    """Say whom a person reports to: manager_of(requester) in a policy."""
+    from store import people
+
+    _of_people(lambda connection: people.set_manager(connection, person, manager or None, by=_operator()))
+    show.say(f"the manager of {person} is {manager}" if manager else f"{person} has no manager")
+
+
+@people_app.command("zone")
+def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZONE")]) -> None:
+    """Say where a person's days begin, such as Europe/London."""
+    from store import people
+
+    _of_people(lambda connection: people.set_time_zone(connection, person, time_zone or None, by=_operator()))
+    show.say(f"the days of {person} are those of {time_zone or 'UTC'}")
+
+
+@people_app.command("away")
+def people_away(
+    person: Id,
+    starts: Annotated[str, typer.Option("--from", metavar="DAY", help="Such as 2026-12-21; or a moment.")],
+    ends: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; or a moment.")],
+    substitute: Annotated[str | None, typer.Option(metavar="ID", help="Who decides in their place.")] = None,
+) -> None:
+    """Say that a person is away, from the first day to the last, both included."""
+    from store import absences, people
+
+    async def change(connection: "AsyncConnection") -> absences.Absence:
+        named = await people.get(connection, person)
+        first, last = absences.span(starts, ends, people.zone_of(named.time_zone))
+        absence = absences.Absence(person=named.id, starts_at=first, ends_at=last, substitute=substitute)
+        await absences.set_away(connection, absence, datetime.now(UTC), by=_operator())
+        return absence
+
+    made = _of_people(change)
+    instead = f"; {substitute} stands in" if substitute else "; nobody stands in"
+    show.say(f"{person} is away from {made.starts_at:%Y-%m-%d %H:%M} to {made.ends_at:%Y-%m-%d %H:%M} UTC{instead}")
+
+
+@people_app.command("back")
+def people_back(person: Id) -> None:
+    """Say that a person is back. Absences to come are dropped too."""
+    from store import absences, people
+
+    async def change(connection: "AsyncConnection") -> bool:
+        await people.get(connection, person)
+        return await absences.set_back(connection, person, datetime.now(UTC), by=_operator())
+
+    show.say(f"{person} is back" if _of_people(change) else f"{person} was not away")
+
+
+@people_app.command("replace")
+def people_replace(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Who has left.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Who comes after.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
+    person: AsPerson = None,
+) -> None:
+    """Put somebody in a leaver's place: groups, reports, substitutions and open tasks. OLD can no longer sign in."""
+    from ops.remote import part
+
+    done = _gateway(person, ADMIN).post(f"people/{part(old)}/replace", {"by": new, "reason": reason})
+    refused = [item for item in done["items"] if item["status"] == "refused"]
+    show.say(f"{new} comes after {old}; {len(done['items']) - len(refused)} open tasks were handed on")
+    for item in refused:
+        show.say(f"{item['task_id']}: {item['problem']['detail']}")
+    raise typer.Exit(1 if refused else 0)
 
 
 @people_app.command("email")
@@ -451,6 +560,32 @@ def policy_check(
 
     _answer(found, as_json, print_it)
     raise typer.Exit(1 if found["problems"] else 0)
+
+
+@policy_app.command("apply")
+def policy_apply(
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
+    open: Annotated[bool, typer.Option("--open", help="The gates that are open now; others never change.")] = False,
+    process: Annotated[str | None, typer.Option(metavar="PROCESS", help="Only cases of this kind.")] = None,
+    gate: Annotated[str | None, typer.Option(metavar="GATE", help="Only gates of this name.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    person: AsPerson = None,
+) -> None:
+    """Let open gates follow the policy in force. Shows what would change, and asks first."""
+    if not open:
+        raise typer.BadParameter("say --open: only gates that are open can follow another policy")
+    gateway = _gateway(person, ADMIN)
+    wanted = {"process": process, "gate": gate, "reason": reason}
+    found = gateway.post("policies/apply", {**wanted, "dry_run": True})
+    show.shifts(found)
+    if not found["items"] or not (yes or typer.confirm("Change these?")):
+        return
+    changed = gateway.post("policies/apply", wanted)
+    refused = [item for item in changed["items"] if item["status"] == "refused"]
+    show.say(f"{len(changed['items']) - len(refused)} gates follow policy {changed['policy_hash'][:12]} now")
+    for item in refused:
+        show.say(f"{item['task_id']} of {item['case_id']}: {item['problem']['detail']}")
+    raise typer.Exit(1 if refused else 0)
 
 
 @policy_app.command("explain")

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -24,6 +24,7 @@ from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.importer import Importer
+from intake.recount import Recounter
 from intake.start import Starter
 from ops.leave import leave
 from policy.file import PolicyFile
@@ -89,25 +90,10 @@ class SqlPolicies:
         return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
 
 
-class SqlPeople:
-    """Candidates and managers from SQL."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[people.Candidate]:
-        async with self._database.read() as connection:
-            return await people.candidates_of(connection, groups, users, datetime.now(UTC))
-
-    async def manager_of(self, person: str) -> str | None:
-        async with self._database.read() as connection:
-            return await people.manager_of(connection, person)
-
-
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
     policies = SqlPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, SqlPeople(database), INPUTS)
+    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
     payments = Payments(Ledger(database), policies.denied_payees)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [
@@ -182,6 +168,17 @@ async def sweep(starter: Starter) -> None:
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 
+async def recount(recounter: Recounter) -> None:
+    """Let open gates look again when people have changed."""
+    while True:
+        try:
+            if count := await recounter.look():
+                log.info("%d open gates look again who can decide them", count)
+        except Exception:  # whatever it was, the next round tries again
+            log.exception("open gates could not be told of changes of people")
+        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+
 def metrics_of_sdk(address: str | None) -> Runtime | None:
     """What serves the Temporal SDK's own metrics, if somebody wants them. Raises WrongSettings."""
     if address is None:
@@ -214,6 +211,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(sweep(starter)),
+        asyncio.create_task(recount(Recounter(database, client))),
         asyncio.create_task(dispatcher(database, settings).run()),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]

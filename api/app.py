@@ -21,6 +21,7 @@ from api.routes import (
     ledger,
     me,
     metrics,
+    people,
     policies,
     processes,
     task_actions,
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
     app.add_middleware(Requests, metrics=numbers)
 
-    for noun in (cases, tasks, task_actions, decisions, processes, policies, audit, ledger, me):
+    for noun in (cases, tasks, task_actions, decisions, processes, policies, audit, ledger, me, people):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(batches.router, prefix=API, max_body_size=uploads)

@@ -102,6 +102,14 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
     )
 
 
+def shifts(answer: dict[str, Any]) -> None:
+    """What another policy would change on open gates."""
+    say(f"{len(answer['items'])} of {answer['looked_at']} open gates would change")
+    if answer["items"]:
+        rows = [(item["case_id"], item["gate"], item["difference"]) for item in answer["items"]]
+        table_of(("Case", "Gate", "What would change"), rows)
+
+
 def decision(answer: dict[str, Any]) -> None:
     """What a decision came to."""
     if answer["status"] == "pending":

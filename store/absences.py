@@ -1,7 +1,8 @@
 """Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
@@ -20,6 +21,22 @@ class Absence(BaseModel):
     starts_at: datetime
     ends_at: datetime
     substitute: str | None = None
+
+
+def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The moments of an absence that is given by days, both included, or by moments. Raises ValueError."""
+    return _moment(starts, zone, last=False), _moment(ends, zone, last=True)
+
+
+def _moment(text: str, zone: ZoneInfo, *, last: bool) -> datetime:
+    try:
+        if len(text) == 10:
+            day = date.fromisoformat(text) + timedelta(days=int(last))
+            return datetime.combine(day, time(), zone).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as wrong:
+        raise ValueError(f"'{text}' is no day such as 2026-12-21, and no moment such as 2026-12-21T12:00Z") from wrong
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
@@ -77,6 +94,12 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
         .where(absences.c.person.in_(list(persons)), _covers(at))
     )
     return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
+
+
+async def begun(conn: AsyncConnection, after: datetime, until: datetime) -> list[str]:
+    """Those whose absence begins in this time."""
+    query = select(absences.c.person).where(absences.c.starts_at > after, absences.c.starts_at <= until)
+    return list((await conn.execute(query)).scalars())
 
 
 async def stands_in_for(conn: AsyncConnection, person: str, at: datetime) -> list[str]:

@@ -1,6 +1,7 @@
 """People, their groups and their bearer tokens. Every change is an event of the record."""
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import absences, audit
-from store.database import insert_once
-from store.tables import memberships, people, tokens
+from store.database import Database, insert_once
+from store.tables import chain, event_payloads, events, memberships, people, readers, tokens
 
 TOKEN_PREFIX = "hg_"
 """Lets secret scanners and people recognise a token."""
@@ -292,3 +293,54 @@ def _address(email: str | None) -> str | None:
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+# ---------------------------------------------------------------------------- changes, for open gates
+
+READER = "people"
+_CHANGES = ("group_joined", "group_left", "person_replaced", "absence_set", "absence_ended")
+
+
+async def changed(conn: AsyncConnection) -> tuple[int, set[str]]:
+    """How far the record goes, and the groups and ids that changes of people since the last look may concern."""
+    came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
+    head = (await conn.execute(select(chain.c.position))).scalar_one()
+    query = (
+        select(event_payloads.c.payload)
+        .join(events, events.c.position == event_payloads.c.position)
+        .where(events.c.position > came, events.c.position <= head, events.c.case_id.is_(None))
+        .where(events.c.kind.in_(_CHANGES), event_payloads.c.payload.is_not(None))
+    )
+    found = [json.loads(payload)["data"] for payload in (await conn.execute(query)).scalars()]
+    names = {group for data in found for group in (data.get("group"), *data.get("groups", [])) if group}
+    return head, names | await names_of(conn, [data["person"] for data in found])
+
+
+async def names_of(conn: AsyncConnection, persons: Sequence[str]) -> set[str]:
+    """These people and the groups they are in."""
+    if not persons:
+        return set()
+    query = select(memberships.c.group_name).where(memberships.c.person.in_(persons))
+    return {*persons, *(await conn.execute(query)).scalars()}
+
+
+async def seen(conn: AsyncConnection, position: int) -> None:
+    """The changes up to here have been told."""
+    await conn.execute(update(readers).where(readers.c.name == READER).values(position=position))
+
+
+class Directory:
+    """Candidates and managers as the rules of gates ask for them, each in a transaction of its own."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
+        """All active people in these groups or with these ids, as of now."""
+        async with self._db.read() as conn:
+            return await candidates_of(conn, groups, users, datetime.now(UTC))
+
+    async def manager_of(self, person: str) -> str | None:
+        """The manager of a person, if there is one who is active."""
+        async with self._db.read() as conn:
+            return await manager_of(conn, person)

@@ -171,6 +171,17 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
     return await _views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
 
 
+async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
+    """Task and case of the open gates that ask one of these groups or people, oldest first."""
+    named = select(candidates.c.task_id).where(
+        candidates.c.kind.in_(("group", "user")), candidates.c.name.in_(sorted(names))
+    )
+    query = select(tasks.c.task_id, tasks.c.case_id).where(
+        tasks.c.status == "open", tasks.c.kind == "gate", tasks.c.task_id.in_(named)
+    )
+    return [(row.task_id, row.case_id) for row in await conn.execute(query.order_by(tasks.c.opened_at).limit(limit))]
+
+
 async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
     """Hide a task from a person's own list until then; None shows it again."""
     await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))

@@ -22,7 +22,7 @@ from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
 from tests.temporal import time_skipping_server
-from worker import SqlPeople, SqlPolicies, SqlRecords
+from worker import SqlPolicies, SqlRecords
 from workflows.models import (
     TASK_QUEUE,
     Actor,
@@ -249,7 +249,7 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest, "pair": ErrandRequest}
     policies = SqlPolicies(database, inputs)
-    records = Records(SqlRecords(database), policies, SqlPeople(database), inputs)
+    records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
     payments = Payments(ledger, policies.denied_payees)
     activities: list[Callable[..., Awaitable[Any]]] = [

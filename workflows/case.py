@@ -25,6 +25,7 @@ from workflows.models import (
     MAX_IDLE_MESSAGES,
     MAX_MESSAGES,
     OPERATORS,
+    Act,
     Action,
     Actor,
     Cancellation,
@@ -705,7 +706,8 @@ class CaseWorkflow:
             self._check_act(action)
         except ApplicationError:
             return
-        self._act(action)
+        if action.act is not Act.RECOUNT or self._may_idle():
+            self._act(action)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     def submit_decision(self, decision: Decision) -> None:
@@ -872,7 +874,7 @@ class CaseWorkflow:
     def _act(self, action: Action) -> Receipt:
         if receipt := self._receipts.get(action.id):
             return receipt
-        self._messages += 1
+        self._messages += action.act is not Act.RECOUNT
         gate = self._gates[action.task_id]
         happened, void = gate.act(action, workflow.now())
         self._journal.withdraw(void)

@@ -483,7 +483,7 @@ class Gate:
         if before.quorum.needed != self._task.quorum.needed:
             changed.append(f"approvals needed: {before.quorum.needed} became {self._task.quorum.needed}")
         said = "; ".join(changed) or "nothing changed"
-        return Happened("rules_changed", f"The gate follows other rules: {said}")
+        return Happened("rules_changed", f"The gate follows other rules: {said}", {"changed": changed})
 
     def _follow(self, ruling: GateRuling, edited: bool) -> None:
         needed = max(ruling.quorum, 1) if ruling.needed else 1

@@ -3,14 +3,20 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db
-from api.problems import documented, not_found
-from api.security import PolicyReader
-from store import policies
+from api.deps import Db, InHouse, Plain
+from api.new_rules import Shift, shifts
+from api.problems import FieldError, documented, invalid, not_found
+from api.security import Caller, PolicyReader, is_in, viewer
+from store import policies, tasks
+from workflows.models import ADMINS
 
 router = APIRouter(prefix="/policies", tags=["processes"])
+
+
+MOST = 1_000
+"""Open gates that one call looks at."""
 
 
 class PolicyText(BaseModel):
@@ -18,6 +24,39 @@ class PolicyText(BaseModel):
 
     hash: str = Field(description="SHA-256 of the text")
     text: str
+
+
+class NewRules(BaseModel):
+    """Which open gates go by the policy in force from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    process: Plain | None = None
+    gate: Plain | None = None
+    reason: Plain = Field("", max_length=4000)
+    dry_run: bool = Field(False, description="Only say what would change")
+
+
+class Shifts(BaseModel):
+    """The gates that change, and what."""
+
+    policy_hash: str
+    looked_at: int = Field(description="Open gates that fit")
+    items: list[Shift]
+
+
+@router.post("/apply", responses=documented(401, 404, 422, 503))
+async def apply(body: NewRules, person: Caller, parts: InHouse) -> Shifts:
+    """Let gates that are open follow the policy in force. Admins only; at most a thousand gates at once."""
+    if not is_in(person, ADMINS):
+        raise not_found("page")
+    if not body.dry_run and not body.reason.strip():
+        raise invalid("Say why.", [FieldError(field="reason", message="is needed, for the record")])
+    policy = parts.policy.current
+    async with parts.db.read() as conn:
+        found = await tasks.fitting(conn, viewer(person), process=body.process, gate=body.gate, limit=MOST)
+    changed = await shifts(parts, person, found, policy, body.reason, dry_run=body.dry_run)
+    return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed)
 
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))

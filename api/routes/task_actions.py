@@ -1,12 +1,13 @@
 """What people do with a task other than decide it: claim, hand over, take back, ask, move the clock."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api.deps import IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
+from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
@@ -58,6 +59,14 @@ class Clock(_Body):
     due_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
     reason: Plain = Field(min_length=1, max_length=4000)
+
+
+class Later(BaseModel):
+    """Until when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: AwareDatetime
 
 
 class Filter(BaseModel):
@@ -173,6 +182,24 @@ async def set_clock(
         revision=body.revision,
     )
     return await gateway.act(person, task, wish, key)
+
+
+@router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
+async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> Later:
+    """Hide a task from one's own list until then. It waits for others as before, and its clock runs."""
+    if body.until <= datetime.now(UTC):
+        raise invalid("Until when?", [FieldError(field="until", message="must lie in the future")])
+    async with db.write() as conn:
+        await tasks.follow_up(conn, person.id, task.task_id, body.until)
+    return body
+
+
+@router.delete("/{task_id}/follow-up", status_code=204, responses=documented(401, 404, 422, 503))
+async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
+    """Show the task again."""
+    async with db.write() as conn:
+        await tasks.follow_up(conn, person.id, task.task_id, None)
+    return Response(status_code=204)
 
 
 @router.post("/reassign", responses=documented(401, 403, 422, 503))

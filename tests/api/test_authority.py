@@ -27,6 +27,7 @@ SIGNED_IN = (401, YES, YES, YES, YES, YES, YES)
 SEES_THE_CASE = (401, YES, YES, YES, YES, YES, 404)
 STARTS = (401, YES, 403, 403, 403, YES, 403)
 DECIDES = (401, 403, YES, 403, 403, 403, 404)
+ADMINISTERS = (401, 404, 404, 404, 404, YES, 404)
 UPLOADER = (401, YES, 404, YES, YES, YES, 404)
 OVERSEES = (401, 404, 404, YES, YES, YES, 404)
 
@@ -38,6 +39,13 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/me"): SIGNED_IN,
     ("get", "/api/v1/me/notices"): SIGNED_IN,
     ("put", "/api/v1/me/notices"): SIGNED_IN,
+    ("get", "/api/v1/me/absence"): SIGNED_IN,
+    ("put", "/api/v1/me/absence"): SIGNED_IN,
+    ("delete", "/api/v1/me/absence"): SIGNED_IN,
+    ("put", "/api/v1/people/{person_id}/absence"): ADMINISTERS,
+    ("post", "/api/v1/people/{person_id}/replace"): ADMINISTERS,
+    ("put", "/api/v1/tasks/{task_id}/follow-up"): SEES_THE_CASE,
+    ("delete", "/api/v1/tasks/{task_id}/follow-up"): SEES_THE_CASE,
     ("get", "/api/v1/processes"): SIGNED_IN,
     ("get", "/api/v1/processes/{name}"): SIGNED_IN,
     ("get", "/api/v1/processes/{name}/template.csv"): SIGNED_IN,
@@ -63,6 +71,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/batches/{batch_id}"): UPLOADER,
     ("get", "/api/v1/batches/{batch_id}/rows"): UPLOADER,
     ("get", "/api/v1/policies/{hash}"): (401, 404, 404, 404, YES, YES, 404),
+    ("post", "/api/v1/policies/apply"): ADMINISTERS,
     ("get", "/api/v1/audit"): OVERSEES,
     ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
     ("get", "/api/v1/ledger/entries"): OVERSEES,
@@ -103,6 +112,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         batch_id=things.batch_id,
         hash=things.policy,
         question_id="none",
+        person_id="steward-1",
         name="operating" if "ledger" in path else "payment",
     )
     bodies: dict[str, Any] = {
@@ -110,6 +120,11 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
         "/api/v1/tasks/{task_id}/decision": {"verdict": "approve"},
         "/api/v1/me/notices": {"choices": {"task_lost": "off"}},
+        "/api/v1/me/absence": {"from": "2099-01-01", "to": "2099-01-02"},
+        "/api/v1/people/{person_id}/absence": {"from": "2099-01-01", "to": "2099-01-02"},
+        "/api/v1/people/{person_id}/replace": {"by": "nobody-1", "reason": "a test"},
+        "/api/v1/tasks/{task_id}/follow-up": {"until": "2099-01-01T00:00:00Z"},
+        "/api/v1/policies/apply": {"dry_run": True},
         "/api/v1/tasks/reassign": {"to": "manager-2", "filter": {"gate": "none"}},
         "/api/v1/tasks/{task_id}/claim": {},
         "/api/v1/tasks/{task_id}/release": {},

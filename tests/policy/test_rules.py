@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -241,7 +242,7 @@ def test_a_rule_that_reads_limits_does_not_decide_for_a_currency_without_them(ke
     ("other", "case"),
     [('when = "facts.score >= 50"', {}), (FROM_LIMIT, {"currency": "JPY"}), ('auto_reject = "facts.bad"', {})],
 )
-def test_no_rule_approves_what_another_one_could_not_judge(other: str, case: dict[str, str]) -> None:
+def test_no_rule_approves_what_another_one_could_not_judge(other: str, case: dict[str, Any]) -> None:
     made = ruling(other, 'auto_approve = "true"', **case)
     assert (made.needed, made.decided) == (True, None)
     assert made.problem is not None

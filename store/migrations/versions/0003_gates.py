@@ -40,8 +40,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person", "task_id", name=op.f("pk_follow_ups")),
     )
 
+    op.execute(sa.text("INSERT INTO readers (name, position) SELECT 'people', position FROM chain"))
+
 
 def downgrade() -> None:
+    op.execute(sa.text("DELETE FROM readers WHERE name = 'people'"))
     op.drop_table("follow_ups")
     op.drop_table("absences")
     op.drop_column("people", "time_zone")

@@ -1,0 +1,132 @@
+"""People who are away, and people who have left."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Db, InHouse, Plain
+from api.gateway import Wish
+from api.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
+from api.refusals import REFUSALS, problem_of
+from api.routes.task_actions import AT_ONCE, Done, ManyDone
+from api.security import Caller, is_in
+from store import absences, people, tasks
+from store.absences import Absence
+from store.database import Database
+from store.people import Person, UnknownPerson
+from workflows.models import ADMINS, Act, TaskView
+
+router = APIRouter(tags=["people"])
+
+PersonId = Annotated[Plain, Path(max_length=200)]
+
+
+class NewAbsence(BaseModel):
+    """Days, both included, in the person's time zone; or moments."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
+    ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
+    substitute: Plain | None = Field(None, max_length=200, description="Who decides in their place")
+
+
+class Absences(BaseModel):
+    """Those that are not over, the next first."""
+
+    items: list[Absence]
+
+
+class Replacement(BaseModel):
+    """Who comes after somebody, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Plain = Field(max_length=200)
+    reason: Plain = Field(min_length=1, max_length=4000)
+
+
+@router.get("/me/absence", responses=documented(401, 503))
+async def my_absence(person: Caller, db: Db) -> Absences:
+    """When the caller is away."""
+    async with db.read() as conn:
+        return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
+
+
+@router.put("/me/absence", responses=documented(401, 422, 503))
+async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
+    """Say that the caller is away, and who stands in. Overlapping absences give way."""
+    return await _away(db, person, new, by=person.id)
+
+
+@router.delete("/me/absence", status_code=204, responses=documented(401, 503))
+async def come_back(person: Caller, db: Db) -> Response:
+    """The caller is back; absences to come are dropped too."""
+    async with db.write() as conn:
+        await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
+    return Response(status_code=204)
+
+
+@router.put("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
+async def send_away(person_id: PersonId, new: NewAbsence, caller: Caller, db: Db) -> Absences:
+    """Say that somebody is away. Admins only."""
+    return await _away(db, await _somebody(caller, db, person_id), new, by=caller.id)
+
+
+@router.post("/people/{person_id}/replace", responses=documented(401, 404, 422, 503))
+async def replace(person_id: PersonId, new: Replacement, caller: Caller, parts: InHouse) -> ManyDone:
+    """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
+
+    Safe to repeat: tasks that were refused, because no worker answered, are tried again.
+    """
+    leaver = await _somebody(caller, parts.db, person_id)
+    async with parts.db.read() as conn:
+        left = await people.active(conn, leaver.id) is not None
+        after = await people.active(conn, new.by)
+    if after is None or after.id == leaver.id:
+        raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
+    if left:
+        async with parts.db.write() as conn:
+            await people.replace(conn, leaver.id, after.id, new.reason, by=caller.id)
+    async with parts.db.read() as conn:
+        found = await tasks.named_for(conn, leaver.id)
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(task: TaskView) -> Done:
+        async with slots:
+            try:
+                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after.id, text=new.reason)
+                await parts.gateway.act(caller, task, wish)
+            except (Problem, *REFUSALS) as no:
+                problem = no if isinstance(no, Problem) else problem_of(no)
+                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return Done(task_id=task.task_id, status="done")
+
+    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+
+
+async def _somebody(caller: Person, db: Database, id: str) -> Person:
+    """A person whom the caller may administer; 404 for anybody else and for who does not exist."""
+    if not is_in(caller, ADMINS):
+        raise not_found("page")
+    async with db.read() as conn:
+        try:
+            return await people.get(conn, id)
+        except UnknownPerson as unknown:
+            raise not_found("person") from unknown
+
+
+async def _away(db: Database, person: Person, new: NewAbsence, by: str) -> Absences:
+    now = datetime.now(UTC)
+    try:
+        first, last = absences.span(new.starts, new.ends, people.zone_of(person.time_zone))
+        absence = Absence(person=person.id, starts_at=first, ends_at=last, substitute=new.substitute)
+        async with db.write() as conn:
+            await absences.set_away(conn, absence, now, by=by)
+            return Absences(items=await absences.of(conn, person.id, now))
+    except ValueError as wrong:
+        field = "substitute" if "substitute" in str(wrong) else "from"
+        raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong
