@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
+    max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
+    """Size of an attachment in bytes beyond which the gateway answers 413."""
 
     log: Literal["console", "json"] = "console"
     """How logs are written: `console`, for people, or `json`, an object a line."""
@@ -134,6 +136,11 @@ class Settings(BaseSettings):
         if at.tzinfo is not None:
             raise ValueError("is in UTC and takes no zone: write it as 08:00")
         return at
+
+    @property
+    def attachments(self) -> Path:
+        """Folder of attachments, by the hash of their content."""
+        return self.var / "attachments"
 
     @property
     def uploads(self) -> Path:

@@ -17,6 +17,7 @@ from api.routes import (
     batches,
     cases,
     decisions,
+    evidence,
     health,
     ledger,
     me,
@@ -96,6 +97,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(batches.router, prefix=API, max_body_size=uploads)
+    attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
+    app.include_router(evidence.router, prefix=API, max_body_size=attached)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)

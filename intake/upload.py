@@ -6,19 +6,18 @@ through; `Starter.sweep` starts the Workflow of a batch whose process died befor
 
 import asyncio
 import hashlib
-import os
 import secrets
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
+from intake.files import base_name, keep
 from intake.rows import Row, Sheet, read
 from intake.start import Policy, PolicySource, Starter, differing
 from store import batches, cases
@@ -89,7 +88,7 @@ class Uploads:
             batch_id=None,
             status=None,
             process=process,
-            filename=_base_name(filename),
+            filename=base_name(filename, "upload.csv"),
             sha256=sha256,
             same_file_as=same_file_as,
             requester=by,
@@ -106,14 +105,14 @@ class Uploads:
         await self._starter.launcher.reach()
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"{sha256}.csv"
-        await asyncio.to_thread(_keep, self._folder, path, data)
+        await asyncio.to_thread(keep, self._folder, path, data)
         await self._starter.keep(policy)
         rows = await self._judge(process, sheet)
         async with self._db.write() as conn:
             batch = Batch(
                 batch_id=f"b{secrets.token_hex(8)}",
                 process=process,
-                filename=_base_name(filename),
+                filename=base_name(filename, "upload.csv"),
                 sha256=sha256,
                 path=path,
                 same_file_as=await batches.same_file(conn, process, sha256),
@@ -198,30 +197,3 @@ def _report(rows: Sequence[BatchRow], **about: Any) -> BatchReport:
         duplicates=[row for row in rows if row.outcome == "duplicate"][:PREVIEW],
         **about,
     )
-
-
-def _base_name(filename: str) -> str:
-    """The name without folders, as a browser on Windows may send them, and without what does not print."""
-    name = PurePath(filename.replace("\\", "/")).name
-    return "".join(char for char in name if char.isprintable())[:255] or "upload.csv"
-
-
-def _keep(folder: Path, name: str, data: bytes) -> None:
-    """Write the file so that it is whole on the disk, or not there at all; the same file again replaces it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(folder / name)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    # The name is only as durable as its folder.
-    directory = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -259,6 +259,22 @@ absences = Table(
 )
 """Who is away from when to when, and who decides in their place."""
 
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("attachment_id", String(40), primary_key=True),
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("sha256", String(64), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("case_id", "sha256", "person"),
+)
+"""Files of cases. Their bytes lie in `HOLDGATE_VAR/attachments` under their hash."""
+
 follow_ups = Table(
     "follow_ups",
     metadata,

@@ -1,14 +1,19 @@
 """One case as a page: what it is about, what happened, and what was undone or would be."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Depends, Form, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
 
 from api.deps import CaseId, InHouse, visible_case
-from api.pages.page import Context, SignedIn, pages, render
+from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.routes.cases import one_case
+from api.routes.evidence import NewComment, add_comment, download, store
 from api.views import CaseDetail
+from store import evidence
+from store.evidence import Attachment
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -21,6 +26,7 @@ class Case(Context):
     case: CaseDetail
     fields: dict[str, Any]
     """The input by its labels."""
+    attachments: list[Attachment]
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
@@ -30,4 +36,29 @@ async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHou
     process = PROCESSES.get(seen.process)
     labels = process.words.labels if process else {}
     fields = {labels.get(name, name): value for name, value in seen.input.items() if value is not None}
-    return render(request, "case.html", Case(person, seen, fields))
+    async with parts.db.read() as conn:
+        attachments = await evidence.attached(conn, seen.case_id)
+    return render(request, "case.html", Case(person, seen, fields, attachments))
+
+
+@router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])
+async def comment(
+    case_id: CaseId, person: SignedIn, parts: InHouse, text: Annotated[str, Form(max_length=4000)]
+) -> Response:
+    """Say something, as the JSON route does."""
+    found = await visible_case(case_id, person, parts.db)
+    await add_comment(found, NewComment(text=text.replace("\0", "")), person, parts.db)
+    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
+
+
+@router.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
+async def attach(case_id: CaseId, person: SignedIn, parts: InHouse, file: UploadFile) -> Response:
+    """Attach a file, as the JSON route does."""
+    await store(parts, await visible_case(case_id, person, parts.db), person, file, "")
+    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
+
+
+@router.get("/cases/{case_id}/attachments/{attachment_id}")
+async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, parts: InHouse) -> Response:
+    """Download it, as the JSON route does."""
+    return await download(await visible_case(case_id, person, parts.db), attachment_id, parts)

@@ -53,6 +53,11 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/cases"): STARTS,
     ("get", "/api/v1/cases/{case_id}"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/cancel"): (401, YES, 403, YES, 403, YES, 404),
+    ("get", "/api/v1/cases/{case_id}/comments"): SEES_THE_CASE,
+    ("post", "/api/v1/cases/{case_id}/comments"): SEES_THE_CASE,
+    ("get", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
+    ("post", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
+    ("get", "/api/v1/cases/{case_id}/attachments/{attachment_id}"): SEES_THE_CASE,
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
@@ -105,7 +110,13 @@ async def things(gate: Gate) -> Things:
 
 async def ask(gate: Gate, things: Things, person: str | None, method: str, path: str) -> int:
     task = await things.new_task() if "case_id" in path or "task_id" in path else {"case_id": "", "task_id": ""}
+    attachment = ""
+    if "attachment_id" in path:
+        files = {"file": ("order.txt", b"An order", "text/plain")}
+        case_path = f"/api/v1/cases/{quote(task['case_id'], safe='')}/attachments"
+        attachment = (await gate.as_("requester-1").post(case_path, files=files)).json()["attachment_id"]
     where = path.format(
+        attachment_id=attachment,
         case_id=quote(task["case_id"], safe=""),
         task_id=task["task_id"],
         decision_id=things.decision_id,
@@ -118,6 +129,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
     bodies: dict[str, Any] = {
         "/api/v1/cases": payment(),
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
+        "/api/v1/cases/{case_id}/comments": {"text": "A comment"},
         "/api/v1/tasks/{task_id}/decision": {"verdict": "approve"},
         "/api/v1/me/notices": {"choices": {"task_lost": "off"}},
         "/api/v1/me/absence": {"from": "2099-01-01", "to": "2099-01-02"},
@@ -140,6 +152,8 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
     if method == "get":
         params = {"currency": "GBP"} if "accounts" in path else {}
         return (await client.get(where, params=params)).status_code
+    if method == "post" and path.endswith("/attachments"):
+        return (await client.post(where, files={"file": ("order.txt", b"An order", "text/plain")})).status_code
     if path == "/api/v1/batches":
         files = {"file": ("x.csv", b"", "text/csv")}
         return (await client.post(where, params={"process": "payment", "dry_run": "true"}, files=files)).status_code

@@ -1,4 +1,4 @@
-"""Gates: who has claimed a task, what has changed on it, in whose place it was decided; managers, absences."""
+"""Gates: claims, what has changed on a task, in whose place it was decided. Managers, absences, attachments."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,11 +40,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person", "task_id", name=op.f("pk_follow_ups")),
     )
 
+    op.create_table(
+        "attachments",
+        sa.Column("attachment_id", sa.String(length=40), nullable=False),
+        sa.Column("case_id", sa.String(length=900), nullable=False),
+        sa.Column("filename", sa.String(length=255), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("content_type", sa.String(length=100), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name=op.f("fk_attachments_case_id")),
+        sa.PrimaryKeyConstraint("attachment_id", name=op.f("pk_attachments")),
+        sa.UniqueConstraint("case_id", "sha256", "person", name=op.f("uq_attachments_case_id_sha256_person")),
+    )
     op.execute(sa.text("INSERT INTO readers (name, position) SELECT 'people', position FROM chain"))
 
 
 def downgrade() -> None:
     op.execute(sa.text("DELETE FROM readers WHERE name = 'people'"))
+    op.drop_table("attachments")
     op.drop_table("follow_ups")
     op.drop_table("absences")
     op.drop_column("people", "time_zone")

@@ -1,0 +1,131 @@
+"""Comments and attachments of a case, by anybody who may see it, also after it has ended. Nobody edits or deletes."""
+
+import asyncio
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path as File
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Path, Response, UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Db, IdempotencyKey, InHouse, Plain, VisibleCase
+from api.problems import FieldError, Problem, documented, invalid, not_found, unavailable
+from api.security import Caller
+from api.views import Page
+from intake.files import Unacceptable, base_name, content_type, keep
+from store import evidence
+from store.cases import CaseRow
+from store.evidence import Attachment, Comment
+from store.people import Person
+
+router = APIRouter(prefix="/cases", tags=["evidence"])
+
+
+class NewComment(BaseModel):
+    """Something to say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Plain = Field(min_length=1, max_length=4000)
+
+
+@router.get("/{case_id}/comments", responses=documented(401, 404, 422, 503))
+async def list_comments(case: VisibleCase, db: Db) -> Page[Comment]:
+    """What people have said of a case, oldest first. They are in its timeline too."""
+    async with db.read() as conn:
+        return Page(items=await evidence.comments(conn, case.case_id), next_cursor=None)
+
+
+@router.post("/{case_id}/comments", status_code=201, responses=documented(401, 404, 422, 503))
+async def add_comment(
+    case: VisibleCase, new: NewComment, person: Caller, db: Db, idempotency_key: IdempotencyKey = None
+) -> Comment:
+    """Say something of a case. It is recorded, and nobody can change or delete it."""
+    text = new.text.strip()
+    if not text:
+        raise invalid("Say something.", [FieldError(field="text", message="must not be blank")])
+    async with db.write() as conn:
+        key = idempotency_key or secrets.token_hex(12)
+        return await evidence.comment(conn, case.case_id, person.id, text, key, datetime.now(UTC))
+
+
+@router.get("/{case_id}/attachments", responses=documented(401, 404, 422, 503))
+async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
+    """The files of a case, oldest first."""
+    async with db.read() as conn:
+        return Page(items=await evidence.attached(conn, case.case_id), next_cursor=None)
+
+
+async def store(parts: InHouse, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
+    """Keep a file for a case. Raises Problem: 409 too many, 413 too large, 415 a kind that is not taken, 422 empty."""
+    limit = parts.settings.max_attachment_bytes
+    data = await file.read(limit + 1)
+    if len(data) > limit:
+        raise Problem(413, f"An attachment has at most {limit:,} bytes.", kind="too-large")
+    if not data:
+        raise invalid("The file is empty.", [FieldError(field="file", message="is empty")])
+    name = base_name(file.filename or "", "attachment")
+    try:
+        kind = content_type(name, data)
+    except Unacceptable as no:
+        raise Problem(415, str(no), kind="not-taken") from no
+    digest = hashlib.sha256(data).hexdigest()
+    # The file first: a row never points nowhere. Dying in between leaves a file that nobody uses.
+    await asyncio.to_thread(keep, parts.settings.attachments, digest, data)
+    new = Attachment(
+        attachment_id=f"f{secrets.token_hex(12)}",
+        case_id=case.case_id,
+        filename=name,
+        size=len(data),
+        sha256=digest,
+        content_type=kind,
+        person=person.id,
+        note=note.strip(),
+        at=datetime.now(UTC),
+    )
+    try:
+        async with parts.db.write() as conn:
+            return await evidence.attach(conn, new)
+    except evidence.TooMany as no:
+        raise Problem(409, f"{no}.", kind="too-many-attachments") from no
+
+
+@router.post("/{case_id}/attachments", status_code=201, responses=documented(401, 404, 409, 413, 415, 422, 503))
+async def add_attachment(
+    case: VisibleCase,
+    person: Caller,
+    parts: InHouse,
+    file: UploadFile,
+    note: Annotated[Plain, Form(max_length=1000)] = "",
+) -> Attachment:
+    """Attach a file to a case. The same bytes again by the same person are the same attachment."""
+    return await store(parts, case, person, file, note)
+
+
+@router.get(
+    "/{case_id}/attachments/{attachment_id}",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **documented(401, 404, 422, 503)},
+)
+async def download(case: VisibleCase, attachment_id: Annotated[Plain, Path(max_length=60)], parts: InHouse) -> Response:
+    """The bytes as they were attached: checked against their hash, never shown by the browser itself."""
+    async with parts.db.read() as conn:
+        found = await evidence.attachment(conn, case.case_id, attachment_id)
+    if found is None:
+        raise not_found("attachment")
+    data = await asyncio.to_thread(_read, parts.settings.attachments / found.sha256)
+    if data is None or hashlib.sha256(data).hexdigest() != found.sha256:
+        raise unavailable("The file is missing from the store, or is not what was attached. Ask an operator.")
+    disposition = f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}"
+    headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
+    return Response(data, media_type=found.content_type, headers=headers)
+
+
+def _read(path: File) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,75 @@
+"""Files that people send: kept whole or not at all, named safely, and known by their bytes."""
+
+import os
+import tempfile
+from pathlib import Path, PurePath
+
+
+class Unacceptable(ValueError):
+    """A file of a kind that is not taken. The message says which kinds are."""
+
+
+def base_name(filename: str, otherwise: str) -> str:
+    """The name without folders, as a browser on Windows may send them, and without what does not print."""
+    name = PurePath(filename.replace("\\", "/")).name
+    return "".join(char for char in name if char.isprintable())[:255] or otherwise
+
+
+def keep(folder: Path, name: str, data: bytes) -> None:
+    """Write the file so that it is whole on the disk, or not there at all; the same file again replaces it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(folder / name)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    # The name is only as durable as its folder.
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+_MAGIC = (
+    (b"%PDF-", "application/pdf"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+_OFFICE = {
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+}
+_TEXT = {".txt": "text/plain", ".csv": "text/csv", ".md": "text/plain", ".log": "text/plain"}
+TAKEN = "PDF, PNG, JPEG, GIF, WebP, text, CSV, DOCX, XLSX, ODT and ODS"
+
+
+def content_type(filename: str, data: bytes) -> str:
+    """The type of a file by its bytes; its name only tells one kind of ZIP, or of text, from another.
+
+    Raises Unacceptable for whatever a browser might run, and for what is none of the kinds that are taken.
+    """
+    for magic, kind in _MAGIC:
+        if data.startswith(magic):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    suffix = PurePath(filename).suffix.lower()
+    if data.startswith(b"PK\x03\x04") and suffix in _OFFICE:
+        return _OFFICE[suffix]
+    if suffix in _TEXT and b"\0" not in data:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise Unacceptable(f"'{filename}' is not UTF-8 text. Taken are {TAKEN}.") from None
+        return _TEXT[suffix]
+    raise Unacceptable(f"'{filename}' is of no kind that is taken, by what is in it. Taken are {TAKEN}.")

@@ -1,0 +1,121 @@
+"""What people say and show of a case beside deciding it: comments and attachments. Both are events of its record.
+
+A comment is nothing but its event: the text lies in the part of it that can be erased.
+"""
+
+import hashlib
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import audit
+from store.database import insert_once
+from store.tables import attachments
+from workflows.models import CaseEvent
+
+COMMENT = "comment_added"
+MOST_EVENTS = 100_000
+"""Far more than a case has."""
+MOST_ATTACHMENTS = 50
+"""Of one case."""
+
+
+class TooMany(ValueError):
+    """The case has as many attachments as it may."""
+
+
+class Comment(BaseModel):
+    """What somebody said."""
+
+    comment_id: str
+    by: str
+    at: datetime
+    text: str | None
+    """None: erased."""
+
+
+class Attachment(BaseModel):
+    """A file of a case. `size` is in bytes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    attachment_id: str
+    case_id: str
+    filename: str
+    size: int
+    sha256: str
+    content_type: str
+    person: str
+    note: str
+    at: datetime
+
+
+async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
+    """Add a comment once for each `key` of the person, and answer the one that is there."""
+    digest = hashlib.sha256(f"{by}\n{key}".encode()).hexdigest()[:24]
+    event = CaseEvent(
+        event_id=f"comment/{case_id}/{digest}",
+        case_id=case_id,
+        at=at,
+        kind=COMMENT,
+        actor=by,
+        summary=f"{by}: {text}",
+        data={"comment_id": digest, "text": text},
+    )
+    await audit.append(conn, [event])
+    return next(each for each in await comments(conn, case_id) if each.comment_id == digest)
+
+
+async def comments(conn: AsyncConnection, case_id: str) -> list[Comment]:
+    """All comments of a case, oldest first."""
+    return [
+        Comment(
+            comment_id=event.event_id.rpartition("/")[2],
+            by=event.actor,
+            at=event.at,
+            text=None if event.erased else event.data["text"],
+        )
+        for event in await audit.page(conn, case_id, limit=MOST_EVENTS)
+        if event.kind == COMMENT
+    ]
+
+
+async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
+    """Add an attachment; the same bytes by the same person on the same case are one. Raises TooMany."""
+    count = select(func.count()).where(attachments.c.case_id == new.case_id)
+    if await insert_once(conn, attachments, new.model_dump()):
+        if (await conn.execute(count)).scalar_one() > MOST_ATTACHMENTS:
+            raise TooMany(f"a case has at most {MOST_ATTACHMENTS} attachments")
+        event = CaseEvent(
+            event_id=f"attachment/{new.attachment_id}",
+            case_id=new.case_id,
+            at=new.at,
+            kind="attachment_added",
+            actor=new.person,
+            summary=f"{new.person} attached {new.filename}" + (f": {new.note}" if new.note else ""),
+            data=new.model_dump(mode="json", include={"attachment_id", "filename", "size", "sha256", "note"}),
+        )
+        await audit.append(conn, [event])
+        return new
+    same = select(attachments).where(
+        attachments.c.case_id == new.case_id,
+        attachments.c.sha256 == new.sha256,
+        attachments.c.person == new.person,
+    )
+    return Attachment.model_validate((await conn.execute(same)).one())
+
+
+async def attached(conn: AsyncConnection, case_id: str) -> list[Attachment]:
+    """The attachments of a case, oldest first."""
+    query = select(attachments).where(attachments.c.case_id == case_id)
+    rows = await conn.execute(query.order_by(attachments.c.at, attachments.c.attachment_id))
+    return [Attachment.model_validate(row) for row in rows]
+
+
+async def attachment(conn: AsyncConnection, case_id: str, attachment_id: str) -> Attachment | None:
+    """One attachment of a case."""
+    query = select(attachments).where(attachments.c.case_id == case_id, attachments.c.attachment_id == attachment_id)
+    row = (await conn.execute(query)).one_or_none()
+    return Attachment.model_validate(row) if row else None
