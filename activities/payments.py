@@ -48,7 +48,17 @@ class Ledger(Protocol):
 
     async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool: ...
 
-    async def capture(self, key: str, case_id: str, account: str, currency: str, amount: Decimal) -> Booking: ...
+    async def capture(
+        self,
+        key: str,
+        case_id: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        *,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking: ...
 
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool: ...
 
@@ -131,6 +141,8 @@ class Payments:
             account=asked.account,
             currency=asked.currency,
             amount=asked.amount,
+            payee=asked.payee,
+            payee_account=asked.payee_account,
         )
         return PaymentReceipt(
             entry_id=paid.entry_id,

@@ -19,6 +19,7 @@ _WAITING = {
     NoticeKind.TASK_OPENED: "",
     NoticeKind.TASK_REMINDED: "Reminder",
     NoticeKind.TASK_ESCALATED: "Escalated to you",
+    NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
 }
 """Notices of a task that waits, with what marks them."""
 _CHOSEN = {Outcome.RETRY: "try again", Outcome.SKIP: "skip it", Outcome.ROLL_BACK: "roll the case back"}
@@ -207,7 +208,9 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
     gone: dict[str, Notice] = {}
     own: defaultdict[str, list[Notice]] = defaultdict(list)
     for notice in letter.notices:
-        if notice.requester == letter.person:
+        if notice.kind is NoticeKind.TASK_ASKED and _task(notice).outcome is None:
+            waiting[_task(notice).task_id] = notice
+        elif notice.requester == letter.person and not _to_be_changed(notice):
             own[notice.case_id].append(notice)
         elif notice.kind in _WAITING and _task(notice).waiting:
             waiting[_task(notice).task_id] = notice
@@ -215,6 +218,11 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
             gone[_task(notice).task_id] = notice
     by_due = sorted(waiting.values(), key=lambda notice: (_task(notice).due_at is None, _task(notice).due_at or 0))
     return by_due, list(gone.values()), list(own.values())
+
+
+def _to_be_changed(notice: Notice) -> bool:
+    """Whether it is a case that came back to whoever asked for it."""
+    return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
 
 
 def _gate(notice: Notice) -> str:

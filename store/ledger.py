@@ -165,10 +165,22 @@ class Ledger:
         """
         return await self._undo("release", "hold", key, undoes, case_id, reference)
 
-    async def capture(self, key: str, case_id: str, account: str, currency: str, amount: Decimal) -> Booking:
-        """Pay what the case holds: the hold ends and the money moves.
+    async def capture(
+        self,
+        key: str,
+        case_id: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        *,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking:
+        """Pay with what the case holds: the hold ends and the money moves.
 
-        Raises Refused when the case holds no money or another sum, the account is closed, or the key was undone.
+        A reviewer may have changed the sum or the payee: then the rest becomes free, or what is missing is taken from
+        what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
+        account is closed, or the key was undone.
         """
         minor = _minor(amount, currency)
 
@@ -176,15 +188,22 @@ class Ledger:
             locked = await _account(conn, account, currency)
             if first := await _find(conn, key):
                 return await _again(conn, first, "capture", case_id, account, currency, minor)
-            await _may_pay(conn, locked, account, currency)
+            paying = await _may_pay(conn, locked, account, currency)
             held = await _standing_hold(conn, case_id)
             if held is None:
                 raise Refused("No money is held for this payment, so it cannot be paid.")
-            if (held.account, held.currency, held.amount) != (account, currency, minor):
+            if (held.account, held.currency) != (account, currency):
                 raise Refused(
                     f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
                     f"and {in_words(amount, currency)} was to be paid from account '{account}'."
                 )
+            available = paying.posted + paying.pending + held.amount
+            if minor > available:
+                raise Refused(
+                    f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
+                    f"{_words(available, currency)} is available."
+                )
+            to = {"payee": payee, "payee_key": payee_key(payee), "payee_account": payee_account}
             return await _book(
                 conn,
                 "capture",
@@ -195,7 +214,7 @@ class Ledger:
                     _Line("posted", PAYMENTS, currency, minor, 0),
                 ],
                 undoes=held.idempotency_key,
-                **_about(held),
+                **(_about(held) | {"amount": minor, **to}),
             )
 
         return await self._once(book)

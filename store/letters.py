@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import candidates, cases, decisions, memberships, messages, notices, people, tasks
+from store.tables import absences, candidates, cases, decisions, memberships, messages, notices, people, tasks
 from workflows.models import DecisionView, Letter, Notice, NoticeTask
 
 
@@ -123,13 +124,24 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
     """Whether a task is open, asks the person, and has not ruled them out: as requester, excluded, or done with it."""
     asked, given = tasks.alias("asked"), decisions.alias("given")
     named, excluded = candidates.alias("named"), candidates.alias("excluded")
-    groups = select(memberships.c.group_name).where(memberships.c.person == person).correlate_except(memberships)
-    may = or_(
-        and_(named.c.kind == "user", named.c.name == person), and_(named.c.kind == "group", named.c.name.in_(groups))
+    now = datetime.now(UTC)
+    absent = select(absences.c.person).where(
+        absences.c.substitute == person, absences.c.starts_at <= now, absences.c.ends_at > now
     )
+    means = or_(memberships.c.person == person, memberships.c.person.in_(absent.correlate_except(absences)))
+    groups = select(memberships.c.group_name).where(means).correlate_except(memberships)
+    users = or_(named.c.name == person, named.c.name.in_(absent.correlate_except(absences)))
+    may = or_(and_(named.c.kind == "user", users), and_(named.c.kind == "group", named.c.name.in_(groups)))
+    candidate = exists().where(named.c.task_id == task_id, may)
     return and_(
-        exists().where(asked.c.task_id == task_id, asked.c.status == "open", asked.c.requester != person),
-        exists().where(named.c.task_id == task_id, may),
+        exists().where(
+            asked.c.task_id == task_id,
+            asked.c.status == "open",
+            or_(asked.c.requester != person, asked.c.kind == "changes"),
+            or_(asked.c.assignee == person, and_(asked.c.assignee.is_(None), candidate)),
+        ),
         ~exists().where(excluded.c.task_id == task_id, excluded.c.kind == "excluded", excluded.c.name == person),
-        ~exists().where(given.c.task_id == task_id, given.c.person == person, given.c.status != "refused"),
+        ~exists().where(
+            given.c.task_id == task_id, given.c.person == person, given.c.status.in_(("pending", "accepted"))
+        ),
     )

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, select, update
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import choices
 from store.database import insert_into
 from store.tables import (
+    absences,
     batches,
     candidates,
     cases,
@@ -49,7 +50,16 @@ _KINDS = (
     "gate_expired",
     "gate_closed",
     "case_closed",
+    "changes_requested",
+    "task_reassigned",
+    "task_delegated",
+    "task_released",
+    "candidate_replaced",
+    "question_asked",
+    "question_answered",
 )
+_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced"}
+"""A task has another holder: `to`, who is told, in place of `from`."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,12 @@ class _Event(NamedTuple):
     def task_id(self) -> str | None:
         found: str | None = self.data.get("task_id")
         return found
+
+    @property
+    def named(self) -> list[str]:
+        """The people whom it names."""
+        found = [self.data.get(name) for name in ("to", "from", "asked_by")]
+        return [name for name in found if isinstance(name, str)]
 
 
 class _Due(NamedTuple):
@@ -135,6 +151,8 @@ class _Crowd:
     decided: Mapping[str, set[str]]
     told: Mapping[str, set[tuple[str, str]]]
     """By closed task: who was told of it, through which channel."""
+    instead: Mapping[str, set[str]]
+    """By person who is away: who decides in their place."""
     channels: Mapping[str, Sequence[str]]
     """By person: how they can be reached. Only those who are active."""
     choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
@@ -153,13 +171,18 @@ class _Crowd:
         everybody = {row.requester for row in found_cases.values()}
         everybody |= {name for names in named.values() for kind, name in names if kind == "user"}
         everybody |= {person for persons in members.values() for person in persons}
+        everybody |= {name for event in news for name in event.named}
+        now = datetime.now(UTC)
+        away = _AWAY.where(absences.c.person.in_(everybody), absences.c.starts_at <= now, absences.c.ends_at > now)
+        instead = await _sets(conn, away)
+        everybody |= {person for persons in instead.values() for person in persons}
         everybody |= {person for pairs in told.values() for person, _ in pairs}
         channels = {
             row.id: [name for name, needs_address in plan.channels.items() if row.email or not needs_address]
             for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
         }
         chosen = await choices.of_all(conn, channels)
-        return cls(plan, found_cases, found_tasks, named, members, decided, told, channels, chosen)
+        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, channels, chosen)
 
     def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
         """The rows to be added."""
@@ -207,6 +230,17 @@ class _Crowd:
         if task is None:  # a gate that needed nobody
             return
         added, outcome = event.data.get("added"), event.data.get("outcome")
+        if event.kind in ("question_asked", "question_answered"):
+            asked = event.data.get("to" if event.kind == "question_asked" else "asked_by")
+            yield from self._reached(NoticeKind.TASK_ASKED, {asked} if asked else set())
+            return
+        if event.kind in _HANDED:
+            new, old = event.data.get("to"), event.data.get("from")
+            if task.status == "open" and new:
+                yield from self._reached(NoticeKind.TASK_OPENED, {new})
+            if old and old != new:
+                yield from self._reached(NoticeKind.TASK_LOST, {old})
+            return
         if event.kind == "gate_closed":
             if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
                 yield from self._reached(NoticeKind.TASK_DECIDED, {requester})
@@ -215,7 +249,7 @@ class _Crowd:
                     if person not in self.decided[task.task_id] and channel in self.channels.get(person, ()):
                         yield NoticeKind.TASK_LOST, person, channel
             return
-        may_decide = self._may_decide(task.task_id, requester)
+        may_decide = self._may_decide(task, requester)
         if event.kind == "gate_expired" and added is None:
             yield from self._reached(NoticeKind.TASK_EXPIRED, {requester, *may_decide})
         elif task.status == "open":
@@ -227,16 +261,25 @@ class _Crowd:
             else:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 
-    def _may_decide(self, task_id: str, requester: str) -> dict[str, set[str]]:
-        """Who may decide a task and has not, with the names by which they may: groups, or their own."""
+    def _may_decide(self, task: Row[Any], requester: str) -> dict[str, set[str]]:
+        """Who may decide a task and has not, with the names by which they may: groups, or their own.
+
+        Of a claimed one that is who has it. Whoever stands in for somebody who is away may in their place.
+        """
         found: defaultdict[str, set[str]] = defaultdict(set)
-        excluded = {requester, *self.decided[task_id]}
+        task_id = task.task_id
+        excluded = {*self.decided[task_id]} | (set() if task.kind == "changes" else {requester})
+        if task.assignee is not None:
+            return {} if task.assignee in excluded else {task.assignee: {task.assignee}}
         for kind, name in self.candidates[task_id]:
             if kind == "excluded":
                 excluded.add(name)
             else:
-                for person in self.members[name] if kind == "group" else {name}:
+                for person in self.members[name] if kind == "group" else {name} if kind == "user" else ():
                     found[person].add(name)
+        for person in [each for each in found if each not in excluded]:
+            for substitute in self.instead.get(person, ()):
+                found[substitute] |= found[person]
         return {person: names for person, names in found.items() if person not in excluded}
 
     def _reached(self, kind: NoticeKind, persons: Iterable[str]) -> Iterable[tuple[NoticeKind, str, str]]:
@@ -246,10 +289,11 @@ class _Crowd:
 _CASES = select(
     cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
 ).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
-_TASKS = select(tasks.c.task_id, tasks.c.kind, tasks.c.status)
+_TASKS = select(tasks.c.task_id, tasks.c.kind, tasks.c.status, tasks.c.assignee)
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
 _MEMBERS = select(memberships.c.group_name, memberships.c.person)
-_DECIDED = select(decisions.c.task_id, decisions.c.person).where(decisions.c.status != "refused")
+_DECIDED = select(decisions.c.task_id, decisions.c.person).where(decisions.c.status.in_(("pending", "accepted")))
+_AWAY = select(absences.c.person, absences.c.substitute).where(absences.c.substitute.is_not(None))
 _TOLD = (
     select(notices.c.task_id, notices.c.person, notices.c.channel)
     .join(messages, messages.c.message_id == notices.c.message_id)

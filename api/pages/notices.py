@@ -17,6 +17,7 @@ ASKED = {
     NoticeKind.TASK_OPENED: "Something waits for me",
     NoticeKind.TASK_REMINDED: "It still waits for me",
     NoticeKind.TASK_ESCALATED: "Something was escalated to me",
+    NoticeKind.TASK_ASKED: "Somebody asks me something, or answers me",
     NoticeKind.TASK_LOST: "What I was told of no longer waits for me",
     NoticeKind.TASK_DECIDED: "Somebody decided on what I asked for",
     NoticeKind.TASK_EXPIRED: "Nobody decided in time",

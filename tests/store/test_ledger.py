@@ -54,7 +54,8 @@ class Payment:
 
     async def capture(self) -> Booking:
         key = f"{self.case_id}/capture_payment"
-        return await self.ledger.capture(key, self.case_id, self.account, self.currency, Decimal(self.amount))
+        amount = Decimal(self.amount)
+        return await self.ledger.capture(key, self.case_id, self.account, self.currency, amount, payee=self.payee)
 
     async def refund(self) -> None:
         key = f"{self.case_id}/capture_payment"
@@ -224,14 +225,20 @@ async def test_a_locked_account_lets_nothing_out_and_everything_back_and_works_a
         await ledger.set_locked("nowhere", True, by="cli:anna")
 
 
-async def test_a_capture_needs_a_hold_of_the_same_sum(ledger: Ledger) -> None:
+async def test_a_capture_needs_a_hold_and_takes_another_sum_if_it_is_there(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     with pytest.raises(Refused, match="No money is held"):
         await payment.capture()
     await payment.hold()
-    payment.amount = "200.00"
-    with pytest.raises(Refused, match=r"100\.00 GBP is held .* 200\.00 GBP was to be paid"):
+    payment.amount = "1000.01"
+    with pytest.raises(Refused, match=r"1,000\.01 GBP is needed, 1,000\.00 GBP is available"):
         await payment.capture()
+    payment.amount = "250.00"
+    await payment.capture()
+    assert await money(ledger) == ("750.00", "0.00", "750.00")
+    await payment.release()
+    await payment.refund()
+    assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
 async def test_a_key_used_for_another_effect_is_an_error(ledger: Ledger) -> None:

@@ -154,3 +154,34 @@ async def test_the_task_and_the_timeline_never_show_a_whole_bank_account(house: 
 async def test_after_all_these_payments_debits_equal_credits_and_the_record_verifies(house: House) -> None:
     assert await house.ledger.check() == []
     assert await house.audit_problems() == []
+
+
+@pytest.mark.parametrize(("asked", "approved"), [("2000.00", "1500.00"), ("2000.00", "2400.00")])
+async def test_what_a_reviewer_changed_is_what_is_paid(house: House, account: str, asked: str, approved: str) -> None:
+    gate = "[payment.gates.manager-approval]\n"
+    policy = SHIPPED.replace(gate, gate + 'edit = ["amount", "payee"]\n')
+    case = await house.start(a_payment(account, asked), process="payment", policy=policy, requester="rita")
+    task = await house.open_task(case)
+    await house.send(case, house.decision(task, "mia", edits={"amount": approved, "payee": "The right one"}))
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert (await balance(house, account))[1:] == ("0.00", str(Decimal("100000.00") - Decimal(approved)))
+    entries = {entry.kind: entry for entry in await house.ledger.entries(case_id=case.id)}
+    assert set(entries) == {"hold", "capture"}
+    output = (await house.end(case)).output
+    assert output and (output["payee"], output["amount"]) == ("The right one", approved)
+    (stored,) = [each for each in await stored_tasks(house, case) if each.decisions]
+    assert [change.field for change in stored.decisions[0].edits] == ["payee", "amount"]
+
+
+async def test_more_than_there_is_cannot_be_edited_into_a_payment(house: House, account: str) -> None:
+    gate = "[payment.gates.manager-approval]\n"
+    policy = SHIPPED.replace(gate, gate + 'edit = ["amount"]\nquorum = 1\n', 1).replace(
+        'quorum = "amount >= limits.two_managers ? 2 : 1"\n', "", 1
+    )
+    policy = policy.replace('when = "amount >= limits.director"', 'when = "false"')
+    case = await house.start(a_payment(account, "2000.00"), process="payment", policy=policy, requester="rita")
+    task = await house.open_task(case)
+    await house.send(case, house.decision(task, "mia", edits={"amount": "100000.01"}))
+    result = await house.end(case)
+    assert result.status is Status.FAILED and "Not enough money" in result.reason
+    assert await balance(house, account) == ("100000.00", "0.00", "100000.00")
