@@ -215,3 +215,10 @@ def test_who_follows_the_page_about_processes_has_a_process_that_works(checkout:
         assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     said = pasted("./holdgate policy check", checkout, environment)
     assert "is valid" in said and "leave" not in said
+
+
+def test_every_feature_of_gates_names_a_test_that_exists() -> None:
+    named = set(re.findall(r"`(test_\w+|the_quorum_\w+)`", (ROOT / "docs" / "gates.md").read_text()))
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"def (\w+)\(", code)) | {f"test_{name}" for name in re.findall(r"def (\w+)\(self", code)}
+    assert len(named) > 40 and named <= there, sorted(named - there)

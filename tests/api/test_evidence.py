@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from api.pages.page import templates
 from tests.api.conftest import API, Gate
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40
@@ -137,3 +138,11 @@ async def test_the_page_of_a_case_takes_comments_and_files(gate: Gate) -> None:
     assert sent.status_code == 303
     page = (await client.get(where)).text
     assert "From the page" in page and "order.txt" in page
+
+
+def test_a_list_of_facts_is_a_table() -> None:
+    table = templates.get_template("_parts.html").module.table  # type: ignore[attr-defined]
+    rows = [{"payee": "A <b>", "amount": f"{number}.00"} for number in range(60)]
+    html = str(table({"earlier_payments": rows, "reasons": ["one", "two"], "score": 55, "by": {"rule": "x"}}))
+    assert html.count("<tr>") == 51 and '<th scope="col">Payee</th>' in html and "10 more" in html
+    assert "<td>A &lt;b&gt;</td>" in html and "<li>one</li>" in html and "<dd>55</dd>" in html

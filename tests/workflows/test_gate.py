@@ -265,3 +265,15 @@ def test_whatever_comes_a_gate_has_one_outcome_and_counts_people_not_clicks(
         assert len(approved) == quorum
     if gate.open:
         assert len(approved) < quorum
+
+
+def test_a_level_may_take_the_place_of_those_before() -> None:
+    gate = a_gate()
+    level = Escalation(at=NOON + timedelta(hours=1), groups=["directors"], users=["dan"], replace=True, priority=1)
+    gate = Gate(gate.task, gate.ruling.model_copy(update={"escalations": [level]}))
+    (rang,) = gate.ring(NOON + timedelta(hours=1))
+    assert (gate.task.candidate_groups, gate.task.candidate_users, gate.task.priority) == (["directors"], ["dan"], 1)
+    assert rang.data == {"added": ["directors", "dan"], "removed": ["managers"]} and gate.task.revision == 2
+    with pytest.raises(ApplicationError, match="not among those"):
+        gate.check(an_answer("mia"))
+    assert gate.check(an_answer("dora", groups=("directors",))) == "member of directors"

@@ -1,6 +1,6 @@
 """Claims, delegation, substitution, leavers; and gates that are open together."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +8,8 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from intake.recount import Recounter
+from store import absences, people, tasks
 from tests.errand import ErrandRequest
 from tests.house import Handle, House
 from workflows.models import Absent, Act, Action, Actor, Decision, Receipt, Status, TaskView, Verdict
@@ -94,8 +96,6 @@ async def test_a_delegate_decides_in_the_givers_place_and_both_names_are_in_the_
     await house.cancel(case)
     await house.end(case)
     async with house.database.read() as conn:
-        from store import tasks
-
         stored = await tasks.get(conn, task.task_id)
     assert stored and [(view.by, view.on_behalf_of) for view in stored.decisions] == [("dora", "mia"), ("max", None)]
 
@@ -248,5 +248,51 @@ async def test_members_of_the_opening_count_where_the_policy_says_so(house: Hous
     assert set(task.members["managers"]) == {"mia", "max", "moe", "mara"}
     assert await no(decide(house, case, task, person("new", "managers"))) == "NotAllowed", "joined later"
     await decide(house, case, task, person("mia"))
+    await house.cancel(case)
+    await house.end(case)
+
+
+async def test_the_manager_of_the_requester_is_asked(house: House) -> None:
+    policy = TWO.replace('groups = ["managers"]\nquorum = 2', 'users = ["manager_of(requester)"]')
+    nobody = await house.start(policy=policy)
+    helped = await house.open_task(nobody, "intervention")
+    assert "nobody can decide approval: 1 must approve, and 0 of nobody can" in helped.summary
+    async with house.database.write() as conn:
+        await people.set_manager(conn, "rita", "mara", by="ada")
+    try:
+        await house.send(nobody, house.decision(helped, "olga", Verdict.RETRY, groups=("operators",)))
+        task = await house.open_task(nobody, "approval")
+        assert (task.candidate_users, task.candidate_groups) == (["mara"], [])
+        await decide(house, nobody, task, person("mara"))
+    finally:
+        async with house.database.write() as conn:
+            await people.set_manager(conn, "rita", None, by="ada")
+    await house.cancel(nobody)
+    await house.end(nobody)
+
+
+async def test_when_the_last_who_can_decide_leaves_operators_are_asked(house: House) -> None:
+    async with house.database.write() as conn:
+        await people.add(conn, "solo", "Solo", ["soloists"], by="ada")
+    case = await house.start(policy=TWO.replace('groups = ["managers"]\nquorum = 2', 'groups = ["soloists"]'))
+    task = await house.open_task(case, "approval")
+    recounter = Recounter(house.database, house.env.client)
+    await recounter.look()
+    async with house.database.write() as conn:
+        absence = absences.Absence(
+            person="solo",
+            starts_at=datetime.now(UTC) - timedelta(hours=1),
+            ends_at=datetime.now(UTC) + timedelta(days=9),
+        )
+        await absences.set_away(conn, absence, datetime.now(UTC), by="solo")
+    assert await recounter.look() == 1
+    helped = await house.open_task(case, "intervention")
+    assert "1 approvals are needed; 0 given, 0 of the candidates can still decide" in helped.summary
+    # Back earlier than planned: who is a candidate decides, and the operators' task goes away by itself.
+    await decide(house, case, task, person("solo", "soloists"))
+    state = await house.until(
+        case, lambda state: next(t for t in state.tasks if t.kind == "intervention").outcome is not None
+    )
+    assert next(each for each in state.tasks if each.kind == "intervention").outcome == "cancelled"
     await house.cancel(case)
     await house.end(case)
