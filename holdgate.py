@@ -294,7 +294,11 @@ def people_add(
 
     added = _in_database(add, migrated=True)
     groups = ", ".join(added.groups) or "no groups"
-    _answer(added.model_dump(), as_json, lambda _: show.say(f"added {added.id} ({added.name}): {groups}"))
+    _answer(
+        added.model_dump(exclude={"stands_in_for"}),
+        as_json,
+        lambda _: show.say(f"added {added.id} ({added.name}): {groups}"),
+    )
 
 
 @people_app.command("list")
@@ -312,7 +316,8 @@ def people_list(as_json: AsJson = False) -> None:
         for each in found
     ]
     columns = ("Id", "Name", "Groups", "Mail", "Manager", "Time zone")
-    _answer([person.model_dump() for person in found], as_json, lambda _: show.table_of(columns, rows))
+    known = [person.model_dump(exclude={"stands_in_for"}) for person in found]
+    _answer(known, as_json, lambda _: show.table_of(columns, rows))
 
 
 Id = Annotated[str, typer.Argument(metavar="ID")]

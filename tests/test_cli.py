@@ -49,7 +49,14 @@ def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:
     assert made.code == 0 and made.out.startswith("hg_") and len(made.out.split()) == 1
     listed = run("people", "list", "--json")
     assert json.loads(listed.out) == [
-        {"id": "anna", "name": "Anna Berg", "groups": ["admins", "managers"], "email": None}
+        {
+            "id": "anna",
+            "name": "Anna Berg",
+            "groups": ["admins", "managers"],
+            "email": None,
+            "manager": None,
+            "time_zone": None,
+        }
     ]
     assert "Anna Berg" in run("people", "list").out
     assert run("people", "revoke", "anna").out == "tokens of anna made worthless: 1\n"

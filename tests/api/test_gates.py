@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import select
 
 from intake.recount import Recounter
 from store import people
+from store.notices import Plan, expand
+from store.tables import notices
 from tests.api.conftest import API, Gate, eventually
 
 
@@ -318,3 +321,36 @@ async def test_the_page_of_a_changes_task_sends_only_what_was_changed(gate: Gate
     newest = next(each for each in again["tasks"] if each["round"] == 2)
     assert [change["field"] for change in newest["changes"]] == ["memo"]
     assert (await gate.decide("manager-1", newest)).status_code == 200
+
+
+async def told(gate: Gate) -> set[tuple[str, str, str]]:
+    """Case, person and kind of all notices so far."""
+    plan = Plan(channels={"console": False}, window=timedelta(minutes=5), digest_at=time(8))
+    async with gate.database.write() as conn:
+        while await expand(conn, plan, datetime.now(UTC)):
+            pass
+        rows = await conn.execute(select(notices.c.case_id, notices.c.person, notices.c.kind))
+        return {(row.case_id, row.person, row.kind) for row in rows}
+
+
+async def test_whoever_gets_or_loses_a_task_or_is_asked_is_told(gate: Gate) -> None:
+    task = await task_of(gate)
+    case_id = task["case_id"]
+
+    async def news(*wanted: tuple[str, str]) -> None:
+        expected = {(case_id, *each) for each in wanted}
+        await eventually(lambda: told(gate), lambda found: expected <= found)
+
+    (question,) = (await act(gate, "manager-1", task, "questions", to="steward-1", text="Why?")).json()["questions"]
+    await news(("manager-1", "task_opened"), ("manager-2", "task_opened"), ("steward-1", "task_asked"))
+    path = f"/tasks/{task['task_id']}/questions/{question['id']}/answer"
+    assert (await gate.post("steward-1", path, {"text": "So"})).status_code == 200
+    await news(("manager-1", "task_asked"))
+    await act(gate, "manager-1", task, "delegate", to="director-2")
+    await news(("director-2", "task_opened"))
+    await act(gate, "admin-1", task, "reassign", to="manager-3")
+    await news(("director-2", "task_lost"))
+    assert (await gate.decide("manager-3", task, "request_changes", comment="Smaller")).status_code == 200
+    await news(("requester-1", "task_opened"))
+    await gate.post("requester-1", f"/cases/{quote(case_id, safe='')}/cancel", {"reason": "no"})
+    await gate.until(case_id, lambda case: case["status"] == "cancelled")

@@ -57,7 +57,9 @@ def in_sql(product: Product, query: str) -> int:
 
 def unsent(product: Product) -> int:
     """What the record or the outbox still has for managers."""
-    unread = in_sql(product, "SELECT chain.position - readers.position FROM chain, readers")
+    unread = in_sql(
+        product, "SELECT chain.position - readers.position FROM chain, readers WHERE readers.name = 'notices'"
+    )
     unsealed = in_sql(product, "SELECT count(*) FROM notices WHERE message_id IS NULL AND person LIKE 'manager-%'")
     return unread + unsealed + in_sql(product, "SELECT count(*) FROM messages WHERE state = 'waiting'")
 

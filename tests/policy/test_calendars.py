@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from policy.calendars import Calendar
+from policy.calendars import Calendar, CalendarError
 from policy.clock import instant
 from policy.expressions import ExpressionError
 
@@ -220,6 +220,10 @@ def test_as_much_is_worked_as_was_asked_for(of: Calendar, at: datetime, minutes:
 @given(calendars(), MOMENTS, LENGTHS, LENGTHS)
 @settings(deadline=None)
 def test_time_adds_up_and_never_runs_back(of: Calendar, at: datetime, first: timedelta, second: timedelta) -> None:
+    try:
+        of.after_time(at, first + second)
+    except CalendarError:  # a minute of work a week comes to nine hours in ten years
+        reject()
     once = of.after_time(at, first)
     assert once >= at + first
     assert of.after_time(once, second) == of.after_time(at, first + second)
