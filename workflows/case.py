@@ -98,6 +98,8 @@ class CaseWorkflow:
         self._keys: dict[str, int] = {}
         self._deciders: dict[str, list[str]] = {}
         """Who decided which gate of this round."""
+        self._submitters: list[str] = []
+        """Who has resubmitted the case."""
         self._asked: Sequence[Gate] = ()
         """The gates that the case waits at."""
         self._first_no_ends_all = True
@@ -325,6 +327,7 @@ class CaseWorkflow:
             self._stop_if_cancelled()
             self._show(self.words.gate(name, self._started.input))
             others = [person for gate, people in self._deciders.items() if gate != name for person in people]
+            others += [person for person in self._submitters if person != self._started.requester]
             task = self._task(name, self._step, facts=facts, excluded=others)
             fields = list(type(self._started.input).model_fields) if editable else []
             task = task.model_copy(
@@ -609,6 +612,9 @@ class CaseWorkflow:
         )
         if gate.task.kind == "gate":
             self._deciders[gate.task.gate] = voters(gate.task)
+        elif gate.task.kind == "changes":
+            # Somebody in the requester's place asks as the requester does, and decides as little.
+            self._submitters += voters(gate.task)
 
     async def _look_again(self, gate: Gate, helped: Gate | None) -> Gate | None:
         """Find the rules for an edited input, or whether enough people are left. Answers what operators are asked."""

@@ -296,3 +296,18 @@ async def test_when_the_last_who_can_decide_leaves_operators_are_asked(house: Ho
     assert next(each for each in state.tasks if each.kind == "intervention").outcome == "cancelled"
     await house.cancel(case)
     await house.end(case)
+
+
+async def test_who_makes_the_changes_in_a_leavers_place_does_not_approve_them(house: House) -> None:
+    case = await house.start(policy=TWO.replace("quorum = 2", "quorum = 1"))
+    first = await house.open_task(case)
+    await decide(house, case, first, MAX, verdict=Verdict.REQUEST_CHANGES, comment="Smaller")
+    changes = await house.open_task(case, "changes")
+    await act(case, changes, Act.REPLACE, ADA, replaces="rita", to=Actor(id="mia", groups=["managers"]))
+    await decide(house, case, changes, MIA, verdict=Verdict.RESUBMIT, edits={"value": 7})
+    again = await house.open_task(case, "approval")
+    assert again.excluded_users == ["mia"]
+    assert await no(decide(house, case, again, MIA)) == "NotAllowed"
+    await decide(house, case, again, MAX)
+    await house.cancel(case)
+    await house.end(case)
