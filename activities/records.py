@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from policy.candidates import People, able, peopled
+from policy.candidates import People, able, excluded, peopled
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 from workflows.models import (
@@ -140,7 +140,7 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
         update={
             "candidate_groups": ruling.groups,
             "candidate_users": ruling.users,
-            "excluded_users": task.excluded_users if ruling.separation_of_duties else [],
+            "excluded_users": excluded(task, ruling),
             "members": ruling.members,
             "quorum": Quorum(needed=ruling.quorum),
             "veto": ruling.veto,

@@ -55,8 +55,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
     Fills `able`, `members`, the quorum of `everyone`, and whoever is the manager of the requester.
     """
     ruling = await _with_manager(ruling, task.requester, people)
-    if not ruling.separation_of_duties:
-        task = task.model_copy(update={"excluded_users": []})
+    task = task.model_copy(update={"excluded_users": excluded(task, ruling)})
     said = ""
     while True:
         found = await people.candidates(ruling.groups, ruling.users)
@@ -75,6 +74,12 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
         users = level.users if level.replace else [*ruling.users, *level.users]
         changes: dict[str, Any] = {"groups": list(dict.fromkeys(groups)), "users": list(dict.fromkeys(users))}
         ruling = ruling.model_copy(update=changes | {"escalations": later})
+
+
+def excluded(task: TaskView, ruling: GateRuling) -> list[str]:
+    """Who must not decide the gate: by the policy, and by having decided another where duties are separated."""
+    before = task.excluded_users if ruling.separation_of_duties else []
+    return list(dict.fromkeys([*before, *ruling.excluded]))
 
 
 def able(task: TaskView, found: Sequence[Candidate]) -> list[str]:

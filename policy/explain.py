@@ -107,6 +107,8 @@ class _Told:
             yield f"{self.name(self.requester)} asks for the case and so cannot decide it."
         if ruling.separation_of_duties and not self.first:
             yield "Whoever decided an earlier gate of the case cannot decide this one."
+        if ruling.excluded:
+            yield f"Never decided by: {', '.join(self.name(person) for person in ruling.excluded)}."
         if ruling.snapshot:
             yield "The members that the groups have when it opens count, also when they change."
 

@@ -102,6 +102,7 @@ class Gate(_Section):
     quorum: Annotated[int | str, BeforeValidator(_count_or_expression)] = 1
     veto: bool = True
     separation_of_duties: bool = True
+    exclude: list[Name] = []
     membership: Literal["live", "snapshot"] = "live"
     comment: list[Answer] = ["request_changes"]
     edit: list[Name] = []

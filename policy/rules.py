@@ -127,6 +127,7 @@ class _Ruling:
             everyone=gate.quorum == EVERYONE,
             veto=gate.veto,
             separation_of_duties=gate.separation_of_duties,
+            excluded=gate.exclude,
             snapshot=gate.membership == "snapshot",
             comment_needed=[Verdict(answer) for answer in gate.comment],
             editable=gate.edit,

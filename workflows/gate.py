@@ -466,6 +466,9 @@ class Gate:
         """
         before, edited = self._task, self.edited
         self.edited = False
+        self._excluded = _joined(
+            [person for person in self._excluded if person not in self.ruling.excluded], ruling.excluded
+        )
         self.ruling = ruling
         if not edited and ruling.decided == "reject":
             self.close(Outcome.REJECTED_BY_RULE, now)
@@ -477,7 +480,15 @@ class Gate:
             self.uncertain = self.open
         changed = [
             f"{name.replace('_', ' ')}: {_said(old)} became {_said(new)}"
-            for name in ("candidate_groups", "candidate_users", "due_at", "expires_at", "veto", "rule")
+            for name in (
+                "candidate_groups",
+                "candidate_users",
+                "excluded_users",
+                "due_at",
+                "expires_at",
+                "veto",
+                "rule",
+            )
             if (old := getattr(before, name)) != (new := getattr(self._task, name))
         ]
         if before.quorum.needed != self._task.quorum.needed:
@@ -494,6 +505,7 @@ class Gate:
             candidate_groups=ruling.groups,
             candidate_users=ruling.users,
             members=ruling.members,
+            excluded_users=self._excluded,
             veto=ruling.veto,
             comment_needed=ruling.comment_needed,
             due_at=ruling.due_at,

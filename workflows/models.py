@@ -483,6 +483,8 @@ class GateRuling(Message):
     """All who can decide must approve; `quorum` is then made from their number."""
     veto: bool = True
     separation_of_duties: bool = True
+    excluded: list[str] = []
+    """People who never decide this gate, whatever groups they are in."""
     snapshot: bool = False
     """The members that groups have at the opening count, not those at the decision."""
     members: dict[str, list[str]] = {}

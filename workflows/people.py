@@ -48,10 +48,10 @@ def may_answer(task: TaskView, by: Actor) -> tuple[str, str | None]:
     rule, behalf = _place(task, by)
     if among(by.id, task.excluded_users) or (behalf and among(behalf, task.excluded_users)):
         raise not_allowed(
-            "You decided an earlier gate of this case, so somebody else must decide this one."
+            "You decided another gate of this case, or the policy excludes you: somebody else must decide this one."
             if among(by.id, task.excluded_users)
-            else f"{behalf} decided an earlier gate of this case, so nobody decides this one in their place.",
-            "separation of duties: one person, one gate of a case",
+            else f"{behalf} must not decide this one, so nobody does in their place.",
+            "separation of duties: one person, one gate of a case; people whom the policy excludes",
         )
     return rule, behalf
 
@@ -104,8 +104,8 @@ def check_fit(task: TaskView, person: str) -> None:
         )
     if among(person, task.excluded_users):
         raise not_allowed(
-            f"{person} decided an earlier gate of this case, so this one cannot be handed to them.",
-            "separation of duties: one person, one gate of a case",
+            f"{person} must not decide this one, so it cannot be handed to them.",
+            "separation of duties: one person, one gate of a case; people whom the policy excludes",
         )
     if among(person, voters(task)):
         raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")

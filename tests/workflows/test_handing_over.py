@@ -311,3 +311,14 @@ async def test_who_makes_the_changes_in_a_leavers_place_does_not_approve_them(ho
     await decide(house, case, again, MAX)
     await house.cancel(case)
     await house.end(case)
+
+
+async def test_who_is_excluded_by_the_policy_never_decides(house: House) -> None:
+    case = await house.start(policy=TWO.replace("quorum = 2", 'exclude = ["mia"]\nseparation_of_duties = false'))
+    task = await house.open_task(case)
+    assert task.excluded_users == ["mia"]
+    assert await no(decide(house, case, task, MIA)) == "NotAllowed"
+    assert await no(act(case, task, Act.DELEGATE, MAX, to=Actor(id="mia"))) == "NotAllowed"
+    await decide(house, case, task, MAX)
+    await house.cancel(case)
+    await house.end(case)
