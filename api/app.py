@@ -45,6 +45,8 @@ what it did when it does not end well. Press *Authorize* and paste a token; `mak
 people are.
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC, money is a decimal string.
 """
+PATIENCE = 10.0
+"""Seconds that a request waits for its turn to write. A person who waits is better off than one who is sent away."""
 STATIC = Path(__file__).parent / "static"
 
 
@@ -58,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Lazy: a gateway that starts before Temporal answers 503 until it is there.
         client = await connect(settings, lazy=True)
-        db = Database(settings.database_url)
+        db = Database(settings.database_url, patience=PATIENCE)
         app.state.house = House(
             settings=settings,
             db=db,

@@ -6,6 +6,7 @@ SQLite by default, PostgreSQL by URL; the rest of `store/` does not know which.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,16 @@ class DatabaseUnavailable(Exception):
 class Database:
     """Connections to one database, for one event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
+        """`patience`: how many seconds a write waits for another one, or for a connection."""
         where = normalised(url)
+        self._patience = patience
         self.kind = where.get_backend_name()
         """`sqlite` or `postgresql`."""
         # One writer at a time is SQLite's rule. Waiting in a queue here is fair and cheap; SQLite itself only polls.
         self._turns = asyncio.Lock() if self.kind == "sqlite" else None
         if self.kind == "sqlite":
-            self._engine = sqlite.async_engine(Path(where.database or ""), BUSY_SECONDS)
+            self._engine = sqlite.async_engine(Path(where.database or ""), patience)
             self._writer = self._engine.execution_options(**sqlite.IMMEDIATE)
             self._reader = self._engine
         else:
@@ -53,10 +56,10 @@ class Database:
                 pool_pre_ping=True,
                 pool_size=10,
                 max_overflow=10,
-                pool_timeout=BUSY_SECONDS,
-                connect_args={"connect_timeout": int(BUSY_SECONDS)},
+                pool_timeout=patience,
+                connect_args={"connect_timeout": int(patience)},
             )
-            event.listen(self._engine.sync_engine, "connect", _limit_waiting_for_locks)
+            event.listen(self._engine.sync_engine, "connect", partial(_limit_waiting_for_locks, patience))
             self._writer = self._engine
             self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -95,10 +98,10 @@ class Database:
             yield
             return
         try:
-            async with asyncio.timeout(BUSY_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._turns.acquire()
         except TimeoutError:
-            raise DatabaseUnavailable(f"the database is busy: no turn to write within {BUSY_SECONDS:.0f} s") from None
+            raise DatabaseUnavailable(f"the database is busy: no turn to write within {self._patience:.0f} s") from None
         try:
             yield
         finally:
@@ -182,9 +185,9 @@ def _reason(error: sql.SQLAlchemyError) -> str:
     return " ".join(str(cause).split())
 
 
-def _limit_waiting_for_locks(connection: Any, _record: Any) -> None:
+def _limit_waiting_for_locks(seconds: float, connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS:.0f}s'")
+    cursor.execute(f"SET lock_timeout = '{seconds:.0f}s'")
     cursor.close()
     connection.commit()
 
