@@ -134,11 +134,21 @@ cases = Table(
     Column("idempotency_key", String(64), nullable=True, unique=True),  # hash of person and Idempotency-Key
     Column("head_count", Integer, nullable=False, default=0),  # of the case's chain of events
     Column("head_hash", String(64), nullable=False, default=""),
+    Column("workflow_id", String(1000), nullable=True),  # the Workflow that rolls it back; null: its own conducts it
+    Column("plan", JSON, nullable=True),  # list of PlannedUndo, oldest first: what a rollback would undo
+    Column("rollback", JSON, nullable=True),  # RollbackAsked: why `workflow_id` was started
+    Column("resubmit_at", Instant, nullable=True),  # from then on the next round starts by itself
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at"),
     Index("ix_cases_batch", "batch_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
+    Index(
+        "ix_cases_resubmit",
+        "resubmit_at",
+        sqlite_where=text("resubmit_at IS NOT NULL"),
+        postgresql_where=text("resubmit_at IS NOT NULL"),
+    ),
 )
 
 tasks = Table(
@@ -400,6 +410,7 @@ accounts = Table(
     Column("open", Boolean, nullable=False),
     Column("funded", Boolean, nullable=False),  # may be paid from
     Column("locked", Boolean, nullable=False, server_default=false()),  # for a while: payments wait
+    Column("closed_until", Instant, nullable=True),  # the books are closed up to then: what is in them stays paid
     Column("posted", BigInteger, nullable=False),  # debits less credits of its lines in that layer, in minor units
     Column("pending", BigInteger, nullable=False),
     CheckConstraint("NOT funded OR posted + pending >= 0", name="no_overdraft"),
