@@ -541,12 +541,12 @@ def policy_check(
     from policy.file import PolicyFile
     from policy.model import PolicyError
     from policy.parse import notes, warnings
-    from workflows.registry import GATES, INPUTS
+    from workflows.registry import GATES, INPUTS, STEPS
 
     path = file or configuration.load().policy
     found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
     try:
-        policy = PolicyFile(path, INPUTS, gates=GATES).current
+        policy = PolicyFile(path, INPUTS, gates=GATES, steps=STEPS).current
         people = _people_known()
         found |= {
             "hash": policy.hash,

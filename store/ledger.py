@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit
 from store.database import Database
 from store.tables import accounts, entries, lines
-from workflows.models import Refused, reference_key
+from workflows.models import Refused, Trouble, reference_key
 from workflows.money import decimals_of, in_words, payee_key
 
 PAYMENTS = "payments"
@@ -37,7 +37,7 @@ class UnknownAccount(LookupError):
     """The ledger has no account of this name in this currency."""
 
 
-class AccountLocked(Exception):
+class AccountLocked(Trouble):
     """The account is locked for a while. No business no: the step is tried again, and then operators are asked."""
 
 
@@ -447,7 +447,7 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
         if not account.open:
             raise Refused(f"Account '{name}' ({currency}) is closed.")
         if account.locked:
-            raise AccountLocked(f"Account '{name}' is locked.")
+            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.")
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from activities.payments import PaymentRequest
 from workflows.case import CaseWorkflow
+from workflows.models import StepNames
 from workflows.payment import PaymentProcess
 from workflows.words import Words
 
@@ -66,6 +67,12 @@ PROCESSES: Mapping[str, Process] = {
 
 INPUTS: Mapping[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
 """The input model of each process."""
+
+STEPS: Mapping[str, StepNames] = {
+    name: StepNames(steps=list(process.words.steps), undos=list(process.words.undos))
+    for name, process in PROCESSES.items()
+}
+"""The steps and undos of each process, for the same reason as its gates."""
 
 GATES: Mapping[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates each process stops at, so that a policy with a mistyped or missing one is refused when it is loaded."""

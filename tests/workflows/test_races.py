@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-import workflows.case
+import workflows.waiting
 from store import tasks
 from store.database import DatabaseUnavailable
 from tests.house import ONE_GATE, Handle, House, open_house
@@ -136,7 +136,7 @@ async def test_a_gate_without_a_ruling_waits_for_operators_who_cannot_skip_it(ho
 async def test_a_task_that_an_outage_kept_from_people_expires_only_after_they_could_see_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflows.case, "LATE", timedelta(seconds=1))
+    monkeypatch.setattr(workflows.waiting, "LATE", timedelta(seconds=1))
     original, away_until = SqlRecords.record, time.monotonic() + 3
 
     async def away(self: SqlRecords, record: CaseRecord) -> Written:
