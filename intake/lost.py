@@ -1,6 +1,7 @@
 """Workflows that somebody ended or reset in Temporal itself: the case must not lie there, and nobody hear of it."""
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
@@ -25,8 +26,11 @@ ENDED = {
 class Watcher:
     """Looks for Workflows of open cases that have ended otherwise than by the engine."""
 
-    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
+    def __init__(
+        self, db: Database, client: Client, rollbacks: Rollbacks, processes: Collection[str] = tuple(PROCESSES)
+    ) -> None:
         self._db, self._client, self._rollbacks = db, client, rollbacks
+        self._kinds = ", ".join(f"'{name}'" for name in (*processes, "rollback"))
         self._looked: datetime | None = None
         """None: the first look goes back as far as Temporal does."""
         self._told: set[str] = set()
@@ -35,8 +39,7 @@ class Watcher:
     async def look(self) -> int:
         """Hand each lost case to operators, and bring the record of each that was reset up to date: how many."""
         now, found = datetime.now(UTC), 0
-        kinds = ", ".join(f"'{name}'" for name in (*PROCESSES, "rollback"))
-        query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({kinds})"
+        query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({self._kinds})"
         if self._looked is not None:
             query += f" AND CloseTime > '{(self._looked - OVERLAP).isoformat()}'"
         async for execution in self._client.list_workflows(query):
