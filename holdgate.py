@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that 
     from ops.remote import Remote
     from policy.explain import People
     from store.database import Database
+    from store.ledger import Ledger
 
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
@@ -518,18 +519,40 @@ def audit_verify(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if found.problems else 0)
 
 
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
+
+
 @ledger_app.command("lock")
-def ledger_lock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+def ledger_lock(account: Account) -> None:
     """Let payments from an account wait, while it is reconciled, say."""
-    _set_locked(account, True)
+    _of_ledger(lambda ledger: ledger.set_locked(account, True, by=_operator()))
     show.say(f"{account} is locked: steps that want money from it are tried for a minute, then operators are asked")
 
 
 @ledger_app.command("unlock")
-def ledger_unlock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+def ledger_unlock(account: Account) -> None:
     """Let payments be made from an account again."""
-    _set_locked(account, False)
+    _of_ledger(lambda ledger: ledger.set_locked(account, False, by=_operator()))
     show.say(f"{account} is unlocked: operators may now retry what has failed")
+
+
+@ledger_app.command("close-books")
+def ledger_close_books(
+    account: Account,
+    until: Annotated[
+        str, typer.Option(metavar="DAY", help="Such as 2026-11-30: up to its end, in UTC; or a moment with its offset.")
+    ],
+) -> None:
+    """Let payments from an account up to a day no longer be taken back: its month is closed. There is no way back."""
+    from store.ledger import closed_in_words, closing_moment
+
+    async def close(ledger: "Ledger") -> str:
+        moment = closing_moment(until)
+        await ledger.close_books(account, moment, by=_operator())
+        return closed_in_words(moment)
+
+    closed = _of_ledger(close)
+    show.say(f"the books of {account} are closed up to {closed}: what was paid until then can no longer be taken back")
 
 
 @policy_app.command("check")
@@ -711,16 +734,17 @@ def _people_known() -> "People | None":
     return People({person.id: person.name for person in found}, members)
 
 
-def _set_locked(account: str, locked: bool) -> None:
+def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
+    """Change an account."""
     from store.ledger import Ledger, UnknownAccount
 
-    async def change(database: "Database") -> None:
+    async def change(database: "Database") -> ResultT:
         try:
-            await Ledger(database).set_locked(account, locked, by=_operator())
+            return await work(Ledger(database))
         except UnknownAccount as wrong:
             raise Mistake(str(wrong)) from wrong
 
-    _in_database(change)
+    return _in_database(change)
 
 
 def _operator() -> str:
