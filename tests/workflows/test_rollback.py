@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from intake.lost import Watcher
 from intake.rollback import NotRollable, Rollbacks
-from store import audit, tasks
+from store import audit, cases, tasks
 from tests.house import ONE_GATE, Handle, House
 from workflows.models import CaseResult, Outcome, Status, TaskView, Verdict
 
@@ -143,7 +143,7 @@ async def looked(house: House, watching: Watcher, until: int = 1) -> None:
 
 async def lost(house: House, case: Handle) -> tuple[Handle, TaskView]:
     """A case that was terminated, and the task by which operators decide what becomes of it."""
-    await case.terminate("tidying up")
+    await case.terminate(reason="tidying up")
     await looked(house, watcher(house))
     row = await house.row(case)
     rollback: Handle = house.env.client.get_workflow_handle(row.conductor, result_type=CaseResult)
@@ -175,6 +175,8 @@ async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_ste
         while "pack" not in house.receiver.tried[case.id]:
             await asyncio.sleep(0.05)
     assert (await house.row(case)).plan == []
+    async with house.database.write() as connection:
+        await cases.started(connection, [case.id], Status.RUNNING)  # as whoever starts a case does
     rollback, incident = await lost(house, case)
     assert incident.facts["would_be_undone"] == ["Unpack a parcel", "Bring back a parcel"]
     house.receiver.slow.clear()
@@ -202,7 +204,7 @@ async def test_a_rollback_that_is_terminated_too_is_found_and_goes_on_where_it_w
     house.receiver.broken.add((case.id, "unpack"))
     rollback = await house.roll_back(case)
     await house.until(rollback, lambda state: any(e.kind == "undo_attempt_failed" for e in state.timeline))
-    await rollback.terminate("by mistake")
+    await rollback.terminate(reason="by mistake")
     house.receiver.broken.clear()
     await looked(house, watcher(house))
     row = await house.row(case)
