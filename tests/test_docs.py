@@ -16,7 +16,7 @@ from typer.main import get_command
 
 import holdgate
 from policy.calendars import Calendar
-from policy.model import Gate, Level, ProcessPolicy
+from policy.model import Gate, Level, ProcessPolicy, Step
 from settings import COMMAND_LINE, PREFIX, Settings
 from tests.product import ROOT, Product
 
@@ -131,11 +131,12 @@ def test_the_variables_of_the_command_line_are_documented() -> None:
         ("Keys of a process", ProcessPolicy),
         ("Keys of a gate", Gate),
         ("Keys of an escalation", Level),
+        ("Keys of a step", Step),
         ("Keys of a calendar", Calendar),
     ],
 )
 def test_every_key_of_the_policy_is_documented(
-    heading: str, model: type[ProcessPolicy | Gate | Level | Calendar]
+    heading: str, model: type[ProcessPolicy | Gate | Level | Step | Calendar]
 ) -> None:
     text = section(CONFIGURATION, "The policy").split(f"### {heading}\n")[1].split("\n### ")[0]
     assert set(first_cells(text)) == set(model.model_fields)
