@@ -26,13 +26,10 @@ class Incidents(BaseModel):
     oldest_at: datetime
     example: TaskView
     """The oldest of them."""
+    verdicts: list[Verdict]
+    """What the oldest can be answered with."""
     task_ids: list[str]
     """The oldest hundred."""
-
-    @property
-    def verdicts(self) -> list[Verdict]:
-        """What they can be answered with, as far as the oldest shows."""
-        return self.example.verdicts
 
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
@@ -56,6 +53,7 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
         named = (await conn.execute(ids.order_by(tasks.c.opened_at, tasks.c.task_id).limit(AT_ONCE))).all()
         if not named:  # answered in this very moment
             continue
+        example = TaskView.model_validate(named[0].view)
         found.append(
             Incidents(
                 group=hashlib.sha256("\n".join((of_process, of_step, of_cause)).encode()).hexdigest()[:8],
@@ -64,7 +62,8 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
                 cause=of_cause,
                 count=count,
                 oldest_at=oldest,
-                example=TaskView.model_validate(named[0].view),
+                example=example,
+                verdicts=example.verdicts,
                 task_ids=[row.task_id for row in named],
             )
         )

@@ -17,8 +17,7 @@ from temporalio.exceptions import (
 
 from workflows.models import ATTEMPT, SPOKEN, StepOptions
 
-_NUMBERS = re.compile(r"\d[\d.,:/-]*\d|\d")
-"""Left out of causes: incidents that differ in a sum or a time only have one cause."""
+_NAMES_AND_NUMBERS = re.compile(r"'[^']*'|\d[\d.,:/-]*\d|\d")
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
 IN_WORDS = {
     "DatabaseUnavailable": "The database did not answer.",
@@ -60,7 +59,8 @@ class Failure:
 
     def facts(self, step: str) -> dict[str, Any]:
         """For the people who decide what happens now; incidents are grouped by `step` and `cause`."""
-        alike = _NUMBERS.sub("…", self.said)
+        # Incidents that differ in a sum or a time only have one cause; what stands in quotes is a name.
+        alike = _NAMES_AND_NUMBERS.sub(lambda found: found[0] if found[0].startswith("'") else "…", self.said)
         return {"step": step, "cause": alike, "attempts": self.attempts, "error": self.technical}
 
 

@@ -11,21 +11,14 @@ from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
 from api.security import Operator
 from store import incidents
 from store.incidents import Incidents
-from workflows.models import Verdict
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
-
-
-class IncidentGroup(Incidents):
-    """Like with like."""
-
-    verdicts: list[Verdict] = Field(description="What the oldest of them can be answered with")
 
 
 class IncidentQueue(BaseModel):
     """The largest groups first."""
 
-    items: list[IncidentGroup]
+    items: list[Incidents]
     next_cursor: None = None
 
 
@@ -46,8 +39,7 @@ class BulkRetry(BaseModel):
 async def list_incidents(_person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
     """What has failed and waits, grouped by process, step and cause. For operators and admins."""
     async with db.read() as conn:
-        found = await incidents.groups(conn, process, limit)
-    return IncidentQueue(items=[IncidentGroup(**group.model_dump(), verdicts=group.verdicts) for group in found])
+        return IncidentQueue(items=await incidents.groups(conn, process, limit))
 
 
 @router.post("/decisions", responses=documented(401, 404, 422, 503))
