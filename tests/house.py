@@ -27,6 +27,7 @@ from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
+from tests.five import FiveProcess, FiveRequest
 from tests.temporal import time_skipping_server
 from worker import SqlRecords
 from workflows.models import (
@@ -47,13 +48,14 @@ from workflows.models import (
 )
 from workflows.payment import PaymentProcess
 from workflows.registry import INPUTS, Process
+from workflows.registry import PROCESSES as REGISTERED
 from workflows.rollback import RollbackWorkflow
 from workflows.words import Words
 
 Handle = WorkflowHandle[Any, CaseResult]
-PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "payment": PaymentProcess}
+PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "five": FiveProcess, "payment": PaymentProcess}
 
-ERRANDS: dict[str, type[BaseModel]] = {"errand": ErrandRequest, "pair": ErrandRequest}
+ERRANDS: dict[str, type[BaseModel]] = {"errand": ErrandRequest, "pair": ErrandRequest, "five": FiveRequest}
 
 
 def names_of(words: Words) -> StepNames:
@@ -62,6 +64,7 @@ def names_of(words: Words) -> StepNames:
 
 
 KINDS = {
+    **REGISTERED,
     "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
     "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
 }
@@ -116,6 +119,7 @@ class House:
         reference: str | None = None,
         start_at: datetime | None = None,
         before: Callable[[str], None] | None = None,
+        task_timeout: timedelta | None = None,
     ) -> Handle:
         """Store and start a case whose clock stands still until a test winds it. `before` sees its id first."""
         request = request or ErrandRequest()
@@ -173,6 +177,7 @@ class House:
                 id=case_id,
                 task_queue=TASK_QUEUE,
                 result_type=CaseResult,
+                task_timeout=task_timeout,
             )
 
     async def state(self, case: Handle) -> CaseState:
