@@ -129,7 +129,8 @@ class Starter:
         self._processes = processes
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs))
+        steps = {name: process.steps for name, process in processes.items()}
+        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.

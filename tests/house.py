@@ -40,7 +40,6 @@ from workflows.models import (
     CaseState,
     Decision,
     Receipt,
-    StepNames,
     TaskView,
     Verdict,
     case_id_for,
@@ -50,7 +49,6 @@ from workflows.payment import PaymentProcess
 from workflows.registry import INPUTS, Process
 from workflows.registry import PROCESSES as REGISTERED
 from workflows.rollback import RollbackWorkflow
-from workflows.words import Words
 
 Handle = WorkflowHandle[Any, CaseResult]
 PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "five": FiveProcess, "payment": PaymentProcess}
@@ -58,15 +56,11 @@ PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "five": FiveProcess, 
 ERRANDS: dict[str, type[BaseModel]] = {"errand": ErrandRequest, "pair": ErrandRequest, "five": FiveRequest}
 
 
-def names_of(words: Words) -> StepNames:
-    """The steps and undos of a process, for its policy."""
-    return StepNames(steps=list(words.steps), undos=list(words.undos))
-
-
 KINDS = {
     **REGISTERED,
     "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
     "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
+    "five": Process(name="five", workflow=FiveProcess, input=FiveRequest, example={}),
 }
 
 
@@ -299,7 +293,7 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
     receiver = Receiver()
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
-    steps = {name: names_of(process.words) for name, process in PROCESSES.items()}
+    steps = {name: process.steps for name, process in KINDS.items()}
     policies = PinnedPolicies(database, inputs, steps)
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)

@@ -28,6 +28,11 @@ class Process:
         return self.workflow.words
 
     @property
+    def steps(self) -> StepNames:
+        """Its activities, which the policy may name."""
+        return StepNames(steps=list(self.words.steps), undos=list(self.words.undos))
+
+    @property
     def summary(self) -> str:
         return self.words.summary
 
@@ -68,10 +73,7 @@ PROCESSES: Mapping[str, Process] = {
 INPUTS: Mapping[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
 """The input model of each process."""
 
-STEPS: Mapping[str, StepNames] = {
-    name: StepNames(steps=list(process.words.steps), undos=list(process.words.undos))
-    for name, process in PROCESSES.items()
-}
+STEPS: Mapping[str, StepNames] = {name: process.steps for name, process in PROCESSES.items()}
 """The steps and undos of each process, for the same reason as its gates."""
 
 GATES: Mapping[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
