@@ -355,9 +355,9 @@ def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int
         known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
         raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
     if latest.status not in ENDED_UNDONE:
-        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again")
+        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again.")
     if latest.round >= most:
         raise NotResubmittable(
-            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference"
+            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference."
         )
     return latest.round + 1

@@ -324,8 +324,11 @@ class CaseWorkflow(Unwinding):
                         self._undone, self._deciders = [], {}
                 self._stop_if_cancelled()
                 end = CaseEnds(Status.COMPLETED, "Everything was done.")
-            except (CaseEnds, FailureError) as error:
-                end = error if isinstance(error, CaseEnds) else CaseEnds(Status.FAILED, str(error))
+            except CaseEnds as error:
+                end = error
+                await self._roll_back(end.reason)
+            except FailureError as error:
+                end = CaseEnds(Status.FAILED, failure_of(error, StepOptions()).said)
                 await self._roll_back(end.reason)
         except EndStands as stands:
             return await self._close(stands.ended)

@@ -134,6 +134,6 @@ def _timeout(error: TimeoutError, options: StepOptions) -> str:
     if error.type is TimeoutType.SCHEDULE_TO_CLOSE and options.retry_for is not None:
         return f"It was not done within {in_words(options.retry_for)}."
     if error.type is TimeoutType.HEARTBEAT:
-        return "The worker that did it was lost."
+        return "The machine that did it has stopped."
     limit = f" within {in_words(options.time_limit)}" if options.time_limit else " in time"
     return f"No answer came{limit}."

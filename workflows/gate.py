@@ -349,7 +349,7 @@ class Gate:
                 if not action.text.strip():
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
-                    raise refusal("Missing", "Say to when: due_at, expires_at or both.", field="due_at")
+                    raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
                     raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:

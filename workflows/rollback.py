@@ -115,7 +115,7 @@ class RollbackWorkflow(Unwinding):
         self._show(asked.reason)
         facts = {
             "step": "case",
-            "cause": "The Workflow of the case was ended in Temporal.",
+            "cause": "The case was ended in Temporal before its time.",
             "error": asked.reason,
             "would_be_undone": [undo.summary for undo in self._saga.plan()],
         }
