@@ -98,9 +98,12 @@ def detail(
     resubmitted_as: str | None = None,
 ) -> CaseDetail:
     """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
-    planned = plan_of(case.plan)
     process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
+    planned = state.rollback_plan if state else plan_of(case.plan)
+    # A completed case waits for the approval of its rollback: a no undoes nothing then.
+    asked = case.rollback is not None and case.rollback.ended is not None
+    taken_back = asked and fields["status"] is Status.AWAITING_APPROVAL
     return CaseDetail(
         **fields,
         temporal_url=temporal_url,
@@ -113,8 +116,8 @@ def detail(
         tasks=_as_they_are(tasks, state.tasks if state else []),
         timeline=timeline(events, state.timeline if state else []),
         resubmitted_as=resubmitted_as,
-        rollback_plan=[] if fields["status"].closed else state.rollback_plan if state else planned,
-        if_rolled_back=planned if fields["status"] is Status.COMPLETED else [],
+        rollback_plan=[] if fields["status"].closed or taken_back else planned,
+        if_rolled_back=planned if fields["status"] is Status.COMPLETED or taken_back else [],
         stale=state is None and not case.status.closed,
     )
 

@@ -7,7 +7,7 @@ Messages come by three doors (update, signal, raw cancel) and are judged here by
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from temporalio import workflow
@@ -69,6 +69,9 @@ class EndStands(Exception):
 
 class Desk:
     """What every Workflow of a case has, whether it carries the case out or rolls it back."""
+
+    behind_a_gate: ClassVar[Status] = Status.RUNNING
+    """What the case is when the gate that it waited at was passed."""
 
     def __init__(self) -> None:
         # No argument and no @workflow.init: the SDK demands that it match the subclass's `run`.
@@ -337,7 +340,7 @@ class Desk:
         self._separate()
         match gate.outcome:
             case Outcome.APPROVED if not self._waiting:
-                self._status = Status.RUNNING
+                self._status = self.behind_a_gate
             case Outcome.RESUBMITTED:
                 self._status = Status.RUNNING
             case Outcome.CHANGES_REQUESTED:

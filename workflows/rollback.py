@@ -34,6 +34,8 @@ class RollbackWorkflow(Unwinding):
     3. Everything is undone, newest first. If the receiver refuses the first undo, the case stays completed.
     """
 
+    behind_a_gate = Status.ROLLING_BACK
+
     def __init__(self) -> None:
         super().__init__()
         self._begun: str | None = None
@@ -56,7 +58,7 @@ class RollbackWorkflow(Unwinding):
         ended = asked.ended or CaseResult(case_id=case.case_id, status=Status.FAILED, reason=asked.reason)
         try:
             end = await self._operators_decide() if asked.lost else await self._approved()
-            await self._roll_back(end.reason)
+            await self._roll_back(asked.reason if asked.lost else f"{asked.by} asked for it: {asked.reason}")
         except CalledOff as off:
             self._goes_on(str(off))
             self._journal.note("rollback_called_off", f"Nothing was undone: {off}")

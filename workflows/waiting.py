@@ -91,7 +91,7 @@ class Waiting(Desk):
         if helped is not None:
             self._drop([helped])
         if all(passed(gate) for gate in gates):
-            self._set_status(Status.RUNNING)
+            self._set_status(self.behind_a_gate)
         stands = (Outcome.REJECTED, Outcome.REJECTED_BY_RULE, Outcome.EXPIRED, Outcome.ROLL_BACK)
         if not any(gate.outcome in stands for gate in gates):
             self._stop_if_cancelled()  # after a no, the no stands: whoever said it was told so
