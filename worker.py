@@ -90,6 +90,11 @@ class SqlPolicies:
         return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
 
 
+def workflows() -> Mapping[str, type]:
+    """Every Workflow class by its name."""
+    return {**{process.name: process.workflow for process in PROCESSES.values()}, "batch": BatchWorkflow}
+
+
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
     policies = SqlPolicies(database, INPUTS)
@@ -100,7 +105,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
         Worker(
             client,
             task_queue=TASK_QUEUE,
-            workflows=[*(process.workflow for process in PROCESSES.values()), BatchWorkflow],
+            workflows=list(workflows().values()),
             activities=[
                 records.record,
                 records.open_gate,
