@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that 
     from ops.remote import Remote
     from policy.explain import People
     from store.database import Database
+    from store.ledger import Ledger
 
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
@@ -46,11 +47,15 @@ people_app = typer.Typer(help="People, their groups and tokens, beside the datab
 audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
+incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
+app.add_typer(incidents_app, name="incidents")
 app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
 app.add_typer(ledger_app, name="ledger")
 
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="As './holdgate incidents list' names it.")]
+Comment = Annotated[str, typer.Option(help="Why, for the record.")]
 AsPerson = Annotated[
     str | None,
     typer.Option(
@@ -228,6 +233,55 @@ def cancel(
     )
 
 
+@app.command()
+def rollback(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a completed case.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Undo a completed case. Operators and admins only; where the policy says so others must approve it first."""
+    from ops.remote import part
+
+    answer = _gateway(person, ADMIN).post(f"cases/{part(case_id)}/rollback", {"reason": reason})
+    _answer(
+        answer,
+        as_json,
+        lambda said: show.say(
+            f"{case_id} is {said['status'].replace('_', ' ')}; './holdgate case {case_id}' shows how it ends"
+        ),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- incidents
+
+
+@incidents_app.command("list")
+def incidents_list(
+    process: Annotated[str | None, typer.Option(help="The kind of case.")] = None,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """What has failed and waits for operators: like with like, the largest group first."""
+    _answer(
+        _gateway(person, ADMIN).get("incidents", process=process),
+        as_json,
+        lambda found: show.incidents(found["items"]),
+    )
+
+
+@incidents_app.command("retry")
+def incidents_retry(group: Group, comment: Comment = "", person: AsPerson = None) -> None:
+    """Try all of a group again, a hundred at a time."""
+    _answer_group(group, "retry", comment, person)
+
+
+@incidents_app.command("roll-back")
+def incidents_roll_back(group: Group, comment: Comment = "", person: AsPerson = None) -> None:
+    """Roll all of a group back, a hundred at a time."""
+    _answer_group(group, "roll_back", comment, person)
+
+
 # --------------------------------------------------------------------------------------------------------------- tasks
 
 
@@ -260,9 +314,16 @@ def decide(
     task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")],
     verdict: Annotated[
         str,
-        typer.Argument(metavar="VERDICT", help="approve or reject; for an intervention: retry, skip or roll_back."),
+        typer.Argument(
+            metavar="VERDICT",
+            help="approve or reject; for an intervention: retry, skip, done_by_hand or roll_back.",
+        ),
     ],
-    comment: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    comment: Comment = "",
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Change a field of the input; may be repeated."),
+    ] = None,
     person: AsDecider = None,
     as_json: AsJson = False,
 ) -> None:
@@ -272,7 +333,10 @@ def decide(
     remote = _gateway(person, None)
     # Only a case id has a colon: it is reserved.
     task_id = _only_open_task(remote.get(f"cases/{part(task)}")) if ":" in task else task
-    answer = remote.post(f"tasks/{part(task_id)}/decision", {"verdict": verdict, "comment": comment})
+    edits = dict(_edit(each) for each in edit or [])
+    answer = remote.post(
+        f"tasks/{part(task_id)}/decision", {"verdict": verdict, "comment": comment, "edits": edits or None}
+    )
     _answer(answer, as_json, show.decision)
 
 
@@ -538,18 +602,40 @@ def audit_verify(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if found.problems else 0)
 
 
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
+
+
 @ledger_app.command("lock")
-def ledger_lock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+def ledger_lock(account: Account) -> None:
     """Let payments from an account wait, while it is reconciled, say."""
-    _set_locked(account, True)
+    _of_ledger(lambda ledger: ledger.set_locked(account, True, by=_operator()))
     show.say(f"{account} is locked: steps that want money from it are tried for a minute, then operators are asked")
 
 
 @ledger_app.command("unlock")
-def ledger_unlock(account: Annotated[str, typer.Argument(metavar="ACCOUNT")]) -> None:
+def ledger_unlock(account: Account) -> None:
     """Let payments be made from an account again."""
-    _set_locked(account, False)
+    _of_ledger(lambda ledger: ledger.set_locked(account, False, by=_operator()))
     show.say(f"{account} is unlocked: operators may now retry what has failed")
+
+
+@ledger_app.command("close-books")
+def ledger_close_books(
+    account: Account,
+    until: Annotated[
+        str, typer.Option(metavar="DAY", help="Such as 2026-11-30: up to its end, in UTC; or a moment with its offset.")
+    ],
+) -> None:
+    """Let payments from an account up to a day no longer be taken back: its month is closed. There is no way back."""
+    from store.ledger import closed_in_words, closing_moment
+
+    async def close(ledger: "Ledger") -> str:
+        moment = closing_moment(until)
+        await ledger.close_books(account, moment, by=_operator())
+        return closed_in_words(moment)
+
+    closed = _of_ledger(close)
+    show.say(f"the books of {account} are closed up to {closed}: what was paid until then can no longer be taken back")
 
 
 @policy_app.command("check")
@@ -561,12 +647,12 @@ def policy_check(
     from policy.file import PolicyFile
     from policy.model import PolicyError
     from policy.parse import notes, warnings
-    from workflows.registry import GATES, INPUTS
+    from workflows.registry import GATES, INPUTS, STEPS
 
     path = file or configuration.load().policy
     found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
     try:
-        policy = PolicyFile(path, INPUTS, gates=GATES).current
+        policy = PolicyFile(path, INPUTS, gates=GATES, steps=STEPS).current
         people = _people_known()
         found |= {
             "hash": policy.hash,
@@ -731,16 +817,17 @@ def _people_known() -> "People | None":
     return People({person.id: person.name for person in found}, members)
 
 
-def _set_locked(account: str, locked: bool) -> None:
+def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
+    """Change an account."""
     from store.ledger import Ledger, UnknownAccount
 
-    async def change(database: "Database") -> None:
+    async def change(database: "Database") -> ResultT:
         try:
-            await Ledger(database).set_locked(account, locked, by=_operator())
+            return await work(Ledger(database))
         except UnknownAccount as wrong:
             raise Mistake(str(wrong)) from wrong
 
-    _in_database(change)
+    return _in_database(change)
 
 
 def _operator() -> str:
@@ -749,6 +836,36 @@ def _operator() -> str:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # an account without a name, as in some containers
         return f"cli:{os.getuid()}"
+
+
+def _edit(said: str) -> tuple[str, str]:
+    """A field and its new value. Raises Mistake."""
+    field, equals, value = said.partition("=")
+    if not (field and equals):
+        raise Mistake(f"--edit {said}: say FIELD=VALUE, for example --edit amount=120.00")
+    return field, value
+
+
+def _answer_group(group: str, verdict: str, comment: str, person: str | None) -> None:
+    """Answer the incidents of a group until it has none that were there at the beginning. Exit code 1: some refused."""
+    remote = _gateway(person, ADMIN)
+    seen: set[str] = set()
+    refused: list[dict[str, Any]] = []
+    while True:
+        queue = remote.get("incidents", limit=200)["items"]
+        found = next((each for each in queue if each["group"] == group), None)
+        wanted = [task for task in found["task_ids"] if task not in seen] if found else []
+        if not wanted:
+            break
+        seen |= set(wanted)
+        sent = {"verdict": verdict, "comment": comment, "task_ids": wanted}
+        refused += [each for each in remote.post("incidents/decisions", sent)["items"] if each["problem"]]
+    if not seen:
+        raise Mistake(f"there is no group '{group}' of incidents; './holdgate incidents list' shows those there are")
+    show.say(f"{len(seen) - len(refused)} of {len(seen)} answered")
+    for each in refused:
+        show.say(f"{each['task_id']}: {each['problem']['detail']}")
+    raise typer.Exit(1 if refused else 0)
 
 
 def _only_open_task(found: dict[str, Any]) -> str:

@@ -5,15 +5,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from pydantic import BaseModel
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from activities.attempts import CountAttempts
 from activities.imports import Imports
 from activities.payments import Payments
 from activities.records import Records
@@ -24,14 +24,17 @@ from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.importer import Importer
+from intake.lost import Watcher
+from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
+from intake.resubmit import Resubmitter
+from intake.rollback import Rollbacks
 from intake.start import Starter
 from ops.leave import leave
 from policy.file import PolicyFile
-from policy.model import Policy, PolicyError
-from policy.parse import parse
+from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
-from store import cases, heartbeats, people, policies
+from store import cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
 from store.ledger import Ledger
 from store.notices import Plan
@@ -39,7 +42,8 @@ from store.outbox import Outbox
 from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
 from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
-from workflows.registry import GATES, INPUTS, PROCESSES
+from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
+from workflows.rollback import RollbackWorkflow
 
 log = logging.getLogger("holdgate.worker")
 case_log = logging.getLogger("holdgate.cases")
@@ -68,36 +72,15 @@ class SqlRecords:
         return written
 
 
-class SqlPolicies:
-    """Pinned policies from SQL. A policy never changes under its hash, so each is parsed once."""
-
-    def __init__(self, database: Database, inputs: Mapping[str, type[BaseModel]]) -> None:
-        self._database = database
-        self._inputs = inputs
-        self._parsed: dict[str, Policy] = {}
-
-    async def get(self, policy_hash: str) -> Policy:
-        if policy_hash not in self._parsed:
-            async with self._database.read() as connection:
-                text = await policies.text(connection, policy_hash)
-            if text is None:
-                raise LookupError(f"no policy is stored under {policy_hash}")
-            self._parsed[policy_hash] = parse(text, source=f"policy {policy_hash[:12]}", inputs=self._inputs)
-        return self._parsed[policy_hash]
-
-    async def denied_payees(self, policy_hash: str) -> list[str]:
-        """The payees nobody may pay, by the pinned policy."""
-        return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
-
-
 def workflows() -> Mapping[str, type]:
     """Every Workflow class by its name."""
-    return {**{process.name: process.workflow for process in PROCESSES.values()}, "batch": BatchWorkflow}
+    processes = {process.name: process.workflow for process in PROCESSES.values()}
+    return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}
 
 
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
-    policies = SqlPolicies(database, INPUTS)
+    policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
     payments = Payments(Ledger(database), policies.denied_payees)
     imports = Imports(Importer(database, starter, settings.uploads))
@@ -117,6 +100,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
                 payments.capture_payment,
                 payments.refund_payment,
             ],
+            interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
@@ -162,26 +146,44 @@ async def beat(database: Database, name: str) -> None:
         await asyncio.sleep(HEARTBEAT_EVERY.total_seconds())
 
 
-async def sweep(starter: Starter) -> None:
-    """Start what was stored but whose Workflow is not known to run: the gateway died in between."""
+async def again_and_again(look: Callable[[], Awaitable[int]], said: str, trouble: str) -> None:
+    """Look every five seconds for what a process left undone when it died, or for what others changed."""
     while True:
         try:
-            if count := await starter.sweep():
-                log.info("started %d cases and batches that were stored and not started", count)
+            if count := await look():
+                log.info(said, count)
         except Exception:  # whatever it was, the next round tries again
-            log.exception("the sweep failed")
+            log.exception(trouble)
         await asyncio.sleep(SWEEP_EVERY.total_seconds())
 
 
-async def recount(recounter: Recounter) -> None:
-    """Let open gates look again when people have changed."""
-    while True:
-        try:
-            if count := await recounter.look():
-                log.info("%d open gates look again who can decide them", count)
-        except Exception:  # whatever it was, the next round tries again
-            log.exception("open gates could not be told of changes of people")
-        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+def errands(
+    database: Database, client: Client, starter: Starter
+) -> list[tuple[Callable[[], Awaitable[int]], str, str]]:
+    """What to look for, what to say of how many were found, and what to say when it could not be looked for."""
+    watcher = Watcher(database, client, Rollbacks(database, client, starter))
+    return [
+        (
+            starter.sweep,
+            "started %d cases and batches that were stored and not started",
+            "the sweep failed",
+        ),
+        (
+            Recounter(database, client).look,
+            "%d open gates look again who can decide them",
+            "open gates could not be told of changes of people",
+        ),
+        (
+            watcher.look,
+            "%d cases were ended or reset in Temporal",
+            "could not look for cases that were ended in Temporal",
+        ),
+        (
+            Resubmitter(database, starter).look,
+            "%d failed cases were submitted again",
+            "failed cases could not be submitted again",
+        ),
+    ]
 
 
 def metrics_of_sdk(address: str | None) -> Runtime | None:
@@ -215,9 +217,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     running = workers(client, database, starter, settings)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
-        asyncio.create_task(sweep(starter)),
-        asyncio.create_task(recount(Recounter(database, client))),
         asyncio.create_task(dispatcher(database, settings).run()),
+        *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter)),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
@@ -237,7 +238,7 @@ def run() -> int:
         settings = load()
         logs.configure(settings.log)
         traces.configure("holdgate-worker")
-        policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES)
+        policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
         runtime = metrics_of_sdk(settings.worker_metrics)
     except (WrongSettings, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from policy.candidates import People, able, excluded, peopled
 from policy.model import Policy, PolicyError
@@ -25,9 +24,18 @@ from workflows.models import (
     Quorum,
     Status,
     TaskView,
+    Trouble,
     Verdict,
     Written,
 )
+
+
+class NoRuling(Trouble):
+    """The pinned policy can no longer be read, or does not fit the case."""
+
+
+class NobodyCanDecide(Trouble):
+    """A gate has too few people, with all its levels of escalation."""
 
 
 class RecordStore(Protocol):
@@ -70,11 +78,13 @@ class Records:
         if ruling.needed:
             ruling, levels = await self._peopled(task, ruling)
         opened = _with_people(task, ruling) if ruling.needed else None
+        intervenes = task.kind == "intervention"
+        kind = "intervention_opened" if intervenes else "gate_opened"
         event = CaseEvent(
             event_id=request.event_id,
             case_id=task.case_id,
             at=task.opened_at,
-            kind="gate_opened" if opened else "gate_decided_by_rule" if ruling.decided else "gate_skipped",
+            kind=kind if opened else "gate_decided_by_rule" if ruling.decided else "gate_skipped",
             actor="holdgate",
             summary=_opening_in_words(task, ruling) + levels,
             data={
@@ -89,9 +99,10 @@ class Records:
         record = request.record
         changes: dict[str, Any] = {"events": [*record.events, event]}
         if opened:
-            changes |= {"opened": [opened], "status": Status.AWAITING_APPROVAL}
-        await self._store.record(record.model_copy(update=changes))
-        return GateOpening(ruling=ruling, task=opened, event=event)
+            status = Status.NEEDS_INTERVENTION if intervenes else Status.AWAITING_APPROVAL
+            changes |= {"opened": [opened], "status": status}
+        written = await self._store.record(record.model_copy(update=changes))
+        return GateOpening(ruling=ruling, task=opened, event=event, ended=written.ended)
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
@@ -113,8 +124,8 @@ class Records:
         """
         found = await peopled(task, ruling, self._people, escalate=True)
         if found.short:
-            why = f"nobody can decide {task.gate}: {found.short}. Add people and retry, or roll back"
-            raise ApplicationError(why, type="NobodyCanDecide", non_retryable=True)
+            name = task.gate.replace("-", " ")
+            raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
         return found.ruling, found.said
 
     async def _rule(self, request: GateRequest) -> GateRuling:
@@ -131,8 +142,10 @@ class Records:
                 at=task.opened_at,
             )
         except (LookupError, PolicyError, ValidationError) as error:
-            why = f"the pinned policy gives no ruling on {task.gate}: {error}"
-            raise ApplicationError(why, type="NoRuling", non_retryable=True) from error
+            name = task.gate.replace("-", " ")
+            raise NoRuling(
+                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
 
 
 def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
@@ -150,7 +163,10 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
                 if verdict is not Verdict.REQUEST_CHANGES or task.round < ruling.max_rounds
             ],
             "comment_needed": ruling.comment_needed,
-            "editable": [name for name in ruling.editable if name in task.editable],
+            # What operators may mend is all of it, unless the policy names fields.
+            "editable": [name for name in ruling.editable if name in task.editable]
+            if ruling.editable or task.kind != "intervention"
+            else task.editable,
             "due_at": ruling.due_at,
             "expires_at": ruling.expires_at,
             "rule": ruling.problem or ruling.rule,

@@ -19,6 +19,7 @@ from api.routes import (
     decisions,
     evidence,
     health,
+    incidents,
     ledger,
     me,
     metrics,
@@ -29,6 +30,7 @@ from api.routes import (
     tasks,
 )
 from connection import connect
+from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -36,7 +38,7 @@ from settings import Settings, load
 from store.database import Database
 from store.ledger import Ledger
 from telemetry import traces
-from workflows.registry import GATES, INPUTS
+from workflows.registry import GATES, INPUTS, STEPS
 
 DESCRIPTION = """Durable approvals with an undo.
 
@@ -53,7 +55,7 @@ STATIC = Path(__file__).parent / "static"
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway. Raises WrongSettings and PolicyError; what is merely away for now is found out by each request."""
     settings = settings or load()
-    policy = PolicyFile(settings.policy, INPUTS, gates=GATES)
+    policy = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
     numbers = Metrics()
 
     @asynccontextmanager
@@ -61,11 +63,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Lazy: a gateway that starts before Temporal answers 503 until it is there.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
+        starter = Starter(db, client, policy)
         app.state.house = House(
             settings=settings,
             db=db,
             policy=policy,
-            starter=Starter(db, client, policy),
+            starter=starter,
+            rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads),
             ledger=Ledger(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
@@ -95,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
     app.add_middleware(Requests, metrics=numbers)
 
-    for noun in (cases, tasks, task_actions, decisions, processes, policies, audit, ledger, me, people):
+    for noun in (cases, tasks, task_actions, decisions, incidents, processes, policies, audit, ledger, me, people):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(batches.router, prefix=API, max_body_size=uploads)

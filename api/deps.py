@@ -10,6 +10,7 @@ from api.gateway import Gateway
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
+from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -30,6 +31,7 @@ class House:
     db: Database
     policy: PolicyFile
     starter: Starter
+    rollbacks: Rollbacks
     uploads: Uploads
     ledger: Ledger
     gateway: Gateway

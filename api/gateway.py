@@ -58,6 +58,8 @@ SIGNAL_PATIENCE_S = 0.5
 NOTE_PATIENCE_S = 0.3
 """How long an answer waits until it is noted that the decision is pending; the note is written all the same."""
 QUERY_PATIENCE_S = 1.0
+ROLLBACK_PATIENCE_S = 2.0
+"""How long a caller waits to hear whether the receiver lets a completed case be undone; it goes on without them."""
 PAUSE_S = 0.1
 """Between two tries within that time: the id makes a second one harmless."""
 UPDATES_AT_ONCE = 4
@@ -137,11 +139,11 @@ class Gateway:
         except (NoAnswer, Gone):
             return False
 
-    async def state(self, case_id: str) -> CaseState | None:
-        """The case as its Workflow knows it; None when it did not answer within a second."""
+    async def state(self, workflow_id: str) -> CaseState | None:
+        """The case as the Workflow that has it knows it; None when it did not answer within a second."""
         try:
             async with _within(QUERY_PATIENCE_S):
-                handle = self._client.get_workflow_handle(case_id)
+                handle = self._client.get_workflow_handle(workflow_id)
                 state: CaseState = await handle.query("status", result_type=CaseState)
                 return state
         except (NoAnswer, Gone, WorkflowQueryFailedError):
@@ -186,7 +188,7 @@ class Gateway:
             raise await self._refuse(task, decision, "Reused", REUSED)
         if known and known.status == "refused":
             raise _problem(decision.id, known.code, known.refusal, {"outcome": task.outcome})
-        handle = self._client.get_workflow_handle(task.case_id)
+        handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
             return await self._receive(task, decision, self._update(handle, decision, patience))
         except NoAnswer:
@@ -200,7 +202,7 @@ class Gateway:
         by = actor(person)
         if not same(task.assignee, person.id) and candidacy(task, person.id, person.groups):
             return by
-        state = await self.state(task.case_id) if task.status == "open" else None
+        state = await self.state(task.workflow_id or task.case_id) if task.status == "open" else None
         now = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
         if now.owner is None or not same(now.assignee, person.id):
             return by
@@ -231,7 +233,7 @@ class Gateway:
         )
         try:
             async with _within(UPDATE_PATIENCE_S):
-                handle = self._client.get_workflow_handle(task.case_id)
+                handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
                 receipt = await self._send(handle, "act", action)
         except WorkflowUpdateFailedError as failed:
             raise await self._refused(task, action, failed.cause) from failed
@@ -411,6 +413,9 @@ class Gateway:
         """Ask a case to stop and undo what it did. Raises Problem: 409 when it has ended, 503 without Temporal."""
         if case.status.closed:
             raise _ended(case)
+        if case.rollback is not None and case.rollback.ended is not None:
+            message = "The case was completed and is being rolled back. To call that off, reject its rollback."
+            raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
             id=f"{case.case_id}/cancel/{client_id or uuid.uuid4().hex}",
             by=actor(person),
@@ -419,7 +424,7 @@ class Gateway:
         )
         try:
             async with _within(UPDATE_PATIENCE_S):
-                await self._client.get_workflow_handle(case.case_id).signal("cancel_case", cancellation)
+                await self._client.get_workflow_handle(case.conductor).signal("cancel_case", cancellation)
         except NoAnswer as error:
             raise temporal_unreachable() from error
         except Gone as error:
@@ -428,6 +433,22 @@ class Gateway:
             if now.status is Status.STARTING:
                 raise unavailable("The case is about to start; try again in a moment.") from error
             raise _ended(now) from error
+
+    # -------------------------------------------------------------------------------------------------------- rollback
+
+    async def begun(self, workflow_id: str) -> str:
+        """Why a rollback was called off; empty when it goes on, or when that is not known within 2 s."""
+        try:
+            async with _within(ROLLBACK_PATIENCE_S):
+                while True:
+                    try:
+                        handle = self._client.get_workflow_handle(workflow_id)
+                        off: str = await handle.execute_update("begun", id="begun", result_type=str)
+                        return off
+                    except WorkflowUpdateFailedError:  # it has not begun, or has ended in the very moment
+                        await asyncio.sleep(PAUSE_S)
+        except (NoAnswer, Gone):
+            return ""
 
 
 @asynccontextmanager

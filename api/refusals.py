@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
+from intake.rollback import NotRollable
 from intake.rows import UnreadableFile
 from intake.start import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
 from store.database import DatabaseUnavailable
@@ -23,6 +24,8 @@ def problem_of(error: Exception) -> Problem:
         case InvalidCase():
             errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
             return invalid("The case is not valid.", errors)
+        case NotRollable():
+            return Problem(409, str(error), kind="not-rollable")
         case NotResubmittable():
             return Problem(409, str(error), kind="not-resubmittable")
         case DuplicateCase():
@@ -53,6 +56,7 @@ REFUSALS = (
     NoPolicy,
     InvalidCase,
     NotResubmittable,
+    NotRollable,
     DuplicateCase,
     UnreadableFile,
     TemporalUnavailable,

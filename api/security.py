@@ -107,6 +107,14 @@ async def policy_reader(person: Caller) -> Person:
     return person
 
 
+async def operator(person: Caller) -> Person:
+    """Somebody who deals with incidents. For anybody else there are none."""
+    if not is_in(person, OPERATORS, ADMINS):
+        raise not_found("page")
+    return person
+
+
+Operator = Annotated[Person, Depends(operator)]
 Requester = Annotated[Person, Depends(requester)]
 Overseer = Annotated[Person, Depends(overseer)]
 PolicyReader = Annotated[Person, Depends(policy_reader)]
@@ -130,6 +138,12 @@ def check_may_cancel(person: Person, case_requester: str) -> None:
             "Only the requester of a case, operators and admins cancel it.",
             f"the requester, members of {OPERATORS} or {ADMINS}",
         )
+
+
+def check_may_operate(person: Person, what: str) -> None:
+    """403 unless the person operates or administers."""
+    if not is_in(person, OPERATORS, ADMINS):
+        raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:

@@ -13,6 +13,7 @@ from store.audit import StoredEvent
 from store.cases import CaseRow
 from workflows.models import CaseEvent, CaseResult, CaseState, Status, TaskView, UndoView
 from workflows.registry import PROCESSES
+from workflows.saga import plan_of
 
 ItemT = TypeVar("ItemT")
 
@@ -63,7 +64,13 @@ class CaseDetail(CaseBrief):
     step: str | None = Field(None, description="What the case is doing now, in words")
     tasks: list[TaskView]
     timeline: list[TimelineItem]
-    rollback_plan: list[UndoView] = Field(description="Newest first; empty when the case has ended")
+    resubmitted_as: str | None = Field(None, description="The next round of the same reference")
+    rollback_plan: list[UndoView] = Field(
+        description="What a rejection would undo, newest first; empty when the case has ended"
+    )
+    if_rolled_back: list[UndoView] = Field(
+        description="Of a completed case: what `POST /cases/{id}/rollback` would undo, newest first"
+    )
     stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
 
 
@@ -71,6 +78,9 @@ class TaskDetail(TaskView):
     """One task, and whether the caller may decide it."""
 
     can_decide: CanDecide
+    rollback_plan: list[UndoView] = Field(
+        description="What is undone if this is rejected or rolled back, newest first; empty once it is decided"
+    )
     stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
 
 
@@ -85,8 +95,10 @@ def detail(
     events: Sequence[StoredEvent],
     state: CaseState | None,
     temporal_url: str,
+    resubmitted_as: str | None = None,
 ) -> CaseDetail:
     """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
+    planned = plan_of(case.plan)
     process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
     return CaseDetail(
@@ -98,9 +110,11 @@ def detail(
         start_at=case.start_at,
         policy_hash=case.policy_hash,
         step=state.step if state else None,
-        tasks=list(state.tasks if state else tasks),
+        tasks=_as_they_are(tasks, state.tasks if state else []),
         timeline=timeline(events, state.timeline if state else []),
-        rollback_plan=[] if fields["status"].closed else state.rollback_plan if state else _recorded_plan(events),
+        resubmitted_as=resubmitted_as,
+        rollback_plan=[] if fields["status"].closed else state.rollback_plan if state else planned,
+        if_rolled_back=planned if fields["status"] is Status.COMPLETED else [],
         stale=state is None and not case.status.closed,
     )
 
@@ -120,16 +134,10 @@ def timeline(stored: Sequence[StoredEvent], told: Sequence[CaseEvent]) -> list[T
     ]
 
 
-def _recorded_plan(events: Sequence[StoredEvent]) -> list[UndoView]:
-    """What the record knows a rejection would undo, newest first: the steps done less those undone."""
-    plan: list[UndoView] = []
-    for event in events:
-        if event.kind == "step_done" and event.data.get("undo"):
-            plan.insert(0, UndoView.model_validate(event.data["undo"]))
-        elif event.kind == "undo_done":
-            newest = next((line for line in plan if line.undo == event.data["undo"]), None)
-            plan = [line for line in plan if line is not newest]
-    return plan
+def _as_they_are(stored: Sequence[TaskView], told: Sequence[TaskView]) -> list[TaskView]:
+    """All tasks of a case, oldest first: as the Workflow tells them, which knows those it has opened itself."""
+    live = {task.task_id: task for task in told}
+    return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
 
 def _brief(case: CaseRow) -> dict[str, Any]:

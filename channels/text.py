@@ -22,7 +22,12 @@ _WAITING = {
     NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
 }
 """Notices of a task that waits, with what marks them."""
-_CHOSEN = {Outcome.RETRY: "try again", Outcome.SKIP: "skip it", Outcome.ROLL_BACK: "roll the case back"}
+_CHOSEN = {
+    Outcome.RETRY: "try again",
+    Outcome.SKIP: "skip it",
+    Outcome.DONE_BY_HAND: "do it by hand",
+    Outcome.ROLL_BACK: "roll the case back",
+}
 _ENDED = {
     Status.COMPLETED: "is done",
     Status.REJECTED: "was rejected",
@@ -250,7 +255,7 @@ def _outcome(task: NoticeTask) -> str:
         case Outcome.APPROVED | Outcome.REJECTED:
             verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT
             return f"{task.outcome.value.capitalize()} by {_deciders(task, verdict)}"
-        case Outcome.RETRY | Outcome.SKIP | Outcome.ROLL_BACK:
+        case Outcome.RETRY | Outcome.SKIP | Outcome.DONE_BY_HAND | Outcome.ROLL_BACK:
             return f"Operators chose to {_CHOSEN[task.outcome]}: {_deciders(task, Verdict(task.outcome.value))}"
         case Outcome.EXPIRED:
             return "Nobody decided in time."

@@ -24,6 +24,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from store import cases
 from store.batches import AsyncConnection, Batch
@@ -39,6 +40,8 @@ from workflows.models import (
     CaseInput,
     CaseRecord,
     CaseResult,
+    RollbackAsked,
+    RollbackInput,
     Status,
 )
 from workflows.registry import Process
@@ -80,9 +83,10 @@ class Launch:
 class Launcher:
     """Starts Workflows. It writes nothing: `settle` stores its answers in a transaction of the caller."""
 
-    def __init__(self, client: Client, processes: Mapping[str, Process]) -> None:
+    def __init__(self, client: Client, processes: Mapping[str, Process], policies: PinnedPolicies) -> None:
         self._client = client
         self._processes = processes
+        self._policies = policies
         self._reached_at = float("-inf")
 
     async def reach(self) -> None:
@@ -155,7 +159,7 @@ class Launcher:
         return True
 
     async def _start_case(self, row: StoredCase, process: Process) -> None:
-        parsed = process.input.model_validate(row.input)
+        rollback = row.rollback if isinstance(row, CaseRow) else None
         attributes = [
             SearchAttributePair(PROCESS_ATTRIBUTE, row.process),
             SearchAttributePair(STATUS_ATTRIBUTE, str(_first_status(row))),
@@ -163,9 +167,14 @@ class Launcher:
         ]
         if row.batch_id:
             attributes.append(SearchAttributePair(BATCH_ATTRIBUTE, row.batch_id))
+        if isinstance(row, CaseRow) and rollback is not None:
+            await self._start_rollback(row, rollback, process, attributes)
+            return
+        parsed = process.input.model_validate(row.input)
+        terms = await self._policies.terms(row.policy_hash, row.process)
         known = row.model_dump(include=set(CaseInput.model_fields) - {"input"})
         # Not CaseInput[BaseModel]: Pydantic would write the input as BaseModel knows it, without a single field.
-        case: CaseInput[Any] = CaseInput(**known, input=parsed)
+        case: CaseInput[Any] = CaseInput(**known, **terms._asdict(), input=parsed)
         await self._start(
             row.process,
             case,
@@ -174,6 +183,40 @@ class Launcher:
             row.priority,
             summary=row.title,
             details=_details(row, process.key_fields(parsed)),
+        )
+
+    async def _start_rollback(
+        self,
+        row: CaseRow,
+        asked: RollbackAsked,
+        process: Process,
+        attributes: Sequence[SearchAttributePair[Any]],
+    ) -> None:
+        try:
+            key_fields = process.key_fields(process.input.model_validate(row.input))
+        except ValidationError:  # of an older code; what it did can be undone all the same
+            key_fields = {}
+        known = row.model_dump(include=set(CaseInput.model_fields) - {"policy_hash"})
+        terms = await self._policies.terms(asked.policy_hash, row.process)
+        case = RollbackInput(
+            **known,
+            **terms._asdict(),
+            policy_hash=asked.policy_hash,
+            workflow_id=row.conductor,
+            title=row.title,
+            key_fields=key_fields,
+            shown=process.shown_input(row.input),
+            plan=row.plan,
+            asked=asked,
+        )
+        await self._start(
+            "rollback",
+            case,
+            row.conductor,
+            attributes,
+            row.priority,
+            summary=f"Roll back: {row.title}",
+            details=_details(row, {"Asked by": asked.by, "Because": asked.reason, **key_fields}),
         )
 
     async def _start(
@@ -209,7 +252,7 @@ class Launcher:
 
 async def settle(conn: AsyncConnection, launch: Launch) -> None:
     """Store what became of launched cases: started ones run, refused ones end `failed` with the reason."""
-    for status in (Status.RUNNING, Status.SCHEDULED):
+    for status in (Status.RUNNING, Status.SCHEDULED, Status.ROLLING_BACK, Status.NEEDS_INTERVENTION):
         ids = [row.case_id for row in launch.started if _first_status(row) == status]
         if ids:
             await cases.started(conn, ids, status)
@@ -218,6 +261,8 @@ async def settle(conn: AsyncConnection, launch: Launch) -> None:
 
 
 def _first_status(row: StoredCase) -> Status:
+    if isinstance(row, CaseRow) and row.rollback is not None:
+        return Status.NEEDS_INTERVENTION if row.rollback.lost else Status.ROLLING_BACK
     return Status.SCHEDULED if row.start_at and row.start_at > datetime.now(UTC) else Status.RUNNING
 
 

@@ -16,8 +16,9 @@ from temporalio.client import Client
 
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
+from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
-from store import batches, cases, policies
+from store import audit, batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
 from workflows.models import (
@@ -100,6 +101,7 @@ class Policy(Protocol):
     @property
     def text(self) -> str: ...
     def has(self, process: str) -> bool: ...
+    def rounds(self, process: str) -> int: ...
 
 
 class PolicySource(Protocol):
@@ -126,7 +128,9 @@ class Starter:
         self._policy_file = policy_file
         self._processes = processes
         self._kept: set[str] = set()
-        self.launcher = Launcher(client, processes)
+        inputs = {name: process.input for name, process in processes.items()}
+        steps = {name: process.steps for name, process in processes.items()}
+        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
@@ -149,7 +153,8 @@ class Starter:
             if latest and not request.resubmits:
                 raise _duplicate(latest, parsed)
             # Who did not ask for it may not even know of it, let alone go on with it.
-            round_ = _next_round(latest if latest and latest.requester == by else None, request.resubmits)
+            own = latest if latest and latest.requester == by else None
+            round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
             new, event = self.prepare(
                 process,
                 reference,
@@ -164,6 +169,9 @@ class Starter:
             )
             try:
                 row = await cases.insert(conn, new, event)
+                if own and request.resubmits:
+                    await audit.append(conn, [_resubmitted(own, new)])
+                    await cases.resubmitted(conn, own.case_id)
             except cases.Duplicate as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
@@ -326,7 +334,20 @@ def _duplicate(existing: CaseRow, parsed: BaseModel) -> DuplicateCase:
     return DuplicateCase(f"{existing.reference} exists already and is {existing.status}{note}", existing, differs)
 
 
-def _next_round(latest: CaseRow | None, resubmits: str | None) -> int:
+def _resubmitted(before: CaseRow, new: NewCase) -> CaseEvent:
+    """For the record of the round before, so that either leads to the other."""
+    return CaseEvent(
+        event_id=f"{new.case_id}/resubmits",
+        case_id=before.case_id,
+        at=new.submitted_at,
+        kind="case_resubmitted",
+        actor=new.requester,
+        summary=f"Submitted again as round {new.round}",
+        data={"case_id": new.case_id, "round": new.round},
+    )
+
+
+def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
     """Raises NotResubmittable."""
     if not resubmits:
         return 1
@@ -334,5 +355,9 @@ def _next_round(latest: CaseRow | None, resubmits: str | None) -> int:
         known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
         raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
     if latest.status not in ENDED_UNDONE:
-        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again")
+        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again.")
+    if latest.round >= most:
+        raise NotResubmittable(
+            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference."
+        )
     return latest.round + 1

@@ -17,13 +17,13 @@ from policy.file import PolicyFile
 from policy.model import Policy, PolicyError
 from policy.table_tests import TableError, TableTest, table
 from settings import Settings
-from workflows.registry import GATES, INPUTS, PROCESSES
+from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
 
 
 def in_force(settings: Settings) -> Policy:
     """The policy for new cases."""
     try:
-        return PolicyFile(settings.policy, INPUTS, gates=GATES).current
+        return PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS).current
     except PolicyError as wrong:
         raise Unusable(str(wrong)) from wrong
 

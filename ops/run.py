@@ -94,10 +94,10 @@ def _check_policy(settings: Settings) -> None:
     from policy.file import PolicyFile
     from policy.model import PolicyError
     from policy.parse import warnings
-    from workflows.registry import GATES, INPUTS
+    from workflows.registry import GATES, INPUTS, STEPS
 
     try:
-        policy = PolicyFile(settings.policy, INPUTS, gates=GATES).current
+        policy = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS).current
     except PolicyError as error:
         raise Mistake(str(error)) from error
     for line in warnings(policy, INPUTS):

@@ -84,6 +84,9 @@ def case(found: dict[str, Any], page: str) -> None:
     table_of(("At", "Who", "What happened"), happened)
     if found["rollback_plan"]:
         table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+    if found["if_rolled_back"]:
+        rows = [(undo["step"], undo["summary"]) for undo in found["if_rolled_back"]]
+        table_of(("Rolling it back would undo", "by"), rows)
 
 
 def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
@@ -127,6 +130,24 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
     """A line for who watches, on stderr: how many are done, of how many. Gone at the end."""
     with Console(stderr=True).status(doing) as status:
         yield lambda done, total: status.update(f"{doing}: {done:,} of {max(done, total):,}")
+
+
+def incidents(groups: Sequence[dict[str, Any]]) -> None:
+    """What has failed, like with like."""
+    table_of(
+        ("Group", "How many", "Process", "Step", "Why", "Since"),
+        [
+            (
+                group["group"],
+                str(group["count"]),
+                group["process"],
+                group["step"],
+                group["cause"],
+                when(group["oldest_at"]),
+            )
+            for group in groups
+        ],
+    )
 
 
 def shifts(answer: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ from policy.calendars import Calendar
 from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
 from policy.lines import Key, key_of
-from policy.model import Gate, ProcessPolicy
+from policy.model import EVERYONE, Gate, ProcessPolicy
 from policy.rules import CASE_NAMES
 from policy.trial import is_clock, sample_of, trial
+from workflows.models import ENGINE_GATES, INTERVENTION
 from workflows.money import decimals_of
 
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
@@ -34,13 +35,15 @@ def mistakes(
         except ValueError as wrong:
             yield ("limits", currency), str(wrong)
     if known is not None:
-        for name in sorted(set(section.gates) - set(known)):
-            yield ("gates", name), f"the process has no such gate; it has {', '.join(sorted(known)) or 'none'}"
+        for name in sorted(set(section.gates) - set(known) - set(ENGINE_GATES)):
+            has = ", ".join(sorted({*known, *ENGINE_GATES}))
+            yield ("gates", name), f"the process has no such gate; it has {has}"
         for name in sorted(set(known) - set(section.gates)):
             yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
     sample = sample_of(section, model, optional=True)
     for name, gate in section.gates.items():
-        for key, message in (*_people(gate), *_edits(gate, model), *_clocks(gate, calendars)):
+        of_operators = _of_operators(gate) if name == INTERVENTION else ()
+        for key, message in (*_people(gate), *_edits(gate, model), *_clocks(gate, calendars), *of_operators):
             yield ("gates", name, *key), message
         for key, text in expressions_of(gate):
             try:
@@ -89,6 +92,17 @@ def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
     grouped = gate.groups or any(level.to for level in gate.escalate)
     if people and not grouped and isinstance(gate.quorum, int) and gate.quorum > len(people):
         yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
+
+
+def _of_operators(gate: Gate) -> Iterator[tuple[Key, str]]:
+    """An intervention comes because something has failed, and no rule answers it."""
+    for key in ("when", "auto_reject", "auto_approve"):
+        if getattr(gate, key) is not None:
+            yield (key,), "has no place here: where something has failed, people are asked"
+    if gate.on_expiry == "approve":
+        yield ("on_expiry",), "must be 'reject', which rolls the case back, or 'escalate'"
+    if gate.quorum == EVERYONE:
+        yield ("quorum",), "must be a number: operators who must give the same answer"
 
 
 def _edits(gate: Gate, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from policy.model import Policy, PolicyError, Problem
 from policy.parse import Inputs, parse
+from workflows.models import StepNames
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +17,15 @@ class PolicyFile:
     A bad edit leaves the last valid policy in force and says so in `problem`. The first reading raises PolicyError.
     """
 
-    def __init__(self, path: Path, inputs: Inputs, *, gates: Mapping[str, Collection[str]] | None = None) -> None:
-        self.path, self._inputs, self._gates = path, inputs, gates
+    def __init__(
+        self,
+        path: Path,
+        inputs: Inputs,
+        *,
+        gates: Mapping[str, Collection[str]] | None = None,
+        steps: Mapping[str, StepNames] | None = None,
+    ) -> None:
+        self.path, self._inputs, self._gates, self._steps = path, inputs, gates, steps
         self._seen = self._stamp()
         self._policy = self._read()
         self._problem: str | None = None
@@ -51,7 +59,7 @@ class PolicyFile:
             raise PolicyError([Problem(name, 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
         except UnicodeDecodeError as wrong:
             raise PolicyError([Problem(name, 1, "", "is not UTF-8 text")]) from wrong
-        return parse(text, source=name, inputs=self._inputs, gates=self._gates)
+        return parse(text, source=name, inputs=self._inputs, gates=self._gates, steps=self._steps)
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from policy.calendars import Calendar
-from workflows.models import OnExpiry
+from workflows.models import OnExpiry, Then
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
 """Stands among users for a person who is known when a case is."""
@@ -131,12 +131,45 @@ class Gate(_Section):
         return [*conditions, ("quorum", str(self.quorum))] if counted else conditions
 
 
+class Retries(_Section):
+    """How often something is tried: as many attempts, or as many as begin within `retry_for`. Durations as in gates.
+
+    The pauses begin with `first` and grow by `factor` up to `longest`. `permanent` names failures that no further
+    attempt would mend; `time_limit` is that of one attempt.
+    """
+
+    attempts: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    first: str | None = None
+    factor: Annotated[Decimal, BeforeValidator(_limit), Field(ge=1, le=100)] | None = None
+    longest: str | None = None
+    retry_for: str | None = None
+    time_limit: str | None = None
+    permanent: list[Name] = []
+
+
+class Step(Retries):
+    """How often one step or undo is tried: by the option set `retries`, and what is said here besides.
+
+    What follows then: operators are asked, the case is undone and ends `failed`, or it is undone and its next round
+    starts by itself after `resubmit_after`.
+    """
+
+    retries: Name | None = None
+    then: Then = "intervene"
+    resubmit_after: str | None = None
+
+
 class ProcessPolicy(_Section):
-    """The section of one process: a row of limits for each currency, lists of names, and the gates."""
+    """The section of one process: a row of limits for each currency, lists of names, its gates and steps.
+
+    `rounds`: how many cases one reference may have, the first and those that were submitted again.
+    """
 
     limits: dict[str, dict[str, Annotated[Decimal, BeforeValidator(_limit)]]] = {}
     lists: dict[str, list[Name]] = {}
     gates: dict[str, Gate] = {}
+    steps: dict[str, Step] = {}
+    rounds: Annotated[int, Field(ge=1, le=100)] = 10
 
 
 @dataclass(frozen=True)
@@ -148,6 +181,7 @@ class Policy:
     hash: str
     processes: Mapping[str, ProcessPolicy]
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    retries: Mapping[str, Retries] = field(default_factory=dict)
 
     def has(self, process: str) -> bool:
         """Whether cases of this process may start."""
@@ -156,6 +190,10 @@ class Policy:
     def lists(self, process: str) -> dict[str, list[str]]:
         """The lists of names of a process, such as `denied_payees`; empty when it has none."""
         return dict(self.processes[process].lists) if self.has(process) else {}
+
+    def rounds(self, process: str) -> int:
+        """How many cases one reference may have."""
+        return self.processes[process].rounds
 
     def gate(self, process: str, gate: str) -> Gate:
         """The rules of one gate. Raises UnknownGate."""

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,13 +13,17 @@ from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines, spell
-from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy
+from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
+from policy.steps import mistakes_of_retries, mistakes_of_steps
 from policy.trial import sample_of, trial
+from workflows.models import StepNames
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
 Inputs = Mapping[str, type[BaseModel]]
 """The input model of each process."""
 CALENDARS = "calendars"
-"""The table beside those of the processes."""
+RETRIES = "retries"
+"""The tables beside those of the processes."""
 
 
 def parse(
@@ -28,8 +32,9 @@ def parse(
     source: str = "policy.toml",
     inputs: Inputs,
     gates: Mapping[str, Collection[str]] | None = None,
+    steps: Mapping[str, StepNames] | None = None,
 ) -> Policy:
-    """The policy that `text` states. `gates`, where given, are the gates that each process really has.
+    """The policy that `text` states. `gates` and `steps`, where given, are those that each process really has.
 
     Raises PolicyError with all its problems, each with file, line and key.
     """
@@ -42,8 +47,11 @@ def parse(
         raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
     lines = Lines(text)
     found: list[tuple[Key, str]] = []
-    calendars, wrong_calendars = _calendars(raw.pop(CALENDARS, {}))
-    found += wrong_calendars
+    calendars, wrong_calendars = _tables(CALENDARS, raw.pop(CALENDARS, {}), Calendar, "office")
+    retries, wrong_retries = _tables(RETRIES, raw.pop(RETRIES, {}), Retries, "patient")
+    found += wrong_calendars + wrong_retries
+    for name, options in retries.items():
+        found += [((RETRIES, name, *key), said) for key, said in (mistakes_of_retries(options) if options else ())]
     sections: dict[str, ProcessPolicy] = {}
     for process, table in raw.items():
         if process not in inputs:
@@ -55,27 +63,38 @@ def parse(
             found += [((process, *error["loc"]), _message(dict(error))) for error in wrong.errors()]
             continue
         known = None if gates is None else gates.get(process, ())
-        wrong_together = mistakes(section, inputs[process], known, calendars)
+        wrong_together = [
+            *mistakes(section, inputs[process], known, calendars),
+            *mistakes_of_steps(section, None if steps is None else steps.get(process), retries),
+        ]
         found += [((process, *key), message) for key, message in wrong_together]
     if found:
         raise PolicyError(sorted((Problem(source, lines.of(k), spell(k), m) for k, m in found), key=lambda p: p.line))
-    good = {name: calendar for name, calendar in calendars.items() if calendar}
-    return Policy(source, text, hashlib.sha256(text.encode()).hexdigest(), sections, good)
+    return Policy(
+        source,
+        text,
+        hashlib.sha256(text.encode()).hexdigest(),
+        sections,
+        {name: calendar for name, calendar in calendars.items() if calendar},
+        {name: options for name, options in retries.items() if options},
+    )
 
 
-def _calendars(raw: Any) -> tuple[dict[str, Calendar | None], list[tuple[Key, str]]]:
-    """Each calendar, None where it is wrong; and what is wrong."""
+def _tables(
+    key: str, raw: Any, model: type[ModelT], example: str
+) -> tuple[dict[str, ModelT | None], list[tuple[Key, str]]]:
+    """Each of the named tables, None where it is wrong; and what is wrong."""
     if not isinstance(raw, dict):
-        return {}, [((CALENDARS,), "must be tables such as [calendars.office]")]
-    calendars: dict[str, Calendar | None] = {}
+        return {}, [((key,), f"must be tables such as [{key}.{example}]")]
+    good: dict[str, ModelT | None] = {}
     found: list[tuple[Key, str]] = []
     for name, table in raw.items():
         try:
-            calendars[name] = Calendar.model_validate(table)
+            good[name] = model.model_validate(table)
         except ValidationError as wrong:
-            calendars[name] = None
-            found += [((CALENDARS, name, *error["loc"]), _message(dict(error), Calendar)) for error in wrong.errors()]
-    return calendars, found
+            good[name] = None
+            found += [((key, name, *error["loc"]), _message(dict(error), model)) for error in wrong.errors()]
+    return good, found
 
 
 def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[str]] | None = None) -> list[str]:
@@ -124,11 +143,20 @@ def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
     ]
 
 
+def _model_at(where: Key) -> type[BaseModel]:
+    """What stands at a place in the section of a process."""
+    if len(where) == 1:
+        return ProcessPolicy
+    if where[0] == "steps":
+        return Step
+    return Level if len(where) > 3 else Gate
+
+
 def _message(error: dict[str, Any], model: type[BaseModel] | None = None) -> str:
     match error["type"]:
         case "extra_forbidden":
             where = error["loc"]
-            model = model or (ProcessPolicy if len(where) == 1 else Level if len(where) > 3 else Gate)
+            model = model or _model_at(where)
             return f"unknown key; known are {', '.join(model.model_fields)}"
         case "missing":
             return "is missing"

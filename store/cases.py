@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import String, func, literal, or_, select, tuple_, update
+from pydantic import BaseModel, ConfigDict, field_validator
+from sqlalchemy import String, and_, func, literal, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, tasks
@@ -13,7 +13,17 @@ from store import cursor as cursors
 from store.database import insert_into, insert_once
 from store.tables import Instant, cases
 from store.viewer import Viewer as Viewer
-from workflows.models import CaseEvent, CaseRecord, CaseResult, ChainHead, Status, Written
+from workflows.models import (
+    CaseEvent,
+    CaseRecord,
+    CaseResult,
+    ChainHead,
+    PlannedUndo,
+    RollbackAsked,
+    Status,
+    Written,
+    rollback_id_for,
+)
 
 
 class CaseRow(BaseModel):
@@ -43,6 +53,23 @@ class CaseRow(BaseModel):
     """Hash of the person and the `Idempotency-Key` that made the case."""
     head_count: int
     head_hash: str
+    workflow_id: str | None = None
+    """The Workflow that rolls the case back; None while its own conducts it."""
+    plan: list[PlannedUndo] = []
+    """What a rollback would undo, oldest first."""
+    rollback: RollbackAsked | None = None
+    resubmit_at: datetime | None = None
+    """When its next round starts by itself."""
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _unplanned(cls, stored: Any) -> Any:
+        return stored or []
+
+    @property
+    def conductor(self) -> str:
+        """The id of the Workflow that has the case."""
+        return self.workflow_id or self.case_id
 
 
 class NewCase(BaseModel):
@@ -128,8 +155,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     await tasks.judge_all(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
     if not (added and await _move(conn, record, head)):
-        now = await get(conn, record.case_id)
-        return Written(count=head.count, hash=head.hash, ended=now.result if now else None)
+        return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
     await tasks.open_all(conn, record.opened)
     await tasks.patch_all(conn, record.patched)
     if record.status.closed:
@@ -137,19 +163,67 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     return Written(count=head.count, hash=head.hash)
 
 
+async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
+    """The end that the case has had without the Workflow that writes this record; None while it may go on."""
+    case = await get(conn, record.case_id)
+    if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
+        return None
+    return case.result
+
+
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
-    """Give the case its new status and, at the end, its result; False when it has ended before."""
+    """Give the case its new status and, at the end, its result; False when it has ended before.
+
+    Only the Workflow that has the case moves it: one that has lost it to a rollback writes events and no more.
+    """
     at = record.events[-1].at if record.events else datetime.now(UTC)
     values: dict[str, Any] = {"status": record.status, "updated_at": at}
     if record.status.closed:
         values["closed_at"] = at
     if record.input is not None:
         values |= {"input": record.input, "title": record.title}
+    if record.plan is not None:
+        values["plan"] = [undo.model_dump(mode="json") for undo in record.plan]
+    if record.result and record.result.resubmit_after is not None:
+        values["resubmit_at"] = at + record.result.resubmit_after
     if record.result:
         values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
-    still_open = (cases.c.case_id == record.case_id, cases.c.closed_at.is_(None))
+    still_open = (
+        cases.c.case_id == record.case_id,
+        cases.c.closed_at.is_(None),
+        cases.c.workflow_id.is_(None) if record.workflow_id is None else cases.c.workflow_id == record.workflow_id,
+    )
     moved = await conn.execute(update(cases).where(*still_open).values(values))
     return moved.rowcount > 0
+
+
+async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
+    """Give the case to the Workflow that rolls it back: stored as `starting`, until that is known to run.
+
+    `case` as it was read; None, and nothing is written, when it has moved on since.
+    """
+    values = {
+        "workflow_id": rollback_id_for(case.case_id, asked.number),
+        "rollback": asked.model_dump(mode="json"),
+        "plan": [undo.model_dump(mode="json") for undo in case.plan],
+        "status": Status.STARTING,
+        "closed_at": None,
+        "resubmit_at": None,
+        "updated_at": asked.at,
+    }
+    same = cases.c.workflow_id == case.workflow_id if case.workflow_id else cases.c.workflow_id.is_(None)
+    closed = cases.c.closed_at.is_not(None) if case.closed_at else cases.c.closed_at.is_(None)
+    given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
+    if not (await conn.execute(given.values(values))).rowcount:
+        return None
+    await audit.append(conn, [event])
+    await tasks.close_left(conn, case.case_id, asked.at)
+    return await get(conn, case.case_id)
+
+
+async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
+    """The next round of a case no longer has to come by itself."""
+    await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -158,6 +232,13 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
 async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
     """The case of this id."""
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The open case that this Workflow has."""
+    own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
+    has = or_(own, cases.c.workflow_id == workflow_id)
+    return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
@@ -175,6 +256,20 @@ async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> 
     """Cases submitted before this moment whose Workflow is not known to run, oldest first."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
     return await _found(conn, query.order_by(cases.c.submitted_at).limit(limit))
+
+
+async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
+    """The id of the case that submits this one again."""
+    following = (cases.c.reference_key == case.reference_key, cases.c.round == case.round + 1)
+    query = select(cases.c.case_id).where(cases.c.process == case.process, *following)
+    found: str | None = await conn.scalar(query)
+    return found
+
+
+async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int) -> list[CaseRow]:
+    """Cases whose next round is to start by itself by now, the longest overdue first."""
+    query = select(cases).where(cases.c.resubmit_at <= at).order_by(cases.c.resubmit_at)
+    return await _found(conn, query.limit(limit))
 
 
 async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:

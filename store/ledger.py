@@ -8,7 +8,7 @@ undone before it was done.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit
 from store.database import Database
 from store.tables import accounts, entries, lines
-from workflows.models import Refused, reference_key
+from workflows.models import Refused, Trouble, reference_key
 from workflows.money import decimals_of, in_words, payee_key
 
 PAYMENTS = "payments"
@@ -37,7 +37,7 @@ class UnknownAccount(LookupError):
     """The ledger has no account of this name in this currency."""
 
 
-class AccountLocked(Exception):
+class AccountLocked(Trouble):
     """The account is locked for a while. No business no: the step is tried again, and then operators are asked."""
 
 
@@ -220,7 +220,10 @@ class Ledger:
         return await self._once(book)
 
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
-        """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does."""
+        """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does.
+
+        Raises Refused for a payment in books that are closed, unless it was undone before.
+        """
         return await self._undo("refund", "capture", key, undoes, case_id, reference)
 
     async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
@@ -273,17 +276,50 @@ class Ledger:
             kind, said = ("account_locked", "locked") if locked else ("account_unlocked", "unlocked")
             await audit.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
 
+    async def close_books(self, name: str, until: datetime, by: str) -> None:
+        """Let no payment from the account up to this moment be taken back, in any currency: statements depend on them.
+
+        Closed books are never opened again. Holds can still be released: nothing was paid with them. Raises
+        UnknownAccount; ValueError for a moment to come or without a time zone, one before that of the last time, and
+        for an account that payments are not made from, as closing it would close nothing.
+        """
+        if until.tzinfo is None:
+            raise ValueError("the moment up to which books are closed needs a time zone")
+        if until > datetime.now(UTC):
+            raise ValueError(f"books are closed up to what has passed, and {closed_in_words(until)} has not")
+        async with self._db.write() as conn:
+            named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
+            found = (await conn.execute(named.with_for_update())).all()  # a capture or refund under way ends first
+            if not found:
+                raise UnknownAccount(f"there is no account '{name}'")
+            if not any(account.funded for account in found):
+                raise ValueError(f"account '{name}' is not one that payments are made from")
+            before = max((account.closed_until for account in found if account.closed_until), default=until)
+            if until < before:
+                raise ValueError(
+                    f"the books of account '{name}' are closed up to {closed_in_words(before)} already, "
+                    "and closed books are not opened again"
+                )
+            await conn.execute(update(accounts).where(accounts.c.name == name).values(closed_until=until))
+            summary = f"The books of account {name} were closed up to {closed_in_words(until)}"
+            data = {"account": name, "until": until.astimezone(UTC).isoformat()}
+            await audit.note(conn, "books_closed", by=by, summary=summary, data=data)
+
     async def _undo(self, kind: Kind, of: Kind, key: str, undoes: str, case_id: str, reference: str) -> bool:
         async def book(conn: AsyncConnection) -> bool:
             done = await _find(conn, undoes)
             if done is None:
                 await _book(conn, "void", undoes, [], case_id=case_id, reference=reference)
                 return False
+            # Locked before looking, as everywhere: else one that waits here for its twin would, once the books are
+            # closed, refuse what is done.
+            account = await _account(conn, done.account, done.currency) if done.account else None
             if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
                 return ended == kind
             if done.kind != of:
                 raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
-            await _account(conn, done.account, done.currency)  # locked before writing, as everywhere: no deadlock
+            if of == "capture":
+                _may_take_back(account, done)
             await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
             return True
 
@@ -447,12 +483,23 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
         if not account.open:
             raise Refused(f"Account '{name}' ({currency}) is closed.")
         if account.locked:
-            raise AccountLocked(f"Account '{name}' is locked.")
+            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.")
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():
         raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}.")
     raise Refused(f"There is no account '{name}'.")
+
+
+def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
+    """Raises Refused when the payment lies in closed books of its account."""
+    if account is None or account.closed_until is None or paid.at > account.closed_until:
+        return
+    made = (_day if _ends_a_day(account.closed_until) else _moment)(paid.at)
+    raise Refused(
+        f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
+        f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead."
+    )
 
 
 async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
@@ -527,6 +574,40 @@ async def _book(
         carried = update(accounts).where(_is_account(side.account, side.currency))
         await conn.execute(carried.values({sum_: sum_ + side.debit - side.credit}))
     return Booking(entry_id, at)
+
+
+# ------------------------------------------------------------------------------------------------------ days of books
+
+
+def closing_moment(text: str) -> datetime:
+    """Up to when books are to be closed: a day means its end, in UTC. Raises ValueError."""
+    try:
+        if len(text) == 10:
+            return datetime.combine(date.fromisoformat(text), time.max, UTC)
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("no offset")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as wrong:
+        raise ValueError(f"'{text}' is no day such as 2026-11-30, and no moment such as 2026-11-30T18:00Z") from wrong
+
+
+def closed_in_words(until: datetime) -> str:
+    """`30 November 2026` for books that are closed up to the end of that day; else with the time."""
+    return _day(until) if _ends_a_day(until) else _moment(until)
+
+
+def _ends_a_day(at: datetime) -> bool:
+    return at.astimezone(UTC).time() == time.max
+
+
+def _day(at: datetime) -> str:
+    utc = at.astimezone(UTC)
+    return f"{utc.day} {utc:%B %Y}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{_day(at)}, {at.astimezone(UTC):%H:%M} UTC"
 
 
 # ----------------------------------------------------------------------------------------------------------- units

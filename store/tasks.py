@@ -289,6 +289,14 @@ async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch]) -> None
     if not patches:
         return
     await conn.execute(_PATCH, [_patch_row(patch) for patch in patches])
+    for patch in patches:
+        if patch.counting is not None:
+            gone = update(decisions).where(
+                decisions.c.task_id == patch.task_id,
+                decisions.c.status == "accepted",
+                decisions.c.decision_id.not_in(patch.counting),
+            )
+            await conn.execute(gone.values(status="withdrawn"))
     stored = await _named(conn, [patch.task_id for patch in patches])
     wanted = {
         (patch.task_id, kind, name)

@@ -14,10 +14,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.records import Records
+from intake.pinned import PinnedPolicies
 from store import people
 from store.database import Database
 from tests.errand import ErrandProcess, ErrandRequest, Errands, Receiver
-from worker import SqlPolicies, SqlRecords
+from worker import SqlRecords
 from workflows.models import TASK_QUEUE, CaseRecord, Written
 
 
@@ -40,7 +41,7 @@ async def main(address: str, url: str, kind: str) -> None:
     database = Database(url)
     errands = Errands(Receiver())
     inputs = {"errand": ErrandRequest}
-    records = Records(Dying(database, kind), SqlPolicies(database, inputs), people.Directory(database), inputs)
+    records = Records(Dying(database, kind), PinnedPolicies(database, inputs), people.Directory(database), inputs)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

@@ -11,7 +11,7 @@ from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
     from workflows.case import CaseWorkflow
-    from workflows.models import CaseInput, CaseResult, Refused, StepCall
+    from workflows.models import CaseInput, CaseResult, Refused, StepCall, Trouble
     from workflows.words import Words
 
 
@@ -28,6 +28,10 @@ class Weighed(BaseModel):
     grams: int
 
 
+class DeskClosed(Trouble):
+    """Nobody is at the desk of an errand."""
+
+
 class Receiver:
     """Where the errands take effect."""
 
@@ -40,6 +44,10 @@ class Receiver:
         self.broken: set[tuple[str, str]] = set()
         """Case and errand that fail until somebody mends them."""
         self.refusing: set[tuple[str, str]] = set()
+        self.buggy: set[tuple[str, str]] = set()
+        """Case and errand that fail as only a defect does."""
+        self.deaf: set[tuple[str, str]] = set()
+        """Case and errand that take effect, and whose answer is lost."""
         self.slow: set[tuple[str, str]] = set()
         """Case and errand that go on until they are cancelled or released."""
         self.released = asyncio.Event()
@@ -54,28 +62,31 @@ class Receiver:
                 activity.heartbeat()
                 await asyncio.sleep(0.05)
         if self._keys.get(call.key) == "void":
-            raise Refused(f"{name} was undone before it was done")
+            raise Refused(f"The errand {name} was undone before it was done.")
         if call.key not in self._keys:
             self._keys[call.key] = "done"
             self.effects[call.case_id].append(name)
             if name == "send":
                 self.sent[call.case_id].append(call.input.value)
+        if (call.case_id, name) in self.deaf:
+            raise TimeoutError
 
-    async def undo(self, call: StepCall[ErrandRequest], name: str) -> None:
-        """Undo one errand once; a key never used is voided."""
+    async def undo(self, call: StepCall[ErrandRequest], name: str) -> bool:
+        """Undo one errand once; a key never used is voided. Answers whether there was anything."""
         self._fail(call, name)
         assert call.undoes is not None
         if self._keys.get(call.undoes) == "done":
             self._keys[call.undoes] = "undone"
             self.effects[call.case_id].append(name)
-        else:
-            self._keys.setdefault(call.undoes, "void")
+        return self._keys.setdefault(call.undoes, "void") == "undone"
 
     def _fail(self, call: StepCall[ErrandRequest], name: str) -> None:
         if (call.case_id, name) in self.refusing:
-            raise Refused(f"The {name} desk is closed for good")
+            raise Refused(f"The {name} desk is closed for good.")
+        if (call.case_id, name) in self.buggy:
+            raise KeyError("shelf")
         if (call.case_id, name) in self.broken:
-            raise ConnectionError(f"The {name} desk does not answer")
+            raise DeskClosed(f"The {name} desk does not answer.")
 
 
 class Errands:
@@ -90,24 +101,24 @@ class Errands:
         return Weighed(grams=call.input.value * 10)
 
     @activity.defn
-    async def bring_back(self, call: StepCall[ErrandRequest]) -> None:
-        await self._receiver.undo(call, "bring_back")
+    async def bring_back(self, call: StepCall[ErrandRequest]) -> bool:
+        return await self._receiver.undo(call, "bring_back")
 
     @activity.defn
     async def pack(self, call: StepCall[ErrandRequest]) -> None:
         await self._receiver.do(call, "pack")
 
     @activity.defn
-    async def unpack(self, call: StepCall[ErrandRequest]) -> None:
-        await self._receiver.undo(call, "unpack")
+    async def unpack(self, call: StepCall[ErrandRequest]) -> bool:
+        return await self._receiver.undo(call, "unpack")
 
     @activity.defn
     async def send(self, call: StepCall[ErrandRequest]) -> None:
         await self._receiver.do(call, "send")
 
     @activity.defn
-    async def recall(self, call: StepCall[ErrandRequest]) -> None:
-        await self._receiver.undo(call, "recall")
+    async def recall(self, call: StepCall[ErrandRequest]) -> bool:
+        return await self._receiver.undo(call, "recall")
 
 
 @workflow.defn(name="errand")
@@ -121,10 +132,12 @@ class ErrandProcess(CaseWorkflow):
         labels={"parcel": "Parcel", "value": "Value"},
         steps={
             "fetch": "Fetch {parcel}",
-            "bring_back": "Bring back {parcel}",
             "pack": "Pack {parcel}",
-            "unpack": "Unpack {parcel}",
             "send": "Send {parcel}",
+        },
+        undos={
+            "bring_back": "Bring back {parcel}",
+            "unpack": "Unpack {parcel}",
             "recall": "Recall {parcel}",
         },
         gates={"approval": "May {parcel} be sent?", "second": "Really?"},

@@ -15,14 +15,21 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.attempts import CountAttempts
 from activities.payments import Payments
 from activities.records import Records
+from intake.pinned import PinnedPolicies
+from intake.rollback import Rollbacks
+from intake.start import Starter
+from policy.model import Policy
+from policy.parse import parse
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
+from tests.five import FiveProcess, FiveRequest
 from tests.temporal import time_skipping_server
-from worker import SqlPolicies, SqlRecords
+from worker import SqlRecords
 from workflows.models import (
     TASK_QUEUE,
     Actor,
@@ -39,10 +46,30 @@ from workflows.models import (
     reference_key,
 )
 from workflows.payment import PaymentProcess
-from workflows.registry import INPUTS
+from workflows.registry import INPUTS, Process
+from workflows.registry import PROCESSES as REGISTERED
+from workflows.rollback import RollbackWorkflow
 
 Handle = WorkflowHandle[Any, CaseResult]
-PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "payment": PaymentProcess}
+PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "five": FiveProcess, "payment": PaymentProcess}
+
+ERRANDS: dict[str, type[BaseModel]] = {"errand": ErrandRequest, "pair": ErrandRequest, "five": FiveRequest}
+
+
+KINDS = {
+    **REGISTERED,
+    "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
+    "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
+    "five": Process(name="five", workflow=FiveProcess, input=FiveRequest, example={}),
+}
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A policy that does not change."""
+
+    current: Policy
+
 
 ONE_GATE = """
 [errand.gates.approval]
@@ -62,6 +89,7 @@ class House:
     receiver: Receiver
     ledger: Ledger
     url: str
+    policies: PinnedPolicies
     a_worker: Callable[[], Worker]
     running: list[tuple[Worker, asyncio.Task[None]]] = field(default_factory=list)
 
@@ -85,6 +113,7 @@ class House:
         reference: str | None = None,
         start_at: datetime | None = None,
         before: Callable[[str], None] | None = None,
+        task_timeout: timedelta | None = None,
     ) -> Handle:
         """Store and start a case whose clock stands still until a test winds it. `before` sees its id first."""
         request = request or ErrandRequest()
@@ -124,10 +153,12 @@ class House:
                     summary="s",
                 ),
             )
+        terms = await self.policies.terms(policy_hash, process)
         with self.env.with_time_skipping_disabled():
             return await self.env.client.start_workflow(
                 process,
                 CaseInput(
+                    **terms._asdict(),
                     case_id=case_id,
                     process=process,
                     reference=reference,
@@ -140,6 +171,7 @@ class House:
                 id=case_id,
                 task_queue=TASK_QUEUE,
                 result_type=CaseResult,
+                task_timeout=task_timeout,
             )
 
     async def state(self, case: Handle) -> CaseState:
@@ -201,6 +233,19 @@ class House:
         async with asyncio.timeout(30):
             return await case.result()
 
+    def starter(self, policy: str = ONE_GATE) -> Starter:
+        """What starts cases, and rollbacks, by this policy."""
+        return Starter(self.database, self.env.client, Fixed(parse(policy, inputs={**INPUTS, **ERRANDS})), KINDS)
+
+    async def roll_back(
+        self, case: Handle, by: str = "olga", reason: str = "paid twice", policy: str = ONE_GATE
+    ) -> Handle:
+        """Ask for the rollback of a completed case; the handle of the Workflow that does it."""
+        rollbacks = Rollbacks(self.database, self.env.client, self.starter(policy))
+        with self.env.with_time_skipping_disabled():
+            given = await rollbacks.ask(await self.row(case), by, reason)
+        return self.env.client.get_workflow_handle(given.conductor, result_type=CaseResult)
+
     async def row(self, case: Handle) -> cases.CaseRow:
         async with self.database.read() as connection:
             row = await cases.get(connection, case.id)
@@ -247,8 +292,9 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
     await furnish(database)
     receiver = Receiver()
     errands = Errands(receiver)
-    inputs: dict[str, type[BaseModel]] = {**INPUTS, "errand": ErrandRequest, "pair": ErrandRequest}
-    policies = SqlPolicies(database, inputs)
+    inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
+    steps = {name: process.steps for name, process in KINDS.items()}
+    policies = PinnedPolicies(database, inputs, steps)
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
     payments = Payments(ledger, policies.denied_payees)
@@ -275,15 +321,16 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
             return Worker(
                 env.client,
                 task_queue=TASK_QUEUE,
-                workflows=list(PROCESSES.values()),
+                workflows=[*PROCESSES.values(), RollbackWorkflow],
                 activities=activities,
+                interceptors=[CountAttempts()],
                 # A defect must fail a test, not hang it.
                 workflow_failure_exception_types=[Exception],
                 sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
                 max_cached_workflows=max_cached_workflows,
             )
 
-        house = House(env, database, receiver, ledger, url, a_worker)
+        house = House(env, database, receiver, ledger, url, policies, a_worker)
         await house.start_worker()
         yield house
         await house.stop_worker()

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.people",
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
         "workflows.money",
+        "workflows.saga",  # what of a recorded plan is shown
         "policy",
         "intake",
         "store",

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 import holdgate
 from policy.calendars import Calendar
-from policy.model import Gate, Level, ProcessPolicy
+from policy.model import Gate, Level, ProcessPolicy, Step
 from settings import COMMAND_LINE, PREFIX, Settings
 from tests.product import ROOT, Product
 
@@ -98,7 +98,7 @@ def test_every_make_target_and_command_is_there(page: Path) -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= targets
     commands = get_command(holdgate.app)
     assert isinstance(commands, typer.core.TyperGroup)
-    for name, sub in re.findall(r"\./holdgate ([a-z]+)(?: ([a-z]+))?", text):
+    for name, sub in re.findall(r"\./holdgate ([a-z]+)(?: ([a-z][a-z-]*))?", text):
         assert name in commands.commands, name
         if isinstance(group := commands.commands[name], typer.core.TyperGroup):
             assert not sub or sub in group.commands, f"{name} {sub}"
@@ -131,11 +131,12 @@ def test_the_variables_of_the_command_line_are_documented() -> None:
         ("Keys of a process", ProcessPolicy),
         ("Keys of a gate", Gate),
         ("Keys of an escalation", Level),
+        ("Keys of a step", Step),
         ("Keys of a calendar", Calendar),
     ],
 )
 def test_every_key_of_the_policy_is_documented(
-    heading: str, model: type[ProcessPolicy | Gate | Level | Calendar]
+    heading: str, model: type[ProcessPolicy | Gate | Level | Step | Calendar]
 ) -> None:
     text = section(CONFIGURATION, "The policy").split(f"### {heading}\n")[1].split("\n### ")[0]
     assert set(first_cells(text)) == set(model.model_fields)

@@ -41,9 +41,16 @@ OUTCOMES = {
     Verdict.RESUBMIT: Outcome.RESUBMITTED,
     Verdict.RETRY: Outcome.RETRY,
     Verdict.SKIP: Outcome.SKIP,
+    Verdict.DONE_BY_HAND: Outcome.DONE_BY_HAND,
     Verdict.ROLL_BACK: Outcome.ROLL_BACK,
 }
-"""Verdicts of which one is enough."""
+"""Verdicts of which one is enough; of those on an intervention, as many of one kind as its quorum."""
+
+REASONS = {
+    Verdict.SKIP: "Say in the comment why the step may be skipped.",
+    Verdict.DONE_BY_HAND: "Say in the comment what was done by hand, and where that can be seen.",
+}
+"""What must be said for the record with verdicts that go round the receiver of an effect."""
 
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
@@ -142,8 +149,8 @@ class Gate:
                 "WrongVerdict", f"This task does not take '{verdict}'; it takes {allowed}.", allowed=list(task.verdicts)
             )
         if not decision.comment.strip():
-            if verdict is Verdict.SKIP:
-                raise refusal("CommentNeeded", "Say in the comment why the step may be skipped.")
+            if verdict in REASONS:
+                raise refusal("CommentNeeded", REASONS[verdict])
             if verdict in task.comment_needed:
                 raise refusal("CommentNeeded", f"To {verdict.replace('_', ' ')}, say why in the comment.")
         self._check_edits(decision)
@@ -171,8 +178,8 @@ class Gate:
         task = self._task
         if not decision.edits:
             return
-        if decision.verdict not in (Verdict.APPROVE, Verdict.RESUBMIT):
-            raise refusal("InvalidEdits", "Edits come with an approval or a resubmission only.", fields=[])
+        if decision.verdict not in (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY):
+            raise refusal("InvalidEdits", "Edits come with an approval, a resubmission or a retry only.", fields=[])
         wrong = sorted(set(decision.edits) - set(task.editable))
         if wrong:
             may = ", ".join(task.editable) or "none"
@@ -201,7 +208,9 @@ class Gate:
         )
         # A claim was for this one decision; others may be needed.
         self._change(decisions=[*self._task.decisions, view], assignee=None, owner=None)
-        if verdict in OUTCOMES:
+        if self._task.kind == "intervention":
+            self._agree(view, now)
+        elif verdict in OUTCOMES:
             self.close(OUTCOMES[verdict], now)
         elif verdict is Verdict.REJECT and self._task.veto:
             self.close(Outcome.REJECTED, now)
@@ -218,8 +227,22 @@ class Gate:
             self.uncertain = True
         return []
 
+    def _agree(self, view: DecisionView, now: datetime) -> None:
+        """Close an intervention when enough people have given this very answer."""
+        alike = self._alike(view)
+        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=alike))
+        if alike >= self._task.quorum.needed:
+            self.close(OUTCOMES[view.verdict], now)
+
+    def _alike(self, view: DecisionView) -> int:
+        return sum((each.verdict, each.edits) == (view.verdict, view.edits) for each in self._task.decisions)
+
     def _tally(self, now: datetime, *, closing: bool = True) -> None:
-        given = sum(view.verdict is Verdict.APPROVE for view in self._task.decisions)
+        decisions = self._task.decisions
+        if self._task.kind == "intervention":
+            given = max(map(self._alike, decisions), default=0)
+        else:
+            given = sum(view.verdict is Verdict.APPROVE for view in decisions)
         self._change(quorum=Quorum(needed=self._task.quorum.needed, given=given))
         if closing and given >= self._task.quorum.needed:
             self.close(Outcome.APPROVED, now)
@@ -233,7 +256,7 @@ class Gate:
         """
         self.uncertain = False
         task = self._task
-        if not self.open:
+        if not self.open or task.kind == "intervention":
             return None
         done = voters(task)
         left = [person for person in dict.fromkeys(able) if not among(person, done) and self._could(person)]
@@ -326,7 +349,7 @@ class Gate:
                 if not action.text.strip():
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
-                    raise refusal("Missing", "Say to when: due_at, expires_at or both.", field="due_at")
+                    raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
                     raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:
@@ -596,8 +619,8 @@ class Gate:
 
     # ------------------------------------------------------------------------------------------------------ for others
 
-    def patch(self) -> TaskPatch:
-        """What has changed, for the stored task."""
+    def patch(self, *, whole: bool = False) -> TaskPatch:
+        """What has changed, for the stored task. `whole`: all that may have, and which decisions count."""
         task = self._task
         return TaskPatch(
             task_id=task.task_id,
@@ -611,7 +634,8 @@ class Gate:
             revision=task.revision,
             closed_at=task.closed_at,
             priority=task.priority,
-            state=task.model_dump(mode="json", include=self._changed & _STATE),
+            state=task.model_dump(mode="json", include=_STATE if whole else self._changed & _STATE),
+            counting=[view.decision_id for view in task.decisions] if whole else None,
         )
 
     def _move(self, what: str) -> None:

@@ -26,10 +26,12 @@ from workflows.models import (
     GateOpening,
     GateRequest,
     GateRuling,
+    PlannedUndo,
     Status,
     TaskView,
     Written,
 )
+from workflows.saga import Saga
 
 ENGINE = "holdgate"
 """The actor of what nobody in particular did."""
@@ -44,16 +46,24 @@ outage would hold the workflow task, and with it every query and update."""
 class Journal:
     """The events of one case. `<case_id>/0` is the submission, written by whoever started it."""
 
-    def __init__(self, case_id: str) -> None:
+    def __init__(self, workflow_id: str, saga: Saga) -> None:
         self.timeline: list[CaseEvent] = []
         """Everything that happened, also what is not written yet."""
-        self._case_id = case_id
+        self._workflow_id = self._case_id = workflow_id
+        self._saga = saga
+        self._plan: list[PlannedUndo] = []
+        """What is to be undone, as it was last written."""
         self._ids: dict[str, int] = {}
         self._events: list[CaseEvent] = []
         self._decisions: list[DecisionRecord] = []
         self._withdrawn: list[str] = []
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
+        self._whole: set[str] = set()
+
+    def about(self, case_id: str) -> None:
+        """Whose journal this is, where another Workflow than the case's own keeps it."""
+        self._case_id = case_id
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
         """Something happened."""
@@ -81,9 +91,11 @@ class Journal:
         """The case has another input from now on."""
         self._input = input, title
 
-    def changed(self, gate: Gate) -> None:
-        """The stored task of a gate is no longer true."""
+    def changed(self, gate: Gate, *, whole: bool = False) -> None:
+        """The stored task of a gate is no longer true. `whole`: nor are the decisions on it."""
         self._gates[gate.task.task_id] = gate
+        if whole:
+            self._whole.add(gate.task.task_id)
 
     @property
     def unwritten(self) -> bool:
@@ -134,6 +146,8 @@ class Journal:
             self._withdrawn[:0] = record.withdrawn
             if record.input is not None and record.title is not None and self._input is None:
                 self._input = record.input, record.title
+            if record.plan is not None:
+                self._plan = []
             raise
         self.timeline.append(opening.event)
         return opening
@@ -167,21 +181,25 @@ class Journal:
         """The id of an event by what happened, and by how often it has."""
         digest = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
-        return f"{self._case_id}/{digest}" + (f"-{times}" if times > 1 else "")
+        return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
 
     def _take(self, status: Status, opened: TaskView | None = None, result: CaseResult | None = None) -> CaseRecord:
         """Everything that waits; whoever takes it writes it."""
+        plan = self._saga.planned
         record = CaseRecord(
             case_id=self._case_id,
             status=status,
             events=self._events,
             opened=[opened] if opened else [],
-            patched=[gate.patch() for gate in self._gates.values()],
+            patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
             decisions=self._decisions,
             withdrawn=self._withdrawn,
             input=self._input[0] if self._input else None,
             title=self._input[1] if self._input else None,
+            plan=plan if plan != self._plan else None,
+            workflow_id=None if self._workflow_id == self._case_id else self._workflow_id,
             result=result,
         )
         self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
+        self._whole, self._plan = set(), plan
         return record

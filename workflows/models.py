@@ -88,7 +88,7 @@ ENDED_UNDONE = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Sta
 
 
 class Verdict(StrEnum):
-    """A person's answer to a task. RESUBMIT answers a changes task, the last three an intervention task."""
+    """A person's answer to a task. RESUBMIT answers a changes task, those after it an intervention task."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -98,7 +98,10 @@ class Verdict(StrEnum):
     """Counts as neither; whoever abstained is no longer waited for."""
     RESUBMIT = "resubmit"
     RETRY = "retry"
+    """Try again: the same, or with `edits` a mended input, with which the case begins anew."""
     SKIP = "skip"
+    DONE_BY_HAND = "done_by_hand"
+    """Somebody has done it outside; should it be undone later, people must do that, too."""
     ROLL_BACK = "roll_back"
 
 
@@ -115,12 +118,23 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     RETRY = "retry"
     SKIP = "skip"
+    DONE_BY_HAND = "done_by_hand"
     ROLL_BACK = "roll_back"
 
 
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
 """`changes`: the requester is asked to change the input and resubmit."""
+Then = Literal["intervene", "roll_back", "resubmit"]
+"""What follows when the attempts of a step have ended: operators are asked; the case is undone and ends `failed`; the
+same, and its next round starts by itself."""
+
+INTERVENTION = "intervention"
+"""The gate at which operators decide about what has failed. The policy may have rules for it."""
+ROLLBACK = "rollback"
+"""The gate before a completed case is rolled back, if the policy has it."""
+ENGINE_GATES = (INTERVENTION, ROLLBACK)
+"""Gates that each process has, whatever it is."""
 
 # ------------------------------------------------------------------------------------------------------------------ ids
 
@@ -161,6 +175,11 @@ def task_id_for(case_id: str, gate: str, number: int) -> str:
     return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
 
 
+def rollback_id_for(case_id: str, number: int = 1) -> str:
+    """The id of the Workflow that rolls a case back after its own has ended; `number` counts such Workflows."""
+    return f"{case_id}~rollback" if number == 1 else f"{case_id}~rollback~{number}"
+
+
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:
     """Scope a client's decision id to person and task.
 
@@ -170,6 +189,23 @@ def decision_id_for(person: str, task_id: str, client_id: str) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------------- errors
+
+
+SPOKEN = "spoken"
+"""Among the details of a failure: its message is a sentence for people."""
+ATTEMPT = "attempt"
+"""Key in the details of a failure: the attempt that it was, as the worker counts them."""
+
+
+class Trouble(ApplicationError):
+    """A technical failure said in words: tried again, and in the end a matter for operators.
+
+    The message is a sentence for people. An exception of any other kind is told in general words, and its own message
+    is kept for engineers. The names of subclasses are what `permanent` in the policy means.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message, SPOKEN, type=type(self).__name__, non_retryable=permanent)
 
 
 class Refused(ApplicationError):
@@ -191,6 +227,32 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class StepOptions(Message):
+    """How often and how long a step or an undo is tried, and what follows when that has ended."""
+
+    attempts: int = 10
+    """0: as many as `retry_for` allows."""
+    first_pause: timedelta = timedelta(milliseconds=500)
+    factor: float = 2.0
+    """By which each pause is longer than the one before."""
+    longest_pause: timedelta = timedelta(seconds=10)
+    retry_for: timedelta | None = None
+    """No attempt begins after so long."""
+    time_limit: timedelta | None = None
+    """Of one attempt; None: that of the process."""
+    permanent: list[str] = []
+    """Names of failures that no further attempt would mend."""
+    then: Then = "intervene"
+    resubmit_after: timedelta = timedelta(minutes=10)
+
+
+class StepNames(Message):
+    """The activities of one process."""
+
+    steps: list[str]
+    undos: list[str]
+
+
 class CaseInput(Message, Generic[InputT]):
     """What a case starts with. The policy is pinned by its hash: running cases never shift."""
 
@@ -205,6 +267,10 @@ class CaseInput(Message, Generic[InputT]):
     policy_hash: str
     submitted_at: datetime
     start_at: datetime | None = None
+    steps: dict[str, StepOptions] = {}
+    """By step or undo, where the policy has options for it."""
+    own_gates: list[str] = []
+    """Those of ENGINE_GATES for which the policy has rules."""
     input: InputT
 
 
@@ -239,6 +305,8 @@ class CaseResult(Message):
     output: dict[str, Any] | None = None
     undone: list[str] = []
     """The undo steps that were carried out, newest first, in words."""
+    resubmit_after: timedelta | None = None
+    """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()
 
 
@@ -343,6 +411,8 @@ class TaskView(Message):
 
     task_id: str
     case_id: str
+    workflow_id: str | None = None
+    """The Workflow that asks, where it is not the case's own."""
     process: str
     gate: str
     kind: TaskKind = "gate"
@@ -404,6 +474,54 @@ class UndoView(Message):
     step: str
     undo: str
     summary: str
+
+
+class PlannedUndo(UndoView):
+    """How to undo one step: all that another Workflow needs to do it.
+
+    `call` holds the step's own input, for its result may not exist.
+    """
+
+    call: StepCall[Any]
+    uses: str | None = None
+    """Key of the undo that is a no-op once this step is done, for the step has used up what is to be undone there."""
+    done: bool = False
+    by_hand: str = ""
+    """Who did the step by hand, and why. Then people must undo it, too."""
+
+    @property
+    def view(self) -> UndoView:
+        """As it is shown."""
+        by_hand = f" (by hand: {self.by_hand})" if self.by_hand else ""
+        return UndoView(step=self.step, undo=self.undo, summary=self.summary + by_hand)
+
+
+class RollbackAsked(Message):
+    """Why a case is rolled back after its own Workflow has ended."""
+
+    number: int = 1
+    """The how-manieth such Workflow of the case."""
+    by: str
+    reason: str
+    policy_hash: str
+    at: datetime
+    lost: bool = False
+    """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
+    ended: CaseResult | None = None
+    """How a completed case had ended. That stands if nothing is undone."""
+
+
+class RollbackInput(CaseInput[dict[str, Any]]):
+    """What the Workflow starts with that rolls a case back: the case, and what the record says it did."""
+
+    workflow_id: str
+    title: str
+    key_fields: dict[str, str] = {}
+    shown: dict[str, Any] = {}
+    """The input as it may be shown."""
+    plan: list[PlannedUndo]
+    """Oldest first."""
+    asked: RollbackAsked
 
 
 class CaseEvent(Message):
@@ -583,6 +701,8 @@ class TaskPatch(Message):
     priority: int | None = None
     state: dict[str, Any] = {}
     """Whatever else may change on a task: fields of TaskView as JSON."""
+    counting: list[str] | None = None
+    """Ids of the decisions that count; None: those of which it is known already."""
 
 
 class DecisionRecord(Message):
@@ -611,6 +731,10 @@ class CaseRecord(Message):
     input: dict[str, Any] | None = None
     """The input as it is from now on, where people changed it; with `title`."""
     title: str | None = None
+    plan: list[PlannedUndo] | None = None
+    """What a rollback would undo, oldest first; None where that has not changed."""
+    workflow_id: str | None = None
+    """The Workflow that writes this, where it is not the case's own."""
     result: CaseResult | None = None
 
 
@@ -649,6 +773,8 @@ class GateOpening(Message):
     ruling: GateRuling
     task: TaskView | None
     event: CaseEvent
+    ended: CaseResult | None = None
+    """If the record holds an end of the case already: that stands, and nobody is asked."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- batch

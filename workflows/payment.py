@@ -37,8 +37,10 @@ class PaymentProcess(CaseWorkflow):
         steps={
             "screen_payment": "Screen the payment to {payee} for fraud",
             "reserve_funds": "Hold {amount} {currency} on {account}",
-            "release_funds": "Release the held {amount} {currency}",
             "capture_payment": "Pay {amount} {currency} to {payee}",
+        },
+        undos={
+            "release_funds": "Release the held {amount} {currency}",
             "refund_payment": "Take back {amount} {currency} from {payee}",
         },
         gates={
@@ -61,4 +63,6 @@ class PaymentProcess(CaseWorkflow):
         request = await self.gate("fraud-review", request, facts=screening)
         request = await self.gate("manager-approval", request, facts=screening)
         request = await self.gate("director-approval", request, facts=screening)
-        return await self.step(Payments.capture_payment, request, undo=Payments.refund_payment)
+        return await self.step(
+            Payments.capture_payment, request, undo=Payments.refund_payment, uses=Payments.reserve_funds
+        )

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from activities.payments import PaymentRequest
 from workflows.case import CaseWorkflow
+from workflows.models import StepNames
 from workflows.payment import PaymentProcess
 from workflows.words import Words
 
@@ -25,6 +26,11 @@ class Process:
     @property
     def words(self) -> Words:
         return self.workflow.words
+
+    @property
+    def steps(self) -> StepNames:
+        """Its activities, which the policy may name."""
+        return StepNames(steps=list(self.words.steps), undos=list(self.words.undos))
 
     @property
     def summary(self) -> str:
@@ -66,6 +72,9 @@ PROCESSES: Mapping[str, Process] = {
 
 INPUTS: Mapping[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
 """The input model of each process."""
+
+STEPS: Mapping[str, StepNames] = {name: process.steps for name, process in PROCESSES.items()}
+"""The steps and undos of each process, for the same reason as its gates."""
 
 GATES: Mapping[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates each process stops at, so that a policy with a mistyped or missing one is refused when it is loaded."""

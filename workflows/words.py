@@ -22,7 +22,9 @@ class Words:
     labels: Mapping[str, str]
     """A label for each field of the input."""
     steps: Mapping[str, str]
-    """A sentence for each step and each undo, by activity name: `Release the held {amount} {currency}`."""
+    """A sentence for each step, by activity name: `Hold {amount} {currency} on {account}`."""
+    undos: Mapping[str, str]
+    """A sentence for each undo: `Release the held {amount} {currency}`."""
     gates: Mapping[str, str]
     """What people are asked at each gate, by gate name."""
     masked: frozenset[str] = field(default_factory=frozenset)
@@ -38,7 +40,7 @@ class Words:
 
     def step(self, name: str, case: BaseModel) -> str:
         """The sentence for a step or an undo; raises KeyError for one that has none."""
-        return self._say(self.steps[name], case)
+        return self._say(self.steps[name] if name in self.steps else self.undos[name], case)
 
     def gate(self, name: str, case: BaseModel) -> str:
         """What people are asked at a gate; raises KeyError for one that has none."""

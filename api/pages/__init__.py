@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.pages import cases, home, notices, tasks
+from api.pages import cases, home, incidents, notices, tasks
 
 router = APIRouter(include_in_schema=False)
-for page in (home, tasks, cases, notices):
+for page in (home, tasks, cases, incidents, notices):
     router.include_router(page.router)

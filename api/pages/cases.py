@@ -9,11 +9,13 @@ from fastapi.responses import RedirectResponse
 
 from api.deps import CaseId, InHouse, visible_case
 from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.routes.cases import one_case
+from api.routes.cases import Reason, one_case, roll_back_case
 from api.routes.evidence import NewComment, add_comment, download, store
+from api.security import is_in
 from api.views import CaseDetail
 from store import evidence
 from store.evidence import Attachment
+from workflows.models import ADMINS, OPERATORS
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -27,6 +29,7 @@ class Case(Context):
     fields: dict[str, Any]
     """The input by its labels."""
     attachments: list[Attachment]
+    may_operate: bool
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
@@ -38,7 +41,7 @@ async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHou
     fields = {labels.get(name, name): value for name, value in seen.input.items() if value is not None}
     async with parts.db.read() as conn:
         attachments = await evidence.attached(conn, seen.case_id)
-    return render(request, "case.html", Case(person, seen, fields, attachments))
+    return render(request, "case.html", Case(person, seen, fields, attachments, is_in(person, OPERATORS, ADMINS)))
 
 
 @router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])
@@ -48,6 +51,16 @@ async def comment(
     """Say something, as the JSON route does."""
     found = await visible_case(case_id, person, parts.db)
     await add_comment(found, NewComment(text=text.replace("\0", "")), person, parts.db)
+    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
+
+
+@router.post("/cases/{case_id}/rollback", dependencies=[Depends(from_here)])
+async def roll_back(
+    case_id: CaseId, person: SignedIn, parts: InHouse, reason: Annotated[str, Form(min_length=1, max_length=4000)]
+) -> Response:
+    """Roll a completed case back, as the JSON route does."""
+    found = await visible_case(case_id, person, parts.db)
+    await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, parts, parts.gateway)
     return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
 
 

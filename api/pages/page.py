@@ -24,7 +24,7 @@ templates.env.filters["words"] = lambda name: str(name).replace("_", " ").replac
 templates.env.filters["when"] = lambda at: at.strftime("%Y-%m-%d %H:%M UTC") if at else ""
 templates.env.filters["in_path"] = lambda name: quote(name, safe="")
 
-OURS = re.compile(r"/|/notices|/(tasks|cases)/[^/\\\s]+")
+OURS = re.compile(r"/|/notices|/incidents|/(tasks|cases)/[^/\\\s]+")
 """Where signing in may lead: pages of our own, whatever a link says."""
 
 

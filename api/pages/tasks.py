@@ -14,7 +14,7 @@ from api.gateway import Answer, Wish
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.routes.tasks import one_task
 from api.security import CanDecide
-from workflows.models import Act, TaskView, Verdict
+from workflows.models import Act, TaskView, UndoView, Verdict
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -27,6 +27,7 @@ BUTTONS = {
     Verdict.RESUBMIT: "Resubmit",
     Verdict.RETRY: "Try again",
     Verdict.SKIP: "Skip this step",
+    Verdict.DONE_BY_HAND: "Done by hand",
     Verdict.ROLL_BACK: "Roll back",
 }
 
@@ -57,6 +58,8 @@ class Task(Context):
     """Made with the page, so that a form which is sent twice is one decision."""
     stored: bool
     """The decision just sent waits for a worker."""
+    plan: list[UndoView]
+    """What would be undone if the answer is no."""
 
 
 @router.api_route("/tasks/{task_id}", methods=["GET", "HEAD"])
@@ -68,7 +71,7 @@ async def task(
     sent: Annotated[Literal["stored"] | None, Query()] = None,
 ) -> Response:
     """The task. Opening it decides nothing, whoever or whatever does."""
-    seen = await one_task(await visible_task(task_id, person, parts.db), person, parts.gateway)
+    seen = await one_task(await visible_task(task_id, person, parts.db), person, parts.db, parts.gateway)
     process = PROCESSES.get(seen.process)
     labels = process.words.labels if process else {}
     masked = process.words.masked if process else frozenset()
@@ -86,6 +89,7 @@ async def task(
         buttons={verdict.value: BUTTONS[verdict] for verdict in seen.verdicts},
         decision_id=uuid.uuid4().hex,
         stored=sent == "stored",
+        plan=seen.rollback_plan if seen.kind != "changes" else [],
     )
     return render(request, "task.html", page)
 
@@ -103,7 +107,7 @@ async def decide(
 ) -> Response:
     """Decide as the JSON route does, and show the task as it is then."""
     found = await visible_task(task_id, person, parts.db)
-    takes_edits = verdict in (Verdict.APPROVE, Verdict.RESUBMIT)
+    takes_edits = verdict in (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
     edits = _edits(await request.form(), found) if takes_edits else {}
     answer = Answer(verdict=verdict, comment=comment.replace("\0", ""), revision=revision, edits=edits, via="page")
     decided = await parts.gateway.decide(person, found, answer, decision_id)

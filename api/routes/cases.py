@@ -7,8 +7,8 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
-from api.problems import documented
-from api.security import Caller, Requester, check_may_cancel, viewer
+from api.problems import Problem, documented
+from api.security import Caller, Requester, check_may_cancel, check_may_operate, viewer
 from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
 from intake.start import DEFAULT_PRIORITY, CaseRequest
 from store import audit, cases, tasks
@@ -70,6 +70,15 @@ class Cancelling(BaseModel):
 
     case_id: str
     status: Status = Field(description="As last recorded")
+
+
+class RollingBack(BaseModel):
+    """The rollback is stored and runs, or waits for its approval; `GET` the case to see what it undoes."""
+
+    case_id: str
+    status: Status = Field(description="As last recorded")
+    workflow_id: str = Field(examples=["payment:inv-1042~rollback"])
+    temporal_url: str
 
 
 @router.post("", status_code=201, responses=documented(401, 403, 409, 422, 503))
@@ -134,13 +143,14 @@ async def list_cases(
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))
 async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail:
     """One case as its Workflow knows it; `stale` when no worker answered and this is what was last recorded."""
-    state = None if case.status.closed else await gateway.state(case.case_id)
+    state = None if case.status.closed else await gateway.state(case.conductor)
     async with db.read() as conn:
         # Read after the query: what was recorded in between is not lost, what was told twice is shown once.
         case = await cases.get(conn, case.case_id) or case
         recorded = await tasks.of_case(conn, case.case_id)
         events = await audit.page(conn, case.case_id, limit=MAX_TIMELINE)
-    return detail(case, recorded, events, state, gateway.temporal_url(case.case_id))
+        following = await cases.next_round(conn, case)
+    return detail(case, recorded, events, state, gateway.temporal_url(case.conductor), following)
 
 
 @router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
@@ -151,6 +161,29 @@ async def cancel_case(
     check_may_cancel(person, case.requester)
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
+
+
+@router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
+async def roll_back_case(
+    case: VisibleCase, body: Reason, person: Caller, parts: InHouse, gateway: TheGateway
+) -> RollingBack:
+    """Undo a completed case, newest step first; it ends `rolled_back`. Operators and admins only.
+
+    If the policy has a gate `rollback` for the process, people must approve it first. 409 when there is nothing to roll
+    back, when a rollback is under way or done, and with the receiver's reason when it does not let this be undone.
+    """
+    check_may_operate(person, "roll back a completed case")
+    given = await parts.rollbacks.ask(case, person.id, body.reason)
+    if off := await gateway.begun(given.conductor):
+        raise Problem(409, f"Nothing was undone: {off}", kind="not-rollable", case_id=case.case_id)
+    async with parts.db.read() as conn:
+        given = await cases.get(conn, case.case_id) or given
+    return RollingBack(
+        case_id=given.case_id,
+        status=Status.ROLLING_BACK if given.status is Status.STARTING else given.status,
+        workflow_id=given.conductor,
+        temporal_url=gateway.temporal_url(given.conductor),
+    )
 
 
 MAX_TIMELINE = 5000

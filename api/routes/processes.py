@@ -93,7 +93,7 @@ def _view(process: Process, file: PolicyFile) -> ProcessView:
             title=words.title,
             key_fields=list(words.key_fields),
             labels=dict(words.labels),
-            steps=dict(words.steps),
+            steps={**words.steps, **words.undos},
             gates=dict(words.gates),
         ),
         gates=describe(policy, process.name),

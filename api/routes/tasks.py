@@ -12,8 +12,9 @@ from api.problems import Problem, ProblemBody, documented
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, can_decide, viewer
 from api.views import Page, TaskDetail, our_cursor
-from store import tasks
+from store import cases, tasks
 from workflows.models import Status, TaskView
+from workflows.saga import plan_of
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -132,13 +133,21 @@ async def inbox(
 
 
 @router.get("/{task_id}", responses=documented(401, 404, 422, 503))
-async def one_task(task: VisibleTask, person: Caller, gateway: TheGateway) -> TaskDetail:
-    """One task with its decisions, and whether the caller may decide it."""
-    state = await gateway.state(task.case_id) if task.status == "open" else None
+async def one_task(task: VisibleTask, person: Caller, db: Db, gateway: TheGateway) -> TaskDetail:
+    """One task with its decisions, whether the caller may decide it, and what a rejection would undo."""
+    state = await gateway.state(task.workflow_id or task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
     by = await gateway.speaker(person, live)
+    plan = state.rollback_plan if state else []
+    if task.status == "open" and state is None:
+        async with db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        plan = plan_of(case.plan) if case else []
     return TaskDetail(
-        **live.model_dump(), can_decide=can_decide(live, by), stale=task.status == "open" and state is None
+        **live.model_dump(),
+        can_decide=can_decide(live, by),
+        rollback_plan=plan,
+        stale=task.status == "open" and state is None,
     )
 
 

@@ -46,6 +46,11 @@ PEOPLE = {
     "admin-1": ["admins"],
 }
 API = "/api/v1"
+IMPATIENT = """
+[payment.steps.reserve]
+attempts = 1
+"""
+"""So that a test need not wait a minute for a locked account to become an incident."""
 
 
 @dataclass
@@ -141,9 +146,9 @@ def payment(reference: str | None = None, **input: Any) -> dict[str, Any]:
 async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
     """The gateway without a worker."""
     folder: Path = tmp_path_factory.mktemp("gateway")
-    settings = Settings(
-        var=folder, policy=ROOT / "policy.toml", temporal_port=free_port(), max_upload_bytes=2 * 1024 * 1024
-    )
+    policy = folder / "policy.toml"
+    policy.write_text((ROOT / "policy.toml").read_text() + IMPATIENT)
+    settings = Settings(var=folder, policy=policy, temporal_port=free_port(), max_upload_bytes=2 * 1024 * 1024)
     migrate(settings.database_url)
     database = Database(settings.database_url)
     tokens = {}

@@ -243,7 +243,8 @@ def test_gates_are_checked_against_those_of_the_process() -> None:
     with pytest.raises(PolicyError) as wrong:
         parse(GATE, inputs=INPUTS, gates={"payment": ["manager-aproval"]})
     assert str(wrong.value).splitlines() == [
-        "policy.toml:5: payment.gates.manager-approval: the process has no such gate; it has manager-aproval",
+        "policy.toml:5: payment.gates.manager-approval: the process has no such gate; "
+        "it has intervention, manager-aproval, rollback",
         "policy.toml:5: payment.gates: the gate manager-aproval is missing; the process asks for its rules",
     ]
 

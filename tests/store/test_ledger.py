@@ -3,17 +3,20 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from store import audit
 from store.database import Database
-from store.ledger import AccountLocked, Booking, Ledger, UnknownAccount
-from store.tables import accounts, lines
+from store.ledger import AccountLocked, Booking, Ledger, UnknownAccount, closing_moment
+from store.tables import accounts, entries, lines
 from workflows.models import Refused
 from workflows.money import payee_key
 
@@ -57,9 +60,9 @@ class Payment:
         amount = Decimal(self.amount)
         return await self.ledger.capture(key, self.case_id, self.account, self.currency, amount, payee=self.payee)
 
-    async def refund(self) -> None:
+    async def refund(self) -> bool:
         key = f"{self.case_id}/capture_payment"
-        await self.ledger.refund(f"{key}/undo", key, self.case_id, self.reference)
+        return await self.ledger.refund(f"{key}/undo", key, self.case_id, self.reference)
 
 
 @pytest.fixture
@@ -251,6 +254,237 @@ async def test_a_key_used_for_another_effect_is_an_error(ledger: Ledger) -> None
         await ledger.refund("k", "payment:inv-1/reserve_funds", "payment:inv-1", "INV-1")
 
 
+# -------------------------------------------------------------------------------------------------------- closed books
+
+NOVEMBER = datetime(2024, 11, 30, 23, 59, 59, 999999, UTC)
+"""The end of the month whose books are closed here."""
+
+
+async def paid(db: Database, ledger: Ledger, case_id: str, at: datetime, **about: str) -> Payment:
+    """A payment that was made then."""
+    payment = Payment(ledger, case_id, **about)
+    await payment.hold()
+    booking = await payment.capture()
+    async with db.write() as conn:
+        await conn.execute(update(entries).where(entries.c.entry_id == booking.entry_id).values(at=at))
+    return payment
+
+
+async def test_a_payment_in_closed_books_can_no_longer_be_taken_back_and_the_refusal_says_why(
+    ledger: Ledger, db: Database
+) -> None:
+    payment = await paid(db, ledger, "payment:inv-1", datetime(2024, 11, 21, 9, 30, tzinfo=UTC))
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            await payment.refund()
+        assert refused.value.message == (
+            "The books of account 'operating' are closed up to 30 November 2024, and this payment was made on "
+            "21 November 2024: it can no longer be taken back. Book a correction instead."
+        )
+        assert refused.value.non_retryable
+    assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
+    assert await money(ledger) == ("900.00", "0.00", "900.00")
+    assert await ledger.check() == []
+
+
+async def test_books_that_are_closed_within_a_day_are_told_with_the_time(ledger: Ledger, db: Database) -> None:
+    payment = await paid(db, ledger, "payment:inv-1", datetime(2024, 12, 1, tzinfo=UTC))
+    await ledger.close_books("operating", datetime.fromisoformat("2024-12-01T02:00+02:00"), by="cli:anna")
+    with pytest.raises(Refused, match=r"up to 1 December 2024, 00:00 UTC, .* made on 1 December 2024, 00:00 UTC:"):
+        await payment.refund()
+
+
+@pytest.mark.parametrize(("late", "refused"), [(timedelta(0), True), (timedelta(microseconds=1), False)])
+async def test_a_payment_of_the_last_microsecond_stays_and_one_of_the_next_can_be_taken_back(
+    ledger: Ledger, db: Database, late: timedelta, refused: bool
+) -> None:
+    payment = await paid(db, ledger, "payment:inv-1", NOVEMBER + late)
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    if refused:
+        with pytest.raises(Refused):
+            await payment.refund()
+    else:
+        assert await payment.refund()
+    assert await kinds(ledger, payment.case_id) == ["hold", "capture"] + ["refund"] * (not refused)
+
+
+async def test_a_refund_that_has_happened_stays_one_when_the_books_are_closed_after_it(
+    ledger: Ledger, db: Database
+) -> None:
+    payment = await paid(db, ledger, "payment:inv-1", NOVEMBER)
+    assert await payment.refund()
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    assert await payment.refund()
+    assert await kinds(ledger, payment.case_id) == ["hold", "capture", "refund"]
+
+
+async def test_what_was_never_paid_is_undone_in_closed_books_too(ledger: Ledger) -> None:
+    held, never = Payment(ledger, "payment:held"), Payment(ledger, "payment:never")
+    await held.hold()
+    await ledger.close_books("operating", datetime.now(UTC), by="cli:anna")
+    for payment in (held, never):
+        await payment.refund()
+        await payment.release()
+        with pytest.raises(Refused, match="already undone"):
+            await payment.capture()
+    assert await kinds(ledger, "payment:held") == ["hold", "void", "release"]
+    assert await kinds(ledger, "payment:never") == ["void", "void"]
+    assert await money(ledger) == ("1000.00", "0.00", "1000.00")
+    assert await ledger.check() == []
+
+
+async def test_payments_go_on_after_the_books_were_closed_and_can_be_taken_back(ledger: Ledger) -> None:
+    payment = Payment(ledger, "payment:inv-1")
+    await payment.hold()
+    await ledger.close_books("operating", datetime.now(UTC), by="cli:anna")
+    await payment.capture()
+    assert await payment.refund()
+    assert await money(ledger) == ("1000.00", "0.00", "1000.00")
+
+
+async def test_books_are_closed_in_all_currencies_of_the_account_and_in_no_other_account(
+    ledger: Ledger, db: Database
+) -> None:
+    await ledger.fund("fund/operating/JPY", "operating", "JPY", Decimal(1000))
+    await ledger.fund("fund/travel/GBP", "travel", "GBP", Decimal(1000))
+    pounds = await paid(db, ledger, "payment:pounds", NOVEMBER)
+    yen = await paid(db, ledger, "payment:yen", NOVEMBER, amount="100", currency="JPY")
+    travel = await paid(db, ledger, "payment:travel", NOVEMBER, account="travel")
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    for payment in (pounds, yen):
+        with pytest.raises(Refused, match="'operating' are closed"):
+            await payment.refund()
+    assert await travel.refund()
+
+
+async def test_books_are_closed_further_and_further_and_never_opened_again(ledger: Ledger, db: Database) -> None:
+    december = await paid(db, ledger, "payment:december", NOVEMBER + timedelta(days=31))
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    await ledger.fund("fund/operating/EUR", "operating", "EUR", Decimal("1000.00"))  # a currency without closed books
+    with pytest.raises(ValueError, match="'operating' are closed up to 30 November 2024 already"):
+        await ledger.close_books("operating", NOVEMBER - timedelta(microseconds=1), by="cli:anna")
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    await ledger.close_books("operating", NOVEMBER + timedelta(days=31), by="cli:bert")
+    with pytest.raises(Refused, match="up to 31 December 2024"):
+        await december.refund()
+    async with db.read() as conn:
+        until = select(accounts.c.closed_until).where(accounts.c.name == "operating")
+        assert (await conn.execute(until)).scalars().all() == [NOVEMBER + timedelta(days=31)] * 2  # GBP and EUR
+
+
+async def test_books_that_cannot_be_closed_are_told_in_words_and_stay_as_they_were(
+    ledger: Ledger, db: Database
+) -> None:
+    today = datetime.now(UTC).replace(hour=23, minute=59, second=59, microsecond=999999)
+    with pytest.raises(ValueError, match=rf"closed up to what has passed, and {today.day} \w+ {today.year} has not"):
+        await ledger.close_books("operating", today, by="cli:anna")
+    with pytest.raises(ValueError, match="needs a time zone"):
+        await ledger.close_books("operating", NOVEMBER.replace(tzinfo=None), by="cli:anna")
+    with pytest.raises(UnknownAccount, match="there is no account 'nowhere'"):
+        await ledger.close_books("nowhere", NOVEMBER, by="cli:anna")
+    with pytest.raises(ValueError, match="'payments' is not one that payments are made from"):
+        await ledger.close_books("payments", NOVEMBER, by="cli:anna")
+    async with db.read() as conn:
+        assert (await conn.execute(select(accounts).where(accounts.c.closed_until.is_not(None)))).all() == []
+        assert await audit.page(conn, "") == []
+
+
+async def test_the_record_says_who_closed_the_books_and_up_to_when(ledger: Ledger, db: Database) -> None:
+    await ledger.close_books("operating", NOVEMBER, by="cli:anna")
+    async with db.read() as conn:
+        (event,) = await audit.page(conn, "")
+    assert (event.kind, event.actor) == ("books_closed", "cli:anna")
+    assert event.summary == "The books of account operating were closed up to 30 November 2024"
+    assert event.data == {"account": "operating", "until": "2024-11-30T23:59:59.999999+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("2024-11-30", NOVEMBER),
+        ("2024-02-29", datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)),
+        ("2024-11-30T18:00Z", datetime(2024, 11, 30, 18, tzinfo=UTC)),
+        ("2024-12-01T00:30:00+01:00", datetime(2024, 11, 30, 23, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_day_means_its_end_and_a_moment_itself(text: str, means: datetime) -> None:
+    assert closing_moment(text) == means
+
+
+@pytest.mark.parametrize(
+    "text", ["", "november", "2024-11-31", "2024-11", "2024-11-30T18:00", "20241130", "0001-01-01T00:00+14:00"]
+)
+def test_what_is_neither_a_day_nor_a_moment_closes_nothing(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no day such as 2026-11-30, and no moment such as"):
+        closing_moment(text)
+
+
+async def test_a_refund_that_waits_while_the_books_are_closed_is_refused(
+    ledger: Ledger, db: Database, another_db: Callable[[], Database]
+) -> None:
+    payment = await paid(db, ledger, "payment:inv-1", NOVEMBER)
+    async with another_db().write() as conn:
+        await conn.execute(select(accounts).where(accounts.c.name == "operating").with_for_update())
+        refund = asyncio.create_task(payment.refund())
+        await asyncio.sleep(0.3)
+        assert not refund.done()
+        await conn.execute(update(accounts).where(accounts.c.name == "operating").values(closed_until=NOVEMBER))
+    with pytest.raises(Refused, match="can no longer be taken back"):
+        await refund
+    assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
+
+
+async def test_whoever_closes_books_sees_how_far_another_one_has_just_closed_them(
+    ledger: Ledger, db: Database, another_db: Callable[[], Database]
+) -> None:
+    async with another_db().write() as conn:
+        await conn.execute(update(accounts).where(accounts.c.name == "operating").values(closed_until=NOVEMBER))
+        closing = asyncio.create_task(ledger.close_books("operating", NOVEMBER - timedelta(days=30), by="cli:anna"))
+        await asyncio.sleep(0.3)
+        assert not closing.done()
+    with pytest.raises(ValueError, match="closed up to 30 November 2024 already"):
+        await closing
+
+
+async def test_the_twin_of_a_refund_succeeds_though_the_books_are_closed_between_the_two(
+    ledger: Ledger, db: Database, another_db: Callable[[], Database]
+) -> None:
+    """The three wait for the account in this order: refund, close, refund again. The second finds closed books."""
+    payment = await paid(db, ledger, "payment:inv-1", NOVEMBER)
+    async with another_db().write() as conn:
+        await conn.execute(select(accounts).where(accounts.c.name == "operating").with_for_update())
+        waiting: list[asyncio.Task[bool | None]] = []
+        for call in (payment.refund(), ledger.close_books("operating", NOVEMBER, by="cli:anna"), payment.refund()):
+            waiting.append(asyncio.create_task(call))
+            await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [True, None, True]
+    assert await kinds(ledger, payment.case_id) == ["hold", "capture", "refund"]
+    assert await ledger.check() == []
+
+
+async def test_books_closed_and_payments_refunded_at_the_same_moment_leave_right_books(
+    ledger: Ledger, db: Database, another_db: Callable[[], Database]
+) -> None:
+    other = Ledger(another_db())
+    refunded = 0
+    for number in range(6):
+        payment = await paid(db, ledger, f"payment:inv-{number}", NOVEMBER + timedelta(days=number))
+        twin = Payment(other, payment.case_id)
+        closing = ledger.close_books("operating", NOVEMBER + timedelta(days=number), by="cli:anna")
+        *answers, closed = await asyncio.gather(payment.refund(), twin.refund(), closing, return_exceptions=True)
+        assert closed is None
+        if "refund" in await kinds(ledger, payment.case_id):
+            assert True in answers  # its twin may have come too late
+            refunded += 1
+        else:
+            assert all(isinstance(answer, Refused) for answer in answers), answers
+    left = f"{1000 - 100 * (6 - refunded)}.00"
+    assert await money(ledger) == (left, "0.00", left)
+    assert await ledger.check() == []
+
+
 # -------------------------------------------------------------------------------------------- twice, late, all at once
 
 
@@ -352,7 +586,8 @@ async def test_a_hold_is_captured_or_released_at_the_same_moment_but_never_both(
     assert await ledger.check() == []
 
 
-CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["hold", "release", "capture", "refund"])), max_size=24)
+DEEDS = ["hold", "release", "capture", "refund", "close"]
+CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(DEEDS)), max_size=24)
 
 
 @given(calls=CALLS)
@@ -360,26 +595,30 @@ CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["hold", "release"
 async def test_whatever_comes_in_whatever_order_the_books_are_right(
     ledger: Ledger, calls: list[tuple[int, str]]
 ) -> None:
-    """Against a model: what each call answers, what is left after it, and that undoing everything restores it all."""
+    """Against a model: what each call answers and leaves, and that undoing everything restores all but closed books."""
     example = next(_serial)
     account = f"account-{example}"
     await ledger.fund(f"fund/{account}", account, "GBP", Decimal("10.00"))
     cases = [Payment(ledger, f"payment:{example}-{number}", "4.00", account) for number in range(4)]
-    held, captured = ["never"] * 4, ["never"] * 4  # then: done, used (a hold only), undone
+    held, captured = ["never"] * 4, ["never"] * 4  # then: done, used (a hold) or closed (a payment), undone
 
     for case, call in calls:
+        if call == "close":
+            await ledger.close_books(account, datetime.now(UTC), by="cli:anna")
+            captured = ["closed" if state == "done" else state for state in captured]
+            continue
         if call == "hold":
             fits = held[case] in {"done", "used"} or (held[case] == "never" and _available(held, captured) >= 4)
             if fits and held[case] == "never":
                 held[case] = "done"
         elif call == "capture":
-            fits = captured[case] == "done" or (captured[case] == "never" and held[case] == "done")
+            fits = captured[case] in {"done", "closed"} or (captured[case] == "never" and held[case] == "done")
             if fits and captured[case] == "never":
                 held[case], captured[case] = "used", "done"
         else:
-            fits = True
             undone = held if call == "release" else captured
-            undone[case] = "used" if undone[case] == "used" else "undone"
+            fits = undone[case] != "closed"
+            undone[case] = undone[case] if undone[case] in {"used", "closed"} else "undone"
         try:
             await getattr(cases[case], call)()
         except Refused:
@@ -388,17 +627,19 @@ async def test_whatever_comes_in_whatever_order_the_books_are_right(
             assert fits, f"{call} should have been refused"
         assert (await ledger.balance(account, "GBP")).available == f"{_available(held, captured)}.00"
 
-    for payment in cases:
+    for payment, state in zip(cases, captured, strict=True):
         await payment.release()
-        await payment.refund()
+        with pytest.raises(Refused) if state == "closed" else nullcontext():
+            await payment.refund()
         keys = [entry.idempotency_key for entry in await ledger.entries(case_id=payment.case_id)]
         assert len(keys) == len(set(keys))
-    assert await money(ledger, account) == ("10.00", "0.00", "10.00")
+    left = f"{10 - 4 * captured.count('closed')}.00"
+    assert await money(ledger, account) == (left, "0.00", left)
     assert await ledger.check() == []
 
 
 def _available(held: list[str], captured: list[str]) -> int:
-    return 10 - 4 * (held.count("done") + captured.count("done"))
+    return 10 - 4 * (held.count("done") + captured.count("done") + captured.count("closed"))
 
 
 # ---------------------------------------------------------------------------------------------------------- the check

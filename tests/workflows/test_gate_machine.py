@@ -19,13 +19,14 @@ from workflows.models import (
     Escalation,
     GateRuling,
     Outcome,
+    PlannedUndo,
     Quorum,
     StepCall,
     TaskView,
     Verdict,
 )
 from workflows.people import same, voters
-from workflows.saga import Saga, Undo
+from workflows.saga import Saga
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 GROUPS = {
@@ -90,7 +91,7 @@ class GateMachine(RuleBasedStateMachine):
             call = StepCall[ErrandRequest](
                 case_id="errand:1", reference="1", requester="rita", policy_hash="", key=step, input=ErrandRequest()
             )
-            self.saga.register(Undo(step, str, f"undo {step}", call, f"undo {step}"))
+            self.saga.register(PlannedUndo(step=step, undo=f"undo {step}", call=call, summary=f"undo {step}"))
 
     def by(self, person: str, away: list[str]) -> Actor:
         absent = [Absent(id=each, groups=GROUPS[each]) for each in away if each != person]

@@ -1,12 +1,16 @@
 """A step or an undo that fails for technical reasons waits for operators."""
 
+import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
-from tests.house import Handle, House
-from workflows.models import Status, TaskView, Verdict
+from store import audit
+from tests.house import ONE_GATE, Handle, House
+from workflows.models import Outcome, Status, TaskView, Verdict
 
 RETRIES_END = timedelta(minutes=5)
 
@@ -26,7 +30,7 @@ async def test_a_step_whose_retries_end_waits_for_operators_and_says_why(house: 
     case, task = await broken_at(house, "pack")
     assert task.kind == "intervention" and task.candidate_groups == ["operators"]
     assert "does not answer" in task.summary
-    assert task.verdicts == [Verdict.RETRY, Verdict.SKIP, Verdict.ROLL_BACK]
+    assert task.verdicts == [Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK]
     assert (await house.state(case)).status is Status.NEEDS_INTERVENTION
     assert (await house.row(case)).status == "needs_intervention"
     await house.cancel(case)
@@ -85,7 +89,7 @@ async def test_a_failed_undo_waits_for_operators_and_the_rest_is_undone_after(ho
     await house.decide(case, verdict=Verdict.REJECT)
     await house.forward(case, RETRIES_END)
     task = await house.open_task(case, "intervention")
-    assert task.verdicts == [Verdict.RETRY, Verdict.SKIP]
+    assert task.verdicts == [Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND]
     assert (await house.state(case)).rollback_plan[0].undo == "unpack"
     mend(house, case, "unpack")
     await house.decide(case, "olga", answer, comment="unpacked by hand")
@@ -118,3 +122,192 @@ async def test_a_raw_cancel_out_of_needs_intervention_ends_cancelled(house: Hous
     result = await house.end(case)
     assert result.status is Status.CANCELLED
     assert house.effects(case) == ["fetch", "bring_back"]
+
+
+async def test_mended_input_begins_the_case_anew_and_asks_people_again(house: House) -> None:
+    case = await house.start(before=lambda case_id: house.receiver.broken.add((case_id, "send")))
+    await house.decide(case, "mia")
+    await house.forward(case, RETRIES_END)
+    task = await house.open_task(case, "intervention")
+    assert task.editable == ["parcel", "value"]
+    mend(house, case, "send")
+    receipt = await house.decide(case, "olga", Verdict.RETRY, edits={"value": 70})
+    assert receipt.task.outcome is Outcome.RETRY
+    again = await house.open_task(case, "approval")
+    assert again.round == 2 and [(c.field, c.before, c.after) for c in again.changes] == [("value", 100, 70)]
+    assert "olga" in again.excluded_users, "whoever mends an input does not approve it"
+    await house.decide(case, "max")
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back", "fetch", "pack", "send"]
+    assert house.receiver.sent[case.id] == [70]
+    assert (await house.row(case)).input["value"] == 70
+
+
+async def test_mended_input_must_be_valid_and_may_come_with_no_other_answer(house: House) -> None:
+    case, _ = await broken_at(house, "pack")
+    for verdict, edits in ((Verdict.RETRY, {"value": "many"}), (Verdict.ROLL_BACK, {"value": 3})):
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await house.decide(case, "olga", verdict, edits=edits)
+        assert isinstance(refused.value.cause, ApplicationError) and refused.value.cause.type == "InvalidEdits"
+    await house.decide(case, "olga", Verdict.ROLL_BACK)
+    assert (await house.end(case)).status is Status.FAILED
+
+
+async def test_what_was_done_by_hand_is_undone_by_hand(house: House) -> None:
+    case, _ = await broken_at(house, "pack")
+    with pytest.raises(WorkflowUpdateFailedError):
+        await house.decide(case, "olga", Verdict.DONE_BY_HAND)  # without a reason
+    await house.decide(case, "olga", Verdict.DONE_BY_HAND, comment="packed in the yard, slip 12")
+    approval = await house.open_task(case, "approval")
+    plan = [line.summary for line in (await house.state(case)).rollback_plan]
+    assert plan == ["Unpack a parcel (by hand: olga: packed in the yard, slip 12)", "Bring back a parcel"]
+    mend(house, case, "pack")
+    await house.send(case, house.decision(approval, verdict=Verdict.REJECT))
+    task = await house.open_task(case, "intervention")
+    assert "slip 12" in task.summary and task.verdicts[0] is Verdict.DONE_BY_HAND
+    await house.decide(case, "otto", Verdict.DONE_BY_HAND, comment="unpacked, slip 13")
+    result = await house.end(case)
+    assert result.status is Status.REJECTED
+    assert result.undone == ["Unpack a parcel (by hand)", "Bring back a parcel"]
+    assert house.effects(case) == ["fetch", "bring_back"]
+
+
+async def test_an_effect_that_was_there_although_somebody_said_by_hand_is_undone_by_the_receiver(house: House) -> None:
+    case = await house.start(before=lambda case_id: house.receiver.deaf.add((case_id, "pack")))
+    await house.forward(case, RETRIES_END)
+    await house.decide(case, "olga", Verdict.DONE_BY_HAND, comment="it is packed, I see it")
+    await house.decide(case, verdict=Verdict.REJECT)
+    assert (await house.end(case)).status is Status.REJECTED, "nobody needs to be asked"
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
+
+
+async def test_each_attempt_of_an_undo_is_told_in_the_timeline_with_its_result(house: House) -> None:
+    case = await house.start(before=lambda case_id: house.receiver.broken.add((case_id, "unpack")))
+    await house.decide(case, verdict=Verdict.REJECT)
+    await house.forward(case, timedelta(seconds=2))
+    mend(house, case, "unpack")
+    await house.forward(case, timedelta(seconds=30))
+    assert (await house.end(case)).status is Status.REJECTED
+    async with house.database.read() as connection:
+        told = [event.summary for event in await audit.page(connection, case.id, limit=100)]
+    first = told.index("Unpack a parcel: attempt 1 failed. The unpack desk does not answer.")
+    assert told[first + 1] == "Unpack a parcel: attempt 2 failed. The unpack desk does not answer."
+    assert told[-3:] == ["Unpack a parcel: done", "Bring back a parcel: done", "Ended rejected; 2 of its steps undone"]
+
+
+TWO_OPERATORS = (
+    ONE_GATE
+    + """
+[errand.gates.intervention]
+groups = ["directors"]
+quorum = 2
+expires = "2d"
+"""
+)
+
+
+async def test_the_policy_says_who_deals_with_failures_how_many_and_until_when(house: House) -> None:
+    case = await house.start(policy=TWO_OPERATORS, before=lambda case_id: house.receiver.broken.add((case_id, "pack")))
+    await house.forward(case, RETRIES_END)
+    task = await house.open_task(case, "intervention")
+    assert task.candidate_groups == ["directors"] and task.quorum.needed == 2 and task.expires_at
+    assert (await house.row(case)).status == "needs_intervention"
+    mend(house, case, "pack")
+    await house.decide(case, "dan", Verdict.RETRY)
+    still = await house.open_task(case, "intervention")
+    assert still.quorum.given == 1
+    await house.send(case, house.decision(still, "dora", Verdict.RETRY))
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert (await house.recorded(case)).count("intervention_opened") == 1
+
+
+async def test_operators_who_do_not_agree_decide_nothing_until_one_takes_back(house: House) -> None:
+    case = await house.start(policy=TWO_OPERATORS, before=lambda case_id: house.receiver.broken.add((case_id, "pack")))
+    await house.forward(case, RETRIES_END)
+    await house.decide(case, "dan", Verdict.RETRY)
+    await house.decide(case, "dora", Verdict.ROLL_BACK)
+    task = await house.open_task(case, "intervention")
+    assert task.quorum.given == 1
+    await house.forward(case, timedelta(days=3))
+    result = await house.end(case)
+    assert result.status is Status.FAILED and result.reason.endswith("Nobody answered in time.")
+    assert house.effects(case) == ["fetch", "bring_back"]
+
+
+async def test_a_failed_undo_never_expires(house: House) -> None:
+    case = await house.start(
+        policy=TWO_OPERATORS, before=lambda case_id: house.receiver.broken.add((case_id, "unpack"))
+    )
+    await house.decide(case, verdict=Verdict.REJECT)
+    await house.forward(case, RETRIES_END)
+    assert (await house.open_task(case, "intervention")).expires_at is None
+    await house.forward(case, timedelta(days=5))
+    assert (await house.state(case)).status is Status.NEEDS_INTERVENTION
+    mend(house, case, "unpack")
+    for person in ("dan", "dora"):
+        await house.decide(case, person, Verdict.RETRY)
+    assert (await house.end(case)).status is Status.REJECTED
+
+
+def with_step(**keys: Any) -> str:
+    said = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
+    return f"{ONE_GATE}\n[errand.steps.pack]\n{said}\n"
+
+
+async def test_a_step_is_tried_as_long_as_the_policy_says_and_the_record_tells_how_often(house: House) -> None:
+    case = await house.start(
+        policy=with_step(retry_for="2h", longest="10m", first="1m"),
+        before=lambda case_id: house.receiver.broken.add((case_id, "pack")),
+    )
+    await house.forward(case, timedelta(hours=1))
+    assert (await house.state(case)).status is Status.RUNNING
+    await house.forward(case, timedelta(hours=2))
+    task = await house.open_task(case, "intervention")
+    tried = house.receiver.tried[case.id].count("pack")
+    assert 12 <= tried <= 20
+    assert f"not done within 2 hours. The last time: The pack desk does not answer. It was tried {tried} times." in (
+        task.summary
+    )
+    assert task.facts["attempts"] == tried
+    await house.decide(case, "olga", Verdict.ROLL_BACK)
+    assert (await house.end(case)).status is Status.FAILED
+
+
+async def test_what_the_policy_calls_permanent_is_not_tried_again(house: House) -> None:
+    case = await house.start(
+        policy=f'[retries.once]\npermanent = ["DeskClosed"]\n{with_step(retries="once")}',
+        before=lambda case_id: house.receiver.broken.add((case_id, "pack")),
+    )
+    task = await house.open_task(case, "intervention")
+    assert house.receiver.tried[case.id] == ["fetch", "pack"] and task.facts["attempts"] == 1
+    await house.decide(case, "olga", Verdict.ROLL_BACK)
+    await house.end(case)
+
+
+@pytest.mark.parametrize(("then", "again"), [("roll_back", None), ("resubmit", timedelta(minutes=3))])
+async def test_where_the_policy_says_so_nobody_is_asked_and_the_case_is_undone(
+    house: House, then: str, again: timedelta | None
+) -> None:
+    more = {"resubmit_after": "3m"} if again else {}
+    case = await house.start(
+        policy=with_step(attempts=2, then=then, **more),
+        before=lambda case_id: house.receiver.broken.add((case_id, "pack")),
+    )
+    await house.forward(case, timedelta(minutes=1))
+    result = await house.end(case)
+    assert result.status is Status.FAILED and "It was tried 2 times." in result.reason
+    assert result.resubmit_after == again
+    row = await house.row(case)
+    assert (row.resubmit_at is None) == (again is None)
+    assert house.effects(case) == ["fetch", "bring_back"]
+
+
+async def test_a_failure_that_nobody_foresaw_is_told_in_words_and_kept_for_engineers(house: House) -> None:
+    case = await house.start(before=lambda case_id: house.receiver.buggy.add((case_id, "pack")))
+    await house.forward(case, RETRIES_END)
+    task = await house.open_task(case, "intervention")
+    assert "KeyError" not in task.summary and "that nobody foresaw" in task.summary
+    assert task.facts["error"] == "KeyError: 'shelf'"
+    await house.decide(case, "olga", Verdict.ROLL_BACK)
+    await house.end(case)

@@ -4,14 +4,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-import workflows.case
+import workflows.waiting
 from store import tasks
 from store.database import DatabaseUnavailable
 from tests.house import ONE_GATE, Handle, House, open_house
@@ -136,7 +136,7 @@ async def test_a_gate_without_a_ruling_waits_for_operators_who_cannot_skip_it(ho
 async def test_a_task_that_an_outage_kept_from_people_expires_only_after_they_could_see_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflows.case, "LATE", timedelta(seconds=1))
+    monkeypatch.setattr(workflows.waiting, "LATE", timedelta(seconds=1))
     original, away_until = SqlRecords.record, time.monotonic() + 3
 
     async def away(self: SqlRecords, record: CaseRecord) -> Written:
@@ -181,3 +181,43 @@ async def test_a_worker_may_cancel_a_case_before_it_has_begun(house: House) -> N
     assert (await house.end(case)).status is Status.CANCELLED
     assert (await case.describe()).status is WorkflowExecutionStatus.COMPLETED
     assert house.effects(case) == []
+
+
+SHORT = ONE_GATE.replace('groups = ["managers"]', 'groups = ["managers"]\nexpires = "3s"', 1)
+
+
+async def test_a_no_a_yes_that_fails_two_cancels_and_the_expiry_of_one_moment_make_one_end_and_all_is_undone(
+    house: House,
+) -> None:
+    slots = asyncio.Semaphore(10)
+
+    async def raced() -> tuple[Handle, Status]:
+        async with slots:
+            return await race()
+
+    async def race() -> tuple[Handle, Status]:
+        case = await house.start(policy=SHORT, before=lambda case_id: house.receiver.refusing.add((case_id, "send")))
+        task = await house.open_task(case)
+        assert task.expires_at is not None
+        await asyncio.sleep((task.expires_at - datetime.now(UTC)).total_seconds() - 0.05)
+        await asyncio.gather(
+            house.send(case, house.decision(task, "mia", Verdict.REJECT)),
+            house.send(case, house.decision(task, "max", Verdict.APPROVE)),
+            case.signal("submit_decision", house.decision(task, "moe", Verdict.REJECT)),
+            house.cancel(case),
+            case.cancel(),
+            return_exceptions=True,  # all but one come too late
+        )
+        return case, (await house.end(case)).status
+
+    ended = [await each for each in asyncio.as_completed([raced() for _ in range(50)])]
+    for case, status in ended:
+        assert status in (Status.REJECTED, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
+        assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"], status
+        kinds = await house.recorded(case)
+        assert kinds.count("case_closed") == kinds.count("rollback_started") == 1
+        assert (await house.row(case)).status == status
+        async with house.database.read() as connection:
+            assert {task.status for task in await tasks.of_case(connection, case.id)} == {"closed"}
+    assert len({status for _, status in ended}) > 1, "no race if the same always wins"
+    assert await house.audit_problems() == []

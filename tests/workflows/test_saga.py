@@ -6,14 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.models import StepCall
-from workflows.saga import Saga, Undo
+from workflows.models import PlannedUndo, StepCall
+from workflows.saga import Saga
 
 
-async def nothing(_: Any) -> None: ...
-
-
-def an_undo(step: str) -> Undo:
+def an_undo(step: str) -> PlannedUndo:
     call = StepCall[Any](
         case_id="c",
         reference="r",
@@ -23,7 +20,7 @@ def an_undo(step: str) -> Undo:
         undoes=f"c/{step}",
         input=None,
     )
-    return Undo(step=step, activity=nothing, name=f"undo_{step}", call=call, summary=f"undo {step}")
+    return PlannedUndo(step=step, undo=f"undo_{step}", call=call, summary=f"undo {step}")
 
 
 @given(st.lists(st.text(min_size=1, max_size=5), max_size=20))

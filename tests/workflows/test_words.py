@@ -31,11 +31,12 @@ def test_a_process_has_a_title_up_to_four_key_fields_and_a_label_for_each_field(
 def test_each_step_each_undo_and_each_gate_of_a_process_has_a_sentence(process: Process) -> None:
     words, known = process.words, set(process.input.model_fields)
     source = inspect.getsource(inspect.getmodule(process.workflow) or process.workflow)
-    steps = set(re.findall(r"self\.step\(\w+\.(\w+)", source)) | set(re.findall(r"undo=\w+\.(\w+)", source))
+    steps = set(re.findall(r"self\.step\(\s*\w+\.(\w+)", source))
     gates = set(re.findall(r"self\.gate\(\"([^\"]+)\"", source))
     assert steps and set(words.steps) == steps
+    assert set(words.undos) == set(re.findall(r"undo=\w+\.(\w+)", source))
     assert set(words.gates) == gates
-    for sentence in (*words.steps.values(), *words.gates.values()):
+    for sentence in (*words.steps.values(), *words.undos.values(), *words.gates.values()):
         assert sentence and fields(sentence) <= known
 
 
@@ -44,4 +45,4 @@ def test_the_example_row_of_a_process_is_valid_and_its_words_can_be_said(process
     case = process.input.model_validate(row)
     assert "{" not in process.title(case)
     assert process.key_fields(case)
-    assert all(process.words.step(name, case) for name in process.words.steps)
+    assert all(process.words.step(name, case) for name in (*process.words.steps, *process.words.undos))

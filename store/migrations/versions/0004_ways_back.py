@@ -1,4 +1,4 @@
-"""Ways back: what a case would undo, rollbacks of cases that have ended, rounds that come by themselves; closed books."""
+"""Ways back: what a case would undo, rollbacks after the end, rounds that come by themselves; closed books."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,55 @@
+"""Incidents: what has failed and waits for operators, as a retry queue."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Db, IdempotencyKey, InHouse, Limit, Plain, Search
+from api.problems import documented
+from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
+from api.security import Operator
+from store import incidents
+from store.incidents import Incidents
+
+router = APIRouter(prefix="/incidents", tags=["incidents"])
+
+
+class IncidentQueue(BaseModel):
+    """The largest groups first."""
+
+    items: list[Incidents]
+    next_cursor: None = None
+
+
+class BulkRetry(BaseModel):
+    """One answer to many incidents: `task_ids` as a group of the list names them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Literal["retry", "roll_back"]
+    task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
+    comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
+    decision_id: Plain | None = Field(
+        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answers"
+    )
+
+
+@router.get("", responses=documented(401, 404, 422, 503))
+async def list_incidents(_person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
+    """What has failed and waits, grouped by process, step and cause. For operators and admins."""
+    async with db.read() as conn:
+        return IncidentQueue(items=await incidents.groups(conn, process, limit))
+
+
+@router.post("/decisions", responses=documented(401, 404, 422, 503))
+async def answer_incidents(
+    bulk: BulkRetry, person: Operator, parts: InHouse, idempotency_key: IdempotencyKey = None
+) -> BulkAnswer:
+    """Try up to a hundred again, or roll them back: one result each, and repeatable with a `decision_id` or key."""
+    key = bulk.decision_id or idempotency_key
+    items = [
+        BulkItem(task_id=task_id, verdict=bulk.verdict, comment=bulk.comment, decision_id=key)
+        for task_id in dict.fromkeys(bulk.task_ids)
+    ]
+    return await decide_many(Bulk(items=items), person, parts)

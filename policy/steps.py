@@ -1,0 +1,97 @@
+"""How often steps are tried: named option sets, and what a process says about its steps, made into plain options."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from policy.clock import duration
+from policy.expressions import ExpressionError
+from policy.lines import Key
+from policy.model import Policy, ProcessPolicy, Retries, Step
+from workflows.models import ENGINE_GATES, StepNames, StepOptions
+
+
+def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, StepOptions]:
+    """The options of each step and undo of which the policy says something."""
+    if not policy.has(process):
+        return {}
+    named = ((_meant(steps, name), step) for name, step in policy.processes[process].steps.items())
+    return {name: _options(step, policy.retries) for name, step in named if name}
+
+
+def gates_of_engine(policy: Policy, process: str) -> list[str]:
+    """The gates that each process has, as far as the policy has rules for them."""
+    return [name for name in ENGINE_GATES if policy.has(process) and name in policy.processes[process].gates]
+
+
+def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
+    """Durations that are none."""
+    for key in _DURATIONS:
+        text = getattr(retries, key, None)
+        if text is not None:
+            try:
+                if duration(text) is None:
+                    yield (key,), "must be a duration such as 30s, 15m, 8h, 3d"
+            except ExpressionError as wrong:
+                yield (key,), str(wrong)
+
+
+def mistakes_of_steps(
+    section: ProcessPolicy, known: StepNames | None, retries: Mapping[str, Any]
+) -> Iterator[tuple[Key, str]]:
+    """Steps that are not there, are named twice, or say what does not go together."""
+    seen: dict[str, str] = {}
+    for name, step in section.steps.items():
+        for key, message in mistakes_of_retries(step):
+            yield ("steps", name, *key), message
+        if step.retries is not None and step.retries not in retries:
+            sets = ", ".join(retries) or "none; one is a table such as [retries.patient]"
+            yield ("steps", name, "retries"), f"unknown option set '{step.retries}'; known are {sets}"
+        if step.resubmit_after is not None and step.then != "resubmit":
+            yield ("steps", name, "resubmit_after"), "goes with then = 'resubmit' only"
+        if known is None:
+            continue
+        meant = _meant(known, name)
+        if meant is None:
+            yield ("steps", name), f"the process has no such step; it has {', '.join(known.steps + known.undos)}"
+            continue
+        if meant in seen:
+            yield ("steps", name), f"is the same step as '{seen[meant]}'"
+        seen[meant] = name
+        if meant in known.undos and step.then != "intervene":
+            yield ("steps", name, "then"), "must be 'intervene': what fails to be undone is a matter for operators"
+
+
+def _meant(known: StepNames, name: str) -> str | None:
+    """The activity that a policy means by its name, or by its first word where only one begins with that."""
+    every = known.steps + known.undos
+    if name in every:
+        return name
+    found = [each for each in every if each.split("_")[0] == name]
+    return found[0] if len(found) == 1 else None
+
+
+_DURATIONS = {
+    "first": "first_pause",
+    "longest": "longest_pause",
+    "retry_for": "retry_for",
+    "time_limit": "time_limit",
+    "resubmit_after": "resubmit_after",
+}
+"""Keys of the policy that are durations, with the options they are."""
+
+
+def _options(step: Step, sets: Mapping[str, Retries]) -> StepOptions:
+    """What the step says itself comes before what its option set says."""
+    said: dict[str, Any] = {}
+    for source in (sets.get(step.retries or ""), step):
+        if source is not None:
+            said |= source.model_dump(exclude_unset=True, exclude={"retries"})
+    if "retry_for" in said and "attempts" not in said:
+        said["attempts"] = 0  # as many as fit into that time
+    spans: dict[str, timedelta | None] = {
+        option: duration(said.pop(key)) for key, option in _DURATIONS.items() if key in said
+    }
+    if "factor" in said:
+        said["factor"] = float(said["factor"])
+    return StepOptions(**said, **{option: span for option, span in spans.items() if span})
