@@ -87,7 +87,13 @@ WORDS: Mapping[Kind, str] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: "a failure of the Workflow",
 }
 
+BOOKKEEPING = {
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
+    EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED,
+}
+"""What tells people little: the step, record or timer after it is named instead, if that differs too."""
 GATE = Records.open_gate.__name__
+RECORD = Records.record.__name__
 UNDECODED = "Failed decoding arguments"
 """What the SDK says of a payload that does not fit; the cause says more."""
 DROPPED = "Failed deserializing signal input"
@@ -321,6 +327,8 @@ class _Move:
     def __str__(self) -> str:
         if self.gate:
             return f"gate {self.gate}"
+        if self.name == RECORD:
+            return "a record"
         unnamed = EventType.Name(self.kind).removeprefix("EVENT_TYPE_").replace("_", " ").lower()
         return WORDS.get(self.kind, unnamed).format(self.name)
 
@@ -340,6 +348,8 @@ class _Story:
         self._converter = converter
         self._turns = turns
         self._message = _message(failure) if failure else None
+        self._parts: tuple[_Move, _Move] | None = None
+        """What both sides do where they part, bookkeeping left out."""
         self._begun: dict[int, _Move] = {}
         """Activities of the code by their number."""
 
@@ -351,7 +361,10 @@ class _Story:
             if asked is not None and (self._agreed(held) or held.like(asked, with_gate=False)):
                 if asked.failure is not None and (what := _misfit(asked.failure)):
                     return self._told("does_not_fit", f"{held} {what}", f"{held} {what}", held.event)
-                return await self._another_order(held, str(asked), f"this code with {await self._in_words(asked)}")
+                held, asked = self._parts or (held, asked)
+                return await self._another_order(
+                    held, str(asked), f"would go on with {await self._in_words(asked)} instead"
+                )
         return self._failing() or self._dropping() or await self._unexplained(pair)
 
     def _failing(self) -> Difference | None:
@@ -387,10 +400,10 @@ class _Story:
         if self._message is None:
             return None
         if pair is not None and pair[1] is None and self._agreed(pair[0]):
-            return await self._another_order(pair[0], "nothing", "this code with nothing more")
+            return await self._another_order(pair[0], "nothing", "would do nothing more")
         event = next((each for each in self._events if each.event_id == _event_id(self._message)), None)
         if event is not None and event.event_type in ASKED_FOR:
-            return await self._another_order(await self._held(event), "something else", "this code with something else")
+            return await self._another_order(await self._held(event), "something else", "would do something else")
         return self._told("fails", f"this code cannot replay it: {self._message}", self._message, event)
 
     def _agreed(self, held: _Move) -> bool:
@@ -399,7 +412,7 @@ class _Story:
         return self._message is not None and _event_id(self._message) in (None, held.event.event_id)
 
     async def _another_order(self, held: _Move, instead: str, code: str) -> Difference:
-        said = f"its history goes on with {await self._in_words(held)}, and {code}"
+        said = f"its history goes on with {await self._in_words(held)}, and this code {code}"
         return self._told("order", said, f"{held} in the history, {instead} in this code", held.event)
 
     def _told(
@@ -430,10 +443,12 @@ class _Story:
         held = [move for event in self._events if (move := await self._held(event)).kind in ASKED_FOR]
         held = [move for move in held if not _of_a_patch(move)]
         asked = await self._asked()
-        for one, other in zip_longest(held, asked):
+        for number, (one, other) in enumerate(zip_longest(held, asked)):
             if one is None:
                 return None  # the code goes on from here
             if other is None or not one.like(other):
+                first, instead = _telling(held[number:]), _telling(asked[number:])
+                self._parts = (first, instead) if first and instead and not first.like(instead) else None
                 return one, other
         return None
 
@@ -549,6 +564,10 @@ class _Story:
     def _event_of(self, turn: _Turn) -> HistoryEvent:
         """Where the history was when the code took this turn."""
         return self._events[min(turn.told.history_length, len(self._events)) - 1]
+
+
+def _telling(moves: Sequence[_Move]) -> _Move | None:
+    return next((move for move in moves if move.kind not in BOOKKEEPING), None)
 
 
 def _of_a_patch(move: _Move) -> bool:

@@ -120,9 +120,9 @@ def replayed(found: "Report", what: str) -> None:
     if found.differences:
         say(f"{len(found.differences):,} of {found.checked:,} {what} would not go on with this code{closed}")
     elif found.checked == 1:
-        say(f"1 {one}, it goes on with this code{closed}")
+        say(f"1 {one} goes on with this code{closed}")
     else:
-        say(f"{found.checked:,} {what}, all go on with this code{closed}" if found.checked else f"no {what}{closed}")
+        say(f"{found.checked:,} {what} go on with this code{closed}" if found.checked else f"no {what}{closed}")
 
 
 @contextmanager

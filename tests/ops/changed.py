@@ -1,10 +1,13 @@
 """The errand process as careless changes would leave it. A module of its own: the sandbox loads it for each case."""
 
+from datetime import timedelta
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from tests.errand import ErrandProcess, ErrandRequest, Errands, Weighed
-    from workflows.models import CaseInput, CaseResult
+    from workflows.models import BatchInput, BatchResult, CaseInput, CaseResult, RollbackInput
+    from workflows.rollback import RollbackWorkflow
 
 
 @workflow.defn(name="errand")
@@ -91,3 +94,27 @@ class Guarded(ErrandProcess):
             return await super().send_parcel(request)
         await self.step(Errands.pack, request, undo=Errands.unpack)
         return await self.step(Errands.fetch, request, undo=Errands.bring_back)
+
+
+@workflow.defn(name="rollback")
+class Unasked(RollbackWorkflow):
+    """It undoes at once what directors would have to approve."""
+
+    @workflow.run
+    async def run(self, asked: RollbackInput) -> CaseResult:
+        return await self._conduct(asked, self._tell)
+
+    async def _ask(self) -> None:
+        """Nobody."""
+
+
+@workflow.defn(name="batch")
+class OtherImport:
+    """Its step has another name."""
+
+    @workflow.run
+    async def run(self, batch: BatchInput) -> BatchResult:
+        result: BatchResult = await workflow.execute_activity(
+            "import_all", batch, start_to_close_timeout=timedelta(hours=1), result_type=BatchResult
+        )
+        return result
