@@ -112,6 +112,26 @@ def migrate() -> None:
     show.say(f"{normalised(url).render_as_string(hide_password=True)} is up to date")
 
 
+@app.command()
+def replay(
+    process: Annotated[str | None, typer.Option(metavar="NAME", help="Only cases of this process.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option("--case", metavar="CASE", help="Only this case, closed or not; may be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, the newest. Without it: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check, before a deploy, that open cases go on with the code of this checkout. Exit code 1 when one does not."""
+    from ops.replay import check
+
+    if case and (process or limit):
+        raise typer.BadParameter("--case names the cases; it goes with neither --process nor --limit")
+    with show.progress("replaying cases") as progress:
+        found = asyncio.run(check(configuration.load(), process, case or [], limit, progress))
+    _answer(found.as_json(), as_json, lambda _: show.replayed(found, "cases" if case else "open cases"))
+    raise typer.Exit(1 if found.differences else 0)
+
+
 def _say_version(wanted: bool) -> None:
     if wanted:
         pyproject = tomllib.loads((configuration.ROOT / "pyproject.toml").read_text())

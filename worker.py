@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -72,6 +72,12 @@ class SqlRecords:
         return written
 
 
+def workflows() -> Mapping[str, type]:
+    """Every Workflow class by its name."""
+    processes = {process.name: process.workflow for process in PROCESSES.values()}
+    return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}
+
+
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
     policies = PinnedPolicies(database, INPUTS)
@@ -82,7 +88,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
         Worker(
             client,
             task_queue=TASK_QUEUE,
-            workflows=[*(process.workflow for process in PROCESSES.values()), RollbackWorkflow, BatchWorkflow],
+            workflows=list(workflows().values()),
             activities=[
                 records.record,
                 records.open_gate,

@@ -1,14 +1,18 @@
 """Answers of the gateway as people read them in a terminal."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from ops.replay import Report
 
 
 def say(text: str) -> None:
@@ -103,6 +107,29 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
         ],
         more,
     )
+
+
+def replayed(found: "Report", what: str) -> None:
+    """The cases that would not go on with this code, and why; those that differ alike together at the end."""
+    for each in found.differences:
+        say(f"{each.case_id}: {each.words}")
+    for way, count in found.alike:
+        say(f"{count:,} cases differ in the same way: {way}")
+    closed = f"; {found.closed_meanwhile:,} closed meanwhile" if found.closed_meanwhile else ""
+    one = what.removesuffix("s")
+    if found.differences:
+        say(f"{len(found.differences):,} of {found.checked:,} {what} would not go on with this code{closed}")
+    elif found.checked == 1:
+        say(f"1 {one} goes on with this code{closed}")
+    else:
+        say(f"{found.checked:,} {what} go on with this code{closed}" if found.checked else f"no {what}{closed}")
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A line for who watches, on stderr: how many are done, of how many. Gone at the end."""
+    with Console(stderr=True).status(doing) as status:
+        yield lambda done, total: status.update(f"{doing}: {done:,} of {max(done, total):,}")
 
 
 def incidents(groups: Sequence[dict[str, Any]]) -> None:

@@ -1,0 +1,120 @@
+"""The errand process as careless changes would leave it. A module of its own: the sandbox loads it for each case."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from tests.errand import ErrandProcess, ErrandRequest, Errands, Weighed
+    from workflows.models import BatchInput, BatchResult, CaseInput, CaseResult, RollbackInput
+    from workflows.rollback import RollbackWorkflow
+
+
+@workflow.defn(name="errand")
+class Reordered(ErrandProcess):
+    """It packs before it fetches."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        await self.step(Errands.pack, request, undo=Errands.unpack)
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.gate("approval", facts=weighed)
+        return weighed
+
+
+@workflow.defn(name="errand")
+class OtherGate(ErrandProcess):
+    """It stops at another gate. The SDK does not see it."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.step(Errands.pack, request, undo=Errands.unpack)
+        await self.gate("second", facts=weighed)
+        return weighed
+
+
+@workflow.defn(name="errand")
+class Ungated(ErrandProcess):
+    """It asks nobody. The SDK's message names neither the gate nor what the code does instead."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.step(Errands.pack, request, undo=Errands.unpack)
+        await self.step(Errands.send, request, undo=Errands.recall)
+        return weighed
+
+
+@workflow.defn(name="errand")
+class Broken(ErrandProcess):
+    """It has a defect after its first step."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        raise ValueError(f"no scales for {request.parcel}")
+
+
+class Addressed(ErrandRequest):
+    """An input with a new field that older cases do not have."""
+
+    address: str
+
+
+@workflow.defn(name="errand")
+class Demanding(ErrandProcess):
+    @workflow.run
+    async def run(self, case: CaseInput[Addressed]) -> CaseResult:  # type: ignore[override]
+        return await self.conduct(case, self.send_parcel)
+
+
+@workflow.defn(name="errand")
+class Guarded(ErrandProcess):
+    """Reordered, but for cases that begin with it only: the right way."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        if not workflow.patched("pack-first"):
+            return await super().send_parcel(request)
+        await self.step(Errands.pack, request, undo=Errands.unpack)
+        return await self.step(Errands.fetch, request, undo=Errands.bring_back)
+
+
+@workflow.defn(name="rollback")
+class Unasked(RollbackWorkflow):
+    """It undoes at once what directors would have to approve."""
+
+    @workflow.run
+    async def run(self, asked: RollbackInput) -> CaseResult:
+        return await self._conduct(asked, self._tell)
+
+    async def _ask(self) -> None:
+        """Nobody."""
+
+
+@workflow.defn(name="batch")
+class OtherImport:
+    """Its step has another name."""
+
+    @workflow.run
+    async def run(self, batch: BatchInput) -> BatchResult:
+        result: BatchResult = await workflow.execute_activity(
+            "import_all", batch, start_to_close_timeout=timedelta(hours=1), result_type=BatchResult
+        )
+        return result
