@@ -65,6 +65,7 @@ class CaseDetail(CaseBrief):
     tasks: list[TaskView]
     timeline: list[TimelineItem]
     resubmitted_as: str | None = Field(None, description="The next round of the same reference")
+    rollback_url: str | None = Field(None, description="The Workflow that rolls it back after its end, in Temporal")
     rollback_plan: list[UndoView] = Field(
         description="What a rejection would undo, newest first; empty when the case has ended"
     )
@@ -96,6 +97,7 @@ def detail(
     state: CaseState | None,
     temporal_url: str,
     resubmitted_as: str | None = None,
+    rollback_url: str | None = None,
 ) -> CaseDetail:
     """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
     process = PROCESSES.get(case.process)
@@ -116,6 +118,7 @@ def detail(
         tasks=_as_they_are(tasks, state.tasks if state else []),
         timeline=timeline(events, state.timeline if state else []),
         resubmitted_as=resubmitted_as,
+        rollback_url=rollback_url,
         rollback_plan=[] if fields["status"].closed or taken_back else planned,
         if_rolled_back=planned if fields["status"] is Status.COMPLETED or taken_back else [],
         stale=state is None and not case.status.closed,

@@ -35,7 +35,7 @@ class Recounter:
             gone = await absences.begun(conn, self._looked, now)
             names |= await persons.names_of(conn, gone)
             found = await tasks.asked_of(conn, names, limit=MOST)
-        for task_id, case_id in found:
+        for task_id, workflow_id in found:
             action = Action(
                 id=f"recount-{uuid4().hex}",
                 task_id=task_id,
@@ -45,7 +45,7 @@ class Recounter:
                 at=now,
             )
             try:
-                await self._client.get_workflow_handle(case_id).signal("submit_action", action)
+                await self._client.get_workflow_handle(workflow_id).signal("submit_action", action)
             except RPCError as error:  # the case has ended, or the server is away: the gate counts at its next event
                 log.info("gate %s could not be told that people changed: %s", task_id, error.message)
         async with self._database.write() as conn:

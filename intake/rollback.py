@@ -45,7 +45,13 @@ class Rollbacks:
         await self._starter.launcher.reach()
         await self._starter.keep(policy)
         asked = RollbackAsked(
-            number=_next(case), by=by, reason=reason, policy_hash=policy.hash, at=datetime.now(UTC), ended=case.result
+            number=_next(case),
+            by=by,
+            reason=reason,
+            policy_hash=policy.hash,
+            at=datetime.now(UTC),
+            ended=case.result,
+            planned=len(plan),
         )
         given = await self._hand_over(case.model_copy(update={"plan": plan}), asked, "rollback_requested", by)
         if given is None:
@@ -56,14 +62,18 @@ class Rollbacks:
         """The Workflow of an open case was ended in Temporal: operators are asked. None if it has moved on since."""
         # The Workflow knows better than the record, which is behind by the steps since the last gate.
         plan = await self.plan_of(case.conductor) or case.plan
+        before = case.rollback
+        taken_back = before is not None and before.ended is not None
         asked = RollbackAsked(
             number=_next(case),
             by=by,
             reason=reason,
-            policy_hash=case.rollback.policy_hash if case.rollback else case.policy_hash,
+            policy_hash=before.policy_hash if before else case.policy_hash,
             at=datetime.now(UTC),
-            lost=case.rollback is None or case.rollback.ended is None,
-            ended=case.rollback.ended if case.rollback else None,
+            lost=not taken_back,
+            ended=before.ended if before else None,
+            planned=len(plan),
+            begun=taken_back and before is not None and (before.begun or len(plan) < before.planned),
         )
         return await self._hand_over(case.model_copy(update={"plan": plan}), asked, "case_lost", by)
 

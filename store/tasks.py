@@ -172,14 +172,15 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
 
 
 async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
-    """Task and case of the open gates that ask one of these groups or people, oldest first."""
+    """Task and Workflow of the open gates that ask one of these groups or people, oldest first."""
     named = select(candidates.c.task_id).where(
         candidates.c.kind.in_(("group", "user")), candidates.c.name.in_(sorted(names))
     )
-    query = select(tasks.c.task_id, tasks.c.case_id).where(
+    asks = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("asks")
+    query = select(tasks.c.task_id, asks).where(
         tasks.c.status == "open", tasks.c.kind == "gate", tasks.c.task_id.in_(named)
     )
-    return [(row.task_id, row.case_id) for row in await conn.execute(query.order_by(tasks.c.opened_at).limit(limit))]
+    return [(row.task_id, row.asks) for row in await conn.execute(query.order_by(tasks.c.opened_at).limit(limit))]
 
 
 async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:

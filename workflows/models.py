@@ -509,6 +509,10 @@ class RollbackAsked(Message):
     """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
     ended: CaseResult | None = None
     """How a completed case had ended. That stands if nothing is undone."""
+    planned: int = 0
+    """How many undos there were."""
+    begun: bool = False
+    """A rollback before this one was ended in Temporal when some of it was done: it was approved, and must go on."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):

@@ -77,7 +77,7 @@ class RollbackWorkflow(Unwinding):
         """
         asked = self._asked_for.asked
         try:
-            if ROLLBACK in self._asked_for.own_gates:
+            if ROLLBACK in self._asked_for.own_gates and not asked.begun:
                 await self._ask()
         except CaseEnds as no:
             raise CalledOff(no.reason) from no
@@ -137,7 +137,8 @@ class RollbackWorkflow(Unwinding):
         )
 
     def _undo_refused(self, failure: Failure) -> None:
-        if failure.refused and self._asked_for.asked.ended is not None and not self._undone:
+        asked = self._asked_for.asked
+        if failure.refused and asked.ended is not None and not asked.begun and not self._undone:
             raise CalledOff(failure.said)
         self._goes_on()
 

@@ -150,7 +150,8 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
         recorded = await tasks.of_case(conn, case.case_id)
         events = await audit.page(conn, case.case_id, limit=MAX_TIMELINE)
         following = await cases.next_round(conn, case)
-    return detail(case, recorded, events, state, gateway.temporal_url(case.conductor), following)
+    rollback_url = gateway.temporal_url(case.workflow_id) if case.workflow_id else None
+    return detail(case, recorded, events, state, gateway.temporal_url(case.case_id), following, rollback_url)
 
 
 @router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))

@@ -215,6 +215,27 @@ async def test_a_rollback_that_is_terminated_too_is_found_and_goes_on_where_it_w
     assert house.effects(case) == [*DONE, *UNDONE], "what was undone before is not undone again"
 
 
+async def test_a_rollback_that_was_approved_and_begun_goes_on_after_a_termination_whatever_the_receiver_says(
+    house: House,
+) -> None:
+    case = await completed(house)
+    house.receiver.broken.add((case.id, "unpack"))
+    rollback = await house.roll_back(case, by="dan", policy=GUARDED)
+    await house.decide(rollback, "dora")
+    await house.until(rollback, lambda state: any(e.kind == "undo_attempt_failed" for e in state.timeline))
+    await rollback.terminate(reason="by mistake")
+    house.receiver.broken.clear()
+    house.receiver.refusing.add((case.id, "unpack"))
+    await looked(house, watcher(house))
+    second: Handle = house.env.client.get_workflow_handle(f"{case.id}~rollback~2", result_type=CaseResult)
+    task = await house.open_task(second)
+    assert task.kind == "intervention", "it is neither asked for again, nor called off: half of it is undone"
+    house.receiver.refusing.clear()
+    await house.decide(second, "olga", Verdict.RETRY)
+    assert (await house.end(second)).status is Status.ROLLED_BACK
+    assert house.effects(case) == [*DONE, *UNDONE]
+
+
 async def test_a_cancel_of_a_lost_case_undoes_it_and_ends_it_cancelled(house: House) -> None:
     case = await house.start()
     await house.open_task(case)
