@@ -131,6 +131,4 @@ async def test_lists_come_in_pages_newest_first(gate: Gate) -> None:
 
 
 async def test_what_is_not_built_yet_is_not_there(gate: Gate) -> None:
-    where = f"/cases/{quote(await gate.start(), safe='')}"
-    assert (await gate.post("operator-1", f"{where}/rollback", {"reason": "x"})).status_code == 404
     assert (await gate.get("operator-1", "/events")).status_code == 404

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
+import api.routes.tasks
 from intake.recount import Recounter
 from store import people
 from store.notices import Plan, expand
@@ -264,7 +265,12 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
     assert event["data"]["reason"] == "New limits" and event["data"]["policy"] == done.json()["policy_hash"]
 
 
-async def test_of_sixty_answers_at_once_those_to_tasks_that_changed_are_refused_and_told_what(gate: Gate) -> None:
+async def test_of_sixty_answers_at_once_those_to_tasks_that_changed_are_refused_and_told_what(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a slow machine does not decide in time is stored and judged later, which is another story.
+    monkeypatch.setattr(api.routes.tasks, "UPDATE_PATIENCE_S", 30.0)
+    monkeypatch.setattr(api.routes.tasks, "BULK_PATIENCE_S", 60.0)
     tasks = await asyncio.gather(*(task_of(gate) for _ in range(60)))
     changed = tasks[::12]
     for task in changed:
