@@ -11,6 +11,15 @@ from tests import postgres
 from tests.postgres import Postgres
 
 
+LONG = ("e2e", "bench", "ops", "intake")
+"""Rooms of tests that wait for processes and clocks. They come first: last, each would be waited for alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first; `make test` tells xdist to keep this order."""
+    items.sort(key=lambda item: next((n for n, room in enumerate(LONG) if room in item.path.parts), len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file to copy: cheaper than migrating for each test."""
