@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
+import api.gateway
 import api.routes.tasks
 from intake.recount import Recounter
 from store import people
@@ -269,7 +270,8 @@ async def test_of_sixty_answers_at_once_those_to_tasks_that_changed_are_refused_
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a slow machine does not decide in time is stored and judged later, which is another story.
-    monkeypatch.setattr(api.routes.tasks, "UPDATE_PATIENCE_S", 30.0)
+    for module in (api.gateway, api.routes.tasks):
+        monkeypatch.setattr(module, "UPDATE_PATIENCE_S", 30.0)
     monkeypatch.setattr(api.routes.tasks, "BULK_PATIENCE_S", 60.0)
     tasks = await asyncio.gather(*(task_of(gate) for _ in range(60)))
     changed = tasks[::12]
