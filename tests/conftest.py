@@ -10,7 +10,6 @@ from store.database import Database, migrate
 from tests import postgres
 from tests.postgres import Postgres
 
-
 LONG = ("e2e", "bench", "ops", "intake")
 """Rooms of tests that wait for processes and clocks. They come first: last, each would be waited for alone."""
 
