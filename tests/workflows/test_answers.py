@@ -113,6 +113,18 @@ async def test_only_the_requester_resubmits_and_only_what_is_valid(house: House)
     assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
 
 
+@pytest.mark.parametrize("raw", [False, True])
+async def test_a_case_that_waits_for_changes_can_be_cancelled_by_message_and_in_temporal(
+    house: House, raw: bool
+) -> None:
+    case = await house.start()
+    await house.decide(case, "mia", Verdict.REQUEST_CHANGES, comment="Smaller")
+    await house.open_task(case, "changes")
+    await (case.cancel() if raw else house.cancel(case))
+    assert (await house.end(case)).status is Status.CANCELLED
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
+
+
 async def test_a_requester_who_does_nothing_for_a_week_is_reminded_and_then_the_case_expires(house: House) -> None:
     case = await house.start()
     await send_back(house, case)
