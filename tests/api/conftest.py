@@ -48,7 +48,7 @@ PEOPLE = {
 API = "/api/v1"
 IMPATIENT = """
 [payment.steps.reserve]
-attempts = 1
+permanent = ["AccountLocked"]
 """
 """So that a test need not wait a minute for a locked account to become an incident."""
 

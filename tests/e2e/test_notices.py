@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from channels.text import SHOWN
 from tests.product import Product
 from tests.sink import Mail, Sink
 from tests.test_real_data_import import REAL_DATA, with_our_headings
@@ -100,13 +101,17 @@ async def test_an_import_of_200_rows_sends_each_manager_few_mails_that_tell_of_e
         started = time.monotonic()
         everything = (200, sum((Decimal(f"{1000 + n}.10") for n in range(200)), Decimal(0)))
         while any(counted(sink.to(manager)) != everything for manager in MANAGERS):
-            assert time.monotonic() < started + 60, {manager: counted(sink.to(manager)) for manager in MANAGERS}
+            assert time.monotonic() < started + 90, {manager: counted(sink.to(manager)) for manager in MANAGERS}
             await asyncio.sleep(0.2)
         lasted = time.monotonic() - started
         at_most_one_each(sink.mails, window)
         for manager in MANAGERS:
             assert 1 <= len(sink.to(manager)) <= lasted / window + 1
-            assert all("\nand " in mail.plain.replace("\r", "") for mail in sink.to(manager)[:1])
+            # How many a mail tells of is up to how fast the import was.
+            assert all(
+                ("\nand " in mail.plain.replace("\r", "")) == (counted([mail])[0] > SHOWN) for mail in sink.to(manager)
+            )
+            assert any(counted([mail])[0] > SHOWN for mail in sink.to(manager))
         assert len({mail.message_id for mail in sink.mails}) == len(sink.mails)
 
 
