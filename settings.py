@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Who decides what and when."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
+    files: Path = ROOT / "samples" / "files"
+    """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
     demo: bool = True
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
@@ -87,7 +89,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("var", "policy")
+    @field_validator("var", "policy", "files")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client
@@ -78,28 +79,30 @@ def workflows() -> Mapping[str, type]:
     return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}
 
 
+def steps(database: Database, settings: Settings) -> list[object]:
+    """What carries out the steps of the processes, each with its receiver."""
+    policies = PinnedPolicies(database, INPUTS)
+    return [
+        Payments(Ledger(database), policies.denied_payees),
+    ]
+
+
+def activities_of(*objects: object) -> list[Callable[..., Any]]:
+    """The methods of these objects that are activities."""
+    methods = (getattr(each, name) for each in objects for name in dir(type(each)) if not name.startswith("_"))
+    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
+
+
 def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
-    policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
-    payments = Payments(Ledger(database), policies.denied_payees)
+    records = Records(SqlRecords(database), PinnedPolicies(database, INPUTS), people.Directory(database), INPUTS)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [
         Worker(
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=[
-                records.record,
-                records.open_gate,
-                records.rule_again,
-                records.count,
-                payments.screen_payment,
-                payments.reserve_funds,
-                payments.release_funds,
-                payments.capture_payment,
-                payments.refund_payment,
-            ],
+            activities=activities_of(records, *steps(database, settings)),
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
@@ -108,7 +111,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
         Worker(
             client,
             task_queue=BULK_TASK_QUEUE,
-            activities=[imports.import_rows],
+            activities=activities_of(imports),
             # By default the SDK sends only one beat in 80 % of the timeout: too late to tell a dead import soon.
             max_heartbeat_throttle_interval=HEARTBEAT_EVERY,
         ),

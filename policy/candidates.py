@@ -1,6 +1,6 @@
 """From the groups and names of a ruling to the people who can decide."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ class People(Protocol):
     async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
         """All active people in these groups or with these ids."""
 
+    async def groups_among(self, names: Sequence[str]) -> Collection[str]:
+        """Those of the names that are groups."""
+
     async def manager_of(self, person: str) -> str | None:
         """The manager of a person, if they have one who is active."""
 
@@ -54,7 +57,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
 
     Fills `able`, `members`, the quorum of `everyone`, and whoever is the manager of the requester.
     """
-    ruling = await _with_manager(ruling, task.requester, people)
+    ruling = await _with_manager(await _with_named(ruling, people), task.requester, people)
     task = task.model_copy(update={"excluded_users": excluded(task, ruling)})
     said = ""
     while True:
@@ -102,6 +105,22 @@ def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[s
     if not ruling.snapshot:
         return {}
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
+
+
+async def _with_named(ruling: GateRuling, people: People) -> GateRuling:
+    """The ruling with the names of its expression among its groups and people."""
+    if not ruling.named:
+        return ruling
+    found = await people.groups_among(ruling.named)
+    groups = [name for name in ruling.named if name in found]
+    users = [name for name in ruling.named if name not in found]
+    return ruling.model_copy(
+        update={
+            "groups": list(dict.fromkeys([*ruling.groups, *groups])),
+            "users": list(dict.fromkeys([*ruling.users, *users])),
+            "named": [],
+        }
+    )
 
 
 async def _with_manager(ruling: GateRuling, requester: str, people: People) -> GateRuling:

@@ -83,14 +83,14 @@ def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
 
 
 def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
-    if not gate.groups and not gate.users:
-        yield (), "needs groups or users: without them nobody could decide"
+    if not gate.groups and not gate.users and not gate.candidates:
+        yield (), "needs groups, users or candidates: without them nobody could decide"
     for number, level in enumerate(gate.escalate):
         if not level.to and not level.users:
             yield ("escalate", number), "needs groups in 'to', or users"
     people = {*gate.users, *(user for level in gate.escalate for user in level.users)}
     grouped = gate.groups or any(level.to for level in gate.escalate)
-    if people and not grouped and isinstance(gate.quorum, int) and gate.quorum > len(people):
+    if people and not grouped and not gate.candidates and isinstance(gate.quorum, int) and gate.quorum > len(people):
         yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
 
 

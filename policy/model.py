@@ -88,6 +88,8 @@ class Level(_Section):
 class Gate(_Section):
     """Who decides one gate, and when. Clocks count from the opening of the gate.
 
+    `candidates` is CEL that gives names of groups or people, who may decide beside those of `groups` and `users`:
+    `candidates` of an input, `facts.owners`.
     `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`,
     `3d`) or CEL that gives one; durations count in the working time of `calendar`, if there is one.
     At its end (`expires`) the gate is rejected or approved, or, with `on_expiry = "escalate"`, opened to the people of
@@ -99,6 +101,7 @@ class Gate(_Section):
     auto_approve: str | None = None
     groups: list[Name] = []
     users: list[User] = []
+    candidates: str | None = None
     quorum: Annotated[int | str, BeforeValidator(_count_or_expression)] = 1
     veto: bool = True
     separation_of_duties: bool = True
@@ -125,7 +128,12 @@ class Gate(_Section):
 
     def conditions(self) -> list[tuple[str, str]]:
         """Everything that is CEL and no clock, as (key, text)."""
-        asked = (("when", self.when), ("auto_reject", self.auto_reject), ("auto_approve", self.auto_approve))
+        asked = (
+            ("when", self.when),
+            ("auto_reject", self.auto_reject),
+            ("auto_approve", self.auto_approve),
+            ("candidates", self.candidates),
+        )
         conditions = [(key, text) for key, text in asked if text is not None]
         counted = isinstance(self.quorum, str) and self.quorum != EVERYONE
         return [*conditions, ("quorum", str(self.quorum))] if counted else conditions

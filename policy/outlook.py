@@ -21,6 +21,7 @@ from policy.rules import Names, rule
 from workflows.models import GateRuling
 
 Holds = Literal["yes", "no", "unknown", "failed"]
+_DECIDE = ("when", "auto_reject", "auto_approve")
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Outlook:
     def answer(self) -> str:
         """The shortest answer: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
         for key, text in self.rules.conditions():
-            if key != "quorum" and (unknown := self.unknown_in(text)):
+            if key in _DECIDE and (unknown := self.unknown_in(text)):
                 return f"depends on {', '.join(unknown)}"
             # The next one is asked when `when` holds or cannot be told, and when a rule does not decide.
-            if self.holds(text) == ("no" if key == "when" else "yes"):
+            if key in _DECIDE and self.holds(text) == ("no" if key == "when" else "yes"):
                 break
         ruling = self.ruling
         if ruling.decided:
@@ -81,6 +82,7 @@ class Outlook:
                 "auto_reject": known(rules.auto_reject),
                 "auto_approve": known(rules.auto_approve),
                 "quorum": 1 if self.quorum_unknown else rules.quorum,
+                "candidates": known(rules.candidates),
                 "due": known(rules.due),
                 "expires": known(rules.expires),
                 "changes": known(rules.changes) or Gate.model_fields["changes"].default,
@@ -90,7 +92,7 @@ class Outlook:
         )
         section = self._policy.processes[self._process]
         section = section.model_copy(update={"gates": {**section.gates, self.gate: without}})
-        return rule(
+        ruling = rule(
             replace(self._policy, processes={self._process: section}),
             self._process,
             self.gate,
@@ -99,6 +101,10 @@ class Outlook:
             case=self._supposed.case,
             at=self.at,
         )
+        named = ruling.named
+        if rules.candidates and self.unknown_in(rules.candidates):
+            named = [f"whoever {rules.candidates} gives"]
+        return ruling.model_copy(update={"users": [*ruling.users, *named], "named": []})
 
     def holds(self, condition: str) -> Holds:
         """Whether a condition of the gate holds. `failed`: it has no value for this case, or must not count."""

@@ -107,7 +107,7 @@ class _Ruling:
             return self.decided("reject", gate.auto_reject)
         if self.decides(gate.auto_approve) and not self.problems:
             return self.decided("approve", gate.auto_approve)
-        quorum = self.quorum()
+        named, quorum = self.candidates(), self.quorum()
         expires = self.clock(gate.expires, "it does not expire")
         due = self.clock(gate.due, "it has no due time")
         levels = [(self.clock(level.after, "that escalation is left out"), level) for level in gate.escalate]
@@ -123,6 +123,7 @@ class _Ruling:
             names=self.read,
             groups=gate.groups,
             users=gate.users,
+            named=named,
             quorum=quorum,
             everyone=gate.quorum == EVERYONE,
             veto=gate.veto,
@@ -180,6 +181,20 @@ class _Ruling:
         if not isinstance(value, bool):
             raise ExpressionError(f"'{condition.source}' must be true or false, it is {value!r}")
         return value
+
+    def candidates(self) -> list[str]:
+        """The names of groups and people that an expression gives."""
+        if self.gate.candidates is None:
+            return []
+        try:
+            compiled = self.noted(self.gate.candidates)
+            names = evaluate(compiled, self.names.values)
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ExpressionError(f"'{compiled.source}' must be a list of names, it is {names!r}")
+            return list(dict.fromkeys(names))
+        except ExpressionError as wrong:
+            self.problems.append(f"{wrong}, so nobody is added by it")
+            return []
 
     def quorum(self) -> int:
         if isinstance(self.gate.quorum, int):

@@ -26,6 +26,8 @@ def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | No
         value = evaluate(compiled, sample)
         if key[0] in _TRUTHS and not isinstance(value, bool):
             return f"must be true or false, not {value!r}"
+        if key[0] == "candidates" and not isinstance(value, list):
+            return f"must give a list of names, not {value!r}"
         if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"must give a whole number, not {value!r}"
         # A text put together from the made-up input may be anything; one that stands in the expression must be right.
@@ -73,4 +75,4 @@ def _stands_in(text: str, source: str) -> bool:
 
 def is_clock(key: Key) -> bool:
     """Whether the key of a gate holds a time; the other expressions are conditions."""
-    return key[0] not in (*_TRUTHS, "quorum")
+    return key[0] not in (*_TRUTHS, "quorum", "candidates")

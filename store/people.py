@@ -340,6 +340,12 @@ class Directory:
         async with self._db.read() as conn:
             return await candidates_of(conn, groups, users, datetime.now(UTC))
 
+    async def groups_among(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that are groups, which somebody is in."""
+        query = select(memberships.c.group_name).where(memberships.c.group_name.in_(names)).distinct()
+        async with self._db.read() as conn:
+            return set((await conn.execute(query)).scalars())
+
     async def manager_of(self, person: str) -> str | None:
         """The manager of a person, if there is one who is active."""
         async with self._db.read() as conn:

@@ -400,6 +400,100 @@ leases = Table(
 )
 """Work that one process at a time does: whoever holds the row, until it is not renewed."""
 
+# ---------------------------------------------------------------------------------------- what steps did, by their key
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("key", String(1000), primary_key=True),
+    Column("kind", String(60), nullable=False),  # the step, or the undo
+    Column("case_id", String(900), nullable=False, index=True),
+    Column("state", String(6), nullable=False),  # done | undone | void: undone before it was ever done
+    Column("result", JSON, nullable=True),
+    Column("at", Instant, nullable=False),
+)
+"""Each effect of a receiver that lives in this database, written in the transaction of the effect itself."""
+
+# ----------------------------------------------------------------------------------------------------------- datasets
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("case_id", String(900), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("profile", JSON, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("staged_at", Instant, nullable=False),
+    Column("published_at", Instant, nullable=True),
+)
+"""Versions of datasets, staged or published. The one in force is in `datasets`."""
+
+dataset_rows = Table(
+    "dataset_rows",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", JSON, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("version", Integer, nullable=True),  # None: none is published any more
+    Column("published_at", Instant, nullable=True),
+)
+"""Which version of each dataset is published. To publish is to change one row here."""
+
+# ---------------------------------------------------------------------------------------------------------- directory
+
+directory_accounts = Table(
+    "directory_accounts",
+    metadata,
+    Column("username", String(64), primary_key=True),  # in lower case
+    Column("full_name", String(200), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("role", String(60), nullable=False),
+    Column("manager", String(100), nullable=True),
+    Column("case_id", String(900), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant, nullable=True),
+)
+"""The accounts of people in the organisation: a directory of its own, not the people of Holdgate."""
+
+entitlements = Table(
+    "entitlements",
+    metadata,
+    Column("grant_key", String(1000), primary_key=True),
+    Column("username", ForeignKey("directory_accounts.username"), nullable=False, index=True),
+    Column("entitlement", String(60), nullable=False),
+    Column("granted_at", Instant, nullable=False),
+    Column("revoked_at", Instant, nullable=True),
+)
+
+# -------------------------------------------------------------------------------------------------------------- risks
+
+accepted_risks = Table(
+    "accepted_risks",
+    metadata,
+    Column("risk_id", Integer, primary_key=True),
+    Column("case_id", String(900), nullable=False, index=True),
+    Column("target", String(400), nullable=False, index=True),
+    Column("digest", String(64), nullable=False),  # of what was scanned
+    Column("severity", String(10), nullable=False),  # of the worst finding
+    Column("findings", JSON, nullable=False),
+    Column("accepted_by", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("withdrawn_at", Instant, nullable=True),
+)
+"""Risks that people took, each until it expires or is withdrawn."""
+
 # ------------------------------------------------------------------------------------------------------------- ledger
 
 accounts = Table(

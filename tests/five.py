@@ -72,7 +72,7 @@ class Receiver:
             db.close()
 
 
-def activities_of(receiver: Receiver) -> list[Callable[..., Any]]:
+def five_steps(receiver: Receiver) -> list[Callable[..., Any]]:
     """The five steps and their undos."""
 
     def pair(number: int, name: str) -> list[Callable[..., Any]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,20 +16,20 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.attempts import CountAttempts
-from activities.payments import Payments
 from activities.records import Records
 from intake.pinned import PinnedPolicies
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from policy.model import Policy
 from policy.parse import parse
+from settings import Settings, load
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
 from tests.five import FiveProcess, FiveRequest
 from tests.temporal import time_skipping_server
-from worker import SqlRecords
+from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import (
     TASK_QUEUE,
     Actor,
@@ -45,13 +45,16 @@ from workflows.models import (
     case_id_for,
     reference_key,
 )
-from workflows.payment import PaymentProcess
 from workflows.registry import INPUTS, Process
 from workflows.registry import PROCESSES as REGISTERED
-from workflows.rollback import RollbackWorkflow
 
 Handle = WorkflowHandle[Any, CaseResult]
-PROCESSES = {"errand": ErrandProcess, "pair": PairProcess, "five": FiveProcess, "payment": PaymentProcess}
+PROCESSES: dict[str, type] = {
+    **{name: process.workflow for name, process in REGISTERED.items()},
+    "errand": ErrandProcess,
+    "pair": PairProcess,
+    "five": FiveProcess,
+}
 
 ERRANDS: dict[str, type[BaseModel]] = {"errand": ErrandRequest, "pair": ErrandRequest, "five": FiveRequest}
 
@@ -284,7 +287,9 @@ async def furnish(database: Database) -> None:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000) -> AsyncIterator[House]:
+async def open_house(
+    folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000, settings: Settings | None = None
+) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
     url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
     migrate(url)
@@ -293,35 +298,17 @@ async def open_house(folder: Path, *, url: str | None = None, max_cached_workflo
     receiver = Receiver()
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
-    steps = {name: process.steps for name, process in KINDS.items()}
-    policies = PinnedPolicies(database, inputs, steps)
+    policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
-    payments = Payments(ledger, policies.denied_payees)
-    activities: list[Callable[..., Awaitable[Any]]] = [
-        records.record,
-        records.open_gate,
-        records.rule_again,
-        records.count,
-        errands.fetch,
-        errands.bring_back,
-        errands.pack,
-        errands.unpack,
-        errands.send,
-        errands.recall,
-        payments.screen_payment,
-        payments.reserve_funds,
-        payments.release_funds,
-        payments.capture_payment,
-        payments.refund_payment,
-    ]
+    activities = activities_of(records, errands, *steps(database, settings or load(var=folder)))
     async with await time_skipping_server() as env:
 
         def a_worker() -> Worker:
             return Worker(
                 env.client,
                 task_queue=TASK_QUEUE,
-                workflows=[*PROCESSES.values(), RollbackWorkflow],
+                workflows=list({**workflows(), **PROCESSES}.values()),
                 activities=activities,
                 interceptors=[CountAttempts()],
                 # A defect must fail a test, not hang it.

@@ -20,18 +20,15 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
 from activities.attempts import CountAttempts
-from activities.payments import Payments
 from activities.records import Records
 from intake.pinned import PinnedPolicies
+from settings import load
 from store import people
 from store.database import Database
-from store.ledger import Ledger
-from tests.five import FiveProcess, FiveRequest, Receiver, activities_of
-from worker import SqlRecords
+from tests.five import FiveProcess, FiveRequest, Receiver, five_steps
+from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import TASK_QUEUE, CaseRecord, StepCall, Written
-from workflows.payment import PaymentProcess
 from workflows.registry import INPUTS
-from workflows.rollback import RollbackWorkflow
 
 
 class Fate:
@@ -103,22 +100,13 @@ async def live(address: str, url: str, folder: Path) -> None:
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
     policies = PinnedPolicies(database, inputs)
     records = Records(MortalRecords(database, fate), policies, people.Directory(database), inputs)
-    payments = Payments(Ledger(database), policies.denied_payees)
     await Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[PaymentProcess, FiveProcess, RollbackWorkflow],
+        workflows=[*workflows().values(), FiveProcess],
         activities=[
-            *activities_of(Receiver(folder / "receiver.db")),
-            records.record,
-            records.open_gate,
-            records.rule_again,
-            records.count,
-            payments.screen_payment,
-            payments.reserve_funds,
-            payments.release_funds,
-            payments.capture_payment,
-            payments.refund_payment,
+            *five_steps(Receiver(folder / "receiver.db")),
+            *activities_of(records, *steps(database, load(var=folder))),
         ],
         interceptors=[Mortal(fate), CountAttempts()],
         workflow_failure_exception_types=[Exception],

@@ -9,7 +9,7 @@ at; it is never thrown into the middle of a rollback or of a record.
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -30,6 +30,7 @@ from workflows.models import (
     Status,
     StepCall,
     StepOptions,
+    TaskView,
     Verdict,
 )
 from workflows.unwinding import Unwinding
@@ -42,6 +43,13 @@ ResultT = TypeVar("ResultT")
 CHANGES = "changes"
 """The gate of the task by which a requester makes changes."""
 STEP_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK)
+
+
+class GateAt(NamedTuple):
+    """A gate with what is asked about there."""
+
+    name: str
+    facts: BaseModel | None = None
 
 
 class NextRound(Exception):
@@ -188,43 +196,42 @@ class CaseWorkflow(Unwinding):
         A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change fields that
         the policy names; the answer is the input as they approved it, and later steps must go by that.
         """
-        await self._pass([name], facts, editable=request is not None)
+        await self._pass([GateAt(name, facts)], editable=request is not None)
         return None if request is None else self._started.input
 
-    async def gates(self, *names: str, facts: BaseModel | None = None, first_no_ends_all: bool = True) -> None:
+    async def gates(
+        self, *wanted: str | GateAt, facts: BaseModel | None = None, first_no_ends_all: bool = True
+    ) -> None:
         """Stop at several gates at once, until all are passed, in any order.
 
-        A rejection or an expiry ends the case: at once, or when all are decided if not `first_no_ends_all`.
+        A gate that is asked about several things stands there once for each, with facts of its own. A rejection or an
+        expiry ends the case: at once, or when all are decided if not `first_no_ends_all`.
         """
-        await self._pass(names, facts, first_no_ends_all=first_no_ends_all)
+        stops = [GateAt(each, facts) if isinstance(each, str) else each for each in wanted]
+        await self._pass(stops, first_no_ends_all=first_no_ends_all)
 
-    async def _pass(
-        self,
-        names: Sequence[str],
-        facts: BaseModel | None,
-        *,
-        editable: bool = False,
-        first_no_ends_all: bool = True,
-    ) -> None:
+    async def _pass(self, wanted: Sequence[GateAt], *, editable: bool = False, first_no_ends_all: bool = True) -> None:
         self._stop_if_cancelled()
-        shown_facts = facts.model_dump(mode="json") if facts is not None else {}
-        if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
-            raise CaseEnds(
-                Status.FAILED,
-                f"The facts for {', '.join(names)} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a "
-                "reviewer.",
-            )
-        left = list(names)
+        for name, facts in wanted:
+            if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
+                raise CaseEnds(
+                    Status.FAILED,
+                    f"The facts for {name} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a reviewer.",
+                )
+        left = list(wanted)
         while left:
             gates: list[Gate] = []
-            for name in left:
-                opening = await self._open(name, shown_facts, editable)
+            stops: list[GateAt] = []
+            for stop in left:
+                beside = sum(gate.task.gate == stop.name for gate in gates)
+                opening = await self._open(stop, editable, beside)
                 self._end_stands(opening.ended)
                 if opening.task is not None:
                     gates.append(self._opened(opening.task, opening.ruling))
+                    stops.append(stop)
                 elif opening.ruling.decided == "reject":
                     self._drop(gates)
-                    raise CaseEnds(Status.REJECTED, f"Rejected by rule at {spoken(name)}: {opening.ruling.rule}")
+                    raise CaseEnds(Status.REJECTED, f"Rejected by rule at {spoken(stop.name)}: {opening.ruling.rule}")
             if not gates:
                 self._decided = False
                 return
@@ -232,7 +239,7 @@ class CaseWorkflow(Unwinding):
             for gate in gates:
                 self._end_by(gate)
             self._decided = True
-            left = [gate.task.gate for gate in gates if not passed(gate)]
+            left = [stop for stop, gate in zip(stops, gates, strict=True) if not passed(gate)]
             if sent_back := next((gate for gate in gates if gate.outcome is Outcome.CHANGES_REQUESTED), None):
                 await self._make_changes(sent_back)
 
@@ -278,14 +285,15 @@ class CaseWorkflow(Unwinding):
         if self._changes:
             raise NextRound
 
-    async def _open(self, name: str, facts: dict[str, Any], editable: bool) -> GateOpening:
+    async def _open(self, stop: GateAt, editable: bool, beside: int) -> GateOpening:
         """Ask the policy; where it gives no ruling operators retry or roll back, and nobody may skip the people."""
+        name, facts = stop.name, stop.facts.model_dump(mode="json") if stop.facts is not None else {}
         while True:
             self._stop_if_cancelled()
-            self._show(self.words.gate(name, self._started.input))
+            self._show(self.words.gate(name, self._started.input, facts))
             others = [person for gate, people in self._deciders.items() if gate != name for person in people]
             others += [person for person in self._submitters if person != self._started.requester]
-            task = self._task(name, self._step, facts=facts, excluded=others)
+            task = self._task(name, self._step, facts=facts, excluded=others, beside=beside)
             fields = list(type(self._started.input).model_fields) if editable else []
             task = task.model_copy(
                 update={
@@ -381,13 +389,13 @@ class CaseWorkflow(Unwinding):
         stored: dict[str, Any] = self._started.input.model_dump(mode="json")
         return stored
 
-    def _shown(self, gate: str | None) -> dict[str, Any]:
+    def _shown(self, task: TaskView | None) -> dict[str, Any]:
         case = self._started
         return {
             "title": self.words.title_of(case.input),
             "key_fields": self.words.key_fields_of(case.input),
             "input": self._masked(self._input_json),
-            **({"summary": self.words.gate(gate, case.input)} if gate else {}),
+            **({"summary": self.words.gate(task.gate, case.input, task.facts)} if task else {}),
         }
 
     def _masked(self, stored: dict[str, Any]) -> dict[str, Any]:

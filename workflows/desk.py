@@ -307,7 +307,7 @@ class Desk:
         changes = self._differences(self._started.input, edited) if edited is not None else []
         # What operators mend counts when enough of them have said the same; edits of others count at once.
         at_once = edited is not None and decision.verdict is not Verdict.RETRY
-        shown = self._adopt(edited, gate.task.gate if gate.task.kind == "gate" else None) if at_once else {}
+        shown = self._adopt(edited, gate.task if gate.task.kind == "gate" else None) if at_once else {}
         void = gate.decide(decision, workflow.now(), changes, **shown)
         if edited is not None and gate.outcome is Outcome.RETRY:
             self._adopt(edited, None)
@@ -357,10 +357,10 @@ class Desk:
         self._receipts[decision.id] = receipt
         return receipt
 
-    def _adopt(self, edited: BaseModel | None, gate: str | None) -> dict[str, Any]:
-        """The case has another input from now on. Answers what a task shows of it, with the question of a gate."""
+    def _adopt(self, edited: BaseModel | None, task: TaskView | None) -> dict[str, Any]:
+        """The case has another input from now on. Answers what the task of a gate shows of it, with its question."""
         self._case = self._started.model_copy(update={"input": edited})
-        shown = self._shown(gate)
+        shown = self._shown(task)
         self._journal.replaced(self._input_json, shown["title"])
         return shown
 
@@ -418,11 +418,13 @@ class Desk:
             raise refusal("NotReady", "The case has not begun yet; try again in a moment.")
         return self._case
 
-    def _task(self, gate: str, summary: str, *, facts: dict[str, Any], excluded: list[str] | None = None) -> TaskView:
-        """A task before the policy has said who decides it and by when."""
+    def _task(
+        self, gate: str, summary: str, *, facts: dict[str, Any], excluded: list[str] | None = None, beside: int = 0
+    ) -> TaskView:
+        """A task before the policy has said who decides it and by when. `beside`: tasks of the same gate just opened."""
         case = self._started
         return TaskView(
-            task_id=task_id_for(self._workflow_id, gate, len(self._gates) + 1),
+            task_id=task_id_for(self._workflow_id, gate, len(self._gates) + 1 + beside),
             case_id=case.case_id,
             workflow_id=None if self._workflow_id == case.case_id else self._workflow_id,
             process=case.process,
@@ -436,8 +438,8 @@ class Desk:
             **{**self._shown(None), "summary": summary},
         )
 
-    def _shown(self, gate: str | None) -> dict[str, Any]:
-        """What a task shows of the input: `title`, `key_fields`, `input`; with the `summary` of a gate."""
+    def _shown(self, task: TaskView | None) -> dict[str, Any]:
+        """What a task shows of the input: `title`, `key_fields`, `input`; with the `summary` of the task of a gate."""
         raise NotImplementedError
 
     def _masked(self, stored: dict[str, Any]) -> dict[str, Any]:
@@ -479,7 +481,9 @@ class Desk:
         """Of gates that are open together each excludes who decided another, where its policy says so."""
         for gate in self._asked:
             if gate.open and gate.ruling.separation_of_duties and gate.task.kind == "gate":
-                gate.exclude([name for other in self._asked if other is not gate for name in voters(other.task)])
+                gate.exclude(
+                    [name for other in self._asked if other.task.gate != gate.task.gate for name in voters(other.task)]
+                )
 
     def _happened(self, gate: Gate, what: Happened, actor: str = ENGINE) -> None:
         self._journal.note(what.kind, what.summary, {"task_id": gate.task.task_id, **what.data}, actor=actor)

@@ -598,6 +598,8 @@ class GateRuling(Message):
     """Set when a condition could not be evaluated: the gate opens and shows it, it never skips on an error."""
     groups: list[str] = []
     users: list[str] = []
+    named: list[str] = []
+    """Names that an expression gave, of groups or people; nobody has looked yet which."""
     decided: Literal["approve", "reject"] | None = None
     """Set when a rule decides in people's place; `needed` is then false."""
     quorum: int = 1

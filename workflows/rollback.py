@@ -13,7 +13,7 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.desk import CaseEnds, EndStands
     from workflows.failures import Failure, failure_of
-    from workflows.models import ROLLBACK, CaseResult, Outcome, RollbackInput, Status, StepOptions, Verdict
+    from workflows.models import ROLLBACK, CaseResult, Outcome, RollbackInput, Status, StepOptions, TaskView, Verdict
     from workflows.unwinding import Unwinding
     from workflows.waiting import RETRY_OR_ROLL_BACK
 
@@ -91,7 +91,7 @@ class RollbackWorkflow(Unwinding):
             "reason": asked.reason,
             "would_be_undone": [undo.summary for undo in self._saga.plan()],
         }
-        question = self._shown(ROLLBACK)["summary"]
+        question = self._question
         while True:
             self._show(question)
             task = self._task(ROLLBACK, question, facts=facts, excluded=[asked.by])
@@ -159,8 +159,12 @@ class RollbackWorkflow(Unwinding):
     def _input_json(self) -> dict[str, Any]:
         return self._asked_for.input
 
-    def _shown(self, gate: str | None) -> dict[str, Any]:
-        case, asked = self._asked_for, self._asked_for.asked
-        question = f"Take back what was completed? {asked.by} asks for it: {asked.reason}"
+    @property
+    def _question(self) -> str:
+        asked = self._asked_for.asked
+        return f"Take back what was completed? {asked.by} asks for it: {asked.reason}"
+
+    def _shown(self, task: TaskView | None) -> dict[str, Any]:
+        case = self._asked_for
         shown = {"title": case.title, "key_fields": case.key_fields, "input": case.shown}
-        return shown | ({"summary": question} if gate else {})
+        return shown | ({"summary": self._question} if task else {})

@@ -106,7 +106,7 @@ class Waiting(Desk):
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
-            self._deciders[gate.task.gate] = voters(gate.task)
+            self._deciders.setdefault(gate.task.gate, []).extend(voters(gate.task))
         elif gate.task.kind == "changes":
             # Somebody in the requester's place asks as the requester does, and decides as little.
             self._submitters += voters(gate.task)

@@ -26,7 +26,7 @@ class Words:
     undos: Mapping[str, str]
     """A sentence for each undo: `Release the held {amount} {currency}`."""
     gates: Mapping[str, str]
-    """What people are asked at each gate, by gate name."""
+    """What people are asked at each gate, by gate name. May name fields of the gate's facts, too."""
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
     nouns: tuple[str, str] = ("case", "cases")
@@ -42,9 +42,10 @@ class Words:
         """The sentence for a step or an undo; raises KeyError for one that has none."""
         return self._say(self.steps[name] if name in self.steps else self.undos[name], case)
 
-    def gate(self, name: str, case: BaseModel) -> str:
-        """What people are asked at a gate; raises KeyError for one that has none."""
-        return self._say(self.gates[name], case)
+    def gate(self, name: str, case: BaseModel, facts: Mapping[str, Any] | None = None) -> str:
+        """What people are asked at a gate with these facts; raises KeyError for one that has none."""
+        said = {key: "" if value is None else shown(value) for key, value in (facts or {}).items()}
+        return self.gates[name].format_map({**said, **self._values(case)})
 
     def key_fields_of(self, case: BaseModel) -> dict[str, str]:
         """Label and value of the fields that identify the case at a glance; absent ones are left out."""

@@ -186,7 +186,7 @@ def test_escalating_at_the_end_needs_somebody_to_escalate_to() -> None:
 
 def test_a_gate_that_nobody_could_pass_is_refused() -> None:
     assert refused("[payment.gates.board]\nwhen = 'amount > 5.0'") == [
-        "policy.toml:1: payment.gates.board: needs groups or users: without them nobody could decide"
+        "policy.toml:1: payment.gates.board: needs groups, users or candidates: without them nobody could decide"
     ]
     assert refused("[payment.gates.board]\nusers = ['anna']\nquorum = 2") == [
         "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people"
