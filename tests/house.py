@@ -272,6 +272,9 @@ PEOPLE = {
     "managers": ["mia", "max", "moe", "mara"],
     "directors": ["dan", "dora"],
     "fraud-analysts": ["fred", "fay"],
+    "data-stewards": ["stella"],
+    "security": ["sam", "sue"],
+    "release-managers": ["ray"],
     "operators": ["olga", "otto"],
     "admins": ["ada"],
 }

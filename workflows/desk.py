@@ -421,7 +421,7 @@ class Desk:
     def _task(
         self, gate: str, summary: str, *, facts: dict[str, Any], excluded: list[str] | None = None, beside: int = 0
     ) -> TaskView:
-        """A task before the policy has said who decides it and by when. `beside`: tasks of the same gate just opened."""
+        """A task before the policy has said who decides it and when. `beside`: tasks of the same gate just opened."""
         case = self._started
         return TaskView(
             task_id=task_id_for(self._workflow_id, gate, len(self._gates) + 1 + beside),
