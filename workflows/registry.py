@@ -1,7 +1,7 @@
 """The table of processes. A new process is one line here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,6 +24,11 @@ class Process:
     input: type[BaseModel]
     example: Mapping[str, str]
     """One CSV row that imports as it is."""
+    seed: Mapping[str, str] = field(default_factory=dict)
+    """Its fields by the columns of a file of several processes: `name`, `description`, `amount`, `currency`. `a.b` is a
+    part of a field that takes JSON."""
+    seed_defaults: Mapping[str, str] = field(default_factory=dict)
+    """What rows of such a file have in fields for which they hold nothing."""
 
     @property
     def words(self) -> Words:
@@ -66,6 +71,12 @@ PROCESSES: Mapping[str, Process] = {
                 "candidates": "managers",
                 "deadline": "2031-06-01",
             },
+            seed={
+                "name": "title",
+                "description": "body",
+                "amount": "payload.amount",
+                "currency": "payload.currency",
+            },
         ),
         Process(
             name="payment",
@@ -81,6 +92,8 @@ PROCESSES: Mapping[str, Process] = {
                 "memo": "Paper for the spring catalogue",
                 "payee_account": "GB82WEST12345698765432",
             },
+            seed={"name": "payee", "description": "memo"},
+            seed_defaults={"account": "operating"},
         ),
     )
 }
