@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from workflows.case import CaseWorkflow
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
+from workflows.user_onboarding import UserOnboardingProcess
 from workflows.words import Words
 
 
@@ -65,6 +67,19 @@ PROCESSES: Mapping[str, Process] = {
                 "due_date": "2027-01-31",
                 "memo": "Paper for the spring catalogue",
                 "payee_account": "GB82WEST12345698765432",
+            },
+        ),
+        Process(
+            name="user_onboarding",
+            workflow=UserOnboardingProcess,
+            input=OnboardingRequest,
+            example={
+                "reference": "IT-2001",
+                "full_name": "Ada Lovelace",
+                "role": "engineer",
+                "manager": "manager-1",
+                "start_date": "2031-03-17",
+                "note": "Joins the engine team",
             },
         ),
     )
