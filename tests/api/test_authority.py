@@ -110,8 +110,9 @@ async def things(gate: Gate) -> Things:
     batch = await gate.as_("requester-1").post("/api/v1/batches?process=payment", files={"file": sheet})
     assert batch.status_code == 202, batch.text
     policy = (await gate.case(task["case_id"]))["policy_hash"]
-    somebody = {"username": "auth.orised", "full_name": "A", "email": "a@example.org", "role": "r", "manager": None}
-    await AccountDirectory(gate.database).reserve("auth/key", "auth", **somebody)
+    await AccountDirectory(gate.database).reserve(
+        "auth/key", "auth", username="auth.orised", full_name="A", email="a@example.org", role="r", manager=None
+    )
     return Things(batch.json()["batch_id"], decided.json()["decision_id"], policy, new_task)
 
 
