@@ -17,11 +17,13 @@ from temporalio.worker import Worker
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
 from activities.imports import Imports
+from activities.onboarding import Onboarding
 from activities.payments import Payments
 from activities.records import Records
 from channels.channel import Channel
 from channels.console import Console
 from channels.dispatcher import Dispatcher
+from channels.mailer import Mailer
 from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
@@ -39,6 +41,7 @@ from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
 from store import cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
+from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.notices import Plan
 from store.outbox import Outbox
@@ -86,7 +89,8 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
     policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
-        Payments(Ledger(database), policies.denied_payees),
+        Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
+        Payments(Ledger(database), policies.lists("payment")),
     ]
 
 
@@ -121,15 +125,26 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
     ]
 
 
+def channels_of(settings: Settings) -> dict[str, Channel]:
+    """The channels that are switched on, by name."""
+    channels: dict[str, Channel] = {}
+    for name in settings.channels.split(","):
+        if name == "smtp":
+            assert settings.smtp_url and settings.mail_from, "the settings see to it"
+            channels[name] = Smtp(settings.smtp_url.get_secret_value(), settings.mail_from)
+        else:
+            channels[name] = Console()
+    return channels
+
+
+def mailer(settings: Settings) -> Mailer:
+    """What writes to people outside: by mail if that is switched on, else into the log, to be looked at."""
+    return Mailer(channels_of(settings).get("smtp") or Console())
+
+
 def dispatcher(database: Database, settings: Settings) -> Dispatcher:
     """What tells people, through the channels that are switched on."""
-    channels: list[Channel] = []
-    for channel in settings.channels.split(","):
-        if channel == "smtp":
-            assert settings.smtp_url and settings.mail_from, "the settings see to it"
-            channels.append(Smtp(settings.smtp_url.get_secret_value(), settings.mail_from))
-        else:
-            channels.append(Console())
+    channels = list(channels_of(settings).values())
     plan = Plan(
         channels={channel.name: channel.needs_address for channel in channels},
         window=timedelta(seconds=settings.notice_window_s),

@@ -7,11 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from activities.approval_request import ApprovalRequest
+from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
+from workflows.user_onboarding import UserOnboardingProcess
 from workflows.words import Words
 
 
@@ -94,6 +96,20 @@ PROCESSES: Mapping[str, Process] = {
             },
             seed={"name": "payee", "description": "memo"},
             seed_defaults={"account": "operating"},
+        ),
+        Process(
+            name="user_onboarding",
+            workflow=UserOnboardingProcess,
+            input=OnboardingRequest,
+            example={
+                "reference": "IT-2001",
+                "full_name": "Ada Lovelace",
+                "role": "engineer",
+                "manager": "manager-1",
+                "start_date": "2031-03-17",
+                "note": "Joins the engine team",
+            },
+            seed={"name": "full_name", "description": "note"},
         ),
     )
 }
