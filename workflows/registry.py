@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from activities.deployments import DeploymentRequest
 from activities.payments import PaymentRequest
 from workflows.case import CaseWorkflow
+from workflows.deployment import DeploymentProcess
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
 from workflows.words import Words
@@ -52,6 +54,19 @@ class Process:
 PROCESSES: Mapping[str, Process] = {
     process.name: process
     for process in (
+        Process(
+            name="deployment",
+            workflow=DeploymentProcess,
+            input=DeploymentRequest,
+            example={
+                "reference": "DEP-2001",
+                "app": "shop",
+                "artefact": "shop-2.tar.gz",
+                "version": "2.0",
+                "security_review": "false",
+                "note": "The spring offers",
+            },
+        ),
         Process(
             name="payment",
             workflow=PaymentProcess,
