@@ -156,11 +156,12 @@ async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | No
     if app.health_text not in said:
         return f"the answer does not hold '{app.health_text}'"
     if app.health_release:
-        try:
+        found = None
+        with suppress(ValueError):  # of what is no JSON
             answers = json.loads(said)
-        except ValueError:
+            found = answers.get(app.health_release) if isinstance(answers, dict) else None
+        if not isinstance(found, str):
             return "the answer does not say which release it is of"
-        found = answers.get(app.health_release) if isinstance(answers, dict) else None
         if found != release:
-            return f"release {_shown(str(found).encode())[:60]} answered"
+            return f"release {_shown(found.encode())[:60]} answered"
     return None

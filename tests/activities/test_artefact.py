@@ -70,19 +70,30 @@ def bomb_of_one_file() -> bytes:
 
 def sparse() -> bytes:
     info = tarfile.TarInfo("holes")
-    info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "holes",
-                        "GNU.sparse.size": str(1 << 40), "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,1"}  # fmt: skip
+    said = {"major": "0", "minor": "1", "name": "holes", "size": str(1 << 40), "numblocks": "1", "map": "0,1"}
+    info.pax_headers = {f"GNU.sparse.{key}": value for key, value in said.items()}
     info.size = 1
     return packed((info, b"x"))
+
+
+def no_text() -> bytes:
+    raw = bytearray(tar_of(member("abc"), form=tarfile.USTAR_FORMAT))
+    raw[:3] = b"\xff\xfec"
+    return gzip.compress(_summed(raw))
+
+
+def _summed(raw: bytearray) -> bytes:
+    """With the sum of the first header as it must be."""
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw[:512])
+    return bytes(raw)
 
 
 def with_size(value: bytes) -> bytes:
     """A header whose size says something else than there is."""
     raw = bytearray(tar_of(member("a"), form=tarfile.USTAR_FORMAT))
     raw[124:136] = value
-    raw[148:156] = b" " * 8
-    raw[148:156] = b"%06o\0 " % sum(raw[:512])
-    return gzip.compress(bytes(raw))
+    return gzip.compress(_summed(raw))
 
 
 def broken_in_the_middle() -> bytes:
@@ -108,7 +119,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "backslashes": (lambda: packed(member("..\\evil")), "characters that are not allowed"),
     "line break in a name": (lambda: packed(member("a\nb")), "characters that are not allowed"),
     "marks that turn the direction": (lambda: packed(member("a\u202egpj.sh")), "characters that are not allowed"),
-    "bytes that are no text": (lambda: gzip.compress(tar_of(member("abc"), form=0).replace(b"abc", b"\xff\xfec", 1)), "damaged"),
+    "bytes that are no text": (no_text, "damaged"),
     "symbolic link": (lambda: packed(member("l", kind=tarfile.SYMTYPE, to="/etc/passwd")), "link"),
     "file through a symbolic link": (
         lambda: packed(member("l", kind=tarfile.SYMTYPE, to="/tmp"), member("l/evil")),
