@@ -37,12 +37,12 @@ class Yard:
     ports: dict[str, int]
 
     @classmethod
-    def at(cls, folder: Path, count: int, checks: str = QUICK, timeout: str = "2s") -> "Yard":
+    def at(cls, folder: Path, count: int, first: str = QUICK, timeout: str = "1s") -> "Yard":
         yard = cls(folder, {f"shop-{n}": free_port() for n in range(count)})
         (folder / "apps.toml").write_text(
             "".join(
                 f'[{app}]\nhealth = "http://127.0.0.1:{port}/health"\nhealth_release = "release"\n'
-                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {checks if n else FULL}\n'
+                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {QUICK if n else first}\n'
                 for n, (app, port) in enumerate(yard.ports.items())
             )
         )
@@ -102,7 +102,7 @@ class App:
 
 @pytest.fixture(scope="module")
 async def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
-    return Yard.at(tmp_path_factory.mktemp("yard"), APPS)
+    return Yard.at(tmp_path_factory.mktemp("yard"), APPS, first=FULL)
 
 
 @pytest.fixture(scope="module")
@@ -227,11 +227,6 @@ async def test_a_release_that_is_not_well_is_switched_back_by_itself_and_the_rea
     assert after.status is Status.COMPLETED and "spring" in app.site.get()[1]
 
 
-async def test_a_first_release_that_is_not_well_leaves_no_link(app: App) -> None:
-    _, result = await app.deploy("sick")
-    assert result.status is Status.FAILED and not (app.yard.app(app.name) / "current").is_symlink()
-
-
 # ------------------------------------------------------------------------------------------------------ one at a time
 
 
@@ -342,7 +337,7 @@ KILLS = [
     *(("sick", f"{when} {undo}") for undo in UNDOS for when in ("before", "after")),
     *(("rolled back", f"{when} {undo}") for undo in UNDOS for when in ("before", "after")),
 ]
-A_FEW = [("well", "after switch_release"), ("sick", "after switch_release"), ("sick", "after switch_back")]
+A_FEW = [("sick", "after switch_release")]
 QUICKLY = "\n".join(
     (
         SHIPPED.partition("[deployment.steps")[0],
@@ -359,6 +354,7 @@ async def decided(house: House, case: Handle, gate: str, person: str) -> None:
             found = [each for each in await tasks.of_case(connection, case.id) if each.gate == gate]
         if found:
             break
+        assert not (await house.row(case)).closed_at, "it never came to the gate"
         await asyncio.sleep(0.1)
     await case.signal("submit_decision", house.decision(found[0], person))
 
@@ -369,7 +365,7 @@ async def test_a_deployment_whose_worker_is_killed_goes_on_and_each_effect_is_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: bool
 ) -> None:
     named = KILLS if every else A_FEW
-    yard = Yard.at(tmp_path, len(named), timeout="4s")
+    yard = Yard.at(tmp_path, len(named), timeout="4s" if every else "1s")
     monkeypatch.setenv("HOLDGATE_APPS", str(tmp_path / "apps.toml"))
     monkeypatch.setenv("HOLDGATE_FILES", str(yard.files))
     seen: dict[str, list[str | None]] = {}
