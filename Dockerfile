@@ -20,6 +20,7 @@ COPY channels ./channels
 COPY intake ./intake
 COPY ops ./ops
 COPY policy ./policy
+COPY samples ./samples
 COPY store ./store
 COPY telemetry ./telemetry
 COPY workflows ./workflows

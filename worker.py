@@ -14,12 +14,15 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
+from activities.deployments import Deployments
 from activities.imports import Imports
 from activities.onboarding import Onboarding
 from activities.payments import Payments
 from activities.records import Records
+from activities.releases import Releases
 from channels.channel import Channel
 from channels.console import Console
 from channels.dispatcher import Dispatcher
@@ -85,10 +88,11 @@ def workflows() -> Mapping[str, type]:
 
 
 def steps(database: Database, client: Client, starter: Starter, settings: Settings) -> list[object]:
-    """What carries out the steps of the processes, each with its receiver."""
+    """What carries out the steps of the processes, each with its receiver. Raises WrongApps."""
     policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
+        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
     ]
@@ -260,8 +264,9 @@ def run() -> int:
         logs.configure(settings.log)
         traces.configure("holdgate-worker")
         policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
+        read_apps(settings.apps)
         runtime = metrics_of_sdk(settings.worker_metrics)
-    except (WrongSettings, PolicyError, traces.NotInstalled) as error:
+    except (WrongSettings, WrongApps, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
     asyncio.run(main(settings, policy_file, runtime))

@@ -7,10 +7,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from activities.approval_request import ApprovalRequest
+from activities.deployments import DeploymentRequest
 from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
+from workflows.deployment import DeploymentProcess
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
 from workflows.user_onboarding import UserOnboardingProcess
@@ -79,6 +81,20 @@ PROCESSES: Mapping[str, Process] = {
                 "amount": "payload.amount",
                 "currency": "payload.currency",
             },
+        ),
+        Process(
+            name="deployment",
+            workflow=DeploymentProcess,
+            input=DeploymentRequest,
+            example={
+                "reference": "DEP-2001",
+                "app": "shop",
+                "artefact": "shop-2.tar.gz",
+                "version": "2.0",
+                "security_review": "false",
+                "note": "The spring offers",
+            },
+            seed={"name": "app", "description": "note"},
         ),
         Process(
             name="payment",
