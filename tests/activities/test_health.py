@@ -155,7 +155,8 @@ async def test_an_app_that_does_not_become_well_is_refused_with_what_was_wrong(
     answer: tuple[int, bytes], words: str
 ) -> None:
     with answering(answer) as url, pytest.raises(Refused) as refused:
-        await become_well("shop", watched(url, health_text="well", health_release="id"), "r1")
+        app = watched(url, health_text="well", health_release="id")
+        await become_well("shop", app.model_copy(update={"health_timeout": timedelta(milliseconds=100)}), "r1")
     said = refused.value.message
     assert said.startswith("Release r1 went live as shop, and its health check failed: ") and words in said
 
