@@ -23,7 +23,7 @@ from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, CaseState, Status, TaskView, Verdict
 
 HASTY = SHIPPED + "".join(
-    f'[user_onboarding.steps.{step}]\nattempts = 2\nfirst = "1s"\n'
+    f"[user_onboarding.steps.{step}]\nattempts = 1\n"
     for step in ("reserve_account", "grant_access", "revoke_access", "send_welcome")
 )
 """So that a test need not wait a minute for what has failed to become an incident."""
@@ -430,7 +430,9 @@ async def test_an_onboarding_whose_worker_is_killed_at_any_step_has_each_effect_
                 "rolled back": (Status.ROLLED_BACK, {**granted, "revoke_access": 1, "disable_account": 1}),
             }
             for number, ((story, point), (case, result)) in enumerate(zip(named, lived, strict=True)):
-                left, welcomes = await account(house, f"ada-{number}"), mails(sink, f"ada-{number}")
+                left = await account(house, f"ada-{number}")
+                # The death of another case may come between a mail and its mark: then there is a copy with the same id.
+                welcomes = {mail.message_id for mail in mails(sink, f"ada-{number}")}
                 assert (result.status, await counted(house, case)) == expected[story], point
                 assert (left.active, left.disabled_at is None) == ((story == "approved",) * 2), point
                 # A worker that dies for one case may do so between mail and mark of another: a copy has the same id.
