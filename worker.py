@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
+from activities.data_imports import DataImports
 from activities.deployments import Deployments
 from activities.imports import Imports
 from activities.onboarding import Onboarding
@@ -44,6 +45,7 @@ from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
 from store import cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
+from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.notices import Plan
@@ -92,6 +94,7 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
     policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
+        DataImports(Datasets(database), settings.files),
         Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),

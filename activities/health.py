@@ -8,19 +8,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
-from temporalio import activity
 
 from activities import limited
 from activities.apps import App
+from activities.beats import beating as beating
 from workflows.models import Message, Refused
 
-BEAT_EVERY = 1.0
-"""Seconds between two heartbeats, so that the server soon misses a worker that was killed."""
 ASK_EVERY = 0.5
 """Seconds between two questions whether the app is well."""
 PATIENCE = 5.0
@@ -38,22 +35,6 @@ class Check(Message):
     seconds: float
     output: str
     """Its last lines."""
-
-
-@asynccontextmanager
-async def beating() -> AsyncIterator[None]:
-    """Tell the server that the step is alive, until the block ends."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(BEAT_EVERY)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 async def run_checks(app: App, release: Path) -> list[Check]:

@@ -16,6 +16,7 @@ from api.routes import (
     audit,
     batches,
     cases,
+    datasets,
     decisions,
     directory,
     evidence,
@@ -37,6 +38,7 @@ from intake.upload import Uploads
 from policy.file import PolicyFile
 from settings import Settings, load
 from store.database import Database
+from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
 from telemetry import traces
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             uploads=Uploads(db, client, policy, settings.uploads),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
+            datasets=Datasets(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
             metrics=numbers,
         )
@@ -113,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audit,
         ledger,
         directory,
+        datasets,
         me,
         people,
     ):

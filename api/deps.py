@@ -18,6 +18,7 @@ from settings import Settings
 from store import cases, tasks
 from store.cases import CaseRow
 from store.database import Database
+from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
 from telemetry import logs
@@ -36,6 +37,7 @@ class House:
     uploads: Uploads
     ledger: Ledger
     directory: AccountDirectory
+    datasets: Datasets
     gateway: Gateway
     metrics: Metrics
 

@@ -16,7 +16,18 @@ from store.cases import Viewer
 from store.database import Database
 from store.people import Person
 from workflows.gate import Gate
-from workflows.models import ADMINS, AUDITORS, OPERATORS, REQUESTERS, Absent, Actor, Decision, GateRuling, TaskView
+from workflows.models import (
+    ADMINS,
+    AUDITORS,
+    DATA_STEWARDS,
+    OPERATORS,
+    REQUESTERS,
+    Absent,
+    Actor,
+    Decision,
+    GateRuling,
+    TaskView,
+)
 
 COOKIE = "holdgate_token"
 """Keeps the token for the pages. No route under /api reads it, so no other site can forge a call."""
@@ -114,6 +125,14 @@ async def operator(person: Caller) -> Person:
     return person
 
 
+async def data_reader(person: Caller) -> Person:
+    """Somebody who reads published data. For anybody else it does not exist."""
+    if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
+        raise not_found("dataset")
+    return person
+
+
+DataReader = Annotated[Person, Depends(data_reader)]
 Operator = Annotated[Person, Depends(operator)]
 Requester = Annotated[Person, Depends(requester)]
 Overseer = Annotated[Person, Depends(overseer)]

@@ -43,6 +43,7 @@ OPERATORS = "operators"
 AUDITORS = "auditors"
 ADMINS = "admins"
 REQUESTERS = "requesters"
+DATA_STEWARDS = "data-stewards"
 
 MAX_REFERENCE = 120
 """Characters of a reference after normalisation."""

@@ -7,11 +7,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from activities.approval_request import ApprovalRequest
+from activities.data_import_request import DataImportRequest
 from activities.deployments import DeploymentRequest
 from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
+from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
@@ -81,6 +83,13 @@ PROCESSES: Mapping[str, Process] = {
                 "amount": "payload.amount",
                 "currency": "payload.currency",
             },
+        ),
+        Process(
+            name="data_import",
+            workflow=DataImportProcess,
+            input=DataImportRequest,
+            example={"reference": "DATA-2001", "dataset": "customers", "note": "The export of October"},
+            seed={"name": "dataset", "description": "note"},
         ),
         Process(
             name="deployment",

@@ -1,0 +1,63 @@
+"""Import data: check and profile a file, load it aside, let data stewards decide, publish it as a whole."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.data_imports import DataImportRequest, DataImports, Publication, Published, Staging
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult, StepOptions
+    from workflows.words import Words
+
+BEAT = timedelta(seconds=10)
+"""After which a worker that says nothing is taken for dead, in the steps that take long."""
+LONG = StepOptions(time_limit=timedelta(minutes=10))
+
+
+@workflow.defn(name="data_import")
+class DataImportProcess(CaseWorkflow):
+    """Publish a new version of a dataset.
+
+    1. Check the file against its schema, and profile it beside the published version.
+    2. Load it as a version that nobody sees; undone by removing it.
+    3. Data stewards decide, with the profile before them.
+    4. Publish it in one moment; undone by publishing the version before.
+    """
+
+    words = Words(
+        summary="Publish a file of data as a new version of a dataset",
+        title="Publish {file} as {dataset}",
+        key_fields=("dataset", "file", "note"),
+        labels={"dataset": "Dataset", "file": "File", "schema_file": "Schema", "note": "Note"},
+        steps={
+            "profile_file": "Check {file} and compare it with {dataset} as published",
+            "load_rows": "Load {file} aside",
+            "publish_version": "Publish the new version of {dataset}",
+        },
+        undos={
+            "drop_rows": "Remove what was loaded from {file}",
+            "restore_version": "Publish the version of {dataset} from before",
+        },
+        gates={"publication": "May {file} be published as {dataset}?"},
+        nouns=("import of data", "imports of data"),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[DataImportRequest]) -> CaseResult:
+        return await self.conduct(case, self.publish)
+
+    async def publish(self, request: DataImportRequest) -> Published:
+        profile = await self.step(DataImports.profile_file, request, heartbeat=BEAT, options=LONG)
+        staging = Staging(
+            dataset=request.dataset,
+            file=request.file,
+            schema_file=request.schema_file,
+            sha256=profile.sha256 if profile else "",  # operators may skip a step
+            profile=profile,
+        )
+        await self.step(DataImports.load_rows, staging, undo=DataImports.drop_rows, heartbeat=BEAT, options=LONG)
+        await self.gate("publication", facts=profile)
+        publication = Publication(dataset=request.dataset, base=profile.base if profile else None)
+        return await self.step(DataImports.publish_version, publication, undo=DataImports.restore_version)
