@@ -24,6 +24,7 @@ from activities.onboarding import Onboarding
 from activities.payments import Payments
 from activities.records import Records
 from activities.releases import Releases
+from activities.security_reviews import SecurityReviews
 from channels.channel import Channel
 from channels.console import Console
 from channels.dispatcher import Dispatcher
@@ -50,6 +51,7 @@ from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.notices import Plan
 from store.outbox import Outbox
+from store.risks import Risks
 from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
 from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
@@ -98,6 +100,7 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
         Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
+        SecurityReviews(Risks(database), settings.files),
     ]
 
 

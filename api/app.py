@@ -28,6 +28,7 @@ from api.routes import (
     people,
     policies,
     processes,
+    risks,
     task_actions,
     tasks,
 )
@@ -41,6 +42,7 @@ from store.database import Database
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
+from store.risks import Risks
 from telemetry import traces
 from workflows.registry import GATES, INPUTS, STEPS
 
@@ -78,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
+            risks=Risks(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
             metrics=numbers,
         )
@@ -117,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ledger,
         directory,
         datasets,
+        risks,
         me,
         people,
     ):

@@ -21,6 +21,7 @@ from store.database import Database
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
+from store.risks import Risks
 from telemetry import logs
 from workflows.models import TaskView
 
@@ -38,6 +39,7 @@ class House:
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets
+    risks: Risks
     gateway: Gateway
     metrics: Metrics
 

@@ -22,6 +22,7 @@ from workflows.models import (
     DATA_STEWARDS,
     OPERATORS,
     REQUESTERS,
+    SECURITY,
     Absent,
     Actor,
     Decision,
@@ -132,6 +133,14 @@ async def data_reader(person: Caller) -> Person:
     return person
 
 
+async def risk_reader(person: Caller) -> Person:
+    """Somebody who reads accepted risks. For anybody else there are none."""
+    if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
+        raise not_found("risk")
+    return person
+
+
+RiskReader = Annotated[Person, Depends(risk_reader)]
 DataReader = Annotated[Person, Depends(data_reader)]
 Operator = Annotated[Person, Depends(operator)]
 Requester = Annotated[Person, Depends(requester)]

@@ -24,6 +24,7 @@ from workflows.models import (
     CaseInput,
     CaseResult,
     ChildRequest,
+    DecisionView,
     FieldChange,
     GateOpening,
     GateRuling,
@@ -310,6 +311,11 @@ class CaseWorkflow(Unwinding):
                 return await self._journal.open_gate(task, **self._seen)
             except FailureError as error:
                 await self._mend(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
+
+    def approvals(self, gate: str) -> list[DecisionView]:
+        """The approvals of people that a gate was passed by; none where the policy needed nobody."""
+        passed_by = [each.task for each in self._gates.values() if each.task.gate == gate and passed(each)]
+        return [view for task in passed_by[-1:] for view in task.decisions if view.verdict is Verdict.APPROVE]
 
     async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult:
         """Ask for a case of another process, `kind` as people say it, and wait until it has ended.

@@ -7,6 +7,7 @@ from temporalio import workflow
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.deployments import Deployed, DeploymentRequest, Deployments, Release
+    from activities.security_review_request import SecurityReviewRequest
     from workflows.case import CaseWorkflow
     from workflows.models import CaseInput, CaseResult, StepOptions
     from workflows.words import Words
@@ -25,11 +26,12 @@ class DeploymentProcess(CaseWorkflow):
 
     1. Verify and unpack the artefact as a release; undone by removing it.
     2. Run the checks of the app, and compare the release with the one that is live.
-    3. Security decides, and then a release manager.
-    4. Hold the app, so that two deployments never interleave; undone by freeing it.
-    5. Switch to the release; undone by switching back to what was live before, which frees the app, too.
-    6. Wait until the release is well. If it does not become so, the case is undone.
-    7. Free the app, and remove its oldest releases.
+    3. If it is asked for, a security review of the artefact, as a case of its own.
+    4. Security decides, and then a release manager.
+    5. Hold the app, so that two deployments never interleave; undone by freeing it.
+    6. Switch to the release; undone by switching back to what was live before, which frees the app, too.
+    7. Wait until the release is well. If it does not become so, the case is undone.
+    8. Free the app, and remove its oldest releases.
     """
 
     words = Words(
@@ -74,7 +76,9 @@ class DeploymentProcess(CaseWorkflow):
         )
         release = unpacked or Release.none_of(request)  # operators may skip a step
         examined = await self.step(Deployments.examine_release, release, heartbeat=BEAT, options=LONG)
-        # ---- SECURITY REVIEW: here a case of its own is asked for if `request.security_review`.
+        if request.security_review:
+            target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
+            await self.case("security review", "security_review", target)
         await self.gate("security-approval", facts=examined)
         await self.gate("release-approval", facts=examined)
         await self.step(Deployments.hold_app, release, undo=Deployments.free_app, options=PATIENT)

@@ -44,6 +44,7 @@ AUDITORS = "auditors"
 ADMINS = "admins"
 REQUESTERS = "requesters"
 DATA_STEWARDS = "data-stewards"
+SECURITY = "security"
 
 MAX_REFERENCE = 120
 """Characters of a reference after normalisation."""

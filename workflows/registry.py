@@ -11,12 +11,14 @@ from activities.data_import_request import DataImportRequest
 from activities.deployments import DeploymentRequest
 from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
+from activities.security_review_request import SecurityReviewRequest
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
+from workflows.security_review import SecurityReviewProcess
 from workflows.user_onboarding import UserOnboardingProcess
 from workflows.words import Words
 
@@ -121,6 +123,13 @@ PROCESSES: Mapping[str, Process] = {
             },
             seed={"name": "payee", "description": "memo"},
             seed_defaults={"account": "operating"},
+        ),
+        Process(
+            name="security_review",
+            workflow=SecurityReviewProcess,
+            input=SecurityReviewRequest,
+            example={"reference": "SEC-2001", "target": "shop.tar.gz", "accept_for_days": "90"},
+            seed={"name": "target", "description": "note"},
         ),
         Process(
             name="user_onboarding",

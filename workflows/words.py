@@ -1,5 +1,6 @@
 """What a process says to people: in inboxes, mails, Temporal summaries and rollback plans."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +51,8 @@ class Words:
     def gate(self, name: str, case: BaseModel, facts: Mapping[str, Any] | None = None) -> str:
         """What people are asked at a gate with these facts; raises KeyError for one that has none."""
         said = {key: "" if value is None else shown(value) for key, value in (facts or {}).items()}
-        return self.gates[name].format_map({**said, **self._values(case)})
+        # Of a gate whose facts operators have left out, something is unknown; that must not stop the case.
+        return self.gates[name].format_map(defaultdict(lambda: "unknown", {**said, **self._values(case)}))
 
     def key_fields_of(self, case: BaseModel) -> dict[str, str]:
         """Label and value of the fields that identify the case at a glance; absent ones are left out."""

@@ -1,0 +1,41 @@
+"""Risks that people took."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from api.deps import Cursor, InHouse, Limit, Plain
+from api.problems import documented
+from api.security import RiskReader
+from api.views import Page, number_of
+from store.risks import Risk
+
+router = APIRouter(prefix="/risks", tags=["risks"])
+
+
+class RiskView(Risk):
+    """One accepted risk, and whether it is still."""
+
+    status: Literal["accepted", "expired", "withdrawn"]
+
+
+@router.get("", responses=documented(401, 404, 422, 503))
+async def list_risks(
+    _person: RiskReader,
+    parts: InHouse,
+    target: Annotated[Plain | None, Query(max_length=500, examples=["shop.tar.gz"])] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[RiskView]:
+    """Accepted risks, the newest first."""
+    after = number_of(cursor) if cursor else None
+    found = await parts.risks.listed(target, after=after, limit=limit + 1)
+    more = str(found[limit - 1].risk_id) if len(found) > limit else None
+    return Page(items=[_view(risk) for risk in found[:limit]], next_cursor=more)
+
+
+def _view(risk: Risk) -> RiskView:
+    expired = risk.expires_at <= datetime.now(UTC)
+    status: Literal["accepted", "expired", "withdrawn"] = "expired" if expired else "accepted"
+    return RiskView(**risk.model_dump(), status="withdrawn" if risk.withdrawn_at else status)

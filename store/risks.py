@@ -1,0 +1,82 @@
+"""Risks that people took, each until it expires or is withdrawn."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import effects
+from store.database import Database
+from store.tables import accepted_risks
+
+
+class Risk(BaseModel):
+    """One risk."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    risk_id: int
+    case_id: str
+    target: str
+    digest: str
+    severity: str
+    findings: list[dict[str, Any]]
+    accepted_by: list[str]
+    reason: str
+    accepted_at: datetime
+    expires_at: datetime
+    withdrawn_at: datetime | None
+
+
+class Risks:
+    """Accepted risks in SQL."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def accept(self, key: str, case_id: str, **risk: Any) -> int:
+        """Keep a risk; answers its number. Raises Refused for a void."""
+
+        async def put(conn: AsyncConnection) -> int:
+            if (done := await effects.done(conn, key)) is not None:
+                return int(done["risk_id"])
+            adding = insert(accepted_risks).values(case_id=case_id, **risk).returning(accepted_risks.c.risk_id)
+            number = int((await conn.execute(adding)).scalar_one())
+            await effects.do(conn, key, "record_accepted_risk", case_id, {"risk_id": number})
+            return number
+
+        return await effects.once(self._db, put)
+
+    async def withdraw(self, key: str, undoes: str, case_id: str) -> bool:
+        """Withdraw the risk of the key in `undoes`, or void that key. Answers whether there was one."""
+
+        async def take_back(conn: AsyncConnection) -> bool:
+            undo = await effects.undo(conn, key, undoes, "withdraw_accepted_risk", case_id)
+            if undo.now is not None:
+                await conn.execute(
+                    update(accepted_risks)
+                    .where(accepted_risks.c.risk_id == undo.now["risk_id"])
+                    .values(withdrawn_at=datetime.now(UTC))
+                )
+            return undo.anything
+
+        return await effects.once(self._db, take_back)
+
+    async def accepted(self, digest: str, at: datetime) -> bool:
+        """Whether the risk of what has this digest is accepted at a time."""
+        risk = accepted_risks.c
+        query = select(risk.risk_id).where(risk.digest == digest, risk.withdrawn_at.is_(None), risk.expires_at > at)
+        async with self._db.read() as conn:
+            return (await conn.execute(query.limit(1))).first() is not None
+
+    async def listed(self, target: str | None = None, *, after: int | None = None, limit: int = 50) -> list[Risk]:
+        """Risks, the newest first."""
+        query = select(accepted_risks).order_by(accepted_risks.c.risk_id.desc()).limit(limit)
+        if target is not None:
+            query = query.where(accepted_risks.c.target == target)
+        if after is not None:
+            query = query.where(accepted_risks.c.risk_id < after)
+        async with self._db.read() as conn:
+            return [Risk.model_validate(row) for row in await conn.execute(query)]

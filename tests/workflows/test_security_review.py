@@ -1,0 +1,337 @@
+"""Security reviews: real scanners, risks that people accept with an end, and nothing that silences a scanner."""
+
+import asyncio
+import io
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from activities import scanners
+from activities.scanners import ScannerFailed, scan
+from activities.security_review_request import SecurityReviewRequest
+from activities.security_reviews import SecurityReviews
+from intake.problems import problems_of
+from settings import load
+from store import effects
+from store.risks import Risks
+from tests.house import Handle, House, open_house
+from tests.product import ROOT
+from tests.workflows.test_kills import ALL, FEW, SOON, decided, mortal
+from tests.workflows.test_payment import SHIPPED
+from workflows.models import CaseResult, Refused, Status, Verdict
+
+CLEAN = "def total(amounts: list[int]) -> int:\n    return sum(amounts)\n"
+MEDIUM = "import yaml\n\n\ndef read(text: str) -> object:\n    return yaml.load(text, Loader=yaml.Loader)\n"
+HIGH = "import subprocess\n\n\ndef run(name: str) -> None:\n    subprocess.run(f'x {name}', shell=True)  # nosec\n"
+FAKE_SECRET = "AKIA" + "EXAMPLEEXAMPLE00"
+FILES = ROOT / "samples" / "files"
+
+
+@dataclass
+class Desk:
+    """A house with a folder of files to review."""
+
+    house: House
+    files: Path
+    risks: Risks
+
+    def write(self, target: str, **contents: str) -> None:
+        (self.files / target).mkdir()
+        for name, text in contents.items():
+            (self.files / target / f"{name}.py").write_text(text)
+
+    async def start(self, target: str, **more: Any) -> Handle:
+        request = SecurityReviewRequest(target=target, **more)
+        return await self.house.start(request, process="security_review", policy=SHIPPED)
+
+    async def counted(self, case: Handle) -> dict[str, int]:
+        async with self.house.database.read() as conn:
+            return await effects.count(conn, case.id)
+
+
+@pytest.fixture(scope="module")
+async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "files").mkdir()
+    async with open_house(folder, settings=load(var=folder, files=folder / "files")) as house:
+        yield Desk(house, folder / "files", Risks(house.database))
+
+
+async def test_what_is_clean_is_approved_by_rule_and_no_risk_is_kept(desk: Desk) -> None:
+    desk.write("clean", job=CLEAN)
+    case = await desk.start("clean")
+    result = await desk.house.end(case)
+    assert result.status is Status.COMPLETED and result.output is not None
+    assert (result.output["worst"], result.output["files"], result.output["findings"]) == (None, 1, [])
+    assert await desk.counted(case) == {} and await desk.risks.listed("clean") == []
+
+
+async def test_a_high_risk_needs_two_people_and_is_kept_with_who_why_and_until_when(desk: Desk) -> None:
+    desk.write("high", job=HIGH, other=MEDIUM)
+    before = datetime.now(UTC)
+    case = await desk.start("high", accept_for_days=30)
+    task = await desk.house.open_task(case)
+    assert (task.quorum.needed, task.facts["worst"], task.candidate_groups) == (2, "high", ["security"])
+    assert "1 high, 1 medium" in task.summary and task.facts["findings"][0]["file"] == "job.py"
+    await desk.house.send(case, desk.house.decision(task, "sam", comment="runs in a box"))
+    await desk.house.send(case, desk.house.decision(task, "sue", comment="and only till June"))
+    result = await desk.house.end(case)
+    (risk,) = await desk.risks.listed("high")
+    assert result.status is Status.COMPLETED and await desk.counted(case) == {"record_accepted_risk": 1}
+    assert (risk.severity, risk.accepted_by, risk.case_id) == ("high", ["sam", "sue"], case.id)
+    assert risk.reason == "runs in a box; and only till June"
+    assert timedelta(days=29, hours=23) < risk.expires_at - before < timedelta(days=30, minutes=5)
+    # What was accepted for exactly these files need not be asked again.
+    again = await desk.house.end(await desk.start("high"))
+    assert again.status is Status.COMPLETED and again.output is not None and again.output["accepted_before"]
+    assert len(await desk.risks.listed("high")) == 1
+    (desk.files / "high" / "third.py").write_text(CLEAN)
+    assert (await desk.house.open_task(await desk.start("high"))).facts["accepted_before"] is False
+
+
+@pytest.mark.undoes("withdraw_accepted_risk")
+async def test_a_rollback_withdraws_the_accepted_risk(desk: Desk) -> None:
+    desk.write("withdrawn", job=MEDIUM)
+    case = await desk.start("withdrawn")
+    await desk.house.decide(case, "sam", comment="only our own files")
+    assert (await desk.house.end(case)).status is Status.COMPLETED
+    result = await (await desk.house.roll_back(case, policy=SHIPPED)).result()
+    assert result.status is Status.ROLLED_BACK
+    (risk,) = await desk.risks.listed("withdrawn")
+    assert risk.withdrawn_at is not None and not await desk.risks.accepted(risk.digest, datetime.now(UTC))
+    assert await desk.counted(case) == {"record_accepted_risk": 1, "withdraw_accepted_risk": 1}
+    assert await desk.house.audit_problems() == []
+
+
+async def test_a_risk_that_nobody_wants_is_not_kept(desk: Desk) -> None:
+    desk.write("unwanted", job=MEDIUM)
+    case = await desk.start("unwanted")
+    await desk.house.decide(case, "sam", Verdict.REJECT, comment="use the safe loader")
+    assert (await desk.house.end(case)).status is Status.REJECTED
+    assert await desk.counted(case) == {} and await desk.risks.listed("unwanted") == []
+
+
+@pytest.mark.undoes("withdraw_accepted_risk")
+async def test_each_key_has_one_effect_and_an_undo_that_comes_first_voids_it(desk: Desk) -> None:
+    risk: dict[str, Any] = {
+        "target": "keys",
+        "digest": "0" * 64,
+        "severity": "low",
+        "findings": [],
+        "accepted_by": ["sam"],
+        "reason": "",
+        "accepted_at": datetime.now(UTC),
+        "expires_at": datetime.now(UTC) + timedelta(days=1),
+    }
+    numbers = await asyncio.gather(*(desk.risks.accept("k", "security_review:k", **risk) for _ in range(5)))
+    assert len(set(numbers)) == 1 and len(await desk.risks.listed("keys")) == 1
+    assert [await desk.risks.withdraw("k/undo", "k", "security_review:k") for _ in range(2)] == [True, True]
+    assert await desk.risks.withdraw("late/undo", "late", "security_review:k") is False
+    for key in ("k", "late"):
+        with pytest.raises(Refused, match="undone before it was done"):
+            await desk.risks.accept(key, "security_review:k", **risk)
+    assert len(await desk.risks.listed("keys")) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- scanning
+
+
+async def test_nothing_in_the_files_silences_a_scanner_and_no_secret_is_repeated(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(HIGH)
+    (tmp_path / ".bandit").write_text("[bandit]\nskips: B602,B404\nexclude: /job.py\n")
+    (tmp_path / "bandit.yaml").write_text("skips: [B602]\n")
+    (tmp_path / "keys.ini").write_text(f'aws_key = "{FAKE_SECRET}"  # pragma: allowlist secret\n')
+    (tmp_path / "broken.py").write_text("def (\n")
+    found = await scan(tmp_path)
+    rules = {(each.file, each.rule, each.severity) for each in found}
+    assert ("job.py", "B602", "high") in rules and ("broken.py", "unreadable", "medium") in rules
+    assert any(each.file == "keys.ini" and each.severity == "high" for each in found)
+    assert FAKE_SECRET not in repr(found)
+    assert found[0].severity == "high" and found[-1].severity == "low"
+
+
+async def test_a_scanner_that_fails_is_never_one_that_found_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "job.py").write_text(CLEAN)
+    for report in (b"", b"{}", b'{"results": {}}', b"Traceback"):
+        with pytest.raises(ScannerFailed, match="no report that can be read"):
+            scanners._read("bandit", scanners._BanditReport, report)
+        with pytest.raises(ScannerFailed, match="no report that can be read"):
+            scanners._read("detect-secrets", scanners._SecretsReport, report)
+    with pytest.raises(ScannerFailed, match="broke off"):
+        await scanners._run("bandit", ["-c", "raise SystemExit(3)"], tmp_path, good=(0, 1))
+    monkeypatch.setattr(scanners, "TIMEOUT", 0.3)
+    with pytest.raises(ScannerFailed, match="did not end within"):
+        await scanners._run("bandit", ["-c", "while True: pass"], tmp_path, good=(0, 1))
+
+
+async def test_a_scanner_sees_nothing_of_the_environment_of_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOLDGATE_TOKEN", "of the worker")
+    said = await scanners._run("x", ["-c", "import os; print(sorted(os.environ))"], tmp_path, good=(0,))
+    assert b"HOLDGATE" not in said and b"PATH" in said
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def _link(path: Path) -> None:
+    (path / "x").mkdir()
+    (path / "x" / "l.py").symlink_to("/etc/passwd")
+
+
+def _linked_folder(path: Path) -> None:
+    (path / "x").mkdir()
+    (path / "x" / "a.py").write_text(CLEAN)
+    (path / "x" / "d").symlink_to("/etc")
+
+
+def _pipe(path: Path) -> None:
+    (path / "x").mkdir()
+    os.mkfifo(path / "x" / "p")
+
+
+BAD = [
+    ("x", Path.exists, "There is no folder and no archive"),
+    ("x", lambda path: (path / "x").write_text("a file"), "There is no folder and no archive"),
+    ("x", lambda path: (path / "x").symlink_to("/etc"), "There is no folder and no archive"),
+    ("x", lambda path: (path / "x").mkdir(), "There are no files"),
+    ("x", _link, "is a link or no plain file"),
+    ("x", _linked_folder, "is a link or no plain file"),
+    ("x", _pipe, "is a link or no plain file"),
+    ("x.tar.gz", Path.exists, "There is no file"),
+    ("x.tar.gz", lambda path: (path / "x.tar.gz").write_text("no archive"), ""),
+    ("x.tar.gz", lambda path: archive(path / "x.tar.gz", (tarfile.TarInfo("../out.py"), b"x")), ""),
+    ("x.tar.gz", lambda path: archive(path / "x.tar.gz", (tarfile.TarInfo("/etc/out.py"), b"x")), ""),
+    ("x.tar.gz", lambda path: archive(path / "x.tar.gz", (tarfile.TarInfo("bomb"), b"\0" * (65 << 20))), ""),
+]
+
+
+@pytest.mark.parametrize(("target", "made", "said"), BAD, ids=range(len(BAD)))
+def test_a_target_that_cannot_be_scanned_is_refused(tmp_path: Path, target: str, made: Any, said: str) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    made(files)
+    reviews = SecurityReviews(None, files)  # type: ignore[arg-type]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(Refused) as refused:
+        reviews._copied(SecurityReviewRequest(target=target), scratch, scratch / "tree")
+    assert said in refused.value.message and str(tmp_path) not in refused.value.message
+    assert not (tmp_path / "out.py").exists()
+
+
+def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
+    archive(tmp_path / "x.tar.gz", (tarfile.TarInfo("a.py"), CLEAN.encode()))
+    reviews = SecurityReviews(None, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(Refused, match="is not what was to be reviewed"):
+        reviews._copied(SecurityReviewRequest(target="x.tar.gz", sha256="0" * 64), tmp_path, tmp_path / "tree")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "target: a value is needed"),
+        ({"target": ""}, "is shorter than 1 characters"),
+        ({"target": "../x"}, "goes through '..'"),
+        ({"target": "/etc"}, "begins with /"),
+        ({"target": "a\\b"}, "backslash"),
+        ({"target": ".git"}, "is hidden"),
+        ({"target": "x\0"}, "cannot be shown"),
+        ({"target": "x" * 501}, "is longer than 500 characters"),
+        ({"target": "x", "sha256": "abc"}, "does not have the form"),
+        ({"target": "x", "sha256": "A" * 64}, "does not have the form"),
+        ({"target": "x", "accept_for_days": 0}, "is less than 1"),
+        ({"target": "x", "accept_for_days": 366}, "is more than 365"),
+        ({"target": "x", "accept_for_days": "long"}, "is not a whole number"),
+        ({"target": "x", "note": "a\x07"}, "must not hold control characters"),
+        ({"target": "x", "colour": "red"}, "is not a field of this process"),
+    ],
+    ids=range(15),
+)
+def test_a_review_that_cannot_be_asked_for_is_refused_by_the_field(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as wrong:
+        SecurityReviewRequest.model_validate(given)
+    assert said in "; ".join(map(str, problems_of(wrong.value, given)))
+
+
+async def test_the_samples_are_one_with_findings_and_one_without() -> None:
+    assert await scan(FILES / "clean-job") == []
+    found = await scan(FILES / "reports-job")
+    assert {each.scanner for each in found} == {"bandit", "detect-secrets"} and found[0].severity == "high"
+
+
+# ------------------------------------------------------------------------------------------------------------- kill -9
+
+STEADY = SHIPPED + "".join(
+    f'[security_review.steps.{step}]\ntime_limit = "{limit}"\n'
+    for step, limit in (("scan", "60s"), ("record", "2s"), ("withdraw", "2s"))
+)
+KILLS = [
+    (story, f"{when} {step}")
+    for story, step in (
+        ("accepted", "scan_target"),
+        ("accepted", "record_accepted_risk"),
+        ("rolled back", "withdraw_accepted_risk"),
+    )
+    for when in ("before", "after")
+]
+HERE = [("accepted", "after record_accepted_risk"), ("rolled back", "after withdraw_accepted_risk")]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.undoes("withdraw_accepted_risk")
+@pytest.mark.parametrize("every", [FEW, ALL])
+async def test_a_review_whose_worker_is_killed_at_any_step_has_each_effect_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: bool
+) -> None:
+    (tmp_path / "files").mkdir()
+    monkeypatch.setenv("HOLDGATE_FILES", str(tmp_path / "files"))
+    async with mortal(tmp_path) as (house, fate):
+        desk = Desk(house, tmp_path / "files", Risks(house.database))
+
+        async def live_through(number: int, story: str, point: str) -> tuple[Handle, CaseResult]:
+            desk.write(f"job-{number}", job=MEDIUM, other=f"NUMBER = {number}\n")
+            case = await house.start(
+                SecurityReviewRequest(target=f"job-{number}"),
+                process="security_review",
+                policy=STEADY,
+                reference=f"SEC-{number}",
+                before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
+                task_timeout=SOON,
+            )
+            await decided(house, case, Verdict.APPROVE)
+            result: CaseResult = await case.result()
+            if story == "rolled back":
+                fate.decree(case.id, point)
+                result = await (await house.roll_back(case, policy=STEADY)).result()
+            return case, result
+
+        named = KILLS if every else HERE
+        async with asyncio.timeout(200):
+            lived = await asyncio.gather(*(live_through(number, *each) for number, each in enumerate(named)))
+        assert not list(fate.doomed.iterdir()) and len(list(fate.dead.iterdir())) == len(named)
+        for number, ((story, point), (case, result)) in enumerate(zip(named, lived, strict=True)):
+            (risk,) = await desk.risks.listed(f"job-{number}")
+            rolled_back = story == "rolled back"
+            undone = {"withdraw_accepted_risk": 1} if rolled_back else {}
+            assert result.status is (Status.ROLLED_BACK if rolled_back else Status.COMPLETED), point
+            assert await desk.counted(case) == {"record_accepted_risk": 1, **undone}, point
+            assert (risk.withdrawn_at is not None) == rolled_back, point
+        assert await house.audit_problems() == []

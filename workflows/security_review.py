@@ -1,0 +1,67 @@
+"""Review the security of a folder or an archive: scan it, let people accept the risk that is found, and keep that."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.security_reviews import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult, StepOptions
+    from workflows.words import Words
+
+BEAT = timedelta(seconds=10)
+"""After which a worker that says nothing is taken for dead, in the steps that take long."""
+LONG = StepOptions(time_limit=timedelta(minutes=4), attempts=3)
+
+
+@workflow.defn(name="security_review")
+class SecurityReviewProcess(CaseWorkflow):
+    """Let people accept, or not, what scanners find.
+
+    1. Scan a copy of the target for faulty code and for secrets.
+    2. Security decides about medium and high findings, for high ones two people; the policy says so.
+    3. What they accepted is kept with its end; undone by withdrawing it.
+    """
+
+    words = Words(
+        summary="Scan a folder or an archive, and decide about what is found",
+        title="Review {target}",
+        key_fields=("target", "accept_for_days"),
+        labels={
+            "target": "Target",
+            "sha256": "SHA-256",
+            "accept_for_days": "Accepted for, in days",
+            "note": "Note",
+        },
+        steps={
+            "scan_target": "Scan {target} for faulty code and secrets",
+            "record_accepted_risk": "Keep the accepted risk of {target}",
+        },
+        undos={"withdraw_accepted_risk": "Withdraw the accepted risk of {target}"},
+        gates={"risk-acceptance": "Is the risk of {target} acceptable? Found: {high} high, {medium} medium, {low} low"},
+        nouns=("review", "reviews"),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[SecurityReviewRequest]) -> CaseResult:
+        return await self.conduct(case, self.review)
+
+    async def review(self, request: SecurityReviewRequest) -> ScanReport:
+        report = await self.step(SecurityReviews.scan_target, request, heartbeat=BEAT, options=LONG)
+        await self.gate("risk-acceptance", facts=report)
+        accepted = self.approvals("risk-acceptance")
+        if report and report.worst and accepted:
+            risk = AcceptedRisk(
+                target=request.target,
+                digest=report.digest,
+                severity=report.worst,
+                findings=report.findings,
+                accepted_by=[each.by for each in accepted],
+                reason="; ".join(each.comment for each in accepted if each.comment),
+                expires_at=workflow.now() + timedelta(days=request.accept_for_days),
+            )
+            undo = SecurityReviews.withdraw_accepted_risk
+            await self.step(SecurityReviews.record_accepted_risk, risk, undo=undo)
+        return report
