@@ -127,7 +127,7 @@ def replay(
     if case and (process or limit):
         raise typer.BadParameter("--case names the cases; it goes with neither --process nor --limit")
     with show.progress("replaying cases") as progress:
-        found = asyncio.run(check(configuration.load(), process, case or [], limit, progress))
+        found = asyncio.run(check(_with_own_processes(), process, case or [], limit, progress))
     _answer(found.as_json(), as_json, lambda _: show.replayed(found, "cases" if case else "open cases"))
     raise typer.Exit(1 if found.differences else 0)
 
@@ -644,15 +644,16 @@ def policy_check(
     as_json: AsJson = False,
 ) -> None:
     """Check a policy. Each problem names file, line and key; exit code 1 when there is one."""
-    from policy.file import PolicyFile
+    from own import policy_file
     from policy.model import PolicyError
     from policy.parse import notes, warnings
-    from workflows.registry import GATES, INPUTS, STEPS
+    from workflows.registry import INPUTS
 
-    path = file or configuration.load().policy
+    settings = _with_own_processes()
+    path = file or settings.policy
     found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
     try:
-        policy = PolicyFile(path, INPUTS, gates=GATES, steps=STEPS).current
+        policy = policy_file(path).current
         people = _people_known()
         found |= {
             "hash": policy.hash,
@@ -718,7 +719,7 @@ def policy_explain(
     from policy.outlook import Supposed
     from workflows.registry import GATES
 
-    policy, opens = policies.in_force(configuration.load()), policies.moment(at)
+    policy, opens = policies.in_force(_with_own_processes()), policies.moment(at)
     case_input = policies.case_input(input, policies.known_to(policy, process))
     supposed = Supposed(case_input, policies.json_object(facts) if facts else None, requester)
     found = explain(policy, process, GATES[process], supposed, opens, _people_known())
@@ -745,7 +746,7 @@ def policy_test(
     from ops import policies
     from policy.table_tests import failure
 
-    policy = policies.in_force(configuration.load())
+    policy = policies.in_force(_with_own_processes())
     tests = policies.tests(file, policy)
     failures = [said for test in tests if (said := failure(test, policy))]
     for said in failures:
@@ -755,6 +756,19 @@ def policy_test(
 
 
 # ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _with_own_processes() -> configuration.Settings:
+    """The settings, with the processes of HOLDGATE_PROCESSES loaded. Raises Unusable."""
+    import own
+    from ops.remote import Unusable
+
+    settings = configuration.load()
+    try:
+        own.load(settings.processes)
+    except own.WrongProcess as wrong:
+        raise Unusable(str(wrong)) from wrong
+    return settings
 
 
 def _gateway(person: str | None, default: str | None) -> "Remote":

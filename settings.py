@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
     policy: Path = ROOT / "policy.toml"
     """Who decides what and when."""
+    processes: Path | None = None
+    """Folder of processes of your own, which are loaded beside the shipped ones."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "samples" / "files"
@@ -89,10 +91,10 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "files")
+    @field_validator("var", "policy", "files", "processes")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("smtp_url")
     @classmethod

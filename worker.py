@@ -5,15 +5,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+import own
 from activities.attempts import CountAttempts
 from activities.imports import Imports
 from activities.payments import Payments
@@ -32,6 +32,7 @@ from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from ops.leave import leave
+from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
@@ -43,7 +44,7 @@ from store.outbox import Outbox
 from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
 from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
-from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
+from workflows.registry import INPUTS, PROCESSES
 from workflows.rollback import RollbackWorkflow
 
 log = logging.getLogger("holdgate.worker")
@@ -80,20 +81,16 @@ def workflows() -> Mapping[str, type]:
 
 
 def steps(database: Database, settings: Settings) -> list[object]:
-    """What carries out the steps of the processes, each with its receiver."""
+    """What carries out the steps of the shipped processes, each with its receiver."""
     policies = PinnedPolicies(database, INPUTS)
     return [
         Payments(Ledger(database), policies.denied_payees),
     ]
 
 
-def activities_of(*objects: object) -> list[Callable[..., Any]]:
-    """The methods of these objects that are activities."""
-    methods = (getattr(each, name) for each in objects for name in dir(type(each)) if not name.startswith("_"))
-    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
-
-
-def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
+def workers(
+    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object]
+) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own."""
     records = Records(SqlRecords(database), PinnedPolicies(database, INPUTS), people.Directory(database), INPUTS)
     imports = Imports(Importer(database, starter, settings.uploads))
@@ -102,7 +99,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=activities_of(records, *steps(database, settings)),
+            activities=activities_of(records, *steps(database, settings), *own_steps),
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
@@ -210,14 +207,15 @@ async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
 
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is running."""
+    """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
+    own_steps = own.equip(settings.var)
     client = await patiently(settings, runtime)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file)
-    running = workers(client, database, starter, settings)
+    running = workers(client, database, starter, settings, own_steps)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
@@ -241,12 +239,13 @@ def run() -> int:
         settings = load()
         logs.configure(settings.log)
         traces.configure("holdgate-worker")
-        policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
+        own.load(settings.processes)
+        policy_file = own.policy_file(settings.policy)
         runtime = metrics_of_sdk(settings.worker_metrics)
-    except (WrongSettings, PolicyError, traces.NotInstalled) as error:
+        asyncio.run(main(settings, policy_file, runtime))
+    except (WrongSettings, own.WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
-    asyncio.run(main(settings, policy_file, runtime))
     return 0
 
 
