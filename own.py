@@ -5,6 +5,7 @@ process is found here and told in words, and not by a case that meets it.
 """
 
 import ast
+import asyncio
 import importlib
 import importlib.util
 import inspect
@@ -13,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
@@ -21,6 +23,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from activities.children import ChildCases
 from activities.records import Records
 from intake.problems import problems_of
 from policy.file import PolicyFile
@@ -115,7 +118,7 @@ def _imported(package: Path) -> Process:
 def _taken(process: Process) -> Iterator[str]:
     """Names of activities that others have: a worker knows an activity by its name only."""
     mine = {*process.steps.steps, *process.steps.undos}
-    for name in sorted(mine & activity_names(Records)):
+    for name in sorted(mine & (activity_names(Records) | activity_names(ChildCases))):
         yield f"the engine has an activity '{name}': give yours another name"
     for other in PROCESSES.values():
         for name in sorted(mine & {*other.steps.steps, *other.steps.undos}):
@@ -124,8 +127,13 @@ def _taken(process: Process) -> Iterator[str]:
 
 def _unfit(process: Process) -> Iterator[str]:
     """What the Workflow's sandbox refuses: better now than when a worker has started."""
-    try:
+
+    async def prepare() -> None:
         SandboxedWorkflowRunner().prepare_workflow(getattr(process.workflow, _WORKFLOW))
+
+    try:
+        with ThreadPoolExecutor(1) as aside:  # it wants an event loop, and there may be one here or not
+            aside.submit(asyncio.run, prepare()).result()
     except Exception as wrong:
         yield (
             f"cannot run as a Workflow: {_said(wrong.__cause__ or wrong)}. Import what is not deterministic below "

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 import own
 from activities.attempts import CountAttempts
+from activities.children import ChildCases
 from activities.imports import Imports
 from activities.payments import Payments
 from activities.records import Records
@@ -24,6 +25,7 @@ from channels.dispatcher import Dispatcher
 from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
+from intake.children import SqlChildren
 from intake.importer import Importer
 from intake.lost import Watcher
 from intake.pinned import PinnedPolicies
@@ -80,10 +82,11 @@ def workflows() -> Mapping[str, type]:
     return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}
 
 
-def steps(database: Database, settings: Settings) -> list[object]:
+def steps(database: Database, client: Client, starter: Starter, settings: Settings) -> list[object]:
     """What carries out the steps of the shipped processes, each with its receiver."""
     policies = PinnedPolicies(database, INPUTS)
     return [
+        ChildCases(SqlChildren(database, client, starter)),
         Payments(Ledger(database), policies.denied_payees),
     ]
 
@@ -99,7 +102,7 @@ def workers(
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=activities_of(records, *steps(database, settings), *own_steps),
+            activities=activities_of(records, *steps(database, client, starter, settings), *own_steps),
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,

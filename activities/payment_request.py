@@ -1,14 +1,13 @@
 """What a payment case starts with: one invoice to pay."""
 
 import re
-import unicodedata
-from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from activities.texts import iso_date, lines, printable
 from workflows.models import Message
 from workflows.money import check_iban, decimals_of, payee_key
 
@@ -17,11 +16,7 @@ MAX_PAYEE_KEY = 300
 """A few characters grow when they are folded; the ledger keeps this many."""
 
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
-# Controls, line and paragraph separators, and the marks that turn the writing direction and so show a name as another.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class _Asked(NamedTuple):
@@ -45,24 +40,6 @@ def _plain_decimal(value: Any) -> Decimal:
     if isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value.strip()):
         return Decimal(value.strip())
     raise ValueError(_EXPECTED_AMOUNT)
-
-
-def _iso_date(value: Any) -> Any:
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    if type(value) is date:
-        return value
-    text = str(value).strip()
-    with suppress(ValueError):
-        if _ISO_DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    raise ValueError("write the date as year-month-day, for example 2026-11-30")
-
-
-def _printable(text: str) -> str:
-    if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS for char in text):
-        raise ValueError("must not hold control characters or line breaks")
-    return text
 
 
 def _exact_amount(value: Any) -> Decimal:
@@ -103,7 +80,7 @@ class PaymentRequest(Message):
     account: str = Field(
         min_length=1, max_length=120, description="The ledger account to pay from.", examples=["operating"]
     )
-    due_date: Annotated[date | None, BeforeValidator(_iso_date, json_schema_input_type=date | None)] = Field(
+    due_date: Annotated[date | None, BeforeValidator(iso_date, json_schema_input_type=date | None)] = Field(
         default=None, description="When the invoice is due.", examples=["2026-12-15"]
     )
     memo: str = Field(
@@ -119,7 +96,7 @@ class PaymentRequest(Message):
     @field_validator("payee")
     @classmethod
     def _has_a_name(cls, payee: str) -> str:
-        key = payee_key(_printable(payee))
+        key = payee_key(printable(payee))
         if not key:
             raise ValueError("name the payee")
         if len(key) > MAX_PAYEE_KEY:
@@ -135,13 +112,12 @@ class PaymentRequest(Message):
     @field_validator("account")
     @classmethod
     def _is_printable(cls, account: str) -> str:
-        return _printable(account)
+        return printable(account)
 
     @field_validator("memo")
     @classmethod
     def _is_text(cls, memo: str) -> str:
-        _printable(memo.translate({ord(blank): " " for blank in "\t\r\n"}))
-        return memo
+        return lines(memo)
 
     @field_validator("payee_account")
     @classmethod

@@ -52,6 +52,8 @@ class CaseRequest(BaseModel):
     priority: int | None = None
     start_at: datetime | None = None
     resubmits: str | None = None
+    parent: str | None = None
+    """The case that asks for this one."""
     idempotency_key: str | None = None
     """As the client sent it; stored as a hash of person and key."""
 
@@ -142,7 +144,7 @@ class Starter:
         process = self.process(request.process)
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
-        idempotency_key = _scoped(by, request.idempotency_key)
+        idempotency_key = scoped(by, request.idempotency_key)
         await self.launcher.reach()
         await self.keep(policy)
         async with self._db.write() as conn:
@@ -165,6 +167,7 @@ class Starter:
                 start_at=request.start_at,
                 round_=round_,
                 resubmits=request.resubmits,
+                parent=request.parent,
                 idempotency_key=idempotency_key,
             )
             try:
@@ -239,6 +242,7 @@ class Starter:
         start_at: datetime | None = None,
         round_: int = 1,
         resubmits: str | None = None,
+        parent: str | None = None,
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCase, CaseEvent]:
@@ -254,6 +258,7 @@ class Starter:
             reference_key=reference_key(reference),
             round=round_,
             resubmits=resubmits,
+            parent=parent,
             title=title,
             requester=by,
             priority=priority,
@@ -271,6 +276,7 @@ class Starter:
             "policy_hash": policy_hash,
         }
         optional = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "batch_id": batch_id}
+        optional["parent"] = parent
         data |= {name: value for name, value in optional.items() if value is not None}
         event = CaseEvent(
             event_id=f"{case_id}/0",
@@ -314,7 +320,8 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     return reference, key, parsed
 
 
-def _scoped(by: str, idempotency_key: str | None) -> str | None:
+def scoped(by: str, idempotency_key: str | None) -> str | None:
+    """An idempotency key as it is stored: nobody meets the key of somebody else."""
     return hashlib.sha256(f"{by}\n{idempotency_key}".encode()).hexdigest() if idempotency_key else None
 
 

@@ -65,7 +65,18 @@ def _example(annotation: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next(iter(kind)).value
     day = datetime(2030, 1, 1, tzinfo=UTC)
-    examples = {Decimal: Decimal("1.5"), int: 1, float: 1.5, bool: True, str: "x", date: day, datetime: day, list: []}
+    examples = {
+        Decimal: Decimal("1.5"),
+        int: 1,
+        float: 1.5,
+        bool: True,
+        str: "x",
+        date: day,
+        datetime: day,
+        list: [],
+        dict: {},
+        Any: {},
+    }
     return examples.get(kind)
 
 

@@ -37,6 +37,8 @@ class CaseRow(BaseModel):
     reference_key: str
     round: int
     resubmits: str | None
+    parent: str | None = None
+    """The case that asked for this one."""
     status: Status
     title: str
     requester: str
@@ -81,6 +83,7 @@ class NewCase(BaseModel):
     reference_key: str
     round: int = 1
     resubmits: str | None = None
+    parent: str | None = None
     title: str
     requester: str
     priority: int = 3
@@ -250,6 +253,11 @@ async def latest_round(conn: AsyncConnection, process: str, reference_key: str) 
     """The newest case of a reference."""
     rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
     return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
+
+
+async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
+    """The cases that a case has asked for, oldest first."""
+    return await _found(conn, select(cases).where(cases.c.parent == case_id).order_by(cases.c.submitted_at))
 
 
 async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[CaseRow]:

@@ -119,6 +119,7 @@ cases = Table(
     Column("reference_key", String(240), nullable=False),
     Column("round", Integer, nullable=False),
     Column("resubmits", String(900), nullable=True),
+    Column("parent", String(900), nullable=True, index=True),  # the case that asked for this one, and waits for its end
     Column("status", String(30), nullable=False),
     Column("title", Text, nullable=False),
     Column("requester", String(200), nullable=False),

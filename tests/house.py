@@ -20,9 +20,10 @@ from activities.records import Records
 from intake.pinned import PinnedPolicies
 from intake.rollback import Rollbacks
 from intake.start import Starter
+from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
-from settings import Settings, load
+from settings import ROOT, Settings, load
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
@@ -304,8 +305,10 @@ async def open_house(
     policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
-    activities = activities_of(records, errands, *steps(database, settings or load(var=folder)))
     async with await time_skipping_server() as env:
+        children = Starter(database, env.client, PolicyFile(ROOT / "policy.toml", inputs), KINDS)
+        receivers = steps(database, env.client, children, settings or load(var=folder))
+        activities = activities_of(records, errands, *receivers)
 
         def a_worker() -> Worker:
             return Worker(

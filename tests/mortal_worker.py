@@ -22,6 +22,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.attempts import CountAttempts
 from activities.records import Records
 from intake.pinned import PinnedPolicies
+from intake.start import Starter
+from policy.file import PolicyFile
 from settings import load
 from store import people
 from store.database import Database
@@ -100,13 +102,15 @@ async def live(address: str, url: str, folder: Path) -> None:
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
     policies = PinnedPolicies(database, inputs)
     records = Records(MortalRecords(database, fate), policies, people.Directory(database), inputs)
+    settings = load(var=folder)
+    starter = Starter(database, client, PolicyFile(settings.policy, INPUTS))
     await Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=[*workflows().values(), FiveProcess],
         activities=[
             *five_steps(Receiver(folder / "receiver.db")),
-            *activities_of(records, *steps(database, load(var=folder))),
+            *activities_of(records, *steps(database, client, starter, settings)),
         ],
         interceptors=[Mortal(fate), CountAttempts()],
         workflow_failure_exception_types=[Exception],

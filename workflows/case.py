@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
+from activities.children import ChildCases
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
@@ -22,6 +23,7 @@ from workflows.models import (
     MAX_FACTS_BYTES,
     CaseInput,
     CaseResult,
+    ChildRequest,
     FieldChange,
     GateOpening,
     GateRuling,
@@ -32,6 +34,7 @@ from workflows.models import (
     StepOptions,
     TaskView,
     Verdict,
+    child_reference,
 )
 from workflows.unwinding import Unwinding
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
@@ -308,6 +311,51 @@ class CaseWorkflow(Unwinding):
             except FailureError as error:
                 await self._mend(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
 
+    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult:
+        """Ask for a case of another process, `kind` as people say it, and wait until it has ended.
+
+        It belongs to the same requester and has a reference made from this case's. One that is not completed ends this
+        case, too; and this one's end, until then, cancels it. What it completed stays when this case is rolled back.
+        """
+        number = self._keys.get(ChildCases.ask_for_case.__name__, 0) + self._started.round
+        asked = ChildRequest(
+            kind=kind,
+            process=process,
+            reference=child_reference(self._started.process, self._started.reference, number),
+            input=request.model_dump(mode="json"),
+        )
+        child = await self.step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
+        result = await self._end_of(child.case_id, kind)
+        self._saga.forget(ChildCases.ask_for_case.__name__)
+        said = f"{kind.capitalize()}: {result.status.value.replace('_', ' ')}. {result.reason}"
+        self._journal.note("child_ended", said, {"case_id": child.case_id, "status": result.status.value})
+        if result.status is not Status.COMPLETED:
+            kept = (Status.REJECTED, Status.EXPIRED)
+            raise CaseEnds(result.status if result.status in kept else Status.FAILED, said)
+        return result
+
+    async def _end_of(self, case_id: str, kind: str) -> CaseResult:
+        """Wait for the end of a case, of which it tells; and look now and then, in case it could not."""
+        await self._write()
+        self._show(f"Waits for the {kind} {case_id}")
+        pause = timedelta(minutes=1)
+        while case_id not in self._ended:
+            self._stop_if_cancelled()
+            try:
+                await workflow.wait_condition(
+                    lambda: case_id in self._ended or self._cancellation is not None,
+                    timeout=pause,
+                    timeout_summary=f"before looking for the end of {case_id}",
+                )
+            except TimeoutError:
+                ended = await workflow.execute_activity_method(
+                    ChildCases.end_of_case, case_id, start_to_close_timeout=timedelta(seconds=10)
+                )
+                pause = min(2 * pause, timedelta(hours=6))
+                if ended is not None:
+                    return ended
+        return self._ended[case_id]
+
     # ------------------------------------------------------------------------------------------------------- the story
 
     async def conduct(
@@ -347,6 +395,7 @@ class CaseWorkflow(Unwinding):
                 reason=end.reason,
                 output=output.model_dump(mode="json") if output is not None else None,
                 undone=self._undone,
+                decision=self._answer if end.status in (Status.COMPLETED, Status.REJECTED) else None,
                 resubmit_after=end.resubmit_after,
             )
         )

@@ -6,12 +6,13 @@ Messages come by three doors (update, signal, raw cancel) and are judged here by
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from workflows.display import attributes, details
 from workflows.gate import Gate, Happened
@@ -29,6 +30,7 @@ from workflows.models import (
     ChainHead,
     Decision,
     DecisionRecord,
+    DecisionView,
     FieldChange,
     Outcome,
     PlannedUndo,
@@ -95,6 +97,10 @@ class Desk:
         self._resets: set[str] = set()
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
+        self._ended: dict[str, CaseResult] = {}
+        """Cases that this one asked for and that have ended."""
+        self._answer: DecisionView | None = None
+        """What people said last at a gate that was passed or rejected."""
         self._workflow_id = workflow.info().workflow_id
         self._journal = Journal(self._workflow_id, self._saga)
 
@@ -149,6 +155,11 @@ class Desk:
         while self._journal.unwritten:
             head = await self._journal.write(self._status)
             await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._started.parent:
+            # If it cannot be told, as it has ended itself, nobody waits; and it asks now and then.
+            with suppress(FailureError):
+                parent = workflow.get_external_workflow_handle(self._started.parent)
+                await parent.signal("case_ended", result)
         return result.model_copy(update={"audit": ChainHead(count=head.count, hash=head.hash)})
 
     # -------------------------------------------------------------------------------------------------------- messages
@@ -225,6 +236,11 @@ class Desk:
             self._journal.changed(gate, whole=True)
         said = "Reset in Temporal: the case goes on from an earlier point"
         self._journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
+
+    @workflow.signal(description="A case that this one asked for has ended")
+    def case_ended(self, result: CaseResult) -> None:
+        """Never raises. Of a case that nobody here waits for it is not looked at."""
+        self._ended[result.case_id] = result
 
     @workflow.query(description="Status, tasks, rollback plan and timeline")
     def status(self) -> CaseState:

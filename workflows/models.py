@@ -170,6 +170,15 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
     return f"{process}:{quoted}" if round_ == 1 else f"{process}:{quoted}~{round_}"
 
 
+def child_reference(process: str, reference: str, number: int) -> str:
+    """The reference of the `number`-th case that a case asks for. A long one is cut, with a digest of the whole."""
+    made = f"{process} {reference}" + (f" ({number})" if number > 1 else "")
+    try:
+        return normalise_reference(made)
+    except ValueError:
+        return f"{process} {hashlib.sha256(made.encode()).hexdigest()[:32]}"
+
+
 def task_id_for(case_id: str, gate: str, number: int) -> str:
     """An opaque id for the `number`-th task that a case opens; the same for each replay and attempt."""
     return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
@@ -261,6 +270,8 @@ class CaseInput(Message, Generic[InputT]):
     reference: str
     round: int = 1
     resubmits: str | None = None
+    parent: str | None = None
+    """The case that asked for this one, and waits for its end."""
     requester: str
     priority: int = 3
     batch_id: str | None = None
@@ -289,6 +300,37 @@ class StepCall(Message, Generic[InputT]):
     input: InputT
 
 
+class ChildRequest(Message):
+    """Another case, as the case that needs it asks for it."""
+
+    kind: str
+    """What it is, as people say it: `security review`."""
+    process: str
+    reference: str
+    input: dict[str, Any]
+
+
+class FieldChange(Message):
+    """One field that is not what it was."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DecisionView(Message):
+    """One decision as it is shown with its task. Withdrawn ones are not shown; the record has them."""
+
+    decision_id: str
+    verdict: Verdict
+    by: str
+    at: datetime
+    comment: str = ""
+    on_behalf_of: str | None = None
+    """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
+    edits: list[FieldChange] = []
+
+
 class ChainHead(Message):
     """The head of a case's chain of audit events: how many there are, and the hash of the last."""
 
@@ -305,6 +347,8 @@ class CaseResult(Message):
     output: dict[str, Any] | None = None
     undone: list[str] = []
     """The undo steps that were carried out, newest first, in words."""
+    decision: DecisionView | None = None
+    """What people said last at a gate that they passed or rejected, of a case that ended by it."""
     resubmit_after: timedelta | None = None
     """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()
@@ -371,27 +415,6 @@ class Cancellation(Message):
 class Quorum(Message):
     needed: int
     given: int = 0
-
-
-class FieldChange(Message):
-    """One field that is not what it was."""
-
-    field: str
-    before: Any
-    after: Any
-
-
-class DecisionView(Message):
-    """One decision as it is shown with its task. Withdrawn ones are not shown; the record has them."""
-
-    decision_id: str
-    verdict: Verdict
-    by: str
-    at: datetime
-    comment: str = ""
-    on_behalf_of: str | None = None
-    """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
-    edits: list[FieldChange] = []
 
 
 class Question(Message):

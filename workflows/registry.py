@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from activities.approval_request import ApprovalRequest
 from activities.payments import PaymentRequest
+from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
@@ -58,6 +60,19 @@ class Process:
 PROCESSES: dict[str, Process] = {
     process.name: process
     for process in (
+        Process(
+            name="approval",
+            workflow=ApprovalProcess,
+            input=ApprovalRequest,
+            example={
+                "reference": "ASK-2001",
+                "title": "Rent the town hall in June?",
+                "body": "We need it for **two days**.",
+                "payload": '{"price": 1200}',
+                "candidates": "managers",
+                "deadline": "2031-06-01",
+            },
+        ),
         Process(
             name="payment",
             workflow=PaymentProcess,

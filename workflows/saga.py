@@ -32,6 +32,11 @@ class Saga:
         """The key of the undo of the newest step of this name."""
         return next((undo.call.key for undo in reversed(self._undos) if undo.step == step), None)
 
+    def forget(self, step: str) -> None:
+        """There is nothing of the newest step of this name left that could be undone."""
+        key = self.key_of(step)
+        self._undos = [undo for undo in self._undos if undo.call.key != key]
+
     def newest(self) -> PlannedUndo | None:
         """What is to be undone next; None when everything has been."""
         return self._undos[-1] if self._undos else None

@@ -106,6 +106,8 @@ class Waiting(Desk):
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
+            if gate.outcome in (Outcome.APPROVED, Outcome.REJECTED) and gate.task.decisions:
+                self._answer = gate.task.decisions[-1]
             self._deciders.setdefault(gate.task.gate, []).extend(voters(gate.task))
         elif gate.task.kind == "changes":
             # Somebody in the requester's place asks as the requester does, and decides as little.

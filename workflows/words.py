@@ -8,6 +8,9 @@ from pydantic import BaseModel
 
 from workflows.money import last_four, shown
 
+ENGINE_STEPS = {"ask_for_case": "Ask for a {kind}", "withdraw_case": "Withdraw the {kind}"}
+"""Sentences for steps that each process may take: see `CaseWorkflow.case`."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -29,6 +32,8 @@ class Words:
     """What people are asked at each gate, by gate name. May name fields of the gate's facts, too."""
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
+    markdown: frozenset[str] = field(default_factory=frozenset)
+    """Fields that are Markdown; the rest is shown as it is."""
     nouns: tuple[str, str] = ("case", "cases")
     """What one case is called, and what several are: `212 payments wait for you`."""
     money: tuple[str, str] | None = None
@@ -40,7 +45,7 @@ class Words:
 
     def step(self, name: str, case: BaseModel) -> str:
         """The sentence for a step or an undo; raises KeyError for one that has none."""
-        return self._say(self.steps[name] if name in self.steps else self.undos[name], case)
+        return self._say({**ENGINE_STEPS, **self.undos, **self.steps}[name], case)
 
     def gate(self, name: str, case: BaseModel, facts: Mapping[str, Any] | None = None) -> str:
         """What people are asked at a gate with these facts; raises KeyError for one that has none."""

@@ -8,7 +8,7 @@ from fastapi import Depends, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from api.deps import CaseId, InHouse, visible_case
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, labelled, pages, render
 from api.routes.cases import Reason, one_case, roll_back_case
 from api.routes.evidence import NewComment, add_comment, download, store
 from api.security import is_in
@@ -16,7 +16,6 @@ from api.views import CaseDetail
 from store import evidence
 from store.evidence import Attachment
 from workflows.models import ADMINS, OPERATORS
-from workflows.registry import PROCESSES
 
 router = pages()
 
@@ -36,9 +35,7 @@ class Case(Context):
 async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
     """The case."""
     seen = await one_case(await visible_case(case_id, person, parts.db), parts.db, parts.gateway)
-    process = PROCESSES.get(seen.process)
-    labels = process.words.labels if process else {}
-    fields = {labels.get(name, name): value for name, value in seen.input.items() if value is not None}
+    fields = labelled(seen.process, seen.input)
     async with parts.db.read() as conn:
         attachments = await evidence.attached(conn, seen.case_id)
     return render(request, "case.html", Case(person, seen, fields, attachments, is_in(person, OPERATORS, ADMINS)))

@@ -1,7 +1,7 @@
 """What every page has in common: the template, the person, and errors as pages in plain words."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,12 @@ from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel
 
+from api.markdown import to_html
 from api.problems import Problem
 from api.refusals import REFUSALS, problem_of
 from api.security import Visitor
 from store.people import Person
+from workflows.registry import PROCESSES
 
 templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
 templates.env.filters["words"] = lambda name: str(name).replace("_", " ").replace("-", " ")
@@ -112,6 +114,18 @@ def render(request: Request, template: str, context: Context, status: int = 200)
     """The page. Templates see the fields of the context as names."""
     named = {each.name: getattr(context, each.name) for each in fields(context)}
     return templates.TemplateResponse(request, template, named, status_code=status)
+
+
+def labelled(process_name: str, shown_input: Mapping[str, Any]) -> dict[str, Any]:
+    """The input of a case by its labels, without what is not there; Markdown as HTML."""
+    process = PROCESSES.get(process_name)
+    labels = process.words.labels if process else {}
+    markdown = process.words.markdown if process else frozenset()
+    return {
+        labels.get(name, name): to_html(value) if name in markdown and isinstance(value, str) else value
+        for name, value in shown_input.items()
+        if value not in (None, "", [])
+    }
 
 
 def plain(value: Any) -> Any:

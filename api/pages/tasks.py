@@ -1,5 +1,6 @@
 """One task as a page, which a notice links to: what is asked, on what facts, and a form for who may decide."""
 
+import json
 import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from starlette.datastructures import FormData
 
 from api.deps import InHouse, TaskId, visible_task
 from api.gateway import Answer, Wish
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, labelled, pages, render
 from api.routes.tasks import one_task
 from api.security import CanDecide
 from workflows.models import Act, TaskView, UndoView, Verdict
@@ -40,6 +41,11 @@ class Editable:
     label: str
     value: str
     masked: bool
+
+    @property
+    def long(self) -> bool:
+        """Whether it wants more than one line."""
+        return "\n" in self.value or len(self.value) > 80
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ async def task(
     page = Task(
         person=person,
         task=seen,
-        fields={labels.get(name, name): value for name, value in seen.input.items() if value is not None},
+        fields=labelled(seen.process, seen.input),
         can_decide=seen.can_decide,
         can_act=seen.status == "open" and seen.kind != "changes" and seen.can_decide.allowed,
         edits=edits,
@@ -146,12 +152,16 @@ def _edits(form: FormData, task: TaskView) -> dict[str, Any]:
     return {
         name: value or None
         for name, value in texts.items()
-        if (value if name in masked else value != _text(task.input.get(name)))
+        # A form sends line ends as CR LF, whatever they were.
+        if (value if name in masked else value.splitlines() != _text(task.input.get(name)).strip().splitlines())
     }
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    """A value as it stands in a form, and as the input model reads it again."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return json.dumps(value) if isinstance(value, list | dict) else "" if value is None else str(value)
 
 
 def _back(task_id: str, query: str = "") -> Response:

@@ -36,7 +36,7 @@ class Book:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "book.db"
         with self._writing() as db:
-            db.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, state TEXT NOT NULL, said TEXT NOT NULL)")
+            db.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, state TEXT, said TEXT)")
 
     def do(self, key: str, said: str) -> None:
         """Take effect once. Raises Refused when the undo of this key came first."""

@@ -12,6 +12,8 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
+    op.add_column("cases", sa.Column("parent", sa.String(length=900), nullable=True))
+    op.create_index("ix_cases_parent", "cases", ["parent"])
     op.create_table(
         "effects",
         sa.Column("key", sa.String(length=1000), nullable=False),
@@ -104,3 +106,5 @@ def downgrade() -> None:
         "effects",
     ):
         op.drop_table(table)
+    op.drop_index("ix_cases_parent", "cases")
+    op.drop_column("cases", "parent")

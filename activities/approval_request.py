@@ -1,0 +1,122 @@
+"""What a general approval starts with: a question, in words of its own, for people whom the requester names."""
+
+import json
+import re
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, field_validator
+
+from activities.texts import lines, printable
+from workflows.models import Message
+
+MAX_PAYLOAD_BYTES = 32 * 1024
+"""Of the payload as JSON. Whatever is larger is better attached to the case as a file."""
+MAX_DEPTH = 20
+MAX_CANDIDATES = 50
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _json(value: Any) -> Any:
+    """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return json.loads(value, parse_constant=_no_number)
+        except RecursionError:
+            raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
+        except json.JSONDecodeError as wrong:
+            raise ValueError(f"is not valid JSON: {wrong.msg} at character {wrong.pos + 1}") from None
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _names(value: Any) -> Any:
+    """A list; or a text of names with commas or semicolons between them."""
+    return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
+
+
+def _moment(value: Any) -> Any:
+    """A day stands for its end in UTC."""
+    if isinstance(value, str) and _ISO_DATE.fullmatch(value.strip()):
+        value = date.fromisoformat(value.strip())
+    return datetime.combine(value, time(23, 59, 59), UTC) if type(value) is date else value
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects lie in each other, counted level by level: no recursion that could overflow."""
+    level, deep = [value], 0
+    while level and deep <= MAX_DEPTH:
+        parts = [
+            list(each.values()) if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)
+        ]
+        level = [part for each in parts for part in each]
+        deep += bool(parts)
+    return deep
+
+
+class ApprovalRequest(Message):
+    """One question to people."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    title: str = Field(
+        min_length=1, max_length=200, description="The question in one line.", examples=["Rent the hall in June?"]
+    )
+    body: str = Field(
+        default="",
+        max_length=20_000,
+        description="All that those who decide need to know, as Markdown. HTML in it is shown as text.",
+        examples=["We need it for **two days**: the 14th and 15th."],
+    )
+    payload: Annotated[Any, BeforeValidator(_json)] = Field(
+        default=None,
+        description="Any JSON, at most 32 KB. Conditions of the policy may read it: payload.price.",
+        examples=[{"price": 1200}],
+    )
+    candidates: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        BeforeValidator(_names, json_schema_input_type=list[str] | str),
+    ] = Field(
+        default=[],
+        max_length=MAX_CANDIDATES,
+        description="Groups and people who may decide; in a CSV with commas between them. Without: as the policy says.",
+        examples=[["managers"]],
+    )
+    deadline: Annotated[
+        AwareDatetime | None, BeforeValidator(_moment, json_schema_input_type=datetime | date | None)
+    ] = Field(
+        default=None,
+        description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",
+        examples=["2031-06-01"],
+    )
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        return printable(title)
+
+    @field_validator("body")
+    @classmethod
+    def _text(cls, body: str) -> str:
+        return lines(body)
+
+    @field_validator("payload")
+    @classmethod
+    def _bounded(cls, payload: Any) -> Any:
+        if _depth(payload) > MAX_DEPTH:
+            raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+        try:
+            size = len(json.dumps(payload, allow_nan=False, ensure_ascii=False).encode())
+        except (ValueError, TypeError):
+            raise ValueError("is not JSON: it holds a value that JSON does not have") from None
+        if size > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"is {size:,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
+        return payload
+
+    @field_validator("candidates")
+    @classmethod
+    def _each_once(cls, candidates: list[str]) -> list[str]:
+        return list(dict.fromkeys(printable(name) for name in candidates))

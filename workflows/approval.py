@@ -1,0 +1,53 @@
+"""Ask people anything: for whatever has no process of its own."""
+
+from typing import Any
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.approval_request import ApprovalRequest
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult, Message
+    from workflows.words import Words
+
+
+class Approved(Message):
+    """What people agreed to, as they may have changed it."""
+
+    payload: Any
+
+
+@workflow.defn(name="approval")
+class ApprovalProcess(CaseWorkflow):
+    """Ask one question.
+
+    1. The people whom the requester named decide, or those of the policy, until the deadline.
+    2. Their answer is the result: whoever asked acts by it.
+    """
+
+    words = Words(
+        summary="Ask people to approve anything that has no process of its own",
+        title="{title}",
+        key_fields=("deadline",),
+        labels={
+            "title": "Question",
+            "body": "Details",
+            "payload": "Data",
+            "candidates": "Asked of",
+            "deadline": "Deadline",
+        },
+        steps={},
+        undos={},
+        gates={"approval": "{title}"},
+        markdown=frozenset({"body"}),
+        nouns=("question", "questions"),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[ApprovalRequest]) -> CaseResult:
+        return await self.conduct(case, self.ask)
+
+    async def ask(self, request: ApprovalRequest) -> Approved:
+        request = await self.gate("approval", request)
+        return Approved(payload=request.payload)
