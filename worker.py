@@ -92,9 +92,12 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
 
 
 def workers(
-    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object]
+    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object] = ()
 ) -> list[Worker]:
-    """The worker for cases and the one for imports, which has slots of its own."""
+    """The worker for cases and the one for imports, which has slots of its own.
+
+    `own_steps` carry out the steps of the processes that are not shipped.
+    """
     records = Records(SqlRecords(database), PinnedPolicies(database, INPUTS), people.Directory(database), INPUTS)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [

@@ -5,8 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from kit.trial import Trial, trial
 
+from kit.trial import Trial, trial
 from workflows.models import Refused, Status, Verdict
 
 from .activities import Book
