@@ -6,9 +6,11 @@ log are managed beside the database. Exit codes: 0 done; 1 refused, or problems 
 
 import asyncio
 import getpass
+import importlib.util
 import json
 import os
 import runpy
+import subprocess
 import sys
 import threading
 import time
@@ -47,8 +49,10 @@ people_app = typer.Typer(help="People, their groups and tokens, beside the datab
 audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
+process_app = typer.Typer(help="Processes of your own, in the folder HOLDGATE_PROCESSES.", no_args_is_help=True)
 incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
 app.add_typer(incidents_app, name="incidents")
+app.add_typer(process_app, name="process")
 app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
@@ -755,7 +759,81 @@ def policy_test(
     raise typer.Exit(1 if failures else 0)
 
 
+# ------------------------------------------------------------------------------------------------ processes of your own
+
+
+@process_app.command("new")
+def process_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="In small letters, such as expense_claim.")],
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of your processes; else HOLDGATE_PROCESSES.")
+    ] = None,
+) -> None:
+    """Write a process that works, with its policy, a sample and tests, to be changed into what you need."""
+    from kit.new import make
+
+    configured = configuration.load().processes
+    folder = into.expanduser().absolute() if into else configured
+    if folder is None:
+        raise Mistake("say where your processes are to be: set HOLDGATE_PROCESSES to a folder, or use --into FOLDER")
+    made = _of_processes(lambda: make(name, folder))
+    show.say(f"{made} is a process that works: {', '.join(sorted(file.name for file in made.iterdir()))}")
+    if folder != configured:
+        show.say(f"first set HOLDGATE_PROCESSES={folder}, in the environment or in .env; then:")
+    show.say(f"  ./holdgate process test {name}    runs its tests")
+    show.say(f"  ./holdgate process check {name}   says what it lacks")
+    show.say(f"  make up, ./holdgate submit {made / 'sample.csv'} --process {name}   runs it")
+
+
+@process_app.command("check")
+def process_check(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Without it: all of HOLDGATE_PROCESSES.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what processes lack: words, a policy for each gate, a sample that imports, tests of their undos."""
+    from kit.check import check
+
+    settings = configuration.load()
+    found = _of_processes(lambda: check(settings, name))
+
+    def print_it(_: Any) -> None:
+        for process, lacks in found.items():
+            for lack in lacks:
+                show.say(f"{process}: {lack}")
+            if not lacks:
+                show.say(f"{process} lacks nothing")
+        if not found:
+            show.say("there is no process in HOLDGATE_PROCESSES; './holdgate process new NAME' makes one")
+
+    _answer(found, as_json, print_it)
+    raise typer.Exit(1 if any(found.values()) else 0)
+
+
+@process_app.command("test")
+def process_test(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A process in HOLDGATE_PROCESSES.")],
+) -> None:
+    """Run the tests of a process. Exit code 1 when one fails."""
+    folder = configuration.load().processes
+    if folder is None or not (folder / name / "__init__.py").exists():
+        raise Mistake(f"there is no process '{name}' in {folder or 'HOLDGATE_PROCESSES, which is not set'}")
+    if importlib.util.find_spec("pytest") is None:
+        raise Mistake(f"the tests need more than what is installed: 'make test ARGS={folder / name}' installs it, too")
+    arguments = [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", str(folder / name)]
+    raise typer.Exit(min(1, subprocess.run(arguments, cwd=configuration.ROOT).returncode))
+
+
 # ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _of_processes(work: Callable[[], ResultT]) -> ResultT:
+    """Do something with processes of somebody's own. Raises Mistake."""
+    from own import WrongProcess
+
+    try:
+        return work()
+    except WrongProcess as wrong:
+        raise Mistake(str(wrong)) from wrong
 
 
 def _with_own_processes() -> configuration.Settings:

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.registry import Process
 
     from .activities import Book, MyProcessRequest, MyProcessSteps
-from .process import MyProcess
+from .process import MyProcessProcess
 
 
 def equip(folder: Path) -> Sequence[object]:
@@ -20,7 +20,7 @@ def equip(folder: Path) -> Sequence[object]:
 
 PROCESS = Process(
     name="my_process",
-    workflow=MyProcess,
+    workflow=MyProcessProcess,
     input=MyProcessRequest,
     example={
         "reference": "R-1001",

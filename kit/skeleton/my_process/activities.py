@@ -1,4 +1,4 @@
-"""The effects of my process, do and undo side by side. Replace `Book` by what really receives them."""
+"""The effects of `my_process`, do and undo side by side. Replace `Book` by what really receives them."""
 
 import asyncio
 import sqlite3
@@ -67,7 +67,7 @@ class Book:
 
 
 class MyProcessSteps:
-    """The steps of my process. Their names are unique among all processes."""
+    """The steps of `my_process`. Their names are unique among all processes."""
 
     def __init__(self, book: Book) -> None:
         self._book = book

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 @workflow.defn(name="my_process")
-class MyProcess(CaseWorkflow):
+class MyProcessProcess(CaseWorkflow):
     """Grant what somebody asks for.
 
     1. Set the amount aside; undone by freeing it.
