@@ -773,7 +773,7 @@ def process_new(
     from kit.new import make
 
     configured = configuration.load().processes
-    folder = into.expanduser().absolute() if into else configured
+    folder = into.expanduser().resolve() if into else configured
     if folder is None:
         raise Mistake("say where your processes are to be: set HOLDGATE_PROCESSES to a folder, or use --into FOLDER")
     made = _of_processes(lambda: make(name, folder))

@@ -67,7 +67,7 @@ def add(package: Path) -> Process:
         raise WrongProcess(f"{package}: {wrong}")
     process = replace(_imported(package), folder=package)
     file = inspect.getsourcefile(process.workflow) or str(package)
-    if found := [*mistakes(process), *_taken(process), *_unfit(process)]:
+    if found := list(mistakes(process)) or [*_taken(process), *_unfit(process)]:
         raise WrongProcess("\n".join(f"{file}: {mistake}" for mistake in found))
     register(process)
     return process
@@ -135,8 +135,9 @@ def _unfit(process: Process) -> Iterator[str]:
         with ThreadPoolExecutor(1) as aside:  # it wants an event loop, and there may be one here or not
             aside.submit(asyncio.run, prepare()).result()
     except Exception as wrong:
+        said = _said(wrong.__cause__ or wrong).split(" If this is code")[0].rstrip(".")  # the SDK's advice; ours fits
         yield (
-            f"cannot run as a Workflow: {_said(wrong.__cause__ or wrong)}. Import what is not deterministic below "
+            f"cannot run as a Workflow: {said}. Import what is not deterministic below "
             "'with workflow.unsafe.imports_passed_through():', and use it in activities only"
         )
 

@@ -91,10 +91,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "files", "processes")
+    @field_validator("var", "policy", "files")
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return path and path.expanduser().absolute()
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("processes")
+    @classmethod
+    def _resolved(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().resolve()  # Python must know each module by one path
 
     @field_validator("smtp_url")
     @classmethod

@@ -46,7 +46,7 @@ def _lacks(process: Process, settings: Settings) -> Iterator[str]:
     except (own.WrongProcess, PolicyError) as wrong:
         yield from str(wrong).splitlines()
         return
-    yield from lacks(process, policy, sample_of(process), tests_of(process))
+    yield from lacks(process, policy, sample_of(process), files_of_tests(process))
 
 
 def sample_of(process: Process) -> Path:
@@ -56,7 +56,7 @@ def sample_of(process: Process) -> Path:
     return ROOT / "samples" / SHIPPED_SAMPLES.get(process.name, f"{process.name}.csv")
 
 
-def tests_of(process: Process) -> list[Path]:
+def files_of_tests(process: Process) -> list[Path]:
     """The files in which the tests of a process are looked for."""
     return sorted((process.folder or ROOT / "tests").rglob("test_*.py"))
 
