@@ -21,6 +21,7 @@ COPY intake ./intake
 COPY kit ./kit
 COPY ops ./ops
 COPY policy ./policy
+COPY samples ./samples
 COPY store ./store
 COPY telemetry ./telemetry
 COPY workflows ./workflows

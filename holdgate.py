@@ -157,7 +157,9 @@ def options(
 @app.command()
 def submit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with a heading for each field.")],
-    process: Annotated[str, typer.Option(help="The kind of cases in it.")],
+    process: Annotated[
+        str, typer.Option(help="The kind of cases in it. Without it each row says so itself, as task_type.")
+    ] = "several",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and start nothing.")] = False,
     person: AsPerson = None,
     as_json: AsJson = False,

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "samples" / "files"
     """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
+    apps: Path = ROOT / "samples" / "apps.toml"
+    """The apps that may be deployed."""
     demo: bool = True
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
@@ -91,7 +93,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "files")
+    @field_validator("var", "policy", "files", "apps")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

@@ -14,14 +14,19 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 import own
+from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
+from activities.deployments import Deployments
 from activities.imports import Imports
+from activities.onboarding import Onboarding
 from activities.payments import Payments
 from activities.records import Records
+from activities.releases import Releases
 from channels.channel import Channel
 from channels.console import Console
 from channels.dispatcher import Dispatcher
+from channels.mailer import Mailer
 from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
@@ -40,6 +45,7 @@ from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
 from store import cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
+from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.notices import Plan
 from store.outbox import Outbox
@@ -83,11 +89,13 @@ def workflows() -> Mapping[str, type]:
 
 
 def steps(database: Database, client: Client, starter: Starter, settings: Settings) -> list[object]:
-    """What carries out the steps of the shipped processes, each with its receiver."""
+    """What carries out the steps of the shipped processes, each with its receiver. Raises WrongApps."""
     policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
-        Payments(Ledger(database), policies.denied_payees),
+        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
+        Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
+        Payments(Ledger(database), policies.lists("payment")),
     ]
 
 
@@ -121,15 +129,26 @@ def workers(
     ]
 
 
+def channels_of(settings: Settings) -> dict[str, Channel]:
+    """The channels that are switched on, by name."""
+    channels: dict[str, Channel] = {}
+    for name in settings.channels.split(","):
+        if name == "smtp":
+            assert settings.smtp_url and settings.mail_from, "the settings see to it"
+            channels[name] = Smtp(settings.smtp_url.get_secret_value(), settings.mail_from)
+        else:
+            channels[name] = Console()
+    return channels
+
+
+def mailer(settings: Settings) -> Mailer:
+    """What writes to people outside: by mail if that is switched on, else into the log, to be looked at."""
+    return Mailer(channels_of(settings).get("smtp") or Console())
+
+
 def dispatcher(database: Database, settings: Settings) -> Dispatcher:
     """What tells people, through the channels that are switched on."""
-    channels: list[Channel] = []
-    for channel in settings.channels.split(","):
-        if channel == "smtp":
-            assert settings.smtp_url and settings.mail_from, "the settings see to it"
-            channels.append(Smtp(settings.smtp_url.get_secret_value(), settings.mail_from))
-        else:
-            channels.append(Console())
+    channels = list(channels_of(settings).values())
     plan = Plan(
         channels={channel.name: channel.needs_address for channel in channels},
         window=timedelta(seconds=settings.notice_window_s),
@@ -247,9 +266,10 @@ def run() -> int:
         traces.configure("holdgate-worker")
         own.load(settings.processes)
         policy_file = own.policy_file(settings.policy)
+        read_apps(settings.apps)
         runtime = metrics_of_sdk(settings.worker_metrics)
         asyncio.run(main(settings, policy_file, runtime))
-    except (WrongSettings, own.WrongProcess, PolicyError, traces.NotInstalled) as error:
+    except (WrongSettings, WrongApps, own.WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
     return 0

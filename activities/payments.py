@@ -1,6 +1,6 @@
 """The steps of a payment, do and undo side by side. Whatever comes twice or late, the ledger sees to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -14,8 +14,8 @@ from workflows.money import payee_key
 
 __all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Reason", "Screening"]
 
-DeniedPayees = Callable[[str], Awaitable[Sequence[str]]]
-"""The names that the policy with this hash denies."""
+Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
+"""The lists of names which the policy with this hash has for payments: `denied_payees`."""
 
 
 class Booking(Protocol):
@@ -89,9 +89,9 @@ class PaymentReceipt(Message):
 class Payments:
     """Screening, and money held and moved in the ledger."""
 
-    def __init__(self, ledger: Ledger, denied: DeniedPayees) -> None:
+    def __init__(self, ledger: Ledger, lists: Lists) -> None:
         self._ledger = ledger
-        self._denied = denied
+        self._lists = lists
 
     @activity.defn
     async def screen_payment(self, call: StepCall[PaymentRequest]) -> Screening:
@@ -100,9 +100,10 @@ class Payments:
         Comes after `reserve_funds`: the order of the holds says which of two like payments is the second.
         """
         history = await self._ledger.payee_history(payee_key(call.input.payee), before_case=call.case_id)
+        denied = (await self._lists(call.policy_hash)).get("denied_payees", [])
         # The time of scheduling is the case's own clock: the same for each attempt, and right when tests skip time.
         now = activity.info().scheduled_time
-        return score(call.input, history, await self._denied(call.policy_hash), now)
+        return score(call.input, history, denied, now)
 
     @activity.defn
     async def reserve_funds(self, call: StepCall[PaymentRequest]) -> FundsHold:

@@ -18,6 +18,7 @@ from api.routes import (
     batches,
     cases,
     decisions,
+    directory,
     evidence,
     health,
     incidents,
@@ -36,6 +37,7 @@ from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
 from store.database import Database
+from store.directory import AccountDirectory
 from store.ledger import Ledger
 from telemetry import traces
 
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads),
             ledger=Ledger(db),
+            directory=AccountDirectory(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
             metrics=numbers,
         )
@@ -102,7 +105,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
     app.add_middleware(Requests, metrics=numbers)
 
-    for noun in (cases, tasks, task_actions, decisions, incidents, processes, policies, audit, ledger, me, people):
+    for noun in (
+        cases,
+        tasks,
+        task_actions,
+        decisions,
+        incidents,
+        processes,
+        policies,
+        audit,
+        ledger,
+        directory,
+        me,
+        people,
+    ):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(batches.router, prefix=API, max_body_size=uploads)

@@ -18,6 +18,7 @@ from settings import Settings
 from store import cases, tasks
 from store.cases import CaseRow
 from store.database import Database
+from store.directory import AccountDirectory
 from store.ledger import Ledger
 from telemetry import logs
 from workflows.models import TaskView
@@ -34,6 +35,7 @@ class House:
     rollbacks: Rollbacks
     uploads: Uploads
     ledger: Ledger
+    directory: AccountDirectory
     gateway: Gateway
     metrics: Metrics
 

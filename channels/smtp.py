@@ -75,7 +75,8 @@ class Smtp:
         mail["Message-ID"] = f"<{message.message_id}@{self._envelope_sender.partition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text.plain, cte="quoted-printable")
-        mail.add_alternative(message.text.html, subtype="html", cte="quoted-printable")
+        if message.text.html:
+            mail.add_alternative(message.text.html, subtype="html", cte="quoted-printable")
         return mail
 
 

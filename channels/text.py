@@ -41,7 +41,7 @@ _CASE = ("case", "cases")
 
 @dataclass(frozen=True)
 class Text:
-    """One message in words. The subject is one line."""
+    """One message in words. The subject is one line. `html` may be empty: then there is plain text only."""
 
     subject: str
     plain: str

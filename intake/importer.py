@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from intake.launch import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
-from intake.rows import Row, UnreadableFile, read
+from intake.rows import Row, UnreadableFile
 from intake.start import Starter, UnknownProcess, differing
 from store import batches, cases
 from store.batches import BatchRow, RowOutcome
@@ -74,13 +74,12 @@ class Importer:
 
     async def _rows(self, batch: BatchInput) -> dict[int, Row]:
         """The rows by line. Raises FileNotFoundError or UnreadableFile when the file that was taken is not there."""
-        kind = self._starter.process(batch.process)
 
         def load() -> dict[int, Row]:
             data = (self._folder / batch.path).read_bytes()
             if hashlib.sha256(data).hexdigest() != batch.sha256:
                 raise UnreadableFile("format", "its content is not what was uploaded")
-            return {row.line: row for row in read(data, kind.input, kind.shown_input).rows}
+            return {row.line: row for row in self._starter.sheet(batch.process, data).rows}
 
         return await asyncio.to_thread(load)
 
@@ -93,7 +92,7 @@ class Importer:
         lines: dict[str, Row] = {}
         to_start: list[StoredCase] = []
         for row in rows:
-            case_id = case_id_for(batch.process, row.reference)
+            case_id = case_id_for(row.process or batch.process, row.reference)
             case = there.get(case_id)
             if row.input is None:
                 # It was valid when the file was taken: the input model has changed since.
@@ -120,12 +119,13 @@ class Importer:
 
     def _prepared(self, row: Row, parsed: BaseModel, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
         return self._starter.prepare(
-            self._starter.process(batch.process),
+            self._starter.process(row.process or batch.process),
             row.reference,
             parsed,
             by=batch.requester,
             policy_hash=batch.policy_hash,
             priority=row.priority or BATCH_PRIORITY,
+            start_at=row.start_at,
             batch_id=batch.batch_id,
         )
 

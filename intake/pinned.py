@@ -1,7 +1,7 @@
 """Policies by the hash that cases are pinned to, from SQL. None ever changes under its hash: each is parsed once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -55,6 +55,10 @@ class PinnedPolicies:
         steps = options_of(policy, process, self._steps[process]) if process in self._steps else {}
         return Terms(steps, gates_of_engine(policy, process))
 
-    async def denied_payees(self, policy_hash: str) -> list[str]:
-        """The payees nobody may pay, by the pinned policy."""
-        return (await self.get(policy_hash)).lists("payment").get("denied_payees", [])
+    def lists(self, process: str) -> Callable[[str], Awaitable[Mapping[str, list[str]]]]:
+        """What gives the lists of names of a process, by the hash of a policy. It raises as `get` does."""
+
+        async def of_policy(policy_hash: str) -> Mapping[str, list[str]]:
+            return (await self.get(policy_hash)).lists(process)
+
+        return of_policy

@@ -12,8 +12,9 @@ every cell is blank are skipped and are not counted as rows.
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -61,6 +62,9 @@ class Row:
     priority: int | None = None
     input: BaseModel | None = None
     errors: list[Problem] = field(default_factory=list)
+    process: str = ""
+    """Of a file of several processes: the one that this row is for, if there is one."""
+    start_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,25 @@ class Sheet:
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
     """Read a whole file. Errors repeat a row's cells as `shown` gives them back. Raises UnreadableFile."""
+    needed = [REFERENCE, *(name for name, info in model.model_fields.items() if info.is_required())]
+    known = {REFERENCE, PRIORITY, *model.model_fields}
+    return sheet_of(data, needed, known, lambda line, columns, cells: _row(line, cells, columns, known, model, shown))
+
+
+def sheet_of(
+    data: bytes, needed: Sequence[str], known: Collection[str], row: Callable[[int, list[str], list[str]], Row]
+) -> Sheet:
+    """Read a whole file with a `row` of each line, from its columns and cells. Raises UnreadableFile."""
     lines = _lines(_text(data))
     heading = next(lines, None)
     if heading is None:
         raise UnreadableFile("empty", "the file is empty")
-    columns = _columns(*heading, model)
-    known = {REFERENCE, PRIORITY, *model.model_fields}
+    columns = _columns(*heading, needed)
     rows: list[Row] = []
     for line, cells in lines:
         if len(rows) == MAX_ROWS:
             raise UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows: split the file", line)
-        rows.append(_row(line, cells, columns, known, model, shown))
+        rows.append(row(line, columns, cells))
     if not rows:
         raise UnreadableFile("empty", "the file has headings but no rows")
     ignored = [
@@ -189,7 +201,7 @@ def _broken(wrong: csv.Error, start: int, end: int) -> UnreadableFile:
 # --------------------------------------------------------------------------------------------------------- the headings
 
 
-def _columns(line: int, cells: list[str], model: type[BaseModel]) -> list[str]:
+def _columns(line: int, cells: list[str], needed: Sequence[str]) -> list[str]:
     """The headings as they are compared. A blank one names no column and its cells are ignored."""
     if len(cells) > MAX_COLUMNS:
         raise UnreadableFile("too_large", f"{len(cells):,} columns; at most {MAX_COLUMNS} are read", line)
@@ -198,7 +210,6 @@ def _columns(line: int, cells: list[str], model: type[BaseModel]) -> list[str]:
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
-    needed = [REFERENCE, *(name for name, info in model.model_fields.items() if info.is_required())]
     missing = [name for name in needed if name not in columns]
     if missing:
         raise UnreadableFile("headers", _missing(missing, cells), line)
@@ -220,20 +231,36 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def _row(line: int, cells: list[str], columns: list[str], known: set[str], model: type[BaseModel], shown: Shown) -> Row:
-    values = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name in known and cell.strip()}
-    reference = values.pop(REFERENCE, "")
-    if len(cells) != len(columns):
-        # The cells may have slid into other columns, so what else looks wrong with them would mislead.
-        few_or_many = "few" if len(cells) < len(columns) else "many"
-        wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
-        return Row(line=line, reference=reference, key="", errors=[Problem(column=None, message=wrong)])
+    values = cells_of(columns, cells)
+    if wrong := uneven(line, columns, cells, values.get(REFERENCE, "")):
+        return wrong
+    return typed(line, {name: cell for name, cell in values.items() if name in known}, model, shown)
+
+
+def cells_of(columns: list[str], cells: list[str]) -> dict[str, str]:
+    """The cells of a row by their column; blank ones count as absent."""
+    return {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name and cell.strip()}
+
+
+def uneven(line: int, columns: list[str], cells: list[str], reference: str) -> Row | None:
+    """The row, if it has more or fewer cells than there are headings."""
+    if len(cells) == len(columns):
+        return None
+    # The cells may have slid into other columns, so what else looks wrong with them would mislead.
+    few_or_many = "few" if len(cells) < len(columns) else "many"
+    wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
+    return Row(line=line, reference=reference, key="", errors=[Problem(column=None, message=wrong)])
+
+
+def typed(line: int, values: dict[str, Any], model: type[BaseModel], shown: Shown) -> Row:
+    """The row of these values, with everything that is wrong with them."""
+    reference, priority = values.pop(REFERENCE, ""), values.pop(PRIORITY, None)
     errors: list[Problem] = []
     key = ""
     try:
         key, reference = reference_key(reference), normalise_reference(reference)
     except ValueError as bad:
         errors.append(Problem(column=REFERENCE, message=str(bad)))
-    priority = values.pop(PRIORITY, None)
     if priority is not None and priority not in _PRIORITIES:
         errors.append(Problem(column=PRIORITY, message=f"{quoted(priority)} is not 1, 2, 3, 4 or 5"))
     try:

@@ -18,6 +18,8 @@ from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
+from intake.rows import Sheet, read
+from intake.seed import read_seed
 from store import audit, batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
@@ -33,6 +35,8 @@ from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
 """Of 1 (first) to 5 (last), for a case that is started alone."""
+SEVERAL = "several"
+"""The process of a file whose rows say themselves what they are for."""
 SWEEP_AFTER = timedelta(seconds=10)
 """A row that says `starting` for longer has lost the process that meant to start it."""
 SWEEP_LIMIT = 500
@@ -215,10 +219,22 @@ class Starter:
         except KeyError:
             raise UnknownProcess(f"there is no process '{name}'; there are: {', '.join(self._processes)}") from None
 
-    def policy(self, process: str) -> Policy:
-        """The policy that a new case of this process is pinned to. Raises NoPolicy."""
+    def sheet(self, process: str, data: bytes, policy: Policy | None = None) -> Sheet:
+        """The rows of a file, of one process or of SEVERAL. Raises UnknownProcess and UnreadableFile.
+
+        With `policy`, rows of a process that it has no section for are invalid.
+        """
+        if process == SEVERAL:
+            return read_seed(
+                data, self._processes, [name for name in self._processes if policy is None or policy.has(name)]
+            )
+        kind = self.process(process)
+        return read(data, kind.input, kind.shown_input)
+
+    def policy(self, process: str | None) -> Policy:
+        """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""
         policy = self._policy_file.current
-        if not policy.has(process):
+        if process is not None and not policy.has(self.process(process).name):
             raise NoPolicy(f"the policy has no section for '{process}', so nobody could decide its cases")
         return policy
 

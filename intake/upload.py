@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
 from intake.files import base_name, keep
-from intake.rows import Row, Sheet, read
-from intake.start import Policy, PolicySource, Starter, differing
+from intake.rows import Row, Sheet
+from intake.start import SEVERAL, Policy, PolicySource, Starter, differing
 from store import batches, cases
 from store.batches import Batch, BatchRow, BatchStatus, Existing
 from store.database import Database, DatabaseUnavailable
@@ -147,28 +147,35 @@ class Uploads:
             )
 
     async def _open(self, process: str, data: bytes) -> tuple[Sheet, Policy]:
-        kind = self._starter.process(process)
-        policy = self._starter.policy(process)
+        policy = self._starter.policy(None if process == SEVERAL else process)
         # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
-        return await asyncio.to_thread(read, data, kind.input, kind.shown_input), policy
+        return await asyncio.to_thread(self._starter.sheet, process, data, policy), policy
 
     async def _judge(self, process: str, sheet: Sheet) -> list[BatchRow]:
+        keys: dict[str, list[str]] = {}
+        for row in sheet.rows:
+            if row.input:
+                keys.setdefault(row.process or process, []).append(row.key)
+        known: dict[str, Mapping[str, Existing]] = {}
         async with self._db.read() as conn:
-            known = await batches.existing_cases(conn, process, [row.key for row in sheet.rows if row.input])
+            for name, wanted in keys.items():
+                known[name] = await batches.existing_cases(conn, name, wanted)
         return await asyncio.to_thread(judge, process, sheet, known)
 
 
-def judge(process: str, sheet: Sheet, known: Mapping[str, Existing]) -> list[BatchRow]:
-    """What each row of a file is, seen beside the cases that are `known` by reference key and the rows above it."""
-    above: dict[str, Row] = {}
-    return [_judged(process, row, known, above) for row in sheet.rows]
+def judge(process: str, sheet: Sheet, known: Mapping[str, Mapping[str, Existing]]) -> list[BatchRow]:
+    """What each row of a file is, seen beside the cases `known` by process and reference key, and the rows above it."""
+    above: dict[tuple[str, str], Row] = {}
+    return [_judged(row.process or process, row, known, above) for row in sheet.rows]
 
 
-def _judged(process: str, row: Row, known: Mapping[str, Existing], above: dict[str, Row]) -> BatchRow:
+def _judged(
+    process: str, row: Row, known: Mapping[str, Mapping[str, Existing]], above: dict[tuple[str, str], Row]
+) -> BatchRow:
     if row.input is None:
         return BatchRow(line=row.line, reference=row.reference, outcome="invalid", errors=row.errors)
     case_id = case_id_for(process, row.reference)
-    if existing := known.get(row.key):
+    if existing := known.get(process, {}).get(row.key):
         return BatchRow(
             line=row.line,
             reference=row.reference,
@@ -177,7 +184,7 @@ def _judged(process: str, row: Row, known: Mapping[str, Existing], above: dict[s
             case_status=existing.status,
             differs=differing(existing.input, row.input),
         )
-    first = above.setdefault(row.key, row)
+    first = above.setdefault((process, row.key), row)
     if first is not row and first.input is not None:
         return BatchRow(
             line=row.line,

@@ -5,16 +5,19 @@ not at all. A key takes effect once. An undo of a key that was never used voids 
 key is refused: a late attempt of a dead worker cannot slip in behind its undo.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.database import insert_once
+from store.database import Database, insert_once
 from store.tables import effects
 from workflows.models import Refused
+
+T = TypeVar("T")
 
 
 class Undo(NamedTuple):
@@ -24,6 +27,19 @@ class Undo(NamedTuple):
     """Whether the step had taken effect: the answer of the undo, the same for each attempt."""
     now: Mapping[str, Any] | None
     """The result of the step, if this attempt is the one that must take its effect back."""
+
+
+async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `effect` in one transaction; when another process has just taken its key, let it look again."""
+    tries = 3
+    while True:
+        try:
+            async with db.write() as conn:
+                return await effect(conn)
+        except IntegrityError:
+            tries -= 1
+            if not tries:
+                raise
 
 
 async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:

@@ -7,17 +7,16 @@ A capture reverses its hold, so a hold ends once: released or captured. A void o
 undone before it was done.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import Row, and_, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit
+from store import audit, effects
 from store.database import Database
 from store.tables import accounts, entries, lines
 from workflows.models import Refused, Trouble, reference_key
@@ -155,7 +154,7 @@ class Ledger:
                 payee_account=payee_account,
             )
 
-        return await self._once(book)
+        return await effects.once(self._db, book)
 
     async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the hold `undoes`: free its money, or void its key if it was never used.
@@ -217,7 +216,7 @@ class Ledger:
                 **(_about(held) | {"amount": minor, **to}),
             )
 
-        return await self._once(book)
+        return await effects.once(self._db, book)
 
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does.
@@ -252,7 +251,7 @@ class Ledger:
                 amount=minor,
             )
 
-        await self._once(book)
+        await effects.once(self._db, book)
 
     async def close_account(self, name: str, currency: str) -> None:
         """Let nothing be paid from the account any more; what is held or was paid can still be undone.
@@ -323,19 +322,7 @@ class Ledger:
             await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
             return True
 
-        return await self._once(book)
-
-    async def _once(self, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `effect` in one transaction; when another process has just taken its key, let it look again."""
-        tries = 3
-        while True:
-            try:
-                async with self._db.write() as conn:
-                    return await effect(conn)
-            except IntegrityError:
-                tries -= 1
-                if not tries:
-                    raise
+        return await effects.once(self._db, book)
 
     # ----------------------------------------------------------------------------------------------------- reading
 

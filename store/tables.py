@@ -462,6 +462,7 @@ directory_accounts = Table(
     Column("case_id", String(900), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("activated_at", Instant, nullable=True),  # for the first time; None: it never was in use
     Column("disabled_at", Instant, nullable=True),
 )
 """The accounts of people in the organisation: a directory of its own, not the people of Holdgate."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.approval_request import ApprovalRequest
     from workflows.case import CaseWorkflow
     from workflows.models import CaseInput, CaseResult, Refused, StepCall, Trouble
     from workflows.words import Words
@@ -171,3 +172,20 @@ class PairProcess(CaseWorkflow):
         await self.gates("approval", "second", facts=weighed, first_no_ends_all=request.parcel != "wait for all")
         await self.step(Errands.send, request, undo=Errands.recall)
         return weighed
+
+
+@workflow.defn(name="asking")
+class AskingProcess(CaseWorkflow):
+    """Fetch, have another case approved, send."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.ask_and_send)
+
+    async def ask_and_send(self, request: ErrandRequest) -> None:
+        await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        wanted = ApprovalRequest(title=f"May {request.parcel} be sent?", candidates=["managers"])
+        await self.case("second opinion", "approval", wanted)
+        await self.step(Errands.send, request, undo=Errands.recall)

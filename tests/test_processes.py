@@ -14,7 +14,7 @@ from temporalio.client import Client
 import own
 from activities.payment_request import PaymentRequest
 from intake.start import Starter
-from kit.check import SHIPPED_SAMPLES, files_of_tests, lacks, sample_of
+from kit.check import files_of_tests, lacks, sample_of
 from policy.model import Policy
 from settings import ROOT, load
 from store.database import Database
@@ -57,12 +57,6 @@ async def test_a_worker_carries_out_each_step_that_words_name_and_no_other(tmp_p
     await database.close()
     said = [name for process in PROCESSES.values() for name in (*process.words.steps, *process.words.undos)]
     assert sorted(names) == sorted([*said, "ask_for_case", "withdraw_case", "end_of_case"])
-
-
-def test_every_sample_is_that_of_a_process() -> None:
-    extra = {"history.csv", "payments-messy.csv"}
-    known = {SHIPPED_SAMPLES.get(name, f"{name}.csv") for name in PROCESSES}
-    assert {path.name for path in (ROOT / "samples").glob("*.csv")} == known | extra
 
 
 # ------------------------------------------------------------------------------------------------ what would be refused

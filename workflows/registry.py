@@ -1,18 +1,22 @@
 """The table of processes. A new process is one line here; those of `HOLDGATE_PROCESSES` are added at the start."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from activities.approval_request import ApprovalRequest
+from activities.deployments import DeploymentRequest
+from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
+from workflows.deployment import DeploymentProcess
 from workflows.models import StepNames
 from workflows.payment import PaymentProcess
+from workflows.user_onboarding import UserOnboardingProcess
 from workflows.words import Words
 
 
@@ -25,6 +29,11 @@ class Process:
     input: type[BaseModel]
     example: Mapping[str, str]
     """One CSV row that imports as it is."""
+    seed: Mapping[str, str] = field(default_factory=dict)
+    """Its fields by the columns of a file of several processes: `name`, `description`, `amount`, `currency`. `a.b` is a
+    part of a field that takes JSON."""
+    seed_defaults: Mapping[str, str] = field(default_factory=dict)
+    """What rows of such a file have in fields for which they hold nothing."""
     equip: Callable[[Path], Sequence[object]] | None = None
     """Of a process of your own: makes the objects whose activities carry out its steps, given a folder for its files.
     Shipped processes get theirs from `worker.py`."""
@@ -72,6 +81,26 @@ PROCESSES: dict[str, Process] = {
                 "candidates": "managers",
                 "deadline": "2031-06-01",
             },
+            seed={
+                "name": "title",
+                "description": "body",
+                "amount": "payload.amount",
+                "currency": "payload.currency",
+            },
+        ),
+        Process(
+            name="deployment",
+            workflow=DeploymentProcess,
+            input=DeploymentRequest,
+            example={
+                "reference": "DEP-2001",
+                "app": "shop",
+                "artefact": "shop-2.tar.gz",
+                "version": "2.0",
+                "security_review": "false",
+                "note": "The spring offers",
+            },
+            seed={"name": "app", "description": "note"},
         ),
         Process(
             name="payment",
@@ -87,6 +116,22 @@ PROCESSES: dict[str, Process] = {
                 "memo": "Paper for the spring catalogue",
                 "payee_account": "GB82WEST12345698765432",
             },
+            seed={"name": "payee", "description": "memo"},
+            seed_defaults={"account": "operating"},
+        ),
+        Process(
+            name="user_onboarding",
+            workflow=UserOnboardingProcess,
+            input=OnboardingRequest,
+            example={
+                "reference": "IT-2001",
+                "full_name": "Ada Lovelace",
+                "role": "engineer",
+                "manager": "manager-1",
+                "start_date": "2031-03-17",
+                "note": "Joins the engine team",
+            },
+            seed={"name": "full_name", "description": "note"},
         ),
     )
 }

@@ -14,6 +14,7 @@ from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.security import Caller, Requester, may_see_batch
 from api.views import Page, number_of
 from intake.rows import MAX_ROWS
+from intake.start import SEVERAL
 from intake.upload import BatchReport
 from store import batches
 from store.batches import Batch, BatchRow, RowOutcome
@@ -66,8 +67,11 @@ async def upload(
     person: Requester,
     parts: InHouse,
     response: Response,
-    process: Annotated[Plain, Query(max_length=60, examples=["payment"])],
     file: Annotated[UploadFile, File(description="CSV, UTF-8, with the process's fields as headings")],
+    process: Annotated[
+        Plain,
+        Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
+    ] = SEVERAL,
     dry_run: bool = False,
     mapping: Annotated[str | None, Form(description="Not built yet")] = None,
 ) -> BatchAnswer:

@@ -1,6 +1,6 @@
 """The payment steps on the real ledger: as a Workflow calls them, twice, late, and undone."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -32,10 +32,10 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 def payments(ledger: Ledger) -> Payments:
-    async def denied(policy_hash: str) -> Sequence[str]:
-        return ["Shell Holdings"] if policy_hash == "strict" else []
+    async def lists(policy_hash: str) -> Mapping[str, Sequence[str]]:
+        return {"denied_payees": ["Shell Holdings"]} if policy_hash == "strict" else {}
 
-    return Payments(ledger, denied)
+    return Payments(ledger, lists)
 
 
 @pytest.fixture

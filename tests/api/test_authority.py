@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from store.directory import AccountDirectory
 from tests.api.conftest import Gate, payment
 
 WHO = {
@@ -83,6 +84,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/audit"): OVERSEES,
     ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
     ("get", "/api/v1/ledger/entries"): OVERSEES,
+    ("get", "/api/v1/directory/accounts/{username}"): OVERSEES,
 }
 
 
@@ -108,6 +110,9 @@ async def things(gate: Gate) -> Things:
     batch = await gate.as_("requester-1").post("/api/v1/batches?process=payment", files={"file": sheet})
     assert batch.status_code == 202, batch.text
     policy = (await gate.case(task["case_id"]))["policy_hash"]
+    await AccountDirectory(gate.database).reserve(
+        "auth/key", "auth", username="auth.orised", full_name="A", email="a@example.org", role="r", manager=None
+    )
     return Things(batch.json()["batch_id"], decided.json()["decision_id"], policy, new_task)
 
 
@@ -127,6 +132,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         hash=things.policy,
         question_id="none",
         person_id="steward-1",
+        username="auth.orised",
         name="operating" if "ledger" in path else "payment",
     )
     bodies: dict[str, Any] = {

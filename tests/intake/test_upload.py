@@ -150,7 +150,7 @@ def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_
         reference_key(reference): Existing(case_id=case_id_for("payment", reference), status="completed", input=paid)
         for reference in known
     }
-    judged = judge("payment", sheet, there)
+    judged = judge("payment", sheet, {"payment": there})
     counts = batches.counted({o: [j.outcome for j in judged].count(o) for o in ("valid", "invalid", "duplicate")})
     assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(sheet.rows)
     valid = [found.case_id for found in judged if found.outcome == "valid"]

@@ -8,6 +8,7 @@ import pytest
 from policy.model import Gate, PolicyError, UnknownGate, describe
 from policy.parse import notes, parse, warnings
 from tests.policy.examples import GATE, INPUTS, policy, problem
+from workflows.registry import GATES, STEPS
 from workflows.registry import INPUTS as REGISTERED
 
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text(encoding="utf-8")
@@ -19,13 +20,12 @@ def refused(text: str) -> list[str]:
     return str(wrong.value).splitlines()
 
 
-def test_the_shipped_policy_is_valid_and_fits_a_screen() -> None:
-    gates = {"payment": ["fraud-review", "manager-approval", "director-approval"]}
-    shipped = parse(SHIPPED, inputs=REGISTERED, gates=gates)
-    assert shipped.has("payment")
+def test_the_shipped_policy_is_valid_and_a_process_of_it_fits_a_screen() -> None:
+    shipped = parse(SHIPPED, inputs=REGISTERED, gates=GATES, steps=STEPS)
+    assert set(shipped.processes) == set(REGISTERED)
     assert shipped.lists("payment")["denied_payees"]
-    assert [gate["gate"] for gate in describe(shipped, "payment")] == gates["payment"]
-    assert len(SHIPPED.splitlines()) <= 60
+    assert [gate["gate"] for gate in describe(shipped, "payment")] == GATES["payment"]
+    assert all(len(part.splitlines()) <= 60 for part in SHIPPED.split("# ---- ")[1:])
 
 
 def test_a_gate_needs_only_groups() -> None:
@@ -188,6 +188,8 @@ def test_a_gate_that_nobody_could_pass_is_refused() -> None:
     assert refused("[payment.gates.board]\nwhen = 'amount > 5.0'") == [
         "policy.toml:1: payment.gates.board: needs groups, users or candidates: without them nobody could decide"
     ]
+    assert "must give a list of names" in problem('candidates = "1.5 > 1.0"')
+    assert "unknown name 'owners'" in problem('candidates = "owners"')
     assert refused("[payment.gates.board]\nusers = ['anna']\nquorum = 2") == [
         "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people"
     ]

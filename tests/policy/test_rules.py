@@ -193,6 +193,15 @@ def test_all_that_a_gate_says_reaches_the_ruling() -> None:
     assert ruling("comment = []").comment_needed == []
 
 
+def test_an_expression_may_name_who_decides_and_what_it_cannot_say_is_told_to_those_who_do() -> None:
+    made = ruling("candidates = \"amount > 5.0 ? [payee, 'directors', payee] : []\"")
+    assert (made.groups, made.named, made.problem) == (["managers"], ["Northwind Paper Ltd", "directors"], None)
+    wrong = ruling('candidates = "facts.owners"', facts={"owners": "anna"})
+    assert wrong.named == [] and "must be a list of names, it is 'anna', so nobody is added by it" in str(wrong.problem)
+    unknown = ruling('candidates = "facts.owners"', facts={})
+    assert unknown.named == [] and "so nobody is added by it" in str(unknown.problem)
+
+
 REJECT = "auto_reject = \"payee == 'Northwind Paper Ltd'\""
 APPROVE = 'auto_approve = "facts.score < 10"'
 

@@ -10,9 +10,13 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from activities.approval_request import ApprovalRequest
+from activities.deployments import DeploymentRequest
+from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
+from store import cases
 from tests.house import Handle, House, open_house
-from workflows.models import Verdict
+from workflows.models import CaseResult, Verdict
 
 HISTORIES = Path(__file__).parent
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
@@ -103,6 +107,59 @@ async def mended(house: House) -> Handle:
     return case
 
 
+async def answered(house: House) -> Handle:
+    """A question that is sent back once, and then answered with another payload."""
+    request = ApprovalRequest(title="Rent the hall?", payload={"price": 1200}, candidates=["managers"])
+    case = await house.start(request, process="approval", policy=SHIPPED)
+    await house.decide(case, "mia", Verdict.REQUEST_CHANGES, comment="which hall?")
+    task = await house.open_task(case, "changes")
+    await house.send(case, house.decision(task, "rita", Verdict.RESUBMIT, groups=(), edits={"body": "The town hall."}))
+    await house.decide(case, "mia", edits={"payload": {"price": 1100}})
+    return case
+
+
+async def taken_on(house: House) -> Handle:
+    """Somebody whose role has a sensitive entitlement: two gates at once."""
+    request = OnboardingRequest(full_name="Ada Lovelace", role="engineer")
+    case = await house.start(request, process="user_onboarding", policy=SHIPPED)
+    await house.send(case, house.decision(await house.open_task(case, "entitlement-approval"), "sam"))
+    await house.send(case, house.decision(await house.open_task(case, "manager-approval"), "mia"))
+    return case
+
+
+async def not_deployed(house: House) -> Handle:
+    """An artefact that a release manager does not want."""
+    request = DeploymentRequest.model_validate({"app": "shop"})
+    case = await house.start(request, process="deployment", policy=SHIPPED)
+    await house.send(case, house.decision(await house.open_task(case, "security-approval"), "sam"))
+    task = await house.open_task(case, "release-approval")
+    await house.send(case, house.decision(task, "ray", Verdict.REJECT, comment="not today"))
+    return case
+
+
+async def asked(house: House) -> Handle:
+    """A case that asks for another and goes on when that is approved."""
+    case = await house.start(process="asking", policy="[asking]\n")
+    while not (rows := await children_of(house, case)):
+        await asyncio.sleep(0.05)
+    await house.decide(house.env.client.get_workflow_handle(rows[0].case_id, result_type=CaseResult), "mia")
+    return case
+
+
+async def children_of(house: House, case: Handle) -> list[cases.CaseRow]:
+    async with house.database.read() as connection:
+        return await cases.children_of(connection, case.id)
+
+
+OTHERS = {
+    "errand-mended": mended,
+    "approval-answered": answered,
+    "user_onboarding-taken-on": taken_on,
+    "deployment-rejected": not_deployed,
+    "asking-approved": asked,
+}
+
+
 async def main(wanted: list[str]) -> None:
     """Record these stories, or all: only when no case of an older kind can be running anywhere."""
     with tempfile.TemporaryDirectory() as folder:
@@ -116,8 +173,9 @@ async def main(wanted: list[str]) -> None:
                 )
                 await story(house, case)
                 await keep(case, f"payment-{name}")
-            if not wanted or "mended" in wanted:
-                await keep(await mended(house), "errand-mended")
+            for name, tell in OTHERS.items():
+                if not wanted or name in wanted:
+                    await keep(await tell(house), name)
 
 
 async def keep(case: Handle, name: str) -> None:

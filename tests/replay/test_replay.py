@@ -10,12 +10,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from tests.errand import ErrandProcess
 from workflows.models import CaseInput, CaseResult
 from workflows.payment import PaymentProcess
 
 with workflow.unsafe.imports_passed_through():
     from activities.payments import PaymentReceipt, PaymentRequest, Payments
+    from tests.house import PROCESSES
 
 HISTORIES = sorted(Path(__file__).parent.glob("*.json"))
 
@@ -32,7 +32,7 @@ def test_there_are_histories_of_at_least_six_stories() -> None:
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
 async def test_a_recorded_case_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[PaymentProcess, ErrandProcess], data_converter=pydantic_data_converter)
+    replayer = Replayer(workflows=list(PROCESSES.values()), data_converter=pydantic_data_converter)
     await replayer.replay_workflow(history(path))
 
 

@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("case_id", sa.String(length=900), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("activated_at", MOMENT, nullable=True),
         sa.Column("disabled_at", MOMENT, nullable=True),
         sa.PrimaryKeyConstraint("username", name="pk_directory_accounts"),
     )

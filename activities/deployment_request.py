@@ -1,0 +1,89 @@
+"""What a deployment starts with: which artefact is to go live as which app."""
+
+import unicodedata
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from activities.apps import APP_NAME
+from workflows.models import Message
+
+
+def _no_if_empty(value: Any) -> Any:
+    return False if isinstance(value, str) and not value.strip() else value
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+class DeploymentRequest(Message):
+    """One artefact that is to go live."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    app: str = Field(
+        pattern=APP_NAME, description="The app, by its name in the file of HOLDGATE_APPS.", examples=["shop"]
+    )
+    artefact: str = Field(
+        default="",
+        max_length=200,
+        description="The tar.gz, relative to the folder of HOLDGATE_FILES; the name of the app and .tar.gz if empty.",
+        examples=["shop-2.tar.gz"],
+    )
+    sha256: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
+        default=None,
+        description="SHA-256 of the artefact, 64 hex digits; if empty it stands in the file of the artefact's name "
+        "and .sha256.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    version: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]{0,39})?$",
+        description="A label for people: letters, digits and . _ + -",
+        examples=["2.0"],
+    )
+    security_review: Annotated[bool, BeforeValidator(_no_if_empty)] = Field(
+        default=False,
+        description="Whether the artefact is scanned, and its findings decided on, before it may go live.",
+        examples=[False],
+    )
+    note: str = Field(
+        default="", max_length=500, description="A note for those who decide.", examples=["The spring offers"]
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_for_its_app(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not str(data.get("artefact") or "").strip() and isinstance(data.get("app"), str):
+            return {**data, "artefact": f"{data['app'].strip()}.tar.gz"}
+        return data
+
+    @field_validator("artefact")
+    @classmethod
+    def _is_below_the_folder(cls, artefact: str) -> str:
+        path = PurePosixPath(artefact)
+        if not artefact.isprintable() or "\\" in artefact:
+            raise ValueError("a name of a file has no control characters and no \\")
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("name the file relative to the folder of files, without ..")
+        if not path.name.endswith((".tar.gz", ".tgz")):
+            raise ValueError("an artefact is a .tar.gz or .tgz")
+        return artefact
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_digest(cls, sha256: str | None) -> str | None:
+        if sha256 is None:
+            return None
+        if len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef"):
+            raise ValueError("a SHA-256 has 64 hex digits, as sha256sum prints them")
+        return sha256.lower()
+
+    @field_validator("note")
+    @classmethod
+    def _is_text(cls, note: str) -> str:
+        if any(unicodedata.category(char) in ("Cc", "Cs") for char in note if char not in "\t\r\n"):
+            raise ValueError("must not hold control characters")
+        return note

@@ -1,0 +1,215 @@
+"""The steps of a deployment, do and undo side by side. Whatever comes twice or late, the folder of the app decides."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from temporalio import activity
+
+from activities.apps import App
+from activities.artefact import digests, inside
+from activities.deployment_request import DeploymentRequest
+from activities.health import Check, beating, become_well, run_checks
+from activities.releases import Releases
+from workflows.models import Message, Refused, StepCall
+
+__all__ = ["Deployed", "DeploymentRequest", "Deployments", "Examined", "Healthy", "Release", "Switched"]
+
+MAX_NAMES = 50
+"""Names of files that reviewers are shown."""
+MAX_SIDECAR = 64 * 1024
+_SUM = re.compile(r"([0-9a-fA-F]{64})(?:\s+\*?(.+))?")
+
+
+class Release(Message):
+    """What was unpacked. An empty `release` is that of a case whose unpacking operators have skipped."""
+
+    app: str
+    artefact: str
+    version: str = ""
+    release: str = ""
+    """Its id: one for each case and artefact."""
+    sha256: str = ""
+    files: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def none_of(cls, request: DeploymentRequest) -> "Release":
+        """In place of a release that was never unpacked: every step that follows is refused."""
+        return cls(app=request.app, artefact=request.artefact, version=request.version)
+
+
+class Examined(Release):
+    """What reviewers decide on: what changes, and what the checks have said."""
+
+    live: str | None
+    """The release that was live when the checks ran."""
+    added: int
+    changed: int
+    removed: int
+    names: list[str]
+    """`+ name`, `~ name` and `- name` of what is added, changed and removed: the first fifty."""
+    checks: list[Check]
+
+
+class Switched(Message):
+    """What is live now and what was before."""
+
+    release: str
+    before: str | None
+
+
+class Healthy(Message):
+    """How often the app was asked until it was well."""
+
+    asked: int
+
+
+class Deployed(Message):
+    """A release that is live and well."""
+
+    app: str
+    release: str
+    version: str
+    sha256: str
+    before: str | None
+    at: datetime
+
+
+class Deployments:
+    """Releases unpacked, examined, switched to and watched."""
+
+    def __init__(self, releases: Releases, apps: Mapping[str, App], files: Path) -> None:
+        self._releases = releases
+        self._apps = apps
+        self._files = files
+
+    @activity.defn
+    async def unpack_release(self, call: StepCall[DeploymentRequest]) -> Release:
+        """Verify the artefact and unpack it beside the other releases of its app."""
+        asked = call.input
+        self._app(asked.app)
+
+        def artefact() -> tuple[Path, str]:
+            return inside(self._files, asked.artefact), asked.sha256 or self._noted_sum(asked.artefact)
+
+        async with beating():
+            made = await asyncio.to_thread(self._releases.unpack, call.key, call.case_id, asked.app, artefact)
+        return Release(
+            app=asked.app,
+            artefact=asked.artefact,
+            version=asked.version,
+            release=made.release,
+            sha256=made.sha256,
+            files=made.files,
+            bytes=made.bytes,
+        )
+
+    @activity.defn
+    async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
+        """Undo `unpack_release`. Answers whether there was anything."""
+        return await asyncio.to_thread(self._releases.remove, _undone(call), call.case_id, call.input.app)
+
+    @activity.defn
+    async def examine_release(self, call: StepCall[Release]) -> Examined:
+        """Run the checks of the app, and compare the release with the one that is live. Changes nothing."""
+        given = call.input
+        app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
+        async with beating():
+            checks = await run_checks(app, folder)
+            live, differences = await asyncio.to_thread(self._compare, given.app, folder)
+        marks = {mark: sum(each[0] == mark for each in differences) for mark in "+~-"}
+        return Examined(
+            **dict(given),
+            live=live,
+            added=marks["+"],
+            changed=marks["~"],
+            removed=marks["-"],
+            names=[each[:120] for each in differences[:MAX_NAMES]],
+            checks=checks,
+        )
+
+    @activity.defn
+    async def hold_app(self, call: StepCall[Release]) -> None:
+        """Keep other cases from deploying the app. Raises Trouble while another case does."""
+        given = call.input
+        self._releases.folder(given.app, given.release)
+        await asyncio.to_thread(self._releases.hold, call.key, call.case_id, given.app, given.release)
+
+    @activity.defn
+    async def free_app(self, call: StepCall[Release]) -> bool:
+        """Undo `hold_app`. Answers whether the app was still held by it."""
+        return await asyncio.to_thread(self._releases.free, _undone(call), call.case_id, call.input.app)
+
+    @activity.defn
+    async def switch_release(self, call: StepCall[Release]) -> Switched:
+        """Let the release go live."""
+        given = call.input
+        made = await asyncio.to_thread(self._releases.switch, call.key, call.case_id, given.app, given.release)
+        return Switched(release=made.release, before=made.before and Path(made.before).name)
+
+    @activity.defn
+    async def switch_back(self, call: StepCall[Release]) -> bool:
+        """Undo `switch_release` and free the app. Answers whether there was anything."""
+        return await asyncio.to_thread(self._releases.switch_back, _undone(call), call.case_id, call.input.app)
+
+    @activity.defn
+    async def check_health(self, call: StepCall[Release]) -> Healthy:
+        """Ask the app until it is well. Raises Refused when it does not become so in time."""
+        given = call.input
+        async with beating():
+            return Healthy(asked=await become_well(given.app, self._app(given.app), given.release))
+
+    @activity.defn
+    async def finish_deployment(self, call: StepCall[Release]) -> Deployed:
+        """Let other cases deploy the app again, and remove its oldest releases."""
+        given = call.input
+        keep = self._app(given.app).keep_releases
+        made = await asyncio.to_thread(self._releases.finish, call.key, call.case_id, given.app, given.release, keep)
+        return Deployed(
+            app=given.app,
+            release=given.release,
+            version=given.version,
+            sha256=given.sha256,
+            before=made.before and Path(made.before).name,
+            at=made.at,
+        )
+
+    def _app(self, name: str) -> App:
+        if name not in self._apps:
+            known = ", ".join(sorted(self._apps)) or "none"
+            raise Refused(f"There is no app '{name}'. The apps that can be deployed: {known}.")
+        return self._apps[name]
+
+    def _noted_sum(self, artefact: str) -> str:
+        """The SHA-256 in the file beside the artefact, as sha256sum writes it."""
+        try:
+            path = inside(self._files, f"{artefact}.sha256", MAX_SIDECAR)
+        except Refused as error:
+            raise Refused(
+                f"Nobody says which SHA-256 '{artefact}' must have: give it with the case, or in '{artefact}.sha256'."
+            ) from error
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            found = _SUM.fullmatch(line.strip())
+            if found and Path(found[2] or artefact).name == Path(artefact).name:
+                return found[1].lower()
+        raise Refused(f"'{artefact}.sha256' holds no SHA-256 of '{Path(artefact).name}'.")
+
+    def _compare(self, app: str, folder: Path) -> tuple[str | None, list[str]]:
+        """The live release, and each file that is another, with a mark before its name."""
+        old = self._releases.live_folder(app)
+        before, after = digests(old) if old is not None else {}, digests(folder)
+        differences = (
+            ("+" if name not in before else "-" if name not in after else "~", name)
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name) != after.get(name)
+        )
+        return self._releases.live(app), [f"{mark} {name}" for mark, name in differences]
+
+
+def _undone(call: StepCall[DeploymentRequest] | StepCall[Release]) -> str:
+    if call.undoes is None:
+        raise ValueError(f"an undo needs the key of what it undoes; '{call.key}' came without")
+    return call.undoes

@@ -1,0 +1,23 @@
+"""The demo directory: what onboardings did to accounts."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from api.deps import InHouse, Plain
+from api.problems import documented, not_found
+from api.security import Overseer
+from store.directory import Account, UnknownAccount
+
+router = APIRouter(prefix="/directory", tags=["directory"])
+
+
+@router.get("/accounts/{username}", responses=documented(401, 404, 422, 503))
+async def directory_account(
+    username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, parts: InHouse
+) -> Account:
+    """An account, and all that it was ever granted. It is held only while it is neither `active` nor disabled."""
+    try:
+        return await parts.directory.account(username)
+    except UnknownAccount as no:
+        raise not_found("account") from no

@@ -1,0 +1,92 @@
+"""A file of several processes: each row says by its `task_type` which one it is for.
+
+Its columns are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`, of which the first
+two are needed. Each process says which of its fields `name`, `description` and the like stand for. Any other column
+that is a field of a process is read by the rows of that process, so one file can hold all that they need.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from intake.problems import quoted
+from intake.rows import PRIORITY, REFERENCE, Row, Sheet, cells_of, sheet_of, typed, uneven
+from workflows.models import Problem
+
+TASK_ID, TASK_TYPE, SCHEDULED = "task_id", "task_type", "scheduled_time"
+_URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
+_COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
+
+
+class Kind(Protocol):
+    """A process, as far as its rows go."""
+
+    @property
+    def input(self) -> type[BaseModel]: ...
+
+    @property
+    def seed(self) -> Mapping[str, str]: ...
+
+    @property
+    def seed_defaults(self) -> Mapping[str, str]: ...
+
+    def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+def read_seed(data: bytes, kinds: Mapping[str, Kind], startable: Collection[str]) -> Sheet:
+    """Read a whole file. A row of a process that is not `startable` is invalid and says why. Raises UnreadableFile."""
+    known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
+
+    def row(line: int, columns: list[str], cells: list[str]) -> Row:
+        values = cells_of(columns, cells)
+        reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
+        if wrong := uneven(line, columns, cells, reference):
+            return wrong
+        if name not in startable:
+            said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
+            problem = Problem(column=TASK_TYPE, message=f"{quoted(name)} is no process that can be started: {said}")
+            return Row(line=line, reference=reference, key="", errors=[problem])
+        return _row(line, name, {REFERENCE: reference, **values}, kinds[name])
+
+    return sheet_of(data, [TASK_ID, TASK_TYPE], known, row)
+
+
+def _row(line: int, process: str, values: dict[str, str], kind: Kind) -> Row:
+    start_at, late = _moment(values.pop(SCHEDULED, None))
+    fields = set(kind.input.model_fields)
+    own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE}}
+    names = {REFERENCE: TASK_ID}
+    for column, field in kind.seed.items():
+        top, _, part = field.partition(".")
+        if not part and field in own and field != column:
+            continue
+        if not part:
+            names[field] = column
+        if column not in values:
+            continue
+        if part:
+            own[top] = {**(own[top] if isinstance(own.get(top), dict) else {}), part: values[column]}
+        else:
+            own[field] = values[column]
+    if PRIORITY in values:
+        own[PRIORITY] = _URGENCY.get(values[PRIORITY].lower(), values[PRIORITY])
+    row = typed(line, {**kind.seed_defaults, **own}, kind.input, kind.shown_input)
+    errors = [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in row.errors]
+    if late:
+        errors.append(late)
+    return replace(row, process=process, start_at=start_at, errors=errors, input=None if errors else row.input)
+
+
+def _moment(cell: str | None) -> tuple[datetime | None, Problem | None]:
+    """When a row is to start, in UTC where it names no zone."""
+    if cell is None:
+        return None, None
+    try:
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        message = f"{quoted(cell)} is not a date and time such as 2027-03-31T09:00:00Z"
+        return None, Problem(column=SCHEDULED, message=message)
+    return at if at.tzinfo else at.replace(tzinfo=UTC), None

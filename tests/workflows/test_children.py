@@ -1,0 +1,109 @@
+"""A case that asks for another: it goes on when that is completed, and else is undone."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from store import cases, tables
+from store.cases import CaseRow
+from tests.house import Handle, House
+from workflows.models import CaseResult, ChildRequest, Status, StepCall, Verdict, child_reference
+
+POLICY = "[asking]\n"
+
+
+async def asked(house: House) -> tuple[Handle, Handle]:
+    """A case, and the one that it has asked for and waits for."""
+    case = await house.start(process="asking", policy=POLICY)
+    row = await child_of(house, case)
+    return case, house.env.client.get_workflow_handle(row.case_id, result_type=CaseResult)
+
+
+async def child_of(house: House, case: Handle) -> CaseRow:
+    async with asyncio.timeout(20):
+        while True:
+            async with house.database.read() as connection:
+                if found := await cases.children_of(connection, case.id):
+                    return found[0]
+            await asyncio.sleep(0.05)
+
+
+async def test_the_case_goes_on_when_the_one_it_asked_for_is_completed(house: House) -> None:
+    case, child = await asked(house)
+    row = await house.row(child)
+    assert (row.process, row.requester, row.parent) == ("approval", "rita", case.id)
+    assert next(iter((await house.state(case)).rollback_plan)).summary == "Withdraw the second opinion"
+    await house.decide(child, "mia")
+    result = await house.end(case)
+    assert result.status is Status.COMPLETED and house.effects(case) == ["fetch", "send"]
+    assert "child_ended" in await house.recorded(case)
+    # What the other case completed is its own: this one's plan has nothing of it.
+    assert [undo.undo for undo in (await house.row(case)).plan] == ["bring_back", "recall"]
+
+
+@pytest.mark.undoes("withdraw_case")
+async def test_the_case_ends_as_the_one_it_asked_for_and_undoes_what_it_did(house: House) -> None:
+    case, child = await asked(house)
+    await house.decide(child, "mia", Verdict.REJECT, comment="not this one")
+    result = await house.end(case)
+    assert result.status is Status.REJECTED
+    assert result.reason == "Second opinion: rejected. Rejected by mia at approval: not this one"
+    assert house.effects(case) == ["fetch", "bring_back"] and result.undone == ["Bring back a parcel"]
+
+
+@pytest.mark.undoes("withdraw_case")
+async def test_a_case_that_is_cancelled_withdraws_the_one_it_asked_for(house: House) -> None:
+    case, child = await asked(house)
+    await house.open_task(child)
+    await house.cancel(case)
+    assert (await house.end(case)).status is Status.CANCELLED
+    ended = await house.end(child)
+    assert ended.status is Status.CANCELLED and case.id in ended.reason
+    assert house.effects(case) == ["fetch", "bring_back"]
+
+
+async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(house: House) -> None:
+    case, child = await asked(house)
+    await house.open_task(child)
+    await child.terminate("away")
+    result = CaseResult(case_id=child.id, status=Status.COMPLETED, reason="said by hand")
+    async with house.database.write() as connection:
+        ended = {"status": Status.COMPLETED, "result": result.model_dump(mode="json")}
+        await connection.execute(update(tables.cases).where(tables.cases.c.case_id == child.id).values(ended))
+    await house.forward(case, timedelta(minutes=2))
+    assert (await house.end(case)).status is Status.COMPLETED
+
+
+@pytest.mark.undoes("withdraw_case")
+async def test_a_key_that_was_undone_first_starts_no_case(house: House) -> None:
+    wanted = ChildRequest(kind="question", process="approval", reference="never", input={"title": "x"})
+    call = StepCall[ChildRequest](
+        case_id="asking:none", reference="none", requester="rita", policy_hash="", key="asking:none/ask", input=wanted
+    )
+    undo = call.model_copy(update={"key": f"{call.key}/undo", "undoes": call.key})
+    assert await house.children().withdraw(undo) is False
+    assert await house.children().withdraw(undo) is False
+    with pytest.raises(Exception, match="undone before it was done"):
+        await house.children().ask(call)
+    async with house.database.read() as connection:
+        assert await cases.children_of(connection, "asking:none") == []
+
+
+async def test_a_key_starts_one_case_however_often_it_comes(house: House) -> None:
+    wanted = ChildRequest(kind="question", process="approval", reference="once", input={"title": "x"})
+    call = StepCall[ChildRequest](
+        case_id="asking:one", reference="one", requester="rita", policy_hash="", key="asking:one/ask", input=wanted
+    )
+    found = {await house.children().ask(call) for _ in range(3)}
+    assert found == {"approval:once"}
+    async with house.database.read() as connection:
+        assert len(await cases.children_of(connection, "asking:one")) == 1
+
+
+def test_the_reference_of_a_child_is_bounded_and_tells_rounds_apart() -> None:
+    assert child_reference("deployment", "Rel 7", 1) == "deployment Rel 7"
+    assert child_reference("deployment", "Rel 7", 2) == "deployment Rel 7 (2)"
+    long = {child_reference("deployment", "x" * 119, number) for number in (1, 2, 3)}
+    assert len(long) == 3 and all(len(each) <= 120 for each in long)

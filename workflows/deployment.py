@@ -1,0 +1,83 @@
+"""Deploy a release: unpack it, check it, let people decide, switch to it, and switch back if it is not well."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.deployments import Deployed, DeploymentRequest, Deployments, Release
+    from workflows.case import CaseWorkflow
+    from workflows.models import CaseInput, CaseResult, StepOptions
+    from workflows.words import Words
+
+BEAT = timedelta(seconds=10)
+"""After which a worker that says nothing is taken for dead, in the steps that take long."""
+LONG = StepOptions(time_limit=timedelta(minutes=6))
+"""The file of apps allows five minutes for the checks, and for becoming well."""
+PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))
+"""Others who deploy the same app come first."""
+
+
+@workflow.defn(name="deployment")
+class DeploymentProcess(CaseWorkflow):
+    """Let an artefact go live.
+
+    1. Verify and unpack the artefact as a release; undone by removing it.
+    2. Run the checks of the app, and compare the release with the one that is live.
+    3. Security decides, and then a release manager.
+    4. Hold the app, so that two deployments never interleave; undone by freeing it.
+    5. Switch to the release; undone by switching back to what was live before, which frees the app, too.
+    6. Wait until the release is well. If it does not become so, the case is undone.
+    7. Free the app, and remove its oldest releases.
+    """
+
+    words = Words(
+        summary="Let an artefact go live as an app",
+        title="Deploy {artefact} as {app}",
+        key_fields=("app", "artefact", "version", "sha256"),
+        labels={
+            "app": "App",
+            "artefact": "Artefact",
+            "sha256": "SHA-256",
+            "version": "Version",
+            "security_review": "With a security review",
+            "note": "Note",
+        },
+        steps={
+            "unpack_release": "Verify and unpack {artefact}",
+            "examine_release": "Check the release of {app}",
+            "hold_app": "Hold {app} for this deployment",
+            "switch_release": "Switch {app} to the new release",
+            "check_health": "Wait until {app} is well",
+            "finish_deployment": "Let others deploy {app} again",
+        },
+        undos={
+            "remove_release": "Remove the release unpacked from {artefact}",
+            "free_app": "Let others deploy {app} again",
+            "switch_back": "Switch {app} back to what was live before",
+        },
+        gates={
+            "security-approval": "Is {artefact} safe enough to go live as {app}?",
+            "release-approval": "May {artefact} go live as {app}?",
+        },
+        nouns=("deployment", "deployments"),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[DeploymentRequest]) -> CaseResult:
+        return await self.conduct(case, self.deploy)
+
+    async def deploy(self, request: DeploymentRequest) -> Deployed:
+        unpacked = await self.step(
+            Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
+        )
+        release = unpacked or Release.none_of(request)  # operators may skip a step
+        examined = await self.step(Deployments.examine_release, release, heartbeat=BEAT, options=LONG)
+        # ---- SECURITY REVIEW: here a case of its own is asked for if `request.security_review`.
+        await self.gate("security-approval", facts=examined)
+        await self.gate("release-approval", facts=examined)
+        await self.step(Deployments.hold_app, release, undo=Deployments.free_app, options=PATIENT)
+        await self.step(Deployments.switch_release, release, undo=Deployments.switch_back, uses=Deployments.hold_app)
+        await self.step(Deployments.check_health, release, heartbeat=BEAT, options=LONG)
+        return await self.step(Deployments.finish_deployment, release)

@@ -1,0 +1,68 @@
+"""Take somebody on: hold an account, ask the manager and the owners of what is sensitive, grant, welcome."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+with workflow.unsafe.imports_passed_through():
+    from activities.onboarding import Granted, Onboarding, OnboardingRequest
+    from workflows.case import CaseWorkflow, GateAt
+    from workflows.models import CaseInput, CaseResult, StepOptions
+    from workflows.words import Words
+
+MAIL = StepOptions(time_limit=timedelta(seconds=60))
+"""A mail server takes its time for each of its answers."""
+
+
+@workflow.defn(name="user_onboarding")
+class UserOnboardingProcess(CaseWorkflow):
+    """Give somebody new an account.
+
+    1. Look up the role and hold the username with an account that cannot be used yet; undone by disabling it.
+    2. All at once, in any order: the manager decides, and for each sensitive entitlement those who own it.
+    3. Activate the account and grant the entitlements of the role; undone by revoking them.
+    4. Send a welcome, which nothing can take back.
+    """
+
+    words = Words(
+        summary="Give somebody new an account with what their role may use",
+        title="Take on {full_name} as {role}",
+        key_fields=("full_name", "username", "role", "start_date"),
+        labels={
+            "full_name": "Name",
+            "username": "Username",
+            "role": "Role",
+            "manager": "Manager",
+            "email": "E-mail",
+            "start_date": "First day",
+            "note": "Note",
+        },
+        steps={
+            "reserve_account": "Hold the account {username} for {full_name}",
+            "grant_access": "Activate {username} and grant what {role} may use",
+            "send_welcome": "Send a welcome to {full_name}",
+        },
+        undos={
+            "disable_account": "Disable the account {username}",
+            "revoke_access": "Revoke what {username} was granted",
+        },
+        gates={
+            "manager-approval": "May {full_name} have the account {username} as {role}?",
+            "entitlement-approval": "May {full_name} ({username}, {role}) have {entitlement}?",
+        },
+        nouns=("onboarding", "onboardings"),
+    )
+
+    @workflow.run
+    async def run(self, case: CaseInput[OnboardingRequest]) -> CaseResult:
+        return await self.conduct(case, self.take_on)
+
+    async def take_on(self, request: OnboardingRequest) -> Granted:
+        access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
+        # Operators may have skipped that step. Then nothing is held, and the directory will refuse to grant anything.
+        owned = access.sensitive if access else []
+        await self.gates(GateAt("manager-approval", access), *(GateAt("entitlement-approval", each) for each in owned))
+        granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access)
+        await self.step(Onboarding.send_welcome, request, options=MAIL)
+        return granted
