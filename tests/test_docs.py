@@ -193,7 +193,8 @@ def follow(fence: Fence, folder: Path) -> None:
     file = folder / name
     match verb:
         case "Add to":
-            file.write_text(file.read_text() + fence.text)
+            gap = "\n\n" if file.suffix == ".py" else ""  # as anybody leaves it between two functions
+            file.write_text(file.read_text() + gap + fence.text)
         case "Change":
             lines = fence.text.splitlines(keepends=True)
             old = "".join(line[1:] for line in lines if line[0] in " -")
