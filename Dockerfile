@@ -13,11 +13,12 @@ RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
     && cp requirements.txt .venv/
 
-COPY LICENSE pyproject.toml holdgate holdgate.py worker.py settings.py connection.py policy.toml policy.tests.toml ./
+COPY LICENSE pyproject.toml holdgate holdgate.py own.py worker.py settings.py connection.py policy.toml policy.tests.toml ./
 COPY activities ./activities
 COPY api ./api
 COPY channels ./channels
 COPY intake ./intake
+COPY kit ./kit
 COPY ops ./ops
 COPY policy ./policy
 COPY samples ./samples

@@ -6,9 +6,11 @@ log are managed beside the database. Exit codes: 0 done; 1 refused, or problems 
 
 import asyncio
 import getpass
+import importlib.util
 import json
 import os
 import runpy
+import subprocess
 import sys
 import threading
 import time
@@ -47,8 +49,10 @@ people_app = typer.Typer(help="People, their groups and tokens, beside the datab
 audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
+process_app = typer.Typer(help="Processes of your own, in the folder HOLDGATE_PROCESSES.", no_args_is_help=True)
 incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
 app.add_typer(incidents_app, name="incidents")
+app.add_typer(process_app, name="process")
 app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
@@ -127,7 +131,7 @@ def replay(
     if case and (process or limit):
         raise typer.BadParameter("--case names the cases; it goes with neither --process nor --limit")
     with show.progress("replaying cases") as progress:
-        found = asyncio.run(check(configuration.load(), process, case or [], limit, progress))
+        found = asyncio.run(check(_with_own_processes(), process, case or [], limit, progress))
     _answer(found.as_json(), as_json, lambda _: show.replayed(found, "cases" if case else "open cases"))
     raise typer.Exit(1 if found.differences else 0)
 
@@ -646,15 +650,16 @@ def policy_check(
     as_json: AsJson = False,
 ) -> None:
     """Check a policy. Each problem names file, line and key; exit code 1 when there is one."""
-    from policy.file import PolicyFile
+    from own import policy_file
     from policy.model import PolicyError
     from policy.parse import notes, warnings
-    from workflows.registry import GATES, INPUTS, STEPS
+    from workflows.registry import INPUTS
 
-    path = file or configuration.load().policy
+    settings = _with_own_processes()
+    path = file or settings.policy
     found: dict[str, Any] = {"file": str(path), "hash": None, "problems": [], "warnings": []}
     try:
-        policy = PolicyFile(path, INPUTS, gates=GATES, steps=STEPS).current
+        policy = policy_file(path).current
         people = _people_known()
         found |= {
             "hash": policy.hash,
@@ -720,7 +725,7 @@ def policy_explain(
     from policy.outlook import Supposed
     from workflows.registry import GATES
 
-    policy, opens = policies.in_force(configuration.load()), policies.moment(at)
+    policy, opens = policies.in_force(_with_own_processes()), policies.moment(at)
     case_input = policies.case_input(input, policies.known_to(policy, process))
     supposed = Supposed(case_input, policies.json_object(facts) if facts else None, requester)
     found = explain(policy, process, GATES[process], supposed, opens, _people_known())
@@ -747,7 +752,7 @@ def policy_test(
     from ops import policies
     from policy.table_tests import failure
 
-    policy = policies.in_force(configuration.load())
+    policy = policies.in_force(_with_own_processes())
     tests = policies.tests(file, policy)
     failures = [said for test in tests if (said := failure(test, policy))]
     for said in failures:
@@ -756,7 +761,94 @@ def policy_test(
     raise typer.Exit(1 if failures else 0)
 
 
+# ------------------------------------------------------------------------------------------------ processes of your own
+
+
+@process_app.command("new")
+def process_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="In small letters, such as expense_claim.")],
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of your processes; else HOLDGATE_PROCESSES.")
+    ] = None,
+) -> None:
+    """Write a process that works, with its policy, a sample and tests, to be changed into what you need."""
+    from kit.new import make
+
+    configured = configuration.load().processes
+    folder = into.expanduser().resolve() if into else configured
+    if folder is None:
+        raise Mistake("say where your processes are to be: set HOLDGATE_PROCESSES to a folder, or use --into FOLDER")
+    made = _of_processes(lambda: make(name, folder))
+    show.say(f"{made} is a process that works: {', '.join(sorted(file.name for file in made.iterdir()))}")
+    if folder != configured:
+        show.say(f"first set HOLDGATE_PROCESSES={folder}, in the environment or in .env; then:")
+    show.say(f"  ./holdgate process test {name}    runs its tests")
+    show.say(f"  ./holdgate process check {name}   says what it lacks")
+    show.say(f"  make up, ./holdgate submit {made / 'sample.csv'} --process {name}   runs it")
+
+
+@process_app.command("check")
+def process_check(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Without it: all of HOLDGATE_PROCESSES.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what processes lack: words, a policy for each gate, a sample that imports, tests of their undos."""
+    from kit.check import check
+
+    settings = configuration.load()
+    found = _of_processes(lambda: check(settings, name))
+
+    def print_it(_: Any) -> None:
+        for process, lacks in found.items():
+            for lack in lacks:
+                show.say(f"{process}: {lack}")
+            if not lacks:
+                show.say(f"{process} lacks nothing")
+        if not found:
+            show.say("there is no process in HOLDGATE_PROCESSES; './holdgate process new NAME' makes one")
+
+    _answer(found, as_json, print_it)
+    raise typer.Exit(1 if any(found.values()) else 0)
+
+
+@process_app.command("test")
+def process_test(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A process in HOLDGATE_PROCESSES.")],
+) -> None:
+    """Run the tests of a process. Exit code 1 when one fails."""
+    folder = configuration.load().processes
+    if folder is None or not (folder / name / "__init__.py").exists():
+        raise Mistake(f"there is no process '{name}' in {folder or 'HOLDGATE_PROCESSES, which is not set'}")
+    if importlib.util.find_spec("pytest") is None:
+        raise Mistake(f"the tests need more than what is installed: 'make test ARGS={folder / name}' installs it, too")
+    arguments = [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", str(folder / name)]
+    raise typer.Exit(min(1, subprocess.run(arguments, cwd=configuration.ROOT).returncode))
+
+
 # ------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _of_processes(work: Callable[[], ResultT]) -> ResultT:
+    """Do something with processes of somebody's own. Raises Mistake."""
+    from own import WrongProcess
+
+    try:
+        return work()
+    except WrongProcess as wrong:
+        raise Mistake(str(wrong)) from wrong
+
+
+def _with_own_processes() -> configuration.Settings:
+    """The settings, with the processes of HOLDGATE_PROCESSES loaded. Raises Unusable."""
+    import own
+    from ops.remote import Unusable
+
+    settings = configuration.load()
+    try:
+        own.load(settings.processes)
+    except own.WrongProcess as wrong:
+        raise Unusable(str(wrong)) from wrong
+    return settings
 
 
 def _gateway(person: str | None, default: str | None) -> "Remote":

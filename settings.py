@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
     policy: Path = ROOT / "policy.toml"
     """Who decides what and when."""
+    processes: Path | None = None
+    """Folder of processes of your own, which are loaded beside the shipped ones."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "samples" / "files"
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @field_validator("processes")
+    @classmethod
+    def _resolved(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().resolve()  # Python must know each module by one path
 
     @field_validator("smtp_url")
     @classmethod

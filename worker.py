@@ -5,15 +5,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+import own
 from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
@@ -41,6 +41,7 @@ from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from ops.leave import leave
+from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
@@ -55,7 +56,7 @@ from store.risks import Risks
 from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
 from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
-from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
+from workflows.registry import INPUTS, PROCESSES
 from workflows.rollback import RollbackWorkflow
 
 log = logging.getLogger("holdgate.worker")
@@ -92,7 +93,7 @@ def workflows() -> Mapping[str, type]:
 
 
 def steps(database: Database, client: Client, starter: Starter, settings: Settings) -> list[object]:
-    """What carries out the steps of the processes, each with its receiver. Raises WrongApps."""
+    """What carries out the steps of the shipped processes, each with its receiver. Raises WrongApps."""
     policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
@@ -104,14 +105,13 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
     ]
 
 
-def activities_of(*objects: object) -> list[Callable[..., Any]]:
-    """The methods of these objects that are activities."""
-    methods = (getattr(each, name) for each in objects for name in dir(type(each)) if not name.startswith("_"))
-    return [method for method in methods if hasattr(method, "__temporal_activity_definition")]
+def workers(
+    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object] = ()
+) -> list[Worker]:
+    """The worker for cases and the one for imports, which has slots of its own.
 
-
-def workers(client: Client, database: Database, starter: Starter, settings: Settings) -> list[Worker]:
-    """The worker for cases and the one for imports, which has slots of its own."""
+    `own_steps` carry out the steps of the processes that are not shipped.
+    """
     records = Records(SqlRecords(database), PinnedPolicies(database, INPUTS), people.Directory(database), INPUTS)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [
@@ -119,7 +119,7 @@ def workers(client: Client, database: Database, starter: Starter, settings: Sett
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=activities_of(records, *steps(database, client, starter, settings)),
+            activities=activities_of(records, *steps(database, client, starter, settings), *own_steps),
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
@@ -238,14 +238,15 @@ async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
 
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is running."""
+    """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
+    own_steps = own.equip(settings.var)
     client = await patiently(settings, runtime)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file)
-    running = workers(client, database, starter, settings)
+    running = workers(client, database, starter, settings, own_steps)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
@@ -269,13 +270,14 @@ def run() -> int:
         settings = load()
         logs.configure(settings.log)
         traces.configure("holdgate-worker")
-        policy_file = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
+        own.load(settings.processes)
+        policy_file = own.policy_file(settings.policy)
         read_apps(settings.apps)
         runtime = metrics_of_sdk(settings.worker_metrics)
-    except (WrongSettings, WrongApps, PolicyError, traces.NotInstalled) as error:
+        asyncio.run(main(settings, policy_file, runtime))
+    except (WrongSettings, WrongApps, own.WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
-    asyncio.run(main(settings, policy_file, runtime))
     return 0
 
 

@@ -5,6 +5,7 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from own import WrongProcess
 from policy.model import PolicyError
 from settings import WrongSettings, load
 from telemetry import logs, traces
@@ -22,7 +23,7 @@ def main() -> int:
         logs.configure(settings.log)
         traces.configure("holdgate-gateway")
         app = create_app(settings)
-    except (WrongSettings, PolicyError, traces.NotInstalled) as error:
+    except (WrongSettings, WrongProcess, PolicyError, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START
     uvicorn.run(

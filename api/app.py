@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+import own
 from api import pages, problems, refusals
 from api.deps import House
 from api.gateway import Gateway
@@ -36,7 +37,6 @@ from connection import connect
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
-from policy.file import PolicyFile
 from settings import Settings, load
 from store.database import Database
 from store.datasets import Datasets
@@ -44,7 +44,6 @@ from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.risks import Risks
 from telemetry import traces
-from workflows.registry import GATES, INPUTS, STEPS
 
 DESCRIPTION = """Durable approvals with an undo.
 
@@ -59,9 +58,13 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The gateway. Raises WrongSettings and PolicyError; what is merely away for now is found out by each request."""
+    """The gateway. What is merely away for now is found out by each request.
+
+    Raises WrongSettings, WrongProcess and PolicyError.
+    """
     settings = settings or load()
-    policy = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS)
+    own.load(settings.processes)
+    policy = own.policy_file(settings.policy)
     numbers = Metrics()
 
     @asynccontextmanager

@@ -27,7 +27,7 @@ class Watcher:
     """Looks for Workflows of open cases that have ended otherwise than by the engine."""
 
     def __init__(
-        self, db: Database, client: Client, rollbacks: Rollbacks, processes: Collection[str] = tuple(PROCESSES)
+        self, db: Database, client: Client, rollbacks: Rollbacks, processes: Collection[str] = PROCESSES
     ) -> None:
         self._db, self._client, self._rollbacks = db, client, rollbacks
         self._kinds = ", ".join(f"'{name}'" for name in (*processes, "rollback"))

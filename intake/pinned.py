@@ -40,7 +40,9 @@ class PinnedPolicies:
                 text = await policies.text(connection, policy_hash)
             if text is None:
                 raise LookupError(f"no policy is stored under {policy_hash}")
-            self._parsed[policy_hash] = parse(text, source=f"policy {policy_hash[:12]}", inputs=self._inputs)
+            self._parsed[policy_hash] = parse(
+                text, source=f"policy {policy_hash[:12]}", inputs=self._inputs, pinned=True
+            )
         return self._parsed[policy_hash]
 
     async def terms(self, policy_hash: str, process: str) -> Terms:

@@ -15,11 +15,11 @@ APART = frozenset({"tests", "bench"})
 
 
 class _Code(PythonFilter):
-    """Files of the rooms and of the root. Watched from the root: editors replace files, which ends a watch on one."""
+    """Files of these folders and of the root. Watched from above: editors replace files, which ends a watch on one."""
 
-    def __init__(self, rooms: Iterable[Path]) -> None:
+    def __init__(self, folders: Iterable[Path]) -> None:
         super().__init__(extra_extensions=[".html", ".txt"])
-        self._folders = {str(room) for room in rooms}
+        self._folders = {str(folder) for folder in folders}
 
     def __call__(self, change: Change, path: str) -> bool:
         """Whether this change is of code that worker or gateway read."""
@@ -27,10 +27,11 @@ class _Code(PythonFilter):
         return inside and super().__call__(change, path)
 
 
-async def restart_on_save(supervisor: Supervisor) -> None:
-    """Watch the rooms for ever and restart worker and gateway after each save."""
+async def restart_on_save(supervisor: Supervisor, own: Path | None) -> None:
+    """Watch the rooms, and the folder of somebody's own processes, and restart worker and gateway after each save."""
     rooms = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name not in APART]
-    async for changes in awatch(ROOT, watch_filter=_Code(rooms)):
-        names = sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
+    watched = [ROOT, own] if own else [ROOT]
+    async for changes in awatch(*watched, watch_filter=_Code([*rooms, *watched[1:]])):
+        names = sorted({path.removeprefix(f"{ROOT}/") for _, path in changes})
         print(f"saved {', '.join(names)}: worker and gateway start again", flush=True)
         supervisor.restart("worker", "gateway")

@@ -11,19 +11,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+import own
 from intake.problems import problems_of
 from ops.remote import Unusable
-from policy.file import PolicyFile
 from policy.model import Policy, PolicyError
 from policy.table_tests import TableError, TableTest, table
 from settings import Settings
-from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
+from workflows.registry import INPUTS, PROCESSES
 
 
 def in_force(settings: Settings) -> Policy:
     """The policy for new cases."""
     try:
-        return PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS).current
+        return own.policy_file(settings.policy).current
     except PolicyError as wrong:
         raise Unusable(str(wrong)) from wrong
 

@@ -34,6 +34,7 @@ class Run:
             if own:
                 print("starting Temporal ...", flush=True)
                 supervisor.start(programs.temporal(settings))
+            _check_processes(settings)
             _check_policy(settings)
             await asyncio.to_thread(_migrate, settings)
             if own:
@@ -89,15 +90,26 @@ def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
     return ports
 
 
-def _check_policy(settings: Settings) -> None:
-    """See that the policy can be used, and print what may not be meant. Raises Mistake with a line for each problem."""
-    from policy.file import PolicyFile
-    from policy.model import PolicyError
-    from policy.parse import warnings
-    from workflows.registry import GATES, INPUTS, STEPS
+def _check_processes(settings: Settings) -> None:
+    """Load what HOLDGATE_PROCESSES holds, and see that a worker could carry it out. Raises Mistake."""
+    import own
 
     try:
-        policy = PolicyFile(settings.policy, INPUTS, gates=GATES, steps=STEPS).current
+        own.load(settings.processes)
+        own.equip(settings.var)
+    except own.WrongProcess as error:
+        raise Mistake(str(error)) from error
+
+
+def _check_policy(settings: Settings) -> None:
+    """See that the policy can be used, and print what may not be meant. Raises Mistake with a line for each problem."""
+    import own
+    from policy.model import PolicyError
+    from policy.parse import warnings
+    from workflows.registry import INPUTS
+
+    try:
+        policy = own.policy_file(settings.policy).current
     except PolicyError as error:
         raise Mistake(str(error)) from error
     for line in warnings(policy, INPUTS):

@@ -83,7 +83,7 @@ async def _run(settings: Settings) -> None:
     try:
         await run.start()
         if watched:
-            await run.supervisor.unless_dying(dev.restart_on_save(run.supervisor))
+            await run.supervisor.unless_dying(dev.restart_on_save(run.supervisor, settings.processes))
         await run.supervisor.watch()
     finally:
         settings.up_file.unlink(missing_ok=True)

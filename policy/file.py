@@ -3,17 +3,20 @@
 import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+from policy.lines import Lines
 from policy.model import Policy, PolicyError, Problem
-from policy.parse import Inputs, parse
+from policy.parse import Inputs, parse, toml
 from workflows.models import StepNames
 
 log = logging.getLogger(__name__)
 
 
 class PolicyFile:
-    """Reads the policy again whenever its file changed.
+    """Reads the policy again whenever its file changed, or one of the files with the `sections` of single processes.
 
+    All of them are one text, with one hash: the section of a process follows unless the policy has one for it.
     A bad edit leaves the last valid policy in force and says so in `problem`. The first reading raises PolicyError.
     """
 
@@ -24,25 +27,27 @@ class PolicyFile:
         *,
         gates: Mapping[str, Collection[str]] | None = None,
         steps: Mapping[str, StepNames] | None = None,
+        sections: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        self.path, self._inputs, self._gates, self._steps = path, inputs, gates, steps
-        self._seen = self._stamp()
+        self.path, self._inputs, self._gates, self._steps, self._sections = path, inputs, gates, steps, sections
+        self._seen = self._stamps()
         self._policy = self._read()
         self._problem: str | None = None
 
     @property
     def current(self) -> Policy:
         """The policy for cases that start now."""
-        stamp = self._stamp()
-        if stamp != self._seen:
+        stamps = self._stamps()
+        if stamps != self._seen:
+            changed = " and ".join(str(path) for path in stamps if stamps[path] != self._seen[path])
             # Stamped before it is read: an edit in between is seen the next time.
-            self._seen = stamp
+            self._seen = stamps
             try:
                 self._policy, self._problem = self._read(), None
-                log.info("%s was changed; new cases follow policy %s", self.path, self._policy.hash)
+                log.info("%s was changed; new cases follow policy %s", changed, self._policy.hash)
             except PolicyError as wrong:
                 self._problem = str(wrong)
-                log.warning("%s was changed and is refused, policy %s stays:\n%s", self.path, self._policy.hash, wrong)
+                log.warning("%s was changed and is refused, policy %s stays:\n%s", changed, self._policy.hash, wrong)
         return self._policy
 
     @property
@@ -52,18 +57,54 @@ class PolicyFile:
         return self._problem
 
     def _read(self) -> Policy:
-        name = str(self.path)
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except OSError as wrong:
-            raise PolicyError([Problem(name, 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
-        except UnicodeDecodeError as wrong:
-            raise PolicyError([Problem(name, 1, "", "is not UTF-8 text")]) from wrong
-        return parse(text, source=name, inputs=self._inputs, gates=self._gates, steps=self._steps)
+        text, parts = _text(self.path), []
+        there = toml(text, str(self.path))
+        for process, path in sorted(self._sections.items()):
+            if process not in there:
+                section = _section(process, path)
+                text = f"{text.rstrip()}\n\n# ---- from {process}/{path.name}\n"
+                parts.append((len(text.splitlines()) + 1, str(path)))
+                text += section
+        return parse(
+            text, source=str(self.path), inputs=self._inputs, gates=self._gates, steps=self._steps, parts=parts
+        )
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self.path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    def _stamps(self) -> dict[Path, tuple[int, int, int] | None]:
+        return {path: _stamp(path) for path in (self.path, *self._sections.values())}
+
+
+def _section(process: str, path: Path) -> str:
+    """The text of a file that holds the section of one process and nothing else. Raises PolicyError."""
+    text = _text(path)
+    lines = Lines(text, str(path))
+    found = [
+        lines.problem((key,), f"does not belong here: this file holds the section [{process}] and nothing else")
+        for key in toml(text, str(path))
+        if key != process
+    ]
+    # A key before the first header would belong to the last table of what is written before this text.
+    first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "[")
+    if not found and not first.lstrip().startswith("["):
+        found = [
+            lines.problem((process,), f"must begin with the header of a table, such as [{process}.gates.approval]")
+        ]
+    if found:
+        raise PolicyError(found)
+    return text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as wrong:
+        raise PolicyError([Problem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
+    except UnicodeDecodeError as wrong:
+        raise PolicyError([Problem(str(path), 1, "", "is not UTF-8 text")]) from wrong
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -2,7 +2,10 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
+
+from policy.model import Problem
 
 Key = tuple[str | int, ...]
 """The path of a value: `("payment", "gates", "manager-approval", "remind", 0)`."""
@@ -19,9 +22,10 @@ def spell(key: Key) -> str:
 
 
 class Lines:
-    """Where the keys of one text stand."""
+    """Where the keys of one text stand. `parts` are the files after the first that it is made of, as in Policy."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, source: str, parts: Sequence[tuple[int, str]] = ()) -> None:
+        self._source, self._parts = source, parts
         self.places: dict[Key, int] = {}
         table: Key = ()
         for number, line in enumerate(text.splitlines(), start=1):
@@ -38,6 +42,12 @@ class Lines:
         """The line of the key, else of the nearest table around it, else the first."""
         names = tuple(part for part in key if isinstance(part, str))
         return next((self.places[names[:n]] for n in range(len(names), 0, -1) if names[:n] in self.places), 1)
+
+    def problem(self, key: Key, message: str) -> Problem:
+        """A mistake at a key, in the file that holds it."""
+        line, source = self.of(key), self._source
+        start, source = next(((first, name) for first, name in reversed(self._parts) if first <= line), (1, source))
+        return Problem(source, line - start + 1, spell(key), message)
 
     def _note(self, path: Key, number: int) -> None:
         for length in range(1, len(path) + 1):

@@ -190,6 +190,8 @@ class Policy:
     processes: Mapping[str, ProcessPolicy]
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     retries: Mapping[str, Retries] = field(default_factory=dict)
+    parts: tuple[tuple[int, str], ...] = ()
+    """The further files that the text is made of: the line of the text on which each begins, and its path."""
 
     def has(self, process: str) -> bool:
         """Whether cases of this process may start."""

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
-from policy.lines import Key, Lines, spell
+from policy.lines import Key, Lines
 from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
 from policy.steps import mistakes_of_retries, mistakes_of_steps
 from policy.trial import sample_of, trial
@@ -33,19 +33,17 @@ def parse(
     inputs: Inputs,
     gates: Mapping[str, Collection[str]] | None = None,
     steps: Mapping[str, StepNames] | None = None,
+    parts: Sequence[tuple[int, str]] = (),
+    pinned: bool = False,
 ) -> Policy:
     """The policy that `text` states. `gates` and `steps`, where given, are those that each process really has.
 
+    `parts` are the files after `source` that the text is made of, as in Policy. Of a `pinned` policy, which may be
+    older than the table of processes, the sections of processes that are no longer there are left out.
     Raises PolicyError with all its problems, each with file, line and key.
     """
-    try:
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as wrong:
-        at = re.search(r"\(at line (\d+), column (\d+)\)", str(wrong))
-        line = int(at[1]) if at else max(1, len(text.splitlines()))
-        message = re.sub(r" \(at .*\)$", "", str(wrong))
-        raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
-    lines = Lines(text)
+    raw = toml(text, source)
+    lines = Lines(text, source, parts)
     found: list[tuple[Key, str]] = []
     calendars, wrong_calendars = _tables(CALENDARS, raw.pop(CALENDARS, {}), Calendar, "office")
     retries, wrong_retries = _tables(RETRIES, raw.pop(RETRIES, {}), Retries, "patient")
@@ -54,6 +52,8 @@ def parse(
         found += [((RETRIES, name, *key), said) for key, said in (mistakes_of_retries(options) if options else ())]
     sections: dict[str, ProcessPolicy] = {}
     for process, table in raw.items():
+        if process not in inputs and pinned:
+            continue
         if process not in inputs:
             found.append(((process,), f"unknown process; known are {', '.join(sorted(inputs))}"))
             continue
@@ -69,7 +69,8 @@ def parse(
         ]
         found += [((process, *key), message) for key, message in wrong_together]
     if found:
-        raise PolicyError(sorted((Problem(source, lines.of(k), spell(k), m) for k, m in found), key=lambda p: p.line))
+        found.sort(key=lambda each: lines.of(each[0]))
+        raise PolicyError([lines.problem(key, message) for key, message in found])
     return Policy(
         source,
         text,
@@ -77,7 +78,19 @@ def parse(
         sections,
         {name: calendar for name, calendar in calendars.items() if calendar},
         {name: options for name, options in retries.items() if options},
+        tuple(parts),
     )
+
+
+def toml(text: str, source: str) -> dict[str, Any]:
+    """The values of a text; numbers are exact. Raises PolicyError where it is not TOML."""
+    try:
+        return tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as wrong:
+        at = re.search(r"\(at line (\d+), column (\d+)\)", str(wrong))
+        line = int(at[1]) if at else max(1, len(text.splitlines()))
+        message = re.sub(r" \(at .*\)$", "", str(wrong))
+        raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
 
 
 def _tables(
@@ -102,11 +115,11 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
     `members` are the people of each group, where somebody knows them.
     """
-    lines = Lines(policy.text)
+    lines = Lines(policy.text, policy.source, policy.parts)
     said: list[str] = []
 
     def say(key: Key, message: str) -> None:
-        said.append(str(Problem(policy.source, lines.of(key), spell(key), message)))
+        said.append(str(lines.problem(key, message)))
 
     for process, model in inputs.items():
         if not policy.has(process):
@@ -124,13 +137,13 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 def notes(policy: Policy) -> list[str]:
     """What is worth remembering about a policy that is as it was meant, one line each: for `policy check`."""
-    lines = Lines(policy.text)
+    lines = Lines(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():
         if any(compiled.reads_any("limits") for _, compiled in _compiled(policy, process)):
             key = (process, "limits")
             message = f"a case in a currency other than {', '.join(sorted(section.limits))} takes the strictest path"
-            said.append(str(Problem(policy.source, lines.of(key), spell(key), message)))
+            said.append(str(lines.problem(key, message)))
     return said
 
 

@@ -11,17 +11,16 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.attempts import CountAttempts
 from activities.records import Records
 from intake.children import SqlChildren
 from intake.pinned import PinnedPolicies
-from intake.rollback import Rollbacks
 from intake.start import Starter
+from kit.lab import Handle as Handle
+from kit.lab import Lab, furnish, time_skipping_server, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
@@ -31,27 +30,18 @@ from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
 from tests.five import FiveProcess, FiveRequest
-from tests.temporal import time_skipping_server
 from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import (
     TASK_QUEUE,
-    Actor,
-    Cancellation,
     CaseEvent,
     CaseInput,
     CaseResult,
-    CaseState,
-    Decision,
-    Receipt,
-    TaskView,
-    Verdict,
     case_id_for,
     reference_key,
 )
 from workflows.registry import INPUTS, Process
 from workflows.registry import PROCESSES as REGISTERED
 
-Handle = WorkflowHandle[Any, CaseResult]
 PROCESSES: dict[str, type] = {
     **{name: process.workflow for name, process in REGISTERED.items()},
     "errand": ErrandProcess,
@@ -94,11 +84,9 @@ groups = ["directors"]
 
 
 @dataclass
-class House:
+class House(Lab):
     """Everything a test of the engine needs, and words for what people do."""
 
-    env: WorkflowEnvironment
-    database: Database
     receiver: Receiver
     ledger: Ledger
     url: str
@@ -187,65 +175,6 @@ class House:
                 task_timeout=task_timeout,
             )
 
-    async def state(self, case: Handle) -> CaseState:
-        state: CaseState = await case.query("status", result_type=CaseState)
-        return state
-
-    async def until(self, case: Handle, holds: Callable[[CaseState], bool]) -> CaseState:
-        """The state of the case as soon as the condition holds; fails after 20 s."""
-        async with asyncio.timeout(20):
-            while not holds(state := await self.state(case)):
-                await asyncio.sleep(0.02)
-        return state
-
-    async def open_task(self, case: Handle, gate: str | None = None) -> TaskView:
-        """The task the case waits at, as soon as it does."""
-        state = await self.until(case, lambda s: any(t.status == "open" and gate in (None, t.gate) for t in s.tasks))
-        return next(task for task in state.tasks if task.status == "open" and gate in (None, task.gate))
-
-    async def forward(self, case: Handle, time: timedelta) -> None:
-        """Wind the clock of a case."""
-        await self.env.fast_forward(case, time)
-
-    def decision(
-        self,
-        task: TaskView,
-        person: str = "mia",
-        verdict: Verdict = Verdict.APPROVE,
-        *,
-        groups: tuple[str, ...] | None = None,
-        **more: Any,
-    ) -> Decision:
-        groups = tuple(task.candidate_groups) if groups is None else groups
-        more.setdefault("id", f"d{uuid4().hex}")
-        return Decision(
-            task_id=task.task_id,
-            verdict=verdict,
-            by=Actor(id=person, groups=list(groups)),
-            at=datetime.now(UTC),
-            **more,
-        )
-
-    async def send(self, case: Handle, decision: Decision) -> Receipt:
-        """Through the first door."""
-        receipt: Receipt = await case.execute_update("decide", decision, id=decision.id, result_type=Receipt)
-        return receipt
-
-    async def decide(
-        self, case: Handle, person: str = "mia", verdict: Verdict = Verdict.APPROVE, **more: Any
-    ) -> Receipt:
-        """Wait for the open task and answer it."""
-        return await self.send(case, self.decision(await self.open_task(case), person, verdict, **more))
-
-    async def cancel(self, case: Handle, person: str = "rita", reason: str = "not needed any more") -> None:
-        await case.signal(
-            "cancel_case", Cancellation(id=uuid4().hex, by=Actor(id=person), reason=reason, at=datetime.now(UTC))
-        )
-
-    async def end(self, case: Handle) -> CaseResult:
-        async with asyncio.timeout(30):
-            return await case.result()
-
     def starter(self, policy: str = ONE_GATE) -> Starter:
         """What starts cases, and rollbacks, by this policy."""
         return Starter(self.database, self.env.client, Fixed(parse(policy, inputs={**INPUTS, **ERRANDS})), KINDS)
@@ -259,21 +188,7 @@ class House:
         self, case: Handle, by: str = "olga", reason: str = "paid twice", policy: str = ONE_GATE
     ) -> Handle:
         """Ask for the rollback of a completed case; the handle of the Workflow that does it."""
-        rollbacks = Rollbacks(self.database, self.env.client, self.starter(policy))
-        with self.env.with_time_skipping_disabled():
-            given = await rollbacks.ask(await self.row(case), by, reason)
-        return self.env.client.get_workflow_handle(given.conductor, result_type=CaseResult)
-
-    async def row(self, case: Handle) -> cases.CaseRow:
-        async with self.database.read() as connection:
-            row = await cases.get(connection, case.id)
-        assert row is not None
-        return row
-
-    async def recorded(self, case: Handle) -> list[str]:
-        """The kinds of the events in SQL, in order."""
-        async with self.database.read() as connection:
-            return [event.kind for event in await audit.page(connection, case_id=case.id, limit=1000)]
+        return await self.take_back(self.starter(policy), case, by, reason)
 
     async def audit_problems(self) -> list[str]:
         return (await audit.verify(self.database)).problems
@@ -295,15 +210,6 @@ PEOPLE = {
 }
 
 
-async def furnish(database: Database) -> None:
-    """People who can decide: a gate that has nobody asks operators at once."""
-    async with database.write() as connection:
-        known = {person.id for person in await people.all(connection)}
-        for group, persons in PEOPLE.items():
-            for person in set(persons) - known:
-                await people.add(connection, person, person.capitalize(), [group], by="ada")
-
-
 @asynccontextmanager
 async def open_house(
     folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000, settings: Settings | None = None
@@ -312,7 +218,7 @@ async def open_house(
     url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
     migrate(url)
     database = Database(url)
-    await furnish(database)
+    await furnish(database, PEOPLE)
     receiver = Receiver()
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
@@ -328,17 +234,8 @@ async def open_house(
         activities = activities_of(records, errands, *receivers)
 
         def a_worker() -> Worker:
-            return Worker(
-                env.client,
-                task_queue=TASK_QUEUE,
-                workflows=list({**workflows(), **PROCESSES}.values()),
-                activities=activities,
-                interceptors=[CountAttempts()],
-                # A defect must fail a test, not hang it.
-                workflow_failure_exception_types=[Exception],
-                sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
-                max_cached_workflows=max_cached_workflows,
-            )
+            known = list({**workflows(), **PROCESSES}.values())
+            return worker_of(env.client, known, activities, cached=max_cached_workflows)
 
         house = House(env, database, receiver, ledger, url, policies, a_worker)
         await house.start_worker()

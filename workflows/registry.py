@@ -1,7 +1,8 @@
-"""The table of processes. A new process is one line here."""
+"""The table of processes. A new process is one line here; those of `HOLDGATE_PROCESSES` are added at the start."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,6 +38,11 @@ class Process:
     part of a field that takes JSON."""
     seed_defaults: Mapping[str, str] = field(default_factory=dict)
     """What rows of such a file have in fields for which they hold nothing."""
+    equip: Callable[[Path], Sequence[object]] | None = None
+    """Of a process of your own: makes the objects whose activities carry out its steps, given a folder for its files.
+    Shipped processes get theirs from `worker.py`."""
+    folder: Path | None = None
+    """Of a process of your own: where it was loaded from."""
 
     @property
     def words(self) -> Words:
@@ -64,7 +70,7 @@ class Process:
         return self.words.shown_input(stored)
 
 
-PROCESSES: Mapping[str, Process] = {
+PROCESSES: dict[str, Process] = {
     process.name: process
     for process in (
         Process(
@@ -148,11 +154,19 @@ PROCESSES: Mapping[str, Process] = {
     )
 }
 
-INPUTS: Mapping[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
+INPUTS: dict[str, type[BaseModel]] = {name: process.input for name, process in PROCESSES.items()}
 """The input model of each process."""
 
-STEPS: Mapping[str, StepNames] = {name: process.steps for name, process in PROCESSES.items()}
+STEPS: dict[str, StepNames] = {name: process.steps for name, process in PROCESSES.items()}
 """The steps and undos of each process, for the same reason as its gates."""
 
-GATES: Mapping[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
+GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates each process stops at, so that a policy with a mistyped or missing one is refused when it is loaded."""
+
+
+def register(process: Process) -> None:
+    """Let all rooms know one process more, before anything uses the tables above."""
+    PROCESSES[process.name] = process
+    INPUTS[process.name] = process.input
+    STEPS[process.name] = process.steps
+    GATES[process.name] = list(process.words.gates)

@@ -78,6 +78,7 @@ async def test_a_payment_is_screened_held_and_paid(
     assert await ledger.check() == []
 
 
+@pytest.mark.undoes("release_funds", "refund_payment")
 async def test_a_paid_payment_is_undone_newest_first(
     ledger: Ledger, payments: Payments, temporal: ActivityEnvironment
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kit.new import make
 from tests.product import ROOT, Product, free_port
 
 
@@ -120,3 +121,33 @@ def test_a_database_that_cannot_be_used_is_told_without_its_password(tmp_path: P
     assert code == 2
     assert lines[0].startswith("holdgate: the database cannot be used (HOLDGATE_DATABASE_URL): ")
     assert "hunter2" not in "".join(lines)
+
+
+def test_a_process_of_ones_own_with_mistakes(tmp_path: Path) -> None:
+    claim = make("expense_claim", tmp_path / "mine")
+    init, process = claim / "__init__.py", claim / "process.py"
+    good = process.read_text()
+    process.write_text(good.replace(', "note": "Note"', "").replace('"approval": ', '"board": '))
+    assert attempt(tmp_path, HOLDGATE_PROCESSES=str(tmp_path / "mine")) == (
+        2,
+        [
+            f"holdgate: {process}: Words.labels has none for the field 'note'",
+            f"{process}: Words.gates has no sentence for 'approval'",
+        ],
+    )
+    process.write_text(good)
+    init.write_text(init.read_text().replace("Book(folder)", "Book(folder / 'nowhere')"))
+    code, (line,) = attempt(tmp_path, HOLDGATE_PROCESSES=str(tmp_path / "mine"))
+    assert code == 2 and line.startswith(f"holdgate: {init}: equip({tmp_path}/processes/expense_claim) fails: ")
+    (claim / "policy.toml").write_text("[expense_claim]\nround = 3\n")
+    init.write_text(init.read_text().replace("folder / 'nowhere'", "folder"))
+    code, lines = attempt(tmp_path, HOLDGATE_PROCESSES=str(tmp_path / "mine"))
+    assert code == 2 and lines[0].startswith(f"holdgate: {claim}/policy.toml:2: expense_claim.round: unknown key; ")
+
+
+def test_a_folder_of_processes_that_is_not_there(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert attempt(tmp_path, HOLDGATE_PROCESSES=str(nowhere)) == (
+        2,
+        [f"holdgate: HOLDGATE_PROCESSES={nowhere}: there is no such folder"],
+    )

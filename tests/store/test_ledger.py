@@ -101,6 +101,7 @@ async def test_a_capture_ends_the_hold_and_moves_the_money(ledger: Ledger) -> No
     assert await ledger.check() == []
 
 
+@pytest.mark.undoes("release_funds")
 async def test_a_released_hold_is_available_again(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     await payment.hold()
@@ -109,6 +110,7 @@ async def test_a_released_hold_is_available_again(ledger: Ledger) -> None:
     assert await kinds(ledger, payment.case_id) == ["hold", "release"]
 
 
+@pytest.mark.undoes("release_funds", "refund_payment")
 async def test_undoing_a_capture_and_then_its_hold_gives_the_money_back_once(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     await payment.hold()

@@ -1,0 +1,165 @@
+"""The real Temporal server on a clock that can be wound forward, and words for what people do with cases there."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.attempts import CountAttempts
+from intake.rollback import Rollbacks
+from intake.start import Starter
+from ops.programs import temporal_binary
+from store import audit, cases, people
+from store.database import Database
+from workflows.models import (
+    SEARCH_ATTRIBUTES,
+    TASK_QUEUE,
+    Actor,
+    Cancellation,
+    CaseResult,
+    CaseState,
+    Decision,
+    Receipt,
+    TaskView,
+    Verdict,
+)
+
+Handle = WorkflowHandle[Any, CaseResult]
+
+
+async def time_skipping_server() -> WorkflowEnvironment:
+    """A server whose clocks tests wind forward. It answers in well under a second."""
+    return await WorkflowEnvironment.start_time_skipping_v2(
+        dev_server_existing_path=str(temporal_binary()),
+        data_converter=pydantic_data_converter,
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            "frontend.WorkflowTimeSkippingEnabled=true",
+            "--dynamic-config-value",
+            'history.timerProcessorMaxTimeShift="10ms"',
+        ],
+    )
+
+
+def worker_of(
+    client: Client, workflows: Iterable[type], activities: Iterable[Callable[..., Any]], *, cached: int = 1000
+) -> Worker:
+    """A worker for tests; `cached`: how many Workflows it keeps in memory."""
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=list(workflows),
+        activities=list(activities),
+        interceptors=[CountAttempts()],
+        # A defect must fail a test, not hang it.
+        workflow_failure_exception_types=[Exception],
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        max_cached_workflows=cached,
+    )
+
+
+async def furnish(database: Database, groups: Mapping[str, Iterable[str]]) -> None:
+    """People who can decide: a gate that has nobody asks operators at once."""
+    async with database.write() as connection:
+        known = {person.id for person in await people.all(connection)}
+        for group, persons in groups.items():
+            for person in sorted(set(persons) - known):
+                await people.add(connection, person, person.capitalize(), [group], by="ada")
+
+
+@dataclass
+class Lab:
+    """A server, a database, and what people do with the cases in them."""
+
+    env: WorkflowEnvironment
+    database: Database
+
+    async def state(self, case: Handle) -> CaseState:
+        """What the case says of itself."""
+        state: CaseState = await case.query("status", result_type=CaseState)
+        return state
+
+    async def until(self, case: Handle, holds: Callable[[CaseState], bool]) -> CaseState:
+        """The state of the case as soon as the condition holds; fails after 20 s."""
+        async with asyncio.timeout(20):
+            while not holds(state := await self.state(case)):
+                await asyncio.sleep(0.02)
+        return state
+
+    async def open_task(self, case: Handle, gate: str | None = None) -> TaskView:
+        """The task the case waits at, as soon as it does."""
+        state = await self.until(case, lambda s: any(t.status == "open" and gate in (None, t.gate) for t in s.tasks))
+        return next(task for task in state.tasks if task.status == "open" and gate in (None, task.gate))
+
+    async def forward(self, case: Handle, time: timedelta) -> None:
+        """Wind the clock of a case."""
+        await self.env.fast_forward(case, time)
+
+    def decision(
+        self,
+        task: TaskView,
+        person: str = "mia",
+        verdict: Verdict = Verdict.APPROVE,
+        *,
+        groups: tuple[str, ...] | None = None,
+        **more: Any,
+    ) -> Decision:
+        """What somebody says to a task. Without `groups` they are in those that may decide it."""
+        groups = tuple(task.candidate_groups) if groups is None else groups
+        more.setdefault("id", f"d{uuid4().hex}")
+        return Decision(
+            task_id=task.task_id,
+            verdict=verdict,
+            by=Actor(id=person, groups=list(groups)),
+            at=datetime.now(UTC),
+            **more,
+        )
+
+    async def send(self, case: Handle, decision: Decision) -> Receipt:
+        """Through the first door."""
+        receipt: Receipt = await case.execute_update("decide", decision, id=decision.id, result_type=Receipt)
+        return receipt
+
+    async def decide(
+        self, case: Handle, person: str = "mia", verdict: Verdict = Verdict.APPROVE, **more: Any
+    ) -> Receipt:
+        """Wait for the open task and answer it."""
+        return await self.send(case, self.decision(await self.open_task(case), person, verdict, **more))
+
+    async def cancel(self, case: Handle, person: str = "rita", reason: str = "not needed any more") -> None:
+        """Stop a case and undo what it did."""
+        await case.signal(
+            "cancel_case", Cancellation(id=uuid4().hex, by=Actor(id=person), reason=reason, at=datetime.now(UTC))
+        )
+
+    async def end(self, case: Handle) -> CaseResult:
+        """How the case ended, as soon as it has; fails after 30 s."""
+        async with asyncio.timeout(30):
+            return await case.result()
+
+    async def take_back(self, starter: Starter, case: Handle, by: str, reason: str) -> Handle:
+        """Ask for the rollback of a completed case; the handle of the Workflow that does it."""
+        rollbacks = Rollbacks(self.database, self.env.client, starter)
+        with self.env.with_time_skipping_disabled():
+            given = await rollbacks.ask(await self.row(case), by, reason)
+        return self.env.client.get_workflow_handle(given.conductor, result_type=CaseResult)
+
+    async def row(self, case: Handle) -> cases.CaseRow:
+        """The case as it is in SQL."""
+        async with self.database.read() as connection:
+            row = await cases.get(connection, case.id)
+        assert row is not None
+        return row
+
+    async def recorded(self, case: Handle) -> list[str]:
+        """The kinds of the events in SQL, in order."""
+        async with self.database.read() as connection:
+            return [event.kind for event in await audit.page(connection, case_id=case.id, limit=1000)]
