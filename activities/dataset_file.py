@@ -37,13 +37,13 @@ class Schema:
         try:
             schema = json.loads(text)
         except (ValueError, RecursionError) as wrong:
-            raise Refused(f"The schema is not valid JSON: {wrong}.") from None
+            raise Refused(f"The schema cannot be read: {wrong}.") from None
         if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-            raise Refused('The schema must be that of one row: a JSON object with "type": "object".')
+            raise Refused('The schema must be that of one row, with "type": "object".')
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as wrong:
-            raise Refused(f"The schema is not a JSON Schema: {wrong.message}.") from None
+            raise Refused(f"The schema has a mistake: {wrong.message}.") from None
         self._validator = Draft202012Validator(schema)
         properties = schema.get("properties", {})
         self.kinds: dict[str, list[str]] = {
@@ -173,9 +173,9 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         try:
             row = json.loads(text, parse_constant=_no_number)
         except (ValueError, RecursionError) as wrong:
-            raise Refused(f"Line {line} is not valid JSON: {wrong}.") from None
+            raise Refused(f"Line {line} cannot be read: {wrong}.") from None
         if not isinstance(row, dict):
-            raise Refused(f"Line {line} is not a JSON object.")
+            raise Refused(f"Line {line} does not hold a row.")
         if len(row) > MAX_COLUMNS:
             raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read.")
         yield line, row

@@ -14,6 +14,7 @@ import holdgate
 from ops import remote, show
 from settings import Settings
 from store.tables import accounts
+from workflows.registry import PROCESSES
 
 ROOT = Path(__file__).parent.parent
 
@@ -267,7 +268,7 @@ def test_a_mistake_in_the_case_to_explain_names_its_field(
 
 def test_a_case_that_cannot_be_explained_is_exit_code_2(run: Run, payment: Path, tmp_path: Path) -> None:
     unknown = run("policy", "explain", "paymint", "--input", str(payment))
-    assert unknown == (2, "", "there is no process 'paymint'; there is payment\n")
+    assert unknown == (2, "", "there is no process 'paymint'; there is " + ", ".join(sorted(PROCESSES)) + "\n")
     missing = run("policy", "explain", "payment", "--input", str(tmp_path / "none.json"))
     assert missing.code == 2 and "none.json cannot be read: No such file" in missing.err
 
@@ -324,7 +325,7 @@ def test_a_wrong_setting_names_its_variable(run: Run, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "arguments", [("nonsense",), ("decide", "t1"), ("cases", "--limit", "0"), ("submit", "x.csv"), ("cancel", "c")]
+    "arguments", [("nonsense",), ("decide", "t1"), ("cases", "--limit", "0"), ("submit",), ("cancel", "c")]
 )
 def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
     answer = run(*arguments)

@@ -1,6 +1,6 @@
 """Who may what: the table of the HTTP contract, over every route of the OpenAPI document."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from store.datasets import Datasets
 from store.directory import AccountDirectory
 from tests.api.conftest import Gate, payment
 
@@ -30,6 +31,8 @@ STARTS = (401, YES, 403, 403, 403, YES, 403)
 DECIDES = (401, 403, YES, 403, 403, 403, 404)
 ADMINISTERS = (401, 404, 404, 404, 404, YES, 404)
 UPLOADER = (401, YES, 404, YES, YES, YES, 404)
+READS_DATA = (401, YES, 404, YES, YES, YES, YES)
+"""Anybody else here is a data steward."""
 OVERSEES = (401, 404, 404, YES, YES, YES, 404)
 
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
@@ -85,6 +88,9 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
     ("get", "/api/v1/ledger/entries"): OVERSEES,
     ("get", "/api/v1/directory/accounts/{username}"): OVERSEES,
+    ("get", "/api/v1/datasets"): READS_DATA,
+    ("get", "/api/v1/datasets/{name}"): READS_DATA,
+    ("get", "/api/v1/risks"): OVERSEES,
 }
 
 
@@ -97,6 +103,10 @@ class Things:
     policy: str
     new_task: Callable[[], Awaitable[dict[str, Any]]]
     """A case of requester-1 at its gate, untouched: cancelling and deciding use one up."""
+
+
+async def some_rows() -> AsyncIterator[list[dict[str, int]]]:
+    yield [{"number": 1}]
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -113,6 +123,9 @@ async def things(gate: Gate) -> Things:
     await AccountDirectory(gate.database).reserve(
         "auth/key", "auth", username="auth.orised", full_name="A", email="a@example.org", role="r", manager=None
     )
+    datasets = Datasets(gate.database)
+    await datasets.stage("auth/stage", "auth", "payment", "0" * 64, {"columns": []}, some_rows())
+    await datasets.publish("auth/publish", "auth", "payment", None)
     return Things(batch.json()["batch_id"], decided.json()["decision_id"], policy, new_task)
 
 
