@@ -182,7 +182,7 @@ async def test_everything_wrong_with_a_request_is_said_at_once(office: Office) -
 
 
 async def test_a_process_that_does_not_exist_or_has_no_policy_starts_nothing(office: Office, tmp_path: Path) -> None:
-    with pytest.raises(UnknownProcess, match="there are: .*payment"):
+    with pytest.raises(UnknownProcess, match=r"there are: .*payment"):
         await office.starter.start_case(payment(process="paymant"), "rita")
     (tmp_path / "other.toml").write_text("")
     starter = Starter(office.db, office.client, PolicyFile(tmp_path / "other.toml", INPUTS))
