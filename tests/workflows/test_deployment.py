@@ -14,7 +14,7 @@ import pytest
 from activities.deployments import DeploymentRequest
 from activities.releases import Releases
 from settings import load
-from store import tasks
+from store import cases, tasks
 from tests.house import Handle, House, open_house
 from tests.product import free_port
 from tests.shop import Site, contents, put, sick
@@ -26,7 +26,7 @@ FULL = '[["python3", "-m", "py_compile", "app.py"], ["python3", "-m", "unittest"
 QUICK = '[["python3", "-m", "py_compile", "app.py"]]'
 LIVE = "Switch {0} back to what was live before"
 STRICT = f"{SHIPPED}\n[deployment.steps.hold_app]\nattempts = 1\n"
-APPS = 12
+APPS = 14
 
 
 @dataclass
@@ -185,6 +185,32 @@ async def test_a_rejected_release_is_removed_and_was_never_live(app: App, at: st
     assert result.undone == ["Remove the release unpacked from one.tar.gz"]
     assert app.effects(case) == {"unpack": "undone"}
     assert app.live is None and app.yard.kept(app.name) == []
+
+
+async def test_a_security_review_is_a_case_of_its_own_which_the_deployment_waits_for(app: App) -> None:
+    put(
+        app.yard.files,
+        "risky",
+        {**contents(), "load.py": b"import yaml\n\nCONFIG = yaml.load('x', Loader=yaml.Loader)\n"},
+    )
+    for verdict, status in ((Verdict.REJECT, Status.REJECTED), (Verdict.APPROVE, Status.COMPLETED)):
+        case = await app.start("risky", security_review=True)
+        async with asyncio.timeout(30):
+            while True:
+                async with app.house.database.read() as connection:
+                    found = await cases.children_of(connection, case.id)
+                if found and found[0].status is Status.AWAITING_APPROVAL:
+                    break
+                await asyncio.sleep(0.1)
+        assert (found[0].process, found[0].input["target"]) == ("security_review", "risky.tar.gz")
+        review = app.house.env.client.get_workflow_handle(found[0].case_id, result_type=CaseResult)
+        await app.house.decide(review, "sue", verdict, comment="a loader that runs code")
+        if verdict is Verdict.APPROVE:
+            await app.approve(case)
+        result = await app.house.end(case)
+        assert result.status is status, result.reason
+        assert (await app.house.end(review)).status is status
+    assert app.live is not None
 
 
 async def test_what_is_not_as_it_was_asked_for_is_refused_in_words(app: App) -> None:

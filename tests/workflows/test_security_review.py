@@ -78,14 +78,14 @@ async def test_a_high_risk_needs_two_people_and_is_kept_with_who_why_and_until_w
     before = datetime.now(UTC)
     case = await desk.start("high", accept_for_days=30)
     task = await desk.house.open_task(case)
-    assert (task.quorum.needed, task.facts["worst"], task.candidate_groups) == (2, "high", ["security"])
+    assert (task.quorum.needed, task.facts["worst"], task.candidate_groups) == (2, "high", ["security", "directors"])
     assert "1 high, 1 medium" in task.summary and task.facts["findings"][0]["file"] == "job.py"
     await desk.house.send(case, desk.house.decision(task, "sam", comment="runs in a box"))
-    await desk.house.send(case, desk.house.decision(task, "sue", comment="and only till June"))
+    await desk.house.send(case, desk.house.decision(task, "dan", comment="and only till June"))
     result = await desk.house.end(case)
     (risk,) = await desk.risks.listed("high")
     assert result.status is Status.COMPLETED and await desk.counted(case) == {"record_accepted_risk": 1}
-    assert (risk.severity, risk.accepted_by, risk.case_id) == ("high", ["sam", "sue"], case.id)
+    assert (risk.severity, risk.accepted_by, risk.case_id) == ("high", ["sam", "dan"], case.id)
     assert risk.reason == "runs in a box; and only till June"
     assert timedelta(days=29, hours=23) < risk.expires_at - before < timedelta(days=30, minutes=5)
     # What was accepted for exactly these files need not be asked again.
