@@ -123,7 +123,7 @@ class Gate:
 
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> Any:
     """What `look` answers as soon as the condition holds of it; fails after 20 s with the last answer."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not holds(seen := await look()):
         assert time.monotonic() < deadline, seen
         await asyncio.sleep(0.05)

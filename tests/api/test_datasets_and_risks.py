@@ -20,10 +20,10 @@ async def test_a_published_dataset_is_read_page_by_page_and_nothing_of_one_that_
     await datasets.stage("api/stage", "data_import:api", "numbers", "a" * 64, profile, chunks())
     assert (await gate.get("steward-1", "/datasets/numbers")).status_code == 404
     await datasets.publish("api/publish", "data_import:api", "numbers", None)
-    first = (await gate.get("steward-1", "/datasets/numbers?limit=3")).json()
+    first = (await gate.get("steward-1", "/datasets/numbers", limit=3)).json()
     assert (first["version"], first["rows"], first["case_id"]) == (1, 5, "data_import:api")
     assert first["profile"] == profile and [row["number"] for row in first["items"]] == [1, 2, 3]
-    rest = (await gate.get("steward-1", f"/datasets/numbers?limit=3&cursor={first['next_cursor']}")).json()
+    rest = (await gate.get("steward-1", "/datasets/numbers", limit=3, cursor=first["next_cursor"])).json()
     assert [row["number"] for row in rest["items"]] == [4, 5] and rest["next_cursor"] is None
     assert "numbers" in [each["dataset"] for each in (await gate.get("steward-1", "/datasets")).json()["items"]]
 
@@ -42,8 +42,8 @@ async def test_accepted_risks_say_whether_they_still_are(gate: Gate) -> None:
     for key, days in (("r1", 1), ("r2", -1), ("r3", 1)):
         await risks.accept(key, "security_review:api", **about, expires_at=now + timedelta(days=days))
     await risks.withdraw("r3/undo", "r3", "security_review:api")
-    page = (await gate.get("security-1", "/risks?target=job&limit=2")).json()
+    page = (await gate.get("auditor-1", "/risks", target="job", limit=2)).json()
     assert [each["status"] for each in page["items"]] == ["withdrawn", "expired"]
-    rest = (await gate.get("security-1", f"/risks?target=job&cursor={page['next_cursor']}")).json()
+    rest = (await gate.get("auditor-1", "/risks", target="job", cursor=page["next_cursor"])).json()
     assert [each["status"] for each in rest["items"]] == ["accepted"]
     assert (await gate.get("requester-1", "/risks")).status_code == 404
