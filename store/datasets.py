@@ -63,6 +63,8 @@ class Datasets:
     ) -> StagedVersion:
         """Load a version, a transaction for each chunk. Raises Refused for a void, and whatever `chunks` raises."""
 
+        began = datetime.now(UTC)
+
         async def begin(conn: AsyncConnection) -> StagedVersion | int:
             if (done := await effects.done(conn, key)) is not None:
                 return StagedVersion.model_validate(done)
@@ -70,7 +72,7 @@ class Datasets:
             query = select(func.max(dataset_versions.c.version)).where(dataset_versions.c.name == name)
             version = ((await conn.execute(query)).scalar_one() or 0) + 1
             row = {"name": name, "version": version, "case_id": case_id, "sha256": sha256, "profile": profile}
-            await conn.execute(insert(dataset_versions).values(**row, rows=UNFINISHED, staged_at=datetime.now(UTC)))
+            await conn.execute(insert(dataset_versions).values(**row, rows=UNFINISHED, staged_at=began))
             return version
 
         begun = await effects.once(self._db, begin)
@@ -94,7 +96,12 @@ class Datasets:
             finished = (
                 await conn.execute(
                     update(dataset_versions)
-                    .where(dataset_versions.c.name == name, dataset_versions.c.version == begun)
+                    .where(
+                        dataset_versions.c.name == name,
+                        dataset_versions.c.version == begun,
+                        # A late attempt must not finish what its successor began anew under the same number.
+                        dataset_versions.c.staged_at == began,
+                    )
                     .values(rows=number)
                     .returning(dataset_versions.c.version)
                 )

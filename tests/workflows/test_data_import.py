@@ -380,6 +380,7 @@ async def test_an_import_whose_worker_is_killed_at_any_step_has_each_effect_once
             await decided(house, case, Verdict.REJECT if story == "rejected" else Verdict.APPROVE)
             result: CaseResult = await case.result()
             if story == "rolled back":
+                assert result.status is Status.COMPLETED, result.reason
                 fate.decree(case.id, point)
                 result = await (await house.roll_back(case, policy=STEADY)).result()
             return case, result
