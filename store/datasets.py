@@ -91,7 +91,8 @@ class Datasets:
 
         async def finish(conn: AsyncConnection) -> StagedVersion:
             if (done := await effects.done(conn, key)) is not None:
-                await _remove(conn, name, [begun])
+                if begun != done["version"]:  # a successor may have got the number of what it had removed
+                    await _remove(conn, name, [begun])
                 return StagedVersion.model_validate(done)
             finished = (
                 await conn.execute(

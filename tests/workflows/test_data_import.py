@@ -225,6 +225,25 @@ async def test_what_an_attempt_left_that_died_is_removed_by_the_next(office: Off
     assert await office.names("died") == ["whole"]
 
 
+async def test_a_late_attempt_neither_finishes_nor_removes_what_its_successor_has_loaded(office: Office) -> None:
+    go_on = asyncio.Event()
+
+    async def late() -> AsyncIterator[list[dict[str, Any]]]:
+        await go_on.wait()
+        for chunk in list[list[dict[str, Any]]]():
+            yield chunk
+
+    store = office.datasets
+    about: tuple[str, str, str, str, dict[str, Any]] = ("l", "data_import:l", "lately", "0" * 64, {"columns": []})
+    first = asyncio.create_task(store.stage(*about, late()))
+    await asyncio.sleep(0.2)
+    second = await store.stage(*about, chunks([{"name": "whole"}]))
+    go_on.set()
+    assert await first == second and await office.versions("lately") == 1
+    await store.publish("l/p", "data_import:l", "lately", None)
+    assert await office.names("lately") == ["whole"]
+
+
 # ------------------------------------------------------------------------------------------------------------ refusals
 
 BAD_FILES: list[tuple[str, str | bytes, str]] = [
