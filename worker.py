@@ -101,7 +101,7 @@ def steps(database: Database, client: Client, starter: Starter, settings: Settin
         Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
-        SecurityReviews(Risks(database), settings.files),
+        SecurityReviews(Risks(database), settings.files, settings.var / "scans"),
     ]
 
 

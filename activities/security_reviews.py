@@ -1,12 +1,9 @@
 """The steps of a security review: scan, and keep which risk people took and until when."""
 
-import asyncio
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +12,8 @@ from temporalio import activity
 
 from activities.artefact import copy, inside, unpack
 from activities.beats import beating
-from activities.scanners import SEVERITIES, Finding, Severity, scan
+from activities.scanners import MARKED, SEVERITIES, Finding, Severity, is_python, scan, unreadable
+from activities.scratch import scratch, to_the_end
 from activities.security_review_request import SecurityReviewRequest
 from workflows.models import Message, Refused, StepCall
 
@@ -26,8 +24,12 @@ MAX_FILES = 5_000
 MAX_BYTES = 256 << 20
 MAX_FILE = 5 << 20
 """Bytes of one file; larger ones are not scanned, and counted."""
+MAX_TEXT = 8 << 20
+"""Bytes of all that is scanned: what scanners get through in their time."""
 MAX_SHOWN = 100
-"""Findings that people are shown, the worst first. With them the facts stay below 64 KB."""
+"""Findings that people are shown, the worst first."""
+MAX_FACTS = 56 * 1024
+"""Bytes of these findings: a gate takes facts of 64 KB."""
 
 
 class ScanReport(Message):
@@ -46,7 +48,7 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """Whether the risk of exactly these files was accepted, and still is."""
+    """Whether the risk of exactly these files was accepted, and still is, with findings as bad as these."""
 
 
 class AcceptedRisk(Message):
@@ -88,45 +90,50 @@ class Risks(Protocol):
 
     async def withdraw(self, key: str, undoes: str, case_id: str) -> bool: ...
 
-    async def accepted(self, digest: str, at: datetime) -> bool: ...
+    async def accepted(self, digest: str, at: datetime, severities: Sequence[str]) -> bool: ...
 
 
 class SecurityReviews:
     """Scans of what lies in the folder of files."""
 
-    def __init__(self, risks: Risks, files: Path) -> None:
-        self._risks, self._files = risks, files
+    def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
+        """`scans`: the folder of the copies that are scanned."""
+        self._risks, self._files, self._scans = risks, files, scans
 
     @activity.defn
     async def scan_target(self, call: StepCall[SecurityReviewRequest]) -> ScanReport:
         """Scan a copy of the target, which is gone afterwards. Changes nothing."""
         async with beating():
-            with tempfile.TemporaryDirectory(prefix="holdgate-review-") as scratch:
-                tree = Path(scratch, "tree")
-                digest, files, skipped = await asyncio.to_thread(self._copied, call.input, Path(scratch), tree)
-                found = await scan(tree)
+            with scratch(self._scans) as room:
+                tree = room / "tree"
+                digest, files, left_out = await to_the_end(self._copied, call.input, room, tree)
+                found = await scan(tree, room)
+        found = _worst_first(found, [unreadable(name) for name in left_out if is_python(name, b"")])
         counts = {severity: sum(each.severity == severity for each in found) for severity in SEVERITIES}
+        worst = found[0].severity if found else None
+        as_bad = SEVERITIES[SEVERITIES.index(worst) :] if worst else SEVERITIES
+        findings = shown(found)
         return ScanReport(
             target=call.input.target,
             digest=digest,
             files=files,
-            skipped=skipped,
-            worst=found[0].severity if found else None,
+            skipped=len(left_out),
+            worst=worst,
             **counts,
-            findings=found[:MAX_SHOWN],
-            findings_not_shown=max(len(found) - MAX_SHOWN, 0),
-            accepted_before=await self._risks.accepted(digest, activity.info().scheduled_time),
+            findings=findings,
+            findings_not_shown=len(found) - len(findings),
+            accepted_before=await self._risks.accepted(digest, activity.info().scheduled_time, as_bad),
         )
 
-    def _copied(self, asked: SecurityReviewRequest, scratch: Path, tree: Path) -> tuple[str, int, int]:
-        """Copy what is to be scanned; answers the digest of all, how many files there are, how many are left out."""
+    def _copied(self, asked: SecurityReviewRequest, room: Path, tree: Path) -> tuple[str, int, list[str]]:
+        """Copy what is to be scanned; answers the digest of all, how many files there are, which are left out."""
         tree.mkdir()
         if asked.target.lower().endswith(ARCHIVES):
-            archive = scratch / "archive"
+            archive = room / "archive"
             if (found := copy(inside(self._files, asked.target), archive)) != (asked.sha256 or found):
                 raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
-            unpack(archive, scratch / "unpacked")
-            return _copy_tree(scratch / "unpacked", tree, asked.target)
+            unpack(archive, room / "unpacked")
+            return _copy_tree(room / "unpacked", tree, asked.target)
         if asked.sha256:
             raise Refused("Only an archive has a SHA-256 to check: leave it out for a folder.")
         home = self._files.resolve()
@@ -159,30 +166,54 @@ class SecurityReviews:
         return await self._risks.withdraw(call.key, call.undoes or "", call.case_id)
 
 
-def _copy_tree(source: Path, tree: Path, named: str) -> tuple[str, int, int]:
-    digest, total, files, skipped = hashlib.sha256(), 0, 0, 0
+def shown(found: Sequence[Finding]) -> list[Finding]:
+    """The first findings, as many as the facts of a gate have room for."""
+    room, fit = MAX_FACTS, 0
+    for each in found[:MAX_SHOWN]:
+        room -= len(each.model_dump_json().encode()) + 1
+        if room < 0:
+            break
+        fit += 1
+    return list(found[:fit])
+
+
+def _worst_first(found: list[Finding], more: list[Finding]) -> list[Finding]:
+    return sorted([*found, *more], key=lambda each: -SEVERITIES.index(each.severity))
+
+
+def _copy_tree(source: Path, tree: Path, named: str) -> tuple[str, int, list[str]]:
+    """Each file is read once, so that what is scanned is what the digest is of."""
+    digest, total, text, files = hashlib.sha256(), 0, 0, 0
+    left_out: list[str] = []
     for path in _files_of(source, named):
         files += 1
-        size = path.stat().st_size
+        name = path.relative_to(source).as_posix()
+        with os.fdopen(_opened(path), "rb") as file:
+            content = file.read(MAX_FILE + 1)
+            hashed, size = hashlib.sha256(content), len(content)
+            while size > MAX_FILE and (chunk := file.read(1 << 20)) and total + size <= MAX_BYTES:
+                hashed.update(chunk)
+                size += len(chunk)
         total += size
         if files > MAX_FILES or total > MAX_BYTES:
             raise Refused(f"'{named}' has more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MB.")
-        name = path.relative_to(source)
-        content = hashlib.sha256()
-        text = size <= MAX_FILE
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                content.update(chunk)
-                text = text and b"\0" not in chunk
-        digest.update(f"{name.as_posix()}\0{content.hexdigest()}\n".encode(errors="surrogateescape"))
-        if not text:
-            skipped += 1
+        digest.update(f"{name}\0{hashed.hexdigest()}\n".encode(errors="surrogateescape"))
+        if size > MAX_FILE or (b"\0" in content and not content.startswith(MARKED)):
+            left_out.append(name)
             continue
+        text += size
+        if text > MAX_TEXT:
+            raise Refused(f"'{named}' has more than {MAX_TEXT >> 20} MB of text: have it reviewed in parts.")
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, tree / name, follow_symlinks=False)
+        (tree / name).write_bytes(content)
     if not files:
         raise Refused(f"There are no files in '{named}'.")
-    return digest.hexdigest(), files, skipped
+    return digest.hexdigest(), files, left_out
+
+
+def _opened(path: Path) -> int:
+    """Nobody has exchanged it for a link since it was found, nor for a pipe, which would be waited for."""
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _files_of(source: Path, named: str) -> Iterator[Path]:

@@ -1,10 +1,11 @@
 """Risks that people took, each until it expires or is withdrawn."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, and_, case, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import effects
@@ -64,19 +65,34 @@ class Risks:
 
         return await effects.once(self._db, take_back)
 
-    async def accepted(self, digest: str, at: datetime) -> bool:
-        """Whether the risk of what has this digest is accepted at a time."""
+    async def accepted(self, digest: str, at: datetime, severities: Sequence[str] = ("low", "medium", "high")) -> bool:
+        """Whether the risk of what has this digest is accepted at a time, as one of these severities.
+
+        A newer scanner may find worse in the same files than what people accepted.
+        """
         risk = accepted_risks.c
-        query = select(risk.risk_id).where(risk.digest == digest, risk.withdrawn_at.is_(None), risk.expires_at > at)
+        query = select(risk.risk_id).where(risk.digest == digest, risk.severity.in_(severities), _stands(at))
         async with self._db.read() as conn:
             return (await conn.execute(query.limit(1))).first() is not None
 
     async def listed(self, target: str | None = None, *, after: int | None = None, limit: int = 50) -> list[Risk]:
-        """Risks, the newest first."""
-        query = select(accepted_risks).order_by(accepted_risks.c.risk_id.desc()).limit(limit)
+        """Risks: those that are accepted now, then those that were, each the newest first.
+
+        `after` is the last `risk_id` of the page before.
+        """
+        risk, now = accepted_risks.c, datetime.now(UTC)
+        stands = case((_stands(now), 1), else_=0)
+        query = select(accepted_risks).order_by(stands.desc(), risk.risk_id.desc()).limit(limit)
         if target is not None:
-            query = query.where(accepted_risks.c.target == target)
-        if after is not None:
-            query = query.where(accepted_risks.c.risk_id < after)
+            query = query.where(risk.target == target)
         async with self._db.read() as conn:
+            if after is not None:
+                last = (await conn.execute(select(stands).where(risk.risk_id == after))).scalar()
+                if last is None:
+                    return []
+                query = query.where(or_(stands < last, and_(stands == last, risk.risk_id < after)))
             return [Risk.model_validate(row) for row in await conn.execute(query)]
+
+
+def _stands(at: datetime) -> ColumnElement[bool]:
+    return and_(accepted_risks.c.withdrawn_at.is_(None), accepted_risks.c.expires_at > at)

@@ -313,8 +313,9 @@ class CaseWorkflow(Unwinding):
                 await self._mend(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
 
     def approvals(self, gate: str) -> list[DecisionView]:
-        """The approvals of people that a gate was passed by; none where the policy needed nobody."""
-        passed_by = [each.task for each in self._gates.values() if each.task.gate == gate and passed(each)]
+        """The approvals of people that a gate was passed by in this round; none where the policy needed nobody."""
+        asked = [each for each in self._gates.values() if each.task.gate == gate and each.task.round == self._round]
+        passed_by = [each.task for each in asked if passed(each)]
         return [view for task in passed_by[-1:] for view in task.decisions if view.verdict is Verdict.APPROVE]
 
     async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult:

@@ -28,7 +28,7 @@ async def list_risks(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[RiskView]:
-    """Accepted risks, the newest first."""
+    """Those that are accepted now, then those that have expired or were withdrawn, each the newest first."""
     after = number_of(cursor) if cursor else None
     found = await parts.risks.listed(target, after=after, limit=limit + 1)
     more = str(found[limit - 1].risk_id) if len(found) > limit else None

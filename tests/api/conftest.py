@@ -41,6 +41,7 @@ PEOPLE = {
     "director-2": ["directors"],
     "fraud-1": ["fraud-analysts"],
     "steward-1": ["data-stewards"],
+    "security-1": ["security"],
     "operator-1": ["operators"],
     "auditor-1": ["auditors"],
     "admin-1": ["admins"],

@@ -42,8 +42,9 @@ async def test_accepted_risks_say_whether_they_still_are(gate: Gate) -> None:
     for key, days in (("r1", 1), ("r2", -1), ("r3", 1)):
         await risks.accept(key, "security_review:api", **about, expires_at=now + timedelta(days=days))
     await risks.withdraw("r3/undo", "r3", "security_review:api")
-    page = (await gate.get("auditor-1", "/risks", target="job", limit=2)).json()
-    assert [each["status"] for each in page["items"]] == ["withdrawn", "expired"]
+    page = (await gate.get("security-1", "/risks", target="job", limit=2)).json()
+    assert [each["status"] for each in page["items"]] == ["accepted", "withdrawn"]
     rest = (await gate.get("auditor-1", "/risks", target="job", cursor=page["next_cursor"])).json()
-    assert [each["status"] for each in rest["items"]] == ["accepted"]
+    assert [each["status"] for each in rest["items"]] == ["expired"] and rest["next_cursor"] is None
+    assert (await gate.get("security-1", "/risks", target="another", cursor="99999")).json()["items"] == []
     assert (await gate.get("requester-1", "/risks")).status_code == 404

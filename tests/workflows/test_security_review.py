@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from activities import scanners
 from activities.scanners import ScannerFailed, scan
@@ -42,10 +43,14 @@ class Desk:
     files: Path
     risks: Risks
 
+    @property
+    def scans(self) -> Path:
+        return self.files.parent / "scans"
+
     def write(self, target: str, **contents: str) -> None:
         (self.files / target).mkdir()
-        for name, text in contents.items():
-            (self.files / target / f"{name}.py").write_text(text)
+        for name, content in contents.items():
+            (self.files / target / f"{name}.py").write_text(content)
 
     async def start(self, target: str, **more: Any) -> Handle:
         request = SecurityReviewRequest(target=target, **more)
@@ -116,6 +121,65 @@ async def test_a_risk_that_nobody_wants_is_not_kept(desk: Desk) -> None:
     await desk.house.decide(case, "sam", Verdict.REJECT, comment="use the safe loader")
     assert (await desk.house.end(case)).status is Status.REJECTED
     assert await desk.counted(case) == {} and await desk.risks.listed("unwanted") == []
+
+
+async def test_a_worse_finding_in_the_same_files_is_asked_about_again(desk: Desk) -> None:
+    desk.write("worse", job=HIGH)
+    first = await desk.start("worse")
+    digest = (await desk.house.open_task(first)).facts["digest"]
+    await desk.house.cancel(first)
+    now = datetime.now(UTC)
+    risk: dict[str, Any] = {"target": "worse", "digest": digest, "findings": [], "accepted_by": ["sam"], "reason": "r"}
+    risk |= {"accepted_at": now, "expires_at": now + timedelta(days=1)}
+    await desk.risks.accept("as medium", "security_review:other", **risk, severity="medium")
+    again = await desk.start("worse")
+    assert (await desk.house.open_task(again)).facts["accepted_before"] is False
+    await desk.house.cancel(again)
+    await desk.risks.accept("as high", "security_review:other", **risk, severity="high")
+    assert (await desk.house.end(await desk.start("worse"))).status is Status.COMPLETED
+
+
+async def test_what_was_approved_of_one_target_is_not_kept_as_accepted_for_another(desk: Desk) -> None:
+    desk.write("before", job=MEDIUM)
+    desk.write("after", job="import subprocess\n\nsubprocess\n")  # a low finding
+    policy = SHIPPED + "[security_review.steps.record]\nattempts = 1\n"
+    request = SecurityReviewRequest(target="before")
+    case = await desk.house.start(request, process="security_review", policy=policy)
+    task = await desk.house.open_task(case)
+    async with desk.house.database.write() as conn:
+        await conn.execute(text("ALTER TABLE accepted_risks RENAME TO away"))
+    await desk.house.send(case, desk.house.decision(task, "sam", comment="only our own files"))
+    failed = await desk.house.open_task(case, "intervention")
+    async with desk.house.database.write() as conn:
+        await conn.execute(text("ALTER TABLE away RENAME TO accepted_risks"))
+    await desk.house.send(case, desk.house.decision(failed, "olga", Verdict.RETRY, edits={"target": "after"}))
+    result = await desk.house.end(case)
+    assert result.status is Status.COMPLETED and result.output is not None
+    assert (result.output["target"], result.output["worst"]) == ("after", "low")
+    assert await desk.risks.listed("after") == [] and await desk.counted(case) == {}
+
+
+async def test_scanners_that_do_not_end_are_for_operators_who_try_again_or_leave_it_to_security(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.write("slow", job=CLEAN)
+    policy = SHIPPED + "[security_review.steps.scan]\nattempts = 2\n"
+    request = SecurityReviewRequest(target="slow")
+    monkeypatch.setattr(scanners, "TIMEOUT", 0.01)
+    retried, skipped = [await desk.house.start(request, process="security_review", policy=policy) for _ in range(2)]
+    for case in (retried, skipped):
+        task = await desk.house.open_task(case, "intervention")
+        assert "did not end within" in task.summary and "tried 2 times" in task.summary
+    monkeypatch.undo()
+    await desk.house.decide(retried, "olga", Verdict.RETRY)
+    assert (await desk.house.end(retried)).status is Status.COMPLETED
+    await desk.house.decide(skipped, "olga", Verdict.SKIP, comment="the machine of the scanners is gone")
+    task = await desk.house.open_task(skipped, "risk-acceptance")
+    assert task.quorum.needed == 2 and "security" in task.candidate_groups and task.facts == {}
+    for person in ("sam", "sue"):
+        await desk.house.send(skipped, desk.house.decision(task, person, comment="looked at by hand"))
+    assert (await desk.house.end(skipped)).status is Status.COMPLETED
+    assert await desk.risks.listed("slow") == [] and list(desk.scans.iterdir()) == []
 
 
 @pytest.mark.undoes("withdraw_accepted_risk")
@@ -228,7 +292,7 @@ def test_a_target_that_cannot_be_scanned_is_refused(tmp_path: Path, target: str,
     files = tmp_path / "files"
     files.mkdir()
     made(files)
-    reviews = SecurityReviews(None, files)  # type: ignore[arg-type]
+    reviews = SecurityReviews(None, files, tmp_path)  # type: ignore[arg-type]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with pytest.raises(Refused) as refused:
@@ -239,7 +303,7 @@ def test_a_target_that_cannot_be_scanned_is_refused(tmp_path: Path, target: str,
 
 def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
     archive(tmp_path / "x.tar.gz", (tarfile.TarInfo("a.py"), CLEAN.encode()))
-    reviews = SecurityReviews(None, tmp_path)  # type: ignore[arg-type]
+    reviews = SecurityReviews(None, tmp_path, tmp_path)  # type: ignore[arg-type]
     with pytest.raises(Refused, match="is not what was to be reviewed"):
         reviews._copied(SecurityReviewRequest(target="x.tar.gz", sha256="0" * 64), tmp_path, tmp_path / "tree")
 

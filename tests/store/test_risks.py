@@ -1,0 +1,51 @@
+"""Accepted risks on both databases: each once, listed with those that stand first, page by page."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from store.database import Database
+from store.risks import Risks
+from workflows.models import Refused
+
+NOW = datetime.now(UTC)
+
+
+async def accepted(risks: Risks, key: str, days: int) -> int:
+    return await risks.accept(
+        key,
+        "security_review:store",
+        target="job",
+        digest="c" * 64,
+        severity="medium",
+        findings=[],
+        accepted_by=["sam"],
+        reason="in a box",
+        accepted_at=NOW - timedelta(days=9),
+        expires_at=NOW + timedelta(days=days),
+    )
+
+
+async def test_risks_that_stand_come_first_and_no_page_loses_or_repeats_one(db: Database) -> None:
+    risks = Risks(db)
+    numbers = [await accepted(risks, f"k{number}", days) for number, days in enumerate((5, -1, 5, -1, 5, 5))]
+    await risks.withdraw("k4/undo", "k4", "security_review:store")
+    expected = [numbers[each] for each in (5, 2, 0, 4, 3, 1)]
+    seen: list[int] = []
+    while page := await risks.listed("job", after=seen[-1] if seen else None, limit=2):
+        seen += [each.risk_id for each in page]
+    assert seen == expected
+    assert await risks.listed("job", after=10_000) == [] and await risks.listed("other") == []
+
+
+@pytest.mark.undoes("withdraw_accepted_risk")
+async def test_a_risk_counts_until_it_ends_or_is_withdrawn_and_for_nothing_worse(db: Database) -> None:
+    risks = Risks(db)
+    await accepted(risks, "k", 5)
+    assert await risks.accepted("c" * 64, NOW) and not await risks.accepted("d" * 64, NOW)
+    assert not await risks.accepted("c" * 64, NOW, ["high"])
+    assert not await risks.accepted("c" * 64, NOW + timedelta(days=5))
+    assert [await risks.withdraw("k/undo", "k", "security_review:store") for _ in range(2)] == [True, True]
+    assert not await risks.accepted("c" * 64, NOW)
+    with pytest.raises(Refused, match="undone before it was done"):
+        await accepted(risks, "k", 5)
