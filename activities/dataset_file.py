@@ -7,6 +7,8 @@ import csv
 import hashlib
 import io
 import json
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -14,6 +16,7 @@ from typing import Any, BinaryIO
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
 from activities.folder import Folder
 from workflows.models import Refused
@@ -26,6 +29,10 @@ MAX_LINE = 256 * 1024
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_PROBLEMS = 20
 """So many are named; whoever mends a file wants to see more than one."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""As JSON writes them. Python reads more: `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
 
 Row = dict[str, Any]
 
@@ -44,7 +51,8 @@ class Schema:
             Draft202012Validator.check_schema(schema)
         except SchemaError as wrong:
             raise Refused(f"The schema has a mistake: {wrong.message}.") from None
-        self._validator = Draft202012Validator(schema)
+        # Without a registry of ours the library fetches what a reference names, by http and from any file.
+        self._validator = Draft202012Validator(schema, registry=EMPTY_REGISTRY)
         properties = schema.get("properties", {})
         self.kinds: dict[str, list[str]] = {
             name: [kind] if isinstance(kind := part.get("type", "string"), str) else list(kind)
@@ -65,13 +73,10 @@ class Schema:
         kinds = self.kinds.get(column, ["string"])
         if cell == "":
             return None if "null" in kinds else "" if "string" in kinds else None
-        try:
-            if "integer" in kinds:
-                return int(cell)
-            if "number" in kinds:
-                return float(cell) if cell.lower().lstrip("+-") not in ("nan", "inf", "infinity") else cell
-        except ValueError:
-            return cell
+        if "integer" in kinds and _INTEGER.fullmatch(cell):
+            return int(cell)
+        if "number" in kinds and _NUMBER.fullmatch(cell) and math.isfinite(number := float(cell)):
+            return number
         if "boolean" in kinds:
             return {"true": True, "false": False}.get(cell.lower(), cell)
         return cell
@@ -171,7 +176,7 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         if not text.strip():
             continue
         try:
-            row = json.loads(text, parse_constant=_no_number)
+            row = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError) as wrong:
             raise Refused(f"Line {line} cannot be read: {wrong}.") from None
         if not isinstance(row, dict):
@@ -183,6 +188,12 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits[:40]} is too large a number")
+    return number
 
 
 def _told(error: ValidationError) -> str:
