@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from store import cases, tables
 from store.cases import CaseRow
-from tests.house import Handle, House
+from tests.house import Handle, House, open_house
 from workflows.models import CaseResult, ChildRequest, Status, StepCall, Verdict, child_reference
 
 POLICY = "[asking]\n"
@@ -25,8 +26,10 @@ async def child_of(house: House, case: Handle) -> CaseRow:
     async with asyncio.timeout(20):
         while True:
             async with house.database.read() as connection:
-                if found := await cases.children_of(connection, case.id):
-                    return found[0]
+                found = await cases.children_of(connection, case.id)
+            # The row comes first, and then the Workflow, which messages need.
+            if found and found[0].status is not Status.STARTING:
+                return found[0]
             await asyncio.sleep(0.05)
 
 
@@ -64,16 +67,18 @@ async def test_a_case_that_is_cancelled_withdraws_the_one_it_asked_for(house: Ho
     assert house.effects(case) == ["fetch", "bring_back"]
 
 
-async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(house: House) -> None:
-    case, child = await asked(house)
-    await house.open_task(child)
-    await child.terminate("away")
-    result = CaseResult(case_id=child.id, status=Status.COMPLETED, reason="said by hand")
-    async with house.database.write() as connection:
-        ended = {"status": Status.COMPLETED, "result": result.model_dump(mode="json")}
-        await connection.execute(update(tables.cases).where(tables.cases.c.case_id == child.id).values(ended))
-    await house.forward(case, timedelta(minutes=2))
-    assert (await house.end(case)).status is Status.COMPLETED
+async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_path: Path) -> None:
+    # In a house of its own: the end that is put into the record here is one that the audit would find.
+    async with open_house(tmp_path) as house:
+        case, child = await asked(house)
+        await house.open_task(child)
+        await child.terminate("away")
+        result = CaseResult(case_id=child.id, status=Status.COMPLETED, reason="said by hand")
+        async with house.database.write() as connection:
+            ended = {"status": Status.COMPLETED, "result": result.model_dump(mode="json")}
+            await connection.execute(update(tables.cases).where(tables.cases.c.case_id == child.id).values(ended))
+        await house.forward(case, timedelta(minutes=2))
+        assert (await house.end(case)).status is Status.COMPLETED
 
 
 @pytest.mark.undoes("withdraw_case")
