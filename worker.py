@@ -92,9 +92,10 @@ def workflows() -> Mapping[str, type]:
     return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}
 
 
-def steps(database: Database, client: Client, starter: Starter, settings: Settings) -> list[object]:
+def steps(
+    database: Database, client: Client, starter: Starter, policies: PinnedPolicies, settings: Settings
+) -> list[object]:
     """What carries out the steps of the shipped processes, each with its receiver. Raises WrongApps."""
-    policies = PinnedPolicies(database, INPUTS)
     return [
         ChildCases(SqlChildren(database, client, starter)),
         DataImports(Datasets(database), settings.files),
@@ -112,14 +113,15 @@ def workers(
 
     `own_steps` carry out the steps of the processes that are not shipped.
     """
-    records = Records(SqlRecords(database), PinnedPolicies(database, INPUTS), people.Directory(database), INPUTS)
+    policies = PinnedPolicies(database, INPUTS)
+    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
     imports = Imports(Importer(database, starter, settings.uploads))
     return [
         Worker(
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=activities_of(records, *steps(database, client, starter, settings), *own_steps),
+            activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,

@@ -1,7 +1,7 @@
 """The sign of life of a step that takes long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from temporalio import activity
@@ -11,12 +11,12 @@ BEAT_EVERY = 1.0
 
 
 @asynccontextmanager
-async def beating() -> AsyncIterator[None]:
-    """Tell the server that the step is alive, until the block ends."""
+async def beating(detail: Callable[[], object] | None = None) -> AsyncIterator[None]:
+    """Tell the server that the step is alive, and its `detail` if there is one, until the block ends."""
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            activity.heartbeat(*([detail()] if detail else []))
             await asyncio.sleep(BEAT_EVERY)
 
     task = asyncio.create_task(beat())

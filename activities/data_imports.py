@@ -151,7 +151,7 @@ class DataImports:
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
         """Undo `load_rows`: remove the version. Answers whether there was anything."""
         async with beating():
-            return await self._datasets.unstage(call.key, call.undoes or "", call.case_id)
+            return await self._datasets.unstage(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def publish_version(self, call: StepCall[Publication]) -> Published:
@@ -163,4 +163,4 @@ class DataImports:
     @activity.defn
     async def restore_version(self, call: StepCall[Publication]) -> bool:
         """Undo `publish_version`: the version before is in force again, or none. Answers whether there was anything."""
-        return await self._datasets.unpublish(call.key, call.undoes or "", call.case_id)
+        return await self._datasets.unpublish(call.key, call.undone, call.case_id)

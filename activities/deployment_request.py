@@ -7,15 +7,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.apps import APP_NAME
+from activities.texts import blank_is_none
 from workflows.models import Message
 
 
 def _no_if_empty(value: Any) -> Any:
     return False if isinstance(value, str) and not value.strip() else value
-
-
-def _none_if_empty(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
 
 
 class DeploymentRequest(Message):
@@ -32,7 +29,7 @@ class DeploymentRequest(Message):
         description="The tar.gz, relative to the folder of HOLDGATE_FILES; the name of the app and .tar.gz if empty.",
         examples=["shop-2.tar.gz"],
     )
-    sha256: Annotated[str | None, BeforeValidator(_none_if_empty)] = Field(
+    sha256: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="SHA-256 of the artefact, 64 hex digits; if empty it stands in the file of the artefact's name "
         "and .sha256.",

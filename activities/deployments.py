@@ -10,8 +10,9 @@ from temporalio import activity
 
 from activities.apps import App
 from activities.artefact import digests, inside
+from activities.beats import beating
 from activities.deployment_request import DeploymentRequest
-from activities.health import Check, beating, become_well, run_checks
+from activities.health import Check, become_well, run_checks
 from activities.releases import Releases
 from workflows.models import Message, Refused, StepCall
 
@@ -110,7 +111,7 @@ class Deployments:
     @activity.defn
     async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
         """Undo `unpack_release`. Answers whether there was anything."""
-        return await asyncio.to_thread(self._releases.remove, _undone(call), call.case_id, call.input.app)
+        return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def examine_release(self, call: StepCall[Release]) -> Examined:
@@ -141,7 +142,7 @@ class Deployments:
     @activity.defn
     async def free_app(self, call: StepCall[Release]) -> bool:
         """Undo `hold_app`. Answers whether the app was still held by it."""
-        return await asyncio.to_thread(self._releases.free, _undone(call), call.case_id, call.input.app)
+        return await asyncio.to_thread(self._releases.free, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def switch_release(self, call: StepCall[Release]) -> Switched:
@@ -153,7 +154,7 @@ class Deployments:
     @activity.defn
     async def switch_back(self, call: StepCall[Release]) -> bool:
         """Undo `switch_release` and free the app. Answers whether there was anything."""
-        return await asyncio.to_thread(self._releases.switch_back, _undone(call), call.case_id, call.input.app)
+        return await asyncio.to_thread(self._releases.switch_back, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def check_health(self, call: StepCall[Release]) -> Healthy:
@@ -207,9 +208,3 @@ class Deployments:
             if before.get(name) != after.get(name)
         )
         return self._releases.live(app), [f"{mark} {name}" for mark, name in differences]
-
-
-def _undone(call: StepCall[DeploymentRequest] | StepCall[Release]) -> str:
-    if call.undoes is None:
-        raise ValueError(f"an undo needs the key of what it undoes; '{call.key}' came without")
-    return call.undoes

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -13,9 +12,8 @@ from pathlib import Path
 
 import httpx2
 
-from activities import limited
 from activities.apps import App
-from activities.beats import beating as beating
+from activities.commands import run
 from workflows.models import Message, Refused
 
 ASK_EVERY = 0.5
@@ -52,35 +50,17 @@ async def run_checks(app: App, release: Path) -> list[Check]:
 async def _run(app: App, command: list[str], where: Path, home: Path, until: float) -> Check:
     said, began = " ".join(command), time.monotonic()
     left = max(until - began, 0.0)
-    limits = [str(int(left) + 1), str(app.checks_memory_mb << 20), str(app.checks_file_mb << 20)]
-    # Nothing of the worker's environment, which holds its secrets.
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home),
-        "TMPDIR": str(home),
-        "LANG": "C.UTF-8",
-    }
     with tempfile.TemporaryFile() as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", limited.__file__, *limits, *command),
-            cwd=where,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+        code = await run(
+            command,
+            output,
+            where=where,
+            home=home,
+            seconds=left,
+            memory=app.checks_memory_mb << 20,
+            file_size=app.checks_file_mb << 20,
+            errors=asyncio.subprocess.STDOUT,
         )
-        code: int | None = None
-        try:
-            async with asyncio.timeout(left):
-                code = await process.wait()
-        except TimeoutError:
-            pass
-        finally:
-            # The whole group: a check may leave children behind.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
         output.seek(max(output.seek(0, os.SEEK_END) - 4 * MAX_OUTPUT, 0))
         last = _shown(output.read())
     if code is None or code == -signal.SIGALRM:

@@ -142,7 +142,7 @@ class Onboarding:
     @activity.defn
     async def disable_account(self, call: StepCall[OnboardingRequest]) -> bool:
         """Undo `reserve_account`: the account stays to be seen, disabled. Answers whether there was anything."""
-        return await self._directory.disable(call.key, _undone(call), call.case_id)
+        return await self._directory.disable(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def grant_access(self, call: StepCall[OnboardingRequest]) -> Granted:
@@ -154,7 +154,7 @@ class Onboarding:
     @activity.defn
     async def revoke_access(self, call: StepCall[OnboardingRequest]) -> bool:
         """Undo `grant_access`: revoke the entitlements. Answers whether there was anything."""
-        return await self._directory.revoke(call.key, _undone(call), call.case_id)
+        return await self._directory.revoke(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def send_welcome(self, call: StepCall[OnboardingRequest]) -> None:
@@ -183,9 +183,3 @@ def welcome(asked: OnboardingRequest, access: Access) -> str:
         f"{first_day}\n"
         "Nobody will send you a password by mail, or ask you for one. Your manager shows you how to sign in.\n"
     )
-
-
-def _undone(call: StepCall[OnboardingRequest]) -> str:
-    if call.undoes is None:
-        raise ValueError(f"an undo needs the key of what it undoes; '{call.key}' came without")
-    return call.undoes

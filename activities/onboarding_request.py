@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from activities.texts import iso_date, lines, printable
+from activities.texts import blank_is_none, iso_date, lines, printable
 from workflows.models import Message
 
 MAX_USERNAME = 64
@@ -58,10 +58,6 @@ def _as_username(name: str) -> str:
     return name
 
 
-def _blank_is_none(given: Any) -> Any:
-    return None if isinstance(given, str) and not given.strip() else given
-
-
 def _role(given: Any) -> Any:
     """The role, folded; a blank cell of a CSV is the default."""
     return (folded(given) or "employee") if isinstance(given, str) else given
@@ -86,12 +82,12 @@ class OnboardingRequest(Message):
     role: Annotated[str, BeforeValidator(_role)] = Field(
         default="employee", description="A role of the policy, which says what it may use.", examples=["engineer"]
     )
-    manager: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    manager: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         description="The id of the person of Holdgate who is their manager and decides; else the managers do.",
         examples=["manager-1"],
     )
-    email: Annotated[str | None, BeforeValidator(_blank_is_none)] = Field(
+    email: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         max_length=254,
         description="Where the welcome goes; else to the username at the domain of the policy.",

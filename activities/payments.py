@@ -130,7 +130,7 @@ class Payments:
     @activity.defn
     async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
         """Undo `reserve_funds`, if it happened and no capture used its money. Answers whether there was anything."""
-        return await self._ledger.release(call.key, _undone(call), call.case_id, call.reference)
+        return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
 
     @activity.defn
     async def capture_payment(self, call: StepCall[PaymentRequest]) -> PaymentReceipt:
@@ -157,10 +157,4 @@ class Payments:
     @activity.defn
     async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
         """Undo `capture_payment`, if it happened. Answers whether there was anything."""
-        return await self._ledger.refund(call.key, _undone(call), call.case_id, call.reference)
-
-
-def _undone(call: StepCall[PaymentRequest]) -> str:
-    if call.undoes is None:
-        raise ValueError(f"an undo needs the key of what it undoes; '{call.key}' came without")
-    return call.undoes
+        return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

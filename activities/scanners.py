@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from activities import limited
+from activities.commands import run
 from activities.scratch import to_the_end
 from workflows.models import Message, Trouble
 
@@ -233,27 +233,15 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
     """What a scanner writes to its output. Raises ScannerFailed."""
     with tempfile.TemporaryDirectory(dir=room) as home, tempfile.TemporaryFile() as output:
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8"}
-        limits = [str(int(TIMEOUT) + 1), str(MEMORY), str(MAX_OUTPUT)]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", limited.__file__, *limits, sys.executable, "-I", *command),
-            cwd=room,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
+        code = await run(
+            [sys.executable, "-I", *command],
+            output,
+            where=room,
+            home=Path(home),
+            seconds=TIMEOUT,
+            memory=MEMORY,
+            file_size=MAX_OUTPUT,
         )
-        code: int | None = None
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                code = await process.wait()
-        except TimeoutError:
-            pass
-        finally:
-            with suppress(ProcessLookupError):  # the whole group: a scanner may have children
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.")
         if code not in good:

@@ -163,7 +163,7 @@ class SecurityReviews:
     @activity.defn
     async def withdraw_accepted_risk(self, call: StepCall[AcceptedRisk]) -> bool:
         """Undo `record_accepted_risk`. Answers whether there was anything."""
-        return await self._risks.withdraw(call.key, call.undoes or "", call.case_id)
+        return await self._risks.withdraw(call.key, call.undone, call.case_id)
 
 
 def shown(found: Sequence[Finding]) -> list[Finding]:

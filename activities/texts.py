@@ -36,3 +36,8 @@ def iso_date(value: Any) -> Any:
         if _ISO_DATE.fullmatch(text):
             return date.fromisoformat(text)
     raise ValueError("write the date as year-month-day, for example 2026-11-30")
+
+
+def blank_is_none(value: Any) -> Any:
+    """None for a blank text, such as an empty cell of a CSV; anything else as it is."""
+    return None if isinstance(value, str) and not value.strip() else value

@@ -1,6 +1,6 @@
 """What the JSON routes answer: shapes of the HTTP contract, made of what the store and the Workflow know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -184,6 +184,13 @@ def number_of(cursor: str | None, name: str = "cursor") -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise _not_ours(name)
     return int(cursor)
+
+
+def page_by_number(
+    found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
+) -> tuple[list[ItemT], str | None]:
+    """The page, and the cursor of the next: of what was `found` when one more than `limit` was asked for."""
+    return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 
 def _not_ours(name: str) -> Problem:

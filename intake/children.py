@@ -50,11 +50,11 @@ class SqlChildren:
     async def withdraw(self, call: StepCall[ChildRequest]) -> bool:
         """Cancel the case that the key in `undoes` started. Answers whether there was one that had not ended."""
         async with self._db.write() as conn:
-            undo = await effects.undo(conn, call.key, call.undoes or "", "withdraw_case", call.case_id)
+            undo = await effects.undo(conn, call.key, call.undone, "withdraw_case", call.case_id)
             rows = await cases.children_of(conn, call.case_id)
         if not undo.anything:
             return False
-        row = next((row for row in rows if row.idempotency_key == scoped(call.requester, call.undoes)), None)
+        row = next((row for row in rows if row.idempotency_key == scoped(call.requester, call.undone)), None)
         return row is not None and await self._cancel(row, call)
 
     async def end(self, case_id: str) -> CaseResult | None:

@@ -49,6 +49,11 @@ async def time_skipping_server() -> WorkflowEnvironment:
     )
 
 
+async def unskipped(env: WorkflowEnvironment) -> Client:
+    """A client of the server that knows of no skipping, for what cases start: that must not race through its timers."""
+    return await Client.connect(env.client.service_client.config.target_host, data_converter=pydantic_data_converter)
+
+
 def worker_of(
     client: Client, workflows: Iterable[type], activities: Iterable[Callable[..., Any]], *, cached: int = 1000
 ) -> Worker:

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-
 import own
 from activities.records import Records
 from intake.pinned import PinnedPolicies
 from intake.start import CaseRequest, Starter
-from kit.lab import Handle, Lab, furnish, time_skipping_server, worker_of
+from kit.lab import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
 from ops.demo import PEOPLE
 from policy.file import PolicyFile
 from policy.model import ProcessPolicy
@@ -73,11 +70,8 @@ async def trial(name: str, folder: Path, policy: Path = ROOT / "policy.toml") ->
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
     async with await time_skipping_server() as env:
         starter = Starter(database, env.client, file)
-        # What a case starts must not race through its timers, so it is started by a client that knows of no skipping.
-        plain = await Client.connect(
-            env.client.service_client.config.target_host, data_converter=pydantic_data_converter
-        )
-        shipped = steps(database, plain, Starter(database, plain, file), settings)
+        plain = await unskipped(env)
+        shipped = steps(database, plain, Starter(database, plain, file), policies, settings)
         activities = own.activities_of(records, *shipped, *own.equip(folder))
         worker = worker_of(env.client, workflows().values(), activities)
         running = asyncio.create_task(worker.run())

@@ -11,8 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.records import Records
@@ -20,7 +18,7 @@ from intake.children import SqlChildren
 from intake.pinned import PinnedPolicies
 from intake.start import Starter
 from kit.lab import Handle as Handle
-from kit.lab import Lab, furnish, time_skipping_server, worker_of
+from kit.lab import Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
@@ -226,11 +224,9 @@ async def open_house(
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
     async with await time_skipping_server() as env:
-        # What a case starts must not race through its timers, so it is started by a client that knows of no skipping.
-        address = env.client.service_client.config.target_host
-        plain = await Client.connect(address, data_converter=pydantic_data_converter)
+        plain = await unskipped(env)
         children = Starter(database, plain, PolicyFile(ROOT / "policy.toml", inputs), KINDS)
-        receivers = steps(database, plain, children, settings or load(var=folder))
+        receivers = steps(database, plain, children, policies, settings or load(var=folder))
         activities = activities_of(records, errands, *receivers)
 
         def a_worker() -> Worker:

@@ -110,7 +110,7 @@ async def live(address: str, url: str, folder: Path) -> None:
         workflows=[*workflows().values(), FiveProcess],
         activities=[
             *five_steps(Receiver(folder / "receiver.db")),
-            *activities_of(records, *steps(database, client, starter, settings)),
+            *activities_of(records, *steps(database, client, starter, policies, settings)),
         ],
         interceptors=[Mortal(fate), CountAttempts()],
         workflow_failure_exception_types=[Exception],

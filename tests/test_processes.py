@@ -13,6 +13,7 @@ from temporalio.client import Client
 
 import own
 from activities.payment_request import PaymentRequest
+from intake.pinned import PinnedPolicies
 from intake.start import Starter
 from kit.check import files_of_tests, lacks, sample_of
 from policy.model import Policy
@@ -52,7 +53,7 @@ async def test_a_worker_carries_out_each_step_that_words_name_and_no_other(tmp_p
     settings = load(var=tmp_path, database_url=f"sqlite:///{tmp_path}/holdgate.db")
     database = Database(settings.database_url)
     # Nothing is connected to: the objects are only made.
-    receivers = steps(database, cast(Client, None), cast(Starter, None), settings)
+    receivers = steps(database, cast(Client, None), cast(Starter, None), PinnedPolicies(database, {}), settings)
     names = [method.__name__ for method in own.activities_of(*receivers)]
     await database.close()
     said = [name for process in PROCESSES.values() for name in (*process.words.steps, *process.words.undos)]

@@ -44,6 +44,8 @@ from workflows.words import Words
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
 
+BEAT = timedelta(seconds=10)
+"""After which a worker that says nothing is taken for dead, in steps that take long and tell that they live."""
 CHANGES = "changes"
 """The gate of the task by which a requester makes changes."""
 STEP_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK)

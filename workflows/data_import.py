@@ -7,12 +7,10 @@ from temporalio import workflow
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.data_imports import DataImportRequest, DataImports, Publication, Published, Staging
-    from workflows.case import CaseWorkflow
+    from workflows.case import BEAT, CaseWorkflow
     from workflows.models import CaseInput, CaseResult, StepOptions
     from workflows.words import Words
 
-BEAT = timedelta(seconds=10)
-"""After which a worker that says nothing is taken for dead, in the steps that take long."""
 LONG = StepOptions(time_limit=timedelta(minutes=10))
 
 

@@ -8,12 +8,10 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.deployments import Deployed, DeploymentRequest, Deployments, Release
     from activities.security_review_request import SecurityReviewRequest
-    from workflows.case import CaseWorkflow
+    from workflows.case import BEAT, CaseWorkflow
     from workflows.models import CaseInput, CaseResult, StepOptions
     from workflows.words import Words
 
-BEAT = timedelta(seconds=10)
-"""After which a worker that says nothing is taken for dead, in the steps that take long."""
 LONG = StepOptions(time_limit=timedelta(minutes=6))
 """The file of apps allows five minutes for the checks, and for becoming well."""
 PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))

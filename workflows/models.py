@@ -301,6 +301,13 @@ class StepCall(Message, Generic[InputT]):
     undoes: str | None = None
     input: InputT
 
+    @property
+    def undone(self) -> str:
+        """The key of what an undo undoes. Raises ValueError for the call of a step."""
+        if self.undoes is None:
+            raise ValueError(f"an undo needs the key of what it undoes; '{self.key}' came without")
+        return self.undoes
+
 
 class ChildRequest(Message):
     """Another case, as the case that needs it asks for it."""

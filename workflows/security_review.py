@@ -7,12 +7,10 @@ from temporalio import workflow
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.security_reviews import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
-    from workflows.case import CaseWorkflow
+    from workflows.case import BEAT, CaseWorkflow
     from workflows.models import CaseInput, CaseResult, StepOptions
     from workflows.words import Words
 
-BEAT = timedelta(seconds=10)
-"""After which a worker that says nothing is taken for dead, in the steps that take long."""
 LONG = StepOptions(time_limit=timedelta(minutes=4), attempts=3)
 
 

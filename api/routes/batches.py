@@ -12,7 +12,7 @@ from api.bad_rows import bad_rows
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.security import Caller, Requester, may_see_batch
-from api.views import Page, number_of
+from api.views import Page, number_of, page_by_number
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
 from intake.upload import BatchReport
@@ -126,8 +126,8 @@ async def batch_rows(
     after = number_of(cursor)
     async with parts.db.read() as conn:
         rows = await batches.rows(conn, batch.batch_id, outcome, after=after, limit=limit + 1)
-    following = str(rows[limit - 1].line) if len(rows) > limit else None
-    return Page(items=rows[:limit], next_cursor=following)
+    page, following = page_by_number(rows, limit, lambda row: row.line)
+    return Page(items=page, next_cursor=following)
 
 
 async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) -> Response:

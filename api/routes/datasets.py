@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from api.deps import Cursor, InHouse, Limit, Plain
 from api.problems import documented, not_found
 from api.security import DataReader
-from api.views import Page, number_of
+from api.views import Page, number_of, page_by_number
 from store.datasets import DatasetView
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -39,5 +39,5 @@ async def dataset(
     if view is None:
         raise not_found("dataset")
     found = await parts.datasets.rows(name, view.version, after=number_of(cursor), limit=limit + 1)
-    more = str(found[limit - 1][0]) if len(found) > limit else None
-    return DatasetPage(**view.model_dump(), items=[row for _, row in found[:limit]], next_cursor=more)
+    page, more = page_by_number(found, limit, lambda numbered: numbered[0])
+    return DatasetPage(**view.model_dump(), items=[row for _, row in page], next_cursor=more)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from api.deps import Cursor, InHouse, Limit, Plain
 from api.problems import documented, not_found
 from api.security import Overseer
-from api.views import Page, number_of
+from api.views import Page, number_of, page_by_number
 from store.ledger import Balance, LedgerEntry, UnknownAccount
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
@@ -39,5 +39,5 @@ async def entries(
     """One entry for each effect, in the order they were made."""
     after = number_of(cursor)
     items = await parts.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
-    more = str(items[limit - 1].entry_id) if len(items) > limit else None
-    return Page(items=items[:limit], next_cursor=more)
+    page, more = page_by_number(items, limit, lambda entry: entry.entry_id)
+    return Page(items=page, next_cursor=more)

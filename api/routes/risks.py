@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api.deps import Cursor, InHouse, Limit, Plain
 from api.problems import documented
 from api.security import RiskReader
-from api.views import Page, number_of
+from api.views import Page, number_of, page_by_number
 from store.risks import Risk
 
 router = APIRouter(prefix="/risks", tags=["risks"])
@@ -31,8 +31,8 @@ async def list_risks(
     """Those that are accepted now, then those that have expired or were withdrawn, each the newest first."""
     after = number_of(cursor) if cursor else None
     found = await parts.risks.listed(target, after=after, limit=limit + 1)
-    more = str(found[limit - 1].risk_id) if len(found) > limit else None
-    return Page(items=[_view(risk) for risk in found[:limit]], next_cursor=more)
+    page, more = page_by_number(found, limit, lambda risk: risk.risk_id)
+    return Page(items=[_view(risk) for risk in page], next_cursor=more)
 
 
 def _view(risk: Risk) -> RiskView:

@@ -16,7 +16,7 @@ from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from store import cases
 from tests.house import Handle, House, open_house
-from workflows.models import CaseResult, Verdict
+from workflows.models import CaseResult, Status, Verdict
 
 HISTORIES = Path(__file__).parent
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
@@ -140,7 +140,7 @@ async def not_deployed(house: House) -> Handle:
 async def asked(house: House) -> Handle:
     """A case that asks for another and goes on when that is approved."""
     case = await house.start(process="asking", policy="[asking]\n")
-    while not (rows := await children_of(house, case)):
+    while not (rows := await children_of(house, case)) or rows[0].status is Status.STARTING:
         await asyncio.sleep(0.05)
     await house.decide(house.env.client.get_workflow_handle(rows[0].case_id, result_type=CaseResult), "mia")
     return case

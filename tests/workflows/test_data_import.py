@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from store import effects
 from store.datasets import Datasets, DatasetView
 from tests.house import Handle, House, open_house
 from tests.product import ROOT
-from tests.workflows.test_kills import ALL, FEW, SOON, decided, mortal
+from tests.workflows.test_kills import ALL, FEW, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, Refused, Status, Verdict
 
@@ -386,35 +386,20 @@ async def test_an_import_whose_worker_is_killed_at_any_step_has_each_effect_once
     async with mortal(tmp_path) as (house, fate):
         office = Office(house, tmp_path / "files", Datasets(house.database))
 
-        async def live_through(number: int, story: str, point: str) -> tuple[Handle, CaseResult]:
-            office.write(f"data-{number}.csv", OCTOBER)
-            case = await house.start(
-                DataImportRequest(dataset=f"data-{number}"),
-                process="data_import",
-                policy=STEADY,
-                reference=f"DATA-{number}",
-                before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
-                task_timeout=SOON,
-            )
-            await decided(house, case, Verdict.REJECT if story == "rejected" else Verdict.APPROVE)
-            result: CaseResult = await case.result()
-            if story == "rolled back":
-                assert result.status is Status.COMPLETED, result.reason
-                fate.decree(case.id, point)
-                result = await (await house.roll_back(case, policy=STEADY)).result()
-            return case, result
-
         named = KILLS if every else HERE
-        async with asyncio.timeout(200):
-            lived = await asyncio.gather(*(live_through(number, *each) for number, each in enumerate(named)))
-        assert not list(fate.doomed.iterdir()) and len(list(fate.dead.iterdir())) == len(named)
+
+        def one(number: int, story: str, point: str) -> Awaitable[tuple[Handle, CaseResult]]:
+            office.write(f"data-{number}.csv", OCTOBER)
+            return life(house, fate, DataImportRequest(dataset=f"data-{number}"), "data_import", STEADY, story, point)
+
+        found = await lived(fate, [one(number, *each) for number, each in enumerate(named)])
         done = {"load_rows": 1, "publish_version": 1}
         expected = {
             "approved": (Status.COMPLETED, done, 3),
             "rejected": (Status.REJECTED, {"load_rows": 1, "drop_rows": 1}, 0),
             "rolled back": (Status.ROLLED_BACK, {**done, "restore_version": 1, "drop_rows": 1}, 0),
         }
-        for number, ((story, point), (case, result)) in enumerate(zip(named, lived, strict=True)):
+        for number, ((story, point), (case, result)) in enumerate(zip(named, found, strict=True)):
             dataset = f"data-{number}"
             seen = (result.status, await office.counted(case), len(await office.names(dataset)))
             assert seen == expected[story], point

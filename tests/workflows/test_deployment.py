@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from store import cases, tasks
 from tests.house import Handle, House, open_house
 from tests.product import free_port
 from tests.shop import Site, contents, put, sick
-from tests.workflows.test_kills import ALL, FEW, SOON, mortal
+from tests.workflows.test_kills import ALL, FEW, life, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, Status, Verdict
 
@@ -401,23 +401,13 @@ async def test_a_deployment_whose_worker_is_killed_goes_on_and_each_effect_is_th
             seen[name] = stack.enter_context(watching(yard.app(name) / "current"))
         async with mortal(tmp_path) as (house, fate), asyncio.timeout(250):
 
-            async def carry(name: str, story: str, point: str) -> tuple[Handle, CaseResult]:
-                case = await house.start(
-                    DeploymentRequest(app=name, artefact="sick.tar.gz" if story == "sick" else "two.tar.gz"),
-                    process="deployment",
-                    policy=QUICKLY,
-                    reference=f"{story} {point}",
-                    before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
-                    task_timeout=SOON,
-                )
+            async def both_gates(case: Handle) -> None:
                 await decided(house, case, "security-approval", "sam")
                 await decided(house, case, "release-approval", "ray")
-                result: CaseResult = await case.result()
-                if story == "rolled back":
-                    assert result.status is Status.COMPLETED, result.reason
-                    fate.decree(case.id, point)
-                    result = await (await house.roll_back(case, policy=QUICKLY)).result()
-                return case, result
+
+            def carry(name: str, story: str, point: str) -> Awaitable[tuple[Handle, CaseResult]]:
+                request = DeploymentRequest(app=name, artefact="sick.tar.gz" if story == "sick" else "two.tar.gz")
+                return life(house, fate, request, "deployment", QUICKLY, story, point, both_gates)
 
             found = await asyncio.gather(*(carry(name, *each) for name, each in zip(yard.ports, named, strict=True)))
             assert not list(fate.doomed.iterdir()), "every death was died"

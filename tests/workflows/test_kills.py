@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from store import tasks
 from tests.five import NUMBERS, POLICY, FiveRequest, Receiver
@@ -49,6 +50,48 @@ async def decided(house: House, case: Handle, verdict: Verdict) -> None:
         await asyncio.sleep(0.1)
     decision = house.decision(found[0], verdict=verdict, comment="said")
     await case.signal("submit_decision", decision)
+
+
+async def life(
+    house: House,
+    fate: Fate,
+    request: BaseModel,
+    process: str,
+    policy: str,
+    story: str,
+    point: str,
+    answer: Callable[[Handle], Awaitable[None]] | None = None,
+) -> tuple[Handle, CaseResult]:
+    """A case whose worker dies once at a point: of its own story or, "rolled back", of the rollback that follows.
+
+    People `answer`; without that they approve at its one gate, or reject in a story that is called so.
+    """
+    case = await house.start(
+        request,
+        process=process,
+        policy=policy,
+        reference=f"{story} {point}",
+        before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
+        task_timeout=SOON,
+    )
+    if answer:
+        await answer(case)
+    else:
+        await decided(house, case, Verdict.REJECT if story == "rejected" else Verdict.APPROVE)
+    result: CaseResult = await case.result()
+    if story == "rolled back":
+        assert result.status is Status.COMPLETED, result.reason
+        fate.decree(case.id, point)
+        result = await (await house.roll_back(case, policy=policy)).result()
+    return case, result
+
+
+async def lived(fate: Fate, lives: Sequence[Awaitable[tuple[Handle, CaseResult]]]) -> list[tuple[Handle, CaseResult]]:
+    """All of these lives at once, once each of them has had its death."""
+    async with asyncio.timeout(200):
+        found = await asyncio.gather(*lives)
+    assert not list(fate.doomed.iterdir()) and len(list(fate.dead.iterdir())) == len(lives)
+    return found
 
 
 async def ends(started: dict[str, Handle]) -> dict[str, CaseResult]:

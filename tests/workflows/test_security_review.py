@@ -4,7 +4,7 @@ import asyncio
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from store import effects
 from store.risks import Risks
 from tests.house import Handle, House, open_house
 from tests.product import ROOT
-from tests.workflows.test_kills import ALL, FEW, SOON, decided, mortal
+from tests.workflows.test_kills import ALL, FEW, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, Refused, Status, Verdict
 
@@ -370,28 +370,15 @@ async def test_a_review_whose_worker_is_killed_at_any_step_has_each_effect_once(
     async with mortal(tmp_path) as (house, fate):
         desk = Desk(house, tmp_path / "files", Risks(house.database))
 
-        async def live_through(number: int, story: str, point: str) -> tuple[Handle, CaseResult]:
-            desk.write(f"job-{number}", job=MEDIUM, other=f"NUMBER = {number}\n")
-            case = await house.start(
-                SecurityReviewRequest(target=f"job-{number}"),
-                process="security_review",
-                policy=STEADY,
-                reference=f"SEC-{number}",
-                before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
-                task_timeout=SOON,
-            )
-            await decided(house, case, Verdict.APPROVE)
-            result: CaseResult = await case.result()
-            if story == "rolled back":
-                fate.decree(case.id, point)
-                result = await (await house.roll_back(case, policy=STEADY)).result()
-            return case, result
-
         named = KILLS if every else HERE
-        async with asyncio.timeout(200):
-            lived = await asyncio.gather(*(live_through(number, *each) for number, each in enumerate(named)))
-        assert not list(fate.doomed.iterdir()) and len(list(fate.dead.iterdir())) == len(named)
-        for number, ((story, point), (case, result)) in enumerate(zip(named, lived, strict=True)):
+
+        def one(number: int, story: str, point: str) -> Awaitable[tuple[Handle, CaseResult]]:
+            desk.write(f"job-{number}", job=MEDIUM, other=f"NUMBER = {number}\n")
+            request = SecurityReviewRequest(target=f"job-{number}")
+            return life(house, fate, request, "security_review", STEADY, story, point)
+
+        found = await lived(fate, [one(number, *each) for number, each in enumerate(named)])
+        for number, ((story, point), (case, result)) in enumerate(zip(named, found, strict=True)):
             (risk,) = await desk.risks.listed(f"job-{number}")
             rolled_back = story == "rolled back"
             undone = {"withdraw_accepted_risk": 1} if rolled_back else {}

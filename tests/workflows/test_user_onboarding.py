@@ -1,7 +1,7 @@
 """Onboardings with the policy as shipped: accounts in the directory, mail at a real server, `kill -9` at each step."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from store import effects
 from store.directory import Account, AccountDirectory, UnknownAccount
 from tests.house import Handle, House, open_house
 from tests.sink import Mail, Sink
-from tests.workflows.test_kills import ALL, FEW, SOON, decided, mortal
+from tests.workflows.test_kills import ALL, FEW, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, CaseState, Status, TaskView, Verdict
 
@@ -402,34 +402,20 @@ async def test_an_onboarding_whose_worker_is_killed_at_any_step_has_each_effect_
         for setting, value in the_mail(sink).items():
             monkeypatch.setenv(f"HOLDGATE_{setting.upper()}", value)
         async with mortal(tmp_path) as (house, fate):
-
-            async def live_through(number: int, story: str, point: str) -> tuple[Handle, CaseResult]:
-                case = await house.start(
-                    OnboardingRequest(full_name="Ada Lovelace", username=f"ada-{number}", manager="mia"),
-                    process="user_onboarding",
-                    policy=STEADY,
-                    reference=f"IT-{number}",
-                    before=(lambda case_id: fate.decree(case_id, point)) if story != "rolled back" else None,
-                    task_timeout=SOON,
-                )
-                await decided(house, case, Verdict.REJECT if story == "rejected" else Verdict.APPROVE)
-                result: CaseResult = await case.result()
-                if story == "rolled back":
-                    fate.decree(case.id, point)
-                    result = await (await house.roll_back(case, policy=STEADY)).result()
-                return case, result
-
             named = KILLS if every else HERE
-            async with asyncio.timeout(200):
-                lived = await asyncio.gather(*(live_through(number, *each) for number, each in enumerate(named)))
-            assert not list(fate.doomed.iterdir()) and len(list(fate.dead.iterdir())) == len(named)
+
+            def one(number: int, story: str, point: str) -> Awaitable[tuple[Handle, CaseResult]]:
+                request = OnboardingRequest(full_name="Ada Lovelace", username=f"ada-{number}", manager="mia")
+                return life(house, fate, request, "user_onboarding", STEADY, story, point)
+
+            found = await lived(fate, [one(number, *each) for number, each in enumerate(named)])
             granted = {"reserve_account": 1, "grant_access": 1, "send_welcome": 1}
             expected = {
                 "approved": (Status.COMPLETED, granted),
                 "rejected": (Status.REJECTED, {"reserve_account": 1, "disable_account": 1}),
                 "rolled back": (Status.ROLLED_BACK, {**granted, "revoke_access": 1, "disable_account": 1}),
             }
-            for number, ((story, point), (case, result)) in enumerate(zip(named, lived, strict=True)):
+            for number, ((story, point), (case, result)) in enumerate(zip(named, found, strict=True)):
                 left = await account(house, f"ada-{number}")
                 # The death of another case may come between a mail and its mark: then there is a copy with the same id.
                 welcomes = {mail.message_id for mail in mails(sink, f"ada-{number}")}

@@ -80,7 +80,7 @@ class MyProcessSteps:
     @activity.defn
     async def free_my_process(self, call: StepCall[MyProcessRequest]) -> bool:
         """Undo `reserve_my_process`."""
-        return await asyncio.to_thread(self._book.undo, call.undoes or "")
+        return await asyncio.to_thread(self._book.undo, call.undone)
 
     @activity.defn
     async def confirm_my_process(self, call: StepCall[MyProcessRequest]) -> None:
@@ -90,4 +90,4 @@ class MyProcessSteps:
     @activity.defn
     async def withdraw_my_process(self, call: StepCall[MyProcessRequest]) -> bool:
         """Undo `confirm_my_process`."""
-        return await asyncio.to_thread(self._book.undo, call.undoes or "")
+        return await asyncio.to_thread(self._book.undo, call.undone)
