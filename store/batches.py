@@ -15,11 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 from store.tables import batch_rows, batches, cases
 from workflows.models import BatchCounts, Problem
 
-BatchStatus = Literal["starting", "running", "completed", "failed"]
-RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed"]
+BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
+"""`receiving`: its rows are being stored, and nobody was told that the file is taken."""
+RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed", "skipped"]
 
 _CHUNK = 500
 """Keys in one IN list: SQLite takes 32,766 variables, and a plan over thousands helps nobody."""
+
+
+class Change(BaseModel):
+    """A field of which a duplicate says something else than the case that exists, as both may be shown."""
+
+    field: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.before} → {self.after}"
 
 
 class BatchRow(BaseModel):
@@ -28,12 +40,27 @@ class BatchRow(BaseModel):
     line: int
     reference: str
     outcome: RowOutcome
+    process: str = ""
+    """What its case is or would be one of."""
     case_id: str | None = None
     """The case that was or will be started, or for a duplicate the one that exists."""
     case_status: str | None = None
     differs: list[str] = []
     """For a duplicate: the fields in which it is not the same as the case that exists."""
+    changes: list[Change] = []
+    """The same, with what the case has and what the row says."""
     errors: list[Problem] = []
+    """Of a skipped row: why it is none."""
+    resubmits: str | None = None
+    """The earlier case, ended undone, whose next round this row asks for."""
+    start_at: datetime | None = None
+
+
+class PlannedRow(BatchRow):
+    """A row as it is judged, with what its case would start with; only a valid row has an input."""
+
+    priority: int | None = None
+    input: dict[str, Any] | None = None
 
 
 class Batch(BaseModel):
@@ -49,7 +76,13 @@ class Batch(BaseModel):
     policy_hash: str
     status: BatchStatus
     total: int
+    blank: int = 0
+    """Lines in which every cell is blank; they are no rows."""
     ignored_columns: list[str]
+    format: dict[str, Any] = {}
+    """How the bytes were read."""
+    mapping: dict[str, Any] | None = None
+    """Which columns stand for which fields; None: the fields' own names."""
     created_at: datetime
     closed_at: datetime | None = None
 

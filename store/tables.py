@@ -226,9 +226,13 @@ batches = Table(
     Column("same_file_as", String(60), nullable=True),
     Column("requester", String(200), nullable=False),
     Column("policy_hash", String(64), nullable=False),
-    Column("status", String(20), nullable=False),  # starting | running | completed | failed
+    # receiving | starting | running | paused | cancelling | completed | cancelled | failed
+    Column("status", String(20), nullable=False),
     Column("total", Integer, nullable=False),
+    Column("blank", Integer, nullable=False),
     Column("ignored_columns", JSON, nullable=False),
+    Column("format", JSON, nullable=False),  # how the bytes were read: kind, encoding, delimiter, sheet
+    Column("mapping", JSON, nullable=True),  # which columns stand for which fields; null: the fields' own names
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant, nullable=True),
 )
@@ -239,10 +243,16 @@ batch_rows = Table(
     Column("batch_id", ForeignKey("batches.batch_id"), primary_key=True),
     Column("line", Integer, primary_key=True),
     Column("reference", Text, nullable=False),
-    Column("outcome", String(12), nullable=False),  # valid | invalid | started | duplicate | failed
+    Column("outcome", String(12), nullable=False),  # valid | invalid | started | duplicate | failed | skipped
     Column("case_id", String(900), nullable=True),
     Column("differs", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),
     Column("errors", JSON, nullable=False),
+    Column("process", String(60), nullable=False),
+    Column("priority", Integer, nullable=True),
+    Column("start_at", Instant, nullable=True),
+    Column("resubmits", String(900), nullable=True),
+    Column("input", JSON, nullable=True),  # what the case starts with; null as soon as the row is no longer to be started
     Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
 )
 

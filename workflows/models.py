@@ -819,22 +819,28 @@ class GateOpening(Message):
 
 
 class Problem(Message):
-    """One thing wrong with one input. `column` is None when it concerns the whole row or several fields together."""
+    """One thing wrong with one input. `column` is None when it concerns the whole row or several fields together.
+
+    `message` is a sentence that names the value and what was expected; of a cell of a file these also stand apart.
+    """
 
     column: str | None
     message: str
+    value: str | None = None
+    """As it stood there and may be repeated."""
+    expected: str | None = None
 
     def __str__(self) -> str:
         return f"{self.column}: {self.message}" if self.column else self.message
 
 
 class BatchInput(Message):
-    """One uploaded file to import. The bytes lie in `HOLDGATE_VAR/uploads`; 100,000 rows never travel in a payload."""
+    """One uploaded file to import. Its rows lie in SQL; 100,000 rows never travel in a payload."""
 
     batch_id: str
     process: str
     path: str
-    """Relative to the upload folder."""
+    """The file, relative to `HOLDGATE_VAR/uploads`."""
     sha256: str
     filename: str
     requester: str
@@ -842,7 +848,10 @@ class BatchInput(Message):
 
 
 class BatchCounts(Message):
-    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`."""
+    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`.
+
+    `skipped` rows are outside of these: the mapping says that they are none, such as totals.
+    """
 
     total: int = 0
     valid: int = 0
@@ -850,6 +859,7 @@ class BatchCounts(Message):
     started: int = 0
     duplicate: int = 0
     failed: int = 0
+    skipped: int = 0
 
 
 class BatchResult(Message):
