@@ -33,7 +33,7 @@ from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.children import SqlChildren
-from intake.importer import Importer
+from intake.importer import Importer, Pace
 from intake.lost import Watcher
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
@@ -115,7 +115,8 @@ def workers(
     """
     policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
-    imports = Imports(Importer(database, starter, settings.uploads))
+    pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
+    imports = Imports(Importer(database, client, starter, pace))
     return [
         Worker(
             client,

@@ -29,9 +29,16 @@ def upgrade() -> None:
     for table, columns in _NEW.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_batch_rows_case", "batch_rows", ["case_id"])
+    # An import asks again and again how many of its cases are on their way.
+    op.drop_index("ix_cases_batch", "cases")
+    op.create_index("ix_cases_batch", "cases", ["batch_id", "status"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_cases_batch", "cases")
+    op.create_index("ix_cases_batch", "cases", ["batch_id"])
+    op.drop_index("ix_batch_rows_case", "batch_rows")
     for table, columns in _NEW.items():
         for column in columns:
             op.drop_column(table, column.name)
