@@ -173,12 +173,11 @@ class Importer:
         lines: dict[str, PlannedRow] = {}
         for row in rows:
             try:
-                new = self._prepared(row, batch)
+                prepared.append(self._prepared(row, batch))
             except _Changed as why:
                 ended.append(_ended(row, "failed", errors=why.problems))
-                continue
-            prepared.append(new)
-            lines[new[0].case_id] = row
+            else:
+                lines[prepared[-1][0].case_id] = row
         async with self._db.write() as conn:
             there = await cases.insert_many(conn, prepared)
             for new, _ in prepared:

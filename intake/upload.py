@@ -51,6 +51,8 @@ class BatchReport(BaseModel):
     requester: str
     status: BatchStatus | None
     rows: BatchCounts
+    skipped: int = 0
+    """Rows that the mapping says are none, such as totals; with `outcome=skipped` they are in the list of rows."""
     blank: int = 0
     """Lines in which every cell is blank; they are no rows."""
     cases: dict[str, int] = {}
@@ -104,6 +106,7 @@ class Uploads:
             sha256=sha256,
             same_file_as=same_file_as,
             requester=by,
+            skipped=tally.skipped,
             ignored_columns=sheet.ignored_columns,
         )
 
@@ -159,8 +162,8 @@ class Uploads:
                 await batches.add_rows(conn, batch.batch_id, rows)
         async with self._db.write() as conn:
             same_file_as = await batches.same_file(conn, batch.process, batch.sha256)
-            now = {"status": "starting", "total": tally.total, "created_at": datetime.now(UTC)}
-            batch = batch.model_copy(update={**now, "same_file_as": same_file_as})
+            counted = {"total": tally.counts.total, "skipped": tally.skipped, "same_file_as": same_file_as}
+            batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
             await batches.taken(conn, batch)
         return batch
 
@@ -207,8 +210,12 @@ class Tally:
         self._differing: list[BatchRow] = []
 
     @property
-    def total(self) -> int:
-        return batches.counted(self._outcomes).total
+    def counts(self) -> BatchCounts:
+        return batches.counted(self._outcomes)
+
+    @property
+    def skipped(self) -> int:
+        return self._outcomes["skipped"]
 
     def add(self, rows: Sequence[PlannedRow]) -> None:
         """Count some more."""
@@ -222,7 +229,7 @@ class Tally:
     def report(self, **about: Any) -> BatchReport:
         """The report of a file whose rows were judged a moment ago."""
         return BatchReport(
-            rows=batches.counted(self._outcomes),
+            rows=self.counts,
             errors=self._errors,
             duplicates=[*self._differing, *self._same][:PREVIEW],
             **about,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import Row, and_, bindparam, delete, exists, func, insert, null, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
 from store.tables import batch_rows, batches, cases
@@ -77,6 +77,8 @@ class Batch(BaseModel):
     policy_hash: str
     status: BatchStatus
     total: int
+    skipped: int = 0
+    """Rows that the mapping says are none, such as totals."""
     blank: int = 0
     """Lines in which every cell is blank; they are no rows."""
     ignored_columns: list[str]
@@ -117,7 +119,7 @@ async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedR
 
 async def taken(conn: AsyncConnection, batch: Batch) -> None:
     """All rows of a received batch are stored: from now on it is there, to be started."""
-    values = batch.model_dump(include={"status", "total", "blank", "same_file_as", "created_at"})
+    values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch.batch_id, batches.c.status == "receiving").values(values)
     )
@@ -291,13 +293,13 @@ async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
 
 def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
     """`total` = `valid` + `invalid` + `duplicate`: started and failed rows were valid."""
-    ended = ("invalid", "duplicate", "started", "failed", "skipped")
+    ended = ("invalid", "duplicate", "started", "failed")
     number = {outcome: by_outcome.get(outcome, 0) for outcome in ended}
     valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
     return BatchCounts(total=valid + number["invalid"] + number["duplicate"], valid=valid, **number)
 
 
-_SHOWN = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
+_SHOWN: list[ColumnElement[Any]] = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
 
 
 async def rows(
@@ -313,11 +315,7 @@ async def rows(
     )
     if outcome:
         query = query.where(batch_rows.c.outcome == outcome)
-    return [_row(row) for row in await conn.execute(query)]
-
-
-def _row(row: Row[Any]) -> BatchRow:
-    return BatchRow.model_validate(dict(row._mapping))
+    return [BatchRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
 
 
 _ItemT = TypeVar("_ItemT")

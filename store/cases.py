@@ -240,7 +240,12 @@ async def go_on(conn: AsyncConnection, new: NewCase) -> None:
         data={"case_id": new.case_id, "round": new.round},
     )
     await audit.append(conn, [event])
-    await conn.execute(update(cases).where(cases.c.case_id == new.resubmits).values(resubmit_at=None))
+    await resubmitted(conn, new.resubmits)
+
+
+async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
+    """The next round of a case no longer has to come by itself."""
+    await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

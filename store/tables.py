@@ -229,6 +229,7 @@ batches = Table(
     # receiving | starting | running | paused | cancelling | completed | cancelled | failed
     Column("status", String(20), nullable=False),
     Column("total", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
     Column("blank", Integer, nullable=False),
     Column("ignored_columns", JSON, nullable=False),
     Column("format", JSON, nullable=False),  # how the bytes were read: kind, encoding, delimiter, sheet

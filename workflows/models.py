@@ -881,10 +881,7 @@ class BatchInput(Message):
 
 
 class BatchCounts(Message):
-    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`.
-
-    `skipped` rows are outside of these: the mapping says that they are none, such as totals.
-    """
+    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`."""
 
     total: int = 0
     valid: int = 0
@@ -892,7 +889,6 @@ class BatchCounts(Message):
     started: int = 0
     duplicate: int = 0
     failed: int = 0
-    skipped: int = 0
 
 
 class BatchResult(Message):

@@ -42,7 +42,7 @@ class Office:
         self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes)
 
     def worker(self) -> AbstractAsyncContextManager[None]:
-        return bulk_worker(self.client, self.db, self.policy, self.folder, self.processes)
+        return bulk_worker(self.client, self.db, self.policy, self.processes)
 
     async def case(self, case_id: str) -> cases.CaseRow:
         async with self.db.read() as conn:

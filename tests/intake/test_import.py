@@ -12,7 +12,7 @@ from pydantic import field_validator
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment_request import PaymentRequest
-from intake.importer import CHUNK, Importer
+from intake.importer import CHUNK, Importer, Pace
 from intake.launch import BATCH_PRIORITY, TemporalUnavailable
 from store import audit, batches, cases
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
@@ -101,7 +101,7 @@ async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office
 async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_and_no_duplicate(office: Office) -> None:
     taken = await office.take(HEAD + rows(4))
     batch = await input_of(office, taken.batch_id)
-    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    importer = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
     # The attempt died behind the rows of two cases, and behind the Workflow of one of them.
     process = office.starter.process("payment")
     prepared = [
@@ -132,26 +132,11 @@ async def test_while_temporal_is_away_rows_wait_and_then_go_on(office: Office, t
     taken = await office.take(HEAD + rows(5))
     batch = await input_of(office, taken.batch_id)
     await temporal.shutdown()
-    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    importer = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
     with pytest.raises(TemporalUnavailable, match="5 cases wait"):
         await importer.run(batch, lambda _: None)
     assert (await office.report(batch.batch_id)).rows == BatchCounts(total=5, valid=5)
     assert (await office.case("payment:inv-1")).status == Status.STARTING
-
-
-@pytest.mark.parametrize("harm", ["gone", "changed"])
-async def test_a_stored_file_that_is_gone_or_changed_fails_its_rows_with_the_reason(office: Office, harm: str) -> None:
-    taken = await office.take(HEAD + rows(2) + "INV-3,,1,GBP,operating\n")
-    (file,) = office.folder.iterdir()
-    if harm == "gone":
-        file.unlink()
-    else:
-        file.write_text(HEAD + rows(1))
-    async with office.worker():
-        report = await office.finished(taken.batch_id or "")
-    assert (report.status, report.rows) == ("failed", BatchCounts(total=3, valid=2, invalid=1, failed=2))
-    reasons = [str(error) for found in await office.rows(taken.batch_id or "") for error in found.errors]
-    assert sum("the stored file cannot be imported" in reason for reason in reasons) == 2
 
 
 class Inflated(PaymentRequest):
@@ -187,7 +172,7 @@ async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_onc
 
     def work() -> subprocess.Popen[bytes]:
         address = office.client.service_client.config.target_host
-        arguments = [address, office.url, str(office.folder), str(POLICY)]
+        arguments = [address, office.url, str(POLICY)]
         with (tmp_path / "worker.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.intake.bulk_worker", *arguments], cwd=ROOT, stderr=log

@@ -1,5 +1,7 @@
 """Batches: how a file was read, and with each row what its case starts with."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,8 +10,9 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_NEW = {
+_NEW: dict[str, list[sa.Column[Any]]] = {
     "batches": [
+        sa.Column("skipped", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("blank", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("format", sa.JSON(), nullable=False, server_default="{}"),
         sa.Column("mapping", sa.JSON(), nullable=True),
