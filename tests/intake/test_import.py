@@ -31,6 +31,15 @@ def rows(count: int, start: int = 1) -> str:
     return "".join(f"INV-{number},Acme Paper Ltd,{number}.50,GBP,operating\n" for number in range(start, start + count))
 
 
+def work(office: Office, log: Path) -> subprocess.Popen[bytes]:
+    """A worker in a process of its own."""
+    arguments = [office.client.service_client.config.target_host, office.url, str(POLICY)]
+    with log.open("ab") as written:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.intake.bulk_worker", *arguments], cwd=ROOT, stderr=written
+        )
+
+
 async def input_of(office: Office, batch_id: str | None) -> BatchInput:
     async with office.db.read() as conn:
         batch = await batches.get(conn, batch_id or "")
@@ -232,25 +241,17 @@ async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_onc
     taken = await office.take(HEAD + rows(count))
     batch_id = taken.batch_id or ""
 
-    def work() -> subprocess.Popen[bytes]:
-        address = office.client.service_client.config.target_host
-        arguments = [address, office.url, str(POLICY)]
-        with (tmp_path / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.intake.bulk_worker", *arguments], cwd=ROOT, stderr=log
-            )
-
     async def started(at_least: int) -> None:
         async with asyncio.timeout(60):
             while (await office.report(batch_id)).rows.started < at_least:
                 await asyncio.sleep(0.02)
 
-    worker = work()
+    worker = work(office, tmp_path / "worker.log")
     await started(1)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert (await office.report(batch_id)).rows.started < count, "killed too late to prove anything"
-    worker = work()
+    worker = work(office, tmp_path / "worker.log")
     try:
         report = await office.finished(batch_id)
     finally:
