@@ -61,6 +61,5 @@ async def test_a_hundred_thousand_rows_in_little_memory_though_the_worker_is_kil
     assert report.rows == BatchCounts(total=count, valid=count, started=count)
     async with office.db.read() as conn:
         assert sum((await cases.counts_by_status(conn, batch_id)).values()) == count
-    assert (
-        await office.client.count_workflows(f"HoldgateBatch = '{batch_id}' AND WorkflowType = 'payment'")
-    ).count == (count)
+    query = f"HoldgateBatch = '{batch_id}' AND WorkflowType = 'payment'"
+    assert (await office.client.count_workflows(query)).count == count
