@@ -176,7 +176,7 @@ def approve(product: Product, case_id: str) -> None:
 
 
 def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Run, tmp_path: Path) -> None:
-    file = payments(tmp_path, "LOOK-1,Alder,100.00,GBP,operating", BAD)
+    file = payments(tmp_path, "LOOK-1,Linden,101.00,GBP,operating", BAD)
     bad = tmp_path / "bad.csv"
     done = run("submit", str(file), "--process", "payment", "--wait", "--bad-rows", str(bad))
     assert done.code == 1
@@ -236,7 +236,7 @@ def test_cases_are_exported_whole_or_not_at_all(run: Run, tmp_path: Path) -> Non
 def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
     run: Run, product: Product, tmp_path: Path
 ) -> None:
-    file = payments(tmp_path, "CTRL-1,Alder,900.00,GBP,operating")
+    file = payments(tmp_path, "CTRL-1,Cress,930.00,GBP,operating")
     terminal, inside = os.openpty()
     submit = submitting(
         product,
@@ -263,7 +263,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
 
 
 def test_sigint_of_a_script_is_the_same_and_leaves_no_control_codes(product: Product, tmp_path: Path) -> None:
-    file = payments(tmp_path, "INT-1,Alder,900.00,GBP,operating")
+    file = payments(tmp_path, "INT-1,Ivy,910.00,GBP,operating")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     submit = submitting(product, str(file), "--process", "payment", "--wait", "--as", "requester-1", **pipes)
     assert submit.stderr is not None
@@ -275,7 +275,7 @@ def test_sigint_of_a_script_is_the_same_and_leaves_no_control_codes(product: Pro
 
 
 def test_a_gateway_that_is_killed_meanwhile_is_waited_for(product: Product, tmp_path: Path) -> None:
-    file = payments(tmp_path, "KILL-1,Alder,900.00,GBP,operating", "KILL-2,Birch,10.00,GBP,operating")
+    file = payments(tmp_path, "KILL-1,Kale,920.00,GBP,operating", "KILL-2,Kiwi,11.00,GBP,operating")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     submit = submitting(product, str(file), "--process", "payment", "--wait", "--as", "requester-1", **pipes)
     assert submit.stderr is not None
