@@ -291,3 +291,34 @@ def test_a_gateway_that_is_killed_meanwhile_is_waited_for(product: Product, tmp_
     out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert re.search("cases +completed +2", out)
+
+
+def test_a_batch_is_paused_resumed_and_cancelled_with_a_reason(run: Run, product: Product, tmp_path: Path) -> None:
+    rows = (f"STEER-{number},Payee {number},{600 + number}.00,GBP,operating" for number in range(1500))
+    with product.client("requester-1", timeout=60) as client, payments(tmp_path, *rows).open("rb") as file:
+        answer = client.post("/batches", params={"process": "payment"}, files={"file": ("steer.csv", file, "text/csv")})
+    batch_id = answer.json()["batch_id"]
+
+    def status() -> str:
+        return str(run("batch", batch_id, "--json").json["status"])
+
+    def until_it_is(*wanted: str) -> None:
+        while status() not in wanted:
+            time.sleep(0.1)
+
+    assert run("batch", "pause", batch_id).code == 2  # without a reason
+    assert "only" in run("batch", "pause", batch_id, "--reason", "mine", "--as", "auditor-1").err.lower()
+    paused = run("batch", "pause", batch_id, "--reason", "wrong month")
+    assert (paused.code, paused.out) == (
+        0,
+        f"pause is asked for; './holdgate batch {batch_id}' shows what came of it\n",
+    )
+    until_it_is("paused")
+    assert batch_id in run("batches", "--status", "paused").out
+    assert run("batch", "resume", batch_id, "--reason", "the right one", "--json").json["batch_id"] == batch_id
+    until_it_is("running")
+    assert run("batch", "cancel", batch_id, "--reason", "sent twice", "--roll-back").code == 0
+    ended = run("batch", batch_id, "--wait", "--json")
+    assert (ended.code, ended.json["status"]) == (1, "cancelled")
+    assert set(ended.json["cases"]) == {"cancelled"}
+    assert run("batch", "pause", batch_id, "--reason", "too late").code == 1
