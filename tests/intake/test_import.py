@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from pydantic import field_validator
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment_request import PaymentRequest
-from intake.importer import CHUNK, Importer
+from intake.importer import CHUNK, ROOM, Importer
 from intake.launch import BATCH_PRIORITY, TemporalUnavailable
 from store import audit, batches, cases
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
@@ -59,6 +61,23 @@ async def test_bad_rows_keep_their_errors_and_good_ones_start(office: Office) ->
         "started", "duplicate", "invalid", "invalid", "invalid", "invalid", "invalid", "invalid", "started",
     ]  # fmt: skip
     assert (await office.report(taken.batch_id)).errors == taken.errors
+
+
+async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: Office) -> None:
+    at = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    data = "task_id,task_type,name,amount,currency,scheduled_time\n"
+    data += "".join(f"T-{number},payment,Acme Paper Ltd,{number},GBP,{at}\n" for number in range(1, 4 * ROOM + 1))
+    taken = await office.uploads.start("several", "later.csv", data.encode(), "rita")
+    batch = await input_of(office, taken.batch_id)
+    began = time.monotonic()
+    # With this patience, and scheduled cases in its way, the import would take minutes.
+    result = await Importer(office.db, office.starter, office.folder, patience=60).run(batch, lambda _: None)
+    assert result.rows.started == 4 * ROOM
+    assert time.monotonic() - began < 30
+    report = await office.report(taken.batch_id)
+    assert report.cases == {"scheduled": 4 * ROOM}
+    async with office.db.read() as conn:
+        assert await cases.on_their_way(conn, batch.batch_id) == 0
 
 
 async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:
