@@ -58,6 +58,11 @@ class BatchReport(BaseModel):
     closed_at: datetime | None = None
 
 
+def new_batch_id() -> str:
+    """One that nobody can guess."""
+    return f"b{secrets.token_hex(8)}"
+
+
 class Uploads:
     """Takes files of cases, or says what would happen if it did."""
 
@@ -95,9 +100,12 @@ class Uploads:
             ignored_columns=sheet.ignored_columns,
         )
 
-    async def start(self, process: str, filename: str, data: bytes, by: str) -> BatchReport:
+    async def start(
+        self, process: str, filename: str, data: bytes, by: str, *, batch_id: str | None = None
+    ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
+        `batch_id` is one that the caller has written down before, of `new_batch_id`: it is taken once.
         Raises UnknownProcess, NoPolicy, UnreadableFile, TemporalUnavailable, DatabaseUnavailable and OSError (the
         upload folder cannot be written); after any of these nothing was taken.
         """
@@ -110,7 +118,7 @@ class Uploads:
         rows = await self._judge(process, sheet)
         async with self._db.write() as conn:
             batch = Batch(
-                batch_id=f"b{secrets.token_hex(8)}",
+                batch_id=batch_id or new_batch_id(),
                 process=process,
                 filename=base_name(filename, "upload.csv"),
                 sha256=sha256,
@@ -131,6 +139,10 @@ class Uploads:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
         return _report(rows, **batch.model_dump(exclude=_INTERNAL))
+
+    async def reach(self) -> None:
+        """Ask whether files can be taken now. Raises TemporalUnavailable."""
+        await self._starter.launcher.reach()
 
     async def report(self, batch_id: str) -> BatchReport | None:
         """What became of a batch so far; None when there is none of this id."""

@@ -8,11 +8,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
 from pydantic import Field
 
-from api.bad_rows import bad_rows
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.security import Caller, Requester, may_see_batch
 from api.views import Page, number_of, page_by_number
+from intake.bad_rows import bad_rows
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
 from intake.upload import BatchReport
