@@ -1,8 +1,9 @@
 """Lives that look into an inbox and are killed at one step: before something changes in the box, or around the start.
 
-python -m tests.intake.mortal_inbox ADDRESS DATABASE_URL INBOX UPLOAD_FOLDER STEP
+python -m tests.intake.mortal_inbox ADDRESS DATABASE_URL UPLOAD_FOLDER
 
-A life ends by SIGKILL before its STEP-th step, or with 0 when it has put everything away in fewer.
+Each line `STEP FOLDER` of the input is one life. It ends by SIGKILL before its STEP-th step, or by itself when it has
+taken fewer; a line of the output says which: `killed` or `lived`.
 """
 
 import asyncio
@@ -57,17 +58,29 @@ class Mortal(Uploads):
         return report
 
 
-async def live(address: str, url: str, folder: str, uploads: str, step: str) -> None:
+async def live(address: str, url: str, uploads: str, folder: str, step: int) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    database, life = Database(url), Life(int(step))
+    database, life = Database(url), Life(step)
     taking = Mortal(life, database, client, PolicyFile(POLICY, INPUTS), Path(uploads))
-    box = DropBox(Path(folder), stable_for=0)
-    inbox = Inbox(database, taking, box, "rita", most_bytes=1_000_000, url="http://holdgate")
+    inbox = Inbox(database, taking, DropBox(Path(folder), 0), "rita", most_bytes=1_000_000, url="http://holdgate")
     sys.addaudithook(life.hear)
     for _ in range(3):
         await inbox.look()
     await database.close()
 
 
+def main(address: str, url: str, uploads: str) -> None:
+    """Everything is imported once, and each life is forked from it."""
+    for line in sys.stdin:
+        step, folder = line.rstrip("\n").split(" ", 1)
+        life = os.fork()
+        if not life:
+            asyncio.run(live(address, url, uploads, folder, int(step)))
+            os._exit(0)
+        _, ended = os.waitpid(life, 0)
+        sys.stdout.write({0: "lived", signal.SIGKILL: "killed"}.get(ended, f"failed with {ended}") + "\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(live(*sys.argv[1:]))
+    main(*sys.argv[1:])
