@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("sentences.txt")
 ROOMS = ("workflows", "activities", "store", "intake", "api")
 SAYING = {
-    **dict.fromkeys(("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed"), 0),
+    **dict.fromkeys(
+        ("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed", "Unfit"), 0
+    ),
     **dict.fromkeys(("NotRollable", "NotResubmittable", "CalledOff", "not_allowed", "forbidden"), 0),
     **dict.fromkeys(("CaseEnds", "refusal"), 1),
 }
@@ -22,6 +24,7 @@ NAMED = {
     "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
     "workflows/waiting.py": ("_mend", "_intervention"),
     "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),
+    "intake/later.py": ("why_not_at",),
     "intake/lost.py": ("ENDED", "_reason"),
     "intake/rollback.py": ("why_not",),
 }

@@ -20,7 +20,9 @@ HEAD = "reference,payee,amount,currency,account\n"
 
 def drop(folder: Path, number: int) -> None:
     """As a careful program does: written elsewhere, renamed in."""
-    rows = (f"DROP-{number}-{row},Supplier {number}-{row},{10 + number * 10 + row},GBP,operating\n" for row in range(ROWS))
+    rows = (
+        f"DROP-{number}-{row},Supplier {number}-{row},{10 + number * 10 + row},GBP,operating\n" for row in range(ROWS)
+    )
     hidden = folder / f".{number}.csv"
     hidden.write_text(HEAD + "".join(rows))
     hidden.rename(folder / f"{number}.csv")
