@@ -24,7 +24,6 @@ NAMED = {
     "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
     "workflows/waiting.py": ("_mend", "_intervention"),
     "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),
-    "intake/later.py": ("why_not_at",),
     "intake/lost.py": ("ENDED", "_reason"),
     "intake/rollback.py": ("why_not",),
 }
