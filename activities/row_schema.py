@@ -66,7 +66,8 @@ class Schema:
             raise Refused(f"The schema cannot be read: {wrong}.") from None
         self._checks = 0
         keywords = {**Draft202012Validator.VALIDATORS, "pattern": _fits_pattern}
-        validator = extend(Draft202012Validator, {word: self._counted(check) for word, check in keywords.items()})
+        counted = {word: self._counted(check) for word, check in keywords.items()}
+        validator = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
         # Without a registry of ours the library fetches what a reference names, by http and from any file.
         self._validator = validator(schema, registry=EMPTY_REGISTRY, format_checker=_FORMATS)
         properties = schema.get("properties", {})
