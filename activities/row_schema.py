@@ -116,7 +116,7 @@ def _may_say(part: Any) -> None:
     """Look at each part, wherever it stands, as a reference may lead there. Raises Refused."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
-            raise Refused("The schema says 'patternProperties', which is not read: name each column in 'properties'.")
+            raise Refused(f"The schema says '{key}', which is not read: give each column its own part.")
         if key == "$schema":
             raise Refused("The schema says '$schema' in one of its parts; it may only stand at the top.")
         if key == "pattern" and isinstance(value, str):

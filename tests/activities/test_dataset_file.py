@@ -115,7 +115,10 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
         ('{"properties": {"n": {"pattern": "("}}}', r"pattern that cannot be used, '\(': unclosed group"),
         ('{"properties": {"n": {"pattern": "((a{100}){100}){100}"}}}', "cannot be used.*exceeds size limit"),
         ('{"$ref": "#/examples/0", "examples": [{"pattern": "(a)\\\\1"}]}', "backreferences are not supported"),
-        ('{"patternProperties": {"(a+)+$": {}}}', "'patternProperties', which is not read: name each column"),
+        (
+            '{"patternProperties": {"(a+)+$": {}}}',
+            "'patternProperties', which is not read: give each column its own part",
+        ),
         ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "only stand at the top"),
         (
             '{"properties": {"n": {"format": "hostname"}}}',
