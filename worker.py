@@ -106,7 +106,7 @@ def steps(
     return [
         ChildCases(SqlChildren(database, client, starter)),
         DataImports(Datasets(database), settings.files),
-        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files),
+        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files, settings.var / "checks"),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
         SecurityReviews(Risks(database), settings.files, settings.var / "scans"),

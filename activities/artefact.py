@@ -1,4 +1,4 @@
-"""Reading what somebody else has packed: files that people name, and archives that may be malicious.
+"""Reading what somebody else has packed: archives that may be malicious.
 
 What comes out of an archive are plain files and folders below one folder, and nothing else: no links, no devices, no
 names that lead elsewhere. Limits hold before anything is written, so a bomb costs no more than they allow.
@@ -54,37 +54,14 @@ class Unpacked:
     bytes: int
 
 
-def inside(root: Path, relative: str, limit: int = LIMITS.archive) -> Path:
-    """The file of this name in a folder, its links resolved.
-
-    Raises Refused for a name that leads out of the folder, a file that is not there, no plain file, or too large.
-    """
-    if not relative or "\0" in relative or PurePosixPath(relative).is_absolute():
-        raise Refused(f"'{relative}' is no name of a file in the folder of files.")
-    try:
-        path, home = (root / relative).resolve(), root.resolve()
-        if not path.is_relative_to(home) or ".." in PurePosixPath(relative).parts:
-            raise Refused(f"'{relative}' leads out of the folder of files.")
-        if not path.exists():
-            raise Refused(f"There is no file '{relative}' in the folder of files.")
-        if not path.is_file():
-            raise Refused(f"'{relative}' is no plain file.")
-        size = path.stat().st_size
-    except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
-        raise Refused(f"'{relative}' cannot be read.") from error
-    if size > limit:
-        raise Refused(f"'{relative}' has {size:,} bytes; at most {limit:,} are taken.")
-    return path
-
-
-def copy(source: Path, target: Path, limit: int = LIMITS.archive) -> str:
+def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
     """Copy a file and answer its SHA-256 in hex: what is checked is then what is used. Raises Refused if too large."""
     digest, size = hashlib.sha256(), 0
-    with source.open("rb") as read, target.open("xb") as written:
-        while chunk := read.read(CHUNK):
+    with target.open("xb") as written:
+        while chunk := source.read(CHUNK):
             size += len(chunk)
             if size > limit:
-                raise Refused(f"'{source.name}' has more than {limit:,} bytes, which are not taken.")
+                raise Refused(f"The archive has more than {limit:,} bytes, which are not taken.")
             digest.update(chunk)
             written.write(chunk)
     return digest.hexdigest()

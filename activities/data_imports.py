@@ -13,7 +13,7 @@ from activities.beats import beating
 from activities.data_import_request import DataImportRequest
 from activities.dataset_file import DatasetFile
 from activities.folder import Folder
-from activities.profile import Profile, Profiler, digest
+from activities.profile import Content, Profile, Profiler
 from workflows.models import Message, Refused, StepCall
 
 __all__ = ["DataImportRequest", "DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
@@ -29,6 +29,8 @@ class Staging(Message):
     file: str
     schema_file: str
     sha256: str
+    schema_sha256: str = ""
+    """Empty in histories of old, which did not say."""
     profile: Profile | None
     """None if operators have left the checking out; then nothing can be loaded."""
 
@@ -75,8 +77,8 @@ class InForce(Loaded, Protocol):
 class Datasets(Protocol):
     """Where versions of datasets live. A key has one effect for ever, and an undo that comes first voids it."""
 
-    async def current(self, name: str) -> tuple[int, list[str]] | None:
-        """Version and columns of what is published."""
+    async def current(self, name: str) -> int | None:
+        """The version that is published."""
 
     def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]: ...
 
@@ -109,12 +111,20 @@ class DataImports:
         asked = call.input
         async with beating():
             profiler, file = await asyncio.to_thread(self._profiled, asked)
-            published = await self._datasets.current(asked.dataset)
-            if published is None:
-                return profiler.made(asked.dataset, asked.file, file.sha256, None, [], [])
-            version, columns = published
-            digests = [digest(row) async for row in self._datasets.all_rows(asked.dataset, version)]
-            return profiler.made(asked.dataset, asked.file, file.sha256, version, columns, digests)
+            published = await self._published(asked.dataset)
+        return profiler.made(
+            asked.dataset, asked.file, sha256=file.sha256, schema_sha256=file.schema_sha256, published=published
+        )
+
+    async def _published(self, dataset: str) -> tuple[int, Content] | None:
+        version = await self._datasets.current(dataset)
+        if version is None:
+            return None
+        content = Content()
+        # From the rows, as a profile does not name all columns.
+        async for row in self._datasets.all_rows(dataset, version):
+            content.add(row)
+        return version, content
 
     def _profiled(self, asked: DataImportRequest) -> tuple[Profiler, DatasetFile]:
         profiler, file = Profiler(), DatasetFile(self._folder, asked.file, asked.schema_file)
@@ -141,6 +151,8 @@ class DataImports:
         return Staged(version=loaded.version, rows=loaded.rows)
 
     async def _chunks(self, file: DatasetFile, asked: Staging) -> AsyncIterator[Sequence[Any]]:
+        if asked.schema_sha256 not in ("", file.schema_sha256):
+            raise Refused(f"'{asked.schema_file}' has changed since '{asked.file}' was checked, so it is not loaded.")
         rows = file.rows()
         while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
             if file.sha256 != asked.sha256:

@@ -6,19 +6,13 @@ Blocks: call it in a thread. Whatever is wrong is Refused with a line and a colu
 import csv
 import hashlib
 import io
-import json
-import math
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import EMPTY_REGISTRY
-
+from activities import strict_json
 from activities.folder import Folder
+from activities.row_schema import MAX_SCHEMA_BYTES, Row, Schema
 from workflows.models import Refused
 
 MAX_BYTES = 50 * 1024 * 1024
@@ -26,60 +20,8 @@ MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_LINE = 256 * 1024
 """Characters of one line."""
-MAX_SCHEMA_BYTES = 256 * 1024
 MAX_PROBLEMS = 20
 """So many are named; whoever mends a file wants to see more than one."""
-
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""As JSON writes them. Python reads more: `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
-
-Row = dict[str, Any]
-
-
-class Schema:
-    """The JSON Schema of one row. References to other documents lead nowhere: nothing is fetched."""
-
-    def __init__(self, text: bytes) -> None:
-        try:
-            schema = json.loads(text)
-        except (ValueError, RecursionError) as wrong:
-            raise Refused(f"The schema cannot be read: {wrong}.") from None
-        if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-            raise Refused('The schema must be that of one row, with "type": "object".')
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as wrong:
-            raise Refused(f"The schema has a mistake: {wrong.message}.") from None
-        # Without a registry of ours the library fetches what a reference names, by http and from any file.
-        self._validator = Draft202012Validator(schema, registry=EMPTY_REGISTRY)
-        properties = schema.get("properties", {})
-        self.kinds: dict[str, list[str]] = {
-            name: [kind] if isinstance(kind := part.get("type", "string"), str) else list(kind)
-            for name, part in properties.items()
-            if isinstance(part, dict)
-        }
-        self.required: list[str] = list(schema.get("required", []))
-
-    def problems(self, row: Row) -> list[str]:
-        """What is wrong with a row, each with its column. Raises Refused for a schema that leads elsewhere."""
-        try:
-            return [_told(error) for error in self._validator.iter_errors(row)]
-        except Unresolvable as wrong:
-            raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
-
-    def converted(self, column: str, cell: str) -> Any:
-        """A cell of a CSV as its column wants it; as it is where that cannot be, and then the schema says so."""
-        kinds = self.kinds.get(column, ["string"])
-        if cell == "":
-            return None if "null" in kinds else "" if "string" in kinds else None
-        if "integer" in kinds and _INTEGER.fullmatch(cell):
-            return int(cell)
-        if "number" in kinds and _NUMBER.fullmatch(cell) and math.isfinite(number := float(cell)):
-            return number
-        if "boolean" in kinds:
-            return {"true": True, "false": False}.get(cell.lower(), cell)
-        return cell
 
 
 class DatasetFile:
@@ -88,7 +30,9 @@ class DatasetFile:
     def __init__(self, folder: Folder, file: str, schema_file: str) -> None:
         self._folder, self.file = folder, file
         with folder.open(schema_file, MAX_SCHEMA_BYTES) as schema:
-            self.schema = Schema(schema.read())
+            text = schema.read(MAX_SCHEMA_BYTES)
+        self.schema = Schema(text)
+        self.schema_sha256 = hashlib.sha256(text).hexdigest()
         self.sha256 = ""
         """Of the file as it was read, once all of it has been."""
 
@@ -176,7 +120,7 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         if not text.strip():
             continue
         try:
-            row = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+            row = strict_json.loads(text)
         except (ValueError, RecursionError) as wrong:
             raise Refused(f"Line {line} cannot be read: {wrong}.") from None
         if not isinstance(row, dict):
@@ -184,18 +128,3 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         if len(row) > MAX_COLUMNS:
             raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read.")
         yield line, row
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _finite(digits: str) -> float:
-    if not math.isfinite(number := float(digits)):
-        raise ValueError(f"{digits[:40]} is too large a number")
-    return number
-
-
-def _told(error: ValidationError) -> str:
-    column = error.json_path.removeprefix("$").lstrip(".")
-    return f"{column}: {error.message[:200]}" if column else error.message[:200]

@@ -1,13 +1,12 @@
 """What a deployment starts with: which artefact is to go live as which app."""
 
-import unicodedata
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.apps import APP_NAME
-from activities.texts import blank_is_none
+from activities.folder import relative
+from activities.texts import blank_is_none, lines
 from workflows.models import Message
 
 
@@ -60,14 +59,9 @@ class DeploymentRequest(Message):
     @field_validator("artefact")
     @classmethod
     def _is_below_the_folder(cls, artefact: str) -> str:
-        path = PurePosixPath(artefact)
-        if not artefact.isprintable() or "\\" in artefact:
-            raise ValueError("a name of a file has no control characters and no \\")
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError("name the file relative to the folder of files, without ..")
-        if not path.name.endswith((".tar.gz", ".tgz")):
+        if not artefact.endswith((".tar.gz", ".tgz")):
             raise ValueError("an artefact is a .tar.gz or .tgz")
-        return artefact
+        return relative(artefact)
 
     @field_validator("sha256")
     @classmethod
@@ -81,6 +75,4 @@ class DeploymentRequest(Message):
     @field_validator("note")
     @classmethod
     def _is_text(cls, note: str) -> str:
-        if any(unicodedata.category(char) in ("Cc", "Cs") for char in note if char not in "\t\r\n"):
-            raise ValueError("must not hold control characters")
-        return note
+        return lines(note)

@@ -2,16 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from temporalio import activity
 
 from activities.apps import App
-from activities.artefact import digests, inside
+from activities.artefact import LIMITS, digests
 from activities.beats import beating
 from activities.deployment_request import DeploymentRequest
+from activities.folder import Folder
 from activities.health import Check, become_well, run_checks
 from activities.releases import Releases
 from workflows.models import Message, Refused, StepCall
@@ -82,10 +85,12 @@ class Deployed(Message):
 class Deployments:
     """Releases unpacked, examined, switched to and watched."""
 
-    def __init__(self, releases: Releases, apps: Mapping[str, App], files: Path) -> None:
+    def __init__(self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path) -> None:
+        """`checks`: the folder of the copies that checks run in."""
         self._releases = releases
         self._apps = apps
-        self._files = files
+        self._folder = Folder(files)
+        self._checks = checks
 
     @activity.defn
     async def unpack_release(self, call: StepCall[DeploymentRequest]) -> Release:
@@ -93,8 +98,10 @@ class Deployments:
         asked = call.input
         self._app(asked.app)
 
-        def artefact() -> tuple[Path, str]:
-            return inside(self._files, asked.artefact), asked.sha256 or self._noted_sum(asked.artefact)
+        @contextmanager
+        def artefact() -> Iterator[tuple[IO[bytes], str]]:
+            with self._folder.open(asked.artefact, LIMITS.archive) as file:
+                yield file, asked.sha256 or self._noted_sum(asked.artefact)
 
         async with beating():
             made = await asyncio.to_thread(self._releases.unpack, call.key, call.case_id, asked.app, artefact)
@@ -119,7 +126,7 @@ class Deployments:
         given = call.input
         app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
         async with beating():
-            checks = await run_checks(app, folder)
+            checks = await run_checks(app, folder, self._checks)
             live, differences = await asyncio.to_thread(self._compare, given.app, folder)
         marks = {mark: sum(each[0] == mark for each in differences) for mark in "+~-"}
         return Examined(
@@ -187,12 +194,13 @@ class Deployments:
     def _noted_sum(self, artefact: str) -> str:
         """The SHA-256 in the file beside the artefact, as sha256sum writes it."""
         try:
-            path = inside(self._files, f"{artefact}.sha256", MAX_SIDECAR)
+            with self._folder.open(f"{artefact}.sha256", MAX_SIDECAR) as file:
+                text = file.read(MAX_SIDECAR).decode(errors="replace")
         except Refused as error:
             raise Refused(
                 f"Nobody says which SHA-256 '{artefact}' must have: give it with the case, or in '{artefact}.sha256'."
             ) from error
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in text.splitlines():
             found = _SUM.fullmatch(line.strip())
             if found and Path(found[2] or artefact).name == Path(artefact).name:
                 return found[1].lower()

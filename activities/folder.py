@@ -3,8 +3,10 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from workflows.models import Refused, Trouble
 
@@ -46,6 +48,30 @@ class Folder:
         Links may lead about inside the folder and not out of it. The path is made free of links first and then walked
         part by part without following any, so whoever exchanges a part for a link meanwhile gains nothing.
         """
+        descriptor = self._opened(name, "file")
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise Refused(f"'{name}' is no regular file.")
+            if found.st_size > max_bytes:
+                raise Refused(f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are taken.")
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[int]:
+        """The descriptor of the folder of this name, found in the same way. Raises Refused, and Trouble."""
+        descriptor = self._opened(name, "folder")
+        try:
+            if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise Refused(f"'{name}' is no folder.")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, name: str, kind: Literal["file", "folder"]) -> int:
         try:
             relative(name)
         except ValueError as wrong:
@@ -58,25 +84,15 @@ class Folder:
             path = (root / name).resolve(strict=True)
             if not path.is_relative_to(root):
                 raise Refused(f"'{name}' leads out of the folder of files.")
-            descriptor = _walk(root, path.relative_to(root).parts)
+            return _walk(root, path.relative_to(root).parts)
         except FileNotFoundError:
-            raise Refused(f"There is no file '{name}' in the folder of files.") from None
+            raise Refused(f"There is no {kind} '{name}' in the folder of files.") from None
         except PermissionError:
             raise Refused(f"'{name}' may not be read by Holdgate.") from None
         except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
                 raise
-            raise Refused(f"'{name}' is no file that can be read.") from None
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise Refused(f"'{name}' is no regular file.")
-            if found.st_size > max_bytes:
-                raise Refused(f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are taken.")
-            return os.fdopen(descriptor, "rb")
-        except BaseException:
-            os.close(descriptor)
-            raise
+            raise Refused(f"'{name}' is no {kind} that can be read.") from None
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:

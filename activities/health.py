@@ -8,12 +8,14 @@ import signal
 import tempfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import httpx2
 
 from activities.apps import App
 from activities.commands import run
+from activities.scratch import scratch, to_the_end
 from workflows.models import Message, Refused
 
 ASK_EVERY = 0.5
@@ -35,16 +37,18 @@ class Check(Message):
     """Its last lines."""
 
 
-async def run_checks(app: App, release: Path) -> list[Check]:
+async def run_checks(app: App, release: Path, home: Path) -> list[Check]:
     """Run the checks of an app, one after the other, in a copy of the release: what they write never goes live.
+
+    `home`: the folder of these copies, each of which is gone with its checks.
 
     Raises Refused with the last lines of the first that fails or does not end in time.
     """
-    with tempfile.TemporaryDirectory(prefix="holdgate-check-") as scratch:
-        copy = Path(scratch, "release")
-        await asyncio.to_thread(shutil.copytree, release, copy, symlinks=True)
+    with scratch(home) as room:
+        copy = room / "release"
+        await to_the_end(partial(shutil.copytree, release, copy, symlinks=True))
         until = time.monotonic() + app.checks_timeout.total_seconds()
-        return [await _run(app, command, copy, Path(scratch), until) for command in app.checks]
+        return [await _run(app, command, copy, room, until) for command in app.checks]
 
 
 async def _run(app: App, command: list[str], where: Path, home: Path, until: float) -> Check:

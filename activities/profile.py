@@ -42,6 +42,8 @@ class Profile(Message):
     dataset: str
     file: str
     sha256: str
+    schema_sha256: str = ""
+    """Of the schema; empty in profiles of old, which did not say."""
     rows: int
     columns: list[Column]
     columns_not_shown: int = 0
@@ -85,6 +87,19 @@ class _Tally:
         self.greatest = known if self.greatest is None else max(self.greatest, known)
 
 
+class Content:
+    """What rows there are, and which columns: enough to tell two versions apart."""
+
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        """How often each row is there, by its digest."""
+        self.columns: set[str] = set()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows[digest(row)] += 1
+        self.columns |= row.keys()
+
+
 class Profiler:
     """Makes a profile while the rows go by."""
 
@@ -92,7 +107,7 @@ class Profiler:
         self.rows = 0
         self._tallies: dict[str, _Tally] = {}
         self._samples: list[dict[str, Any]] = []
-        self._digests: Counter[str] = Counter()
+        self._content = Content()
 
     def watch(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The same rows."""
@@ -102,28 +117,29 @@ class Profiler:
                 self._tallies.setdefault(name, _Tally()).add(value)
             if len(self._samples) < SAMPLES:
                 self._samples.append({name: _short(row[name]) for name in list(row)[:MAX_COLUMNS_SHOWN]})
-            self._digests[digest(row)] += 1
+            self._content.add(row)
             yield row
 
     def made(
-        self, dataset: str, file: str, sha256: str, version: int | None, columns: list[str], digests: Iterable[str]
+        self, dataset: str, file: str, *, sha256: str, schema_sha256: str, published: tuple[int, Content] | None
     ) -> Profile:
-        """The profile; `version`, `columns` and `digests` of rows are those of what is published."""
+        """The profile; `published`: the version that is, and what is in it."""
         difference = None
-        if version is not None:
-            before = Counter(digests)
+        if published is not None:
+            (version, before), now = published, self._content
             difference = Difference(
                 version=version,
-                rows_added=(self._digests - before).total(),
-                rows_removed=(before - self._digests).total(),
-                columns_added=sorted(set(self._tallies) - set(columns))[:MAX_COLUMNS_SHOWN],
-                columns_removed=sorted(set(columns) - set(self._tallies))[:MAX_COLUMNS_SHOWN],
+                rows_added=(now.rows - before.rows).total(),
+                rows_removed=(before.rows - now.rows).total(),
+                columns_added=_names(now.columns - before.columns),
+                columns_removed=_names(before.columns - now.columns),
             )
         shown = list(self._tallies.items())[:MAX_COLUMNS_SHOWN]
         return Profile(
             dataset=dataset,
             file=file,
             sha256=sha256,
+            schema_sha256=schema_sha256,
             rows=self.rows,
             columns=[
                 Column(
@@ -144,6 +160,10 @@ class Profiler:
 def digest(value: Any) -> str:
     """Of a value or a row: the same for the same content, whatever the order of its fields."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def _names(columns: Iterable[str]) -> list[str]:
+    return sorted(name[:MAX_TEXT] for name in columns)[:MAX_COLUMNS_SHOWN]
 
 
 def _short(value: Any) -> Any:

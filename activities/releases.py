@@ -15,20 +15,20 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel
 
 from activities.artefact import LIMITS, Limits, Unpacked, copy, sync, unpack
 from intake.files import keep
-from workflows.models import Refused, Trouble
+from workflows.models import UNDONE_FIRST, Refused, Trouble
 
-UNDONE_FIRST = "This step was undone before it was done."
-
+Artefact = Callable[[], AbstractContextManager[tuple[IO[bytes], str]]]
+"""Opens an artefact, and says which SHA-256 it must have."""
 Kind = Literal["unpack", "hold", "switch", "finish"]
 
 
@@ -67,8 +67,8 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ unpacking
 
-    def unpack(self, key: str, case_id: str, app: str, artefact: Callable[[], tuple[Path, str]]) -> Entry:
-        """Verify and unpack an artefact, of which `artefact` answers the path and the SHA-256 that it must have.
+    def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> Entry:
+        """Verify and unpack an artefact, which is opened only if this key has not unpacked it yet.
 
         Raises Refused for another SHA-256, for an archive that is not safe, and for a key that was undone.
         """
@@ -80,10 +80,10 @@ class Releases:
         try:
             archive, tree = scratch / "artefact", scratch / "tree"
             tree.mkdir()
-            path, wanted = artefact()
-            found = copy(path, archive, self._limits.archive)
+            with artefact() as (source, wanted):
+                found = copy(source, archive, self._limits.archive)
             if found != wanted:
-                raise Refused(f"'{path.name}' has the SHA-256 {found}, and {wanted} was asked for.")
+                raise Refused(f"The artefact has the SHA-256 {found}, and {wanted} was asked for.")
             unpacked = unpack(archive, tree, self._limits)
             return self._place(key, case_id, app, tree, found, unpacked)
         finally:

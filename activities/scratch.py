@@ -1,7 +1,8 @@
 """Folders for a while, which do not outlive their process, whatever ends it.
 
-What is scanned may hold secrets, so no copy may lie about. A folder is locked by the process that uses it. The lock
-goes with the process, `kill -9` included, and the next one that wants a folder removes those that nobody has locked.
+What is scanned or checked may hold secrets, so no copy may lie about. A folder is locked by the process that uses it.
+The lock goes with the process, `kill -9` included, and the next one that wants a folder removes those that nobody has
+locked.
 """
 
 import asyncio

@@ -5,13 +5,14 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from temporalio import activity
 
-from activities.artefact import copy, inside, unpack
+from activities.artefact import LIMITS, copy, unpack
 from activities.beats import beating
+from activities.folder import Folder
 from activities.scanners import MARKED, SEVERITIES, Finding, Severity, is_python, scan, unreadable
 from activities.scratch import scratch, to_the_end
 from activities.security_review_request import SecurityReviewRequest
@@ -98,7 +99,7 @@ class SecurityReviews:
 
     def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
         """`scans`: the folder of the copies that are scanned."""
-        self._risks, self._files, self._scans = risks, files, scans
+        self._risks, self._folder, self._scans = risks, Folder(files), scans
 
     @activity.defn
     async def scan_target(self, call: StepCall[SecurityReviewRequest]) -> ScanReport:
@@ -129,18 +130,18 @@ class SecurityReviews:
         """Copy what is to be scanned; answers the digest of all, how many files there are, which are left out."""
         tree.mkdir()
         if asked.target.lower().endswith(ARCHIVES):
-            archive = room / "archive"
-            if (found := copy(inside(self._files, asked.target), archive)) != (asked.sha256 or found):
+            archive, unpacked = room / "archive", room / "unpacked"
+            with self._folder.open(asked.target, LIMITS.archive) as source:
+                found = copy(source, archive)
+            if asked.sha256 not in (None, found):
                 raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
-            unpack(archive, room / "unpacked")
-            return _copy_tree(room / "unpacked", tree, asked.target)
+            unpack(archive, unpacked)
+            with Folder(room).folder(unpacked.name) as folder:
+                return _copy_tree(folder, tree, asked.target)
         if asked.sha256:
-            raise Refused("Only an archive has a SHA-256 to check: leave it out for a folder.")
-        home = self._files.resolve()
-        folder = home / asked.target
-        if folder.resolve() != folder or not folder.is_dir():
-            raise Refused(f"There is no folder and no archive (.tar.gz) '{asked.target}' in the folder of files.")
-        return _copy_tree(folder, tree, asked.target)
+            raise Refused("Only an archive (.tar.gz) has a SHA-256 to check: leave it out for a folder.")
+        with self._folder.folder(asked.target) as folder:
+            return _copy_tree(folder, tree, asked.target)
 
     @activity.defn
     async def record_accepted_risk(self, call: StepCall[AcceptedRisk]) -> Recorded:
@@ -181,14 +182,13 @@ def _worst_first(found: list[Finding], more: list[Finding]) -> list[Finding]:
     return sorted([*found, *more], key=lambda each: -SEVERITIES.index(each.severity))
 
 
-def _copy_tree(source: Path, tree: Path, named: str) -> tuple[str, int, list[str]]:
+def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]]:
     """Each file is read once, so that what is scanned is what the digest is of."""
     digest, total, text, files = hashlib.sha256(), 0, 0, 0
     left_out: list[str] = []
-    for path in _files_of(source, named):
+    for name, descriptor in _files_of(folder, named):
         files += 1
-        name = path.relative_to(source).as_posix()
-        with os.fdopen(_opened(path), "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             content = file.read(MAX_FILE + 1)
             hashed, size = hashlib.sha256(content), len(content)
             while size > MAX_FILE and (chunk := file.read(1 << 20)) and total + size <= MAX_BYTES:
@@ -211,17 +211,21 @@ def _copy_tree(source: Path, tree: Path, named: str) -> tuple[str, int, list[str
     return digest.hexdigest(), files, left_out
 
 
-def _opened(path: Path) -> int:
-    """Nobody has exchanged it for a link since it was found, nor for a pipe, which would be waited for."""
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
+    """Plain files below a folder with their names, open for reading, in one order.
 
+    Raises Refused for links and devices: what they lead to would not be scanned. Nothing that is exchanged for a link
+    since it was found is followed, and a pipe is not waited for.
+    """
 
-def _files_of(source: Path, named: str) -> Iterator[Path]:
-    """Plain files, in one order. Raises Refused for links and devices: what they lead to would not be scanned."""
-    for folder, inner, names in os.walk(source):
+    def cannot_be_read(_error: OSError) -> None:
+        raise Refused(f"A folder in '{named}' cannot be read, so nobody knows what is in it.")
+
+    for above, inner, names, within in os.fwalk(".", dir_fd=folder, onerror=cannot_be_read):
         inner.sort()
-        for name in sorted([*names, *(each for each in inner if Path(folder, each).is_symlink())]):
-            path = Path(folder, name)
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise Refused(f"'{path.relative_to(source)}' in '{named}' is a link or no plain file.")
-            yield path
+        links = [each for each in inner if stat.S_ISLNK(os.lstat(each, dir_fd=within).st_mode)]
+        for each in sorted([*names, *links]):
+            name = PurePosixPath(above, each).as_posix()
+            if not stat.S_ISREG(os.lstat(each, dir_fd=within).st_mode):
+                raise Refused(f"'{name}' in '{named}' is a link or no plain file.")
+            yield name, os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=within)

@@ -1,7 +1,8 @@
 """Datasets in versions. To publish is to change one row, so readers see all of a version or nothing of it.
 
 An attempt to load has a version of its own, which counts once the key is noted in the same transaction as its number
-of rows; what an attempt left behind that died is removed by the next one, or by the undo.
+of rows; what an attempt left behind that died is removed by the next one, or by the undo. No number is given twice.
+Each dataset has its row from its first attempt on, and whoever changes what is in force has that row locked.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -9,17 +10,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import effects
-from store.database import Database, insert_into
+from store.database import Database, insert_once
 from store.tables import dataset_rows, dataset_versions, datasets
+from store.tables import effects as effects_table
 from workflows.models import Refused
 
 UNFINISHED = -1
 """The number of rows of a version that is being loaded."""
 _PAGE = 2000
+_OVERTAKEN = "another attempt has removed what this one was loading"
 
 
 class StagedVersion(BaseModel):
@@ -63,16 +66,13 @@ class Datasets:
     ) -> StagedVersion:
         """Load a version, a transaction for each chunk. Raises Refused for a void, and whatever `chunks` raises."""
 
-        began = datetime.now(UTC)
-
         async def begin(conn: AsyncConnection) -> StagedVersion | int:
             if (done := await effects.done(conn, key)) is not None:
                 return StagedVersion.model_validate(done)
             await _remove(conn, name, await _unfinished(conn, case_id))
-            query = select(func.max(dataset_versions.c.version)).where(dataset_versions.c.name == name)
-            version = ((await conn.execute(query)).scalar_one() or 0) + 1
+            version = await _next_number(conn, name)
             row = {"name": name, "version": version, "case_id": case_id, "sha256": sha256, "profile": profile}
-            await conn.execute(insert(dataset_versions).values(**row, rows=UNFINISHED, staged_at=began))
+            await conn.execute(insert(dataset_versions).values(**row, rows=UNFINISHED, staged_at=datetime.now(UTC)))
             return version
 
         begun = await effects.once(self._db, begin)
@@ -86,43 +86,43 @@ class Datasets:
             ]
             number += len(chunk)
             async with self._db.write() as conn:
+                if not await _is_there(conn, name, begun):
+                    raise RuntimeError(_OVERTAKEN)
                 await conn.execute(insert(dataset_rows), values)
         staged = StagedVersion(version=begun, rows=number)
 
         async def finish(conn: AsyncConnection) -> StagedVersion:
-            if (done := await effects.done(conn, key)) is not None:
-                if begun != done["version"]:  # a successor may have got the number of what it had removed
-                    await _remove(conn, name, [begun])
+            if (done := await effects.done(conn, key)) is not None:  # by another attempt
+                await _remove(conn, name, [begun])
                 return StagedVersion.model_validate(done)
-            finished = (
-                await conn.execute(
-                    update(dataset_versions)
-                    .where(
-                        dataset_versions.c.name == name,
-                        dataset_versions.c.version == begun,
-                        # A late attempt must not finish what its successor began anew under the same number.
-                        dataset_versions.c.staged_at == began,
-                    )
-                    .values(rows=number)
-                    .returning(dataset_versions.c.version)
-                )
-            ).first()
-            if finished is None:
-                raise RuntimeError("another attempt has removed what this one was loading")
+            if not await _is_there(conn, name, begun):
+                raise RuntimeError(_OVERTAKEN)
+            await conn.execute(update(dataset_versions).where(*_version(name, begun)).values(rows=number))
             await effects.do(conn, key, "load_rows", case_id, {**staged.model_dump(), "name": name})
             return staged
 
         return await effects.once(self._db, finish)
 
     async def unstage(self, key: str, undoes: str, case_id: str) -> bool:
-        """Remove the version of this key, and what attempts have left. Answers whether there was a version."""
+        """Remove the version of this key, and what attempts have left. Answers whether there was a version.
+
+        Raises Refused while it is published, or is what the rollback of another version would publish.
+        """
 
         async def take_back(conn: AsyncConnection) -> bool:
             undo = await effects.undo(conn, key, undoes, "drop_rows", case_id)
             for name, version in await _of_case(conn, case_id, unfinished=True):
                 await _remove(conn, name, [version])
             if undo.now is not None:
-                await _remove(conn, undo.now["name"], [undo.now["version"]])
+                name, version = undo.now["name"], undo.now["version"]
+                if await _version_in_force(conn, name) == version:
+                    raise Refused(f"Version {version} of {name} is published, so its rows are not removed.")
+                if (later := await _published_over(conn, name, version)) is not None:
+                    raise Refused(
+                        f"A rollback of version {later} of {name} would publish version {version} again, so its rows "
+                        f"are not removed: roll version {later} back first, or leave the rows."
+                    )
+                await _remove(conn, name, [version])
             return undo.anything
 
         return await effects.once(self._db, take_back)
@@ -145,7 +145,7 @@ class Datasets:
                 )
             at = datetime.now(UTC)
             await _put_in_force(conn, name, version, at)
-            where = (dataset_versions.c.name == name, dataset_versions.c.version == version)
+            where = _version(name, version)
             changed = update(dataset_versions).where(*where).values(published_at=at).returning(dataset_versions.c.rows)
             rows = (await conn.execute(changed)).scalar_one()
             published = PublishedVersion(dataset=name, version=version, rows=rows, published_at=at)
@@ -157,7 +157,10 @@ class Datasets:
         return await effects.once(self._db, put)
 
     async def unpublish(self, key: str, undoes: str, case_id: str) -> bool:
-        """Put the version before in force again. Raises Refused when another was published since."""
+        """Put the version before in force again.
+
+        Raises Refused when another was published since, or the one before is not kept any more.
+        """
 
         async def take_back(conn: AsyncConnection) -> bool:
             undo = await effects.undo(conn, key, undoes, "restore_version", case_id)
@@ -167,10 +170,14 @@ class Datasets:
                     raise Refused(f"Version {in_force} of {name} was published since: roll that one back first.")
                 at = None
                 if before is not None:
-                    query = select(dataset_versions.c.published_at).where(
-                        dataset_versions.c.name == name, dataset_versions.c.version == before
-                    )
-                    at = (await conn.execute(query)).scalar_one()
+                    query = select(dataset_versions.c.published_at).where(*_version(name, before))
+                    found = (await conn.execute(query)).first()
+                    if found is None:
+                        raise Refused(
+                            f"Version {before} of {name}, which was published before, is not kept any more, so version "
+                            f"{version} stays published."
+                        )
+                    at = found.published_at
                 await _put_in_force(conn, name, before, at)
             return undo.anything
 
@@ -178,10 +185,10 @@ class Datasets:
 
     # ----------------------------------------------------------------------------------------------------- reading
 
-    async def current(self, name: str) -> tuple[int, list[str]] | None:
-        """Version and columns of what is published."""
+    async def current(self, name: str) -> int | None:
+        """The version that is published."""
         view = await self.view(name)
-        return (view.version, [column["name"] for column in view.profile["columns"]]) if view else None
+        return view.version if view else None
 
     async def view(self, name: str) -> DatasetView | None:
         """What is published under a name; None for nothing."""
@@ -245,16 +252,51 @@ async def _unfinished(conn: AsyncConnection, case_id: str) -> list[int]:
 
 
 async def _remove(conn: AsyncConnection, name: str, versions: Sequence[int]) -> None:
-    for table in (dataset_rows, dataset_versions):
+    # The version first: its attempt may be writing a chunk, which is waited for, and then its rows are all there.
+    for table in (dataset_versions, dataset_rows):
         await conn.execute(delete(table).where(table.c.name == name, table.c.version.in_(versions)))
 
 
+def _version(name: str, version: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return dataset_versions.c.name == name, dataset_versions.c.version == version
+
+
+async def _is_there(conn: AsyncConnection, name: str, version: int) -> bool:
+    """Whether nobody has removed it. Nobody does before the end of this transaction."""
+    query = select(dataset_versions.c.version).where(*_version(name, version)).with_for_update()
+    return (await conn.execute(query)).first() is not None
+
+
+async def _next_number(conn: AsyncConnection, name: str) -> int:
+    """One that no version has had, even if it is removed."""
+    await insert_once(conn, datasets, {"name": name})
+    counting = update(datasets).where(datasets.c.name == name).values(last=datasets.c.last + 1)
+    return int((await conn.execute(counting.returning(datasets.c.last))).scalar_one())
+
+
 async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
+    """What is published until the end of this transaction, as nobody else may change it before."""
+    await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first
     query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
-    return (await conn.execute(query)).scalar_one_or_none()
+    version: int | None = (await conn.execute(query)).scalar_one()
+    return version
+
+
+async def _published_over(conn: AsyncConnection, name: str, version: int) -> int | None:
+    """The version that took the place of this one and would give it back."""
+    query = (
+        select(effects_table.c.result)
+        .join(dataset_versions, dataset_versions.c.case_id == effects_table.c.case_id)
+        .where(
+            dataset_versions.c.name == name,
+            effects_table.c.kind == "publish_version",
+            effects_table.c.state == "done",
+        )
+    )
+    published = [made for made in (await conn.execute(query)).scalars() if made["dataset"] == name]
+    return next((int(made["version"]) for made in published if made["before"] == version), None)
 
 
 async def _put_in_force(conn: AsyncConnection, name: str, version: int | None, at: datetime | None) -> None:
     values = {"version": version, "published_at": at}
-    putting = insert_into(conn, datasets).values(name=name, **values)
-    await conn.execute(putting.on_conflict_do_update(index_elements=[datasets.c.name], set_=values))
+    await conn.execute(update(datasets).where(datasets.c.name == name).values(values))

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database, insert_once
 from store.tables import effects
-from workflows.models import Refused
+from workflows.models import UNDONE_FIRST, Refused
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
     if row is None:
         return None
     if row.state != "done":
-        raise Refused("This step was undone before it was done.")
+        raise Refused(UNDONE_FIRST)
     return dict(row.result or {})
 
 

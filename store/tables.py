@@ -470,8 +470,9 @@ datasets = Table(
     "datasets",
     metadata,
     Column("name", String(120), primary_key=True),
-    Column("version", Integer, nullable=True),  # None: none is published any more
+    Column("version", Integer, nullable=True),  # None: none is published, yet or any more
     Column("published_at", Instant, nullable=True),
+    Column("last", Integer, nullable=False, server_default="0"),  # the highest number a version ever had
 )
 """Which version of each dataset is published. To publish is to change one row here."""
 

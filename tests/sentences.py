@@ -21,6 +21,7 @@ SAYING = {
 NAMED = {
     "workflows/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
     "workflows/gate.py": ("REASONS",),
+    "workflows/models.py": ("UNDONE_FIRST",),
     "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
     "workflows/waiting.py": ("_mend", "_intervention"),
     "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),

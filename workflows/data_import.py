@@ -53,6 +53,7 @@ class DataImportProcess(CaseWorkflow):
             file=request.file,
             schema_file=request.schema_file,
             sha256=profile.sha256 if profile else "",  # operators may skip a step
+            schema_sha256=profile.schema_sha256 if profile else "",
             profile=profile,
         )
         await self.step(DataImports.load_rows, staging, undo=DataImports.drop_rows, heartbeat=BEAT, options=LONG)

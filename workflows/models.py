@@ -227,6 +227,10 @@ class Refused(ApplicationError):
         super().__init__(message, type="Refused", non_retryable=True, category=ApplicationErrorCategory.BENIGN)
 
 
+UNDONE_FIRST = "This step was undone before it was done."
+"""How receivers refuse a late attempt, which comes behind its undo."""
+
+
 # -------------------------------------------------------------------------------------------------------------- process
 
 InputT = TypeVar("InputT")

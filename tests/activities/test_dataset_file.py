@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from activities import row_schema
 from activities.dataset_file import DatasetFile
 from activities.folder import Folder
 from workflows.models import Refused
@@ -78,3 +80,108 @@ def test_a_number_is_read(tmp_path: Path, kind: str, cell: str, value: float) ->
 def test_a_number_of_json_that_no_float_holds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="Line 1 cannot be read: 1e999 is too large a number"):
         rows(tmp_path, {"type": "number"}, '{"n": 1e999}\n', "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"n": 1, "n": 2}', "Line 1 cannot be read: 'n' stands twice in one object"),
+        ('{"n": {"a": 1, "a": 1}}', "Line 1 cannot be read: 'a' stands twice in one object"),
+        ('{"n": "\\ud800"}', "Line 1 cannot be read: it holds half of a character"),
+        ('{"\\udc00": 1}', "Line 1 cannot be read: it holds half of a character"),
+    ],
+)
+def test_a_line_that_readers_of_json_take_differently_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        rows(tmp_path, {}, f"{line}\n", "a.jsonl")
+
+
+def test_a_pair_of_surrogates_is_one_character(tmp_path: Path) -> None:
+    assert rows(tmp_path, {"type": "string"}, '{"n": "\\ud83d\\ude00"}\n', "a.jsonl") == [{"n": "😀"}]
+
+
+NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ('{"type": "object", "type": "object"}', "The schema cannot be read: 'type' stands twice in one object"),
+        ('{"type": "object", "title": "\\ud800"}', "The schema cannot be read: it holds half of a character"),
+        ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is no number"),
+        ('{"title": "\xe9"}'.encode("latin-1"), "The schema is not UTF-8"),
+        (NESTED, "The schema is nested too deeply"),
+        ('{"properties": {"n": {"pattern": "(?=a)b"}}}', r"pattern that cannot be used, '\(\?=a\)b': look-around"),
+        ('{"properties": {"n": {"pattern": "("}}}', r"pattern that cannot be used, '\(': unclosed group"),
+        ('{"properties": {"n": {"pattern": "((a{100}){100}){100}"}}}', "cannot be used.*exceeds size limit"),
+        ('{"$ref": "#/examples/0", "examples": [{"pattern": "(a)\\\\1"}]}', "backreferences are not supported"),
+        (
+            '{"patternProperties": {"(a+)+$": {}}}',
+            "'patternProperties', which is not read: give each column its own part",
+        ),
+        ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "only stand at the top"),
+        (
+            '{"properties": {"n": {"format": "hostname"}}}',
+            "the format 'hostname', which is not checked. These are: date",
+        ),
+    ],
+    ids=range(12),
+)
+def test_a_schema_that_could_mislead_or_take_for_ever_is_refused(
+    tmp_path: Path, schema: str | bytes, said: str
+) -> None:
+    (tmp_path / "s.json").write_bytes(schema if isinstance(schema, bytes) else schema.encode())
+    with pytest.raises(Refused, match=said):
+        DatasetFile(Folder(tmp_path), "a.csv", "s.json")
+
+
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(.*a){20}$", r"^(\w+\s?)*$"])
+def test_no_pattern_takes_long_whatever_the_text(tmp_path: Path, pattern: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Refused, match="does not match"):
+        rows(tmp_path, {"type": "string", "pattern": pattern}, f"n\n{'a' * 50_000}!\n")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cell"), [("^[A-Z]{2}$", "GB"), ("b", "abc"), (r"^\p{L}+$", "Zoë"), (r"^\d+\/x$", "1/x")]
+)
+def test_a_pattern_is_looked_for_anywhere_in_the_text(tmp_path: Path, pattern: str, cell: str) -> None:
+    assert rows(tmp_path, {"type": "string", "pattern": pattern}, f"n\n{cell}\n") == [{"n": cell}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("date", "2026-02-28", "2026-02-30"),
+        ("date-time", "2026-02-28T23:59:59.5+01:00", "2026-02-28 23:59"),
+        ("date-time", "2026-02-28T23:59:59Z", "2026-02-30T23:59:59Z"),
+        ("email", "a@b.example", "a.b.example"),
+        ("ipv4", "192.0.2.1", "192.0.2.256"),
+        ("ipv6", "2001:db8::1", "2001:db8::x"),
+        ("uuid", "2f1e6a34-9a0e-4a86-8d0a-0e3a5e5f2c11", "2f1e6a34"),
+    ],
+)
+def test_a_format_is_held(tmp_path: Path, kind: str, good: str, bad: str) -> None:
+    part = {"type": "string", "format": kind}
+    assert rows(tmp_path, part, f"n\n{good}\n") == [{"n": good}]
+    with pytest.raises(Refused, match=f"line 2, n: '{bad}' is not a '{kind}'"):
+        rows(tmp_path, part, f"n\n{bad}\n")
+
+
+def test_a_schema_that_refers_to_itself_in_a_circle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"$ref": "#"}')
+    (tmp_path / "a.csv").write_text("n\n1\n")
+    with pytest.raises(Refused, match="in a circle"):
+        list(DatasetFile(Folder(tmp_path), "a.csv", "s.json").rows())
+
+
+def test_a_schema_whose_references_multiply_is_refused_once_its_checks_are_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_schema, "MAX_CHECKS", 10_000)
+    parts = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)} | {"d60": {}}
+    (tmp_path / "s.json").write_text(json.dumps({"$ref": "#/$defs/d0", "$defs": parts}))
+    (tmp_path / "a.csv").write_text("n\n1\n")
+    with pytest.raises(Refused, match="More than 10,000 checks would be needed"):
+        list(DatasetFile(Folder(tmp_path), "a.csv", "s.json").rows())

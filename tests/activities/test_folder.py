@@ -83,6 +83,28 @@ def test_nothing_else_is_opened_and_a_sentence_says_why(root: Path, name: str, w
         Folder(root).open(name, 100)
 
 
+def test_a_folder_inside_is_opened_also_through_a_link_that_stays_inside(root: Path) -> None:
+    (root / "linked").symlink_to("inner")
+    for name in ("inner", "linked"):
+        with Folder(root).folder(name) as descriptor:
+            assert os.stat("b.csv", dir_fd=descriptor).st_size == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.csv", "'a.csv' is no folder"),
+        ("missing", "There is no folder 'missing'"),
+        ("out", "leads out"),
+        ("../outside", "goes through '..'"),
+        ("pipe.csv", "is no folder"),
+    ],
+)
+def test_no_other_folder_is_opened(root: Path, name: str, words: str) -> None:
+    with pytest.raises(Refused, match=words), Folder(root).folder(name):
+        pass
+
+
 def test_a_part_that_becomes_a_link_while_the_name_is_looked_at_leads_nowhere(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

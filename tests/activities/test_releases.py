@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -26,7 +28,12 @@ class Shop:
         self.sha256 = put(folder, "shop", contents())
 
     def unpack(self, case: str) -> str:
-        return self.releases.unpack(f"{case}/unpack", case, APP, lambda: (self.artefact, self.sha256)).release
+        return self.releases.unpack(f"{case}/unpack", case, APP, self.opened).release
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[IO[bytes], str]]:
+        with self.artefact.open("rb") as file:
+            yield file, self.sha256
 
     def remove(self, case: str) -> bool:
         return self.releases.remove(f"{case}/unpack", case, APP)

@@ -67,6 +67,28 @@ async def test_an_upgrade_keeps_everybody_and_tells_nobody_old_news(empty_url: s
     await database.close()
 
 
+async def test_an_upgrade_gives_no_number_of_a_version_twice(empty_url: str) -> None:
+    upgraded_to("0005", empty_url)
+    with engine_of(empty_url).begin() as old:
+        for name, version in (("goods", 2), ("staged", 1)):
+            old.execute(
+                text(
+                    "INSERT INTO dataset_versions (name, version, case_id, sha256, profile, rows, staged_at) "
+                    f"VALUES ('{name}', {version}, 'c', 's', '{{}}', 1, '2026-01-01')"
+                )
+            )
+        old.execute(text("INSERT INTO datasets (name, version) VALUES ('goods', 2)"))
+        # Loaded once, and removed since.
+        for name, version in (("goods", 3), ("gone", 7)):
+            made = f'{{"name": "{name}", "version": {version}, "rows": 1}}'
+            query = "INSERT INTO effects VALUES (:key, 'load_rows', 'c', 'undone', :made, '2026-01-01')"
+            old.execute(text(query.replace(":made", f"'{made}'".replace(":", "\\:"))), {"key": name})
+    migrate(empty_url)
+    with engine_of(empty_url).begin() as new:
+        found = {row.name: (row.version, row.last) for row in new.execute(text("SELECT * FROM datasets"))}
+    assert found == {"goods": (2, 3), "staged": (None, 1), "gone": (None, 7)}
+
+
 def test_processes_that_migrate_a_new_file_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a new folder/holdgate %41?#.db".replace("%", "%25").replace("?", "%3F")
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as processes:
