@@ -1,10 +1,13 @@
 """What would become of a case that is not there yet: nothing is guessed, and it is said in sentences."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policy.explain import People, explain
 from policy.model import Policy
@@ -83,6 +86,29 @@ def test_of_many_cases_each_is_judged_as_one_would_be(
     about = supposed(**case)
     for _ in range(2):  # the second time it is remembered
         assert said(asked, asked.of(about.input, about.case)) == expected
+
+
+comparisons = st.builds(
+    "{}{} {} {}".format,
+    st.sampled_from(["", "  ", "!(memo == null) || ", "1.0 + "]),
+    st.sampled_from(["amount", "amount * 2.0", "limits.manager"]),
+    st.sampled_from([">=", ">", "<", "<=", "==", "!="]),
+    st.sampled_from(["limits.manager", "limits.two_managers", "500.01", "7", "amount", "limits.manager * 2.0"]),
+)
+conditions = st.lists(comparisons, min_size=1, max_size=3).map(lambda parts: " && ".join(f"({part})" for part in parts))
+amounts = st.sampled_from(
+    ["6.99", "7.00", "250.00", "499.99", "500.00", "500.01", "500.02", "1000", "9999.99", "10000.00"]
+)
+
+
+@given(conditions | comparisons, st.lists(st.tuples(amounts, st.sampled_from(["GBP", "JPY"])), max_size=8))
+def test_amounts_that_stand_alike_among_the_limits_are_judged_alike(when: str, of: list[tuple[str, str]]) -> None:
+    ruled = policy(f"when = {json.dumps(when)}")
+    asked = Prospects(ruled, "payment", "manager-approval")
+    for amount, currency in [*of, ("12345678901234.56", "GBP")]:
+        about = supposed(amount=amount, currency=currency)
+        alone = Outlook(ruled, "payment", "manager-approval", about, AT).answer
+        assert said(asked, asked.of(about.input, about.case)) == alone
 
 
 def said(asked: Prospects, found: Prospect) -> str:
