@@ -67,6 +67,9 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 WRITERS = 16
 """Steps, and records, that may be under way at once. All of them want the database: with more, an import of thousands
 makes each wait so long for its turn that it fails and tries again, and nothing gets done."""
+REMEMBERED = 400
+"""Cases that are kept in memory while they wait: about 60 MB. Any other is read from its history again, in a few
+hundredths of a second, when something happens to it."""
 HEARTBEAT_EVERY = timedelta(seconds=2)
 SWEEP_EVERY = timedelta(seconds=5)
 
@@ -126,6 +129,7 @@ def workers(
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
+            max_cached_workflows=REMEMBERED,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         ),
         Worker(

@@ -56,8 +56,8 @@ class Pace(NamedTuple):
 
     @property
     def chunk(self) -> int:
-        """Rows that are started together."""
-        return min(CHUNK, self.in_flight, max(1, int(self.per_second or CHUNK)))
+        """Rows that are started together: half of what may be on its way, so that the worker never runs dry."""
+        return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 
 class Importer:
@@ -161,8 +161,9 @@ class Importer:
             async with asyncio.timeout(self._pace.patience):
                 while True:
                     async with self._db.read() as conn:
-                        if await cases.on_their_way(conn, batch.batch_id) < self._pace.in_flight:
-                            return
+                        moving = await cases.on_their_way(conn, batch.batch_id)
+                    if moving <= self._pace.in_flight - self._pace.chunk:
+                        return
                     await asyncio.sleep(0.1)
         except TimeoutError:
             return

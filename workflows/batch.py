@@ -56,7 +56,10 @@ class BatchWorkflow:
                 await self._pause(batch)
                 continue
             result = await self._start_rows(batch)
-            if result is not None and not result.left:
+            if result is None:
+                continue
+            workflow.set_current_details(f"{result.rows.started:,} of {result.rows.valid:,} rows are started.")
+            if not result.left:
                 return result
         await workflow.wait_condition(workflow.all_handlers_finished)
         last = [self._paused] if self._paused else []
@@ -141,6 +144,7 @@ class BatchWorkflow:
         return await self._note(batch, "cancelled", cancel)
 
     async def _note(self, batch: BatchInput, status: str, order: BatchOrder) -> BatchResult:
+        workflow.set_current_details(f"{status.capitalize()}: asked by {order.by.id}, because: {order.reason}")
         return await workflow.execute_activity_method(
             Imports.note_order,
             BatchNote.model_validate({"batch_id": batch.batch_id, "status": status, "order": order}),

@@ -28,6 +28,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.registry import INPUTS, PROCESSES, Process
 
 
+QUICK = Pace(patience=0.1)
+
+
 @workflow.defn(name="payment")
 class PaidAtOnce:
     """A payment nobody has to look at."""
@@ -39,10 +42,10 @@ class PaidAtOnce:
 
 @asynccontextmanager
 async def bulk_worker(
-    client: Client, db: Database, policy: PolicyFile, processes: Mapping[str, Process] = PROCESSES
+    client: Client, db: Database, policy: PolicyFile, processes: Mapping[str, Process] = PROCESSES, pace: Pace = QUICK
 ) -> AsyncIterator[None]:
     """Workers on both queues; they work while the context is open."""
-    imports = Imports(Importer(db, client, Starter(db, client, policy, processes), Pace(patience=0.1)))
+    imports = Imports(Importer(db, client, Starter(db, client, policy, processes), pace))
     async with (
         Worker(
             client,
