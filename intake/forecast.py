@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from intake.launch import BATCH_PRIORITY
 from policy.model import EVERYONE, MANAGER_OF_REQUESTER, Policy
 from policy.prospects import Prospects
-from workflows.money import decimals_of
+from workflows.money import exact
 from workflows.registry import Process
 
 _THIS_BATCH = "this batch"
@@ -253,7 +253,7 @@ class _Gate:
         value = self.limits[why.currency][limit] if limit else Decimal(number)
         shown = f"{value:,f}"
         if self.process.words.money == (name, "currency") and why.currency:
-            shown = f"{_amount(_exact(value, why.currency))} {why.currency}"
+            shown = f"{_amount(exact(value, why.currency))} {why.currency}"
         label = self.process.words.labels.get(name, name)
         return f"{label[:1].lower()}{label[1:]} {_WORDS[operator][0 if why.holds else 1]} {shown}"
 
@@ -305,24 +305,12 @@ class _Totals:
             Total(
                 currency=total.currency,
                 count=total.count,
-                sum=_exact(total.sum, total.currency),
-                smallest=_exact(total.smallest, total.currency),
-                largest=_exact(total.largest, total.currency),
+                sum=exact(total.sum, total.currency),
+                smallest=exact(total.smallest, total.currency),
+                largest=exact(total.largest, total.currency),
             )
             for total in totals
         ]
-
-
-def _exact(amount: Decimal, currency: str) -> Decimal:
-    """An amount with at least the decimals of its currency; one that has more keeps them."""
-    try:
-        decimals = decimals_of(currency)
-    except ValueError:  # a process of one's own may allow what is no currency
-        return amount
-    exponent = amount.as_tuple().exponent
-    return (
-        amount if isinstance(exponent, int) and -exponent > decimals else amount.quantize(Decimal(1).scaleb(-decimals))
-    )
 
 
 def _amount(amount: Decimal) -> str:

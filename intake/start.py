@@ -21,7 +21,7 @@ from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.rows import Sheet, read
 from intake.seed import read_seed
-from policy.model import Policy as Policy
+from policy.model import Policy
 from store import batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
@@ -306,7 +306,9 @@ class Starter:
 def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
     """The fields in which a stored input is not the same as a new one. 12.5 and 12.50 are the same number."""
     new = parsed.model_dump(mode="json")
-    return [name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))]
+    return [
+        name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
+    ]
 
 
 def _same(new: Any, stored: Any) -> bool:
