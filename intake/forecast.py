@@ -114,8 +114,8 @@ class Forecast:
     def _gates_of(self, process: str) -> "list[_Gate]":
         if process not in self._gates:
             # In the order of the process's words, which is that of its story. Those of the engine are not among them.
-            names = self._processes[process].words.gates
-            self._gates[process] = [_Gate(self._policy, self._processes[process], name) for name in names]
+            kind, ruled = self._processes[process], self._policy.processes[process].gates
+            self._gates[process] = [_Gate(self._policy, kind, name) for name in kind.words.gates if name in ruled]
         return self._gates[process]
 
     def _of_money(self, totals: Iterable[Total]) -> Iterator[str]:
@@ -287,9 +287,9 @@ class _Totals:
         if process.words.money is None:
             return
         amount, currency = (getattr(input, name) for name in process.words.money)
-        if not isinstance(amount, Decimal | int) or not currency:
+        if amount is None or not currency:  # a process of one's own may leave them out
             return
-        amount, currency = Decimal(amount), str(currency)
+        amount, currency = Decimal(str(amount)), str(currency)
         total = self._of.get(currency)
         if total is None:
             self._of[currency] = Total(currency=currency, count=1, sum=amount, smallest=amount, largest=amount)
