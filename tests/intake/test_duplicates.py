@@ -43,7 +43,7 @@ def existing(status: str, *, round_: int = 1, requester: str = "rita", unstarted
 
 def judged(there: Existing, *, resubmit: bool = False, **given: object) -> PlannedRow:
     judge = Judge("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit)
-    (planned,) = judge.judge([row_of("INV-1", **given)], {"payment": {"inv-1": there}})
+    (planned,) = judge.judge([row_of("INV-1", 2, **given)], {"payment": {"inv-1": there}})
     return planned
 
 
