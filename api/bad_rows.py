@@ -3,19 +3,17 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+
+from api.csv_out import BOM, defused
 
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001  # full-width forms too
 
 
 def bad_rows(data: bytes, errors: Mapping[int, str]) -> str:
     """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it."""
     text = io.StringIO()
-    # Spreadsheets take a CSV for UTF-8 only when it starts with this mark; our import allows it.
-    text.write("\ufeff")
+    text.write(BOM)
     out = csv.writer(text, lineterminator="\r\n")
     reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
     old_error: int | None = None
@@ -30,21 +28,10 @@ def bad_rows(data: bytes, errors: Mapping[int, str]) -> str:
         if heading:
             names = [cell.strip().lower() for cell in cells]
             old_error = names.index(ERROR) if ERROR in names else None
-            out.writerow([ERROR, *_without(cells, old_error)])
+            out.writerow([ERROR, *(defused(cell) for cell in _without(cells, old_error))])
             heading = False
         elif line in errors:
             out.writerow([defused(cell) for cell in (errors[line], *_without(cells, old_error))])
-
-
-def defused(cell: str) -> str:
-    """The cell so that no spreadsheet takes it for a formula. Plain numbers stay: they are none."""
-    if not cell.lstrip(" ").startswith(_FORMULA):
-        return cell
-    try:
-        Decimal(cell)
-    except InvalidOperation:
-        return f"'{cell}"
-    return cell
 
 
 def _without(cells: Sequence[str], place: int | None) -> list[str]:

@@ -1,17 +1,22 @@
 """Cases: start one, look, cancel."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from api import csv_out
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
+from api.export import export
 from api.problems import Problem, documented
 from api.security import Caller, Requester, check_may_cancel, check_may_operate, viewer
 from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
 from intake.start import DEFAULT_PRIORITY, CaseRequest
 from store import audit, cases, tasks
+from store.cases import Sought
 from telemetry import logs
 from workflows.models import Status
 
@@ -109,9 +114,20 @@ async def start_case(
     )
 
 
-@router.get("", responses=documented(401, 422, 503))
+@router.get(
+    "",
+    response_model=Page[CaseBrief],
+    responses={
+        200: {
+            "content": {"text/csv": {}},
+            "description": "A page of cases; as text/csv all of them with their results",
+        },
+        **documented(401, 422, 503),
+    },
+)
 async def list_cases(
     person: Caller,
+    request: Request,
     db: Db,
     gateway: TheGateway,
     process: Search = None,
@@ -121,23 +137,31 @@ async def list_cases(
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> Page[CaseBrief]:
-    """The cases the caller may see, newest first. `q` looks in reference, title and id."""
+) -> Page[CaseBrief] | Response:
+    """The cases the caller may see, newest first. `q` looks in reference, title and id.
+
+    With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
+    """
+    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, q=q)
+    if csv_out.wanted(request):
+        return await _as_csv(export(db, viewer(person), **sought))
     with our_cursor():
         async with db.read() as conn:
-            rows, following = await cases.page(
-                conn,
-                viewer(person),
-                process=process,
-                status=status,
-                batch_id=batch_id,
-                requester=requester,
-                q=q,
-                cursor=cursor,
-                limit=limit,
-            )
+            rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
     items = [brief(row, gateway.temporal_url(row.case_id)) for row in rows]
     return Page(items=items, next_cursor=following)
+
+
+async def _as_csv(text: AsyncIterator[str]) -> Response:
+    heading = await anext(text)  # before the answer begins, so that it is still a 503 when the database is away
+
+    async def whole() -> AsyncIterator[str]:
+        yield heading
+        async for part in text:
+            yield part
+
+    disposition = {"Content-Disposition": 'attachment; filename="cases.csv"'}
+    return StreamingResponse(whole(), media_type=csv_out.MEDIA_TYPE, headers=disposition)
 
 
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))
