@@ -379,6 +379,19 @@ def cancel(
     )
 
 
+@app.command("start-now")
+def start_now(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a scheduled case.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a scheduled case before its time. Its requester, operators and admins only."""
+    from ops.remote import part
+
+    answer = _gateway(person, ADMIN).post(f"cases/{part(case_id)}/start", {})
+    _answer(answer, as_json, lambda said: show.say(f"{case_id} was started and is {said['status'].replace('_', ' ')}"))
+
+
 @app.command()
 def rollback(
     case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a completed case.")],

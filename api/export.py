@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from pydantic import BaseModel
 
-from api.csv_out import BOM, record
+from intake.csv_out import BOM, record
 from store import cases
 from store.cases import CaseRow, Fields, Sought, Viewer
 from store.database import Database

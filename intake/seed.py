@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from intake.later import why_not_at
 from intake.problems import quoted
 from intake.rows import PRIORITY, REFERENCE, Row, Sheet, cells_of, sheet_of, typed, uneven
 from workflows.models import Problem
@@ -89,4 +90,6 @@ def _moment(cell: str | None) -> tuple[datetime | None, Problem | None]:
     except ValueError:
         message = f"{quoted(cell)} is not a date and time such as 2027-03-31T09:00:00Z"
         return None, Problem(column=SCHEDULED, message=message)
-    return at if at.tzinfo else at.replace(tzinfo=UTC), None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    wrong = why_not_at(at)
+    return at, Problem(column=SCHEDULED, message=wrong) if wrong else None

@@ -11,13 +11,12 @@ from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Respon
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import csv_out
-from api.bad_rows import bad_rows
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch, viewer
-from api.views import Page, number_of, our_cursor, page_by_number
+from api.views import Page, as_csv, number_of, our_cursor, page_by_number
 from api.watching import Watch
+from intake.bad_rows import bad_rows
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
 from intake.upload import BatchReport
@@ -192,7 +191,7 @@ async def batch_rows(
 
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
-    if csv_out.wanted(request):
+    if as_csv(request):
         return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:

@@ -1,4 +1,4 @@
-"""Cases: start one, look, cancel."""
+"""Cases: start one, look, start a scheduled one early, cancel."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -8,12 +8,12 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from api import csv_out
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
 from api.export import export
 from api.problems import Problem, documented
-from api.security import Caller, Requester, check_may_cancel, check_may_operate, viewer
-from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
+from api.security import Caller, Requester, check_may_cancel, check_may_operate, check_may_start_early, viewer
+from api.views import CaseBrief, CaseDetail, Page, as_csv, brief, detail, our_cursor
+from intake import csv_out
 from intake.start import DEFAULT_PRIORITY, CaseRequest
 from store import audit, cases, tasks
 from store.cases import Sought
@@ -75,6 +75,13 @@ class Cancelling(BaseModel):
 
     case_id: str
     status: Status = Field(description="As last recorded")
+
+
+class StartingNow(BaseModel):
+    """The case no longer waits for its time."""
+
+    case_id: str
+    status: Status
 
 
 class RollingBack(BaseModel):
@@ -143,7 +150,7 @@ async def list_cases(
     With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
     """
     sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, q=q)
-    if csv_out.wanted(request):
+    if as_csv(request):
         return await _as_csv(export(db, viewer(person), **sought))
     with our_cursor():
         async with db.read() as conn:
@@ -186,6 +193,15 @@ async def cancel_case(
     check_may_cancel(person, case.requester)
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
+
+
+@router.post("/{case_id}/start", responses=documented(401, 403, 404, 409, 422, 503))
+async def start_case_now(
+    case: VisibleCase, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+) -> StartingNow:
+    """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
+    check_may_start_early(person, case.requester)
+    return StartingNow(case_id=case.case_id, status=await gateway.start_now(person, case, idempotency_key))
 
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))

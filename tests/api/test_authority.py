@@ -58,6 +58,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/cases"): STARTS,
     ("get", "/api/v1/cases/{case_id}"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/cancel"): (401, YES, 403, YES, 403, YES, 404),
+    ("post", "/api/v1/cases/{case_id}/start"): (401, YES, 403, YES, 403, YES, 404),
     ("post", "/api/v1/cases/{case_id}/rollback"): (401, 403, 403, YES, 403, YES, 404),
     ("get", "/api/v1/incidents"): (401, 404, 404, YES, 404, YES, 404),
     ("post", "/api/v1/incidents/decisions"): (401, 404, 404, YES, 404, YES, 404),
@@ -157,6 +158,7 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
     bodies: dict[str, Any] = {
         "/api/v1/cases": payment(),
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
+        "/api/v1/cases/{case_id}/start": None,
         "/api/v1/cases/{case_id}/rollback": {"reason": "a test"},
         "/api/v1/incidents/decisions": {"verdict": "retry", "task_ids": ["none"]},
         "/api/v1/cases/{case_id}/comments": {"text": "A comment"},

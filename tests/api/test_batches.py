@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx2
 
-from api.bad_rows import bad_rows
+from intake.bad_rows import bad_rows
 from tests.api.conftest import Gate, eventually
 
 HEAD = "reference,payee,amount,currency,account,memo"

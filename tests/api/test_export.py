@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from api.csv_out import defused, record
 from api.export import ABOUT, Columns, cells, columns_of, export
+from intake.csv_out import defused, record
 from store import cases
 from store.cases import CaseRow, Fields, NewCase, Viewer
 from store.database import Database

@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,6 +131,20 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
 
     assert run("case", "payment:none").err == "There is no such case.\n"
     assert run("audit", "verify").code == 0
+
+
+def test_a_scheduled_case_is_listed_and_started_early(run: Run, product: Product) -> None:
+    later = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    fields = {"payee": "Alder Tools Ltd", "amount": "12.00", "currency": "GBP", "account": "operating"}
+    body = {"process": "payment", "reference": "CLI-LATER", "input": fields, "start_at": later}
+    with product.client("requester-1") as client:
+        assert client.post("/cases", json=body).json()["status"] == "scheduled"
+    assert "payment:cli-later" in run("cases", "--status", "scheduled").out
+    assert run("start-now", "payment:cli-later", "--as", "requester-2").code == 1
+    assert "was started" in run("start-now", "payment:cli-later", "--as", "requester-1").out
+    until(run, "payment:cli-later", "completed")
+    late = run("start-now", "payment:cli-later")
+    assert (late.code, late.err) == (1, "The case has ended already: completed.\n")
 
 
 def test_a_revoked_token_is_exit_code_2(run: Run, product: Product, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from api.csv_out import BOM, defused
+from intake.csv_out import BOM, defused
 
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""

@@ -8,8 +8,6 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import Request
-
 MEDIA_TYPE = "text/csv"
 BOM = "\ufeff"
 """Spreadsheets take a CSV for UTF-8 only when it starts with this mark; our import allows it."""
@@ -18,11 +16,6 @@ _SIGNS = frozenset("=+-@")
 _UNSEEN = frozenset("CZ")
 """Categories of characters that spreadsheets may skip before a formula: controls, formats, blanks of all kinds."""
 _NUMBER = re.compile(r" *[+-]?(?:[0-9][0-9.,]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *")
-
-
-def wanted(request: Request) -> bool:
-    """Whether the request asks for CSV instead of JSON."""
-    return MEDIA_TYPE in request.headers.get("accept", "")
 
 
 def defused(cell: str) -> str:
