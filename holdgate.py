@@ -182,6 +182,9 @@ def submit(
         str, typer.Option(help="The kind of cases in it. Without it each row says so itself, as task_type.")
     ] = "several",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and start nothing.")] = False,
+    resubmit: Annotated[
+        bool, typer.Option("--resubmit", help="Submit your cases that ended undone again, as their next rounds.")
+    ] = False,
     wait: Wait = False,
     bad_rows: BadRows = None,
     person: AsPerson = None,
@@ -201,7 +204,7 @@ def submit(
     except OSError as wrong:
         raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
     try:
-        report = remote.upload("batches", file.name, content, process=process, dry_run=dry_run)
+        report = remote.upload("batches", file.name, content, process=process, dry_run=dry_run, resubmit=resubmit)
     except KeyboardInterrupt:
         _interrupted("perhaps the file was taken; './holdgate batches' shows it if it was")
     if not dry_run:

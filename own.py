@@ -191,6 +191,9 @@ def mistakes(process: Process) -> Iterator[str]:
     ):
         for name in sorted(used - set(there)):
             yield f"Words.{key} has no sentence for '{name}'"
+    for key, gates in (("facts_after", words.facts_after), ("repeated", words.repeated)):
+        for name in sorted(set(gates) - set(words.gates)):
+            yield f"Words.{key} names '{name}', which is no gate of the process"
     sentences = {"title": words.title}
     for key, there in (("steps", words.steps), ("undos", words.undos), ("gates", words.gates)):
         sentences |= {f"{key}['{name}']": said for name, said in there.items()}

@@ -188,7 +188,7 @@ class Importer:
         for new, _ in prepared:
             row, case = lines[new.case_id], there.get(new.case_id)
             if case and case.batch_id != batch.batch_id:
-                ended.append(self._duplicate(row, case))
+                ended.append(self._duplicate(row, case, batch.requester))
             elif case and case.status != Status.STARTING:
                 ended.append(_ended(row, "started", case.case_id))
             else:
@@ -232,7 +232,7 @@ class Importer:
             batch_id=batch.batch_id,
         )
 
-    def _duplicate(self, row: PlannedRow, case: CaseRow) -> BatchRow:
+    def _duplicate(self, row: PlannedRow, case: CaseRow, requester: str) -> BatchRow:
         process = self._starter.process(row.process)
         parsed = process.input.model_validate(row.input)
         return _ended(
@@ -240,7 +240,7 @@ class Importer:
             "duplicate",
             case.case_id,
             differs=differing(case.input, parsed),
-            changes=changes(process, case.input, parsed),
+            changes=changes(process, case.input, parsed, own=case.requester == requester),
         )
 
     async def _completed(self, batch_id: str) -> BatchResult:

@@ -3,6 +3,8 @@ ask the same judge. Pure: it is told which cases exist."""
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +14,7 @@ from intake.rows import Row
 from intake.start import differing
 from store.batches import Change, Existing, PlannedRow
 from workflows.models import ENDED_UNDONE, case_id_for
+from workflows.money import exact
 from workflows.registry import Process
 
 Known = Mapping[str, Mapping[str, Existing]]
@@ -36,8 +39,8 @@ class Judge:
     ) -> None:
         self._process, self._processes, self._by = process, processes, by
         self._rounds, self._resubmit = rounds, resubmit
-        self._above: dict[tuple[str, str], str] = {}
-        """The inputs of valid rows as JSON, which takes little room: of 100,000 rows all are kept."""
+        self._above: dict[tuple[str, str], tuple[str, int]] = {}
+        """The inputs of valid rows as JSON, which takes little room, and their lines: of 100,000 rows all are kept."""
 
     def keys(self, rows: Sequence[Row]) -> dict[str, list[str]]:
         """The reference keys by process, of which the judge must know whether there is a case."""
@@ -57,15 +60,18 @@ class Judge:
         if row.input is None:
             return PlannedRow(**about, outcome="invalid", errors=row.errors)
         existing = known.get(process, {}).get(row.key)
-        again = existing is not None and self._may_go_on(process, existing)
-        if existing is not None and not (again and (self._resubmit or existing.unstarted)):
-            about["resubmits"] = existing.case_id if again else None
-            return self._duplicate(about, existing.case_id, existing.input, row.input, existing.status)
+        if existing is not None:
+            no = self._not_again(process, existing)
+            if no is not None or not (self._resubmit or existing.unstarted):
+                about |= {"case_id": existing.case_id, "case_status": existing.status}
+                about |= {"resubmits": None if no is not None else existing.case_id, "not_again": no or None}
+                return self._duplicate(about, existing.input, row.input, own=existing.requester == self._by)
         case_id = case_id_for(process, row.reference, existing.round + 1 if existing else 1)
-        stored = row.input.model_dump_json()
-        first = self._above.setdefault((process, row.key), stored)
-        if first is not stored:
-            return self._duplicate(about, case_id, json.loads(first), row.input)
+        this = (row.input.model_dump_json(), row.line)
+        first = self._above.setdefault((process, row.key), this)
+        if first is not this:
+            stored, line = first
+            return self._duplicate(about | {"case_id": case_id, "above": line}, json.loads(stored), row.input)
         return PlannedRow(
             **about,
             outcome="valid",
@@ -76,41 +82,57 @@ class Judge:
             input=row.input.model_dump(mode="json"),
         )
 
-    def _may_go_on(self, process: str, existing: Existing) -> bool:
-        """Whether this person may submit a case again as its next round."""
-        return (
-            existing.requester == self._by
-            and existing.status in ENDED_UNDONE
-            and existing.round < self._rounds.get(process, 1)
-        )
+    def _not_again(self, process: str, existing: Existing) -> str | None:
+        """Why this person may not submit a case again as its next round; None: it is allowed.
+
+        Empty where the question does not arise.
+        """
+        if existing.status not in ENDED_UNDONE:
+            return ""
+        if existing.requester != self._by:
+            return "somebody else asked for it"
+        rounds = self._rounds.get(process, 1)
+        if existing.round >= rounds:
+            return f"it was round {existing.round}, and the policy allows {rounds}"
+        return None
 
     def _duplicate(
-        self,
-        about: dict[str, Any],
-        case_id: str,
-        before: Mapping[str, Any],
-        parsed: BaseModel,
-        status: str | None = None,
+        self, about: dict[str, Any], before: Mapping[str, Any], parsed: BaseModel, *, own: bool = True
     ) -> PlannedRow:
         return PlannedRow(
             **about,
             outcome="duplicate",
-            case_id=case_id,
-            case_status=status,
             differs=differing(before, parsed),
-            changes=changes(self._processes[about["process"]], before, parsed),
+            changes=changes(self._processes[about["process"]], before, parsed, own=own),
         )
 
 
-def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> list[Change]:
-    """What a new input says otherwise than a stored one, as it may be shown."""
-    new = process.shown_input(parsed.model_dump(mode="json"))
-    old = process.shown_input(before)
-    return [
-        Change(field=name, before=_shown(old.get(name)), after=_shown(new.get(name)))
-        for name in differing(before, parsed)
-    ]
+def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel, *, own: bool) -> list[Change]:
+    """What a new input says otherwise than a stored one, as it may be shown.
+
+    Without `own` the case is that of somebody else, of which the person who sent the new one must not learn more than
+    where they differ.
+    """
+    old, new = process.shown_input(before), process.shown_input(parsed.model_dump(mode="json"))
+    found = []
+    for name in differing(before, parsed):
+        was, now = _shown(process, name, old), _shown(process, name, new)
+        if own and was == now:
+            masked = name in process.words.masked
+            now = f"another one ending {now.removeprefix('…')}" if masked else f"{now} (not shown: where they differ)"
+        found.append(Change(field=name, before=was if own else None, after=now))
+    return found
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value in (None, "", [], {}) else quoted(value)[1:-1]
+def _shown(process: Process, name: str, fields: Mapping[str, Any]) -> str:
+    """A field as it is written: amounts with the decimals of their currency."""
+    value, money = fields.get(name), process.words.money
+    if value in (None, "", [], {}):
+        return "nothing"
+    if money and name == money[0]:
+        with suppress(InvalidOperation):
+            return f"{exact(Decimal(str(value)), str(fields.get(money[1])))}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    plain = isinstance(value, str | int | float)
+    return quoted(value if plain else json.dumps(value, ensure_ascii=False))[1:-1]

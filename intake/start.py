@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,7 @@ from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.rows import Sheet, read
 from intake.seed import read_seed
+from policy.model import Policy
 from store import batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
@@ -100,17 +102,6 @@ class DuplicateCase(Exception):
 
 class NotResubmittable(Exception):
     """`resubmits` does not name the last round of the same reference, or that round did not end undone."""
-
-
-class Policy(Protocol):
-    """What is pinned to a case: who decides what and when."""
-
-    @property
-    def hash(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    def has(self, process: str) -> bool: ...
-    def rounds(self, process: str) -> int: ...
 
 
 class PolicySource(Protocol):
@@ -314,9 +305,18 @@ class Starter:
 
 
 def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
-    """The fields in which a stored input is not the same as a new one."""
+    """The fields in which a stored input is not the same as a new one. 12.5 and 12.50 are the same number."""
     new = parsed.model_dump(mode="json")
-    return [name for name in new if new[name] != stored.get(name)]
+    return [
+        name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
+    ]
+
+
+def _same(new: Any, stored: Any) -> bool:
+    try:
+        return isinstance(new, Decimal) and stored is not None and Decimal(str(stored)) == new
+    except InvalidOperation:
+        return False
 
 
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:

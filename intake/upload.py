@@ -19,9 +19,11 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
 from intake.files import base_name, keep
+from intake.forecast import Forecast, ForecastReport
 from intake.judge import Judge
 from intake.rows import Row, Sheet
-from intake.start import SEVERAL, Policy, PolicySource, Starter
+from intake.start import SEVERAL, PolicySource, Starter
+from policy.model import Policy
 from store import batches, cases
 from store.batches import Batch, BatchRow, BatchStatus, PlannedRow
 from store.database import Database, DatabaseUnavailable
@@ -64,6 +66,10 @@ class BatchReport(BaseModel):
     """The first 20 invalid rows with everything that is wrong with them."""
     duplicates: list[BatchRow]
     """The first 20 duplicate rows with the case that exists, those that differ from it before the others."""
+    resubmittable: int = 0
+    """Of the duplicate rows: how many could be the next round of a case of the same person that ended undone."""
+    forecast: ForecastReport | None = None
+    """Of a dry run: what the valid rows would ask of people."""
     created_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -98,9 +104,10 @@ class Uploads:
         """
         sheet, policy = await self._open(process, data)
         sha256 = hashlib.sha256(data).hexdigest()
-        tally = Tally()
-        async for _, rows in self._judged(process, sheet, policy, by, resubmit=resubmit):
+        tally, forecast = Tally(), Forecast(policy, self._processes, by)
+        async for read, rows in self._judged(process, sheet, policy, by, resubmit=resubmit):
             tally.add(rows)
+            await asyncio.to_thread(_foresee, forecast, read, rows)
         async with self._db.read() as conn:
             same_file_as = await batches.same_file(conn, process, sha256)
         return tally.report(
@@ -113,6 +120,7 @@ class Uploads:
             requester=by,
             skipped=tally.skipped,
             ignored_columns=sheet.ignored_columns,
+            forecast=forecast.report(),
         )
 
     async def start(
@@ -191,7 +199,8 @@ class Uploads:
                 rows=await batches.counts(conn, batch_id),
                 cases=await cases.counts_by_status(conn, batch_id),
                 errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
-                duplicates=await batches.rows(conn, batch_id, "duplicate", limit=PREVIEW),
+                duplicates=await batches.duplicates(conn, batch_id, PREVIEW),
+                resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
     async def _open(self, process: str, data: bytes) -> tuple[Sheet, Policy]:
@@ -221,6 +230,7 @@ class Tally:
         self._errors: list[BatchRow] = []
         self._same: list[BatchRow] = []
         self._differing: list[BatchRow] = []
+        self._resubmittable = 0
 
     @property
     def counts(self) -> BatchCounts:
@@ -238,6 +248,7 @@ class Tally:
                 _first(self._errors, row)
             elif row.outcome == "duplicate":
                 _first(self._differing if row.differs else self._same, row)
+                self._resubmittable += row.resubmits is not None
 
     def report(self, **about: Any) -> BatchReport:
         """The report of a file whose rows were judged a moment ago."""
@@ -245,8 +256,19 @@ class Tally:
             rows=self.counts,
             errors=self._errors,
             duplicates=[*self._differing, *self._same][:PREVIEW],
+            resubmittable=self._resubmittable,
             **about,
         )
+
+
+def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRow]) -> None:
+    for row, planned in zip(read, judged, strict=True):
+        if row.input is None:
+            continue
+        if planned.outcome == "valid":
+            forecast.valid(planned.process, planned.reference, planned.priority, row.input)
+        elif planned.outcome == "duplicate":
+            forecast.duplicate(planned.process, row.input)
 
 
 def _first(kept: list[BatchRow], row: PlannedRow) -> None:

@@ -64,9 +64,14 @@ def batch(report: dict[str, Any]) -> None:
     ]
     if mistakes:
         table_of(("Line", "Reference", "Column", "Mistake"), mistakes)
-    known = [(str(row["line"]), row["case_id"], ", ".join(row["differs"])) for row in report["duplicates"]]
+    known = [(str(row["line"]), row["case_id"], row["says"]) for row in report["duplicates"]]
     if known:
-        table_of(("Line", "Exists as", "Differs in"), known)
+        table_of(("Line", "Exists as", "What it is"), known)
+    if report["resubmittable"]:
+        say(f"rows that can be submitted again as the next round, with --resubmit: {report['resubmittable']:,}")
+    if report["forecast"]:
+        for sentence in report["forecast"]["summary"]:
+            say(sentence)
     if report["batch_id"]:
         _sums(report)
 

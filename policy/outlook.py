@@ -127,28 +127,40 @@ class Outlook:
     def values(self, condition: str) -> dict[str, Any]:
         """What a condition reads, without what is not known."""
         compiled = expression(condition)
-        missing = self._missing(compiled)
+        missing = _missing(compiled, self._supposed.case, facts=self._known_facts)
         return {name: value for name, value in self._names.read_by(compiled).items() if name not in missing}
 
     def unknown_in(self, text: str) -> list[str]:
         """The names on which an expression depends and which are not known."""
         if is_duration(text):
             return []
-        compiled = expression(text)
-        missing = self._missing(compiled)
-        # These have a value although what they ask for is not there.
-        if not missing or re.search(r"\bhas\s*\(", text) or any("." not in name for name in missing):
-            return missing
-        try:
-            evaluate(compiled, {**self._names.values, "case": self._supposed.case})
-        except ExpressionError:
-            return missing
-        return []
+        return unknown(expression(text), self._names.values, self._supposed.case, facts=self._known_facts)
 
-    def _missing(self, compiled: Expression) -> list[str]:
-        def is_missing(root: str, *members: str) -> bool:
-            if root == "facts":
-                return self._supposed.facts is None
-            return root == "case" and members[0] not in self._supposed.case
+    @property
+    def _known_facts(self) -> bool:
+        return self._supposed.facts is not None
 
-        return sorted(".".join(path) for path in compiled.reads if is_missing(*path))
+
+def unknown(compiled: Expression, values: Mapping[str, Any], case: Mapping[str, Any], *, facts: bool) -> list[str]:
+    """The names on which an expression depends and which are not known: facts unless they are, and what `case` lacks.
+
+    `values` is all that it may read otherwise.
+    """
+    missing = _missing(compiled, case, facts=facts)
+    # These have a value although what they ask for is not there.
+    if not missing or re.search(r"\bhas\s*\(", compiled.source) or any("." not in name for name in missing):
+        return missing
+    try:
+        evaluate(compiled, {**values, "case": case})
+    except ExpressionError:
+        return missing
+    return []
+
+
+def _missing(compiled: Expression, case: Mapping[str, Any], *, facts: bool) -> list[str]:
+    def is_missing(root: str, *members: str) -> bool:
+        if root == "facts":
+            return not facts
+        return root == "case" and members[0] not in case
+
+    return sorted(".".join(path) for path in compiled.reads if is_missing(*path))

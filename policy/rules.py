@@ -11,7 +11,7 @@ A case whose currency has no row of limits takes the strictest path: a `when` th
 that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -49,6 +49,23 @@ def rule(
     found = policy.gate(process, gate)
     calendar = policy.calendars[found.calendar] if found.calendar else None
     return _Ruling(found, calendar, Names.of(policy.processes[process], input, facts, case), at).made()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the conditions of a gate say of a case, without its clocks."""
+
+    needed: bool
+    decided: Literal["approve", "reject"] | None = None
+    rule: str = ALWAYS
+    """The condition, as it stands in the policy, that opened, skipped or decided the gate."""
+    named: Sequence[str] = ()
+    quorum: int = 1
+
+
+def decide(gate: Gate, names: "Names") -> Decision:
+    """The part of `rule` that says whether people decide, and how many: for when there are many cases to look at."""
+    return _Ruling(gate, None, names, datetime.min).decision()
 
 
 @dataclass(frozen=True)
@@ -100,14 +117,17 @@ class _Ruling:
         self.read: dict[str, Any] = {}
 
     def made(self) -> GateRuling:
-        gate = self.gate
-        if not self.opens():
-            return GateRuling(needed=False, rule=gate.when or ALWAYS, names=self.read)
-        if self.decides(gate.auto_reject):
-            return self.decided("reject", gate.auto_reject)
-        if self.decides(gate.auto_approve) and not self.problems:
-            return self.decided("approve", gate.auto_approve)
-        named, quorum = self.candidates(), self.quorum()
+        gate, decision = self.gate, self.decision()
+        if decision.decided:
+            return GateRuling(
+                needed=False,
+                decided=decision.decided,
+                rule=decision.rule,
+                names=self.names.read_by(expression(decision.rule)),
+                problem="; ".join(self.problems) or None,
+            )
+        if not decision.needed:
+            return GateRuling(needed=False, rule=decision.rule, names=self.read)
         expires = self.clock(gate.expires, "it does not expire")
         due = self.clock(gate.due, "it has no due time")
         levels = [(self.clock(level.after, "that escalation is left out"), level) for level in gate.escalate]
@@ -119,12 +139,12 @@ class _Ruling:
         reminders = {self.clock(text, "that reminder is left out") for text in gate.remind}
         return GateRuling(
             needed=True,
-            rule=gate.when or ALWAYS,
+            rule=decision.rule,
             names=self.read,
             groups=gate.groups,
             users=gate.users,
-            named=named,
-            quorum=quorum,
+            named=list(decision.named),
+            quorum=decision.quorum,
             everyone=gate.quorum == EVERYONE,
             veto=gate.veto,
             separation_of_duties=gate.separation_of_duties,
@@ -143,15 +163,15 @@ class _Ruling:
             problem="; ".join(self.problems) or None,
         )
 
-    def decided(self, verdict: Literal["approve", "reject"], rule: str | None) -> GateRuling:
-        condition = expression(rule or ALWAYS)
-        return GateRuling(
-            needed=False,
-            decided=verdict,
-            rule=condition.source,
-            names=self.names.read_by(condition),
-            problem="; ".join(self.problems) or None,
-        )
+    def decision(self) -> Decision:
+        gate = self.gate
+        if not self.opens():
+            return Decision(needed=False, rule=gate.when or ALWAYS)
+        if gate.auto_reject is not None and self.decides(gate.auto_reject):
+            return Decision(needed=False, decided="reject", rule=gate.auto_reject)
+        if gate.auto_approve is not None and self.decides(gate.auto_approve) and not self.problems:
+            return Decision(needed=False, decided="approve", rule=gate.auto_approve)
+        return Decision(needed=True, rule=gate.when or ALWAYS, named=self.candidates(), quorum=self.quorum())
 
     def opens(self) -> bool:
         if self.gate.when is None:
@@ -165,10 +185,8 @@ class _Ruling:
             self.problems.append(f"{wrong}, so the gate opens")
             return True
 
-    def decides(self, rule: str | None) -> bool:
+    def decides(self, rule: str) -> bool:
         """Whether a rule decides in people's place."""
-        if rule is None:
-            return False
         try:
             condition = self.noted(rule)
             return not self.strict(condition, "people decide") and self.truth(condition)

@@ -9,17 +9,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 from sqlalchemy import (
-    ColumnElement,
+    Select,
     String,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
     insert,
     literal,
+    not_,
     null,
     select,
     tuple_,
@@ -44,11 +46,14 @@ class Change(BaseModel):
     """A field of which a duplicate says something else than the case that exists, as both may be shown."""
 
     field: str
-    before: str
+    before: str | None
+    """None: of somebody else's case it is not said."""
     after: str
 
     def __str__(self) -> str:
-        return f"{self.field} {self.before} → {self.after}"
+        return (
+            f"{self.field} ({self.after} here)" if self.before is None else f"{self.field} {self.before} → {self.after}"
+        )
 
 
 class BatchRow(BaseModel):
@@ -68,9 +73,31 @@ class BatchRow(BaseModel):
     """The same, with what the case has and what the row says."""
     errors: list[Problem] = []
     """Of a skipped row: why it is none."""
+    above: int | None = None
+    """For a duplicate of a row of the same file: the line of that row."""
     resubmits: str | None = None
-    """The earlier case, ended undone, whose next round this row asks for."""
+    """The earlier case, ended undone, whose next round this row asks for; for a duplicate: could ask for."""
+    not_again: str | None = None
+    """For a duplicate of a case that ended undone: why it cannot be submitted again."""
     start_at: datetime | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def says(self) -> str:
+        """What a duplicate is one of, in words; of a row that submits a case again, which."""
+        if self.outcome != "duplicate":
+            return f"submits {self.resubmits} again" if self.resubmits else ""
+        parts = [f"differs: {', '.join(map(str, self.changes)) or ', '.join(self.differs)}" if self.differs else "same"]
+        if self.above is not None:
+            parts.append(f"its reference is that of line {self.above} of this file")
+        elif self.case_status:
+            status = self.case_status.replace("_", " ")
+            parts.append(f"the case {status}" if status.startswith("needs") else f"the case is {status}")
+        if self.resubmits and self.resubmits == self.case_id:
+            parts.append("it can be submitted again as its next round")
+        elif self.not_again:
+            parts.append(f"it cannot be submitted again: {self.not_again}")
+        return "; ".join(parts)
 
 
 class PlannedRow(BatchRow):
@@ -129,7 +156,7 @@ async def receive(conn: AsyncConnection, batch: Batch) -> None:
 async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedRow]) -> None:
     """Store rows of a batch that is being received."""
     if rows:
-        values = [{"batch_id": batch_id, **row.model_dump(exclude={"case_status"})} for row in rows]
+        values = [{"batch_id": batch_id, **row.model_dump(exclude={"case_status", "says"})} for row in rows]
         await conn.execute(insert(batch_rows), values)
 
 
@@ -347,23 +374,50 @@ def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
     return BatchCounts(total=valid + number["invalid"] + number["duplicate"], valid=valid, **number)
 
 
-_SHOWN: list[ColumnElement[Any]] = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
-
-
 async def rows(
-    conn: AsyncConnection, batch_id: str, outcome: RowOutcome | None = None, after: int = 0, limit: int = 50
+    conn: AsyncConnection,
+    batch_id: str,
+    outcome: RowOutcome | None = None,
+    *,
+    differs: bool | None = None,
+    after: int = 0,
+    limit: int = 50,
 ) -> list[BatchRow]:
-    """Rows in file order, from behind the line `after`; the last line is the cursor of the next page."""
-    query = (
-        select(*_SHOWN, cases.c.status.label("case_status"))
-        .outerjoin(cases, cases.c.case_id == batch_rows.c.case_id)
-        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.line > after)
-        .order_by(batch_rows.c.line)
-        .limit(limit)
-    )
+    """Rows in file order, from behind the line `after`; the last line is the cursor of the next page.
+
+    With `differs` only the duplicates that do, or do not, say something else than the case that exists.
+    """
+    query = _rows_of(batch_id).where(batch_rows.c.line > after).order_by(batch_rows.c.line).limit(limit)
     if outcome:
         query = query.where(batch_rows.c.outcome == outcome)
+    if differs is not None:
+        query = query.where(batch_rows.c.outcome == "duplicate", _DIFFERS if differs else not_(_DIFFERS))
     return [BatchRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def duplicates(conn: AsyncConnection, batch_id: str, limit: int) -> list[BatchRow]:
+    """The first duplicate rows, those that differ from the case that exists before the others."""
+    differ_first = case((_DIFFERS, 0), else_=1)
+    query = _rows_of(batch_id).where(batch_rows.c.outcome == "duplicate").order_by(differ_first, batch_rows.c.line)
+    return [BatchRow.model_validate(row) for row in (await conn.execute(query.limit(limit))).mappings()]
+
+
+async def resubmittable(conn: AsyncConnection, batch_id: str) -> int:
+    """How many duplicate rows could have been the next round of their case when the file was taken."""
+    could = (batch_rows.c.outcome == "duplicate", batch_rows.c.resubmits == batch_rows.c.case_id)
+    return (await conn.execute(select(func.count()).where(batch_rows.c.batch_id == batch_id, *could))).scalar_one()
+
+
+_DIFFERS = func.json_array_length(batch_rows.c.differs) > 0
+
+
+def _rows_of(batch_id: str) -> Select[Any]:
+    shown = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
+    return (
+        select(*shown, cases.c.status.label("case_status"))
+        .outerjoin(cases, cases.c.case_id == batch_rows.c.case_id)
+        .where(batch_rows.c.batch_id == batch_id)
+    )
 
 
 _ItemT = TypeVar("_ItemT")

@@ -254,6 +254,8 @@ batch_rows = Table(
     Column("priority", Integer, nullable=True),
     Column("start_at", Instant, nullable=True),
     Column("resubmits", String(900), nullable=True),
+    Column("above", Integer, nullable=True),
+    Column("not_again", Text, nullable=True),
     Column(
         "input", JSON, nullable=True
     ),  # what the case starts with; null as soon as the row is no longer to be started

@@ -1,7 +1,7 @@
 """Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
 
 import unicodedata
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from iso4217 import Currency
@@ -21,6 +21,15 @@ def decimals_of(currency: str) -> int:
     if exponent is None:
         raise ValueError(f"'{currency}' is not an ISO 4217 currency code such as GBP, EUR or USD")
     return exponent
+
+
+def exact(amount: Decimal, currency: str) -> Decimal:
+    """The amount with the decimals of its currency; unchanged where it has more, or where there is no such currency."""
+    try:
+        rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
+    except (ValueError, InvalidOperation):  # the latter: more digits than decimals keep
+        return amount
+    return rounded if rounded == amount else amount
 
 
 def in_words(amount: Decimal, currency: str) -> str:

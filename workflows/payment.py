@@ -51,6 +51,7 @@ class PaymentProcess(CaseWorkflow):
         masked=frozenset({"payee_account"}),
         nouns=("payment", "payments"),
         money=("amount", "currency"),
+        facts_after={"fraud-review": "the screening"},
     )
 
     @workflow.run

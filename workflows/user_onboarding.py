@@ -52,6 +52,8 @@ class UserOnboardingProcess(CaseWorkflow):
             "entitlement-approval": "May {full_name} ({username}, {role}) have {entitlement}?",
         },
         nouns=("onboarding", "onboardings"),
+        facts_after={"entitlement-approval": "the account is held"},
+        repeated=frozenset({"entitlement-approval"}),
     )
 
     @workflow.run

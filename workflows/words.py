@@ -40,6 +40,11 @@ class Words:
     money: tuple[str, str] | None = None
     """The fields that hold an amount and its currency, for sums; None where there are none."""
 
+    facts_after: Mapping[str, str] = field(default_factory=dict)
+    """Of a gate that asks about facts: what finds them, as in `known after the screening`. For forecasts."""
+    repeated: frozenset[str] = field(default_factory=frozenset)
+    """Gates that stand once for each thing that was found, so several times or not at all."""
+
     def title_of(self, case: BaseModel) -> str:
         """The title of a case, of its typed input."""
         return self._say(self.title, case)

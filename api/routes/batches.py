@@ -120,6 +120,9 @@ async def upload(
         Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
     ] = SEVERAL,
     dry_run: bool = False,
+    resubmit: Annotated[
+        bool, Query(description="Rows of your own cases that ended undone become their next rounds, no duplicates")
+    ] = False,
     mapping: Annotated[str | None, Form(description="Not built yet")] = None,
 ) -> BatchAnswer:
     """Start a case for each good row of a CSV. Bad rows do not stop good ones; the report names them."""
@@ -131,7 +134,7 @@ async def upload(
     if len(data) > parts.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
     take = parts.uploads.dry_run if dry_run else parts.uploads.start
-    report = await take(process, file.filename or "upload.csv", data, person.id)
+    report = await take(process, file.filename or "upload.csv", data, person.id, resubmit=resubmit)
     if dry_run:
         response.status_code = 200
     else:
@@ -178,6 +181,9 @@ async def batch_rows(
     request: Request,
     parts: InHouse,
     outcome: Annotated[RowOutcome | None, Query()] = None,
+    differs: Annotated[
+        bool | None, Query(description="Only duplicates that do, or do not, differ from the case that exists")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchRow] | Response:
@@ -189,7 +195,7 @@ async def batch_rows(
         return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:
-        rows = await batches.rows(conn, batch.batch_id, outcome, after=after, limit=limit + 1)
+        rows = await batches.rows(conn, batch.batch_id, outcome, differs=differs, after=after, limit=limit + 1)
     page, following = page_by_number(rows, limit, lambda row: row.line)
     return Page(items=page, next_cursor=following)
 
@@ -263,7 +269,7 @@ async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) ->
     async with parts.db.read() as conn:
         for outcome in outcomes:
             rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
-            errors.update({row.line: "; ".join(map(str, row.errors)) or outcome for row in rows})
+            errors.update({row.line: "; ".join(map(str, row.errors)) or row.says or outcome for row in rows})
     data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
     text = await asyncio.to_thread(bad_rows, data, errors)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'

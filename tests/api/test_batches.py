@@ -14,6 +14,7 @@ HEAD = "reference,payee,amount,currency,account,memo"
 async def upload(gate: Gate, content: bytes, *, dry_run: bool = False, **more: Any) -> httpx2.Response:
     file = ("payments.csv", content, more.pop("type", "text/csv"))
     params = {"process": more.pop("process", "payment"), "dry_run": str(dry_run).lower()}
+    params["resubmit"] = str(more.pop("resubmit", False)).lower()
     return await gate.as_("requester-1").post("/api/v1/batches", params=params, files={"file": file}, **more)
 
 
@@ -64,6 +65,62 @@ async def test_good_rows_start_and_bad_rows_come_back_to_be_mended(gate: Gate) -
     assert f"{mark}-2,'=cmd(),-1,GBP,operating,+1" in row
     mended = back.content.decode().replace(",-1,", ",20.00,").encode()
     assert (await upload(gate, mended, dry_run=True)).json()["rows"]["valid"] == 1
+
+
+async def test_a_dry_run_foresees_tasks_and_says_of_each_duplicate_what_differs(gate: Gate) -> None:
+    mark = uuid4().hex[:8]
+    first = sheet(f"{mark}-1,Somebody,500.00,GBP,operating,", f"{mark}-2,Somebody,1.00,GBP,operating,")
+    where = (await upload(gate, first)).headers["location"]
+    await eventually(lambda: _report(gate, where), lambda body: body["status"] == "completed")
+
+    rows = [f"{mark}-2,Somebody,1,GBP,operating,", f"{mark}-1,Somebody,5000,GBP,operating,"]
+    again = sheet(*rows, f"{mark}-3,Somebody,12000,GBP,operating,", f"{mark}-3,Somebody,12000,GBP,operating,")
+    said = (await upload(gate, again, dry_run=True)).json()
+    assert [row["line"] for row in said["duplicates"]] == [3, 2, 5]
+    assert said["duplicates"][0]["says"].startswith("differs: amount 500.00 → 5000.00; the case is ")
+    assert said["duplicates"][1]["says"].startswith("same; the case is ")
+    assert said["duplicates"][2]["says"] == "same; its reference is that of line 4 of this file"
+    assert said["resubmittable"] == 0
+    manager = next(found for found in said["forecast"]["gates"] if found["gate"] == "manager-approval")
+    assert (manager["tasks"], manager["approvals"], manager["between"]) == ({"managers": 1}, 2, [1, 1])
+    (total,) = said["forecast"]["totals"]
+    assert (total["currency"], total["count"], total["sum"]) == ("GBP", 1, "12000.00")
+    assert "Fraud review: 0 to 1 tasks for fraud-analysts, known after the screening." in said["forecast"]["summary"]
+
+    where = (await upload(gate, again)).headers["location"]
+    done = await eventually(lambda: _report(gate, where), lambda body: body["status"] == "completed")
+    assert done["forecast"] is None
+    assert [row["line"] for row in done["duplicates"]] == [3, 2, 5]
+    for differs, lines in (("true", [3]), ("false", [2, 5])):
+        params = {"outcome": "duplicate", "differs": differs}
+        found = (await gate.as_("requester-1").get(f"{where}/rows", params=params)).json()["items"]
+        assert [row["line"] for row in found] == lines
+        assert all(row["says"] for row in found)
+
+
+async def test_what_ended_undone_is_submitted_again_only_if_the_upload_asks_for_it(gate: Gate) -> None:
+    mark = uuid4().hex[:8]
+    data = sheet(f"{mark}-1,Somebody,700.00,GBP,operating,")
+    where = (await upload(gate, data)).headers["location"]
+    await eventually(lambda: _report(gate, where), lambda body: body["cases"].get("awaiting_approval") == 1)
+    case = f"payment:{mark}-1"
+    cancelled = await gate.post("requester-1", f"/cases/{case}/cancel", {"reason": "Wrong payee"})
+    assert cancelled.status_code == 202
+    await eventually(lambda: _report(gate, where), lambda body: body["cases"].get("cancelled") == 1)
+
+    offered = (await upload(gate, data, dry_run=True)).json()
+    assert (offered["rows"]["valid"], offered["resubmittable"]) == (0, 1)
+    says = "same; the case is cancelled; it can be submitted again as its next round"
+    assert (offered["duplicates"][0]["resubmits"], offered["duplicates"][0]["says"]) == (case, says)
+    assert (await upload(gate, data, dry_run=True, resubmit=True)).json()["rows"]["valid"] == 1
+    where = (await upload(gate, data, resubmit=True)).headers["location"]
+    await eventually(lambda: _report(gate, where), lambda body: body["rows"]["started"] == 1)
+    second = (await gate.get("requester-1", f"/cases/{case}~2")).json()
+    assert (second["round"], second["resubmits"]) == (2, case)
+
+
+async def _report(gate: Gate, where: str) -> Any:
+    return (await gate.as_("requester-1").get(where)).json()
 
 
 async def test_a_file_that_cannot_be_read_at_all_starts_nothing(gate: Gate) -> None:

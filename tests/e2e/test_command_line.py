@@ -80,6 +80,7 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
     looked_at = run("submit", str(file), "--process", "payment", "--dry-run")
     assert looked_at.code == 1
     assert "dry run, nothing was started" in looked_at.out
+    assert "Fraud review: 0 to 4 tasks for fraud-analysts, known after the screening." in looked_at.out
     assert "5 total, 4 valid, 0 started, 0 duplicate, 1 invalid" in looked_at.out
     assert "'GBX' is not an ISO 4217 currency code" in looked_at.out
     assert run("cases", "--q", "CLI-").out == "nothing here\n"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest_asyncio
@@ -19,7 +20,7 @@ from store import batches, cases
 from store.database import Database, migrate
 from tests.intake.bulk_worker import QUICK, bulk_worker
 from tests.temporal import TEMPORAL
-from workflows.models import SEARCH_ATTRIBUTES
+from workflows.models import SEARCH_ATTRIBUTES, CaseEvent, CaseRecord, CaseResult, Status
 from workflows.registry import INPUTS, PROCESSES, Process
 
 ROOT = Path(__file__).parent.parent.parent
@@ -90,6 +91,16 @@ def payment(reference: str = "INV-1", amount: str = "12.50", **more: object) -> 
     given = {"payee": "Acme Paper Ltd", "amount": amount, "currency": "GBP", "account": "operating"}
     fields: dict[str, object] = {"process": "payment", "reference": reference, "input": given}
     return CaseRequest.model_validate(fields | more)
+
+
+async def ended(office: Office, case_id: str, status: Status) -> None:
+    """Record that a case has ended, in a house of the test's own."""
+    event = CaseEvent(
+        event_id=f"{case_id}/1", case_id=case_id, at=datetime.now(UTC), kind="case_ended", actor="holdgate", summary="x"
+    )
+    result = CaseResult(case_id=case_id, status=status, reason="a test")
+    async with office.db.write() as conn:
+        await cases.record(conn, CaseRecord(case_id=case_id, status=status, events=[event], result=result))
 
 
 async def server() -> WorkflowEnvironment:

@@ -22,17 +22,14 @@ from intake.start import (
 from policy.file import PolicyFile
 from store import audit, cases, policies
 from tests.errand import ErrandProcess, ErrandRequest
-from tests.intake.conftest import Office, payment, server
+from tests.intake.conftest import Office, ended, payment, server
 from tests.temporal import TEMPORAL
 from workflows.models import (
     BATCH_ATTRIBUTE,
     PROCESS_ATTRIBUTE,
     REQUESTER_ATTRIBUTE,
     STATUS_ATTRIBUTE,
-    CaseEvent,
     CaseInput,
-    CaseRecord,
-    CaseResult,
     Status,
 )
 from workflows.registry import INPUTS, Process
@@ -48,15 +45,6 @@ async def stored_but_not_started(office: Office, reference: str, age: timedelta)
     async with office.db.write() as conn:
         await cases.insert(conn, new.model_copy(update={"submitted_at": new.submitted_at - age}), event)
     return new.case_id
-
-
-async def ended(office: Office, case_id: str, status: Status) -> None:
-    event = CaseEvent(
-        event_id=f"{case_id}/1", case_id=case_id, at=datetime.now(UTC), kind="case_ended", actor="holdgate", summary="x"
-    )
-    result = CaseResult(case_id=case_id, status=status, reason="a test")
-    async with office.db.write() as conn:
-        await cases.record(conn, CaseRecord(case_id=case_id, status=status, events=[event], result=result))
 
 
 async def test_a_case_is_stored_and_runs_and_temporal_shows_what_it_is(office: Office) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +19,8 @@ from intake.upload import Uploads
 from policy.file import PolicyFile
 from store import batches
 from store.batches import Existing
-from tests.intake.conftest import HEAD, ROOT, Office, payment
-from workflows.models import BatchCounts, case_id_for, reference_key
+from tests.intake.conftest import HEAD, ROOT, Office, ended, payment
+from workflows.models import ENDED_UNDONE, BatchCounts, Status, case_id_for
 from workflows.registry import INPUTS, PROCESSES
 
 SAMPLES = ROOT / "samples"
@@ -138,48 +139,104 @@ lines = st.builds(lambda r, a, p: f'{r},"{p}",{a},GBP,operating\n', references, 
 files = st.lists(lines | st.sampled_from(["\n", ",,,,\n", "INV-9,too few\n"]), min_size=1, max_size=12).map("".join)
 
 
-@given(files, st.sets(references.filter(lambda reference: 0 < len(reference) <= 120)))
+statuses = st.sampled_from(["running", "completed", "rejected", "failed"])
+there = st.dictionaries(
+    st.sampled_from(["inv-1", "inv-2", "inv-3", "ä/1", "total"]),
+    st.tuples(statuses, st.sampled_from(["rita", "raul"]), st.integers(1, 3), st.booleans()),
+)
+
+
+@given(files, there, st.booleans())
 def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_valid(
-    body: str, known: set[str]
+    body: str, there: dict[str, tuple[str, str, int, bool]], resubmit: bool
 ) -> None:
     try:
         sheet = read((HEAD + body).encode(), PaymentRequest)
     except UnreadableFile:
         return
     paid = PaymentRequest.model_validate(payment().input).model_dump(mode="json")
-    there = {
-        reference_key(reference): Existing(
-            case_id=case_id_for("payment", reference),
-            status="completed",
-            requester="rita",
-            round=1,
+    known = {
+        key: Existing(
+            case_id=case_id_for("payment", key, round_),
+            status=status,
+            requester=requester,
+            round=round_,
             input=paid,
-            unstarted=False,
+            unstarted=unstarted and status == "failed",
         )
-        for reference in known
+        for key, (status, requester, round_, unstarted) in there.items()
     }
     rows = list(sheet.rows)
-    judged = Judge("payment", PROCESSES, "rita", {"payment": 3}).judge(rows, {"payment": there})
+    judged = Judge("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit).judge(rows, {"payment": known})
     counts = batches.counted({o: [j.outcome for j in judged].count(o) for o in ("valid", "invalid", "duplicate")})
     assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(rows)
     valid = [found.case_id for found in judged if found.outcome == "valid"]
     assert len(valid) == len(set(valid))
-    assert not set(valid) & {case.case_id for case in there.values()}
-    assert all(bool(found.errors) == (found.outcome == "invalid") for found in judged)
+    assert not set(valid) & {case.case_id for case in known.values()}
+    for row, found in zip(rows, judged, strict=True):
+        assert (found.line, found.reference, found.errors) == (row.line, row.reference, row.errors)
+        assert bool(found.errors) == (found.outcome == "invalid") == (row.input is None)
+        assert bool(found.says) == (found.outcome == "duplicate" or found.resubmits is not None)
+        before = known.get(row.key) if row.input else None
+        may = before is not None and before.requester == "rita" and before.round < 3
+        if before and found.outcome == "valid":
+            assert may and (resubmit or before.unstarted) and before.status in ENDED_UNDONE
+            assert (found.resubmits, found.case_id) == (
+                before.case_id, case_id_for("payment", row.reference, before.round + 1)
+            )  # fmt: skip
+        elif before and found.above is None:
+            assert found.case_id == before.case_id
+            assert (found.resubmits is not None) == (may and before.status in ENDED_UNDONE)
+        elif found.outcome == "duplicate":
+            (first,) = (each for each in judged if each.line == found.above)
+            assert (first.outcome, first.case_id) == ("valid", found.case_id) and first.line < found.line
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(files, min_size=1, max_size=3))
-async def test_the_real_start_does_what_the_dry_run_said(office: Office, bodies: list[str]) -> None:
+uploads = st.lists(st.tuples(files, st.sampled_from(["rita", "raul"]), st.booleans()), min_size=1, max_size=3)
+ends = st.sampled_from([Status.COMPLETED, Status.REJECTED, Status.EXPIRED, None])
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(uploads, st.lists(ends, min_size=3, max_size=3), st.uuids())
+async def test_the_real_start_does_with_each_row_what_the_dry_run_said(
+    office: Office, taken: list[tuple[str, str, bool]], become: list[Status | None], mark: UUID
+) -> None:
+    """Several files after each other, of two people, with and without asking for next rounds; in between cases end."""
     async with office.worker():
-        for body in bodies:
-            data = HEAD + body
+        for (body, by, resubmit), status in zip(taken, become, strict=False):
+            # Another example meets no case of this one.
+            data = (HEAD + body.replace("INV-", f"{mark.hex[:6]}-").replace("inv-", f"{mark.hex[:6]}-")).encode()
             try:
-                said = await dry_run(office, data)
+                said = await office.uploads.dry_run("payment", "x.csv", data, by, resubmit=resubmit)
             except UnreadableFile:
                 continue
-            done = (await office.finished((await office.take(data)).batch_id or "")).rows
-            assert done == said.model_copy(update={"started": said.valid})
+            rows = said.rows
+            assert rows.total == rows.valid + rows.invalid + rows.duplicate
+            assert rows.total + said.skipped == _lines_with_cells(data)
+            report = await office.uploads.start("payment", "x.csv", data, by, resubmit=resubmit)
+            done = await office.finished(report.batch_id or "")
+            assert done.rows == rows.model_copy(update={"started": rows.valid})
+            assert done.resubmittable == said.resubmittable
+            # A file of this size has all its bad rows in its report; the others are the valid ones.
+            expected = {row.line: row for row in [*said.errors, *said.duplicates]}
+            for row in await office.rows(report.batch_id or ""):
+                if row.line in expected:
+                    assert row.model_copy(update={"case_status": None}) == expected.pop(row.line).model_copy(
+                        update={"case_status": None}
+                    )
+                    continue
+                assert (row.outcome, row.errors, row.differs) == ("started", [], [])
+                case = await office.case(row.case_id or "")
+                assert (case.reference, case.requester, case.resubmits) == (row.reference, by, row.resubmits)
+                assert case.batch_id == report.batch_id
+                if status:
+                    await ended(office, case.case_id, status)
+            assert not expected
+
+
+def _lines_with_cells(data: bytes) -> int:
+    """The lines below the headings that are not blank; none of the generated cells holds a line end."""
+    return sum(bool(line.strip(",")) for line in data.decode().splitlines()[1:])
 
 
 async def test_the_example_of_every_process_imports_as_it_is(office: Office) -> None:

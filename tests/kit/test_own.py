@@ -84,6 +84,18 @@ IMPORT = "from temporalio import workflow\n"
         ("process.py", "Book {amount} for", "Book {sum} for", r"Words.steps\['confirm_.*'\] names 'sum', which is no"),
         ("process.py", "Book {amount} for", "Book {amount for", r"Words.steps\['confirm_.*'\] cannot be read"),
         ("process.py", '"May {amount} be spent on {purpose}?"', '""', r"Words.gates\['approval'\] is empty"),
+        (
+            "process.py",
+            "        gates={",
+            '        repeated={"aproval"},\n        gates={',
+            "Words.repeated names 'aproval', which is no",
+        ),
+        (
+            "process.py",
+            "        gates={",
+            '        facts_after={"x": ""},\n        gates={',
+            "Words.facts_after names 'x', which",
+        ),
     ],
 )
 def test_a_mistake_names_the_file_and_what_to_do(

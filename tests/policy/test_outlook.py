@@ -1,15 +1,19 @@
 """What would become of a case that is not there yet: nothing is guessed, and it is said in sentences."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policy.explain import People, explain
 from policy.model import Policy
 from policy.outlook import Outlook, Supposed
 from policy.parse import parse
+from policy.prospects import Prospect, Prospects
 from tests.policy.examples import AT, GATE, INPUTS, Payment, policy
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'
@@ -35,43 +39,102 @@ def told(asked: Policy, people: People | None = None, **case: Any) -> str:
     return "\n".join(gate.sentences)
 
 
-@pytest.mark.parametrize(
-    ("lines", "case", "expected"),
-    [
-        ((), {}, "1 of managers"),
-        ((FROM_LIMIT,), {"amount": "499.99"}, "no"),
-        (("quorum = 2", 'users = ["anna", "manager_of(requester)"]'), {}, "2 of managers, anna, manager_of(requester)"),
-        (('quorum = "everyone"',), {}, "everyone of managers"),
-        (('candidates = "[payee]"',), {"payee": "anna"}, "1 of managers, anna"),
-        (('candidates = "facts.owners"',), {}, "1 of managers, whoever facts.owners gives"),
-        (('candidates = "facts.owners"',), {"facts": {"owners": ["bert"]}}, "1 of managers, bert"),
-        ((RISKY,), {}, "depends on facts.score"),
-        ((RISKY,), {"facts": {"score": 50}}, "1 of managers"),
-        ((RISKY,), {"facts": {"score": 49}}, "no"),
-        # Facts that are given are all of them: as in a real case, an error opens the gate.
-        ((RISKY,), {"facts": {}}, "1 of managers"),
-        # What does not hang on the fact does not depend on it.
-        (('when = "amount > 5 || facts.score > 50"',), {}, "1 of managers"),
-        (('when = "amount > 1000 || facts.score > 50"',), {}, "depends on facts.score"),
-        (('when = "facts.score > 50 && amount > 1000"',), {}, "no"),
-        (('when = "has(facts.score)"',), {}, "depends on facts.score"),
-        (('when = "has(facts.score)"',), {"facts": {}}, "no"),
-        (('when = "size(facts) > 0"',), {}, "depends on facts"),
-        (("when = \"case.requester == 'anna'\"",), {}, "depends on case.requester"),
-        (("when = \"case.requester == 'anna'\"",), {"requester": "bert"}, "no"),
-        (("when = \"case.reference != ''\"",), {}, "depends on case.reference"),
-        (('quorum = "facts.score > 50 ? 2 : 1"',), {}, "depends on facts.score"),
-        ((FROM_LIMIT, 'quorum = "facts.score > 50 ? 2 : 1"'), {"amount": "1.00"}, "no"),
-        # Rules, in their order: the first that decides, or that cannot be told, is the answer.
-        (('auto_reject = "amount > 5"', 'auto_approve = "facts.score < 5"'), {}, "rejected by rule"),
-        (('auto_reject = "facts.score > 90"', 'auto_approve = "amount > 5"'), {}, "depends on facts.score"),
-        (('auto_reject = "amount < 5"', 'auto_approve = "amount > 5"'), {}, "approved by rule"),
-        (('auto_approve = "amount > 5"', 'quorum = "facts.n"'), {}, "approved by rule"),
-        ((FROM_LIMIT, 'auto_approve = "true"', 'quorum = "facts.n"'), {"currency": "JPY"}, "depends on facts.n"),
-    ],
-)
+ANSWERS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
+    ((), {}, "1 of managers"),
+    ((FROM_LIMIT,), {"amount": "499.99"}, "no"),
+    (("quorum = 2", 'users = ["anna", "manager_of(requester)"]'), {}, "2 of managers, anna, manager_of(requester)"),
+    (('quorum = "everyone"',), {}, "everyone of managers"),
+    (('candidates = "[payee]"',), {"payee": "anna"}, "1 of managers, anna"),
+    (('candidates = "facts.owners"',), {}, "1 of managers, whoever facts.owners gives"),
+    (('candidates = "facts.owners"',), {"facts": {"owners": ["bert"]}}, "1 of managers, bert"),
+    ((RISKY,), {}, "depends on facts.score"),
+    ((RISKY,), {"facts": {"score": 50}}, "1 of managers"),
+    ((RISKY,), {"facts": {"score": 49}}, "no"),
+    # Facts that are given are all of them: as in a real case, an error opens the gate.
+    ((RISKY,), {"facts": {}}, "1 of managers"),
+    # What does not hang on the fact does not depend on it.
+    (('when = "amount > 5 || facts.score > 50"',), {}, "1 of managers"),
+    (('when = "amount > 1000 || facts.score > 50"',), {}, "depends on facts.score"),
+    (('when = "facts.score > 50 && amount > 1000"',), {}, "no"),
+    (('when = "has(facts.score)"',), {}, "depends on facts.score"),
+    (('when = "has(facts.score)"',), {"facts": {}}, "no"),
+    (('when = "size(facts) > 0"',), {}, "depends on facts"),
+    (("when = \"case.requester == 'anna'\"",), {}, "depends on case.requester"),
+    (("when = \"case.requester == 'anna'\"",), {"requester": "bert"}, "no"),
+    (("when = \"case.reference != ''\"",), {}, "depends on case.reference"),
+    (('quorum = "facts.score > 50 ? 2 : 1"',), {}, "depends on facts.score"),
+    ((FROM_LIMIT, 'quorum = "facts.score > 50 ? 2 : 1"'), {"amount": "1.00"}, "no"),
+    # Rules, in their order: the first that decides, or that cannot be told, is the answer.
+    (('auto_reject = "amount > 5"', 'auto_approve = "facts.score < 5"'), {}, "rejected by rule"),
+    (('auto_reject = "facts.score > 90"', 'auto_approve = "amount > 5"'), {}, "depends on facts.score"),
+    (('auto_reject = "amount < 5"', 'auto_approve = "amount > 5"'), {}, "approved by rule"),
+    (('auto_approve = "amount > 5"', 'quorum = "facts.n"'), {}, "approved by rule"),
+    ((FROM_LIMIT, 'auto_approve = "true"', 'quorum = "facts.n"'), {"currency": "JPY"}, "depends on facts.n"),
+]
+
+
+@pytest.mark.parametrize(("lines", "case", "expected"), ANSWERS)
 def test_the_shortest_answer(lines: tuple[str, ...], case: dict[str, Any], expected: str) -> None:
     assert answer(*lines, **case) == expected
+
+
+@pytest.mark.parametrize(("lines", "case", "expected"), [asked for asked in ANSWERS if "facts" not in asked[1]])
+def test_of_many_cases_each_is_judged_as_one_would_be(
+    lines: tuple[str, ...], case: dict[str, Any], expected: str
+) -> None:
+    asked = Prospects(policy(*lines), "payment", "manager-approval")
+    about = supposed(**case)
+    for _ in range(2):  # the second time it is remembered
+        assert said(asked, asked.of(about.input, about.case)) == expected
+
+
+comparisons = st.builds(
+    "{}{} {} {}".format,
+    st.sampled_from(["", "  ", "!(memo == null) || ", "1.0 + "]),
+    st.sampled_from(["amount", "amount * 2.0", "limits.manager"]),
+    st.sampled_from([">=", ">", "<", "<=", "==", "!="]),
+    st.sampled_from(["limits.manager", "limits.two_managers", "500.01", "7", "amount", "limits.manager * 2.0"]),
+)
+conditions = st.lists(comparisons, min_size=1, max_size=3).map(lambda parts: " && ".join(f"({part})" for part in parts))
+amounts = st.sampled_from(
+    ["6.99", "7.00", "250.00", "499.99", "500.00", "500.01", "500.02", "1000", "9999.99", "10000.00"]
+)
+
+
+@given(conditions | comparisons, st.lists(st.tuples(amounts, st.sampled_from(["GBP", "JPY"])), max_size=8))
+def test_amounts_that_stand_alike_among_the_limits_are_judged_alike(when: str, of: list[tuple[str, str]]) -> None:
+    ruled = policy(f"when = {json.dumps(when)}")
+    asked = Prospects(ruled, "payment", "manager-approval")
+    for amount, currency in [*of, ("12345678901234.56", "GBP")]:
+        about = supposed(amount=amount, currency=currency)
+        alone = Outlook(ruled, "payment", "manager-approval", about, AT).answer
+        assert said(asked, asked.of(about.input, about.case)) == alone
+
+
+def said(asked: Prospects, found: Prospect) -> str:
+    """A prospect as `Outlook.answer` would say it."""
+    if found.depends_on:
+        return f"depends on {', '.join(found.depends_on)}"
+    if found.decision.decided:
+        return "approved by rule" if found.decision.decided == "approve" else "rejected by rule"
+    if not found.decision.needed:
+        return "no"
+    if found.approvals_depend_on:
+        return f"depends on {', '.join(found.approvals_depend_on)}"
+    return f"{'everyone' if asked.rules.quorum == 'everyone' else found.decision.quorum} of {', '.join(found.asked)}"
+
+
+def test_what_is_remembered_of_many_cases_is_what_their_conditions_read() -> None:
+    asked = Prospects(policy(FROM_LIMIT, 'quorum = "case.priority == 1 ? 2 : 1"'), "payment", "manager-approval")
+    amounts, currencies = ("499.99", "500.00"), ("GBP", "JPY")
+    for priority in (1, 3):
+        for amount in amounts:
+            for currency in currencies:
+                about = supposed(amount=amount, currency=currency, memo=f"{amount} of {currency}")
+                found = asked.of(about.input, about.case | {"priority": priority}).decision
+                # Without limits for its currency a gate opens.
+                assert found.needed == (amount == "500.00" or currency == "JPY")
+                assert not found.needed or found.quorum == (2 if priority == 1 else 1)
 
 
 def test_the_ruling_of_a_known_case_is_the_real_one_and_clocks_that_are_not_known_are_left_out() -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import batches, cases
-from store.batches import Batch, BatchRow, Existing, PlannedRow
+from store.batches import Batch, BatchRow, Change, Existing, PlannedRow
 from store.cases import NewCase
 from store.database import Database
 from store.viewer import Viewer
@@ -67,6 +67,47 @@ async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Datab
         assert await batches.next_rows(conn, "b1", 5) == [ROWS[0], ROWS[3]]
         assert await batches.next_rows(conn, "b1", 1) == [ROWS[0]]
         assert await batches.counts(conn, "b1") == BatchCounts(total=4, valid=2, invalid=1, duplicate=1)
+
+
+async def test_duplicates_that_differ_come_first_and_are_found_by_themselves(db: Database) -> None:
+    change = Change(field="amount", before="1.00", after="2.00")
+    rows = [
+        PlannedRow(line=2, reference="A", outcome="valid", case_id="payment:a"),
+        PlannedRow(line=3, reference="a", outcome="duplicate", case_id="payment:a", above=2),
+        PlannedRow(line=4, reference="B", outcome="duplicate", case_id="payment:b", not_again="it was round 3"),
+        PlannedRow(
+            line=5,
+            reference="A",
+            outcome="duplicate",
+            case_id="payment:a",
+            above=2,
+            differs=["amount"],
+            changes=[change],
+        ),
+        PlannedRow(line=6, reference="C", outcome="duplicate", case_id="payment:c", resubmits="payment:c"),
+        PlannedRow(line=7, reference="D", outcome="valid", case_id="payment:d~2", resubmits="payment:d"),
+    ]
+    async with db.write() as conn:
+        await take(conn, batch(), rows)
+        await take(conn, batch("b2"), rows[4:5])
+        await batches.settle(conn, "b1", [rows[5].model_copy(update={"outcome": "duplicate"})])
+    async with db.read() as conn:
+        assert [row.line for row in await batches.duplicates(conn, "b1", 20)] == [5, 3, 4, 6, 7]
+        assert [row.line for row in await batches.duplicates(conn, "b1", 2)] == [5, 3]
+        assert [row.line for row in await batches.rows(conn, "b1", differs=True)] == [5]
+        assert [row.line for row in await batches.rows(conn, "b1", "duplicate", differs=False)] == [3, 4, 6, 7]
+        assert await batches.rows(conn, "b1", "valid", differs=True) == []
+        said = {row.line: row.says for row in await batches.rows(conn, "b1")}
+        # That of line 7 was submitted again by somebody quicker.
+        assert await batches.resubmittable(conn, "b1") == 1
+    assert said == {
+        2: "",
+        3: "same; its reference is that of line 2 of this file",
+        4: "same; it cannot be submitted again: it was round 3",
+        5: "differs: amount 1.00 → 2.00; its reference is that of line 2 of this file",
+        6: "same; it can be submitted again as its next round",
+        7: "same",
+    }
 
 
 async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:

@@ -23,6 +23,8 @@ _NEW: dict[str, list[sa.Column[Any]]] = {
         sa.Column("priority", sa.Integer(), nullable=True),
         sa.Column("start_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resubmits", sa.String(length=900), nullable=True),
+        sa.Column("above", sa.Integer(), nullable=True),
+        sa.Column("not_again", sa.Text(), nullable=True),
         sa.Column("input", sa.JSON(), nullable=True),
     ],
 }
