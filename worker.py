@@ -247,7 +247,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
-    starter = Starter(database, client, policy_file)
+    starter = Starter(database, client, policy_file, mappings=settings.mappings)
     running = workers(client, database, starter, settings, own_steps)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),

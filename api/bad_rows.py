@@ -5,35 +5,38 @@ import io
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+from intake.tables import FileFormat, filled, table_of
+
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001  # full-width forms too
 
 
-def bad_rows(data: bytes, errors: Mapping[int, str]) -> str:
-    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it."""
+def bad_rows(data: bytes, errors: Mapping[int, str], read_as: FileFormat | None = None) -> str:
+    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it.
+
+    Whatever the file was `read_as`, a CSV comes back. Without it the first line that is filled holds the headings.
+    """
     text = io.StringIO()
     # Spreadsheets take a CSV for UTF-8 only when it starts with this mark; our import allows it.
     text.write("\ufeff")
     out = csv.writer(text, lineterminator="\r\n")
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
     old_error: int | None = None
-    heading = True
-    while True:
-        line = reader.line_num + 1
-        cells = next(reader, None)
-        if cells is None:
-            return text.getvalue()
-        if not any(cell.strip() for cell in cells):
+    titles: list[str] | None = None
+    table = table_of(data, delimiter=read_as.delimiter if read_as else None)
+    heading = (read_as.heading_line if read_as else None) or 1
+    for line, cells in table.lines():
+        if not filled(cells) or line < heading:
             continue
-        if heading:
+        if titles is None:
+            titles = cells
             names = [cell.strip().lower() for cell in cells]
             old_error = names.index(ERROR) if ERROR in names else None
             out.writerow([ERROR, *_without(cells, old_error)])
-            heading = False
         elif line in errors:
             out.writerow([defused(cell) for cell in (errors[line], *_without(cells, old_error))])
+    return text.getvalue()
 
 
 def defused(cell: str) -> str:

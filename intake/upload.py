@@ -19,17 +19,17 @@ from temporalio.client import Client
 
 from intake.files import base_name, keep
 from intake.rows import Row, Sheet
-from intake.start import SEVERAL, Policy, PolicySource, Starter, differing
+from intake.start import SEVERAL, GivenMapping, Policy, PolicySource, Starter, differing
 from store import batches, cases
 from store.batches import Batch, BatchRow, BatchStatus, Existing
 from store.database import Database, DatabaseUnavailable
-from workflows.models import BatchCounts, case_id_for
+from workflows.models import BatchCounts, Problem, case_id_for
 from workflows.registry import PROCESSES, Process
 
 PREVIEW = 20
 """Rows that a report shows with their errors; all of them are in the list of rows."""
 
-_INTERNAL = {"path", "policy_hash", "total"}
+_INTERNAL = {"path", "policy_hash", "total", "blank"}
 """Fields of a stored batch that its report does not have."""
 
 
@@ -49,6 +49,14 @@ class BatchReport(BaseModel):
     rows: BatchCounts
     cases: dict[str, int] = {}
     """The batch's cases by status."""
+    lines_read: int = 0
+    """Lines below the headings: rows, skipped ones (totals, credit notes) and blank ones."""
+    format: dict[str, Any] = {}
+    """How the bytes were read."""
+    mapping: dict[str, Any] | None = None
+    """Which columns stand for which fields; null: the fields' own names."""
+    notes: list[str] = []
+    """What was chosen in reading the file. Only in the first report."""
     ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows with everything that is wrong with them."""
@@ -68,17 +76,20 @@ class Uploads:
         policy_file: PolicySource,
         folder: Path,
         processes: Mapping[str, Process] = PROCESSES,
+        mappings: Path | None = None,
     ) -> None:
         self._db = db
-        self._starter = Starter(db, client, policy_file, processes)
+        self._starter = Starter(db, client, policy_file, processes, mappings)
         self._folder = folder
 
-    async def dry_run(self, process: str, filename: str, data: bytes, by: str) -> BatchReport:
+    async def dry_run(
+        self, process: str, filename: str, data: bytes, by: str, mapping: GivenMapping | None = None
+    ) -> BatchReport:
         """Say what `start` would do, and do nothing.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping and DatabaseUnavailable.
         """
-        sheet, _ = await self._open(process, data)
+        sheet, _ = await self._open(process, data, mapping)
         sha256 = hashlib.sha256(data).hexdigest()
         rows = await self._judge(process, sheet)
         async with self._db.read() as conn:
@@ -93,15 +104,20 @@ class Uploads:
             same_file_as=same_file_as,
             requester=by,
             ignored_columns=sheet.ignored_columns,
+            lines_read=sheet.lines_read,
+            notes=sheet.notes,
+            **_reading(sheet),
         )
 
-    async def start(self, process: str, filename: str, data: bytes, by: str) -> BatchReport:
+    async def start(
+        self, process: str, filename: str, data: bytes, by: str, mapping: GivenMapping | None = None
+    ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile, TemporalUnavailable, DatabaseUnavailable and OSError (the
-        upload folder cannot be written); after any of these nothing was taken.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, TemporalUnavailable, DatabaseUnavailable and
+        OSError (the upload folder cannot be written); after any of these nothing was taken.
         """
-        sheet, policy = await self._open(process, data)
+        sheet, policy = await self._open(process, data, mapping)
         await self._starter.launcher.reach()
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"{sha256}.csv"
@@ -120,7 +136,9 @@ class Uploads:
                 policy_hash=policy.hash,
                 status="starting",
                 total=len(rows),
+                blank=sheet.blank,
                 ignored_columns=sheet.ignored_columns,
+                **_reading(sheet),
                 created_at=datetime.now(UTC),
             )
             await batches.add(conn, batch, rows)
@@ -130,7 +148,8 @@ class Uploads:
                 async with self._db.write() as conn:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
-        return _report(rows, **batch.model_dump(exclude=_INTERNAL))
+        about = batch.model_dump(exclude=_INTERNAL)
+        return _report(rows, lines_read=sheet.lines_read, notes=sheet.notes, **about)
 
     async def report(self, batch_id: str) -> BatchReport | None:
         """What became of a batch so far; None when there is none of this id."""
@@ -138,18 +157,20 @@ class Uploads:
             batch = await batches.get(conn, batch_id)
             if batch is None:
                 return None
+            rows = await batches.counts(conn, batch_id)
             return BatchReport(
                 **batch.model_dump(exclude=_INTERNAL),
-                rows=await batches.counts(conn, batch_id),
+                rows=rows,
+                lines_read=batch.total + batch.blank,
                 cases=await cases.counts_by_status(conn, batch_id),
                 errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
                 duplicates=await batches.rows(conn, batch_id, "duplicate", limit=PREVIEW),
             )
 
-    async def _open(self, process: str, data: bytes) -> tuple[Sheet, Policy]:
+    async def _open(self, process: str, data: bytes, mapping: GivenMapping | None) -> tuple[Sheet, Policy]:
         policy = self._starter.policy(None if process == SEVERAL else process)
         # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
-        return await asyncio.to_thread(self._starter.sheet, process, data, policy), policy
+        return await asyncio.to_thread(self._starter.sheet, process, data, policy, mapping), policy
 
     async def _judge(self, process: str, sheet: Sheet) -> list[BatchRow]:
         keys: dict[str, list[str]] = {}
@@ -163,6 +184,11 @@ class Uploads:
         return await asyncio.to_thread(judge, process, sheet, known)
 
 
+def _reading(sheet: Sheet) -> dict[str, Any]:
+    mapping = sheet.mapping and sheet.mapping.model_dump(mode="json")
+    return {"format": sheet.format.model_dump(mode="json"), "mapping": mapping}
+
+
 def judge(process: str, sheet: Sheet, known: Mapping[str, Mapping[str, Existing]]) -> list[BatchRow]:
     """What each row of a file is, seen beside the cases `known` by process and reference key, and the rows above it."""
     above: dict[tuple[str, str], Row] = {}
@@ -172,6 +198,9 @@ def judge(process: str, sheet: Sheet, known: Mapping[str, Mapping[str, Existing]
 def _judged(
     process: str, row: Row, known: Mapping[str, Mapping[str, Existing]], above: dict[tuple[str, str], Row]
 ) -> BatchRow:
+    if row.skipped:
+        why = [Problem(column=None, message=row.skipped)]
+        return BatchRow(line=row.line, reference=row.reference, outcome="skipped", errors=why)
     if row.input is None:
         return BatchRow(line=row.line, reference=row.reference, outcome="invalid", errors=row.errors)
     case_id = case_id_for(process, row.reference)

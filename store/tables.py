@@ -252,7 +252,9 @@ batch_rows = Table(
     Column("priority", Integer, nullable=True),
     Column("start_at", Instant, nullable=True),
     Column("resubmits", String(900), nullable=True),
-    Column("input", JSON, nullable=True),  # what the case starts with; null as soon as the row is no longer to be started
+    Column(
+        "input", JSON, nullable=True
+    ),  # what the case starts with; null as soon as the row is no longer to be started
     Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
 )
 

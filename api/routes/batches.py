@@ -10,11 +10,12 @@ from pydantic import Field
 
 from api.bad_rows import bad_rows
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain
-from api.problems import FieldError, Problem, documented, invalid, not_found
+from api.problems import Problem, documented, not_found
 from api.security import Caller, Requester, may_see_batch
 from api.views import Page, number_of, page_by_number
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
+from intake.tables import FileFormat
 from intake.upload import BatchReport
 from store import batches
 from store.batches import Batch, BatchRow, RowOutcome
@@ -24,6 +25,7 @@ router = APIRouter(prefix="/batches", tags=["batches"])
 CSV_TYPES = frozenset(
     # What browsers and tools call a CSV, Windows among them.
     {"", "text/csv", "text/plain", "application/csv", "application/octet-stream", "application/vnd.ms-excel"}
+    | {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "text/tab-separated-values"}
 )
 BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
 """The outcomes of rows that somebody must mend."""
@@ -67,24 +69,25 @@ async def upload(
     person: Requester,
     parts: InHouse,
     response: Response,
-    file: Annotated[UploadFile, File(description="CSV, UTF-8, with the process's fields as headings")],
+    file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
         Plain,
         Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
     ] = SEVERAL,
     dry_run: bool = False,
-    mapping: Annotated[str | None, Form(description="Not built yet")] = None,
+    mapping: Annotated[
+        str | None,
+        Form(description="The name of a saved mapping, or one as a JSON object. Without it, one is suggested"),
+    ] = None,
 ) -> BatchAnswer:
-    """Start a case for each good row of a CSV. Bad rows do not stop good ones; the report names them."""
-    if mapping:
-        raise invalid("Column mappings are not built yet.", [FieldError(field="mapping", message="leave it out")])
+    """Start a case for each good row of a CSV or workbook. Bad rows do not stop good ones; the report names them."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
-        raise Problem(415, f"'{file.content_type}' is not CSV; save it as 'CSV UTF-8' and upload that.", kind="not-csv")
+        raise Problem(415, f"'{file.content_type}' is neither CSV nor .xlsx; save it as one of these.", kind="not-csv")
     data = await file.read()
     if len(data) > parts.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
     take = parts.uploads.dry_run if dry_run else parts.uploads.start
-    report = await take(process, file.filename or "upload.csv", data, person.id)
+    report = await take(process, file.filename or "upload.csv", data, person.id, mapping or None)
     if dry_run:
         response.status_code = 200
     else:
@@ -137,7 +140,8 @@ async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) ->
             rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
             errors.update({row.line: "; ".join(map(str, row.errors)) or outcome for row in rows})
     data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
-    text = await asyncio.to_thread(bad_rows, data, errors)
+    read_as = FileFormat.model_validate(batch.format) if batch.format else None
+    text = await asyncio.to_thread(bad_rows, data, errors, read_as)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
 
