@@ -54,10 +54,6 @@ class Amount:
     text: str
     currency: str | None = None
 
-    @property
-    def negative(self) -> bool:
-        return self.text.startswith("-") and any(digit in self.text for digit in "123456789")
-
 
 def amount_of(cell: str, marks: Marks) -> Amount:
     """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread."""
@@ -80,7 +76,7 @@ def amount_of(cell: str, marks: Marks) -> Amount:
     if currency is None:  # between the minus and the digits
         currency, rest = _currency_beside(rest, marks)
     text = _plain(rest.removeprefix("+").strip(), marks)
-    return Amount(f"-{text}" if negative else text, currency)
+    return Amount(f"-{text}" if negative and text.strip("0.") else text, currency)
 
 
 def _currency_beside(text: str, marks: Marks) -> tuple[str | None, str]:

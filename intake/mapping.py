@@ -31,7 +31,7 @@ class WrongMapping(Exception):
     """A mapping that cannot be used, at all or for this file. Each problem's `column` is the key that is at fault."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"mapping.{each.column}: {each.message}" for each in problems))
+        super().__init__("; ".join(f"mapping.{each.column}: {each.message}".replace(".:", ":", 1) for each in problems))
         self.problems = list(problems)
 
 
@@ -269,19 +269,19 @@ class BoundMapping:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def ignored(self) -> list[str]:
-        """Headings of columns that no field is read from; blank ones behind the last are no columns."""
+    def unused(self) -> list[int]:
+        """The places of columns that no field is read from; those without headings behind the last are no columns."""
         used = {part for source in self.sources.values() for part in source.parts if isinstance(part, int)}
-        last = max((place for place, heading in enumerate(self.headings) if heading.strip()), default=-1)
-        return [
-            heading.strip() or f"(column {place + 1})"
-            for place, heading in enumerate(self.headings[: last + 1])
-            if place not in used
-        ]
+        return [place for place in range(self._width) if place not in used]
+
+    @property
+    def ignored(self) -> list[str]:
+        """Their headings."""
+        return [self.headings[place].strip() or f"(column {place + 1})" for place in self.unused]
 
     def row(self, line: int, cells_: list[str]) -> Row:
         """The row of a line, with everything that is wrong with it under the file's own headings."""
-        values, wrong, credit = self._values(cells_)
+        values, wrong, written = self._values(cells_)
         reference = values.get(REFERENCE, "")
         if why := self._none(cells_, values):
             return Row(line=line, reference=reference, key="", skipped=why)
@@ -289,9 +289,10 @@ class BoundMapping:
             return Row(line=line, reference="", key="", errors=[problem])
         if len(cells_) < self._width or any(cell.strip() for cell in cells_[len(self.headings) :]):
             return uneven(line, self.headings, cells_, reference)
-        if credit and self.mapping.negative == "skip" and not wrong:
-            return Row(line=line, reference=reference, key="", skipped=f"a credit note: the amount is {credit}")
-        return typed(line, values, self.target.model, self.target.shown, self._names, wrong)
+        amount = self.target.money[0] if self.target.money else ""
+        if self.mapping.negative == "skip" and amount in written and values[amount].startswith("-") and not wrong:
+            return Row(line, reference, key="", skipped=f"a credit note: the amount is {shortened(written[amount])}")
+        return typed(line, values, self.target.model, self.target.shown, self._names, wrong, written)
 
     @cached_property
     def _width(self) -> int:
@@ -325,12 +326,12 @@ class BoundMapping:
             kinds.append((name, source, kind))
         return kinds
 
-    def _values(self, row: list[str]) -> tuple[dict[str, Any], dict[str, Problem], str]:
-        """The fields' texts, what could not be read, and the amount as it stands there if it is negative."""
+    def _values(self, row: list[str]) -> tuple[dict[str, Any], dict[str, Problem], dict[str, str]]:
+        """The fields' texts, what could not be read, and numbers and dates as they stand there."""
         values: dict[str, Any] = dict(self.mapping.constants)
         wrong: dict[str, Problem] = {}
         beside: Amount | None = None
-        credit = ""
+        written: dict[str, str] = {}
         amount, currency = self.target.money or ("", "")
         for name, source, kind in self._readers:
             cell = ""
@@ -339,17 +340,18 @@ class BoundMapping:
                     continue
                 values[name] = cell
                 if kind == "number":
+                    written[name] = cell
                     read = cells.amount_of(cell, self._marks)
                     values[name] = read.text
-                    if name == amount:
-                        beside, credit = read, cell if read.negative else ""
+                    beside = read if name == amount else beside
                 elif kind == "date":
+                    written[name] = cell
                     values[name] = cells.date_of(cell, self.mapping.dates.get(name, ()))
             except Misread as misread:
                 wrong[name] = self._problem(name, source.heading, cell, str(misread), misread.expected)
         if currency:
             self._currency(row, values, wrong, beside)
-        return values, wrong, credit
+        return values, wrong, written
 
     def _currency(
         self, row: list[str], values: dict[str, Any], wrong: dict[str, Problem], beside: Amount | None

@@ -22,6 +22,7 @@ from intake.mapping import (
 from intake.problems import quoted
 from intake.rows import (
     MAX_COLUMNS,
+    REFERENCE,
     Rows,
     Sheet,
     check_headings,
@@ -30,7 +31,7 @@ from intake.rows import (
     plain_columns,
     read_plain,
 )
-from intake.suggest import DISTINCT, Suggestion, namer, suggest
+from intake.suggest import DISTINCT, Suggestion, namer, repeated, suggest
 from intake.tables import SEARCHED, Named, Table, UnreadableFile, table_of
 from workflows.models import Problem
 
@@ -58,6 +59,9 @@ def read_file(
     count, blank = counted(table, line)
     above = [number for number, _ in head if number < line]
     notes = [*_above(above), *bound.notes]
+    place = bound.sources[REFERENCE].column if REFERENCE in bound.sources else None
+    if place is not None and not given.columns:
+        notes += [note] if (note := repeated(table, line, bound.headings, place, bound.unused)) else []
     return Sheet(
         columns=[heading.strip() for heading in bound.headings],
         ignored_columns=bound.ignored,

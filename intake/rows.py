@@ -265,10 +265,11 @@ def typed(
     shown: Shown,
     names: Mapping[str, str] = MappingProxyType({}),
     wrong: Mapping[str, Problem] = MappingProxyType({}),
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> Row:
     """The row of these values, with everything that is wrong with them, or was when they were read.
 
-    `names` are the headings of fields whose columns are called otherwise.
+    `names` are the headings of fields whose columns are called otherwise, `written` cells that were written otherwise.
     """
     reference, priority = values.pop(REFERENCE, ""), values.pop(PRIORITY, None)
     errors = list(wrong.values())
@@ -296,7 +297,7 @@ def typed(
     try:
         parsed = model.model_validate(values)
     except ValidationError as bad:
-        found = [each for each in problems_of(bad, shown(values)) if each.column not in wrong]
+        found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
     if errors or parsed is None:
         return Row(line=line, reference=reference, key=key, errors=errors)

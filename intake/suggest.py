@@ -8,6 +8,7 @@ field the likelier one is taken, and the other is told of.
 import difflib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -51,30 +52,29 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
     sample = list(islice((row for _, row in table.below(line) if filled(row)), LOOKED_AT))
     taken: set[int] = set()
     fields = [name for name in target.fields if name not in given]
-    found = {name: list(_candidates(name, headings, target)) for name in fields}
+    found = {name: _candidates(name, headings, target) for name in fields}
+    notes: dict[str, list[str]] = {name: [] for name in fields}
     # Whatever is nearest to its field is taken first, so that no field takes the column of another.
-    for rank, name in sorted((found[name][0].rank, name) for name in fields if found[name]):
-        del rank
+    for name in sorted((name for name in fields if found[name]), key=lambda each: found[each][0].rank):
         chosen = None
         for each in found[name]:
+            title = quoted(headings[each.place].strip())
             if each.place in taken:
                 continue
             if why := _misfit(name, each.place, sample, target):
-                made.notes.append(f"{quoted(headings[each.place].strip())} could stand for {name}, but {why}")
+                notes[name].append(f"{title} could stand for {name}, but {why}")
             elif chosen is None:
                 chosen = each
+                slip = f", as it is close to '{chosen.close}'" if chosen.close else ""
+                if title.lower() != f"'{name}'":
+                    notes[name].append(f"{title} stands for {name}{slip}")
             else:
-                other = quoted(headings[each.place].strip())
-                made.notes.append(
-                    f"{other} could stand for {name} too; {quoted(headings[chosen.place].strip())} is read"
-                )
+                read = quoted(headings[chosen.place].strip())
+                notes[name].append(f"{title} could stand for {name} too; {read} is read")
         if chosen:
             taken.add(chosen.place)
-            title = headings[chosen.place].strip()
-            made.columns[name] = (title,)
-            if title.lower() != name:
-                slip = f", as it is close to '{chosen.close}'" if chosen.close else ""
-                made.notes.append(f"{quoted(title)} stands for {name}{slip}")
+            made.columns[name] = (headings[chosen.place].strip(),)
+    made.notes = [note for name in fields for note in notes[name]]
     _currency(made, headings, sample, target, given)
     made.columns = {name: made.columns[name] for name in target.fields if name in made.columns}
     return made
@@ -91,6 +91,14 @@ class _Candidate:
     """The alias that it is close to, if it is none itself."""
 
 
+_SHORT = {
+    **dict.fromkeys(("number", "num", "nr", "numb"), "no"),
+    **dict.fromkeys(("trans", "tran", "txn", "trx"), "transaction"),
+    **{"amt": "amount", "ref": "reference", "inv": "invoice", "doc": "document", "desc": "description"},
+    **{"supp": "supplier", "benef": "beneficiary", "pymt": "payment", "pmt": "payment"},
+}
+
+
 def words_of(heading: str) -> str:
     """A heading as words in small letters."""
     text = unicodedata.normalize("NFKC", heading).casefold()
@@ -98,16 +106,22 @@ def words_of(heading: str) -> str:
     return " ".join(re.findall(r"[^\W_]+|[£€$]", text))
 
 
+def _in_full(words: str) -> str:
+    return " ".join(_SHORT.get(word, word) for word in words.split())
+
+
 def _forms(heading: str) -> list[str]:
     """The names that a heading may be meant as, the whole of it first: with and without what stands in brackets."""
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", heading)  # SupplierName
     if len(heading) > _LONGEST:
         return []
+    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", heading)  # SupplierName
     outside = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", heading)
     inside = " ".join(re.findall(r"[(\[]([^)\]]*)[)\]]", heading))
     forms = [words_of(heading), words_of(split), words_of(outside), words_of(inside)]
     forms += [" ".join(_VAT.sub(" ", form).split()) for form in list(forms)]
     forms += [" ".join(word for word in form.split() if not _of_currency(word)) for form in list(forms)]
+    forms += [form.removeprefix("sum of ") for form in list(forms)]  # a pivot table
+    forms += [_in_full(form) for form in list(forms)]
     return list(dict.fromkeys(form for form in forms if form))
 
 
@@ -115,45 +129,47 @@ def _of_currency(word: str) -> bool:
     return word in ("£", "€", "$", "gbp", "eur", "usd", "sterling", "pounds", "in")
 
 
-def _aliases(name: str, target: Target) -> list[str]:
-    """Its own name first, then the others in their order."""
+def _aliases(name: str, target: Target) -> list[set[str]]:
+    """Its own name first, then the others in their order; each with its spellings."""
     own = [name, SCHEDULED] if name == START_AT else [name]
-    return list(dict.fromkeys(words_of(each) for each in [*own, *target.aliases.get(name, ())]))
+    return [_spellings(words_of(each)) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
+
+
+def _spellings(words: str) -> set[str]:
+    full = _in_full(words)
+    return {words, full, words.replace(" ", ""), full.replace(" ", "")}
 
 
 def _known(target: Target) -> dict[str, str]:
     """The field that each name stands for."""
     known: dict[str, str] = {}
     for name in target.fields:
-        for alias in _aliases(name, target):
-            known.setdefault(alias, name)
-            known.setdefault(alias.replace(" ", ""), name)
+        for spellings in _aliases(name, target):
+            for each in spellings:
+                known.setdefault(each, name)
     return known
 
 
-def _candidates(name: str, headings: Sequence[str], target: Target) -> Iterator[_Candidate]:
+def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Candidate]:
     """The columns that could be a field, the nearest first; a slip of the finger only where nothing else is."""
     aliases = _aliases(name, target)
-    found: list[_Candidate] = []
-    for place, heading in enumerate(headings):
-        ranks = [
-            (number, alias)
-            for number, alias in enumerate(aliases)
-            for form in _forms(heading)
-            if form in (alias, alias.replace(" ", ""))
-        ]
-        if ranks:
-            found.append(_Candidate(place, min(ranks)[0]))
+    forms = [_forms(heading) for heading in headings]
+    found = [
+        _Candidate(place, rank)
+        for place, said in enumerate(forms)
+        if (rank := next((number for number, names in enumerate(aliases) if names & set(said)), None)) is not None
+    ]
     if not found and name not in (PRIORITY, START_AT):
         known = _known(target)
-        for place, heading in enumerate(headings):
-            forms = _forms(heading)
-            if any(form in known for form in forms):
+        for place, said in enumerate(forms):
+            if any(form in known for form in said):
                 continue
-            near = next((alias for alias in aliases for form in forms if _slip(form, alias)), None)
-            if near:
-                found.append(_Candidate(place, len(aliases) + aliases.index(near), near))
-    yield from sorted(found, key=lambda each: (each.rank, each.place))
+            for number, names in enumerate(aliases):
+                meant = max(names, key=len)
+                if any(_slip(form, meant) for form in said):
+                    found.append(_Candidate(place, len(aliases) + number, meant))
+                    break
+    return sorted(found, key=lambda each: (each.rank, each.place))
 
 
 def _slip(form: str, alias: str) -> bool:
@@ -234,3 +250,28 @@ def _currency(
     if beside and all(beside):
         made.columns[currency] = (title,)
         made.notes.append(f"the {currency} is the one that stands with each amount in {quoted(title)}")
+
+
+def repeated(table: Table, line: int, headings: Sequence[str], place: int, unused: Sequence[int]) -> str:
+    """What to tell of references that stand in several rows; nothing when each is there once."""
+
+    def references() -> Iterator[tuple[str, list[str]]]:
+        return ((row[place].strip().lower(), row) for _, row in table.below(line) if place < len(row))
+
+    times = Counter(reference for reference, _ in references())
+    rows: dict[str, list[list[str]]] = {each: [] for each, often in times.items() if each and often > 1}
+    if not rows:
+        return ""
+    for reference, row in references():
+        if reference in rows:
+            rows[reference].append(row)
+    several = list(rows.values())
+    title = headings[place].strip()
+    note = f"{len(several):,} values of {quoted(title)} stand in several rows"
+    for other in unused:
+        if headings[other].strip() and all(
+            len({row[other].strip() for row in found if other < len(row) and row[other].strip()}) == len(found)
+            for found in several
+        ):
+            return f'{note}; a mapping can tell them apart: reference = "{{{title}}}/{{{headings[other].strip()}}}"'
+    return note

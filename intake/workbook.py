@@ -42,7 +42,7 @@ def rows_of(data: bytes) -> tuple[str, tuple[str, ...], list[str]]:
     try:
         with CalamineWorkbook.from_filelike(io.BytesIO(packed)) as book:
             return _first_filled(book)
-    except CalamineError as wrong:
+    except (CalamineError, OSError, ValueError, OverflowError) as wrong:
         _refuse(f"the workbook is damaged ({wrong})")
     except BaseException as wrong:
         # What the reader did not foresee comes as a panic of its own, which is no Exception.
