@@ -58,7 +58,8 @@ class Amount:
 def amount_of(cell: str, marks: Marks) -> Amount:
     """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread."""
     if _SIMPLE[marks.decimal].fullmatch(cell):  # as most are
-        return Amount(cell.replace(",", "."))
+        text = cell.replace(",", ".")
+        return Amount(text if text.strip("-0.") else text.removeprefix("-"))
     # Spreadsheets put the apostrophe before what shall stay text.
     rest = cell.strip().removeprefix("'").strip()
     currency, rest = _currency_beside(rest, marks)

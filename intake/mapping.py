@@ -185,7 +185,7 @@ def _of_key(problem: Problem) -> Problem:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A question that names what was probably meant; else all that there is."""
-    near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
     if near:
         return f"; is '{next(each for each in known if each.lower() == near[0])}' meant?"
     listed = ", ".join(quoted(each) for each in known[:30] if each.strip())

@@ -4,6 +4,8 @@ Read again whenever the file has changed. Nothing is made of a file with a mista
 the mistakes, and files whose headings are the fields never need it.
 """
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,6 +126,28 @@ class SavedMappings:
             for inner, table in content.items():
                 part((name, inner), table)
         return _Contents(mappings, usual)
+
+
+def as_toml(name: str, process: str, mapping: ColumnMapping) -> str:
+    """The mapping as it stands in the file; keys with their defaults are left out."""
+    lines = [f"[mappings.{_key(name)}]", f"{PROCESS} = {_text(process)}"]
+    tables: list[str] = []
+    for key, value in mapping.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(value, dict):
+            tables += ["", f"[mappings.{_key(name)}.{key}]"]
+            tables += [f"{_key(inner)} = {_text(each)}" for inner, each in value.items()]
+        else:
+            lines.append(f"{key} = {_text(value)}")
+    return "\n".join([*lines, *tables])
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: Any) -> str:
+    """A text or a list of texts: as in JSON, which in TOML is the same. A list of one is that one."""
+    return json.dumps(value[0] if isinstance(value, list) and len(value) == 1 else value, ensure_ascii=False)
 
 
 def _stamp(path: Path | None) -> Any:

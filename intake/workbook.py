@@ -213,12 +213,13 @@ def _first_filled(book: CalamineWorkbook) -> tuple[str, tuple[str, ...], list[st
 def _rows(sheet: CalamineSheet) -> Iterator[str]:
     """Each row as a line of CSV; a blank one as a blank line."""
     line = io.StringIO()
-    writer = csv.writer(line, lineterminator="")
+    # The end of the line is what makes the writer quote line breaks in cells; it is cut off again.
+    writer = csv.writer(line, lineterminator="\r\n")
     for row in sheet.iter_rows():
         cells = [_as_typed(cell) for cell in row]
         if filled(cells):
             writer.writerow(cells)
-            yield line.getvalue()
+            yield line.getvalue()[:-2]
             line.seek(0)
             line.truncate()
         else:
