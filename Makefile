@@ -1,7 +1,7 @@
 # The habits of this project, one command each. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev demo test soak bench site check format lint types docs lock clean
+.PHONY: help up dev demo test soak bulk bench site check format lint types docs lock clean
 
 python := .venv/bin/python
 # What an environment was made from lies in it, so a change of a lock makes it anew.
@@ -25,6 +25,9 @@ test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
 
 soak: $(dev) ## the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)
+
+bulk: $(dev) ## a file of 100,000 rows, with a worker that is killed: minutes
+	@exec $(python) -m pytest -m soak tests/intake/test_hundred_thousand.py $(ARGS)
 
 bench: $(dev) ## measure, beside the bare engine; ARGS=--quick takes a minute
 	@$(python) -m bench $(ARGS)

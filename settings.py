@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
+    batch_in_flight: int = Field(50, ge=1, le=10_000)
+    """Cases of one batch that may be on their way to a gate or an end while more of it are started."""
+    batch_rate: float | None = Field(None, gt=0, le=10_000)
+    """Most cases of one batch that are started in a second; as fast as they come to their gates by default."""
+
     log: Literal["console", "json"] = "console"
     """How logs are written: `console`, for people, or `json`, an object a line."""
     worker_metrics: str | None = None

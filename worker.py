@@ -33,7 +33,7 @@ from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.children import SqlChildren
-from intake.importer import Importer
+from intake.importer import Importer, Pace
 from intake.lost import Watcher
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
@@ -67,6 +67,9 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 WRITERS = 16
 """Steps, and records, that may be under way at once. All of them want the database: with more, an import of thousands
 makes each wait so long for its turn that it fails and tries again, and nothing gets done."""
+REMEMBERED = 400
+"""Cases that are kept in memory while they wait: about 60 MB. Any other is read from its history again, in a few
+hundredths of a second, when something happens to it."""
 HEARTBEAT_EVERY = timedelta(seconds=2)
 SWEEP_EVERY = timedelta(seconds=5)
 
@@ -115,7 +118,8 @@ def workers(
     """
     policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
-    imports = Imports(Importer(database, starter, settings.uploads))
+    pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
+    imports = Imports(Importer(database, client, starter, pace))
     return [
         Worker(
             client,
@@ -125,6 +129,7 @@ def workers(
             interceptors=[CountAttempts()],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
+            max_cached_workflows=REMEMBERED,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         ),
         Worker(

@@ -6,13 +6,15 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.beats import beating
-from workflows.models import BatchInput, BatchResult
+from workflows.models import BatchInput, BatchNote, BatchResult
 
 
 class BatchImporter(Protocol):
-    """What starts the cases of a batch; may be called again after any interruption."""
+    """What starts the cases of a batch; each may be called again after any interruption."""
 
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult: ...
+    async def note(self, note: BatchNote) -> BatchResult: ...
+    async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int: ...
 
 
 class Imports:
@@ -23,15 +25,27 @@ class Imports:
 
     @activity.defn
     async def import_rows(self, batch: BatchInput) -> BatchResult:
-        """Start a case for each valid row. The heartbeat carries how many rows this attempt has done.
-
-        It goes on while a large file is read, before the first row is done.
-        """
-        done = 0
-
-        def progress(rows: int) -> None:
-            nonlocal done
-            done = rows
-
-        async with beating(lambda: done):
+        """Start a case for each of the next valid rows. The heartbeat carries how many this attempt has done."""
+        progress = _Progress()
+        async with beating(lambda: progress.done):
             return await self._importer.run(batch, progress)
+
+    @activity.defn
+    async def note_order(self, note: BatchNote) -> BatchResult:
+        """Record that a batch was paused, resumed or cancelled, and by whom; a cancelled one gives up its rows."""
+        return await self._importer.note(note)
+
+    @activity.defn
+    async def roll_back_cases(self, note: BatchNote) -> int:
+        """Ask the cases of a cancelled batch to undo what they did: how many have not begun to."""
+        progress = _Progress()
+        async with beating(lambda: progress.done):
+            return await self._importer.roll_back(note, progress)
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self.done = 0
+
+    def __call__(self, done: int) -> None:
+        self.done = done

@@ -27,7 +27,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
+from intake.launch import Launcher
 from store import audit, cases, people, tasks
+from store.batches import Batch
 from store.cases import CaseRow
 from store.database import Database, DatabaseUnavailable
 from store.people import Person
@@ -38,6 +40,8 @@ from workflows.models import (
     Act,
     Action,
     Actor,
+    BatchAct,
+    BatchOrder,
     Cancellation,
     CaseEvent,
     CaseState,
@@ -433,6 +437,31 @@ class Gateway:
             if now.status is Status.STARTING:
                 raise unavailable("The case is about to start; try again in a moment.") from error
             raise _ended(now) from error
+
+    # --------------------------------------------------------------------------------------------------------- batches
+
+    async def order(self, batch: Batch, order: BatchOrder, launcher: Launcher) -> None:
+        """Have an import pause, go on or be cancelled. Raises Problem: 409 when there is nothing left to do so with.
+
+        A batch whose import has ended can still be cancelled for the sake of its cases, once.
+        """
+        if batch.closed_at is None:
+            try:
+                async with _within(UPDATE_PATIENCE_S):
+                    await self._client.get_workflow_handle(f"batch:{batch.batch_id}").signal("order", order)
+                return
+            except NoAnswer as error:
+                raise temporal_unreachable() from error
+            except Gone as error:
+                if batch.status in ("starting", "running"):  # about to start, or about to be recorded as completed
+                    raise unavailable("The import has not begun or ends just now; try again in a moment.") from error
+        if batch.status != "completed":
+            raise Problem(409, f"The batch is {batch.status} already.", kind="already-closed", outcome=batch.status)
+        if order.act is not BatchAct.CANCEL or not order.rollback_started:
+            said = "All its rows are started. Cancel it with `rollback_started` to undo its cases."
+            raise Problem(409, said, kind="already-closed", outcome=batch.status)
+        if not await launcher.launch_batch(batch, order):
+            raise temporal_unreachable()
 
     # -------------------------------------------------------------------------------------------------------- rollback
 

@@ -168,9 +168,14 @@ def check_may_cancel(person: Person, case_requester: str) -> None:
         )
 
 
+def may_operate(person: Person) -> bool:
+    """Whether the person operates or administers."""
+    return is_in(person, OPERATORS, ADMINS)
+
+
 def check_may_operate(person: Person, what: str) -> None:
     """403 unless the person operates or administers."""
-    if not is_in(person, OPERATORS, ADMINS):
+    if not may_operate(person):
         raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
 
 

@@ -5,105 +5,194 @@ whose case is there already is this batch's own if the case names this batch: th
 """
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+from intake.judge import changes
 from intake.launch import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
-from intake.rows import Row, UnreadableFile
-from intake.start import Starter, UnknownProcess, differing
-from store import batches, cases
-from store.batches import BatchRow, RowOutcome
-from store.cases import NewCase
+from intake.problems import problems_of
+from intake.rollback import NotRollable, Rollbacks
+from intake.start import NoPolicy, Starter, UnknownProcess, differing
+from store import audit, batches, cases
+from store.batches import BatchRow, Change, PlannedRow, RowOutcome
+from store.cases import CaseRow, NewCase
 from store.database import Database
-from workflows.models import BatchInput, BatchResult, CaseEvent, Problem, Status, case_id_for
+from workflows.models import (
+    BatchInput,
+    BatchNote,
+    BatchResult,
+    Cancellation,
+    CaseEvent,
+    Problem,
+    Status,
+)
 
 CHUNK = 50
 """Rows in one transaction: a few hundredths of a second, so that an import never keeps a decision waiting."""
-ROOM = 50
-"""Cases of a batch that may be on their way to a gate or an end while more are started. A worker that is handed
-thousands at once forgets each before its next step, replays it, and gets slower the more there are; and single cases
-wait behind them."""
+ROWS_PER_CALL = 1_000
+"""Rows after which an import hands back to its Workflow."""
 PATIENCE = 5.0
 """Seconds after which the next rows are started all the same: cases that stand still must not stop a batch."""
 
+log = logging.getLogger(__name__)
+
+
+class Pace(NamedTuple):
+    """How fast the cases of one batch are started."""
+
+    in_flight: int = 50
+    """Cases of a batch that may be on their way to a gate or an end while more are started. A worker that is handed
+    thousands at once forgets each before its next step, replays it, and gets slower the more there are; and single
+    cases wait behind them."""
+    per_second: float | None = None
+    """Most cases a second; None: as fast as they come to their gates."""
+    patience: float = PATIENCE
+
+    @property
+    def chunk(self) -> int:
+        """Rows that are started together: half of what may be on its way, so that the worker never runs dry."""
+        return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
+
 
 class Importer:
-    """Starts the cases of batches."""
+    """Starts the cases of batches, and has them undone."""
 
-    def __init__(self, db: Database, starter: Starter, folder: Path, patience: float = PATIENCE) -> None:
-        self._db = db
-        self._patience = patience
-        self._starter = starter
-        self._folder = folder
+    def __init__(self, db: Database, client: Client, starter: Starter, pace: Pace = Pace()) -> None:  # noqa: B008
+        self._db, self._client, self._starter, self._pace = db, client, starter, pace
+        self._rollbacks = Rollbacks(db, client, starter)
 
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
-        """Start a case for each row that is still to be started; `progress` hears how many are done.
+        """Start a case for each of the next rows that are still to be started; `progress` hears how many are done.
 
-        A file that is gone or was changed ends its rows as failed. Raises TemporalUnavailable or DatabaseUnavailable
-        when it should be called again.
+        Raises TemporalUnavailable or DatabaseUnavailable when it should be called again.
         """
-        try:
-            rows = await self._rows(batch)
-        except (FileNotFoundError, UnreadableFile, UnknownProcess) as wrong:
-            return await self._close(batch, "failed", f"the stored file cannot be imported: {wrong}")
-        async with self._db.read() as conn:
-            waiting = await batches.waiting_lines(conn, batch.batch_id)
-        for done in range(0, len(waiting), CHUNK):
-            chunk = [rows[line] for line in waiting[done : done + CHUNK]]
-            await self._import(chunk, batch)
-            progress(done + len(chunk))
+        done, begun = 0, asyncio.get_running_loop().time()
+        while done < ROWS_PER_CALL:
+            async with self._db.read() as conn:
+                rows = await batches.next_rows(conn, batch.batch_id, self._pace.chunk)
+            if not rows:
+                return await self._completed(batch.batch_id)
+            await _to_the_end(self._import(rows, batch))
+            done += len(rows)
+            progress(done)
             await self._make_room(batch)
-        return await self._close(batch, "completed")
+            if self._pace.per_second:
+                await asyncio.sleep(begun + done / self._pace.per_second - asyncio.get_running_loop().time())
+        async with self._db.read() as conn:
+            return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id), left=True)
+
+    async def note(self, note: BatchNote) -> BatchResult:
+        """Record what became of an order. A cancelled batch is closed, and the rows that are left say why."""
+        order = note.order
+        event = CaseEvent(
+            event_id=f"batch/{note.batch_id}/{order.id}/{note.status}",
+            case_id="",
+            at=datetime.now(UTC),
+            kind=f"batch_{note.status}",
+            actor=order.by.id,
+            summary=f"Batch {note.batch_id} {_SAID[note.status]}: {order.reason}",
+            data={"batch_id": note.batch_id, "reason": order.reason, "rollback_started": order.rollback_started},
+        )
+        async with self._db.write() as conn:
+            await audit.append(conn, [event])
+            if note.status == "cancelling":
+                await batches.reopen(conn, note.batch_id)
+                await batches.give_up(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
+            if note.status == "cancelled":
+                await batches.close(conn, note.batch_id, "cancelled", datetime.now(UTC))
+            else:
+                await batches.move(conn, note.batch_id, note.status)
+            return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
+
+    async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:
+        """Ask each case of a cancelled batch to stop and undo what it did, the newest first.
+
+        How many have neither begun to nor ended otherwise: ask again. A case that can no longer be undone stays as it
+        is, which the record of the case says. Raises TemporalUnavailable or DatabaseUnavailable.
+        """
+        left = seen = 0
+        before: CaseRow | None = None
+        while True:
+            async with self._db.read() as conn:
+                found = await cases.undoable(conn, note.batch_id, before, CHUNK)
+            if not found:
+                return left
+            for case in found:
+                left += await self._undo(case, note)
+            seen += len(found)
+            progress(seen)
+            before = found[-1]
+
+    async def _undo(self, case: CaseRow, note: BatchNote) -> bool:
+        """Whether it must be looked at again."""
+        order = note.order
+        reason = f"its batch was cancelled: {order.reason}"
+        if case.status is Status.COMPLETED:
+            if not order.completed_too:
+                return False
+            try:
+                await self._rollbacks.ask(case, order.by.id, reason)
+            except (NotRollable, NoPolicy) as why:
+                log.warning("case %s of a cancelled batch stays as it is: %s", case.case_id, why)
+                return False
+            return True
+        if case.status is Status.STARTING:  # the sweep starts it in a moment
+            return True
+        cancellation = Cancellation(
+            id=f"{case.case_id}/cancel/{note.batch_id}", by=order.by, reason=reason, at=datetime.now(UTC)
+        )
+        try:
+            await self._client.get_workflow_handle(case.conductor).signal("cancel_case", cancellation)
+        except RPCError as wrong:
+            if wrong.status is not RPCStatusCode.NOT_FOUND:  # else it has ended this moment
+                raise TemporalUnavailable(wrong.message) from wrong
+        # One that waits for operators may do so for days, and has heard what was asked.
+        return case.status is not Status.NEEDS_INTERVENTION
 
     async def _make_room(self, batch: BatchInput) -> None:
         """Wait until few of the batch's cases are on their way."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._pace.patience):
                 while True:
                     async with self._db.read() as conn:
-                        if await cases.on_their_way(conn, batch.batch_id) < ROOM:
-                            return
+                        moving = await cases.on_their_way(conn, batch.batch_id)
+                    if moving <= self._pace.in_flight - self._pace.chunk:
+                        return
                     await asyncio.sleep(0.1)
         except TimeoutError:
             return
 
-    async def _rows(self, batch: BatchInput) -> dict[int, Row]:
-        """The rows by line. Raises FileNotFoundError or UnreadableFile when the file that was taken is not there."""
-
-        def load() -> dict[int, Row]:
-            data = (self._folder / batch.path).read_bytes()
-            if hashlib.sha256(data).hexdigest() != batch.sha256:
-                raise UnreadableFile("format", "its content is not what was uploaded")
-            return {row.line: row for row in self._starter.sheet(batch.process, data).rows}
-
-        return await asyncio.to_thread(load)
-
-    async def _import(self, rows: Sequence[Row], batch: BatchInput) -> None:
-        prepared = [self._prepared(row, row.input, batch) for row in rows if row.input]
+    async def _import(self, rows: Sequence[PlannedRow], batch: BatchInput) -> None:
+        ended: list[BatchRow] = []
+        prepared: list[tuple[NewCase, CaseEvent]] = []
+        lines: dict[str, PlannedRow] = {}
+        for row in rows:
+            try:
+                prepared.append(self._prepared(row, batch))
+            except _Changed as why:
+                ended.append(_ended(row, "failed", errors=why.problems))
+            else:
+                lines[prepared[-1][0].case_id] = row
         async with self._db.write() as conn:
             there = await cases.insert_many(conn, prepared)
-        new = {case.case_id: case for case, _ in prepared}
-        ended: list[BatchRow] = []
-        lines: dict[str, Row] = {}
+            for new, _ in prepared:
+                if new.resubmits and there[new.case_id] is None:
+                    await cases.go_on(conn, new)
         to_start: list[StoredCase] = []
-        for row in rows:
-            case_id = case_id_for(row.process or batch.process, row.reference)
-            case = there.get(case_id)
-            if row.input is None:
-                # It was valid when the file was taken: the input model has changed since.
-                ended.append(_ended(row, "failed", errors=row.errors))
-            elif case and case.batch_id != batch.batch_id:
-                ended.append(_ended(row, "duplicate", case.case_id, differs=differing(case.input, row.input)))
+        for new, _ in prepared:
+            row, case = lines[new.case_id], there.get(new.case_id)
+            if case and case.batch_id != batch.batch_id:
+                ended.append(self._duplicate(row, case))
             elif case and case.status != Status.STARTING:
                 ended.append(_ended(row, "started", case.case_id))
             else:
-                lines[case_id] = row
-                to_start.append(case or new[case_id])
+                to_start.append(case or new)
         launch = await self._starter.launcher.launch(to_start)
         ended += [_ended(lines[case.case_id], "started", case.case_id) for case in launch.started]
         ended += [
@@ -117,32 +206,82 @@ class Importer:
         if launch.waiting:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
-    def _prepared(self, row: Row, parsed: BaseModel, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
+    def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
+        """Raises _Changed."""
+        if row.input is None:
+            raise _Changed("an earlier version of Holdgate took this row: upload the file again")
+        try:
+            process = self._starter.process(row.process)
+        except UnknownProcess as wrong:
+            raise _Changed(str(wrong)) from wrong
+        try:
+            parsed = process.input.model_validate(row.input)
+        except ValidationError as wrong:
+            # It was valid when the file was taken: the input model has changed since.
+            raise _Changed(*problems_of(wrong, process.shown_input(row.input))) from wrong
         return self._starter.prepare(
-            self._starter.process(row.process or batch.process),
+            process,
             row.reference,
             parsed,
             by=batch.requester,
             policy_hash=batch.policy_hash,
             priority=row.priority or BATCH_PRIORITY,
             start_at=row.start_at,
+            round_=_round(row),
+            resubmits=row.resubmits,
             batch_id=batch.batch_id,
         )
 
-    async def _close(self, batch: BatchInput, status: Literal["completed", "failed"], reason: str = "") -> BatchResult:
+    def _duplicate(self, row: PlannedRow, case: CaseRow) -> BatchRow:
+        process = self._starter.process(row.process)
+        parsed = process.input.model_validate(row.input)
+        return _ended(
+            row,
+            "duplicate",
+            case.case_id,
+            differs=differing(case.input, parsed),
+            changes=changes(process, case.input, parsed),
+        )
+
+    async def _completed(self, batch_id: str) -> BatchResult:
         async with self._db.write() as conn:
-            if reason:
-                await batches.fail_waiting(conn, batch.batch_id, reason)
-            await batches.close(conn, batch.batch_id, status, datetime.now(UTC))
-            return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id))
+            await batches.close(conn, batch_id, "completed", datetime.now(UTC))
+            return BatchResult(batch_id=batch_id, rows=await batches.counts(conn, batch_id))
+
+
+_SAID = {"running": "resumed", "paused": "paused", "cancelling": "is being cancelled", "cancelled": "cancelled"}
+
+
+class _Changed(Exception):
+    """A row can no longer be started as it was taken."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        super().__init__(*problems)
+        self.problems = [Problem(column=None, message=each) if isinstance(each, str) else each for each in problems]
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Finish what was begun although this call is cancelled: rows are started whole chunks at a time."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+def _round(row: PlannedRow) -> int:
+    """The round that a row asks for: the id that it was judged to get ends with it, from the second on."""
+    return int(row.case_id.rpartition("~")[2]) if row.resubmits and row.case_id else 1
 
 
 def _ended(
-    row: Row,
+    row: BatchRow,
     outcome: RowOutcome,
     case_id: str | None = None,
     *,
     differs: Sequence[str] = (),
+    changes: Sequence[Change] = (),
     errors: Sequence[Problem] = (),
 ) -> BatchRow:
     return BatchRow(
@@ -151,5 +290,6 @@ def _ended(
         outcome=outcome,
         case_id=case_id,
         differs=list(differs),
+        changes=list(changes),
         errors=list(errors),
     )

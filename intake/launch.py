@@ -36,6 +36,7 @@ from workflows.models import (
     STATUS_ATTRIBUTE,
     TASK_QUEUE,
     BatchInput,
+    BatchOrder,
     CaseEvent,
     CaseInput,
     CaseRecord,
@@ -138,8 +139,11 @@ class Launcher:
                 group.create_task(one(row))
         return launch
 
-    async def launch_batch(self, batch: Batch) -> bool:
-        """Start the Workflow that imports a stored file. False when Temporal does not answer."""
+    async def launch_batch(self, batch: Batch, cancel: BatchOrder | None = None) -> bool:
+        """Start the Workflow that imports a stored file, or that cancels one whose import has ended.
+
+        False when Temporal does not answer.
+        """
         attributes = [
             SearchAttributePair(BATCH_ATTRIBUTE, batch.batch_id),
             SearchAttributePair(REQUESTER_ATTRIBUTE, batch.requester),
@@ -147,11 +151,11 @@ class Launcher:
         try:
             await self._start(
                 "batch",
-                BatchInput.model_validate(batch.model_dump(include=set(BatchInput.model_fields))),
-                f"batch:{batch.batch_id}",
+                BatchInput(**batch.model_dump(include=set(BatchInput.model_fields)), orders=[cancel] if cancel else []),
+                f"batch:{batch.batch_id}~cancel" if cancel else f"batch:{batch.batch_id}",
                 attributes,
                 BATCH_PRIORITY,
-                summary=f"Import {batch.filename} ({batch.total:,} rows)",
+                summary=f"{'Cancel' if cancel else 'Import'} {batch.filename} ({batch.total:,} rows)",
             )
         except (RPCError, TimeoutError, RuntimeError) as wrong:
             log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong or "no answer")
@@ -183,6 +187,8 @@ class Launcher:
             row.priority,
             summary=row.title,
             details=_details(row, process.key_fields(parsed)),
+            # Where the server deals fairly between keys, no batch stands before another because it came first.
+            fairness_key=row.batch_id,
         )
 
     async def _start_rollback(
@@ -229,6 +235,7 @@ class Launcher:
         *,
         summary: str,
         details: str | None = None,
+        fairness_key: str | None = None,
     ) -> None:
         try:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):
@@ -243,7 +250,7 @@ class Launcher:
                     search_attributes=TypedSearchAttributes(attributes),
                     static_summary=_cut(summary, _SUMMARY_BYTES),
                     static_details=_cut(details, _DETAILS_BYTES) if details else None,
-                    priority=Priority(priority_key=priority),
+                    priority=Priority(priority_key=priority, fairness_key=fairness_key),
                 )
         except WorkflowAlreadyStartedError:
             log.info("%s runs already", workflow_id)

@@ -24,7 +24,7 @@ from intake.reading import read_file
 from intake.rows import Sheet
 from intake.saved import SavedMappings
 from intake.seed import read_seed
-from store import audit, batches, cases, policies
+from store import batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
 from workflows.models import (
@@ -44,6 +44,8 @@ SEVERAL = "several"
 SWEEP_AFTER = timedelta(seconds=10)
 """A row that says `starting` for longer has lost the process that meant to start it."""
 SWEEP_LIMIT = 500
+RECEIVED_WITHIN = timedelta(hours=1)
+"""A file whose rows are not all stored by then has lost the gateway that received it; nobody was told it was taken."""
 
 log = logging.getLogger(__name__)
 
@@ -194,8 +196,7 @@ class Starter:
             try:
                 row = await cases.insert(conn, new, event)
                 if own and request.resubmits:
-                    await audit.append(conn, [_resubmitted(own, new)])
-                    await cases.resubmitted(conn, own.case_id)
+                    await cases.go_on(conn, new)
             except cases.Duplicate as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
@@ -221,6 +222,8 @@ class Starter:
         of_batches = {row.case_id for row in rows if row.batch_id}
         refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
         running = [file for file in files if await self.launcher.launch_batch(file)]
+        async with self._db.write() as conn:
+            await batches.forget_received(conn, before=datetime.now(UTC) - RECEIVED_WITHIN)
         if launch.started or refused or running:
             async with self._db.write() as conn:
                 await settle(conn, Launch(started=launch.started, refused=refused))
@@ -383,19 +386,6 @@ def _duplicate(existing: CaseRow, parsed: BaseModel) -> DuplicateCase:
     differs = differing(existing.input, parsed)
     note = f"; it differs in: {', '.join(differs)}" if differs else ""
     return DuplicateCase(f"{existing.reference} exists already and is {existing.status}{note}", existing, differs)
-
-
-def _resubmitted(before: CaseRow, new: NewCase) -> CaseEvent:
-    """For the record of the round before, so that either leads to the other."""
-    return CaseEvent(
-        event_id=f"{new.case_id}/resubmits",
-        case_id=before.case_id,
-        at=new.submitted_at,
-        kind="case_resubmitted",
-        actor=new.requester,
-        summary=f"Submitted again as round {new.round}",
-        data={"case_id": new.case_id, "round": new.round},
-    )
 
 
 def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:

@@ -8,9 +8,10 @@ import asyncio
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
 from intake.files import base_name, keep
+from intake.judge import Judge
 from intake.rows import Row, Sheet
-from intake.start import SEVERAL, GivenMapping, Policy, PolicySource, Starter, differing
+from intake.start import SEVERAL, GivenMapping, Policy, PolicySource, Starter
 from store import batches, cases
-from store.batches import Batch, BatchRow, BatchStatus, Existing
+from store.batches import Batch, BatchRow, BatchStatus, PlannedRow
 from store.database import Database, DatabaseUnavailable
-from workflows.models import BatchCounts, Problem, case_id_for
+from workflows.models import BatchCounts
 from workflows.registry import PROCESSES, Process
 
 PREVIEW = 20
 """Rows that a report shows with their errors; all of them are in the list of rows."""
+CHUNK = 1_000
+"""Rows that are judged and stored at once: decisions wait no longer for their turn to write than one of these takes."""
 
-_INTERNAL = {"path", "policy_hash", "total", "blank"}
+_INTERNAL = {"path", "policy_hash", "total"}
 """Fields of a stored batch that its report does not have."""
 
 
@@ -47,21 +51,25 @@ class BatchReport(BaseModel):
     requester: str
     status: BatchStatus | None
     rows: BatchCounts
+    skipped: int = 0
+    """Rows that the mapping says are none, such as totals; with `outcome=skipped` they are in the list of rows."""
+    blank: int = 0
+    """Lines in which every cell is blank; they are no rows."""
+    lines_read: int = 0
+    """Lines below the headings: the total, and the skipped and blank ones."""
     cases: dict[str, int] = {}
     """The batch's cases by status."""
-    lines_read: int = 0
-    """Lines below the headings: rows, skipped ones (totals, credit notes) and blank ones."""
     format: dict[str, Any] = {}
     """How the bytes were read."""
     mapping: dict[str, Any] | None = None
     """Which columns stand for which fields; null: the fields' own names."""
     notes: list[str] = []
-    """What was chosen in reading the file. Only in the first report."""
+    """What was chosen in reading the file. In the first report only."""
     ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows with everything that is wrong with them."""
     duplicates: list[BatchRow]
-    """The first 20 duplicate rows with the case that exists."""
+    """The first 20 duplicate rows with the case that exists, those that differ from it before the others."""
     created_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -81,21 +89,30 @@ class Uploads:
         self._db = db
         self._starter = Starter(db, client, policy_file, processes, mappings)
         self._folder = folder
+        self._processes = processes
 
     async def dry_run(
-        self, process: str, filename: str, data: bytes, by: str, mapping: GivenMapping | None = None
+        self,
+        process: str,
+        filename: str,
+        data: bytes,
+        by: str,
+        mapping: GivenMapping | None = None,
+        *,
+        resubmit: bool = False,
     ) -> BatchReport:
         """Say what `start` would do, and do nothing.
 
         Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping and DatabaseUnavailable.
         """
-        sheet, _ = await self._open(process, data, mapping)
+        sheet, policy = await self._open(process, data, mapping)
         sha256 = hashlib.sha256(data).hexdigest()
-        rows = await self._judge(process, sheet)
+        tally = Tally()
+        async for _, rows in self._judged(process, sheet, policy, by, resubmit=resubmit):
+            tally.add(rows)
         async with self._db.read() as conn:
             same_file_as = await batches.same_file(conn, process, sha256)
-        return _report(
-            rows,
+        return tally.report(
             batch_id=None,
             status=None,
             process=process,
@@ -103,14 +120,20 @@ class Uploads:
             sha256=sha256,
             same_file_as=same_file_as,
             requester=by,
-            ignored_columns=sheet.ignored_columns,
-            lines_read=sheet.lines_read,
+            skipped=tally.skipped,
             notes=sheet.notes,
             **_reading(sheet),
         )
 
     async def start(
-        self, process: str, filename: str, data: bytes, by: str, mapping: GivenMapping | None = None
+        self,
+        process: str,
+        filename: str,
+        data: bytes,
+        by: str,
+        mapping: GivenMapping | None = None,
+        *,
+        resubmit: bool = False,
     ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
@@ -123,33 +146,50 @@ class Uploads:
         path = f"{sha256}.csv"
         await asyncio.to_thread(keep, self._folder, path, data)
         await self._starter.keep(policy)
-        rows = await self._judge(process, sheet)
-        async with self._db.write() as conn:
-            batch = Batch(
-                batch_id=f"b{secrets.token_hex(8)}",
-                process=process,
-                filename=base_name(filename, "upload.csv"),
-                sha256=sha256,
-                path=path,
-                same_file_as=await batches.same_file(conn, process, sha256),
-                requester=by,
-                policy_hash=policy.hash,
-                status="starting",
-                total=len(rows),
-                blank=sheet.blank,
-                ignored_columns=sheet.ignored_columns,
-                **_reading(sheet),
-                created_at=datetime.now(UTC),
-            )
-            await batches.add(conn, batch, rows)
+        batch = Batch(
+            batch_id=f"b{secrets.token_hex(8)}",
+            process=process,
+            filename=base_name(filename, "upload.csv"),
+            sha256=sha256,
+            path=path,
+            same_file_as=None,
+            requester=by,
+            policy_hash=policy.hash,
+            status="receiving",
+            total=0,
+            **_reading(sheet),
+            created_at=datetime.now(UTC),
+        )
+        tally = Tally()
+        try:
+            batch = await self._receive(batch, sheet, policy, tally, resubmit=resubmit)
+        except BaseException:
+            with suppress(DatabaseUnavailable):  # else the sweep forgets it
+                async with self._db.write() as conn:
+                    await batches.forget_received(conn, batch_id=batch.batch_id)
+            raise
         # From here on the file is taken: whatever fails now is left to the sweep.
         if await self._starter.launcher.launch_batch(batch):
             with suppress(DatabaseUnavailable):
                 async with self._db.write() as conn:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
-        about = batch.model_dump(exclude=_INTERNAL)
-        return _report(rows, lines_read=sheet.lines_read, notes=sheet.notes, **about)
+        return tally.report(notes=sheet.notes, **batch.model_dump(exclude=_INTERNAL))
+
+    async def _receive(self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", *, resubmit: bool) -> Batch:
+        """Store all rows, and then, in one moment, that they are taken."""
+        async with self._db.write() as conn:
+            await batches.receive(conn, batch)
+        async for _, rows in self._judged(batch.process, sheet, policy, batch.requester, resubmit=resubmit):
+            tally.add(rows)
+            async with self._db.write() as conn:
+                await batches.add_rows(conn, batch.batch_id, rows)
+        async with self._db.write() as conn:
+            same_file_as = await batches.same_file(conn, batch.process, batch.sha256)
+            counted = {"total": tally.counts.total, "skipped": tally.skipped, "same_file_as": same_file_as}
+            batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
+            await batches.taken(conn, batch)
+        return batch
 
     async def report(self, batch_id: str) -> BatchReport | None:
         """What became of a batch so far; None when there is none of this id."""
@@ -157,11 +197,11 @@ class Uploads:
             batch = await batches.get(conn, batch_id)
             if batch is None:
                 return None
-            rows = await batches.counts(conn, batch_id)
+            counts = await batches.counts(conn, batch_id)
             return BatchReport(
                 **batch.model_dump(exclude=_INTERNAL),
-                rows=rows,
-                lines_read=batch.total + batch.blank,
+                rows=counts,
+                lines_read=counts.total + batch.skipped + batch.blank,
                 cases=await cases.counts_by_status(conn, batch_id),
                 errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
                 duplicates=await batches.rows(conn, batch_id, "duplicate", limit=PREVIEW),
@@ -172,64 +212,68 @@ class Uploads:
         # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
         return await asyncio.to_thread(self._starter.sheet, process, data, policy, mapping), policy
 
-    async def _judge(self, process: str, sheet: Sheet) -> list[BatchRow]:
-        keys: dict[str, list[str]] = {}
-        for row in sheet.rows:
-            if row.input:
-                keys.setdefault(row.process or process, []).append(row.key)
-        known: dict[str, Mapping[str, Existing]] = {}
-        async with self._db.read() as conn:
-            for name, wanted in keys.items():
-                known[name] = await batches.existing_cases(conn, name, wanted)
-        return await asyncio.to_thread(judge, process, sheet, known)
+    async def _judged(
+        self, process: str, sheet: Sheet, policy: Policy, by: str, *, resubmit: bool
+    ) -> AsyncIterator[tuple[Sequence[Row], Sequence[PlannedRow]]]:
+        """The rows of a file and what they are, chunk by chunk, so that they are never all in memory."""
+        rounds = {name: policy.rounds(name) for name in self._processes if policy.has(name)}
+        judge = Judge(process, self._processes, by, rounds, resubmit=resubmit)
+        rows = iter(sheet.rows)
+        while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
+            keys = judge.keys(chunk)
+            async with self._db.read() as conn:
+                known = {name: await batches.existing_cases(conn, name, keys[name]) for name in keys}
+            yield chunk, await asyncio.to_thread(judge.judge, chunk, known)
 
 
 def _reading(sheet: Sheet) -> dict[str, Any]:
-    mapping = sheet.mapping and sheet.mapping.model_dump(mode="json")
-    return {"format": sheet.format.model_dump(mode="json"), "mapping": mapping}
+    """How a file was read, as it is stored and reported."""
+    return {
+        "blank": sheet.blank,
+        "ignored_columns": sheet.ignored_columns,
+        "format": sheet.format.model_dump(mode="json"),
+        "mapping": sheet.mapping and sheet.mapping.model_dump(mode="json"),
+    }
 
 
-def judge(process: str, sheet: Sheet, known: Mapping[str, Mapping[str, Existing]]) -> list[BatchRow]:
-    """What each row of a file is, seen beside the cases `known` by process and reference key, and the rows above it."""
-    above: dict[tuple[str, str], Row] = {}
-    return [_judged(row.process or process, row, known, above) for row in sheet.rows]
+class Tally:
+    """Counts judged rows, and keeps the first of those that a report shows."""
 
+    def __init__(self) -> None:
+        self._outcomes: Counter[str] = Counter()
+        self._errors: list[BatchRow] = []
+        self._same: list[BatchRow] = []
+        self._differing: list[BatchRow] = []
 
-def _judged(
-    process: str, row: Row, known: Mapping[str, Mapping[str, Existing]], above: dict[tuple[str, str], Row]
-) -> BatchRow:
-    if row.skipped:
-        why = [Problem(column=None, message=row.skipped)]
-        return BatchRow(line=row.line, reference=row.reference, outcome="skipped", errors=why)
-    if row.input is None:
-        return BatchRow(line=row.line, reference=row.reference, outcome="invalid", errors=row.errors)
-    case_id = case_id_for(process, row.reference)
-    if existing := known.get(process, {}).get(row.key):
-        return BatchRow(
-            line=row.line,
-            reference=row.reference,
-            outcome="duplicate",
-            case_id=existing.case_id,
-            case_status=existing.status,
-            differs=differing(existing.input, row.input),
+    @property
+    def counts(self) -> BatchCounts:
+        return batches.counted(self._outcomes)
+
+    @property
+    def skipped(self) -> int:
+        return self._outcomes["skipped"]
+
+    def add(self, rows: Sequence[PlannedRow]) -> None:
+        """Count some more."""
+        self._outcomes.update(row.outcome for row in rows)
+        for row in rows:
+            if row.outcome == "invalid":
+                _first(self._errors, row)
+            elif row.outcome == "duplicate":
+                _first(self._differing if row.differs else self._same, row)
+
+    def report(self, *, blank: int, **about: Any) -> BatchReport:
+        """The report of a file whose rows were judged a moment ago."""
+        return BatchReport(
+            rows=self.counts,
+            blank=blank,
+            lines_read=self.counts.total + self.skipped + blank,
+            errors=self._errors,
+            duplicates=[*self._differing, *self._same][:PREVIEW],
+            **about,
         )
-    first = above.setdefault((process, row.key), row)
-    if first is not row and first.input is not None:
-        return BatchRow(
-            line=row.line,
-            reference=row.reference,
-            outcome="duplicate",
-            case_id=case_id,
-            differs=differing(first.input.model_dump(mode="json"), row.input),
-        )
-    return BatchRow(line=row.line, reference=row.reference, outcome="valid", case_id=case_id)
 
 
-def _report(rows: Sequence[BatchRow], **about: Any) -> BatchReport:
-    """The report of a file whose rows were judged a moment ago."""
-    return BatchReport(
-        rows=batches.counted(Counter(row.outcome for row in rows)),
-        errors=[row for row in rows if row.outcome == "invalid"][:PREVIEW],
-        duplicates=[row for row in rows if row.outcome == "duplicate"][:PREVIEW],
-        **about,
-    )
+def _first(kept: list[BatchRow], row: PlannedRow) -> None:
+    if len(kept) < PREVIEW:
+        kept.append(BatchRow.model_validate(row.model_dump(include=set(BatchRow.model_fields))))

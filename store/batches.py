@@ -1,7 +1,8 @@
 """Uploaded files and their rows.
 
-A row's outcome is `valid`, `invalid` or `duplicate` when the file is taken, and a valid one ends as `started`,
-`duplicate` (somebody else was quicker) or `failed`. Rows only ever move out of `valid`, so every step may run twice.
+A file is received row by row and taken in one moment: until then nobody sees it. A row's outcome is `valid`, `invalid`,
+`duplicate` or `skipped` when the file is taken, and a valid one ends as `started`, `duplicate` (somebody else was
+quicker) or `failed`. Rows only ever move out of `valid`, so every step may run twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
 from store.tables import batch_rows, batches, cases
@@ -76,6 +77,8 @@ class Batch(BaseModel):
     policy_hash: str
     status: BatchStatus
     total: int
+    skipped: int = 0
+    """Rows that the mapping says are none, such as totals."""
     blank: int = 0
     """Lines in which every cell is blank; they are no rows."""
     ignored_columns: list[str]
@@ -92,22 +95,54 @@ class Existing(BaseModel):
 
     case_id: str
     status: str
+    requester: str
+    round: int
     input: dict[str, Any]
+    unstarted: bool
+    """Whether it ended because its Workflow could not be started, as a row of a file."""
 
 
-async def add(conn: AsyncConnection, batch: Batch, rows: Sequence[BatchRow]) -> None:
-    """Store a batch and all its rows."""
+_TAKEN = batches.c.status != "receiving"
+
+
+async def receive(conn: AsyncConnection, batch: Batch) -> None:
+    """Begin with a batch, as `receiving`; its rows are added next."""
     await conn.execute(insert(batches), batch.model_dump())
-    for chunk in _chunks(rows, 5_000):
-        await conn.execute(
-            insert(batch_rows),
-            [{"batch_id": batch.batch_id, **row.model_dump(exclude={"case_status"})} for row in chunk],
-        )
+
+
+async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedRow]) -> None:
+    """Store rows of a batch that is being received."""
+    if rows:
+        values = [{"batch_id": batch_id, **row.model_dump(exclude={"case_status"})} for row in rows]
+        await conn.execute(insert(batch_rows), values)
+
+
+async def taken(conn: AsyncConnection, batch: Batch) -> None:
+    """All rows of a received batch are stored: from now on it is there, to be started."""
+    values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch.batch_id, batches.c.status == "receiving").values(values)
+    )
+
+
+async def forget_received(conn: AsyncConnection, *, batch_id: str | None = None, before: datetime | None = None) -> int:
+    """Remove a batch that was not taken, or all whose reception began before a moment: how many."""
+    wanted = [batches.c.status == "receiving"]
+    if batch_id is not None:
+        wanted.append(batches.c.batch_id == batch_id)
+    if before is not None:
+        wanted.append(batches.c.created_at < before)
+    ids = list((await conn.execute(select(batches.c.batch_id).where(*wanted))).scalars())
+    if ids:
+        await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(ids)))
+        await conn.execute(delete(batches).where(batches.c.batch_id.in_(ids)))
+    return len(ids)
 
 
 async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
-    """One batch, or None."""
-    found = (await conn.execute(select(batches).where(batches.c.batch_id == batch_id))).mappings().first()
+    """One batch that was taken, or None."""
+    query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
+    found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
 
 
@@ -115,7 +150,7 @@ async def same_file(conn: AsyncConnection, process: str, sha256: str) -> str | N
     """The newest batch of the same process and the same bytes."""
     query = (
         select(batches.c.batch_id)
-        .where(batches.c.sha256 == sha256, batches.c.process == process)
+        .where(batches.c.sha256 == sha256, batches.c.process == process, _TAKEN)
         .order_by(batches.c.created_at.desc(), batches.c.batch_id)
         .limit(1)
     )
@@ -125,15 +160,24 @@ async def same_file(conn: AsyncConnection, process: str, sha256: str) -> str | N
 async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str]) -> dict[str, Existing]:
     """By reference key, the newest round of each reference that the process has a case for."""
     found: dict[str, Existing] = {}
-    columns = (cases.c.reference_key, cases.c.case_id, cases.c.status, cases.c.input)
+    failed_row = exists().where(batch_rows.c.case_id == cases.c.case_id, batch_rows.c.outcome == "failed")
+    columns = (
+        cases.c.reference_key,
+        cases.c.case_id,
+        cases.c.status,
+        cases.c.requester,
+        cases.c.round,
+        cases.c.input,
+        and_(cases.c.status == "failed", failed_row).label("unstarted"),
+    )
     for chunk in _chunks(keys, _CHUNK):
         query = (
             select(*columns)
             .where(cases.c.process == process, cases.c.reference_key.in_(chunk))
             .order_by(cases.c.round)  # so that the newest round is the last to be kept
         )
-        for row in await conn.execute(query):
-            found[row.reference_key] = Existing(case_id=row.case_id, status=row.status, input=row.input)
+        for row in (await conn.execute(query)).mappings():
+            found[row["reference_key"]] = Existing.model_validate(row)
     return found
 
 
@@ -146,12 +190,42 @@ async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     )
 
 
-async def close(conn: AsyncConnection, batch_id: str, status: Literal["completed", "failed"], at: datetime) -> None:
+async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> bool:
+    """Give a batch that is not closed another status; False when it has that already or is closed."""
+    moved = await conn.execute(
+        update(batches)
+        .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None), batches.c.status != status)
+        .values(status=status)
+    )
+    return moved.rowcount > 0
+
+
+async def close(
+    conn: AsyncConnection, batch_id: str, status: Literal["completed", "cancelled", "failed"], at: datetime
+) -> None:
     """No row of it is left to be started."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
         .values(status=status, closed_at=at)
+    )
+
+
+async def reopen(conn: AsyncConnection, batch_id: str) -> None:
+    """A batch that is closed is being cancelled after all."""
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch_id, batches.c.status == "completed").values(closed_at=None)
+    )
+
+
+async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
+    """End every row that is still to be started: as failed, for this reason, unless its case is there already."""
+    waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
+    stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)
+    await conn.execute(update(batch_rows).where(*waiting, stored).values(outcome="started", input=null()))
+    errors = [Problem(column=None, message=reason).model_dump()]
+    await conn.execute(
+        update(batch_rows).where(*waiting).values(outcome="failed", case_id=None, errors=errors, input=null())
     )
 
 
@@ -166,14 +240,15 @@ async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> 
     return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
 
 
-async def waiting_lines(conn: AsyncConnection, batch_id: str) -> list[int]:
-    """The lines of the rows that are still to be started, in file order."""
+async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:
+    """The first rows that are still to be started, in file order."""
     query = (
-        select(batch_rows.c.line)
+        select(batch_rows)
         .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
         .order_by(batch_rows.c.line)
+        .limit(limit)
     )
-    return list((await conn.execute(query)).scalars())
+    return [PlannedRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
@@ -191,25 +266,18 @@ async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow])
             outcome=bindparam("outcome"),
             case_id=bindparam("case_id"),
             differs=bindparam("differs"),
+            changes=bindparam("changes"),
             errors=bindparam("errors"),
+            input=null(),  # a case has it now, or none will
         ),
         [
             {
                 "of_batch": batch_id,
                 "of_line": row.line,
-                **row.model_dump(include={"outcome", "case_id", "differs", "errors"}),
+                **row.model_dump(include={"outcome", "case_id", "differs", "changes", "errors"}),
             }
             for row in rows
         ],
-    )
-
-
-async def fail_waiting(conn: AsyncConnection, batch_id: str, reason: str) -> None:
-    """End every row that is still to be started as failed, for a reason that concerns the whole file."""
-    await conn.execute(
-        update(batch_rows)
-        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
-        .values(outcome="failed", errors=[Problem(column=None, message=reason).model_dump()])
     )
 
 
@@ -225,9 +293,13 @@ async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
 
 def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
     """`total` = `valid` + `invalid` + `duplicate`: started and failed rows were valid."""
-    number = {outcome: by_outcome.get(outcome, 0) for outcome in ("invalid", "duplicate", "started", "failed")}
+    ended = ("invalid", "duplicate", "started", "failed")
+    number = {outcome: by_outcome.get(outcome, 0) for outcome in ended}
     valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
     return BatchCounts(total=valid + number["invalid"] + number["duplicate"], valid=valid, **number)
+
+
+_SHOWN: list[ColumnElement[Any]] = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
 
 
 async def rows(
@@ -235,7 +307,7 @@ async def rows(
 ) -> list[BatchRow]:
     """Rows in file order, from behind the line `after`; the last line is the cursor of the next page."""
     query = (
-        select(batch_rows, cases.c.status.label("case_status"))
+        select(*_SHOWN, cases.c.status.label("case_status"))
         .outerjoin(cases, cases.c.case_id == batch_rows.c.case_id)
         .where(batch_rows.c.batch_id == batch_id, batch_rows.c.line > after)
         .order_by(batch_rows.c.line)
@@ -243,11 +315,7 @@ async def rows(
     )
     if outcome:
         query = query.where(batch_rows.c.outcome == outcome)
-    return [_row(row) for row in await conn.execute(query)]
-
-
-def _row(row: Row[Any]) -> BatchRow:
-    return BatchRow.model_validate(dict(row._mapping))
+    return [BatchRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
 
 
 _ItemT = TypeVar("_ItemT")

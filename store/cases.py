@@ -224,6 +224,25 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     return await get(conn, case.case_id)
 
 
+async def go_on(conn: AsyncConnection, new: NewCase) -> None:
+    """Say in the record of the round before that this new case goes on with it, so that either leads to the other.
+
+    It no longer has to come by itself.
+    """
+    assert new.resubmits is not None
+    event = CaseEvent(
+        event_id=f"{new.case_id}/resubmits",
+        case_id=new.resubmits,
+        at=new.submitted_at,
+        kind="case_resubmitted",
+        actor=new.requester,
+        summary=f"Submitted again as round {new.round}",
+        data={"case_id": new.case_id, "round": new.round},
+    )
+    await audit.append(conn, [event])
+    await resubmitted(conn, new.resubmits)
+
+
 async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
     """The next round of a case no longer has to come by itself."""
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
@@ -338,6 +357,20 @@ async def on_their_way(conn: AsyncConnection, batch_id: str) -> int:
     """How many cases of a batch are neither at a gate nor at an end."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
+
+
+async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
+    """Cases of a batch that go on or are completed and do not undo anything yet, newest first, behind `before`."""
+    wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
+    query = select(cases).where(
+        cases.c.batch_id == batch_id,
+        cases.c.status.in_([*wanted, Status.COMPLETED]),
+        cases.c.workflow_id.is_(None),
+    )
+    if before is not None:
+        place = tuple_(literal(before.submitted_at, Instant), literal(before.case_id))
+        query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) < place)
+    return await _found(conn, query.order_by(cases.c.submitted_at.desc(), cases.c.case_id.desc()).limit(limit))
 
 
 async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:

@@ -142,7 +142,7 @@ cases = Table(
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at"),
-    Index("ix_cases_batch", "batch_id"),
+    Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_requester", "requester", "submitted_at"),
     Index(
         "ix_cases_resubmit",
@@ -229,6 +229,7 @@ batches = Table(
     # receiving | starting | running | paused | cancelling | completed | cancelled | failed
     Column("status", String(20), nullable=False),
     Column("total", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
     Column("blank", Integer, nullable=False),
     Column("ignored_columns", JSON, nullable=False),
     Column("format", JSON, nullable=False),  # how the bytes were read: kind, encoding, delimiter, sheet
@@ -256,6 +257,7 @@ batch_rows = Table(
         "input", JSON, nullable=True
     ),  # what the case starts with; null as soon as the row is no longer to be started
     Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
+    Index("ix_batch_rows_case", "case_id"),
 )
 
 # ------------------------------------------------------------------------------------------------------------- people

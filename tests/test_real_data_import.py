@@ -15,9 +15,10 @@ from workflows.models import BatchCounts
 REAL_DATA = ROOT.parent / "shared" / "real-data"
 RENAMED = {"Trans No": "reference", "Supplier Name": "payee", "Amount": "amount"}
 SAVED = "council-spending"
-EXPECTED = {  # credit notes are left out; some payees were
-    "council-payments-apr-jun-2014.csv": BatchCounts(total=3823, valid=3823, skipped=13),
-    "council-payments-jul-sep-2016.csv": BatchCounts(total=3580, valid=3541, invalid=39, skipped=1),
+CREDIT_NOTES = {"council-payments-apr-jun-2014.csv": 13, "council-payments-jul-sep-2016.csv": 1}
+EXPECTED = {  # without credit notes; some payees were left out
+    "council-payments-apr-jun-2014.csv": BatchCounts(total=3823, valid=3823),
+    "council-payments-jul-sep-2016.csv": BatchCounts(total=3580, valid=3541, invalid=39),
     "council-payments-jan-mar-2018.csv": BatchCounts(total=1220, valid=1211, invalid=9),
 }
 
@@ -45,7 +46,8 @@ async def test_a_council_file_is_read_with_the_one_saved_mapping(office: Office,
     data = (REAL_DATA / name).read_bytes()
     report = await reader(office).dry_run("payment", name, data, "rita", SAVED)
     assert report.rows == EXPECTED[name]
-    assert report.lines_read == report.rows.total + report.rows.skipped
+    assert report.skipped == CREDIT_NOTES.get(name, 0)
+    assert report.lines_read == report.rows.total + report.skipped
     assert report.notes == ["usual value: account = operating", "usual value: currency = GBP"]
     assert "Paid Date" in report.ignored_columns and len(report.ignored_columns) == 7
 
@@ -56,7 +58,7 @@ async def test_a_council_file_is_read_with_the_suggested_mapping(office: Office,
     report = await reader(office).dry_run("payment", name, data, "rita")
     expected = EXPECTED[name]
     # Nobody said that amounts below 0 are credit notes.
-    assert (report.rows.valid, report.rows.invalid) == (expected.valid, expected.invalid + expected.skipped)
+    assert (report.rows.valid, report.rows.invalid) == (expected.valid, expected.invalid + CREDIT_NOTES.get(name, 0))
     said = {f"{error.column}: {error.message.rpartition(': ')[2]}" for row in report.errors for error in row.errors}
     assert said <= {"Amount: an amount is more than 0", "Supplier Name: a value is needed"}
     assert report.mapping and report.mapping["columns"] == {

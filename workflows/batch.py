@@ -1,34 +1,166 @@
-"""Import one uploaded file. Its cases are Workflows of their own: a batch ends while their approvals still wait."""
+"""Import one uploaded file. Its cases are Workflows of their own: a batch ends while their approvals still wait.
 
+1. Start the cases of the next rows, a chunk at a time, on the queue for bulk work.
+2. When somebody pauses it, finish the rows that are under way and wait.
+3. When somebody cancels it, give up the rows that are left and, if they chose so, undo what was started.
+"""
+
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.imports import Imports
-    from workflows.models import BULK_TASK_QUEUE, BatchInput, BatchResult
+    from workflows.models import (
+        BULK_TASK_QUEUE,
+        Actor,
+        BatchAct,
+        BatchInput,
+        BatchNote,
+        BatchOrder,
+        BatchResult,
+    )
 
-IMPORT_TIMEOUT = timedelta(hours=6)
-"""100,000 rows take well under an hour; an attempt that stands still ends by its heartbeat."""
+CHUNKS_PER_RUN = 50
+"""A Workflow that ran for 100,000 rows in one history would have thousands of events to replay."""
+CHUNK_TIMEOUT = timedelta(hours=6)
+"""Longer than any chunk takes; an attempt that stands still ends by its heartbeat."""
+NOTE_TIMEOUT = timedelta(minutes=1)
 HEARTBEAT_TIMEOUT = timedelta(seconds=8)
 """How long a killed worker goes unnoticed."""
-IMPORT_RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
+RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
 """Without end: what an attempt has done stays done, and what stops one, SQL or Temporal away, comes back."""
+FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=5)
+"""How long cases have to stop before they are looked at again: twice as long each time."""
 
 
 @workflow.defn(name="batch")
 class BatchWorkflow:
     """One file: start a case for each of its valid rows."""
 
+    def __init__(self) -> None:
+        self._orders: list[BatchOrder] = []
+        self._asked: set[str] = set()
+
     @workflow.run
     async def run(self, batch: BatchInput) -> BatchResult:
-        return await workflow.execute_activity_method(
+        self._orders[:0] = [order for order in batch.orders if order.id not in self._asked]
+        self._asked |= {order.id for order in batch.orders}
+        for _ in range(CHUNKS_PER_RUN):
+            if cancel := self._cancel:
+                return await self._end(batch, cancel)
+            if self._paused:
+                await self._pause(batch)
+                continue
+            result = await self._start_rows(batch)
+            if result is None:
+                continue
+            workflow.set_current_details(f"{result.rows.started:,} of {result.rows.valid:,} rows are started.")
+            if not result.left:
+                return result
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        last = [self._paused] if self._paused else []
+        workflow.continue_as_new(batch.model_copy(update={"orders": [*last, *filter(None, [self._cancel])]}))
+
+    # ------------------------------------------------------------------------------------------------- what people ask
+
+    @workflow.signal(description="Pause, resume or cancel the import")
+    def order(self, order: BatchOrder) -> None:
+        """Never raises. An order that was given before, or that changes nothing, comes to nothing."""
+        if order.id not in self._asked:
+            self._asked.add(order.id)
+            self._orders.append(order)
+
+    @property
+    def _cancel(self) -> BatchOrder | None:
+        return next((order for order in self._orders if order.act is BatchAct.CANCEL), None)
+
+    @property
+    def _paused(self) -> BatchOrder | None:
+        """The last pause, if nobody has resumed since."""
+        last = next((order for order in reversed(self._orders) if order.act is not BatchAct.CANCEL), None)
+        return last if last and last.act is BatchAct.PAUSE else None
+
+    # --------------------------------------------------------------------------------------------------- what is done
+
+    async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
+        """Start one chunk of rows; None when an order came in between, after the rows that were under way."""
+        chunk = workflow.start_activity_method(
             Imports.import_rows,
             batch,
             task_queue=BULK_TASK_QUEUE,
-            start_to_close_timeout=IMPORT_TIMEOUT,
+            start_to_close_timeout=CHUNK_TIMEOUT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=IMPORT_RETRIES,
+            retry_policy=RETRIES,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=f"import {batch.filename[:100]}",
+        )
+        try:
+            await workflow.wait_condition(lambda: chunk.done() or bool(self._cancel or self._paused))
+        except asyncio.CancelledError:
+            self._cancelled_in_temporal()
+        if not chunk.done():
+            chunk.cancel()
+        try:
+            return await chunk
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                raise
+            return None
+
+    async def _pause(self, batch: BatchInput) -> None:
+        pause = self._paused
+        assert pause is not None
+        await self._note(batch, "paused", pause)
+        try:
+            await workflow.wait_condition(lambda: self._paused is None or self._cancel is not None)
+        except asyncio.CancelledError:
+            self._cancelled_in_temporal()
+        if self._cancel is None:
+            resume = next(order for order in reversed(self._orders) if order.act is BatchAct.RESUME)
+            await self._note(batch, "running", resume)
+
+    async def _end(self, batch: BatchInput, cancel: BatchOrder) -> BatchResult:
+        """Give up what is not started; undo what is, if that was asked for."""
+        await self._note(batch, "cancelling", cancel)
+        pause = FIRST_LOOK
+        while cancel.rollback_started:
+            left = await workflow.execute_activity_method(
+                Imports.roll_back_cases,
+                BatchNote(batch_id=batch.batch_id, status="cancelling", order=cancel),
+                task_queue=BULK_TASK_QUEUE,
+                start_to_close_timeout=CHUNK_TIMEOUT,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=RETRIES,
+                summary="ask its cases to undo what they did",
+            )
+            if not left:
+                break
+            await workflow.sleep(pause, summary=f"{left} cases have not begun to undo")
+            pause = min(pause * 2, LAST_LOOK)
+        return await self._note(batch, "cancelled", cancel)
+
+    async def _note(self, batch: BatchInput, status: str, order: BatchOrder) -> BatchResult:
+        workflow.set_current_details(f"{status.capitalize()}: asked by {order.by.id}, because: {order.reason}")
+        return await workflow.execute_activity_method(
+            Imports.note_order,
+            BatchNote.model_validate({"batch_id": batch.batch_id, "status": status, "order": order}),
+            task_queue=BULK_TASK_QUEUE,
+            start_to_close_timeout=NOTE_TIMEOUT,
+            retry_policy=RETRIES,
+            summary=f"{status}, by {order.by.id}"[:200],
+        )
+
+    def _cancelled_in_temporal(self) -> None:
+        self._orders.append(
+            BatchOrder(
+                id="temporal",
+                act=BatchAct.CANCEL,
+                by=Actor(id="temporal"),
+                reason="cancelled in Temporal",
+                at=workflow.now(),
+            )
         )

@@ -834,6 +834,36 @@ class Problem(Message):
         return f"{self.column}: {self.message}" if self.column else self.message
 
 
+class BatchAct(StrEnum):
+    """What people ask of a batch."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+class BatchOrder(Message):
+    """Somebody asks a batch to stop, or to go on. The gateway asserts who, and that they may."""
+
+    id: str
+    act: BatchAct
+    by: Actor
+    reason: str
+    at: AwareDatetime
+    rollback_started: bool = False
+    """Of a cancel: whether its cases are asked to undo what they did."""
+    completed_too: bool = False
+    """Whether those that were completed are rolled back as well, which takes an operator."""
+
+
+class BatchNote(Message):
+    """What became of an order, for the record."""
+
+    batch_id: str
+    status: Literal["running", "paused", "cancelling", "cancelled"]
+    order: BatchOrder
+
+
 class BatchInput(Message):
     """One uploaded file to import. Its rows lie in SQL; 100,000 rows never travel in a payload."""
 
@@ -845,13 +875,13 @@ class BatchInput(Message):
     filename: str
     requester: str
     policy_hash: str
+    total: int = 0
+    orders: list[BatchOrder] = []
+    """What was asked of it before this run of its Workflow, oldest first."""
 
 
 class BatchCounts(Message):
-    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`.
-
-    `skipped` rows are outside of these: the mapping says that they are none, such as totals.
-    """
+    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`."""
 
     total: int = 0
     valid: int = 0
@@ -859,12 +889,13 @@ class BatchCounts(Message):
     started: int = 0
     duplicate: int = 0
     failed: int = 0
-    skipped: int = 0
 
 
 class BatchResult(Message):
     batch_id: str
     rows: BatchCounts
+    left: bool = False
+    """Whether rows may be left to be started."""
 
 
 # -------------------------------------------------------------------------------------------------------------- notices

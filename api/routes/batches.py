@@ -2,23 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.bad_rows import bad_rows
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain
 from api.problems import Problem, documented, not_found
-from api.security import Caller, Requester, may_see_batch
+from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch
 from api.views import Page, number_of, page_by_number
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
 from intake.tables import FileFormat
 from intake.upload import BatchReport
 from store import batches
-from store.batches import Batch, BatchRow, RowOutcome
+from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
+from store.people import Person
+from workflows.models import BatchAct, BatchOrder
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
@@ -131,6 +135,70 @@ async def batch_rows(
         rows = await batches.rows(conn, batch.batch_id, outcome, after=after, limit=limit + 1)
     page, following = page_by_number(rows, limit, lambda row: row.line)
     return Page(items=page, next_cursor=following)
+
+
+class BatchReason(BaseModel):
+    """Why a batch is paused or goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Plain, Field(min_length=1, max_length=2000)]
+
+
+class CancelReason(BatchReason):
+    """Why a batch is cancelled, and what becomes of the cases that it has started."""
+
+    rollback_started: bool = Field(
+        False,
+        description="Ask its cases to undo what they did. Completed ones are rolled back when an operator asks",
+    )
+
+
+class BatchOrdered(BaseModel):
+    """The request is with the import; `GET` the batch to see what became of it."""
+
+    batch_id: str
+    status: BatchStatus = Field(description="As last recorded")
+
+
+_MAY = documented(401, 403, 404, 409, 422, 503)
+
+
+@router.post("/{batch_id}/pause", status_code=202, responses=_MAY)
+async def pause_batch(batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse) -> BatchOrdered:
+    """Start no more rows for now. Those that are being started come to their gates."""
+    return await _order(batch, BatchAct.PAUSE, body, person, parts)
+
+
+@router.post("/{batch_id}/resume", status_code=202, responses=_MAY)
+async def resume_batch(batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse) -> BatchOrdered:
+    """Go on with a paused batch."""
+    return await _order(batch, BatchAct.RESUME, body, person, parts)
+
+
+@router.post("/{batch_id}/cancel", status_code=202, responses=_MAY)
+async def cancel_batch(batch: VisibleBatch, body: CancelReason, person: Caller, parts: InHouse) -> BatchOrdered:
+    """Start no more rows at all, and undo what was started if that is asked for.
+
+    A batch whose rows are all started can be cancelled too, with `rollback_started`.
+    """
+    return await _order(batch, BatchAct.CANCEL, body, person, parts)
+
+
+async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House) -> BatchOrdered:
+    check_may_cancel(person, batch.requester)
+    rollback = isinstance(body, CancelReason) and body.rollback_started
+    order = BatchOrder(
+        id=uuid4().hex,
+        act=act,
+        by=actor(person),
+        reason=body.reason,
+        at=datetime.now(UTC),
+        rollback_started=rollback,
+        completed_too=rollback and may_operate(person),
+    )
+    await parts.gateway.order(batch, order, parts.starter.launcher)
+    return BatchOrdered(batch_id=batch.batch_id, status=batch.status)
 
 
 async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) -> Response:

@@ -149,7 +149,13 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
     folder: Path = tmp_path_factory.mktemp("gateway")
     policy = folder / "policy.toml"
     policy.write_text((ROOT / "policy.toml").read_text() + IMPATIENT)
-    settings = Settings(var=folder, policy=policy, temporal_port=free_port(), max_upload_bytes=2 * 1024 * 1024)
+    settings = Settings(
+        var=folder,
+        policy=policy,
+        temporal_port=free_port(),
+        max_upload_bytes=2 * 1024 * 1024,
+        batch_in_flight=10,  # so that a file of few rows is long enough to be stopped
+    )
     migrate(settings.database_url)
     database = Database(settings.database_url)
     tokens = {}

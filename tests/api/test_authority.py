@@ -31,6 +31,7 @@ STARTS = (401, YES, 403, 403, 403, YES, 403)
 DECIDES = (401, 403, YES, 403, 403, 403, 404)
 ADMINISTERS = (401, 404, 404, 404, 404, YES, 404)
 UPLOADER = (401, YES, 404, YES, YES, YES, 404)
+ORDERS = (401, YES, 404, YES, 403, YES, 404)
 READS_DATA = (401, YES, 404, YES, YES, YES, YES)
 """Anybody else here is a data steward."""
 OVERSEES = (401, 404, 404, YES, YES, YES, 404)
@@ -82,6 +83,9 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/batches"): STARTS,
     ("get", "/api/v1/batches/{batch_id}"): UPLOADER,
     ("get", "/api/v1/batches/{batch_id}/rows"): UPLOADER,
+    ("post", "/api/v1/batches/{batch_id}/pause"): ORDERS,
+    ("post", "/api/v1/batches/{batch_id}/resume"): ORDERS,
+    ("post", "/api/v1/batches/{batch_id}/cancel"): ORDERS,
     ("get", "/api/v1/policies/{hash}"): (401, 404, 404, 404, YES, YES, 404),
     ("post", "/api/v1/policies/apply"): ADMINISTERS,
     ("get", "/api/v1/audit"): OVERSEES,
@@ -161,6 +165,9 @@ async def ask(gate: Gate, things: Things, person: str | None, method: str, path:
         "/api/v1/people/{person_id}/replace": {"by": "nobody-1", "reason": "a test"},
         "/api/v1/tasks/{task_id}/follow-up": {"until": "2099-01-01T00:00:00Z"},
         "/api/v1/policies/apply": {"dry_run": True},
+        "/api/v1/batches/{batch_id}/pause": {"reason": "a test"},
+        "/api/v1/batches/{batch_id}/resume": {"reason": "a test"},
+        "/api/v1/batches/{batch_id}/cancel": {"reason": "a test"},
         "/api/v1/tasks/reassign": {"to": "manager-2", "filter": {"gate": "none"}},
         "/api/v1/tasks/{task_id}/claim": {},
         "/api/v1/tasks/{task_id}/release": {},

@@ -120,8 +120,8 @@ THEIRS = 'Title\n\nTrans No;Supplier Name;Amount\n{0}-1;Acmé;"1.500,00"\n{0}-2;
 async def test_a_file_with_headings_of_its_own_is_read_and_says_how(gate: Gate, encoding: str) -> None:
     mark = uuid4().hex[:8]
     body = (await upload(gate, THEIRS.format(mark).encode(encoding), dry_run=True)).json()
-    assert body["rows"] == NONE | {"total": 2, "valid": 1, "invalid": 1, "skipped": 1}
-    assert body["lines_read"] == 3
+    assert body["rows"] == NONE | {"total": 2, "valid": 1, "invalid": 1}
+    assert (body["skipped"], body["lines_read"]) == (1, 3)
     assert body["format"]["delimiter"] == ";" and body["format"]["heading_line"] == 3
     assert body["mapping"]["columns"]["payee"] == ["Supplier Name"]
     assert "usual value: currency = GBP" in body["notes"]
@@ -141,7 +141,7 @@ async def test_a_mapping_comes_with_the_file_or_by_its_name(gate: Gate) -> None:
     assert body["rows"] == NONE | {"total": 2, "valid": 1, "invalid": 1}
     assert (body["errors"][0]["reference"], body["mapping"]["constants"]["currency"]) == ("D-1", "EUR")
     body = (await upload(gate, data, dry_run=True, data={"mapping": "council-spending"})).json()
-    assert body["rows"] == NONE | {"total": 1, "valid": 1, "skipped": 1}
+    assert body["rows"] == NONE | {"total": 1, "valid": 1}
 
     for wrong, field in {
         "unknown": "mapping",
@@ -165,7 +165,7 @@ async def test_bad_rows_of_any_file_come_back_and_are_taken_once_mended(gate: Ga
     data = workbook(*table) if kind == "xlsx" else text.encode(kind)
     report = (await upload(gate, data)).json()
     where = f"/api/v1/batches/{report['batch_id']}/rows"
-    back = await gate.as_("requester-1").get(where, headers={"Accept": "text/csv"})
+    back = await gate.as_("requester-1").get(f"{where}?outcome=invalid", headers={"Accept": "text/csv"})
     assert list(csv.reader(io.StringIO(back.content.decode("utf-8-sig"), newline=""))) == [
         ["error", "Trans No", "Supplier Name", "Note", "Amount"],
         ["Supplier Name: a value is needed", f"{mark}-2", "", "a;b\nc", "1500.25"],

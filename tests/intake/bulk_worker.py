@@ -1,6 +1,6 @@
 """A worker for imports whose cases end at once, so that only the import is tested. Run as a process, it can be killed.
 
-python -m tests.intake.bulk_worker ADDRESS DATABASE_URL UPLOAD_FOLDER POLICY
+python -m tests.intake.bulk_worker ADDRESS DATABASE_URL POLICY
 """
 
 import asyncio
@@ -21,11 +21,14 @@ from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseInput
 with workflow.unsafe.imports_passed_through():
     from activities.imports import Imports
     from activities.payment_request import PaymentRequest
-    from intake.importer import Importer
+    from intake.importer import Importer, Pace
     from intake.start import Starter
     from policy.file import PolicyFile
     from store.database import Database
     from workflows.registry import INPUTS, PROCESSES, Process
+
+
+QUICK = Pace(patience=0.1)
 
 
 @workflow.defn(name="payment")
@@ -39,10 +42,10 @@ class PaidAtOnce:
 
 @asynccontextmanager
 async def bulk_worker(
-    client: Client, db: Database, policy: PolicyFile, folder: Path, processes: Mapping[str, Process] = PROCESSES
+    client: Client, db: Database, policy: PolicyFile, processes: Mapping[str, Process] = PROCESSES, pace: Pace = QUICK
 ) -> AsyncIterator[None]:
     """Workers on both queues; they work while the context is open."""
-    imports = Imports(Importer(db, Starter(db, client, policy, processes), folder, patience=0.1))
+    imports = Imports(Importer(db, client, Starter(db, client, policy, processes), pace))
     async with (
         Worker(
             client,
@@ -54,17 +57,17 @@ async def bulk_worker(
         Worker(
             client,
             task_queue=BULK_TASK_QUEUE,
-            activities=[imports.import_rows],
+            activities=[imports.import_rows, imports.note_order, imports.roll_back_cases],
             max_heartbeat_throttle_interval=timedelta(seconds=2),
         ),
     ):
         yield
 
 
-async def main(address: str, url: str, folder: str, policy: str) -> None:
+async def main(address: str, url: str, policy: str) -> None:
     """Work until killed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
-    async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS), Path(folder)):
+    async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS)):
         await asyncio.Event().wait()
 
 

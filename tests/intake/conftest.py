@@ -11,12 +11,13 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from intake.importer import Pace
 from intake.start import CaseRequest, Starter
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
 from store import batches, cases
 from store.database import Database, migrate
-from tests.intake.bulk_worker import bulk_worker
+from tests.intake.bulk_worker import QUICK, bulk_worker
 from tests.temporal import TEMPORAL
 from workflows.models import SEARCH_ATTRIBUTES
 from workflows.registry import INPUTS, PROCESSES, Process
@@ -41,8 +42,8 @@ class Office:
         self.starter = Starter(self.db, self.client, self.policy, self.processes)
         self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes)
 
-    def worker(self) -> AbstractAsyncContextManager[None]:
-        return bulk_worker(self.client, self.db, self.policy, self.folder, self.processes)
+    def worker(self, pace: Pace = QUICK) -> AbstractAsyncContextManager[None]:
+        return bulk_worker(self.client, self.db, self.policy, self.processes, pace)
 
     async def case(self, case_id: str) -> cases.CaseRow:
         async with self.db.read() as conn:

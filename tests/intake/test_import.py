@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,29 @@ from pydantic import field_validator
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment_request import PaymentRequest
-from intake.importer import CHUNK, Importer
+from intake import importer
+from intake.importer import CHUNK, Importer, Pace
 from intake.launch import BATCH_PRIORITY, TemporalUnavailable
+from intake.start import RECEIVED_WITHIN
 from store import audit, batches, cases
+from store.batches import PlannedRow
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
+from workflows.batch import CHUNKS_PER_RUN
 from workflows.models import BatchCounts, BatchInput, Status
 from workflows.payment import PaymentProcess
-from workflows.registry import Process
+from workflows.registry import PROCESSES, Process
 
 
 def rows(count: int, start: int = 1) -> str:
     return "".join(f"INV-{number},Acme Paper Ltd,{number}.50,GBP,operating\n" for number in range(start, start + count))
+
+
+def work(office: Office, log: Path) -> subprocess.Popen[bytes]:
+    """A worker in a process of its own."""
+    arguments = [office.client.service_client.config.target_host, office.url, str(POLICY)]
+    command = [sys.executable, "-m", "tests.intake.bulk_worker", *arguments]
+    with log.open("ab") as written:
+        return subprocess.Popen(command, cwd=ROOT, stderr=written)
 
 
 async def input_of(office: Office, batch_id: str | None) -> BatchInput:
@@ -101,7 +115,7 @@ async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office
 async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_and_no_duplicate(office: Office) -> None:
     taken = await office.take(HEAD + rows(4))
     batch = await input_of(office, taken.batch_id)
-    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    imports = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
     # The attempt died behind the rows of two cases, and behind the Workflow of one of them.
     process = office.starter.process("payment")
     prepared = [
@@ -121,37 +135,22 @@ async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_an
     await office.starter.launcher.launch([await office.case("payment:inv-1")])
 
     done: list[int] = []
-    result = await importer.run(batch, done.append)
+    result = await imports.run(batch, done.append)
     assert result.rows == BatchCounts(total=4, valid=4, started=4)
     assert done == [4]
     assert await office.counted_workflows(batch.batch_id, 4) == 4
-    assert (await importer.run(batch, done.append)) == result
+    assert (await imports.run(batch, done.append)) == result
 
 
 async def test_while_temporal_is_away_rows_wait_and_then_go_on(office: Office, temporal: WorkflowEnvironment) -> None:
     taken = await office.take(HEAD + rows(5))
     batch = await input_of(office, taken.batch_id)
     await temporal.shutdown()
-    importer = Importer(office.db, office.starter, office.folder, patience=0.1)
+    imports = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
     with pytest.raises(TemporalUnavailable, match="5 cases wait"):
-        await importer.run(batch, lambda _: None)
+        await imports.run(batch, lambda _: None)
     assert (await office.report(batch.batch_id)).rows == BatchCounts(total=5, valid=5)
     assert (await office.case("payment:inv-1")).status == Status.STARTING
-
-
-@pytest.mark.parametrize("harm", ["gone", "changed"])
-async def test_a_stored_file_that_is_gone_or_changed_fails_its_rows_with_the_reason(office: Office, harm: str) -> None:
-    taken = await office.take(HEAD + rows(2) + "INV-3,,1,GBP,operating\n")
-    (file,) = office.folder.iterdir()
-    if harm == "gone":
-        file.unlink()
-    else:
-        file.write_text(HEAD + rows(1))
-    async with office.worker():
-        report = await office.finished(taken.batch_id or "")
-    assert (report.status, report.rows) == ("failed", BatchCounts(total=3, valid=2, invalid=1, failed=2))
-    reasons = [str(error) for found in await office.rows(taken.batch_id or "") for error in found.errors]
-    assert sum("the stored file cannot be imported" in reason for reason in reasons) == 2
 
 
 class Inflated(PaymentRequest):
@@ -178,6 +177,62 @@ async def test_a_row_that_temporal_never_takes_fails_and_the_others_start(office
     assert failed.outcome == "failed" and "Temporal does not take it" in failed.errors[0].message
 
 
+async def test_a_row_whose_case_could_not_be_started_is_tried_again_with_the_same_file(office: Office) -> None:
+    inflated = Process(name="payment", workflow=PaymentProcess, input=Inflated, example={})
+    office.processes = {"payment": inflated}
+    office.__post_init__()
+    data = HEAD + rows(1) + "INV-3,Acme,1,GBP,huge\n"
+    async with office.worker():
+        await office.finished((await office.take(data)).batch_id or "")
+    assert (await office.case("payment:inv-3")).status == Status.FAILED
+    office.processes = PROCESSES
+    office.__post_init__()
+    async with office.worker():
+        report = await office.finished((await office.take(data)).batch_id or "")
+    assert report.rows == BatchCounts(total=2, valid=1, started=1, duplicate=1)
+    again = await office.case("payment:inv-3~2")
+    assert (again.resubmits, again.round, again.status) == ("payment:inv-3", 2, Status.RUNNING)
+
+
+async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "ROWS_PER_CALL", 1)
+    count = CHUNKS_PER_RUN + 5
+    async with office.worker(Pace(in_flight=1, patience=0.01)):
+        taken = await office.take(HEAD + rows(count))
+        handle = office.client.get_workflow_handle(f"batch:{taken.batch_id}")
+        first = (await handle.describe()).run_id
+        report = await office.finished(taken.batch_id or "")
+        assert (await handle.describe()).run_id != first
+    assert report.rows == BatchCounts(total=count, valid=count, started=count)
+    assert await office.counted_workflows(taken.batch_id or "", count) == count
+
+
+async def test_an_import_is_no_faster_than_it_may_be(office: Office) -> None:
+    async with office.worker(Pace(per_second=10, patience=0.01)):
+        taken = await office.take(HEAD + rows(30))
+        began = time.monotonic()
+        await office.finished(taken.batch_id or "")
+    assert time.monotonic() - began >= 2
+
+
+async def test_a_file_whose_gateway_died_while_it_was_received_is_never_seen_and_forgotten(office: Office) -> None:
+    taken = await office.take(HEAD + rows(1))
+    async with office.db.write() as conn:
+        stored = await batches.get(conn, taken.batch_id or "")
+        assert stored is not None
+        for name, age in (("bold", RECEIVED_WITHIN * 2), ("byoung", timedelta(0))):
+            begun = {"batch_id": name, "status": "receiving", "created_at": datetime.now(UTC) - age}
+            await batches.receive(conn, stored.model_copy(update=begun))
+            line = PlannedRow(line=2, reference="INV-9", outcome="valid", input={})
+            await batches.add_rows(conn, name, [line])
+    assert await office.uploads.report("byoung") is None
+    await office.starter.sweep()
+    async with office.db.read() as conn:
+        assert [len(await batches.next_rows(conn, name, 9)) for name in ("bold", "byoung")] == [0, 1]
+
+
 async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_once(
     office: Office, tmp_path: Path
 ) -> None:
@@ -185,25 +240,17 @@ async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_onc
     taken = await office.take(HEAD + rows(count))
     batch_id = taken.batch_id or ""
 
-    def work() -> subprocess.Popen[bytes]:
-        address = office.client.service_client.config.target_host
-        arguments = [address, office.url, str(office.folder), str(POLICY)]
-        with (tmp_path / "worker.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.intake.bulk_worker", *arguments], cwd=ROOT, stderr=log
-            )
-
     async def started(at_least: int) -> None:
         async with asyncio.timeout(60):
             while (await office.report(batch_id)).rows.started < at_least:
                 await asyncio.sleep(0.02)
 
-    worker = work()
+    worker = work(office, tmp_path / "worker.log")
     await started(1)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     assert (await office.report(batch_id)).rows.started < count, "killed too late to prove anything"
-    worker = work()
+    worker = work(office, tmp_path / "worker.log")
     try:
         report = await office.finished(batch_id)
     finally:

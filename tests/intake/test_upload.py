@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment_request import PaymentRequest
+from intake.judge import Judge
 from intake.rows import UnreadableFile, read
 from intake.start import SWEEP_AFTER, NoPolicy, TemporalUnavailable, UnknownProcess
-from intake.upload import Uploads, judge
+from intake.upload import Uploads
 from policy.file import PolicyFile
 from store import batches
 from store.batches import Existing
@@ -67,8 +68,8 @@ async def test_a_row_whose_case_exists_is_a_duplicate_with_its_status_and_what_d
     report = await office.uploads.dry_run("payment", "x.csv", data.encode(), "rita")
     assert report.rows == BatchCounts(total=3, valid=1, duplicate=2)
     assert [(found.case_status, found.differs) for found in report.duplicates] == [
+        ("running", ["amount"]),  # what differs is looked at first
         ("running", []),
-        ("running", ["amount"]),
     ]
 
 
@@ -124,7 +125,7 @@ async def test_a_batch_that_was_stored_and_not_started_is_started_by_the_sweep(o
         update={"batch_id": "blost", "status": "starting", "created_at": datetime.now(UTC) - SWEEP_AFTER * 2}
     )
     async with office.db.write() as conn:
-        await batches.add(conn, lost, [])
+        await batches.receive(conn, lost)
     assert await office.starter.sweep() == 1
     assert (await office.report("blost")).status == "running"
     assert await office.starter.sweep() == 0
@@ -147,12 +148,20 @@ def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_
         return
     paid = PaymentRequest.model_validate(payment().input).model_dump(mode="json")
     there = {
-        reference_key(reference): Existing(case_id=case_id_for("payment", reference), status="completed", input=paid)
+        reference_key(reference): Existing(
+            case_id=case_id_for("payment", reference),
+            status="completed",
+            requester="rita",
+            round=1,
+            input=paid,
+            unstarted=False,
+        )
         for reference in known
     }
-    judged = judge("payment", sheet, {"payment": there})
+    rows = list(sheet.rows)
+    judged = Judge("payment", PROCESSES, "rita", {"payment": 3}).judge(rows, {"payment": there})
     counts = batches.counted({o: [j.outcome for j in judged].count(o) for o in ("valid", "invalid", "duplicate")})
-    assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(sheet.rows)
+    assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(rows)
     valid = [found.case_id for found in judged if found.outcome == "valid"]
     assert len(valid) == len(set(valid))
     assert not set(valid) & {case.case_id for case in there.values()}

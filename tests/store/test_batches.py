@@ -1,9 +1,12 @@
 """Batches and their rows, on each database."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from store import batches, cases
-from store.batches import Batch, BatchRow, Existing
+from store.batches import Batch, BatchRow, Existing, PlannedRow
 from store.cases import NewCase
 from store.database import Database
 from workflows.models import BatchCounts, CaseEvent, Problem
@@ -30,24 +33,36 @@ def batch(batch_id: str = "b1", at: datetime = NOW, **more: object) -> Batch:
     return Batch.model_validate(given | more)
 
 
-ROWS = [
-    BatchRow(line=2, reference="INV-1", outcome="valid", case_id="payment:inv-1"),
-    BatchRow(line=3, reference="INV-2", outcome="invalid", errors=[WRONG, Problem(column=None, message="torn")]),
-    BatchRow(line=7, reference="inv-1", outcome="duplicate", case_id="payment:inv-1", differs=["amount"]),
-    BatchRow(line=8, reference="Ä 3", outcome="valid", case_id="payment:%C3%A4%203"),
+ROWS: list[PlannedRow] = [
+    PlannedRow(line=2, reference="INV-1", outcome="valid", case_id="payment:inv-1"),
+    PlannedRow(line=3, reference="INV-2", outcome="invalid", errors=[WRONG, Problem(column=None, message="torn")]),
+    PlannedRow(line=7, reference="inv-1", outcome="duplicate", case_id="payment:inv-1", differs=["amount"]),
+    PlannedRow(line=8, reference="Ä 3", outcome="valid", case_id="payment:%C3%A4%203"),
 ]
+
+
+def shown(*rows: BatchRow) -> list[BatchRow]:
+    """Without what only an import needs."""
+    return [BatchRow.model_validate(row.model_dump(include=set(BatchRow.model_fields))) for row in rows]
+
+
+async def take(conn: AsyncConnection, batch: Batch, rows: Sequence[PlannedRow] = ()) -> None:
+    """Store a batch with its rows, as a reception does."""
+    await batches.receive(conn, batch)
+    await batches.add_rows(conn, batch.batch_id, rows)
 
 
 async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Database) -> None:
     async with db.write() as conn:
-        await batches.add(conn, batch(), ROWS)
+        await take(conn, batch(), ROWS)
     async with db.read() as conn:
         assert await batches.get(conn, "b1") == batch()
         assert await batches.get(conn, "b2") is None
-        assert await batches.rows(conn, "b1") == ROWS
-        assert await batches.rows(conn, "b1", "invalid") == [ROWS[1]]
-        assert await batches.rows(conn, "b1", after=3, limit=1) == [ROWS[2]]
-        assert await batches.waiting_lines(conn, "b1") == [2, 8]
+        assert await batches.rows(conn, "b1") == shown(*ROWS)
+        assert await batches.rows(conn, "b1", "invalid") == shown(ROWS[1])
+        assert await batches.rows(conn, "b1", after=3, limit=1) == shown(ROWS[2])
+        assert await batches.next_rows(conn, "b1", 5) == [ROWS[0], ROWS[3]]
+        assert await batches.next_rows(conn, "b1", 1) == [ROWS[0]]
         assert await batches.counts(conn, "b1") == BatchCounts(total=4, valid=2, invalid=1, duplicate=1)
 
 
@@ -55,13 +70,13 @@ async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:
     started = ROWS[0].model_copy(update={"outcome": "started"})
     failed = ROWS[3].model_copy(update={"outcome": "failed", "errors": [WRONG]})
     async with db.write() as conn:
-        await batches.add(conn, batch(), ROWS)
+        await take(conn, batch(), ROWS)
         await batches.settle(conn, "b1", [])
         await batches.settle(conn, "b1", [started, failed])
         await batches.settle(conn, "b1", [started.model_copy(update={"outcome": "duplicate"})])
-        await batches.fail_waiting(conn, "b1", "too late to matter")
+        await batches.give_up(conn, "b1", "too late to matter")
     async with db.read() as conn:
-        assert await batches.rows(conn, "b1") == [started, ROWS[1], ROWS[2], failed]
+        assert await batches.rows(conn, "b1") == shown(started, ROWS[1], ROWS[2], failed)
         assert await batches.counts(conn, "b1") == BatchCounts(
             total=4, valid=2, invalid=1, duplicate=1, started=1, failed=1
         )
@@ -69,8 +84,8 @@ async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:
 
 async def test_rows_that_wait_fail_together_when_their_file_is_lost(db: Database) -> None:
     async with db.write() as conn:
-        await batches.add(conn, batch(), ROWS)
-        await batches.fail_waiting(conn, "b1", "the file is gone")
+        await take(conn, batch(), ROWS)
+        await batches.give_up(conn, "b1", "the file is gone")
         await batches.close(conn, "b1", "failed", NOW)
         await batches.close(conn, "b1", "completed", NOW + timedelta(1))
     async with db.read() as conn:
@@ -86,8 +101,8 @@ async def test_rows_that_wait_fail_together_when_their_file_is_lost(db: Database
 async def test_a_batch_is_unstarted_until_it_runs_and_the_newest_of_the_same_bytes_is_found(db: Database) -> None:
     async with db.write() as conn:
         for number in range(3):
-            await batches.add(conn, batch(f"b{number}", NOW + timedelta(minutes=number)), [])
-        await batches.add(conn, batch("other", NOW + timedelta(minutes=9), process="deployment"), [])
+            await take(conn, batch(f"b{number}", NOW + timedelta(minutes=number)))
+        await take(conn, batch("other", NOW + timedelta(minutes=9), process="deployment"))
         await batches.running(conn, ["b0"])
         await batches.running(conn, [])
     async with db.read() as conn:
@@ -117,11 +132,18 @@ async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Datab
                 event_id=f"{case_id}/0", case_id=case_id, at=NOW, kind="case_submitted", actor="rita", summary="x"
             )
             await cases.insert(conn, new, event)
-        await batches.add(conn, batch(), ROWS)
+        await take(conn, batch(), ROWS)
     async with db.read() as conn:
         keys = [f"inv-{number}" for number in range(1_200)]  # more than one IN list
         assert await batches.existing_cases(conn, "payment", keys) == {
-            "inv-1": Existing(case_id="payment:inv-1~2", status="starting", input={"amount": "2.00"})
+            "inv-1": Existing(
+                case_id="payment:inv-1~2",
+                status="starting",
+                requester="rita",
+                round=2,
+                input={"amount": "2.00"},
+                unstarted=False,
+            )
         }
         assert await batches.existing_cases(conn, "deployment", keys) == {}
         assert await batches.existing_cases(conn, "payment", []) == {}

@@ -1,5 +1,7 @@
 """Batches: how a file was read, and with each row what its case starts with."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,8 +10,9 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_NEW = {
+_NEW: dict[str, list[sa.Column[Any]]] = {
     "batches": [
+        sa.Column("skipped", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("blank", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("format", sa.JSON(), nullable=False, server_default="{}"),
         sa.Column("mapping", sa.JSON(), nullable=True),
@@ -29,9 +32,16 @@ def upgrade() -> None:
     for table, columns in _NEW.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_batch_rows_case", "batch_rows", ["case_id"])
+    # An import asks again and again how many of its cases are on their way.
+    op.drop_index("ix_cases_batch", "cases")
+    op.create_index("ix_cases_batch", "cases", ["batch_id", "status"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_cases_batch", "cases")
+    op.create_index("ix_cases_batch", "cases", ["batch_id"])
+    op.drop_index("ix_batch_rows_case", "batch_rows")
     for table, columns in _NEW.items():
         for column in columns:
             op.drop_column(table, column.name)

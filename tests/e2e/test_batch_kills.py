@@ -1,0 +1,93 @@
+"""A file is carried through while its processes are killed: every row is exactly one case or one recorded reason."""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from temporalio.client import Client
+
+from store import cases
+from store.database import Database
+from store.ledger import Ledger
+from tests.product import Product
+
+HEAD = "reference,payee,amount,currency,account\n"
+IN_TURN = ("worker", "gateway", "worker", "temporal")
+"""What is killed, again and again."""
+
+
+def line(number: int) -> str:
+    """Nine of ten rows are good; a third of all waits for a manager, the others are paid by rule."""
+    if number % 10 == 9:
+        return f"K-{number},Payee {number},{'abc' if number % 20 == 9 else '12.50'},GBP,{'' if number % 20 else 'x'}\n"
+    return f"K-{number},Payee {number},{'1250.00' if number % 3 == 0 else '12.50'},GBP,operating\n"
+
+
+async def patiently(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
+    """What the gateway answers as soon as it does."""
+    while True:
+        try:
+            answer = await client.get(path)
+            if answer.status_code == 200:
+                found: dict[str, Any] = answer.json()
+                return found
+        except httpx2.TransportError:
+            pass
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(
+    ("count", "kills"), [(120, 3), pytest.param(5_000, 12, marks=pytest.mark.soak)], ids=["120", "5000"]
+)
+async def test_every_row_is_one_case_or_one_reason_though_processes_are_killed(
+    tmp_path: Path, count: int, kills: int
+) -> None:
+    body = HEAD + "".join(line(number) for number in range(count))
+    with Product(tmp_path) as product:
+        url, headers = product.up["gateway_url"], {"Authorization": f"Bearer {product.token('requester-1')}"}
+        async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60) as client:
+            taken = await client.post("/batches?process=payment", files={"file": ("kills.csv", body, "text/csv")})
+            assert taken.status_code == 202, taken.text
+            batch = f"/batches/{taken.json()['batch_id']}"
+            valid = taken.json()["rows"]["valid"]
+            for number in range(kills):
+                # As spread over the rows as the kills are, so that none comes when all is done.
+                goal = valid * number // (kills + 1)
+                while (await patiently(client, batch))["rows"]["started"] < goal:
+                    await asyncio.sleep(0.1)
+                assert (await patiently(client, batch))["status"] in ("starting", "running"), "killed too late"
+                product.kill(IN_TURN[number % len(IN_TURN)])
+                await asyncio.sleep(2)
+            done = await patiently(client, batch)
+            deadline = time.monotonic() + 60 + count / 5
+            while done["status"] != "completed" or set(done["cases"]) - {"completed", "awaiting_approval"}:
+                assert time.monotonic() < deadline, done
+                await asyncio.sleep(0.5)
+                done = await patiently(client, batch)
+            await every_row_once(product, done, count)
+
+
+async def every_row_once(product: Product, done: dict[str, Any], count: int) -> None:
+    """Count at the receivers: rows and cases in SQL, Workflows in Temporal, money in the ledger."""
+    rows = done["rows"]
+    assert rows["total"] == rows["valid"] + rows["invalid"] == count
+    assert rows["started"] == rows["valid"] and rows["failed"] == rows["duplicate"] == 0
+    database = Database(product.up["database_url"])
+    async with database.read() as conn:
+        stored = await cases.counts_by_status(conn, done["batch_id"])
+    effects: dict[str, list[str]] = {}
+    for entry in await Ledger(database).entries(limit=count * 4):
+        if entry.reference.startswith("K-"):
+            effects.setdefault(entry.reference, []).append(entry.kind)
+    await database.close()
+    assert sum(stored.values()) == rows["started"]
+    temporal = await Client.connect(product.up["temporal_address"])
+    query = f"HoldgateBatch = '{done['batch_id']}' AND WorkflowType = 'payment'"
+    assert (await temporal.count_workflows(query)).count == rows["started"]
+    kinds = Counter(tuple(sorted(found)) for found in effects.values())
+    assert kinds == {("capture", "hold"): stored["completed"], ("hold",): stored["awaiting_approval"]}
