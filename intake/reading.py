@@ -92,6 +92,7 @@ def _bind(
     check_constants(target, given.constants)
     check_headings(line, headings, table.format.delimiter)
     if given.columns:
+        sources_of(given, headings)  # what a mapping names and the file has not comes before what is missing
         made = _own_names(given, headings, target)
     else:
         made = suggest(table, line, headings, target, given.constants)

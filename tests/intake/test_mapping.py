@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intake.cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
@@ -26,8 +26,8 @@ EITHER = Marks(signs=tuple(SIGNS.items()))
 
 
 def read(data: str | bytes, mapping: Mapping[str, Any] | None = None) -> Sheet:
-    given = None if mapping is None else parse_mapping(mapping, TARGET.fields)
-    return read_file(data.encode() if isinstance(data, str) else data, TARGET, given, lambda: USUAL)
+    parsed = None if mapping is None else parse_mapping(mapping, TARGET.fields)
+    return read_file(data.encode() if isinstance(data, str) else data, TARGET, parsed, lambda: USUAL)
 
 
 def told(row: Row) -> list[str]:
@@ -151,6 +151,7 @@ their_rows = st.lists(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(their_rows | st.lists(st.sampled_from(["", ",,,,,", "1,A", "1,Acme,2,,,"]), min_size=1))
 def test_the_mapping_that_was_suggested_reads_the_same_when_it_is_given(lines: list[str]) -> None:
     data = (THEIRS + "\n".join(lines)).encode()
@@ -343,6 +344,7 @@ def test_a_given_mark_leaves_no_doubt() -> None:
             amount_of(cell, Marks(".", "none"))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.decimals(0, 10**12, places=2), st.sampled_from([(".", ","), (",", ".")]), st.booleans())
 def test_what_is_written_with_marks_is_read_back(value: Any, marks: tuple[Any, str], negative: bool) -> None:
     text = f"{value:,.2f}".replace(",", "\0").replace(".", marks[0]).replace("\0", marks[1])
