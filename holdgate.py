@@ -1,10 +1,12 @@
 """The command line: `./holdgate COMMAND`.
 
 What concerns cases goes through the public HTTP API, so it works from any machine with a token. People and the audit
-log are managed beside the database. Exit codes: 0 done; 1 refused, or problems were found; 2 it could not be asked.
+log are managed beside the database. Exit codes: 0 done; 1 refused, or problems were found; 2 it could not be asked; 130
+ended by Ctrl-C.
 """
 
 import asyncio
+import csv
 import getpass
 import importlib.util
 import json
@@ -14,12 +16,11 @@ import runpy
 import subprocess
 import sys
 import threading
-import time
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -38,12 +39,23 @@ if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that 
 
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
-IMPORT_PATIENCE = 120.0
-"""Seconds for which `submit` watches the import of a file; the import goes on without it."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: what was watched goes on, but nobody has seen its end."""
+
+
+class _ShowByDefault(typer.core.TyperGroup):
+    """`batch ID` means `batch show ID`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     help="Holdgate: durable approvals with an undo.",
-    epilog="Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or settings, or nobody answers.",
+    epilog="Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or settings, or nobody answers; "
+    "130 Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,6 +67,10 @@ ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no
 process_app = typer.Typer(help="Processes of your own, in the folder HOLDGATE_PROCESSES.", no_args_is_help=True)
 mapping_app = typer.Typer(help="How the columns of people's files are read.", no_args_is_help=True)
 incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
+batch_app = typer.Typer(
+    help="One file: './holdgate batch ID' shows what became of it.", no_args_is_help=True, cls=_ShowByDefault
+)
+app.add_typer(batch_app, name="batch")
 app.add_typer(incidents_app, name="incidents")
 app.add_typer(process_app, name="process")
 app.add_typer(mapping_app, name="mapping")
@@ -78,6 +94,11 @@ AsDecider = Annotated[
     typer.Option("--as", metavar="PERSON", help="A demo person. Without it: the holder of HOLDGATE_TOKEN."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+BatchId = Annotated[str, typer.Argument(metavar="ID", help="As './holdgate batches' names it.")]
+BadRows = Annotated[
+    Path | None, typer.Option("--bad-rows", metavar="FILE", help="Write the bad rows there, to mend and submit again.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Watch until all its cases are closed.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
 
 ResultT = TypeVar("ResultT")
@@ -170,26 +191,141 @@ def submit(
         str | None,
         typer.Option(metavar="NAME_OR_FILE", help="A saved mapping, or a TOML or JSON file with one. Else: suggested."),
     ] = None,
+    wait: Wait = False,
+    bad_rows: BadRows = None,
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a case for each good row of a CSV. Exit code 1 when a row is bad."""
+    """Start a case for each good row of a CSV, and watch until all are started. Exit code 1 when a row is bad.
+
+    Ctrl-C stops watching, not the batch, with exit code 130.
+    """
     from ops.remote import Unusable
 
+    if dry_run and (wait or bad_rows):
+        raise typer.BadParameter("a dry run starts and keeps nothing: leave out --wait and --bad-rows")
     remote = _gateway(person, REQUESTER)
     try:
         content = file.read_bytes()
     except OSError as wrong:
         raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
-    report = remote.upload(
-        "batches", file.name, content, process=process, dry_run=dry_run, mapping=_mapping_of(mapping)
+    said = _mapping_of(mapping)
+    try:
+        report = remote.upload("batches", file.name, content, process=process, dry_run=dry_run, mapping=said)
+    except KeyboardInterrupt:
+        _interrupted("perhaps the file was taken; './holdgate batches' shows it if it was")
+    if not dry_run:
+        report = _follow(remote, report["batch_id"], wait, quiet=as_json)
+    _answer_batch(remote, report, bad_rows, as_json)
+
+
+@batch_app.command("show")
+def batch_show(
+    batch_id: BatchId,
+    follow: Annotated[bool, typer.Option("--follow", help="Watch until all its rows are started.")] = False,
+    wait: Wait = False,
+    bad_rows: BadRows = None,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show, or watch, what becomes of a file. Exit code 1 when a row is bad.
+
+    Ctrl-C stops watching, not the batch, with exit code 130.
+    """
+    from ops.remote import part
+
+    remote = _gateway(person, ADMIN)
+    if follow or wait:
+        report = _follow(remote, batch_id, wait, quiet=as_json)
+    else:
+        report = remote.get(f"batches/{part(batch_id)}")
+    _answer_batch(remote, report, bad_rows, as_json)
+
+
+@batch_app.command("pause")
+def batch_pause(
+    batch_id: BatchId,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start no more rows of a file for now. Cases that are started go on."""
+    _steer(batch_id, "pause", {"reason": reason}, person, as_json)
+
+
+@batch_app.command("resume")
+def batch_resume(
+    batch_id: BatchId,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a file that was paused."""
+    _steer(batch_id, "resume", {"reason": reason}, person, as_json)
+
+
+@batch_app.command("cancel")
+def batch_cancel(
+    batch_id: BatchId,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    roll_back: Annotated[bool, typer.Option("--roll-back", help="Undo what its cases did, too.")] = False,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start no more rows of a file, ever. Cases that are started go on, unless they are rolled back."""
+    _steer(batch_id, "cancel", {"reason": reason, "rollback_started": roll_back}, person, as_json)
+
+
+@app.command()
+def batches(
+    process: Annotated[str | None, typer.Option(help="The kind of cases in them.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as running, paused or completed.")] = None,
+    limit: Limit = 50,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """List uploaded files, newest first."""
+    found = _gateway(person, ADMIN).get("batches", process=process, status=status, limit=limit)
+    columns = ("Batch", "Status", "File", "Process", "Rows", "Requester", "Created")
+    _answer(
+        found,
+        as_json,
+        lambda page: show.table_of(
+            columns,
+            [
+                (
+                    each["batch_id"],
+                    each["status"],
+                    each["filename"],
+                    each["process"],
+                    f"{each['total']:,}",
+                    each["requester"],
+                    show.when(each["created_at"]),
+                )
+                for each in page["items"]
+            ],
+            more=page["next_cursor"],
+        ),
     )
-    deadline = time.monotonic() + IMPORT_PATIENCE
-    while report["status"] in ("starting", "running") and time.monotonic() < deadline:
-        time.sleep(0.3)
-        report = remote.get(f"batches/{report['batch_id']}")
-    _answer(report, as_json, show.batch)
-    raise typer.Exit(1 if report["rows"]["invalid"] or report["rows"]["failed"] else 0)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write; what is there is replaced.")],
+    process: Annotated[str | None, typer.Option(help="The kind of case.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as awaiting_approval or completed.")] = None,
+    batch_id: Annotated[str | None, typer.Option("--batch", metavar="ID", help="Only cases of this file.")] = None,
+    requester: Annotated[str | None, typer.Option(metavar="PERSON", help="Only those this person asked for.")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="Part of the reference, title or id.")] = None,
+    person: AsPerson = None,
+) -> None:
+    """Write cases and their results as CSV. Nothing in it is a formula to a spreadsheet."""
+    remote = _gateway(person, ADMIN)
+    sought = {"process": process, "status": status, "batch_id": batch_id, "requester": requester, "q": q}
+    _download(remote, "cases", out, **sought)
+    with out.open(newline="", encoding="utf-8-sig") as written:
+        number = sum(1 for _ in csv.reader(written)) - 1
+    show.say(f"{number:,} cases are in {out}")
 
 
 @app.command()
@@ -248,6 +384,19 @@ def cancel(
         as_json,
         lambda _: show.say(f"{case_id} is being cancelled; './holdgate case {case_id}' shows how it ends"),
     )
+
+
+@app.command("start-now")
+def start_now(
+    case_id: Annotated[str, typer.Argument(metavar="CASE", help="The id of a scheduled case.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a scheduled case before its time. Its requester, operators and admins only."""
+    from ops.remote import part
+
+    answer = _gateway(person, ADMIN).post(f"cases/{part(case_id)}/start", {})
+    _answer(answer, as_json, lambda said: show.say(f"{case_id} was started and is {said['status'].replace('_', ' ')}"))
 
 
 @app.command()
@@ -1048,6 +1197,61 @@ def _operator() -> str:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # an account without a name, as in some containers
         return f"cli:{os.getuid()}"
+
+
+def _interrupted(said: str) -> NoReturn:
+    """Say on stderr what goes on after Ctrl-C, and end."""
+    sys.stderr.write(f"\n{said}\n")
+    raise typer.Exit(INTERRUPTED)
+
+
+def _follow(remote: "Remote", batch_id: str, wait: bool, quiet: bool) -> dict[str, Any]:
+    """Watch a batch and return its report. Ctrl-C, or a gateway that stays away, ends the watching only."""
+    from ops.following import follow
+    from ops.remote import Away
+
+    again = f"batch {batch_id} goes on; './holdgate batch {batch_id} --follow' watches it again"
+    try:
+        return follow(remote, batch_id, wait=wait, quiet=quiet)
+    except KeyboardInterrupt:
+        _interrupted(again)
+    except Away as gone:
+        raise Away(f"{gone}\n{again}") from gone
+
+
+def _answer_batch(remote: "Remote", report: dict[str, Any], bad_rows: Path | None, as_json: bool) -> None:
+    """Print what became of a file, write its bad rows, and end with the exit code that says whether there are any."""
+    from ops.remote import part
+
+    _answer(report, as_json, show.batch)
+    bad = report["rows"]["invalid"] + report["rows"]["failed"]
+    if bad_rows:
+        _download(remote, f"batches/{part(report['batch_id'])}/rows", bad_rows)
+        sys.stderr.write(f"{bad:,} bad rows are in {bad_rows}\n")
+    raise typer.Exit(1 if bad or report["status"] in ("cancelled", "failed") else 0)
+
+
+def _steer(batch_id: str, what: str, body: dict[str, Any], person: str | None, as_json: bool) -> None:
+    from ops.remote import part
+
+    answer = _gateway(person, ADMIN).post(f"batches/{part(batch_id)}/{what}", body)
+    _answer(
+        answer, as_json, lambda _: show.say(f"{what} is asked for; './holdgate batch {batch_id}' shows what came of it")
+    )
+
+
+def _download(remote: "Remote", path: str, file: Path, **query: str | None) -> None:
+    """Write CSV to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
+    part_of = file.with_name(f".{file.name}.part")
+    try:
+        try:
+            with part_of.open("wb") as into:
+                remote.download(path, into, **query)
+            part_of.replace(file)
+        finally:
+            part_of.unlink(missing_ok=True)
+    except OSError as wrong:
+        raise Mistake(f"{file} cannot be written: {wrong.strerror}") from wrong
 
 
 def _edit(said: str) -> tuple[str, str]:

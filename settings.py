@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
+    inbox_dir: Path | None = None
+    """Folder whose files are imported as they are dropped there: directly, or in a folder named after a process."""
+    inbox_requester: str | None = None
+    """The id of the person who asks for the cases of these files."""
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
@@ -105,10 +109,11 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
 
-    @field_validator("processes")
+    @field_validator("processes", "inbox_dir")
     @classmethod
     def _resolved(cls, path: Path | None) -> Path | None:
-        return path and path.expanduser().resolve()  # Python must know each module by one path
+        # Python must know each module by one path; of the way to the inbox no part may be a link.
+        return path and path.expanduser().resolve()
 
     @field_validator("smtp_url")
     @classmethod

@@ -33,13 +33,16 @@ from channels.smtp import Smtp
 from channels.text import Writer
 from connection import TemporalUnreachable, connect
 from intake.children import SqlChildren
+from intake.drop_box import DropBox
 from intake.importer import Importer, Pace
+from intake.inbox import Inbox
 from intake.lost import Watcher
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
 from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
+from intake.upload import Uploads
 from ops.leave import leave
 from own import activities_of as activities_of
 from policy.file import PolicyFile
@@ -72,6 +75,7 @@ REMEMBERED = 400
 hundredths of a second, when something happens to it."""
 HEARTBEAT_EVERY = timedelta(seconds=2)
 SWEEP_EVERY = timedelta(seconds=5)
+INBOX_EVERY = timedelta(seconds=2)
 
 
 class SqlRecords:
@@ -184,15 +188,17 @@ async def beat(database: Database, name: str) -> None:
         await asyncio.sleep(HEARTBEAT_EVERY.total_seconds())
 
 
-async def again_and_again(look: Callable[[], Awaitable[int]], said: str, trouble: str) -> None:
-    """Look every five seconds for what a process left undone when it died, or for what others changed."""
+async def again_and_again(
+    look: Callable[[], Awaitable[int]], said: str, trouble: str, every: timedelta = SWEEP_EVERY
+) -> None:
+    """Look now and then for what a process left undone when it died, or for what others changed."""
     while True:
         try:
             if count := await look():
                 log.info(said, count)
         except Exception:  # whatever it was, the next round tries again
             log.exception(trouble)
-        await asyncio.sleep(SWEEP_EVERY.total_seconds())
+        await asyncio.sleep(every.total_seconds())
 
 
 def errands(
@@ -222,6 +228,22 @@ def errands(
             "failed cases could not be submitted again",
         ),
     ]
+
+
+async def watch_inbox(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> None:
+    """Import what is dropped into the inbox, if there is one. One worker at a time does so."""
+    if settings.inbox_dir is None:
+        return
+    inbox = Inbox(
+        database,
+        Uploads(database, client, policy_file, settings.uploads, mappings=settings.mappings),
+        DropBox(settings.inbox_dir),
+        settings.inbox_requester,
+        most_bytes=settings.max_upload_bytes,
+        url=settings.public_url,
+    )
+    said = "%d files of the inbox were put away"
+    await again_and_again(inbox.look, said, "could not look into the inbox", INBOX_EVERY)
 
 
 def metrics_of_sdk(address: str | None) -> Runtime | None:
@@ -257,6 +279,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
+        asyncio.create_task(watch_inbox(database, client, policy_file, settings)),
         *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter)),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]

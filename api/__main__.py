@@ -1,8 +1,12 @@
 """`python -m api`: serve the gateway until SIGTERM or Ctrl-C, letting requests under way end first."""
 
+import socket
 import sys
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from own import WrongProcess
@@ -14,6 +18,20 @@ GRACE_S = 10
 """How long requests under way may take when the gateway is asked to stop."""
 CANNOT_START = 2
 """Exit code for what the person who starts it must change."""
+CANNOT_LISTEN = 3
+"""Exit code when the address is taken or the parts cannot be put together, as uvicorn has it."""
+
+
+class Server(uvicorn.Server):
+    """Ends those answers that would go on for hours, before it waits for the others."""
+
+    def __init__(self, app: FastAPI, **options: Any) -> None:
+        super().__init__(uvicorn.Config(app, **options, timeout_graceful_shutdown=GRACE_S))
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.house.watches.close()
+        await super().shutdown(sockets)
 
 
 def main() -> int:
@@ -26,7 +44,7 @@ def main() -> int:
     except (WrongSettings, WrongProcess, PolicyError, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START
-    uvicorn.run(
+    server = Server(
         app,
         host=settings.host,
         port=settings.port,
@@ -34,9 +52,10 @@ def main() -> int:
         access_log=False,  # ours names the person and leaves out the query string
         server_header=False,
         proxy_headers=False,  # nothing here depends on what a proxy says, so nobody can forge it
-        timeout_graceful_shutdown=GRACE_S,
     )
-    return 0
+    with suppress(KeyboardInterrupt):  # it has stopped in order, and says then what stopped it
+        server.run()
+    return 0 if server.started else CANNOT_LISTEN
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
+from api.watching import Watches
 from connection import connect
 from intake.rollback import Rollbacks
 from intake.start import Starter
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            watches=Watches(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),

@@ -10,6 +10,7 @@ from api.gateway import Gateway
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
+from api.watching import Watches
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -36,6 +37,7 @@ class House:
     starter: Starter
     rollbacks: Rollbacks
     uploads: Uploads
+    watches: Watches
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
@@ -48,6 +48,7 @@ from workflows.models import (
     Decision,
     GateRuling,
     Receipt,
+    StartNow,
     Status,
     TaskView,
     Verdict,
@@ -71,6 +72,8 @@ UPDATES_AT_ONCE = 4
 REUSED = "This decision id was used already, with another answer."
 
 _log = logging.getLogger("holdgate.api")
+
+AnswerT = TypeVar("AnswerT")
 
 
 class NoAnswer(Exception):
@@ -238,7 +241,7 @@ class Gateway:
         try:
             async with _within(UPDATE_PATIENCE_S):
                 handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
-                receipt = await self._send(handle, "act", action)
+                receipt = await self._send(handle, "act", action, Receipt)
         except WorkflowUpdateFailedError as failed:
             raise await self._refused(task, action, failed.cause) from failed
         except NoAnswer as error:
@@ -261,12 +264,18 @@ class Gateway:
             raise invalid(f"To whom? {message[0].upper()}{message[1:]}.", [FieldError(field="to", message=message)])
         return Actor(id=found.id, groups=found.groups)
 
-    async def _send(self, handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action) -> Receipt:
+    async def _send(
+        self,
+        handle: WorkflowHandle[Any, Any],
+        update: str,
+        message: Decision | Action | StartNow,
+        answer: type[AnswerT],
+    ) -> AnswerT:
         """An Update; again while the Workflow has not quite reached the task, or the server is not ready."""
         while True:
             try:
-                receipt: Receipt = await handle.execute_update(update, message, id=message.id, result_type=Receipt)
-                return receipt
+                given: AnswerT = await handle.execute_update(update, message, id=message.id, result_type=answer)
+                return given
             except WorkflowUpdateFailedError as failed:
                 if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == "NotReady"):
                     raise
@@ -282,7 +291,7 @@ class Gateway:
         """
         turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
         async with _within(patience), turns:
-            return await self._send(handle, "decide", decision)
+            return await self._send(handle, "decide", decision, Receipt)
 
     async def _signal(
         self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
@@ -462,6 +471,39 @@ class Gateway:
             raise Problem(409, said, kind="already-closed", outcome=batch.status)
         if not await launcher.launch_batch(batch, order):
             raise temporal_unreachable()
+
+    # ------------------------------------------------------------------------------------------------- scheduled cases
+
+    async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status:
+        """Start a scheduled case before its time. Raises Problem: 409 when it does not wait for it, 503 when nobody
+        answers: it may be sent again, and with a `client_id` the repeat gets the first answer."""
+        asked = StartNow(
+            id=decision_id_for(person.id, f"{case.case_id}/start", client_id or uuid.uuid4().hex),
+            by=actor(person),
+            at=datetime.now(UTC),
+        )
+        handle = self._client.get_workflow_handle(case.case_id)
+        try:
+            async with _within(UPDATE_PATIENCE_S):
+                status: Status = await self._send(handle, "start_now", asked, Status)
+                return status
+        except WorkflowUpdateFailedError as failed:
+            no = failed.cause
+            if isinstance(no, ApplicationError) and no.type == "NotScheduled":
+                raise Problem(409, no.message, kind="not-scheduled", case_id=case.case_id) from failed
+            raise
+        except NoAnswer as error:
+            raise unavailable("No worker answers now; try again in a moment.") from error
+        except Gone as error:
+            with suppress(NoAnswer, Gone):  # then it never came before the end
+                async with _within(QUERY_PATIENCE_S):
+                    status = await handle.get_update_handle(asked.id, result_type=Status).result()
+                    return status
+            async with self._db.read() as conn:
+                now = await cases.get(conn, case.case_id) or case
+            if now.status.closed:
+                raise _ended(now) from error
+            raise unavailable("The case is about to be scheduled; try again in a moment.") from error
 
     # -------------------------------------------------------------------------------------------------------- rollback
 

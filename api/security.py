@@ -173,6 +173,15 @@ def may_operate(person: Person) -> bool:
     return is_in(person, OPERATORS, ADMINS)
 
 
+def check_may_start_early(person: Person, case_requester: str) -> None:
+    """403 unless the person asked for the case, operates or administers."""
+    if person.id != case_requester and not is_in(person, OPERATORS, ADMINS):
+        raise forbidden(
+            "Only the requester of a case, operators and admins start it before its time.",
+            f"the requester, members of {OPERATORS} or {ADMINS}",
+        )
+
+
 def check_may_operate(person: Person, what: str) -> None:
     """403 unless the person operates or administers."""
     if not may_operate(person):

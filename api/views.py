@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel, Field
 
 from api.problems import FieldError, Problem, invalid
 from api.security import CanDecide
+from intake.csv_out import MEDIA_TYPE
 from store.audit import StoredEvent
 from store.cases import CaseRow
 from workflows.models import CaseEvent, CaseResult, CaseState, Status, TaskView, UndoView
@@ -36,6 +38,7 @@ class CaseBrief(BaseModel):
     requester: str = Field(examples=["requester-1"])
     priority: int = Field(examples=[3])
     created_at: datetime
+    start_at: datetime | None = Field(description="What it is or was scheduled for")
     closed_at: datetime | None
     batch_id: str | None
     round: int
@@ -59,7 +62,6 @@ class CaseDetail(CaseBrief):
     input: dict[str, Any]
     result: CaseResult | None
     resubmits: str | None
-    start_at: datetime | None
     policy_hash: str
     step: str | None = Field(None, description="What the case is doing now, in words")
     tasks: list[TaskView]
@@ -112,7 +114,6 @@ def detail(
         input=process.shown_input(case.input) if process else case.input,
         result=case.result,
         resubmits=case.resubmits,
-        start_at=case.start_at,
         policy_hash=case.policy_hash,
         step=state.step if state else None,
         tasks=_as_they_are(tasks, state.tasks if state else []),
@@ -156,6 +157,7 @@ def _brief(case: CaseRow) -> dict[str, Any]:
         "requester": case.requester,
         "priority": case.priority,
         "created_at": case.submitted_at,
+        "start_at": case.start_at,
         "closed_at": case.closed_at,
         "batch_id": case.batch_id,
         "round": case.round,
@@ -195,3 +197,8 @@ def page_by_number(
 
 def _not_ours(name: str) -> Problem:
     return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])
+
+
+def as_csv(request: Request) -> bool:
+    """Whether the request asks for CSV instead of JSON."""
+    return MEDIA_TYPE in request.headers.get("accept", "")

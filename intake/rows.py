@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from intake.later import why_not_at
 from intake.problems import problems_of, quoted, shortened
 from intake.tables import FileFormat, Named, Table, filled, table_of
 from intake.tables import UnreadableFile as UnreadableFile
@@ -311,7 +312,9 @@ def moment(cell: str, column: str) -> tuple[datetime | None, Problem | None]:
     except ValueError:
         expected = "a date and time such as 2027-03-31T09:00:00Z"
         return None, _cell(column, cell, f"{quoted(cell)} is not {expected}", expected)
-    return at if at.tzinfo else at.replace(tzinfo=UTC), None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    wrong = why_not_at(at)
+    return at, _cell(column, cell, wrong, wrong) if wrong else None
 
 
 def _cell(column: str, value: str, message: str, expected: str) -> Problem:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
+from intake.later import why_not_at
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
@@ -356,8 +357,8 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
         problems.append(Problem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
         problems.append(Problem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    if request.start_at is not None and request.start_at.tzinfo is None:
-        problems.append(Problem(column="start_at", message="needs a time zone, such as 2027-03-31T09:00:00Z"))
+    if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
+        problems.append(Problem(column="start_at", message=wrong_time))
     try:
         parsed = process.input.model_validate(request.input)
     except ValidationError as wrong:

@@ -74,6 +74,11 @@ class BatchReport(BaseModel):
     closed_at: datetime | None = None
 
 
+def new_batch_id() -> str:
+    """One that nobody can guess."""
+    return f"b{secrets.token_hex(8)}"
+
+
 class Uploads:
     """Takes files of cases, or says what would happen if it did."""
 
@@ -134,9 +139,11 @@ class Uploads:
         mapping: GivenMapping | None = None,
         *,
         resubmit: bool = False,
+        batch_id: str | None = None,
     ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
+        `batch_id` is one that the caller has written down before, of `new_batch_id`: it is taken once.
         Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, TemporalUnavailable, DatabaseUnavailable and
         OSError (the upload folder cannot be written); after any of these nothing was taken.
         """
@@ -147,7 +154,7 @@ class Uploads:
         await asyncio.to_thread(keep, self._folder, path, data)
         await self._starter.keep(policy)
         batch = Batch(
-            batch_id=f"b{secrets.token_hex(8)}",
+            batch_id=batch_id or new_batch_id(),
             process=process,
             filename=base_name(filename, "upload.csv"),
             sha256=sha256,
@@ -179,6 +186,7 @@ class Uploads:
     async def _receive(self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", *, resubmit: bool) -> Batch:
         """Store all rows, and then, in one moment, that they are taken."""
         async with self._db.write() as conn:
+            await batches.forget_received(conn, batch_id=batch.batch_id)  # of a process that died meanwhile
             await batches.receive(conn, batch)
         async for _, rows in self._judged(batch.process, sheet, policy, batch.requester, resubmit=resubmit):
             tally.add(rows)
@@ -190,6 +198,10 @@ class Uploads:
             batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
             await batches.taken(conn, batch)
         return batch
+
+    async def reach(self) -> None:
+        """Ask whether files can be taken now. Raises TemporalUnavailable."""
+        await self._starter.launcher.reach()
 
     async def report(self, batch_id: str) -> BatchReport | None:
         """What became of a batch so far; None when there is none of this id."""

@@ -2,8 +2,9 @@
 
 import ipaddress
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -30,6 +31,10 @@ class Unusable(Exception):
     """The gateway could not be asked: it does not answer, or nobody knows who asks. `str()` says what to change."""
 
 
+class Away(Unusable):
+    """The gateway does not answer now, or cannot do its work. The same call may work in a while."""
+
+
 class Remote:
     """Calls of the HTTP contract on behalf of one person."""
 
@@ -38,7 +43,7 @@ class Remote:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str, **query: Any) -> Any:
-        """The answer to a GET. Parameters that are None are left out. Raises Denied and Unusable."""
+        """The answer to a GET. Parameters that are None are left out. Raises Denied, Unusable and Away."""
         return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -50,28 +55,75 @@ class Remote:
         form = {"mapping": mapping} if mapping else {}
         return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")}, data=form)
 
+    def download(self, path: str, into: BinaryIO, **query: Any) -> None:
+        """Write the answer to a GET of CSV as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""
+        params = {name: value for name, value in query.items() if value is not None}
+        with self._asking("GET", path, params=params, headers={"Accept": "text/csv"}) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/csv"):
+                raise Unusable(self._no_gateway)
+            for chunk in answer.iter_bytes():
+                into.write(chunk)
+
+    def events(self, path: str) -> Iterator[tuple[str, Any]]:
+        """The name and the data of each server-sent event as it comes, until the gateway ends them.
+
+        A comment, by which it says that it is still there, has no name and None. Raises Denied, Unusable and Away.
+        """
+        with self._asking("GET", path) as answer:
+            name = ""
+            for line in answer.iter_lines():
+                if line.startswith("event:"):
+                    name = line.removeprefix("event:").strip()
+                elif line.startswith("data:"):
+                    yield name, json.loads(line.removeprefix("data:"))
+                elif line.startswith(":"):
+                    yield "", None
+
     def _send(self, method: str, path: str, **request: Any) -> Any:
+        with self._asking(method, path, **request) as answer:
+            content = answer.read()
+        try:
+            return json.loads(content) if content else None
+        except ValueError:
+            raise Unusable(self._no_gateway) from None
+
+    @contextmanager
+    def _asking(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> Iterator[httpx2.Response]:
+        """The answer, of which nothing is read yet, when it is a good one. Raises Denied, Unusable and Away."""
         address = f"{self.url}/api/v1/{path}"
+        sent = {**self._headers, **(headers or {})}
         try:
             # A proxy for the world is none for our own gateway.
-            with httpx2.Client(timeout=TIMEOUT, trust_env=not _on_this_machine(self.url)) as client:
-                answer = client.request(method, address, headers=self._headers, **request)
+            with (
+                httpx2.Client(timeout=TIMEOUT, trust_env=not _on_this_machine(self.url)) as client,
+                client.stream(method, address, headers=sent, **request) as answer,
+            ):
+                if not answer.is_success:
+                    answer.read()
+                    raise self._refusal(answer)
+                yield answer
         except httpx2.HTTPError as wrong:
-            raise Unusable(f"no gateway answers at {self.url} ({_reason(wrong)}); start it with 'make up'") from wrong
+            raise Away(f"no gateway answers at {self.url} ({_reason(wrong)}); start it with 'make up'") from wrong
         except (httpx2.InvalidURL, ValueError) as wrong:
             raise Unusable(f"{self.url} or the token cannot be used: {_reason(wrong)}") from wrong
+
+    def _refusal(self, answer: httpx2.Response) -> Denied | Unusable:
         try:
-            body = answer.json() if answer.content else None
+            body = answer.json()
         except ValueError:
             body = None
-        if answer.is_success and (body is not None or not answer.content):
-            return body
         said = problem(body)
+        if answer.is_server_error:
+            return Away(said or f"{self.url} answers {answer.status_code}")
         if not said:
-            raise Unusable(f"{self.url} does not answer as a Holdgate gateway does; is {URL} right?")
-        if answer.status_code == 401 or not answer.is_client_error:
-            raise Unusable(said)
-        raise Denied(said, body or {})
+            return Unusable(self._no_gateway)
+        return Unusable(said) if answer.status_code == 401 else Denied(said, body or {})
+
+    @property
+    def _no_gateway(self) -> str:
+        return f"{self.url} does not answer as a Holdgate gateway does; is {URL} right?"
 
 
 def address(settings: Settings, environment: Mapping[str, str]) -> str:

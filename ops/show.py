@@ -67,6 +67,19 @@ def batch(report: dict[str, Any]) -> None:
     known = [(str(row["line"]), row["case_id"], ", ".join(row["differs"])) for row in report["duplicates"]]
     if known:
         table_of(("Line", "Exists as", "Differs in"), known)
+    if report["batch_id"]:
+        _sums(report)
+
+
+def _sums(report: dict[str, Any]) -> None:
+    """Rows by outcome and cases by status, and where the bad rows are."""
+    counted = [
+        *(("rows", outcome, f"{number:,}") for outcome, number in report["rows"].items() if number),
+        *(("cases", status, f"{number:,}") for status, number in sorted(report["cases"].items())),
+    ]
+    table_of(("Of", "What became of them", "How many"), counted)
+    if report["rows"]["invalid"] or report["rows"]["failed"]:
+        say(f"the bad rows, to mend and submit again: ./holdgate batch {report['batch_id']} --bad-rows FILE")
 
 
 def case(found: dict[str, Any], page: str) -> None:

@@ -10,10 +10,26 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
-from store.tables import batch_rows, batches, cases
+from store import cursor as cursors
+from store.tables import Instant, batch_rows, batches, cases
+from store.viewer import Viewer
 from workflows.models import BatchCounts, Problem
 
 BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
@@ -144,6 +160,38 @@ async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
     query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
     found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
+
+
+async def page(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    process: str | None = None,
+    status: BatchStatus | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Batch], str | None]:
+    """One page of the batches that the viewer may see, newest first, and the cursor of the next page.
+
+    One that is still being received is in no list. Raises ValueError for a cursor of another list.
+    """
+    query = select(batches).where(batches.c.status != "receiving")
+    if not viewer.sees_all:
+        query = query.where(batches.c.requester == viewer.id)
+    if process:
+        query = query.where(batches.c.process == process)
+    if status:
+        query = query.where(batches.c.status == status)
+    key = tuple_(batches.c.created_at, batches.c.batch_id)
+    if cursor:
+        at, batch_id = cursors.decode(cursor, datetime, str)
+        query = query.where(key < tuple_(literal(at, Instant), literal(batch_id, String)))
+    query = query.order_by(batches.c.created_at.desc(), batches.c.batch_id.desc()).limit(limit + 1)
+    found = [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(last.created_at, last.batch_id)
 
 
 async def same_file(conn: AsyncConnection, process: str, sha256: str) -> str | None:

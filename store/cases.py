@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, field_validator
-from sqlalchemy import String, and_, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select, true, tuple_, update
+from sqlalchemy import case as either
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, tasks
@@ -94,6 +95,25 @@ class NewCase(BaseModel):
     start_at: datetime | None = None
     submitted_at: datetime
     idempotency_key: str | None = None
+
+
+class Sought(TypedDict, total=False):
+    """Which cases of those that somebody may see; what is left out, or None, narrows nothing."""
+
+    process: str | None
+    status: str | None
+    batch_id: str | None
+    requester: str | None
+    q: str | None
+    """Looked for in title, reference and case id."""
+
+
+class Fields(BaseModel):
+    """The names of the fields that inputs and results of some cases have, in no order."""
+
+    input: set[str]
+    output: set[str]
+    processes: set[str]
 
 
 class Duplicate(Exception):
@@ -309,31 +329,15 @@ async def page(
     conn: AsyncConnection,
     viewer: Viewer,
     *,
-    process: str | None = None,
-    status: str | None = None,
-    batch_id: str | None = None,
-    requester: str | None = None,
-    q: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
+    **sought: Unpack[Sought],
 ) -> tuple[list[CaseRow], str | None]:
     """One page of the cases that the viewer may see, newest first, and the cursor of the next page.
 
-    `q` is looked for in title, reference and case id. Raises ValueError for a cursor of another list.
+    Raises ValueError for a cursor of another list.
     """
-    query = select(cases).where(viewer.sees(cases.c.case_id, cases.c.requester))
-    filters = (
-        (process, cases.c.process),
-        (status, cases.c.status),
-        (batch_id, cases.c.batch_id),
-        (requester, cases.c.requester),
-    )
-    for wanted, column in filters:
-        if wanted:
-            query = query.where(column == wanted)
-    if q:
-        texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
-        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+    query = _narrowed(select(cases), viewer, sought)
     key = tuple_(cases.c.submitted_at, cases.c.case_id)
     if cursor:
         at, case_id = cursors.decode(cursor, datetime, str)
@@ -345,6 +349,40 @@ async def page(
         return found, None
     last = found[limit - 1]
     return found[:limit], cursors.encode(last.submitted_at, last.case_id)
+
+
+async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[Sought]) -> Fields:
+    """What the inputs and results of these cases are made of, told by the database without reading them here."""
+    output = cases.c.result["output"]
+    return Fields(
+        input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
+        output={row.key for row in await conn.execute(_narrowed(_keys(conn, output), viewer, sought))},
+        processes=set((await conn.execute(_narrowed(select(cases.c.process).distinct(), viewer, sought))).scalars()),
+    )
+
+
+def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
+    """The names in JSON objects; a value that is none has none."""
+    if conn.dialect.name == "postgresql":
+        # Its function fails on what is no object; a CASE without ELSE is NULL, which it takes for nothing.
+        an_object = either((func.json_typeof(value, type_=String) == "object", value))
+        each = func.json_object_keys(an_object).table_valued("key", name="each").render_derived()
+    else:
+        each = func.json_each(value).table_valued("key", name="each")
+    return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
+
+
+def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]:
+    """The query of cases, of those that the viewer may see and that are sought."""
+    query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
+    columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
+    for column in columns:
+        if wanted := sought.get(column.name):
+            query = query.where(column == wanted)
+    if q := sought.get("q"):
+        texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
+        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+    return query
 
 
 async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, int]:

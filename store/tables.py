@@ -143,6 +143,7 @@ cases = Table(
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at"),
     Index("ix_cases_batch", "batch_id", "status"),
+    Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
     Index(
         "ix_cases_resubmit",
@@ -259,6 +260,17 @@ batch_rows = Table(
     Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
     Index("ix_batch_rows_case", "case_id"),
 )
+
+inbox_files = Table(
+    "inbox_files",
+    metadata,
+    Column("process", String(255), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("batch_id", String(60), nullable=False),  # reserved; of a file that was refused there is no such batch
+    Column("claim", String(60), nullable=False),
+    Column("reserved_at", Instant, nullable=False),
+)
+"""Which batch the bytes of a file in the inbox become."""
 
 # ------------------------------------------------------------------------------------------------------------- people
 

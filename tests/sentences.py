@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("sentences.txt")
 ROOMS = ("workflows", "activities", "store", "intake", "api")
 SAYING = {
-    **dict.fromkeys(("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed"), 0),
+    **dict.fromkeys(
+        ("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed", "Unfit"), 0
+    ),
     **dict.fromkeys(("NotRollable", "NotResubmittable", "CalledOff", "not_allowed", "forbidden"), 0),
     **dict.fromkeys(("CaseEnds", "refusal"), 1),
 }

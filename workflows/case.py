@@ -30,6 +30,7 @@ from workflows.models import (
     GateRuling,
     Outcome,
     PlannedUndo,
+    StartNow,
     Status,
     StepCall,
     StepOptions,
@@ -37,6 +38,7 @@ from workflows.models import (
     Verdict,
     child_reference,
 )
+from workflows.people import refusal
 from workflows.unwinding import Unwinding
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
@@ -72,6 +74,8 @@ class CaseWorkflow(Unwinding):
         self._keys: dict[str, int] = {}
         self._decided = False
         """A gate was approved, and that is not in SQL yet."""
+        self._early_start: StartNow | None = None
+        """By whom the case is started before its time."""
         self._round = 1
         self._changes: list[FieldChange] = []
         """What the requester, or an operator, changed for this round."""
@@ -371,6 +375,8 @@ class CaseWorkflow(Unwinding):
         self, case: CaseInput[RequestT], procedure: Callable[[RequestT], Awaitable[BaseModel | None]]
     ) -> CaseResult:
         """Run the procedure of a case to one of its ends and say which. Never fails but for a defect."""
+        if case.start_at is not None and case.start_at > workflow.now():
+            self._status = Status.SCHEDULED  # before anybody can ask
         return await self._conduct(case, lambda: self._tell(case, procedure))
 
     async def _tell(
@@ -411,21 +417,42 @@ class CaseWorkflow(Unwinding):
 
     async def _wait_for_start(self, case: CaseInput[Any]) -> None:
         """A start in the future is a timer here, never Temporal's start delay, which cannot be ended early."""
-        if case.start_at is None or case.start_at <= workflow.now():
+        if case.start_at is None or self._status is not Status.SCHEDULED:
             return
-        self._status = Status.SCHEDULED
         self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
         try:
             await workflow.wait_condition(
-                lambda: self._cancellation is not None,
+                lambda: self._cancellation is not None or self._early_start is not None,
                 timeout=case.start_at - workflow.now(),
                 timeout_summary="the scheduled start",
             )
         except TimeoutError:
-            self._set_status(Status.RUNNING)
             self._journal.note("case_started", "The scheduled time has come")
-            await self._write()
+        else:
+            self._stop_if_cancelled()
+        self._set_status(Status.RUNNING)
+        await self._write()
         self._stop_if_cancelled()
+
+    @workflow.update(description="Start a scheduled case before its time")
+    def start_now(self, asked: StartNow) -> Status:
+        """Answers the status of the case. The same id gets the same answer, and starts it once."""
+        if self._early_start is None:
+            self._early_start = asked
+            planned = f"{self._started.start_at:%Y-%m-%d %H:%M} UTC"
+            said = f"Started by {asked.by.id} before its time, {planned}"
+            self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
+        return Status.RUNNING
+
+    @start_now.validator
+    def _may_start_now(self, asked: StartNow) -> None:
+        if self._early_start is not None and self._early_start.id == asked.id:
+            return
+        status = self._started and self._status
+        if status is not Status.SCHEDULED or self._early_start is not None or self._cancellation is not None:
+            raise refusal(
+                "NotScheduled", "This case does not wait for its time: it was started, or cancelled, already."
+            )
 
     # ------------------------------------------------------------------------------------------------------ small parts
 

@@ -418,6 +418,15 @@ class Cancellation(Message):
     at: AwareDatetime
 
 
+class StartNow(Message):
+    """Do not wait any longer for the moment that a case is scheduled for."""
+
+    id: str
+    by: Actor
+    via: str = "api"
+    at: AwareDatetime
+
+
 # ---------------------------------------------------------------------------------------------------------------- views
 
 

@@ -1,23 +1,24 @@
 """Batches: a CSV of cases, looked at first (`dry_run`) or started, and what became of its rows."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.bad_rows import bad_rows
-from api.deps import Cursor, Db, House, InHouse, Limit, Plain
+from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
 from api.problems import Problem, documented, not_found
-from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch
-from api.views import Page, number_of, page_by_number
+from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch, viewer
+from api.views import Page, as_csv, number_of, our_cursor, page_by_number
+from api.watching import Watch
+from intake.bad_rows import bad_rows
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
-from intake.tables import FileFormat
 from intake.upload import BatchReport
 from store import batches
 from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
@@ -43,6 +44,19 @@ class BatchAnswer(BatchReport):
     )
 
 
+class BatchBrief(BaseModel):
+    """A batch as it stands in a list."""
+
+    batch_id: str
+    process: str
+    filename: str
+    status: BatchStatus
+    total: int = Field(description="Rows of the file; `GET` the batch for what became of them")
+    requester: str
+    created_at: datetime
+    closed_at: datetime | None = Field(description="When no row was left to be started")
+
+
 def _multipart(request: Request) -> None:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Problem(415, "Send the file as multipart/form-data in a part called 'file'.", kind="not-multipart")
@@ -58,6 +72,34 @@ async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person
 
 
 VisibleBatch = Annotated[Batch, Depends(visible_batch)]
+
+
+async def watched_batch(batch: VisibleBatch, parts: InHouse) -> AsyncIterator[Watch]:
+    """The batch as it is watched until the answer has ended."""
+    async with parts.watches.watch(batch.batch_id) as watch:
+        yield watch
+
+
+WatchedBatch = Annotated[Watch, Depends(watched_batch)]
+
+
+@router.get("", responses=documented(401, 422, 503))
+async def list_batches(
+    person: Caller,
+    db: Db,
+    process: Search = None,
+    status: Annotated[BatchStatus | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[BatchBrief]:
+    """The files the caller may see, newest first: their own; for operators, auditors and admins all."""
+    with our_cursor():
+        async with db.read() as conn:
+            found, following = await batches.page(
+                conn, viewer(person), process=process, status=status, cursor=cursor, limit=limit
+            )
+    items = [BatchBrief.model_validate(batch, from_attributes=True) for batch in found]
+    return Page(items=items, next_cursor=following)
 
 
 @router.post(
@@ -109,6 +151,23 @@ async def one_batch(batch: VisibleBatch, parts: InHouse) -> BatchAnswer:
 
 
 @router.get(
+    "/{batch_id}/events",
+    response_class=EventSourceResponse,
+    responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
+)
+async def batch_events(watch: WatchedBatch) -> AsyncIterable[ServerSentEvent]:
+    """How far a file is, as server-sent events: `counts` now and whenever they change.
+
+    Their data is `{status, rows, cases}` as in `GET /batches/{batch_id}`. The event `end`, with the same data, comes
+    when the batch and all its cases are closed. Without it the connection was cut, by us after 15 minutes: come again.
+    """
+    async for counts in watch.changes():
+        yield ServerSentEvent(event="counts", data=counts)
+    if watch.latest is not None and watch.latest.ended:
+        yield ServerSentEvent(event="end", data=watch.latest)
+
+
+@router.get(
     "/{batch_id}/rows",
     response_model=Page[BatchRow],
     responses={
@@ -128,7 +187,7 @@ async def batch_rows(
 
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
-    if "text/csv" in request.headers.get("accept", ""):
+    if as_csv(request):
         return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:
@@ -208,8 +267,7 @@ async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) ->
             rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
             errors.update({row.line: "; ".join(map(str, row.errors)) or outcome for row in rows})
     data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
-    read_as = FileFormat.model_validate(batch.format) if batch.format else None
-    text = await asyncio.to_thread(bad_rows, data, errors, read_as)
+    text = await asyncio.to_thread(bad_rows, data, errors, batch.format)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
 

@@ -1,17 +1,22 @@
-"""Cases: start one, look, cancel."""
+"""Cases: start one, look, start a scheduled one early, cancel."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
+from api.export import export
 from api.problems import Problem, documented
-from api.security import Caller, Requester, check_may_cancel, check_may_operate, viewer
-from api.views import CaseBrief, CaseDetail, Page, brief, detail, our_cursor
+from api.security import Caller, Requester, check_may_cancel, check_may_operate, check_may_start_early, viewer
+from api.views import CaseBrief, CaseDetail, Page, as_csv, brief, detail, our_cursor
+from intake import csv_out
 from intake.start import DEFAULT_PRIORITY, CaseRequest
 from store import audit, cases, tasks
+from store.cases import Sought
 from telemetry import logs
 from workflows.models import Status
 
@@ -72,6 +77,13 @@ class Cancelling(BaseModel):
     status: Status = Field(description="As last recorded")
 
 
+class StartingNow(BaseModel):
+    """The case no longer waits for its time."""
+
+    case_id: str
+    status: Status
+
+
 class RollingBack(BaseModel):
     """The rollback is stored and runs, or waits for its approval; `GET` the case to see what it undoes."""
 
@@ -109,9 +121,20 @@ async def start_case(
     )
 
 
-@router.get("", responses=documented(401, 422, 503))
+@router.get(
+    "",
+    response_model=Page[CaseBrief],
+    responses={
+        200: {
+            "content": {"text/csv": {}},
+            "description": "A page of cases; as text/csv all of them with their results",
+        },
+        **documented(401, 422, 503),
+    },
+)
 async def list_cases(
     person: Caller,
+    request: Request,
     db: Db,
     gateway: TheGateway,
     process: Search = None,
@@ -121,23 +144,31 @@ async def list_cases(
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
-) -> Page[CaseBrief]:
-    """The cases the caller may see, newest first. `q` looks in reference, title and id."""
+) -> Page[CaseBrief] | Response:
+    """The cases the caller may see, newest first. `q` looks in reference, title and id.
+
+    With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
+    """
+    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, q=q)
+    if as_csv(request):
+        return await _as_csv(export(db, viewer(person), **sought))
     with our_cursor():
         async with db.read() as conn:
-            rows, following = await cases.page(
-                conn,
-                viewer(person),
-                process=process,
-                status=status,
-                batch_id=batch_id,
-                requester=requester,
-                q=q,
-                cursor=cursor,
-                limit=limit,
-            )
+            rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
     items = [brief(row, gateway.temporal_url(row.case_id)) for row in rows]
     return Page(items=items, next_cursor=following)
+
+
+async def _as_csv(text: AsyncIterator[str]) -> Response:
+    heading = await anext(text)  # before the answer begins, so that it is still a 503 when the database is away
+
+    async def whole() -> AsyncIterator[str]:
+        yield heading
+        async for part in text:
+            yield part
+
+    disposition = {"Content-Disposition": 'attachment; filename="cases.csv"'}
+    return StreamingResponse(whole(), media_type=csv_out.MEDIA_TYPE, headers=disposition)
 
 
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))
@@ -162,6 +193,15 @@ async def cancel_case(
     check_may_cancel(person, case.requester)
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
+
+
+@router.post("/{case_id}/start", responses=documented(401, 403, 404, 409, 422, 503))
+async def start_case_now(
+    case: VisibleCase, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+) -> StartingNow:
+    """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
+    check_may_start_early(person, case.requester)
+    return StartingNow(case_id=case.case_id, status=await gateway.start_now(person, case, idempotency_key))
 
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))

@@ -1,6 +1,7 @@
 """Whether the gateway lives, and whether everything it needs is there. Nobody has to sign in to ask."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field
 from api.deps import House, InHouse
 from api.metrics import WORKER_SILENCE
 from api.problems import documented, unavailable
+from intake.inbox import why_not_requester
 from store import heartbeats
 from store.database import DatabaseUnavailable
 
@@ -41,10 +43,10 @@ async def live() -> Live:
 @router.head("/ready", include_in_schema=False)
 async def ready(parts: InHouse) -> Ready:
     """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
-    temporal, stored = await asyncio.gather(parts.gateway.reachable(), _stored(parts))
+    temporal, stored, inbox = await asyncio.gather(parts.gateway.reachable(), _stored(parts), _inbox(parts))
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
-    warnings = [problem] if (problem := parts.policy.problem) else []
+    warnings = [problem for problem in (parts.policy.problem, inbox) if problem]
     if missing:
         raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)
@@ -59,3 +61,14 @@ async def _stored(parts: House) -> dict[str, bool]:
     except DatabaseUnavailable:
         return {"database": False, "worker": False}
     return {"database": True, "worker": heard is not None and datetime.now(UTC) - heard < WORKER_SILENCE}
+
+
+async def _inbox(parts: House) -> str | None:
+    """Why nothing that is dropped into the inbox is imported."""
+    settings = parts.settings
+    if settings.inbox_dir is None:
+        return None
+    with suppress(DatabaseUnavailable):  # which is said already
+        async with parts.db.read() as conn:
+            return await why_not_requester(conn, settings.inbox_requester)
+    return None

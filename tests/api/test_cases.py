@@ -61,6 +61,7 @@ async def test_every_mistake_is_named_by_its_field_at_once(gate: Gate) -> None:
     for change, field in (
         ({"priority": 6}, "priority"),
         ({"start_at": "2027-01-01T00:00:00"}, "start_at"),
+        ({"start_at": "2207-01-01T00:00:00Z"}, "start_at"),
         ({"process": "alchemy"}, "process"),
         ({"surprise": 1}, "surprise"),
     ):
@@ -80,6 +81,28 @@ async def test_a_start_in_the_future_waits_and_can_be_cancelled(gate: Gate) -> N
     cancelled = await gate.post("requester-1", f"/cases/{quote(case_id, safe='')}/cancel", {"reason": "not needed"})
     assert cancelled.status_code == 202
     await gate.until(case_id, lambda case: case["status"] == "cancelled")
+
+
+async def test_a_scheduled_case_is_listed_and_started_early_by_those_who_may(gate: Gate) -> None:
+    later = datetime.now(UTC) + timedelta(days=3)
+    body = {**payment(), "start_at": later.isoformat()}
+    case_id = (await gate.post("requester-1", "/cases", body)).json()["case_id"]
+    listed = (await gate.get("requester-1", "/cases", status="scheduled", q=body["reference"])).json()["items"]
+    assert [(each["case_id"], datetime.fromisoformat(each["start_at"])) for each in listed] == [(case_id, later)]
+    where = f"/cases/{quote(case_id, safe='')}/start"
+    assert (await gate.post("requester-2", where)).status_code == 404
+    assert (await gate.post("auditor-1", where)).status_code == 403
+    first = await gate.post("operator-1", where, Idempotency_Key="early")
+    assert (first.status_code, first.json()) == (200, {"case_id": case_id, "status": "running"})
+    assert (await gate.post("operator-1", where, Idempotency_Key="early")).json() == first.json()
+    late = await gate.post("requester-1", where)
+    assert (late.status_code, late.json()["type"].rpartition(":")[2]) == (409, "not-scheduled")
+    task = await gate.open_task(case_id)
+    assert (await gate.decide("manager-1", task)).status_code == 200
+    case = await gate.until(case_id, lambda case: case["status"] == "completed")
+    assert [(each["actor"]) for each in case["timeline"] if each["kind"] == "case_started"] == ["operator-1"]
+    assert (await gate.post("operator-1", where, Idempotency_Key="early")).json() == first.json()
+    assert (await gate.post("operator-1", where)).status_code == 409
 
 
 async def test_a_cancelled_case_undoes_its_steps_and_may_be_submitted_again(gate: Gate) -> None:

@@ -120,3 +120,32 @@ async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try
         check(answer, 503)
         assert answer.headers["retry-after"]
         assert check(await client.get("/health/ready"), 503)["missing"] == ["temporal", "database", "worker"]
+
+
+@pytest.mark.parametrize(
+    ("requester", "said"),
+    [(None, "is not set"), ("nobody", "there is no active person"), ("mia", "in neither requesters nor admins")],
+)
+async def test_the_health_page_says_why_nothing_in_the_inbox_is_imported(
+    tmp_path: Path, requester: str | None, said: str
+) -> None:
+    settings = Settings(
+        var=tmp_path,
+        policy=ROOT / "policy.toml",
+        temporal_port=free_port(),
+        inbox_dir=tmp_path / "inbox",
+        inbox_requester=requester,
+    )
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    async with database.write() as conn:
+        await people.add(conn, "mia", "Mia", ["managers"], by="mia")
+    await database.close()
+    app = create_app(settings)
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client,
+    ):
+        (warning,) = check(await client.get("/health/ready"), 503)["warnings"]
+    assert warning.startswith("HOLDGATE_INBOX_REQUESTER") and said in warning

@@ -1,15 +1,24 @@
 """`./holdgate` against the running product: one file of payments, from `submit` to `audit verify`."""
 
+import csv
+import fcntl
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import holdgate
-from tests.product import Product
+from tests.product import ROOT, Product
 
 PAYMENTS = """\
 reference,payee,amount,currency,account,memo
@@ -81,7 +90,9 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
 
     started = run("submit", str(file), "--process", "payment", "--as", "requester-1", "--json")
     assert started.code == 1
-    assert started.json["rows"] == {"total": 5, "valid": 4, "invalid": 1, "started": 4, "duplicate": 0, "failed": 0}
+    assert started.err == ""
+    counted = {"total": 5, "valid": 4, "invalid": 1, "started": 4, "duplicate": 0, "failed": 0}
+    assert counted.items() <= started.json["rows"].items()
     again = run("submit", str(file), "--process", "payment")
     assert "0 started, 4 duplicate" in again.out and f"the same file was batch {started.json['batch_id']}" in again.out
 
@@ -121,6 +132,20 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
     assert run("audit", "verify").code == 0
 
 
+def test_a_scheduled_case_is_listed_and_started_early(run: Run, product: Product) -> None:
+    later = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    fields = {"payee": "Alder Tools Ltd", "amount": "12.00", "currency": "GBP", "account": "operating"}
+    body = {"process": "payment", "reference": "CLI-LATER", "input": fields, "start_at": later}
+    with product.client("requester-1") as client:
+        assert client.post("/cases", json=body).json()["status"] == "scheduled"
+    assert "payment:cli-later" in run("cases", "--status", "scheduled").out
+    assert run("start-now", "payment:cli-later", "--as", "requester-2").code == 1
+    assert "was started" in run("start-now", "payment:cli-later", "--as", "requester-1").out
+    until(run, "payment:cli-later", "completed")
+    late = run("start-now", "payment:cli-later")
+    assert (late.code, late.err) == (1, "The case has ended already: completed.\n")
+
+
 def test_a_revoked_token_is_exit_code_2(run: Run, product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     run("people", "add", "zoe", "--group", "auditors")
     monkeypatch.setenv("HOLDGATE_TOKEN", run("people", "token", "zoe").out.strip())
@@ -134,3 +159,181 @@ def test_an_address_that_is_no_gateway_is_said_so(run: Run, product: Product, mo
     answer = run("cases")
     assert answer.code == 2
     assert "HOLDGATE_URL" in answer.err
+
+
+HEAD = "reference,payee,amount,currency,account\n"
+
+
+BAD = "LOOK-2,Birch,much,GBP,operating"
+
+
+def read(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8-sig", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def payments(folder: Path, *rows: str) -> Path:
+    file = folder / "some.csv"
+    file.write_text(HEAD + "".join(f"{row}\n" for row in rows))
+    return file
+
+
+def submitting(product: Product, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
+    """`./holdgate submit` in a process of its own."""
+    command = [sys.executable, str(ROOT / "holdgate.py"), "submit", *arguments]
+    return subprocess.Popen(command, env=product.environment, text=True, start_new_session=True, **streams)
+
+
+def approve(product: Product, case_id: str) -> None:
+    with product.client("manager-1") as client:
+        (task,) = client.get("/tasks", params={"q": case_id}).json()["items"]
+        assert client.post(f"/tasks/{task['task_id']}/decision", json={"verdict": "approve"}).status_code == 200
+
+
+def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Run, tmp_path: Path) -> None:
+    file = payments(tmp_path, "LOOK-1,Linden,101.00,GBP,operating", BAD)
+    bad = tmp_path / "bad.csv"
+    done = run("submit", str(file), "--process", "payment", "--wait", "--bad-rows", str(bad))
+    assert done.code == 1
+    assert "\x1b" not in done.out + done.err and "\r" not in done.out + done.err
+    assert re.search(r"^completed: 1 of 1 rows started, 0 failed; cases: 1 completed$", done.err, re.MULTILINE)
+    assert "1 bad rows are in " in done.err
+    for row in ("rows +invalid +1", "rows +started +1", "cases +completed +1"):
+        assert re.search(row, done.out), row
+    (batch_id,) = re.findall(r"some.csv: batch (b\w+), completed", done.out)
+    assert f"./holdgate batch {batch_id} --bad-rows FILE" in done.out
+    assert list(read(bad)[0].items())[1:] == list(zip(HEAD.strip().split(","), BAD.split(","), strict=True))
+
+    assert re.search(rf"{batch_id} +completed +some.csv +payment +2 +requester-1", run("batches").out)
+    assert batch_id in run("batches", "--status", "completed", "--process", "payment").out
+    assert run("batches", "--status", "paused").out == "nothing here\n"
+    assert run("batches", "--as", "requester-2").out == "nothing here\n"
+    for options in ((), ("--follow",), ("--wait",)):
+        shown = run("batch", batch_id, *options, "--json")
+        assert (shown.code, shown.err, shown.json["cases"]) == (1, "", {"completed": 1})
+    assert f"batch {batch_id}, completed" in run("batch", "--follow", batch_id).out
+    for answer in (run("batch", batch_id, "--as", "requester-2"), run("batch", "none", "--follow")):
+        assert (answer.code, answer.out, answer.err) == (1, "", "There is no such batch.\n")
+
+    mended = file.with_name("mended.csv")
+    mended.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")
+    assert run("submit", str(mended), "--process", "payment").code == 0
+
+
+def test_a_file_that_is_refused_starts_nothing_and_says_why(run: Run, tmp_path: Path) -> None:
+    for content in (b"", b"\x00", HEAD.encode()):
+        (tmp_path / "refused.csv").write_bytes(content)
+        answer = run("submit", str(tmp_path / "refused.csv"), "--process", "payment", "--json")
+        assert (answer.code, answer.out) == (1, "") and answer.err
+    assert "refused.csv" not in run("batches").out
+    assert run("submit", str(tmp_path / "none.csv")).code == 2
+    for option in (("--wait",), ("--bad-rows", "x")):
+        assert run("submit", str(tmp_path / "refused.csv"), "--dry-run", *option).code == 2
+
+
+def test_cases_are_exported_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    file = payments(tmp_path, "OUT-1,=cmd(),10.00,GBP,operating", "OUT-2,Oak,31.00,GBP,operating")
+    batch_id = run("submit", str(file), "--process", "payment", "--wait", "--json").json["batch_id"]
+    out = tmp_path / "cases.csv"
+    done = run("export", "--batch", batch_id, "--process", "payment", "--out", str(out))
+    assert (done.code, done.out) == (0, f"2 cases are in {out}\n")
+    rows = {row["reference"]: row for row in read(out)}
+    assert (rows["OUT-1"]["input.payee"], rows["OUT-2"]["status"]) == ("'=cmd()", "completed")
+    assert run("export", "--q", "out-2", "--out", str(out)).out.startswith("1 cases")
+    assert run("export", "--batch", batch_id, "--as", "requester-2", "--out", str(out)).out.startswith("0 cases")
+    before = out.read_bytes()
+    assert run("export", "--status", "nonsense", "--out", str(out)).code == 1
+    assert out.read_bytes() == before and sorted(tmp_path.glob(".*")) == []
+    nowhere = tmp_path / "none" / "cases.csv"
+    assert run("export", "--out", str(nowhere)) == (1, "", f"{nowhere} cannot be written: No such file or directory\n")
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
+    run: Run, product: Product, tmp_path: Path
+) -> None:
+    file = payments(tmp_path, "CTRL-1,Cress,930.00,GBP,operating")
+    terminal, inside = os.openpty()
+    submit = submitting(
+        product,
+        *(str(file), "--process", "payment", "--wait"),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that it is this terminal's Ctrl-C which it hears
+    )
+    os.close(inside)
+    shown = ""
+    while "awaiting_approval" not in shown:
+        shown += os.read(terminal, 65536).decode()
+    assert "rows started" in shown and "\x1b[" in shown  # a bar, which is drawn anew
+    os.write(terminal, b"\x03")
+    assert submit.wait(10) == 130
+    shown += os.read(terminal, 65536).decode()
+    os.close(terminal)
+    (batch_id,) = set(re.findall(r"'\./holdgate batch (b\w+) --follow' watches it again", shown))
+    assert f"batch {batch_id} goes on" in shown
+    assert run("batch", batch_id, "--json").json["cases"] == {"awaiting_approval": 1}
+    approve(product, "payment:ctrl-1")
+    assert run("batch", batch_id, "--wait", "--json").json["cases"] == {"completed": 1}
+
+
+def test_sigint_of_a_script_is_the_same_and_leaves_no_control_codes(product: Product, tmp_path: Path) -> None:
+    file = payments(tmp_path, "INT-1,Ivy,910.00,GBP,operating")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    submit = submitting(product, str(file), "--process", "payment", "--wait", "--as", "requester-1", **pipes)
+    assert submit.stderr is not None
+    first = submit.stderr.readline()
+    submit.send_signal(signal.SIGINT)
+    out, err = submit.communicate(timeout=10)
+    assert (submit.returncode, out) == (130, "")
+    assert "--follow' watches it again\n" in err and "\x1b" not in first + err
+
+
+def test_a_gateway_that_is_killed_meanwhile_is_waited_for(product: Product, tmp_path: Path) -> None:
+    file = payments(tmp_path, "KILL-1,Kale,920.00,GBP,operating", "KILL-2,Kiwi,11.00,GBP,operating")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    submit = submitting(product, str(file), "--process", "payment", "--wait", "--as", "requester-1", **pipes)
+    assert submit.stderr is not None
+    said = submit.stderr.readline()
+    for _ in range(2):
+        product.kill("gateway")
+        while "does not answer; trying again" not in (line := submit.stderr.readline()):
+            said += line
+            assert line, said
+        while "awaiting_approval" not in (line := submit.stderr.readline()):
+            assert line, said
+    approve(product, "payment:kill-1")
+    out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert re.search("cases +completed +2", out)
+
+
+def test_a_batch_is_paused_resumed_and_cancelled_with_a_reason(run: Run, product: Product, tmp_path: Path) -> None:
+    rows = (f"STEER-{number},Payee {number},{600 + number}.00,GBP,operating" for number in range(1500))
+    with product.client("requester-1", timeout=60) as client, payments(tmp_path, *rows).open("rb") as file:
+        answer = client.post("/batches", params={"process": "payment"}, files={"file": ("steer.csv", file, "text/csv")})
+    batch_id = answer.json()["batch_id"]
+
+    def status() -> str:
+        return str(run("batch", batch_id, "--json").json["status"])
+
+    def until_it_is(*wanted: str) -> None:
+        while status() not in wanted:
+            time.sleep(0.1)
+
+    assert run("batch", "pause", batch_id).code == 2  # without a reason
+    assert "only" in run("batch", "pause", batch_id, "--reason", "mine", "--as", "auditor-1").err.lower()
+    paused = run("batch", "pause", batch_id, "--reason", "wrong month")
+    assert (paused.code, paused.out) == (
+        0,
+        f"pause is asked for; './holdgate batch {batch_id}' shows what came of it\n",
+    )
+    until_it_is("paused")
+    assert batch_id in run("batches", "--status", "paused").out
+    assert run("batch", "resume", batch_id, "--reason", "the right one", "--json").json["batch_id"] == batch_id
+    until_it_is("running")
+    assert run("batch", "cancel", batch_id, "--reason", "sent twice", "--roll-back").code == 0
+    ended = run("batch", batch_id, "--wait", "--json")
+    assert (ended.code, ended.json["status"]) == (1, "cancelled")
+    assert set(ended.json["cases"]) == {"cancelled"}
+    assert run("batch", "pause", batch_id, "--reason", "too late").code == 1

@@ -75,6 +75,23 @@ async def test_bad_rows_keep_their_errors_and_good_ones_start(office: Office) ->
     assert (await office.report(taken.batch_id)).errors == taken.errors
 
 
+async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: Office) -> None:
+    at = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    data = "task_id,task_type,name,amount,currency,scheduled_time\n"
+    data += "".join(f"T-{number},payment,Acme Paper Ltd,{number},GBP,{at}\n" for number in range(1, 4 * CHUNK + 1))
+    taken = await office.uploads.start("several", "later.csv", data.encode(), "rita")
+    batch = await input_of(office, taken.batch_id)
+    began = time.monotonic()
+    # With this patience, and scheduled cases in its way, the import would take minutes.
+    result = await Importer(office.db, office.client, office.starter, Pace(patience=60)).run(batch, lambda _: None)
+    assert result.rows.started == 4 * CHUNK
+    assert time.monotonic() - began < 30
+    report = await office.report(taken.batch_id)
+    assert report.cases == {"scheduled": 4 * CHUNK}
+    async with office.db.read() as conn:
+        assert await cases.on_their_way(conn, batch.batch_id) == 0
+
+
 async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:
     async with office.worker():
         report = await office.finished((await office.take(HEAD + "INV-1,,,,\n")).batch_id or "")

@@ -167,6 +167,20 @@ async def test_a_start_in_the_future_is_scheduled(office: Office) -> None:
     assert seen.execution_time == seen.start_time  # a timer in the Workflow, no start delay
 
 
+@pytest.mark.parametrize(("days", "fits"), [(-400, True), (1825, True), (1830, False), (70_000, False)])
+async def test_a_start_more_than_five_years_ahead_is_refused_by_its_field(
+    office: Office, days: int, fits: bool
+) -> None:
+    request = payment(start_at=datetime.now(UTC) + timedelta(days=days))
+    if fits:
+        status = (await office.starter.start_case(request, "rita")).row.status
+        assert status is (Status.SCHEDULED if days > 0 else Status.RUNNING)
+        return
+    with pytest.raises(InvalidCase, match="more than 5 years ahead") as refused:
+        await office.starter.start_case(request, "rita")
+    assert [problem.column for problem in refused.value.problems] == ["start_at"]
+
+
 async def test_everything_wrong_with_a_request_is_said_at_once(office: Office) -> None:
     wrong = payment("  ", amount="-3", priority=7, start_at=datetime(2030, 1, 1))
     wrong.input["shoe_size"] = 43

@@ -6,7 +6,7 @@ Record anew only with a change that is meant to break running cases; otherwise u
 import asyncio
 import sys
 import tempfile
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from activities.onboarding_request import OnboardingRequest
 from activities.payments import PaymentRequest
 from store import cases
 from tests.house import Handle, House, open_house
-from workflows.models import CaseResult, Status, Verdict
+from workflows.models import Actor, CaseResult, StartNow, Status, Verdict
 
 HISTORIES = Path(__file__).parent
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
@@ -118,6 +118,25 @@ async def answered(house: House) -> Handle:
     return case
 
 
+async def scheduled(house: House) -> Handle:
+    """A case of tomorrow, whose time comes."""
+    case = await house.start(start_at=datetime.now(UTC) + timedelta(days=1))
+    await house.until(case, lambda state: state.status is Status.SCHEDULED)
+    await house.forward(case, timedelta(days=1, minutes=1))
+    await house.decide(case)
+    return case
+
+
+async def started_early(house: House) -> Handle:
+    """A case of tomorrow, which is started today."""
+    case = await house.start(start_at=datetime.now(UTC) + timedelta(days=1))
+    await house.until(case, lambda state: state.status is Status.SCHEDULED)
+    asked = StartNow(id="early", by=Actor(id="rita"), at=datetime.now(UTC))
+    await case.execute_update("start_now", asked, id=asked.id)
+    await house.decide(case)
+    return case
+
+
 async def taken_on(house: House) -> Handle:
     """Somebody whose role has a sensitive entitlement: two gates at once."""
     request = OnboardingRequest(full_name="Ada Lovelace", role="engineer")
@@ -153,6 +172,8 @@ async def children_of(house: House, case: Handle) -> list[cases.CaseRow]:
 
 OTHERS = {
     "errand-mended": mended,
+    "errand-scheduled": scheduled,
+    "errand-started-early": started_early,
     "approval-answered": answered,
     "user_onboarding-taken-on": taken_on,
     "deployment-rejected": not_deployed,

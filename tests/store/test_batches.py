@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import batches, cases
 from store.batches import Batch, BatchRow, Existing, PlannedRow
 from store.cases import NewCase
 from store.database import Database
+from store.viewer import Viewer
 from workflows.models import BatchCounts, CaseEvent, Problem
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -148,3 +151,28 @@ async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Datab
         assert await batches.existing_cases(conn, "deployment", keys) == {}
         assert await batches.existing_cases(conn, "payment", []) == {}
         assert (await batches.rows(conn, "b1"))[0].case_status == "starting"
+
+
+async def test_batches_are_listed_newest_first_to_their_uploader_and_to_who_sees_all(db: Database) -> None:
+    async with db.write() as conn:
+        for number in range(5):
+            at = NOW + timedelta(seconds=number // 2)
+            await take(conn, batch(f"b{number}", at, status="paused" if number == 1 else "running"))
+        await take(conn, batch("b-other", NOW - timedelta(days=1), requester="rob", process="deployment"))
+        await take(conn, batch("b-received", NOW, status="receiving"))  # nobody was told that it is taken
+    mine = ["b4", "b3", "b2", "b1", "b0"]
+    assert await listed(db, Viewer(id="rita")) == mine
+    assert await listed(db, Viewer(id="rob", groups=["managers"])) == ["b-other"]
+    assert await listed(db, Viewer(id="ada", groups=["auditors"])) == [*mine, "b-other"]
+    assert await listed(db, Viewer(id="rita"), process="deployment") == []
+    assert await listed(db, Viewer(id="rita"), status="paused") == ["b1"]
+    with pytest.raises(ValueError, match="cursor"):
+        await listed(db, Viewer(id="rita"), cursor="nonsense")
+
+
+async def listed(db: Database, viewer: Viewer, cursor: str | None = None, **filters: Any) -> list[str]:
+    """All pages of two."""
+    async with db.read() as conn:
+        found, cursor = await batches.page(conn, viewer, cursor=cursor, limit=2, **filters)
+    ids = [each.batch_id for each in found]
+    return ids + await listed(db, viewer, cursor, **filters) if cursor else ids

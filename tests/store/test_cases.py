@@ -8,7 +8,7 @@ import pytest
 
 from store import audit, cases, tasks
 from store.audit import UnknownCase
-from store.cases import Duplicate, Viewer
+from store.cases import Duplicate, Fields, Viewer
 from store.database import Database
 from tests.store.story import (
     MORNING,
@@ -313,6 +313,26 @@ async def test_a_list_shows_the_newest_first_page_by_page(db: Database) -> None:
     assert await references(db, AUDITOR, status="completed") == []
     with pytest.raises(ValueError, match="cursor"):
         await references_from(db, "nonsense")
+
+
+async def test_the_fields_of_inputs_and_results_are_those_of_the_cases_that_are_sought(db: Database) -> None:
+    await submitted(db, "INV-1", batch_id="b1", input={"payee": "A", "amount": "1.00"})
+    await submitted(db, "INV-2", requester="requester-2", input={"payee": "B", "lines": [{"inner": 1}]})
+    for case_id, output in (("payment:inv-1", {"reference": "R", "parts": {"inner": 1}}), ("payment:inv-2", None)):
+        result = CaseResult(case_id=case_id, status=Status.REJECTED, reason="-", output=output)
+        ended = CaseRecord(case_id=case_id, status=Status.REJECTED, events=[event(case_id, 1, "ended")], result=result)
+        await recorded(db, ended)
+    async with db.read() as conn:
+        everything = await cases.fields(conn, AUDITOR)
+        mine = await cases.fields(conn, OTHER)
+        of_batch = await cases.fields(conn, AUDITOR, batch_id="b1")
+        nothing = await cases.fields(conn, AUDITOR, process="deployment")
+    assert everything == Fields(
+        input={"payee", "amount", "lines"}, output={"reference", "parts"}, processes={"payment"}
+    )
+    assert mine == Fields(input={"payee", "lines"}, output=set(), processes={"payment"})
+    assert of_batch == Fields(input={"payee", "amount"}, output={"reference", "parts"}, processes={"payment"})
+    assert nothing == Fields(input=set(), output=set(), processes=set())
 
 
 async def references_from(db: Database, cursor: str) -> None:

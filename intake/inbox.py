@@ -1,0 +1,189 @@
+"""Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
+
+The bytes of a file are given a batch in SQL before anything is started (`store/inbox.py`), and a batch of one id exists
+once. So a file that is met again after a crash, or dropped again under another name, is known to be that batch's.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from intake.bad_rows import bad_rows
+from intake.drop_box import Claim, DropBox, StillWritten, Unfit, Where
+from intake.files import base_name
+from intake.launch import TemporalUnavailable
+from intake.mapping import WrongMapping
+from intake.rows import MAX_ROWS, UnreadableFile
+from intake.start import SEVERAL, NoPolicy, UnknownProcess
+from intake.upload import BatchReport, Uploads, new_batch_id
+from store import batches, inbox, people
+from store.batches import AsyncConnection
+from store.database import Database, DatabaseUnavailable
+from workflows.models import ADMINS, REQUESTERS
+
+_REQUESTER = "HOLDGATE_INBOX_REQUESTER"
+_WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
+"""What is wrong with a file, so that it is refused; anything else is a reason to try again."""
+
+log = logging.getLogger(__name__)
+
+
+_TOLD = {
+    "rows",
+    "skipped",
+    "blank",
+    "lines_read",
+    "format",
+    "mapping",
+    "notes",
+    "ignored_columns",
+    "errors",
+    "duplicates",
+}
+"""What of the batch's report stands in the file's."""
+
+
+class Inbox:
+    """Imports the files of a box: those in a folder of it are of the process that it is named after."""
+
+    def __init__(
+        self, db: Database, uploads: Uploads, box: DropBox, requester: str | None, *, most_bytes: int, url: str
+    ) -> None:
+        """`requester` asks for all cases. `url` is the gateway's, for reports."""
+        self._db = db
+        self._uploads = uploads
+        self._box = box
+        self._requester = requester or ""
+        self._most_bytes = most_bytes
+        self._url = url
+        self._trouble: dict[str, str] = {}
+        """What is wrong, by what it is wrong with, as it was last said."""
+
+    async def look(self) -> int:
+        """Import the files that are complete; answers how many were put away.
+
+        What is away, a folder, Temporal or SQL, is said once; the files stay and are tried again.
+        """
+        try:
+            async with self._db.read() as conn:
+                wrong = await why_not_requester(conn, self._requester)
+            if wrong is None:
+                await self._uploads.reach()
+                claims = await asyncio.to_thread(self._box.look)
+        except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
+            wrong = f"nothing can be imported now: {away}"
+        self._say("", wrong)
+        if wrong is not None:
+            return 0
+        return sum([await self._carry(claim) for claim in claims])
+
+    async def _carry(self, claim: Claim) -> bool:
+        """Import a file and put it away; False when it has to be tried again."""
+        try:
+            await self._import(claim)
+        except StillWritten:
+            return False
+        except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
+            self._say(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
+            return False
+        except Exception as defect:  # of ours, or of a process: no reason to let other files wait
+            self._say(
+                claim.token, f"{base_name(claim.name, 'a file')} could not be imported and is tried again", defect
+            )
+            return False
+        self._trouble.pop(claim.token, None)
+        return True
+
+    async def _import(self, claim: Claim) -> None:
+        process = claim.folder or SEVERAL
+        report: dict[str, Any] = {
+            "file": base_name(claim.name, "file"),
+            "process": base_name(process, "file"),
+            "requester": self._requester,
+        }
+        try:
+            data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
+            report["sha256"] = hashlib.sha256(data).hexdigest()
+            taken, before = await self._batch(claim, report["process"], report["sha256"], data)
+        except _WRONG as wrong:
+            log.info("a file of the inbox was refused: %s", type(wrong).__name__)
+            await self._put_away(claim, {**report, "outcome": "refused", "reason": str(wrong)})
+            return
+        url = f"{self._url}/api/v1/batches/{taken.batch_id}"
+        report |= {"outcome": "imported before" if before else "imported", "batch_id": taken.batch_id, "url": url}
+        report |= taken.model_dump(mode="json", include=_TOLD)
+        bad = {} if before or not taken.rows.invalid else {"bad_csv": await self._bad_rows(taken, data)}
+        await self._put_away(claim, report, **bad)
+
+    async def _batch(self, claim: Claim, process: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
+        """The batch of a file, and whether it was another file's of the same bytes."""
+        async with self._db.write() as conn:
+            reserved = await inbox.reserve(conn, process, sha256, new_batch_id(), claim.token)
+        known = await self._uploads.report(reserved.batch_id)
+        # Of one whose rows are still being stored nobody was told, so it is begun again.
+        if known is not None and known.status != "receiving":
+            return known, reserved.claim != claim.token
+        taken = await self._uploads.start(process, claim.name, data, self._requester, batch_id=reserved.batch_id)
+        return taken, False
+
+    async def _bad_rows(self, taken: BatchReport, data: bytes) -> bytes:
+        async with self._db.read() as conn:
+            rows = await batches.rows(conn, taken.batch_id or "", "invalid", limit=MAX_ROWS)
+        errors = {row.line: "; ".join(map(str, row.errors)) for row in rows}
+        return (await asyncio.to_thread(bad_rows, data, errors, taken.format)).encode()
+
+    async def _put_away(self, claim: Claim, report: Mapping[str, Any], **beside: bytes) -> None:
+        where: Where = "refused" if report["outcome"] == "refused" else "done"
+        written = {**report, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        text = _in_words(written, "bad_csv" in beside).encode(errors="replace")
+        await asyncio.to_thread(self._box.put_away, claim, where, written, report_txt=text, **beside)
+
+    def _say(self, what: str, wrong: str | None, defect: Exception | None = None) -> None:
+        """Say what is wrong when it begins, and the end of it; not every two seconds."""
+        if wrong == self._trouble.get(what):
+            return
+        if wrong is None:
+            del self._trouble[what]
+            log.info("the inbox is watched again")
+        else:
+            self._trouble[what] = wrong
+            log.warning("inbox: %s", wrong, exc_info=defect)
+
+
+async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
+    """Why this person cannot ask for the cases of dropped files; None when they can. Raises DatabaseUnavailable."""
+    if not id:
+        return f"{_REQUESTER} is not set: nothing in HOLDGATE_INBOX_DIR is imported until it names who asks for it"
+    person = await people.active(conn, id)
+    if person is None:
+        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_INBOX_DIR is imported"
+    if not {REQUESTERS, ADMINS} & set(person.groups):
+        wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
+        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_INBOX_DIR is imported"
+    return None
+
+
+def _in_words(report: Mapping[str, Any], bad: bool) -> str:
+    """The report for people."""
+    lines = [f"{report['file']}: {report['outcome']} ({report['at']})"]
+    if report["outcome"] == "refused":
+        return "\n".join([*lines, "", f"Nothing of it was started: {report['reason']}", ""])
+    rows = report["rows"]
+    if report["outcome"] == "imported before":
+        lines += ["", "The same bytes were dropped before, so nothing was started for this copy."]
+    lines += [
+        "",
+        f"Batch {report['batch_id']} of {report['process']}, asked for by {report['requester']}: {report['url']}",
+        f"Rows: {rows['total']}, of which valid {rows['valid']}, bad {rows['invalid']}, duplicate {rows['duplicate']}",
+    ]
+    if report["errors"]:
+        lines += ["", "Bad rows" + (", to mend in NAME.bad.csv and drop again:" if bad else ":")]
+        lines += [f"- line {row['line']}: {_errors(row['errors'])}" for row in report["errors"]]
+    return "\n".join([*lines, ""])
+
+
+def _errors(problems: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{each['column']}: {each['message']}" if each["column"] else each["message"] for each in problems)

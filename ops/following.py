@@ -1,0 +1,174 @@
+"""Following a batch from a terminal or a script: live counters until it is done, through restarts of the gateway."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ops.remote import Away, Remote, part
+from ops.show import clean
+
+PATIENCE_S = 300.0
+"""How long a gateway may be away before we give up looking; the batch goes on anyway."""
+PAUSE_S = 1.0
+"""Between two tries to reach a gateway that is away."""
+LINE_S = 5.0
+"""Between two lines where nobody watches, such as in the log of a nightly job."""
+ENDED = ("completed", "cancelled", "failed")
+"""Statuses of a batch of which no row is left to be started."""
+
+Counts = Mapping[str, Any]
+
+
+class Watcher(Protocol):
+    """Whoever is shown how far a batch is."""
+
+    def counts(self, counts: Counts) -> None: ...
+
+    def away(self) -> None:
+        """The gateway does not answer at this moment."""
+
+
+def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) -> dict[str, Any]:
+    """Show how far a batch is on stderr until its rows are started; with `wait` until its cases are closed, too.
+
+    Returns its report then. `quiet` shows nothing but a bar to a person. Raises Denied, Unusable, and Away when the
+    gateway stays away.
+    """
+    with watcher(wait, quiet) as shown:
+        for counts in live(remote, batch_id, shown.away):
+            shown.counts(counts)
+            if not wait and counts["status"] in ENDED:
+                break
+        return report(remote, batch_id, shown.away)
+
+
+def live(remote: Remote, batch_id: str, away: Callable[[], None]) -> Iterator[Counts]:
+    """The counters of a batch when they change, and each 15 s, until none can change any more. Raises as `follow`."""
+    patience, latest = Patience(away), None
+    while True:
+        try:
+            for name, data in remote.events(f"batches/{part(batch_id)}/events"):
+                patience.renew()
+                latest = data or latest
+                if latest:
+                    yield latest
+                if name == "end":
+                    return
+            time.sleep(PAUSE_S)  # sent away, as now and then everybody is
+        except Away as gone:
+            patience.wait(gone)
+
+
+def report(remote: Remote, batch_id: str, away: Callable[[], None]) -> dict[str, Any]:
+    """All that is known of a batch. Raises as `follow`."""
+    patience = Patience(away)
+    while True:
+        try:
+            found: dict[str, Any] = remote.get(f"batches/{part(batch_id)}")
+            return found
+        except Away as gone:
+            patience.wait(gone)
+
+
+class Patience:
+    """Waiting for a gateway that is away, which ends at some time."""
+
+    def __init__(self, away: Callable[[], None]) -> None:
+        self._away = away
+        self._ends: float | None = None
+
+    def renew(self) -> None:
+        """It has answered."""
+        self._ends = None
+
+    def wait(self, gone: Away) -> None:
+        """Wait a moment, and say so; raises what came when it was too long."""
+        self._ends = self._ends or time.monotonic() + PATIENCE_S
+        if time.monotonic() > self._ends:
+            raise gone
+        self._away()
+        time.sleep(PAUSE_S)
+
+
+@contextmanager
+def watcher(wait: bool, quiet: bool) -> Iterator[Watcher]:
+    """Bars for a person, lines for a log, nothing for a program."""
+    console = Console(stderr=True)
+    if sys.stderr.isatty() and not console.is_dumb_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            yield Bars(progress, wait)
+    elif quiet:
+        yield Nothing()
+    else:
+        yield (lines := Lines())
+        lines.say()
+
+
+class Bars:
+    """A bar of the rows that are started; with `wait` one more for each status that cases are in."""
+
+    def __init__(self, progress: Progress, wait: bool) -> None:
+        self._progress = progress
+        self._wait = wait
+        self._rows = progress.add_task("looking", total=None)
+        self._cases: dict[str, TaskID] = {}
+
+    def counts(self, counts: Counts) -> None:
+        rows, statuses = counts["rows"], counts["cases"]
+        said = "rows started" if counts["status"] == "running" else f"rows started ({counts['status']})"
+        self._progress.update(self._rows, description=said, total=rows["valid"], completed=_handled(rows))
+        if not self._wait:
+            return
+        for status in statuses.keys() - self._cases.keys():
+            self._cases[status] = self._progress.add_task(clean(status))
+        for status, bar in self._cases.items():
+            self._progress.update(bar, total=sum(statuses.values()), completed=statuses.get(status, 0))
+
+    def away(self) -> None:
+        self._progress.update(self._rows, description="the gateway does not answer; trying again")
+
+
+class Lines:
+    """A line now and then, if there is anything new, without control codes."""
+
+    def __init__(self) -> None:
+        self._known = ""
+        self._said = ""
+        self._next = 0.0
+
+    def counts(self, counts: Counts) -> None:
+        rows = counts["rows"]
+        statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(counts["cases"].items()))
+        started = f"{rows['started']:,} of {rows['valid']:,} rows started, {rows['failed']:,} failed"
+        self._known = f"{counts['status']}: {started}{'; cases: ' + statuses if statuses else ''}"
+        if time.monotonic() >= self._next:
+            self.say()
+
+    def away(self) -> None:
+        self._known, self._next = "the gateway does not answer; trying again", 0.0
+        self.say()
+
+    def say(self) -> None:
+        """Say what is known, unless it was said."""
+        if self._known != self._said:
+            sys.stderr.write(clean(self._known) + "\n")
+            sys.stderr.flush()
+            self._said, self._next = self._known, time.monotonic() + LINE_S
+
+
+class Nothing:
+    """For programs."""
+
+    def counts(self, counts: Counts) -> None: ...
+
+    def away(self) -> None: ...
+
+
+def _handled(rows: Mapping[str, int]) -> int:
+    return rows["started"] + rows["failed"]
