@@ -11,6 +11,7 @@ import getpass
 import importlib.util
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from ops import show
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from intake.mapping import Target, WrongMapping
+    from intake.saved import SavedMappings
     from ops.remote import Remote
     from policy.explain import People
     from store.database import Database
@@ -62,6 +65,7 @@ audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
 process_app = typer.Typer(help="Processes of your own, in the folder HOLDGATE_PROCESSES.", no_args_is_help=True)
+mapping_app = typer.Typer(help="How the columns of people's files are read.", no_args_is_help=True)
 incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
 batch_app = typer.Typer(
     help="One file: './holdgate batch ID' shows what became of it.", no_args_is_help=True, cls=_ShowByDefault
@@ -69,6 +73,7 @@ batch_app = typer.Typer(
 app.add_typer(batch_app, name="batch")
 app.add_typer(incidents_app, name="incidents")
 app.add_typer(process_app, name="process")
+app.add_typer(mapping_app, name="mapping")
 app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
@@ -177,7 +182,7 @@ def options(
 
 @app.command()
 def submit(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV with a heading for each field.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or .xlsx: headings, and a row for each case.")],
     process: Annotated[
         str, typer.Option(help="The kind of cases in it. Without it each row says so itself, as task_type.")
     ] = "several",
@@ -185,6 +190,10 @@ def submit(
     resubmit: Annotated[
         bool, typer.Option("--resubmit", help="Submit your cases that ended undone again, as their next rounds.")
     ] = False,
+    mapping: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_FILE", help="A saved mapping, or a TOML or JSON file with one. Else: suggested."),
+    ] = None,
     wait: Wait = False,
     bad_rows: BadRows = None,
     person: AsPerson = None,
@@ -203,8 +212,11 @@ def submit(
         content = file.read_bytes()
     except OSError as wrong:
         raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
+    said = _mapping_of(mapping)
     try:
-        report = remote.upload("batches", file.name, content, process=process, dry_run=dry_run, resubmit=resubmit)
+        report = remote.upload(
+            "batches", file.name, content, process=process, dry_run=dry_run, resubmit=resubmit, mapping=said
+        )
     except KeyboardInterrupt:
         _interrupted("perhaps the file was taken; './holdgate batches' shows it if it was")
     if not dry_run:
@@ -795,6 +807,113 @@ def ledger_close_books(
 
     closed = _of_ledger(close)
     show.say(f"the books of {account} are closed up to {closed}: what was paid until then can no longer be taken back")
+
+
+# ------------------------------------------------------------------------------------------------------------ mappings
+
+
+@mapping_app.command("suggest")
+def mapping_suggest(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or .xlsx.")],
+    process: Annotated[str, typer.Option(help="The kind of cases in it.")] = "payment",
+) -> None:
+    """Print a mapping that fits a file, ready for mappings.toml. Exit code 1 when the file cannot be read."""
+    from intake.mapping import WrongMapping
+    from intake.reading import read_file
+    from intake.saved import as_toml
+    from intake.tables import UnreadableFile
+    from ops.remote import Unusable
+
+    saved, targets = _saved_mappings()
+    if process not in targets:
+        raise Mistake(f"there is no process '{process}'; there are: {', '.join(targets)}")
+    try:
+        sheet = read_file(file.read_bytes(), targets[process], usual=lambda: saved.usual(process))
+    except OSError as wrong:
+        raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
+    except (UnreadableFile, WrongMapping) as wrong:
+        raise Mistake(f"{file}: {wrong}") from wrong
+    for line in (f"{file.name}: {sheet.format}", *sheet.notes):
+        show.say(f"# {line}")
+    if sheet.mapping is None:
+        show.say("# Its headings are the fields: it needs no mapping.")
+    else:
+        name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "mine"
+        show.say(as_toml(name, process, sheet.mapping))
+
+
+@mapping_app.command("list")
+def mapping_list(as_json: AsJson = False) -> None:
+    """List the saved mappings."""
+    from intake.mapping import WrongMapping
+
+    saved, _ = _saved_mappings()
+    try:
+        found = dict(saved.all)
+    except WrongMapping as wrong:
+        raise Mistake(_mistakes(wrong)) from wrong
+
+    def print_it(_: Any) -> None:
+        for name, each in found.items():
+            columns = ", ".join(f"{key} = {' | '.join(said)}" for key, said in each.mapping.columns.items())
+            show.say(f"{name} ({each.process}): {columns}")
+        if not found:
+            show.say(f"{saved.path} holds no mappings")
+
+    answer = {name: {"process": each.process, **each.mapping.model_dump(mode="json")} for name, each in found.items()}
+    _answer(answer, as_json, print_it)
+
+
+@mapping_app.command("check")
+def mapping_check(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Without it: HOLDGATE_MAPPINGS.")] = None,
+) -> None:
+    """Check a file of mappings. Each mistake names file, line and key; exit code 1 when there is one."""
+    from intake.mapping import WrongMapping
+    from ops.remote import Unusable
+
+    saved, _ = _saved_mappings(file)
+    if saved.path is None or not saved.path.is_file():
+        raise Unusable(f"{saved.path} is not there")
+    try:
+        show.say(f"{saved.path} is valid; it holds {len(saved.all)} mappings")
+    except WrongMapping as wrong:
+        raise Mistake(_mistakes(wrong)) from wrong
+
+
+def _saved_mappings(path: Path | None = None) -> "tuple[SavedMappings, dict[str, Target]]":
+    """The file of saved mappings, and the processes that they may be for."""
+    from intake.saved import SavedMappings
+    from intake.start import target_of
+    from workflows.registry import PROCESSES
+
+    settings = _with_own_processes()
+    targets = {name: target_of(process) for name, process in PROCESSES.items()}
+    return SavedMappings(path or settings.mappings, targets), targets
+
+
+def _mistakes(wrong: "WrongMapping") -> str:
+    return "\n".join(f"{each.message} ({each.column})" if each.column else each.message for each in wrong.problems)
+
+
+def _mapping_of(said: str | None) -> str | None:
+    """The name of a saved mapping, or the JSON of the one that a file holds. Raises Mistake."""
+    if said is None or not Path(said).is_file():
+        return said
+    try:
+        text = Path(said).read_text(encoding="utf-8")
+        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except (OSError, ValueError) as wrong:
+        raise Mistake(f"{said} holds no mapping: {wrong}") from wrong
+    tables = found.get("mappings")
+    if isinstance(tables, dict):
+        if len(tables) != 1:
+            raise Mistake(f"{said} holds {len(tables)} mappings: give a file with one, or save it and give its name")
+        found = next(iter(tables.values()))
+    return json.dumps({key: value for key, value in found.items() if key != "process"})
+
+
+# -------------------------------------------------------------------------------------------------------------- policy
 
 
 @policy_app.command("check")

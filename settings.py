@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
     policy: Path = ROOT / "policy.toml"
     """Who decides what and when."""
+    mappings: Path = ROOT / "mappings.toml"
+    """Saved mappings of the columns of people's files, and usual values."""
     processes: Path | None = None
     """Folder of processes of your own, which are loaded beside the shipped ones."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
@@ -102,7 +104,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "files", "apps")
+    @field_validator("var", "policy", "mappings", "files", "apps")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

@@ -236,7 +236,7 @@ async def watch_inbox(database: Database, client: Client, policy_file: PolicyFil
         return
     inbox = Inbox(
         database,
-        Uploads(database, client, policy_file, settings.uploads),
+        Uploads(database, client, policy_file, settings.uploads, mappings=settings.mappings),
         DropBox(settings.inbox_dir),
         settings.inbox_requester,
         most_bytes=settings.max_upload_bytes,
@@ -274,7 +274,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
-    starter = Starter(database, client, policy_file)
+    starter = Starter(database, client, policy_file, mappings=settings.mappings)
     running = workers(client, database, starter, settings, own_steps)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),

@@ -73,14 +73,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Lazy: a gateway that starts before Temporal answers 503 until it is there.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
-        starter = Starter(db, client, policy)
+        starter = Starter(db, client, policy, mappings=settings.mappings)
         app.state.house = House(
             settings=settings,
             db=db,
             policy=policy,
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
-            uploads=Uploads(db, client, policy, settings.uploads),
+            uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             watches=Watches(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),

@@ -6,9 +6,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
+from intake.mapping import WrongMapping
 from intake.rollback import NotRollable
-from intake.rows import UnreadableFile
 from intake.start import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
+from intake.tables import UnreadableFile
 from store.database import DatabaseUnavailable
 from workflows.registry import PROCESSES
 
@@ -44,6 +45,12 @@ def problem_of(error: Exception) -> Problem:
             return Problem(
                 status, str(error), kind="unreadable-file", reason=error.kind, errors=[{**where, "message": str(error)}]
             )
+        case WrongMapping():
+            wrong = [
+                FieldError(field=f"mapping.{each.column}" if each.column else "mapping", message=each.message)
+                for each in error.problems
+            ]
+            return invalid("The mapping cannot be used for this file.", wrong)
         case TemporalUnavailable():
             return temporal_unreachable()
         case DatabaseUnavailable():
@@ -59,6 +66,7 @@ REFUSALS = (
     NotRollable,
     DuplicateCase,
     UnreadableFile,
+    WrongMapping,
     TemporalUnavailable,
     DatabaseUnavailable,
 )

@@ -3,35 +3,40 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from intake.csv_out import BOM, defused
+from intake.tables import filled, table_of
 
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
 
 
-def bad_rows(data: bytes, errors: Mapping[int, str]) -> str:
-    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it."""
+def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it.
+
+    Whatever the file was, a CSV comes back. `read_as` is its FileFormat as it is stored, which knows where the headings
+    stand.
+    """
     text = io.StringIO()
     text.write(BOM)
     out = csv.writer(text, lineterminator="\r\n")
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
     old_error: int | None = None
-    heading = True
-    while True:
-        line = reader.line_num + 1
-        cells = next(reader, None)
-        if cells is None:
-            return text.getvalue()
-        if not any(cell.strip() for cell in cells):
+    titles: list[str] | None = None
+    table = table_of(data, delimiter=read_as.get("delimiter"))
+    heading = read_as.get("heading_line") or 1
+    for line, cells in table.lines():
+        if not filled(cells) or line < heading:
             continue
-        if heading:
+        if titles is None:
+            titles = cells
             names = [cell.strip().lower() for cell in cells]
             old_error = names.index(ERROR) if ERROR in names else None
             out.writerow([ERROR, *(defused(cell) for cell in _without(cells, old_error))])
-            heading = False
         elif line in errors:
             out.writerow([defused(cell) for cell in (errors[line], *_without(cells, old_error))])
+    return text.getvalue()
 
 
 def _without(cells: Sequence[str], place: int | None) -> list[str]:

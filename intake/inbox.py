@@ -15,6 +15,7 @@ from intake.bad_rows import bad_rows
 from intake.drop_box import Claim, DropBox, StillWritten, Unfit, Where
 from intake.files import base_name
 from intake.launch import TemporalUnavailable
+from intake.mapping import WrongMapping
 from intake.rows import MAX_ROWS, UnreadableFile
 from intake.start import SEVERAL, NoPolicy, UnknownProcess
 from intake.upload import BatchReport, Uploads, new_batch_id
@@ -24,10 +25,25 @@ from store.database import Database, DatabaseUnavailable
 from workflows.models import ADMINS, REQUESTERS
 
 _REQUESTER = "HOLDGATE_INBOX_REQUESTER"
-_WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit)
+_WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
 """What is wrong with a file, so that it is refused; anything else is a reason to try again."""
 
 log = logging.getLogger(__name__)
+
+
+_TOLD = {
+    "rows",
+    "skipped",
+    "blank",
+    "lines_read",
+    "format",
+    "mapping",
+    "notes",
+    "ignored_columns",
+    "errors",
+    "duplicates",
+}
+"""What of the batch's report stands in the file's."""
 
 
 class Inbox:
@@ -98,7 +114,7 @@ class Inbox:
             return
         url = f"{self._url}/api/v1/batches/{taken.batch_id}"
         report |= {"outcome": "imported before" if before else "imported", "batch_id": taken.batch_id, "url": url}
-        report |= taken.model_dump(mode="json", include={"rows", "ignored_columns", "errors", "duplicates"})
+        report |= taken.model_dump(mode="json", include=_TOLD)
         bad = {} if before or not taken.rows.invalid else {"bad_csv": await self._bad_rows(taken, data)}
         await self._put_away(claim, report, **bad)
 
@@ -117,7 +133,7 @@ class Inbox:
         async with self._db.read() as conn:
             rows = await batches.rows(conn, taken.batch_id or "", "invalid", limit=MAX_ROWS)
         errors = {row.line: "; ".join(map(str, row.errors)) for row in rows}
-        return (await asyncio.to_thread(bad_rows, data, errors)).encode()
+        return (await asyncio.to_thread(bad_rows, data, errors, taken.format)).encode()
 
     async def _put_away(self, claim: Claim, report: Mapping[str, Any], **beside: bytes) -> None:
         where: Where = "refused" if report["outcome"] == "refused" else "done"

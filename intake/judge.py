@@ -13,7 +13,7 @@ from intake.problems import quoted
 from intake.rows import Row
 from intake.start import differing
 from store.batches import Change, Existing, PlannedRow
-from workflows.models import ENDED_UNDONE, case_id_for
+from workflows.models import ENDED_UNDONE, Problem, case_id_for
 from workflows.money import exact
 from workflows.registry import Process
 
@@ -57,6 +57,8 @@ class Judge:
     def _judged(self, row: Row, known: Known) -> PlannedRow:
         process = row.process or self._process
         about: dict[str, Any] = {"line": row.line, "reference": row.reference, "process": process}
+        if row.skipped:
+            return PlannedRow(**about, outcome="skipped", errors=[Problem(column=None, message=row.skipped)])
         if row.input is None:
             return PlannedRow(**about, outcome="invalid", errors=row.errors)
         existing = known.get(process, {}).get(row.key)

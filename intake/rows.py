@@ -1,57 +1,50 @@
-"""Bytes to typed rows: one CSV file and one input model in, every row with all its errors out.
+"""Lines of cells to typed rows: one input model in, every row with all its errors out.
 
 Pure: knows nothing of Temporal or SQL. A file that cannot be read at all raises `UnreadableFile`; whatever is wrong
-with a single row is kept with that row, so that bad rows never stop good ones. A misplaced quote is the exception:
-after it nobody knows where a row ends, and a payment must not be read out of the middle of somebody's memo.
+with a single row is kept with that row, so that bad rows never stop good ones.
 
-The format: UTF-8 (a byte order mark is allowed), commas, line ends LF, CRLF or CR, RFC 4180 quotes. The first line
-that is not blank holds the headings, matched without case and surrounding blanks: `reference`, the fields of the
-model, and optionally `priority`. Other columns are ignored and reported. Blank cells count as absent. Lines in which
-every cell is blank are skipped and are not counted as rows.
+This is the plain way, without a mapping: the first line that is not blank holds the headings, matched without case and
+surrounding blanks: `reference`, the fields of the model, and optionally `priority` and `start_at` (`scheduled_time`).
+Other columns are ignored and reported. Blank cells count as absent. Lines in which every cell is blank are counted, but
+are no rows.
 """
 
 import csv
-import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from intake.problems import problems_of, quoted
+from intake.later import why_not_at
+from intake.problems import problems_of, quoted, shortened
+from intake.tables import FileFormat, Named, Table, filled, table_of
+from intake.tables import UnreadableFile as UnreadableFile
 from workflows.models import Problem, normalise_reference, reference_key
+
+if TYPE_CHECKING:
+    from intake.mapping import ColumnMapping
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200
-MAX_CELL = 128 * 1024
-"""Characters in one cell: the limit of the csv module."""
 
 REFERENCE = "reference"
 PRIORITY = "priority"
+START_AT, SCHEDULED = "start_at", "scheduled_time"
 
 Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """What may be repeated of an input: bank accounts only by their last four."""
 
-Kind = Literal["empty", "encoding", "format", "headers", "too_large"]
-
-
-class UnreadableFile(Exception):
-    """The file as a whole cannot be read, so nothing of it was taken. `str()` is a sentence for the person who sent it.
-
-    `kind` says why: `empty`, `encoding` (not UTF-8), `format` (not CSV, or broken CSV), `headers`, `too_large`. `line`
-    is the physical line, counted from 1, where that can be said.
-    """
-
-    def __init__(self, kind: Kind, message: str, line: int | None = None) -> None:
-        super().__init__(f"line {line}: {message}" if line else message)
-        self.kind: Kind = kind
-        self.line = line
-
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a file. It is valid when `input` is there; else `errors` says everything that is wrong with it."""
+    """One row of a file. It is valid when `input` is there; else `errors` says everything that is wrong with it.
+
+    A line that is no row by the mapping has neither: `skipped` says why.
+    """
 
     line: int
     """The physical line, counted from 1, on which the row starts."""
@@ -65,148 +58,152 @@ class Row:
     process: str = ""
     """Of a file of several processes: the one that this row is for, if there is one."""
     start_at: datetime | None = None
+    skipped: str = ""
+    """Why the line is no row: a credit note, a total, the headings again."""
+
+
+class Rows(Iterable[Row]):
+    """The rows of a file in its order. They are typed anew each time they are gone through, so that they are never all
+    in memory; nothing about the file can fail then."""
+
+    def __init__(self, table: Table, heading: int, row: Callable[[int, list[str]], Row], count: int) -> None:
+        self._table, self._heading, self._row, self._count = table, heading, row, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self._row(line, cells) for line, cells in self._table.below(self._heading) if filled(cells))
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """All rows of one file, in file order."""
+    """All rows of one file, and how it was read."""
 
     columns: list[str]
+    """The headings: as they are compared, or with a mapping as they stand in the file."""
     ignored_columns: list[str]
-    """Headings that no field of the model has, as they stand in the file."""
-    rows: list[Row]
+    """Headings that no field is read from, as they stand in the file."""
+    rows: Rows
+    blank: int
+    """Lines below the headings in which every cell is blank."""
+    format: FileFormat
+    mapping: "ColumnMapping | None" = None
+    """None: the headings are the fields' own names. Else complete: given again, it reads the same."""
+    notes: list[str] = field(default_factory=list)
+    """What was chosen, for people."""
+
+    @property
+    def count(self) -> int:
+        """Rows, skipped ones too."""
+        return len(self.rows)
+
+    @property
+    def lines_read(self) -> int:
+        """Lines below the headings: rows, skipped and blank ones."""
+        return self.count + self.blank
 
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
-    """Read a whole file. Errors repeat a row's cells as `shown` gives them back. Raises UnreadableFile."""
-    needed = [REFERENCE, *(name for name, info in model.model_fields.items() if info.is_required())]
-    known = {REFERENCE, PRIORITY, *model.model_fields}
-    return sheet_of(data, needed, known, lambda line, columns, cells: _row(line, cells, columns, known, model, shown))
+    """Read a file whose headings are the fields. Errors repeat a row's cells as `shown` gives them back.
+
+    Raises UnreadableFile.
+    """
+    return read_plain(table_of(data, known_in(_known(model))), model, shown)
+
+
+def needed_of(model: type[BaseModel]) -> list[str]:
+    """The headings without which no row could be valid."""
+    return [REFERENCE, *(name for name, info in model.model_fields.items() if info.is_required())]
+
+
+def _known(model: type[BaseModel]) -> set[str]:
+    return {REFERENCE, PRIORITY, START_AT, SCHEDULED, *model.model_fields}
+
+
+def known_in(known: Collection[str]) -> Named:
+    """Counts the headings of a line that are known by just these names."""
+    return lambda line: sum(name in known for name in plain_columns(line[:MAX_COLUMNS]))
+
+
+def read_plain(table: Table, model: type[BaseModel], shown: Shown = dict) -> Sheet:
+    """The same, of a table that is open already."""
+    known = _known(model)
+    mark = table.format.delimiter
+
+    def row(line: int, columns: list[str], cells: list[str]) -> Row:
+        values = cells_of(columns, cells)
+        if len(cells) != len(columns):
+            if wrong := quoted_whole(cells, len(columns), mark):
+                return Row(line=line, reference="", key="", errors=[wrong])
+            return uneven(line, columns, cells, values.get(REFERENCE, ""))
+        return typed(line, {name: cell for name, cell in values.items() if name in known}, model, shown)
+
+    return sheet_of(table, needed_of(model), known, row)
 
 
 def sheet_of(
-    data: bytes, needed: Sequence[str], known: Collection[str], row: Callable[[int, list[str], list[str]], Row]
+    table: Table, needed: Sequence[str], known: Collection[str], row: Callable[[int, list[str], list[str]], Row]
 ) -> Sheet:
-    """Read a whole file with a `row` of each line, from its columns and cells. Raises UnreadableFile."""
-    lines = _lines(_text(data))
-    heading = next(lines, None)
-    if heading is None:
+    """Read a table with a `row` of each line, from its columns and cells. Raises UnreadableFile."""
+    (line, heading), *_ = table.head(1) or [(0, [])]
+    if not heading:
         raise UnreadableFile("empty", "the file is empty")
-    columns = _columns(*heading, needed)
-    rows: list[Row] = []
-    for line, cells in lines:
-        if len(rows) == MAX_ROWS:
-            raise UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows: split the file", line)
-        rows.append(row(line, columns, cells))
-    if not rows:
-        raise UnreadableFile("empty", "the file has headings but no rows")
+    columns = _columns(line, heading, needed, table.format.delimiter)
+    count, blank = counted(table, line)
     ignored = [
         title.strip() or f"(column {number})"
-        for number, (title, column) in enumerate(zip(heading[1], columns, strict=True), 1)
+        for number, (title, column) in enumerate(zip(heading, columns, strict=True), 1)
         if column not in known
     ]
-    return Sheet(columns=columns, ignored_columns=ignored, rows=rows)
-
-
-# ------------------------------------------------------------------------------------------------------------- the file
-
-_NOT_CSV = {
-    b"PK\x03\x04": "an Excel workbook or another ZIP archive",
-    b"PK\x05\x06": "an empty ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-    b"%PDF": "a PDF",
-    b"{": "JSON",
-    b"[": "JSON",
-    b"<": "HTML or XML",
-}
-
-
-def _text(data: bytes) -> str:
-    """Decode the file, or say what it looks like instead."""
-    if not data.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise UnreadableFile("empty", "the file is empty")
-    for start, what in _NOT_CSV.items():
-        if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(start):
-            raise UnreadableFile("format", f"this is {what}, not CSV: save it as 'CSV UTF-8' and upload that")
-    if _looks_like_utf16(data):
-        raise UnreadableFile("encoding", "the file looks like UTF-16: save it as 'CSV UTF-8' and upload that")
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise UnreadableFile("format", "holds a NUL byte, so this is not a text file", _line_at(data, nul))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as wrong:
-        # utf-8-sig counts from behind the byte order mark.
-        place = wrong.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
-        raise UnreadableFile("encoding", _not_utf8(data, place), _line_at(data, place)) from wrong
-
-
-def _looks_like_utf16(data: bytes) -> bool:
-    """By its byte order mark, or because every second byte of plain text is NUL."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        return True
-    head = data[:200]
-    return len(head) >= 4 and max(head[::2].count(0), head[1::2].count(0)) * 4 > len(head)
-
-
-def _not_utf8(data: bytes, place: int) -> str:
-    byte = data[place : place + 1]
-    try:
-        char = byte.decode("cp1252")
-    except UnicodeDecodeError:
-        return f"the file is not UTF-8 (byte 0x{byte.hex()}): save it as 'CSV UTF-8' and upload that"
-    return (
-        f"the file is not UTF-8; it looks like Latin-1 or Windows-1252 (byte 0x{byte.hex()} is '{char}' there): "
-        "save it as 'CSV UTF-8' and upload that"
+    return Sheet(
+        columns=columns,
+        ignored_columns=ignored,
+        rows=Rows(table, line, lambda number, cells: row(number, columns, cells), count),
+        blank=blank,
+        format=table.format.model_copy(update={"heading_line": line}),
     )
 
 
-def _line_at(data: bytes, place: int) -> int:
-    before = data[:place].replace(b"\r\n", b"\n")
-    return 1 + before.count(b"\n") + before.count(b"\r")
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the physical line on which it starts."""
-    # newline="" keeps line ends inside quotes as they are, and takes LF, CRLF and CR alike as the end of a line.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as wrong:
-            raise _broken(wrong, line, reader.line_num) from wrong
-        if any(cell.strip() for cell in cells):
-            yield line, cells
-
-
-def _broken(wrong: csv.Error, start: int, end: int) -> UnreadableFile:
-    match str(wrong):
-        case "unexpected end of data":
-            return UnreadableFile("format", "the row that starts here opens a quote that is never closed", start)
-        case message if message.startswith("field larger than field limit"):
-            hint = f"a cell is longer than {MAX_CELL // 1024} KB; is a quote in it never closed?"
-            return UnreadableFile("too_large", hint, start)
-        case message if "expected after" in message:
-            since = f" (in the row that starts on line {start})" if start != end else ""
-            hint = f"text follows a closing quote{since}: write a quote inside a quoted cell twice"
-            return UnreadableFile("format", hint, end)
-        case message:
-            return UnreadableFile("format", message, start)
+def counted(table: Table, heading: int) -> tuple[int, int]:
+    """The rows and the blank lines below the headings, once all were gone through. Raises UnreadableFile."""
+    count = blank = 0
+    for line, cells in table.below(heading):
+        if filled(cells):
+            if count == MAX_ROWS:
+                raise UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows: split the file", line)
+            count += 1
+        else:
+            blank += 1
+    if not count:
+        raise UnreadableFile("empty", "the file has headings but no rows")
+    return count, blank
 
 
 # --------------------------------------------------------------------------------------------------------- the headings
 
 
-def _columns(line: int, cells: list[str], needed: Sequence[str]) -> list[str]:
-    """The headings as they are compared. A blank one names no column and its cells are ignored."""
+def plain_columns(cells: Sequence[str]) -> list[str]:
+    """The headings as they are compared with the names of fields."""
+    # A second byte order mark is what joining two exported files leaves behind.
+    return [cell.replace("\ufeff", "").strip().lower() for cell in cells]
+
+
+def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> None:
+    """Raises UnreadableFile for headings that no mapping could help."""
     if len(cells) > MAX_COLUMNS:
         raise UnreadableFile("too_large", f"{len(cells):,} columns; at most {MAX_COLUMNS} are read", line)
-    # A second byte order mark is what joining two exported files leaves behind.
-    columns = [cell.replace("\ufeff", "").strip().lower() for cell in cells]
+    titles = [cell for cell in cells if cell.strip()]
+    if len(titles) == 1 and "|" in titles[0]:
+        raise UnreadableFile("headers", "the columns are separated by bars; separate them by commas", line)
+    if len(titles) == 1 and len(_parted(titles[0], delimiter)) > 1:
+        raise UnreadableFile("headers", f"the headings stand in one cell: {_UNQUOTE}", line)
+
+
+def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str | None) -> list[str]:
+    """The headings as they are compared. A blank one names no column and its cells are ignored."""
+    check_headings(line, cells, delimiter)
+    columns = plain_columns(cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
         raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
@@ -217,24 +214,11 @@ def _columns(line: int, cells: list[str], needed: Sequence[str]) -> list[str]:
 
 
 def _missing(missing: list[str], cells: list[str]) -> str:
-    other = next((name for mark, name in _SEPARATORS.items() if len(cells) == 1 and mark in cells[0]), None)
-    if other:
-        return f"the columns are separated by {other}; separate them by commas"
     found = ", ".join(quoted(cell) for cell in cells[:20])
     return f"these headings are missing: {', '.join(missing)}. Found: {found}"
 
 
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-
-
 # ------------------------------------------------------------------------------------------------------------- the rows
-
-
-def _row(line: int, cells: list[str], columns: list[str], known: set[str], model: type[BaseModel], shown: Shown) -> Row:
-    values = cells_of(columns, cells)
-    if wrong := uneven(line, columns, cells, values.get(REFERENCE, "")):
-        return wrong
-    return typed(line, {name: cell for name, cell in values.items() if name in known}, model, shown)
 
 
 def cells_of(columns: list[str], cells: list[str]) -> dict[str, str]:
@@ -242,34 +226,101 @@ def cells_of(columns: list[str], cells: list[str]) -> dict[str, str]:
     return {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name and cell.strip()}
 
 
-def uneven(line: int, columns: list[str], cells: list[str], reference: str) -> Row | None:
-    """The row, if it has more or fewer cells than there are headings."""
-    if len(cells) == len(columns):
-        return None
+def uneven(line: int, columns: Sequence[str], cells: Sequence[str], reference: str) -> Row:
+    """A row with more or fewer cells than there are headings."""
     # The cells may have slid into other columns, so what else looks wrong with them would mislead.
     few_or_many = "few" if len(cells) < len(columns) else "many"
     wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
-    return Row(line=line, reference=reference, key="", errors=[Problem(column=None, message=wrong)])
+    problem = Problem(column=None, message=wrong, value=f"{len(cells)} cells", expected=f"{len(columns)} cells")
+    return Row(line=line, reference=reference, key="", errors=[problem])
 
 
-def typed(line: int, values: dict[str, Any], model: type[BaseModel], shown: Shown) -> Row:
-    """The row of these values, with everything that is wrong with them."""
-    reference, priority = values.pop(REFERENCE, ""), values.pop(PRIORITY, None)
-    errors: list[Problem] = []
-    key = ""
+_UNQUOTE = (
+    "each line is quoted as a whole. Take the quotes around the lines away, and write two quotes inside as one; "
+    "in a spreadsheet, part the column by its commas and save the file again"
+)
+
+
+def _parted(cell: str, delimiter: str | None) -> list[str]:
+    """What a cell would be as a line of its own."""
+    marks = [delimiter] if delimiter else [",", ";", "\t"]
     try:
-        key, reference = reference_key(reference), normalise_reference(reference)
-    except ValueError as bad:
-        errors.append(Problem(column=REFERENCE, message=str(bad)))
+        return max((next(csv.reader([cell], delimiter=mark)) for mark in marks), key=len)
+    except (csv.Error, StopIteration):
+        return []
+
+
+def quoted_whole(cells: Sequence[str], width: int, delimiter: str | None) -> Problem | None:
+    """What is wrong with a row of which all cells stand in the first, as one text."""
+    if width < 2 or not cells or any(cell.strip() for cell in cells[1:]) or len(_parted(cells[0], delimiter)) != width:
+        return None
+    # Its text is not repeated: a bank account may be in it.
+    message = "the whole row stands in one cell: take the quotes around it away, and write two quotes inside as one"
+    return Problem(column=None, message=message, value="1 cell", expected=f"{width} cells")
+
+
+def typed(
+    line: int,
+    values: dict[str, Any],
+    model: type[BaseModel],
+    shown: Shown,
+    names: Mapping[str, str] = MappingProxyType({}),
+    wrong: Mapping[str, Problem] = MappingProxyType({}),
+    written: Mapping[str, str] = MappingProxyType({}),
+) -> Row:
+    """The row of these values, with everything that is wrong with them, or was when they were read.
+
+    `names` are the headings of fields whose columns are called otherwise, `written` cells that were written otherwise.
+    """
+    reference, priority = values.pop(REFERENCE, ""), values.pop(PRIORITY, None)
+    errors = list(wrong.values())
+    key, start_at = "", None
+    if REFERENCE not in wrong:
+        try:
+            key, reference = reference_key(reference), normalise_reference(reference)
+        except ValueError as bad:
+            errors.append(_cell(names.get(REFERENCE, REFERENCE), reference, str(bad), str(bad)))
+        if _MANGLED.fullmatch(reference):
+            message = (
+                f"{quoted(reference)} is what a spreadsheet makes of a long number, whose digits are lost: "
+                "format the column as text, enter the reference again and save the file again"
+            )
+            errors.append(_cell(names.get(REFERENCE, REFERENCE), reference, message, "the reference as it was entered"))
     if priority is not None and priority not in _PRIORITIES:
-        errors.append(Problem(column=PRIORITY, message=f"{quoted(priority)} is not 1, 2, 3, 4 or 5"))
+        message = f"{quoted(priority)} is not 1, 2, 3, 4 or 5"
+        errors.append(_cell(names.get(PRIORITY, PRIORITY), priority, message, "1, 2, 3, 4 or 5"))
+    for column in (START_AT, SCHEDULED):
+        if column in values and column not in model.model_fields:
+            at, late = moment(values.pop(column), names.get(column, column))
+            start_at = start_at or at
+            errors += [late] if late else []
+    parsed = None
     try:
         parsed = model.model_validate(values)
     except ValidationError as bad:
-        return Row(line=line, reference=reference, key=key, errors=errors + problems_of(bad, shown(values)))
-    if errors:
+        found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
+        errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
+    if errors or parsed is None:
         return Row(line=line, reference=reference, key=key, errors=errors)
-    return Row(line, reference, key, int(priority) if priority else None, parsed)
+    return Row(line, reference, key, int(priority) if priority else None, parsed, start_at=start_at)
+
+
+def moment(cell: str, column: str) -> tuple[datetime | None, Problem | None]:
+    """When a row is to start, in UTC where it names no zone."""
+    try:
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        expected = "a date and time such as 2027-03-31T09:00:00Z"
+        return None, _cell(column, cell, f"{quoted(cell)} is not {expected}", expected)
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    wrong = why_not_at(at)
+    return at, _cell(column, cell, wrong, wrong) if wrong else None
+
+
+def _cell(column: str, value: str, message: str, expected: str) -> Problem:
+    return Problem(column=column, message=message, value=shortened(value) or None, expected=expected)
 
 
 _PRIORITIES = frozenset("12345")
+_MANGLED = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+\d{1,3}")
+"""`4.63E+07`: with the plus, which nobody types in a reference."""

@@ -7,17 +7,28 @@ that is a field of a process is read by the rows of that process, so one file ca
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from intake.later import why_not_at
 from intake.problems import quoted
-from intake.rows import PRIORITY, REFERENCE, Row, Sheet, cells_of, sheet_of, typed, uneven
+from intake.rows import (
+    PRIORITY,
+    REFERENCE,
+    SCHEDULED,
+    Row,
+    Sheet,
+    cells_of,
+    known_in,
+    quoted_whole,
+    sheet_of,
+    typed,
+    uneven,
+)
+from intake.tables import table_of
 from workflows.models import Problem
 
-TASK_ID, TASK_TYPE, SCHEDULED = "task_id", "task_type", "scheduled_time"
+TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
 _COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
 
@@ -41,24 +52,27 @@ def read_seed(data: bytes, kinds: Mapping[str, Kind], startable: Collection[str]
     """Read a whole file. A row of a process that is not `startable` is invalid and says why. Raises UnreadableFile."""
     known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
 
+    table = table_of(data, known_in(known))
+
     def row(line: int, columns: list[str], cells: list[str]) -> Row:
         values = cells_of(columns, cells)
         reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
-        if wrong := uneven(line, columns, cells, reference):
-            return wrong
+        if len(cells) != len(columns):
+            if wrong := quoted_whole(cells, len(columns), table.format.delimiter):
+                return Row(line=line, reference="", key="", errors=[wrong])
+            return uneven(line, columns, cells, reference)
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
             problem = Problem(column=TASK_TYPE, message=f"{quoted(name)} is no process that can be started: {said}")
             return Row(line=line, reference=reference, key="", errors=[problem])
         return _row(line, name, {REFERENCE: reference, **values}, kinds[name])
 
-    return sheet_of(data, [TASK_ID, TASK_TYPE], known, row)
+    return sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
 
 
 def _row(line: int, process: str, values: dict[str, str], kind: Kind) -> Row:
-    start_at, late = _moment(values.pop(SCHEDULED, None))
     fields = set(kind.input.model_fields)
-    own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE}}
+    own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE, SCHEDULED}}
     names = {REFERENCE: TASK_ID}
     for column, field in kind.seed.items():
         top, _, part = field.partition(".")
@@ -76,20 +90,4 @@ def _row(line: int, process: str, values: dict[str, str], kind: Kind) -> Row:
         own[PRIORITY] = _URGENCY.get(values[PRIORITY].lower(), values[PRIORITY])
     row = typed(line, {**kind.seed_defaults, **own}, kind.input, kind.shown_input)
     errors = [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in row.errors]
-    if late:
-        errors.append(late)
-    return replace(row, process=process, start_at=start_at, errors=errors, input=None if errors else row.input)
-
-
-def _moment(cell: str | None) -> tuple[datetime | None, Problem | None]:
-    """When a row is to start, in UTC where it names no zone."""
-    if cell is None:
-        return None, None
-    try:
-        at = datetime.fromisoformat(cell)
-    except ValueError:
-        message = f"{quoted(cell)} is not a date and time such as 2027-03-31T09:00:00Z"
-        return None, Problem(column=SCHEDULED, message=message)
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    wrong = why_not_at(at)
-    return at, Problem(column=SCHEDULED, message=wrong) if wrong else None
+    return replace(row, process=process, errors=errors)

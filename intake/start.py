@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -18,9 +19,12 @@ from temporalio.client import Client
 from intake.later import why_not_at
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
+from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
-from intake.rows import Sheet, read
+from intake.reading import read_file
+from intake.rows import Sheet
+from intake.saved import SavedMappings
 from intake.seed import read_seed
 from policy.model import Policy
 from store import batches, cases, policies
@@ -111,6 +115,15 @@ class PolicySource(Protocol):
     def current(self) -> Policy: ...
 
 
+GivenMapping = ColumnMapping | Mapping[str, Any] | str
+"""A mapping, as JSON has it, or the name of a saved one."""
+
+
+def target_of(process: Process) -> Target:
+    """A process as rows are read into it."""
+    return Target(process.input, process.shown_input, process.words.money)
+
+
 # ---------------------------------------------------------------------------------------------------------- the starter
 
 
@@ -123,10 +136,14 @@ class Starter:
         client: Client,
         policy_file: PolicySource,
         processes: Mapping[str, Process] = PROCESSES,
+        mappings: Path | None = None,
     ) -> None:
+        """`mappings` is the file of saved mappings and usual values; without it there are none."""
         self._db = db
         self._policy_file = policy_file
         self._processes = processes
+        self._targets = {name: target_of(process) for name, process in processes.items()}
+        self._mappings = SavedMappings(mappings, self._targets)
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
@@ -214,17 +231,28 @@ class Starter:
         except KeyError:
             raise UnknownProcess(f"there is no process '{name}'; there are: {', '.join(self._processes)}") from None
 
-    def sheet(self, process: str, data: bytes, policy: Policy | None = None) -> Sheet:
-        """The rows of a file, of one process or of SEVERAL. Raises UnknownProcess and UnreadableFile.
+    def sheet(
+        self, process: str, data: bytes, policy: Policy | None = None, mapping: GivenMapping | None = None
+    ) -> Sheet:
+        """The rows of a file, of one process or of SEVERAL.
 
-        With `policy`, rows of a process that it has no section for are invalid.
+        With `policy`, rows of a process that it has no section for are invalid. `mapping` is one, or as JSON has it, or
+        the name of a saved one; without it files whose headings are not the fields are read by the suggested one.
+        Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
+            if mapping is not None:
+                message = "goes with a file of one process: name the process of its rows"
+                raise WrongMapping([Problem(column="", message=message)])
             return read_seed(
                 data, self._processes, [name for name in self._processes if policy is None or policy.has(name)]
             )
-        kind = self.process(process)
-        return read(data, kind.input, kind.shown_input)
+        target = self._targets[self.process(process).name]
+        if isinstance(mapping, str) and not mapping.lstrip().startswith(("{", "[", '"')):
+            mapping = self._mappings.named(mapping.strip(), process)
+        elif mapping is not None and not isinstance(mapping, ColumnMapping):
+            mapping = parse_mapping(mapping, target.fields)
+        return read_file(data, target, mapping, lambda: self._mappings.usual(process))
 
     def policy(self, process: str | None) -> Policy:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""

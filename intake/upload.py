@@ -22,7 +22,7 @@ from intake.files import base_name, keep
 from intake.forecast import Forecast, ForecastReport
 from intake.judge import Judge
 from intake.rows import Row, Sheet
-from intake.start import SEVERAL, PolicySource, Starter
+from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
 from policy.model import Policy
 from store import batches, cases
 from store.batches import Batch, BatchRow, BatchStatus, PlannedRow
@@ -57,11 +57,17 @@ class BatchReport(BaseModel):
     """Rows that the mapping says are none, such as totals; with `outcome=skipped` they are in the list of rows."""
     blank: int = 0
     """Lines in which every cell is blank; they are no rows."""
+    lines_read: int = 0
+    """Lines below the headings: the total, and the skipped and blank ones."""
     cases: dict[str, int] = {}
     """The batch's cases by status."""
-    ignored_columns: list[str]
     format: dict[str, Any] = {}
+    """How the bytes were read."""
     mapping: dict[str, Any] | None = None
+    """Which columns stand for which fields; null: the fields' own names."""
+    notes: list[str] = []
+    """What was chosen in reading the file. In the first report only."""
+    ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows with everything that is wrong with them."""
     duplicates: list[BatchRow]
@@ -89,20 +95,28 @@ class Uploads:
         policy_file: PolicySource,
         folder: Path,
         processes: Mapping[str, Process] = PROCESSES,
+        mappings: Path | None = None,
     ) -> None:
         self._db = db
-        self._starter = Starter(db, client, policy_file, processes)
+        self._starter = Starter(db, client, policy_file, processes, mappings)
         self._folder = folder
         self._processes = processes
 
     async def dry_run(
-        self, process: str, filename: str, data: bytes, by: str, *, resubmit: bool = False
+        self,
+        process: str,
+        filename: str,
+        data: bytes,
+        by: str,
+        mapping: GivenMapping | None = None,
+        *,
+        resubmit: bool = False,
     ) -> BatchReport:
         """Say what `start` would do, and do nothing.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping and DatabaseUnavailable.
         """
-        sheet, policy = await self._open(process, data)
+        sheet, policy = await self._open(process, data, mapping)
         sha256 = hashlib.sha256(data).hexdigest()
         tally, forecast = Tally(), Forecast(policy, self._processes, by)
         async for read, rows in self._judged(process, sheet, policy, by, resubmit=resubmit):
@@ -119,20 +133,29 @@ class Uploads:
             same_file_as=same_file_as,
             requester=by,
             skipped=tally.skipped,
-            ignored_columns=sheet.ignored_columns,
             forecast=forecast.report(),
+            notes=sheet.notes,
+            **_reading(sheet),
         )
 
     async def start(
-        self, process: str, filename: str, data: bytes, by: str, *, resubmit: bool = False, batch_id: str | None = None
+        self,
+        process: str,
+        filename: str,
+        data: bytes,
+        by: str,
+        mapping: GivenMapping | None = None,
+        *,
+        resubmit: bool = False,
+        batch_id: str | None = None,
     ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
         `batch_id` is one that the caller has written down before, of `new_batch_id`: it is taken once.
-        Raises UnknownProcess, NoPolicy, UnreadableFile, TemporalUnavailable, DatabaseUnavailable and OSError (the
-        upload folder cannot be written); after any of these nothing was taken.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, TemporalUnavailable, DatabaseUnavailable and
+        OSError (the upload folder cannot be written); after any of these nothing was taken.
         """
-        sheet, policy = await self._open(process, data)
+        sheet, policy = await self._open(process, data, mapping)
         await self._starter.launcher.reach()
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"{sha256}.csv"
@@ -149,7 +172,7 @@ class Uploads:
             policy_hash=policy.hash,
             status="receiving",
             total=0,
-            ignored_columns=sheet.ignored_columns,
+            **_reading(sheet),
             created_at=datetime.now(UTC),
         )
         tally = Tally()
@@ -166,7 +189,7 @@ class Uploads:
                 async with self._db.write() as conn:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
-        return tally.report(**batch.model_dump(exclude=_INTERNAL))
+        return tally.report(notes=sheet.notes, **batch.model_dump(exclude=_INTERNAL))
 
     async def _receive(self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", *, resubmit: bool) -> Batch:
         """Store all rows, and then, in one moment, that they are taken."""
@@ -194,19 +217,21 @@ class Uploads:
             batch = await batches.get(conn, batch_id)
             if batch is None:
                 return None
+            counts = await batches.counts(conn, batch_id)
             return BatchReport(
                 **batch.model_dump(exclude=_INTERNAL),
-                rows=await batches.counts(conn, batch_id),
+                rows=counts,
+                lines_read=counts.total + batch.skipped + batch.blank,
                 cases=await cases.counts_by_status(conn, batch_id),
                 errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
                 duplicates=await batches.duplicates(conn, batch_id, PREVIEW),
                 resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
-    async def _open(self, process: str, data: bytes) -> tuple[Sheet, Policy]:
+    async def _open(self, process: str, data: bytes, mapping: GivenMapping | None) -> tuple[Sheet, Policy]:
         policy = self._starter.policy(None if process == SEVERAL else process)
         # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
-        return await asyncio.to_thread(self._starter.sheet, process, data, policy), policy
+        return await asyncio.to_thread(self._starter.sheet, process, data, policy, mapping), policy
 
     async def _judged(
         self, process: str, sheet: Sheet, policy: Policy, by: str, *, resubmit: bool
@@ -220,6 +245,16 @@ class Uploads:
             async with self._db.read() as conn:
                 known = {name: await batches.existing_cases(conn, name, keys[name]) for name in keys}
             yield chunk, await asyncio.to_thread(judge.judge, chunk, known)
+
+
+def _reading(sheet: Sheet) -> dict[str, Any]:
+    """How a file was read, as it is stored and reported."""
+    return {
+        "blank": sheet.blank,
+        "ignored_columns": sheet.ignored_columns,
+        "format": sheet.format.model_dump(mode="json"),
+        "mapping": sheet.mapping and sheet.mapping.model_dump(mode="json"),
+    }
 
 
 class Tally:
@@ -250,10 +285,12 @@ class Tally:
                 _first(self._differing if row.differs else self._same, row)
                 self._resubmittable += row.resubmits is not None
 
-    def report(self, **about: Any) -> BatchReport:
+    def report(self, *, blank: int, **about: Any) -> BatchReport:
         """The report of a file whose rows were judged a moment ago."""
         return BatchReport(
             rows=self.counts,
+            blank=blank,
+            lines_read=self.counts.total + self.skipped + blank,
             errors=self._errors,
             duplicates=[*self._differing, *self._same][:PREVIEW],
             resubmittable=self._resubmittable,

@@ -50,9 +50,10 @@ class Remote:
         """The answer to a POST of JSON. Raises Denied and Unusable."""
         return self._send("POST", path, json=body)
 
-    def upload(self, path: str, filename: str, content: bytes, **query: Any) -> Any:
-        """The answer to a POST of a file. Raises Denied and Unusable."""
-        return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")})
+    def upload(self, path: str, filename: str, content: bytes, *, mapping: str | None = None, **query: Any) -> Any:
+        """The answer to a POST of a file, with a mapping if there is one. Raises Denied and Unusable."""
+        form = {"mapping": mapping} if mapping else {}
+        return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")}, data=form)
 
     def download(self, path: str, into: BinaryIO, **query: Any) -> None:
         """Write the answer to a GET of CSV as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""

@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 import holdgate
+from intake.mapping import ColumnMapping
 from kit.new import SKELETON, named
 from policy.calendars import Calendar
 from policy.model import Gate, Level, ProcessPolicy, Step
@@ -241,3 +242,7 @@ def test_every_feature_of_gates_names_a_test_that_exists() -> None:
     code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     there = set(re.findall(r"def (\w+)\(", code)) | {f"test_{name}" for name in re.findall(r"def (\w+)\(self", code)}
     assert len(named) > 40 and named <= there, sorted(named - there)
+
+
+def test_every_key_of_a_mapping_is_documented() -> None:
+    assert first_cells(section(ROOT / "docs" / "batches.md", "Mapping keys")) == list(ColumnMapping.model_fields)

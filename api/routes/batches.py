@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
-from api.problems import FieldError, Problem, documented, invalid, not_found
+from api.problems import Problem, documented, not_found
 from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch, viewer
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
 from api.watching import Watch
@@ -30,6 +30,7 @@ router = APIRouter(prefix="/batches", tags=["batches"])
 CSV_TYPES = frozenset(
     # What browsers and tools call a CSV, Windows among them.
     {"", "text/csv", "text/plain", "application/csv", "application/octet-stream", "application/vnd.ms-excel"}
+    | {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "text/tab-separated-values"}
 )
 BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
 """The outcomes of rows that somebody must mend."""
@@ -114,7 +115,7 @@ async def upload(
     person: Requester,
     parts: InHouse,
     response: Response,
-    file: Annotated[UploadFile, File(description="CSV, UTF-8, with the process's fields as headings")],
+    file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
         Plain,
         Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
@@ -123,18 +124,19 @@ async def upload(
     resubmit: Annotated[
         bool, Query(description="Rows of your own cases that ended undone become their next rounds, no duplicates")
     ] = False,
-    mapping: Annotated[str | None, Form(description="Not built yet")] = None,
+    mapping: Annotated[
+        str | None,
+        Form(description="The name of a saved mapping, or one as a JSON object. Without it, one is suggested"),
+    ] = None,
 ) -> BatchAnswer:
-    """Start a case for each good row of a CSV. Bad rows do not stop good ones; the report names them."""
-    if mapping:
-        raise invalid("Column mappings are not built yet.", [FieldError(field="mapping", message="leave it out")])
+    """Start a case for each good row of a CSV or workbook. Bad rows do not stop good ones; the report names them."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
-        raise Problem(415, f"'{file.content_type}' is not CSV; save it as 'CSV UTF-8' and upload that.", kind="not-csv")
+        raise Problem(415, f"'{file.content_type}' is neither CSV nor .xlsx; save it as one of these.", kind="not-csv")
     data = await file.read()
     if len(data) > parts.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
     take = parts.uploads.dry_run if dry_run else parts.uploads.start
-    report = await take(process, file.filename or "upload.csv", data, person.id, resubmit=resubmit)
+    report = await take(process, file.filename or "upload.csv", data, person.id, mapping or None, resubmit=resubmit)
     if dry_run:
         response.status_code = 200
     else:
@@ -271,7 +273,7 @@ async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) ->
             rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
             errors.update({row.line: "; ".join(map(str, row.errors)) or row.says or outcome for row in rows})
     data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
-    text = await asyncio.to_thread(bad_rows, data, errors)
+    text = await asyncio.to_thread(bad_rows, data, errors, batch.format)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
 

@@ -46,7 +46,7 @@ class Loan(BaseModel):
 
 
 def loans(*lines: str) -> list[Row]:
-    return read("\n".join(["reference,book,days,fee,back,shelf,express,priority", *lines]).encode(), Loan).rows
+    return list(read("\n".join(["reference,book,days,fee,back,shelf,express,priority", *lines]).encode(), Loan).rows)
 
 
 def errors_of(*lines: str) -> list[str]:
@@ -67,20 +67,17 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "commas only": (b",,,\n,,,\n", "empty", "the file is empty"),
     "headings only": (HEAD, "empty", "headings but no rows"),
     "headings and blank lines": (HEAD + b"\n,,,,,,,\n\n", "empty", "headings but no rows"),
-    "an Excel workbook": (zipped(), "format", "an Excel workbook or another ZIP archive"),
+    "a workbook that is none": (zipped(), "format", "the workbook is damaged"),
     "an old Excel workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "format", "an old Excel workbook"),
     "a gzip archive": (b"\x1f\x8b\x08\x00abc", "format", "a gzip archive"),
     "a PDF": (b"%PDF-1.7\n", "format", "a PDF"),
     "a web page": (b"\n<!doctype html><html>", "format", "HTML or XML"),
     "JSON": (b'[{"reference": "INV-1"}]', "format", "JSON"),
-    "UTF-16 with a mark": ((HEAD + GOOD).decode().encode("utf-16"), "encoding", "looks like UTF-16"),
-    "UTF-16 little endian without": ((HEAD + GOOD).decode().encode("utf-16-le"), "encoding", "looks like UTF-16"),
-    "UTF-16 big endian without": ((HEAD + GOOD).decode().encode("utf-16-be"), "encoding", "looks like UTF-16"),
-    "UTF-32": ((HEAD + GOOD).decode().encode("utf-32"), "encoding", "looks like UTF-16"),
-    "Latin-1": (HEAD + GOOD + "INV-2,Café,1,GBP,operating,,,\n".encode("latin-1"), "encoding", "line 3: "),
-    "Latin-1, named": (HEAD + "INV-2,Café,1,GBP,o,,,\n".encode("latin-1"), "encoding", "byte 0xe9 is 'é' there"),
-    "Windows-1252": (HEAD + "INV-2,“Café”,1,GBP,o,,,\n".encode("cp1252"), "encoding", "looks like Latin-1 or Windows"),
-    "a byte of no encoding": (HEAD + b"INV-2,\x81,1,GBP,o,,,\n", "encoding", "not UTF-8 (byte 0x81)"),
+    "broken UTF-16": ((HEAD + GOOD).decode().encode("utf-16") + b"x", "encoding", "looks like UTF-16 and is broken"),
+    "UTF-32": ((HEAD + GOOD).decode().encode("utf-32"), "encoding", "is UTF-32"),
+    "UTF-8 and Windows-1252": (HEAD + GOOD + "Ä".encode() + b"\xe9,,,,,,,\n", "encoding", "line 3: the file is UTF-8"),
+    "a byte of no encoding": (HEAD + b"INV-2,\x81,1,GBP,o,,,\n", "encoding", "line 2: byte 0x81 is of no text"),
+    "control characters": (HEAD + GOOD + b"INV-2,\xe9\x02,1,GBP,o,,,\n", "format", "line 3: holds control characters"),
     "Latin-1 behind a mark": (b"\xef\xbb\xbf" + HEAD + b"a\xe9,1,GBP,o,,,,\n", "encoding", "line 2: "),
     "half a surrogate": (HEAD + b"\xed\xa0\x80,Acme,1,GBP,o,,,\n", "encoding", "line 2: "),
     "a NUL": (HEAD + GOOD + b"INV-2,Ac\0me,1,GBP,operating,,,\n", "format", "line 3: holds a NUL byte"),
@@ -96,9 +93,8 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "no headings": (GOOD + GOOD, "headers", "Found: 'INV-1', 'Acme Paper Ltd'"),
     "a heading twice": (b"reference,payee,amount,Amount \nINV-1,A,1,1\n", "headers", "more than once: amount"),
     "two headings twice": (b"b,a,b,a\n1,2,3,4\n", "headers", "line 1: these headings stand there more than once: a, b"),
-    "semicolons": (HEAD.replace(b",", b";") + GOOD, "headers", "separated by semicolons; separate them by commas"),
-    "tabs": (HEAD.replace(b",", b"\t") + GOOD, "headers", "separated by tabs"),
-    "each line one quoted cell": (b'"reference,payee"\n"INV-1,Acme"\n', "headers", "headings are missing"),
+    "bars": (HEAD.replace(b",", b"|") + GOOD, "headers", "separated by bars; separate them by commas"),
+    "each line one quoted cell": (b'"reference,payee"\n"INV-1,Acme"\n', "headers", "each line is quoted as a whole"),
     "201 columns": (",".join(f"c{n}" for n in range(201)).encode() + b"\n1\n", "too_large", "201 columns; at most 200"),
     "a huge cell": (HEAD + b"INV-1," + b"x" * 131_073 + b",1,GBP,o,,,\n", "too_large", "line 2: a cell is longer"),
     "a quote open over a huge rest": (HEAD + b'INV-1,"x\n' + GOOD * 4000, "too_large", "line 2: a cell is longer"),
@@ -206,7 +202,7 @@ def test_headings_match_without_case_blanks_and_byte_order_mark(head: str) -> No
 def test_unknown_columns_are_ignored_and_reported() -> None:
     sheet = read(b"Type ,reference,,book,days,Supplier ID\nx,L1,y,Dune,3,7\n", Loan)
     assert sheet.ignored_columns == ["Type", "(column 3)", "Supplier ID"]
-    assert sheet.rows[0].input == Loan(book="Dune", days=3)
+    assert next(iter(sheet.rows)).input == Loan(book="Dune", days=3)
 
 
 def test_a_blank_optional_cell_is_an_absent_one() -> None:
@@ -227,9 +223,9 @@ def test_a_reference_that_fits_no_workflow_id_is_a_wrong_row_and_not_a_failed_st
 
 
 def test_formulas_and_direction_marks_are_text_or_refused_never_run() -> None:
-    rows = read(HEAD + b"INV-1,=cmd|'/c calc'!A0,1,GBP,operating,,,\n", PaymentRequest).rows
+    rows = list(read(HEAD + b"INV-1,=cmd|'/c calc'!A0,1,GBP,operating,,,\n", PaymentRequest).rows)
     assert isinstance(rows[0].input, PaymentRequest) and rows[0].input.payee == "=cmd|'/c calc'!A0"
-    wrong = read(HEAD + "INV-1,Acme \u202eknaB,1,GBP,operating,,,\n".encode(), PaymentRequest).rows[0]
+    (wrong,) = read(HEAD + "INV-1,Acme \u202eknaB,1,GBP,operating,,,\n".encode(), PaymentRequest).rows
     assert [error.column for error in wrong.errors] == ["payee"]
 
 
@@ -246,7 +242,8 @@ def test_a_bank_account_is_not_repeated_in_an_error() -> None:
 def test_the_whole_amount_goes_with_its_currency() -> None:
     lines = b"INV-1,Acme,1.5,JPY,operating,,,\nINV-2,Acme,1.005,XXX,operating,,,\n"
     first, second = read(HEAD + lines, PaymentRequest).rows
-    assert first.errors == [Problem(column="amount", message="JPY has no decimals, and 1.5 has 1")]
+    own = "JPY has no decimals, and 1.5 has 1"
+    assert first.errors == [Problem(column="amount", message=own, value="1.5", expected=own)]
     assert [error.column for error in second.errors] == ["currency"]
 
 
@@ -260,7 +257,7 @@ def test_any_cells_that_csv_can_write_are_read_back_row_by_row(table: list[list[
     csv.writer(buffer).writerows([["reference", "book", "days"], *table])
     filled = [row for row in table if any(cell.strip() for cell in row)]
     try:
-        rows = read(buffer.getvalue().encode(), Loan).rows
+        rows = list(read(buffer.getvalue().encode(), Loan).rows)
     except UnreadableFile as refused:
         assert refused.kind == "empty" and not filled
         return

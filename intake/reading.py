@@ -1,0 +1,202 @@
+"""A file and a process to a sheet of rows: by the fields' own names, by a given mapping, or by the suggested one."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from intake import cells
+from intake.cells import Marks
+from intake.mapping import (
+    EVERY_DATE,
+    BoundMapping,
+    ColumnMapping,
+    Source,
+    Target,
+    WrongMapping,
+    check_constants,
+    heading_key,
+    missing_headings,
+    sources_of,
+)
+from intake.problems import quoted
+from intake.rows import (
+    MAX_COLUMNS,
+    REFERENCE,
+    Rows,
+    Sheet,
+    check_headings,
+    counted,
+    needed_of,
+    plain_columns,
+    read_plain,
+)
+from intake.suggest import DISTINCT, Suggestion, namer, repeated, suggest
+from intake.tables import SEARCHED, Named, Table, UnreadableFile, table_of
+from workflows.models import Problem
+
+
+def read_file(
+    data: bytes, target: Target, mapping: ColumnMapping | None = None, usual: Callable[[], Mapping[str, str]] = dict
+) -> Sheet:
+    """Read a file. `usual` gives the organisation's values for fields that nothing else is known of.
+
+    A file whose headings are the fields is read by them, unless a mapping is given. Raises UnreadableFile, and
+    WrongMapping for a mapping that does not fit the file.
+    """
+    given = mapping or ColumnMapping()
+    named = _mapped(given) if given.columns else namer(target)
+    table = table_of(data, named)
+    head = table.head(SEARCHED)
+    if not head:
+        raise UnreadableFile("empty", "the file is empty")
+    if mapping is None and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
+        return read_plain(table, target.model, target.shown)
+    # Of several lines that name as many, the first.
+    heading = max(head, key=lambda each: named(each[1]))
+    line = heading[0]
+    bound = _bind(table, heading, target, given, usual())
+    count, blank = counted(table, line)
+    above = [number for number, _ in head if number < line]
+    notes = [*_above(above), *bound.notes]
+    place = bound.sources[REFERENCE].column if REFERENCE in bound.sources else None
+    if place is not None and not given.columns:
+        notes += [note] if (note := repeated(table, line, bound.headings, place, bound.unused)) else []
+    return Sheet(
+        columns=[heading.strip() for heading in bound.headings],
+        ignored_columns=bound.ignored,
+        rows=Rows(table, line, bound.row, count),
+        blank=blank,
+        format=table.format.model_copy(update={"heading_line": line}),
+        mapping=bound.mapping,
+        notes=notes,
+    )
+
+
+def _above(lines: Sequence[int]) -> list[str]:
+    if not lines:
+        return []
+    many = "1 line above the headings was" if len(lines) == 1 else f"{len(lines)} lines above the headings were"
+    return [f"{many} left out"]
+
+
+def _bind(
+    table: Table,
+    heading: tuple[int, list[str]],
+    target: Target,
+    given: ColumnMapping,
+    usual: Mapping[str, str],
+) -> BoundMapping:
+    """The mapping that the file is read by."""
+    line, headings = heading
+    check_constants(target, given.constants)
+    check_headings(line, headings, table.format.delimiter)
+    if given.columns:
+        sources_of(given, headings)  # what a mapping names and the file has not comes before what is missing
+        made = _own_names(given, headings, target)
+    else:
+        made = suggest(table, line, headings, target, given.constants)
+    columns = {**made.columns, **given.columns}
+    constants = {**made.constants, **given.constants}
+    added = {name: value for name, value in usual.items() if name not in columns and name not in constants}
+    constants |= added
+    missing = [name for name in target.needed if name not in columns and name not in constants]
+    if missing:
+        _no_twice(line, headings)
+        raise missing_headings(missing, headings, line)
+    try:
+        sources = sources_of(given.model_copy(update={"columns": columns}), headings)
+    except WrongMapping as wrong:
+        if given.columns:
+            raise
+        raise UnreadableFile("headers", "; ".join(each.message for each in wrong.problems), line) from wrong
+    _contradiction(sources, constants, given, target)
+    check_constants(target, constants)
+    columns = {name: (source.heading,) for name, source in sources.items()}
+    complete = given.model_copy(update={"columns": columns, "constants": constants})
+    complete, of_cells = _from_cells(table, line, complete, sources, target)
+    notes = [*made.notes, *(f"usual value: {name} = {_shown(target, name, value)}" for name, value in added.items())]
+    return BoundMapping(target, complete, headings, table.format, sources, [*notes, *of_cells])
+
+
+def _mapped(mapping: ColumnMapping) -> Named:
+    """Counts the headings of a line that a mapping names."""
+    named = {
+        heading_key(heading)
+        for said in mapping.columns.values()
+        for each in said
+        for heading in (re.findall(r"\{([^{}]*)\}", each) or [each])
+    }
+    return lambda line: len(named & {heading_key(cell) for cell in line[:MAX_COLUMNS]})
+
+
+def _own_names(given: ColumnMapping, headings: Sequence[str], target: Target) -> Suggestion:
+    """The needed fields of which a mapping says nothing, where a column is called just so."""
+    made = Suggestion()
+    keys = {heading_key(heading): heading.strip() for heading in headings if heading.strip()}
+    for name in target.needed:
+        if name not in given.columns and name not in given.constants and heading_key(name) in keys:
+            made.columns[name] = (keys[heading_key(name)],)
+    return made
+
+
+def _no_twice(line: int, headings: Sequence[str]) -> None:
+    keys = plain_columns(headings)
+    twice = sorted({name for name in keys if name and keys.count(name) > 1})
+    if twice:
+        raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
+
+
+def _contradiction(
+    sources: Mapping[str, Source], constants: Mapping[str, str], given: ColumnMapping, target: Target
+) -> None:
+    """Raises WrongMapping for a constant currency where the heading of the amount has the sign of another."""
+    amount, currency = target.money or ("", "")
+    source, told = sources.get(amount), constants.get(currency)
+    for sign, code in given.signs:
+        if source and told and sign in source.heading and told != code:
+            message = f"{quoted(told)}, but the heading {quoted(source.heading)} says {code}"
+            raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+
+
+def _from_cells(
+    table: Table, line: int, mapping: ColumnMapping, sources: Mapping[str, Source], target: Target
+) -> tuple[ColumnMapping, list[str]]:
+    """The same mapping with the formats and marks that it does not give, from all cells of their columns."""
+    formats = {
+        name: found for name in target.dates if (found := mapping.dates.get(name) or mapping.dates.get(EVERY_DATE))
+    }
+    wanted = {name: sources[name] for name in target.dates if name in sources and name not in formats}
+    numbers = {name: sources[name] for name in target.numbers if name in sources and mapping.decimal is None}
+    notes: list[str] = []
+    seen: dict[str, dict[str, None]] = {name: {} for name in (*wanted, *numbers)}
+    if seen:
+        places = [(source.column, seen[name]) for name, source in (*wanted.items(), *numbers.items())]
+        for _, row in table.below(line):
+            for place, column in places:
+                if place is not None and place < len(row) and row[place]:
+                    column[row[place].strip()] = None
+    for name, source in wanted.items():
+        formats[name] = cells.formats_in(islice(seen[name], DISTINCT)) or ("YYYY-MM-DD",)
+        notes.append(_dates_in_words(source.heading, formats[name]))
+    decimal = mapping.decimal
+    if decimal is None and numbers:
+        marks = Marks(signs=mapping.signs)
+        decimal = cells.decimal_in((cell for name in numbers for cell in seen[name]), marks)
+        if decimal == ",":
+            notes.append("numbers are read with a decimal comma")
+        elif decimal == "either":
+            notes.append(
+                "numbers are written in two ways, or leave open which: give the mark before decimals as 'decimal'"
+            )
+    kept = {name: formats[name] for name in target.dates if name in formats and name in sources}
+    return mapping.model_copy(update={"dates": kept, "decimal": decimal}), notes
+
+
+def _dates_in_words(heading: str, formats: Sequence[str]) -> str:
+    doubt = "; a cell that may be two days is invalid" if len(formats) > 1 else ""
+    return f"dates in {quoted(heading)} are read as {' or '.join(formats)}{doubt}"
+
+
+def _shown(target: Target, name: str, value: str) -> Any:
+    return target.shown({name: value}).get(name, value)
