@@ -47,7 +47,10 @@ _TOLD = {
 
 
 class Inbox:
-    """Imports the files of a box: those in a folder of it are of the process that it is named after."""
+    """Imports the files of a box: those in a folder of it are of the process that it is named after.
+
+    `payment@council-spending` names a saved mapping too.
+    """
 
     def __init__(
         self, db: Database, uploads: Uploads, box: DropBox, requester: str | None, *, most_bytes: int, url: str
@@ -98,16 +101,18 @@ class Inbox:
         return True
 
     async def _import(self, claim: Claim) -> None:
-        process = claim.folder or SEVERAL
+        folder = base_name(claim.folder or SEVERAL, "file")
+        process, _, mapping = folder.partition("@")
         report: dict[str, Any] = {
             "file": base_name(claim.name, "file"),
-            "process": base_name(process, "file"),
+            "process": process,
+            **({"mapping": mapping} if mapping else {}),
             "requester": self._requester,
         }
         try:
             data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
             report["sha256"] = hashlib.sha256(data).hexdigest()
-            taken, before = await self._batch(claim, report["process"], report["sha256"], data)
+            taken, before = await self._batch(claim, folder, report["sha256"], data)
         except _WRONG as wrong:
             log.info("a file of the inbox was refused: %s", type(wrong).__name__)
             await self._put_away(claim, {**report, "outcome": "refused", "reason": str(wrong)})
@@ -118,15 +123,18 @@ class Inbox:
         bad = {} if before or not taken.rows.invalid else {"bad_csv": await self._bad_rows(taken, data)}
         await self._put_away(claim, report, **bad)
 
-    async def _batch(self, claim: Claim, process: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
-        """The batch of a file, and whether it was another file's of the same bytes."""
+    async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
+        """The batch of a file, and whether it was another file's of the same bytes in the same folder."""
+        process, _, mapping = folder.partition("@")
         async with self._db.write() as conn:
-            reserved = await inbox.reserve(conn, process, sha256, new_batch_id(), claim.token)
+            reserved = await inbox.reserve(conn, folder, sha256, new_batch_id(), claim.token)
         known = await self._uploads.report(reserved.batch_id)
         # Of one whose rows are still being stored nobody was told, so it is begun again.
         if known is not None and known.status != "receiving":
             return known, reserved.claim != claim.token
-        taken = await self._uploads.start(process, claim.name, data, self._requester, batch_id=reserved.batch_id)
+        taken = await self._uploads.start(
+            process, claim.name, data, self._requester, mapping or None, batch_id=reserved.batch_id
+        )
         return taken, False
 
     async def _bad_rows(self, taken: BatchReport, data: bytes) -> bytes:
