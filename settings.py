@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
     inbox_dir: Path | None = None
     """Folder whose files are imported as they are dropped there: directly, or in a folder named after a process."""
-    inbox_requester: str | None = None
+    inbox_requester: str | None = Field(default_factory=lambda data: "requester-1" if data.get("demo") else None)
     """The id of the person who asks for the cases of these files."""
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""

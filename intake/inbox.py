@@ -17,7 +17,7 @@ from intake.files import base_name
 from intake.launch import TemporalUnavailable
 from intake.mapping import WrongMapping
 from intake.rows import MAX_ROWS, UnreadableFile
-from intake.start import SEVERAL, NoPolicy, UnknownProcess
+from intake.start import NoPolicy, UnknownProcess
 from intake.upload import BatchReport, Uploads, new_batch_id
 from store import batches, inbox, people
 from store.batches import AsyncConnection
@@ -49,7 +49,7 @@ _TOLD = {
 class Inbox:
     """Imports the files of a box: those in a folder of it are of the process that it is named after.
 
-    `payment@council-spending` names a saved mapping too.
+    `payment@council-spending` names a saved mapping too. Of a file that lies in no folder its headings say it.
     """
 
     def __init__(
@@ -101,17 +101,14 @@ class Inbox:
         return True
 
     async def _import(self, claim: Claim) -> None:
-        folder = base_name(claim.folder or SEVERAL, "file")
-        process, _, mapping = folder.partition("@")
-        report: dict[str, Any] = {
-            "file": base_name(claim.name, "file"),
-            "process": process,
-            **({"mapping": mapping} if mapping else {}),
-            "requester": self._requester,
-        }
+        folder = base_name(claim.folder, "file") if claim.folder else ""
+        report: dict[str, Any] = {"file": base_name(claim.name, "file"), "requester": self._requester}
         try:
             data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
-            report["sha256"] = hashlib.sha256(data).hexdigest()
+            folder = folder or await asyncio.to_thread(self._uploads.process_of, data)
+            process, _, mapping = folder.partition("@")
+            report |= {"process": process, "sha256": hashlib.sha256(data).hexdigest()}
+            report |= {"mapping": mapping} if mapping else {}
             taken, before = await self._batch(claim, folder, report["sha256"], data)
         except _WRONG as wrong:
             log.info("a file of the inbox was refused: %s", type(wrong).__name__)

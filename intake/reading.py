@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from pydantic import BaseModel
+
 from intake import cells
 from intake.cells import Marks
 from intake.mapping import (
@@ -71,6 +73,18 @@ def read_file(
         mapping=bound.mapping,
         notes=notes,
     )
+
+
+def process_of(data: bytes, models: Mapping[str, type[BaseModel]]) -> str | None:
+    """The one process whose fields, by their own names, are the headings of a file; None for none, and for several.
+
+    Raises UnreadableFile.
+    """
+    fields = {name for model in models.values() for name in needed_of(model)}
+    head = table_of(data, lambda cells: len(fields & set(plain_columns(cells)))).head(1)
+    there = set(plain_columns(head[0][1])) if head else set()
+    fitting = [name for name, model in models.items() if set(needed_of(model)) <= there]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _above(lines: Sequence[int]) -> list[str]:

@@ -21,6 +21,7 @@ from temporalio.client import Client
 from intake.files import base_name, keep
 from intake.forecast import Forecast, ForecastReport
 from intake.judge import Judge
+from intake.reading import process_of
 from intake.rows import Row, Sheet
 from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
 from policy.model import Policy
@@ -206,6 +207,10 @@ class Uploads:
             batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
             await batches.taken(conn, batch)
         return batch
+
+    def process_of(self, data: bytes) -> str:
+        """What a file is of that nobody says it of: one process, by its headings, or several. Raises UnreadableFile."""
+        return process_of(data, {name: process.input for name, process in self._processes.items()}) or SEVERAL
 
     async def reach(self) -> None:
         """Ask whether files can be taken now. Raises TemporalUnavailable."""

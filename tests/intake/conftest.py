@@ -41,7 +41,7 @@ class Office:
 
     def __post_init__(self) -> None:
         self.starter = Starter(self.db, self.client, self.policy, self.processes)
-        self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes)
+        self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes, ROOT / "mappings.toml")
 
     def worker(self, pace: Pace = QUICK) -> AbstractAsyncContextManager[None]:
         return bulk_worker(self.client, self.db, self.policy, self.processes, pace)

@@ -89,6 +89,32 @@ async def test_a_file_in_no_folder_is_one_of_several_processes(house: Office, fo
     assert (await house.report(report(folder, "tasks.csv")["batch_id"])).process == "several"
 
 
+async def test_a_file_in_no_folder_whose_headings_are_the_fields_of_one_process_is_of_that(
+    house: Office, folder: Path
+) -> None:
+    (folder / "payments.csv").write_text(HEAD + rows(2))
+    assert await looked(inbox_of(house, folder)) == 1
+    said = report(folder, "payments.csv")
+    assert (said["process"], said["rows"]["valid"]) == ("payment", 2)
+
+
+async def test_a_folder_may_name_a_saved_mapping(house: Office, folder: Path) -> None:
+    data = "Trans No,Supplier Name,Amount\nT-1,Acme,1200.5\nT-2,Acme,-3.00\n"
+    for name in ("payment@council-spending", "payment@counsil-spending"):
+        (folder / name).mkdir()
+        (folder / name / f"{name}.csv").write_text(data)
+    assert await looked(inbox_of(house, folder)) == 2
+    said = report(folder, "payment@council-spending.csv")
+    assert (said["process"], said["mapping"], said["rows"]["valid"], said["skipped"]) == (
+        "payment",
+        "council-spending",
+        1,
+        1,
+    )
+    refused = report(folder, "payment@counsil-spending.csv", "refused")
+    assert "council-spending" in refused["reason"]
+
+
 async def test_a_file_that_still_grows_is_waited_for(house: Office, folder: Path) -> None:
     path, inbox = folder / "payment" / "slow.csv", inbox_of(house, folder, stable_for=0.3)
     path.write_text(HEAD)
