@@ -1,13 +1,14 @@
 """Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
 
-The bytes of a file are given a batch in SQL before anything is started (`store/inbox.py`), and a batch of one id exists
-once. So a file that is met again after a crash, or dropped again under another name, is known to be that batch's.
+That the bytes of a file are a batch is written down in the transaction that takes it (`store/inbox.py`). So a file that
+is met again after a crash, or dropped again under another name, is known to be that batch's, and is not taken again.
 """
 
 import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,10 +19,11 @@ from intake.launch import TemporalUnavailable
 from intake.mapping import WrongMapping
 from intake.rows import MAX_ROWS, UnreadableFile
 from intake.start import NoPolicy, UnknownProcess
-from intake.upload import BatchReport, Uploads, new_batch_id
+from intake.upload import BatchReport, Uploads
 from store import batches, inbox, people
 from store.batches import AsyncConnection
 from store.database import Database, DatabaseUnavailable
+from store.inbox import TakenBefore
 from workflows.models import ADMINS, REQUESTERS
 
 _REQUESTER = "HOLDGATE_INBOX_REQUESTER"
@@ -108,7 +110,7 @@ class Inbox:
             folder = folder or await asyncio.to_thread(self._uploads.process_of, data)
             process, _, mapping = folder.partition("@")
             report |= {"process": process, "sha256": hashlib.sha256(data).hexdigest()}
-            report |= {"mapping": mapping} if mapping else {}
+            report |= {"saved_mapping": mapping} if mapping else {}
             taken, before = await self._batch(claim, folder, report["sha256"], data)
         except _WRONG as wrong:
             log.info("a file of the inbox was refused: %s", type(wrong).__name__)
@@ -123,16 +125,23 @@ class Inbox:
     async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
         """The batch of a file, and whether it was another file's of the same bytes in the same folder."""
         process, _, mapping = folder.partition("@")
-        async with self._db.write() as conn:
-            reserved = await inbox.reserve(conn, folder, sha256, new_batch_id(), claim.token)
-        known = await self._uploads.report(reserved.batch_id)
-        # Of one whose rows are still being stored nobody was told, so it is begun again.
-        if known is not None and known.status != "receiving":
-            return known, reserved.claim != claim.token
-        taken = await self._uploads.start(
-            process, claim.name, data, self._requester, mapping or None, batch_id=reserved.batch_id
-        )
-        return taken, False
+
+        async def take(conn: AsyncConnection, batch_id: str) -> None:
+            await inbox.take(conn, folder, sha256, batch_id, claim.token)
+
+        with suppress(TakenBefore):
+            async with self._db.read() as conn:
+                known = await inbox.known(conn, folder, sha256)
+            if known is None:
+                taken = await self._uploads.start(
+                    process, claim.name, data, self._requester, mapping or None, taking=take
+                )
+                return taken, False
+        async with self._db.read() as conn:
+            known = await inbox.known(conn, folder, sha256)
+        report = await self._uploads.report(known.batch_id) if known else None
+        assert known is not None and report is not None, "what was taken stays"
+        return report, known.claim != claim.token
 
     async def _bad_rows(self, taken: BatchReport, data: bytes) -> bytes:
         async with self._db.read() as conn:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -26,7 +26,7 @@ from intake.rows import Row, Sheet
 from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
 from policy.model import Policy
 from store import batches, cases
-from store.batches import Batch, BatchRow, BatchStatus, PlannedRow
+from store.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow
 from store.database import Database, DatabaseUnavailable
 from workflows.models import BatchCounts
 from workflows.registry import PROCESSES, Process
@@ -35,6 +35,9 @@ PREVIEW = 20
 """Rows that a report shows with their errors; all of them are in the list of rows."""
 CHUNK = 1_000
 """Rows that are judged and stored at once: decisions wait no longer for their turn to write than one of these takes."""
+
+Taking = Callable[[AsyncConnection, str], Awaitable[None]]
+"""Something else to be written when a file is taken, or to be raised: connection and id of the batch."""
 
 _INTERNAL = {"path", "policy_hash", "total"}
 """Fields of a stored batch that its report does not have."""
@@ -79,11 +82,6 @@ class BatchReport(BaseModel):
     """Of a dry run: what the valid rows would ask of people."""
     created_at: datetime | None = None
     closed_at: datetime | None = None
-
-
-def new_batch_id() -> str:
-    """One that nobody can guess."""
-    return f"b{secrets.token_hex(8)}"
 
 
 class Uploads:
@@ -148,11 +146,11 @@ class Uploads:
         mapping: GivenMapping | None = None,
         *,
         resubmit: bool = False,
-        batch_id: str | None = None,
+        taking: Taking | None = None,
     ) -> BatchReport:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
-        `batch_id` is one that the caller has written down before, of `new_batch_id`: it is taken once.
+        `taking` is part of the transaction that takes the file, with the id of its batch; what it raises stops it.
         Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, TemporalUnavailable, DatabaseUnavailable and
         OSError (the upload folder cannot be written); after any of these nothing was taken.
         """
@@ -163,7 +161,7 @@ class Uploads:
         await asyncio.to_thread(keep, self._folder, path, data)
         await self._starter.keep(policy)
         batch = Batch(
-            batch_id=batch_id or new_batch_id(),
+            batch_id=f"b{secrets.token_hex(8)}",
             process=process,
             filename=base_name(filename, "upload.csv"),
             sha256=sha256,
@@ -178,7 +176,7 @@ class Uploads:
         )
         tally = Tally()
         try:
-            batch = await self._receive(batch, sheet, policy, tally, resubmit=resubmit)
+            batch = await self._receive(batch, sheet, policy, tally, taking, resubmit=resubmit)
         except BaseException:
             with suppress(DatabaseUnavailable):  # else the sweep forgets it
                 async with self._db.write() as conn:
@@ -192,10 +190,11 @@ class Uploads:
                     batch.status = "running"
         return tally.report(notes=sheet.notes, **batch.model_dump(exclude=_INTERNAL))
 
-    async def _receive(self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", *, resubmit: bool) -> Batch:
+    async def _receive(
+        self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", taking: Taking | None, *, resubmit: bool
+    ) -> Batch:
         """Store all rows, and then, in one moment, that they are taken."""
         async with self._db.write() as conn:
-            await batches.forget_received(conn, batch_id=batch.batch_id)  # of a process that died meanwhile
             await batches.receive(conn, batch)
         async for _, rows in self._judged(batch.process, sheet, policy, batch.requester, resubmit=resubmit):
             tally.add(rows)
@@ -206,6 +205,8 @@ class Uploads:
             counted = {"total": tally.counts.total, "skipped": tally.skipped, "same_file_as": same_file_as}
             batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
             await batches.taken(conn, batch)
+            if taking is not None:
+                await taking(conn, batch.batch_id)
         return batch
 
     def process_of(self, data: bytes) -> str:

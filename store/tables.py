@@ -270,7 +270,7 @@ inbox_files = Table(
     Column("sha256", String(64), primary_key=True),
     Column("batch_id", String(60), nullable=False),  # reserved; of a file that was refused there is no such batch
     Column("claim", String(60), nullable=False),
-    Column("reserved_at", Instant, nullable=False),
+    Column("taken_at", Instant, nullable=False),
 )
 """Which batch the bytes of a file in the inbox become."""
 

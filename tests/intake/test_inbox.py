@@ -105,7 +105,7 @@ async def test_a_folder_may_name_a_saved_mapping(house: Office, folder: Path) ->
         (folder / name / f"{name}.csv").write_text(data)
     assert await looked(inbox_of(house, folder)) == 2
     said = report(folder, "payment@council-spending.csv")
-    assert (said["process"], said["mapping"], said["rows"]["valid"], said["skipped"]) == (
+    assert (said["process"], said["saved_mapping"], said["rows"]["valid"], said["skipped"]) == (
         "payment",
         "council-spending",
         1,

@@ -1,24 +1,23 @@
-"""The batch that the bytes of a dropped file become, on each database."""
+"""The batch of a dropped file, on each database: one for the same bytes in the same folder, whoever comes first."""
 
-import asyncio
+import pytest
 
 from store import inbox
 from store.database import Database
-from store.inbox import Reserved
+from store.inbox import Known, TakenBefore
 
-SHA = "f" * 64
+BYTES, OTHER = "a" * 64, "b" * 64
 
 
-async def test_the_same_bytes_of_one_process_have_one_batch_whoever_comes_again(db: Database) -> None:
+async def test_the_same_bytes_of_one_folder_are_taken_once(db: Database) -> None:
     async with db.write() as conn:
-        assert await inbox.reserve(conn, "payment", SHA, "b1", "first") == Reserved("b1", "first")
-        assert await inbox.reserve(conn, "payment", SHA, "b2", "second") == Reserved("b1", "first")
-        assert await inbox.reserve(conn, "several", SHA, "b3", "third") == Reserved("b3", "third")
-
-
-async def test_of_many_at_once_all_are_given_the_same_batch(db: Database) -> None:
-    async def one(number: int) -> Reserved:
+        await inbox.take(conn, "payment", BYTES, "b1", "claim-1")
+        await inbox.take(conn, "payment", OTHER, "b2", "claim-2")
+        await inbox.take(conn, "several", BYTES, "b3", "claim-3")
+    with pytest.raises(TakenBefore):
         async with db.write() as conn:
-            return await inbox.reserve(conn, "payment", SHA, f"b{number}", f"claim-{number}")
-
-    assert len(set(await asyncio.gather(*(one(number) for number in range(8))))) == 1
+            await inbox.take(conn, "payment", BYTES, "b4", "claim-4")
+    async with db.read() as conn:
+        assert await inbox.known(conn, "payment", BYTES) == Known("b1", "claim-1")
+        assert await inbox.known(conn, "several", BYTES) == Known("b3", "claim-3")
+        assert await inbox.known(conn, "deployment", BYTES) is None

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), primary_key=True),
         sa.Column("batch_id", sa.String(length=60), nullable=False),
         sa.Column("claim", sa.String(length=60), nullable=False),
-        sa.Column("reserved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
     )
 
 
