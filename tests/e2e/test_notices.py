@@ -1,4 +1,4 @@
-"""Notices from the whole product to a real mail server: an import, a killed worker, and the log of a first try."""
+"""Notices from the whole product to a real mail server: an import, and a killed worker."""
 
 import asyncio
 import csv
@@ -148,19 +148,6 @@ def told(mails: Iterable[Mail]) -> dict[str, int]:
         found = set(re.findall(r"^Pay Payee of (KILL-\d) 2,640.00 GBP", mail.plain.replace("\r", ""), re.MULTILINE))
         assert contents.setdefault(mail.message_id, found) == found
     return Counter(reference for found in contents.values() for reference in found)
-
-
-def test_who_only_runs_make_up_reads_the_notices_in_the_log_of_the_worker(product: Product) -> None:
-    pay(product, "LOG-1", "Readable Log Ltd", "777.00")
-    log = product.folder / "log" / "worker.log"
-    deadline = time.monotonic() + 30
-    while "Pay Readable Log Ltd 777.00 GBP waits for you" not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.2)
-    printed = log.read_text()
-    assert re.search(r"^    May 777\.00 GBP be paid to Readable Log Ltd\?$", printed, re.MULTILINE)
-    assert f"{product.up['gateway_url']}/tasks/t" in printed
-    assert "Traceback" not in printed
 
 
 @pytest.mark.soak

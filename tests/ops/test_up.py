@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -98,6 +99,19 @@ def test_the_demo_account_is_funded(product: Product) -> None:
     with product.client("auditor-1") as client:
         answer = client.get("/ledger/accounts/operating", params={"currency": "GBP"}).json()
     assert answer["balance"] == "100000000.00"
+
+
+def test_who_only_runs_make_up_reads_the_notices_in_the_log_of_the_worker(product: Product, folder: Path) -> None:
+    payment = {"payee": "Readable Log Ltd", "amount": "777.00", "currency": "GBP", "account": "operating"}
+    with product.client("requester-1") as client:
+        body = {"process": "payment", "reference": "LOG-1", "input": payment}
+        assert client.post("/cases", json=body).status_code == 201
+    log = folder / "log" / "worker.log"
+    until(lambda: "Pay Readable Log Ltd 777.00 GBP waits for you" in log.read_text())
+    printed = log.read_text()
+    assert re.search(r"^    May 777\.00 GBP be paid to Readable Log Ltd\?$", printed, re.MULTILINE)
+    assert f"{product.up['gateway_url']}/tasks/t" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_second_up_on_the_same_state_says_that_one_runs_already(product: Product, folder: Path) -> None:
