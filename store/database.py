@@ -10,9 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy import exc as sql
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
@@ -131,6 +128,11 @@ def migrate(url: str) -> None:
 
     Raises DatabaseUnavailable when it cannot be reached or written, or is newer than this code.
     """
+    # Imported here: the worker and the gateway never migrate, and start the sooner.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     where = normalised(url)
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))

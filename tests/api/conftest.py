@@ -96,7 +96,7 @@ class Gate:
         return found
 
     async def until(self, case_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The case as soon as the condition holds; fails after 20 s with the case."""
+        """The case as soon as the condition holds; fails after 60 s with the case."""
         found: dict[str, Any] = await eventually(lambda: self.case(case_id), holds)
         return found
 
@@ -123,11 +123,12 @@ class Gate:
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> Any:
-    """What `look` answers as soon as the condition holds of it; fails after 20 s with the last answer."""
-    deadline = time.monotonic() + 60
+    """What `look` answers as soon as the condition holds of it; fails after 60 s with the last answer."""
+    deadline, pause = time.monotonic() + 60, 0.02
     while not holds(seen := await look()):
         assert time.monotonic() < deadline, seen
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.3)  # looking costs more than waiting when many wait at once
     return seen
 
 

@@ -109,7 +109,17 @@ class Things:
     decision_id: str
     policy: str
     new_task: Callable[[], Awaitable[dict[str, Any]]]
-    """A case of requester-1 at its gate, untouched: cancelling and deciding use one up."""
+    """A case of requester-1 at its gate."""
+    _untouched: dict[str, Any] | None = None
+
+    async def untouched(self) -> dict[str, Any]:
+        """A task to which nothing was done yet; the same one until somebody says that it is used up."""
+        self._untouched = self._untouched or await self.new_task()
+        return self._untouched
+
+    def used_up(self) -> None:
+        """Something was done to it, such as cancelling and deciding."""
+        self._untouched = None
 
 
 async def some_rows() -> AsyncIterator[list[dict[str, int]]]:
@@ -137,7 +147,14 @@ async def things(gate: Gate) -> Things:
 
 
 async def ask(gate: Gate, things: Things, person: str | None, method: str, path: str) -> int:
-    task = await things.new_task() if "case_id" in path or "task_id" in path else {"case_id": "", "task_id": ""}
+    status = await answered(gate, things, person, method, path)
+    if method != "get" and status < 400:
+        things.used_up()
+    return status
+
+
+async def answered(gate: Gate, things: Things, person: str | None, method: str, path: str) -> int:
+    task = await things.untouched() if "case_id" in path or "task_id" in path else {"case_id": "", "task_id": ""}
     attachment = ""
     if "attachment_id" in path:
         files = {"file": ("order.txt", b"An order", "text/plain")}

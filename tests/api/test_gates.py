@@ -266,15 +266,15 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
     assert event["data"]["reason"] == "New limits" and event["data"]["policy"] == done.json()["policy_hash"]
 
 
-async def test_of_sixty_answers_at_once_those_to_tasks_that_changed_are_refused_and_told_what(
+async def test_of_many_answers_at_once_those_to_tasks_that_changed_are_refused_and_told_what(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a slow machine does not decide in time is stored and judged later, which is another story.
     for module in (api.gateway, api.routes.tasks):
         monkeypatch.setattr(module, "UPDATE_PATIENCE_S", 30.0)
     monkeypatch.setattr(api.routes.tasks, "BULK_PATIENCE_S", 60.0)
-    tasks = await asyncio.gather(*(task_of(gate) for _ in range(60)))
-    changed = tasks[::12]
+    tasks = await asyncio.gather(*(task_of(gate) for _ in range(24)))
+    changed = tasks[::6]
     for task in changed:
         (question,) = (await act(gate, "manager-1", task, "questions", to="manager-2", text="Why?")).json()["questions"]
         path = f"/tasks/{task['task_id']}/questions/{question['id']}/answer"
@@ -285,7 +285,7 @@ async def test_of_sixty_answers_at_once_those_to_tasks_that_changed_are_refused_
     ]
     first = (await gate.post("manager-1", "/tasks/decisions", {"items": items})).json()["items"]
     refused = {item["task_id"]: item["problem"] for item in first if item["status"] == "refused"}
-    assert sum(item["status"] == "accepted" for item in first) == 55
+    assert sum(item["status"] == "accepted" for item in first) == 20
     assert set(refused) == {task["task_id"] for task in changed}
     assert all(problem["status"] == 409 and problem["changed"] == ["questions"] for problem in refused.values())
     again = (await gate.post("manager-1", "/tasks/decisions", {"items": items})).json()["items"]

@@ -1,4 +1,4 @@
-"""Sixty payments while worker, gateway and Temporal server are killed under them, twelve times.
+"""Payments, one a second, while worker, gateway and Temporal server are killed under them every five seconds.
 
 The driver writes down what was acknowledged; afterwards the record, the ledger and the cases are held against its log.
 """
@@ -21,12 +21,14 @@ import pytest
 from tests.product import ROOT, Product
 
 SEED = 20261122
-CASES = 60
-KILLS = 12
-LASTS = 60.0
-"""Seconds over which cases and kills are spread."""
+BETWEEN_CASES = 1.0
+BETWEEN_KILLS = 5.0
 UNSTUCK = 60.0
 """Seconds after the last kill within which every case must have ended."""
+
+FEW = pytest.param(30, id="thirty payments")
+ALL = pytest.param(60, id="sixty payments", marks=pytest.mark.soak)
+"""Each run of the tests has thirty, with six kills, two of each kind."""
 
 ENDS = {"rule": "completed", "approve": "completed", "reject": "rejected"}
 EFFECTS = {"rule": ["capture", "hold"], "approve": ["capture", "hold"], "reject": ["hold", "release"]}
@@ -76,7 +78,7 @@ class Driver:
 
     async def call(self, person: str, method: str, path: str, **options: Any) -> httpx2.Response:
         """Call until the gateway answers with something that is neither an outage nor a 404 of a case just started."""
-        async with asyncio.timeout(LASTS + UNSTUCK):
+        async with asyncio.timeout(60 * BETWEEN_CASES + UNSTUCK):
             while True:
                 try:
                     answer = await self._people[person].request(method, path, **options)
@@ -143,11 +145,10 @@ class Driver:
         return {answer.json()["case_id"]: answer.json()["status"] for answer in answers}
 
 
-async def kill_now_and_then(product: Product, chance: random.Random) -> list[str]:
+async def kill_now_and_then(product: Product, chance: random.Random, times: int) -> list[str]:
     killed = []
-    gap = LASTS / KILLS
-    for _ in range(KILLS):
-        await asyncio.sleep(gap * chance.uniform(0.7, 1.3))
+    for _ in range(times):
+        await asyncio.sleep(BETWEEN_KILLS * chance.uniform(0.7, 1.3))
         child = chance.choice(["worker", "gateway", "temporal"])
         product.kill(child)
         killed.append(child)
@@ -155,12 +156,13 @@ async def kill_now_and_then(product: Product, chance: random.Random) -> list[str
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("cases", [FEW, ALL])
 async def test_nothing_acknowledged_is_lost_and_no_effect_is_doubled_while_processes_are_killed(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, record_property: Callable[[str, object], None], cases: int
 ) -> None:
     with Product(tmp_path) as product:
         async with Driver(product) as driver:
-            killed = await carry_all_through(driver)
+            killed = await carry_all_through(driver, cases)
             last_kill = time.monotonic()
             statuses = await driver.statuses()
             while time.monotonic() < last_kill + UNSTUCK and not set(statuses.values()) <= set(ENDS.values()):
@@ -168,29 +170,30 @@ async def test_nothing_acknowledged_is_lost_and_no_effect_is_doubled_while_proce
                 statuses = await driver.statuses()
             record_property("kills", f"seed {SEED}: {', '.join(killed)}")
             record_property("answers", len(driver.log.answers))
-            await nothing_is_lost_or_doubled(driver, statuses)
+            await nothing_is_lost_or_doubled(driver, statuses, cases)
     verified = await asyncio.create_subprocess_exec(
         sys.executable, "holdgate.py", "audit", "verify", cwd=ROOT, env=product.environment
     )
     assert await verified.wait() == 0
 
 
-async def carry_all_through(driver: Driver) -> list[str]:
+async def carry_all_through(driver: Driver, cases: int) -> list[str]:
     """All cases, paced over the time in which processes are killed. Answers what was killed, in order."""
 
     async def paced(number: int) -> None:
-        await asyncio.sleep(number * LASTS / CASES)
+        await asyncio.sleep(number * BETWEEN_CASES)
         await driver.carry_through(number)
 
-    killing = asyncio.create_task(kill_now_and_then(driver.product, random.Random(SEED)))
-    await asyncio.gather(*(paced(number) for number in range(CASES)))
+    kills = round(cases * BETWEEN_CASES / BETWEEN_KILLS)
+    killing = asyncio.create_task(kill_now_and_then(driver.product, random.Random(SEED), kills))
+    await asyncio.gather(*(paced(number) for number in range(cases)))
     return await killing
 
 
-async def nothing_is_lost_or_doubled(driver: Driver, statuses: dict[str, str]) -> None:
+async def nothing_is_lost_or_doubled(driver: Driver, statuses: dict[str, str], cases: int) -> None:
     """Hold the cases and the ledger, which is where effects are counted, against what was acknowledged."""
-    assert len(set(driver.log.cases.values())) == CASES
-    for number in range(CASES):
+    assert len(set(driver.log.cases.values())) == cases
+    for number in range(cases):
         reference, kind = f"CRASH-{number:03}", the_kind(number)
         case_id = driver.log.cases[reference]
         assert statuses[case_id] == ENDS[kind], f"{reference} is {statuses[case_id]}"
@@ -199,7 +202,7 @@ async def nothing_is_lost_or_doubled(driver: Driver, statuses: dict[str, str]) -
         assert sorted(entry["kind"] for entry in entries) == EFFECTS[kind], (reference, entries)
         keys = [entry["idempotency_key"] for entry in entries]
         assert len(keys) == len(set(keys))
-    paid = sum(the_amount(number) for number in range(CASES) if the_kind(number) != "reject")
+    paid = sum(the_amount(number) for number in range(cases) if the_kind(number) != "reject")
     account = (await driver.call("auditor-1", "GET", "/ledger/accounts/operating?currency=GBP")).json()
     assert Decimal(account["balance"]) == Decimal("100000000.00") - paid
     assert Decimal(account["held"]) == 0

@@ -1,7 +1,6 @@
 """Grown out of one machine: a Temporal server that is not ours, PostgreSQL, two workers and two gateways at once."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
+from ops import bootstrap
 from store.audit import verify
 from store.database import Database
 from store.ledger import Ledger
@@ -25,7 +24,7 @@ from tests.postgres import Postgres
 from tests.product import ROOT, Product, free_port
 from tests.temporal import TEMPORAL
 
-CASES = 24
+CASES = 16
 
 
 @contextmanager
@@ -71,17 +70,6 @@ def answering(address: str) -> None:
         time.sleep(0.1)
 
 
-def prepared_as_told(product: Product) -> None:
-    """`make up` refuses a server that lacks something and prints the commands; they are run as they stand."""
-    with pytest.raises(AssertionError, match="Temporal is not prepared"):
-        product.start()
-    path = os.pathsep.join((str(Path(TEMPORAL).parent), os.environ["PATH"]))
-    for line in product.printed.splitlines():
-        if line.startswith("temporal operator"):
-            done = subprocess.run(["sh", "-c", line], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-            assert done.returncode == 0, line + done.stderr
-
-
 @pytest_asyncio.fixture(scope="module")
 async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterator[House]:
     folder: Path = tmp_path_factory.mktemp("scaled")
@@ -89,7 +77,7 @@ async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterat
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
         address = server.client.service_client.config.target_host
         product = Product(folder, TEMPORAL_ADDRESS=address, HOLDGATE_DATABASE_URL=url)
-        await asyncio.to_thread(prepared_as_told, product)
+        await bootstrap.prepare(server.client)
         with product:
             port = str(free_port())
             elsewhere = {**product.environment, "HOLDGATE_PORT": port}
@@ -106,7 +94,7 @@ def waiting(client: httpx2.Client, reference: str) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     while not (found := patiently(lambda: client.get(f"/tasks?mine=true&q={reference}")).json()["items"]):
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.2)
     task: dict[str, Any] = found[0]
     return task
 

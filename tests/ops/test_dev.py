@@ -60,9 +60,7 @@ def test_saved_code_answers_and_a_mistake_is_mended_by_the_next_save(running: tu
     health = copy / "api" / "routes" / "health.py"
     before = health.read_text()
     answers(address, "live")
-    save(health, before.replace('status: str = "live"', 'status: str = "saved once"'))
-    answers(address, "saved once")
     save(health, "this is no Python")
     answers(address, "nothing")
-    save(health, before.replace('status: str = "live"', 'status: str = "saved again"'))
-    answers(address, "saved again")
+    save(health, before.replace('status: str = "live"', 'status: str = "saved"'))
+    answers(address, "saved")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def product(folder: Path) -> Iterator[Product]:
-    """One that runs for all tests of this file which leave it running."""
+    """One for all tests of this file that leave it running, and then for those that stop it: starting it is dear."""
     with Product(folder) as running:
         yield running
 
@@ -100,6 +101,19 @@ def test_the_demo_account_is_funded(product: Product) -> None:
     assert answer["balance"] == "100000000.00"
 
 
+def test_who_only_runs_make_up_reads_the_notices_in_the_log_of_the_worker(product: Product, folder: Path) -> None:
+    payment = {"payee": "Readable Log Ltd", "amount": "777.00", "currency": "GBP", "account": "operating"}
+    with product.client("requester-1") as client:
+        body = {"process": "payment", "reference": "LOG-1", "input": payment}
+        assert client.post("/cases", json=body).status_code == 201
+    log = folder / "log" / "worker.log"
+    until(lambda: "Pay Readable Log Ltd 777.00 GBP waits for you" in log.read_text())
+    printed = log.read_text()
+    assert re.search(r"^    May 777\.00 GBP be paid to Readable Log Ltd\?$", printed, re.MULTILINE)
+    assert f"{product.up['gateway_url']}/tasks/t" in printed
+    assert "Traceback" not in printed
+
+
 def test_a_second_up_on_the_same_state_says_that_one_runs_already(product: Product, folder: Path) -> None:
     before = product.up
     second = subprocess.run(
@@ -133,25 +147,31 @@ def test_what_is_printed_can_be_pasted(product: Product) -> None:
     assert '"status":"accepted"' in done.stdout, done.stderr
 
 
-def test_sigterm_twice_stops_everything_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    product = Product(tmp_path)
-    product.start()
+def test_sigterm_twice_stops_everything_and_the_next_start_goes_on(product: Product, folder: Path) -> None:
     people, ledger = product.up["people"], entries(product)
     os.kill(product.supervisor, signal.SIGTERM)
     assert product.stop() == 0
-    assert of_folder(tmp_path) == []
-    assert not (tmp_path / "up.json").exists()
-    with product:
-        assert product.up["people"] == people
-        assert entries(product) == ledger
-
-
-def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
-    product = Product(tmp_path)
+    assert of_folder(folder) == []
+    assert not (folder / "up.json").exists()
     product.start()
+    assert product.up["people"] == people
+    assert entries(product) == ledger
+
+
+def test_children_of_a_killed_run_are_ended_by_the_next(product: Product) -> None:
+    orphans = product.alive()
+    os.kill(product.supervisor, signal.SIGKILL)
+    assert product.stop() == -signal.SIGKILL
+    product.start()
+    assert "left by a run that was killed" in product.printed
+    assert not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
+
+
+def test_ctrl_c_stops_everything(product: Product, folder: Path) -> None:
+    """The last one of those that share a product."""
     os.kill(product.supervisor, signal.SIGINT)
     assert product.stop() == 0
-    assert of_folder(tmp_path) == []
+    assert of_folder(folder) == []
 
 
 def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> None:
@@ -161,17 +181,6 @@ def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> N
     starting.send_signal(signal.SIGTERM)
     assert starting.wait(30) == 0
     assert of_folder(tmp_path) == []
-
-
-def test_children_of_a_killed_run_are_ended_by_the_next(tmp_path: Path) -> None:
-    product = Product(tmp_path)
-    product.start()
-    orphans = product.alive()
-    os.kill(product.supervisor, signal.SIGKILL)
-    assert product.stop() == -signal.SIGKILL
-    with product:
-        assert "left by a run that was killed" in product.printed
-        assert not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
 
 
 def test_without_the_demo_nobody_is_created_and_the_way_to_a_first_admin_is_printed(tmp_path: Path) -> None:
