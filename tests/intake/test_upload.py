@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from temporalio.testing import WorkflowEnvironment
 
@@ -192,18 +192,34 @@ def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_
             assert (first.outcome, first.case_id) == ("valid", found.case_id) and first.line < found.line
 
 
-uploads = st.lists(st.tuples(files, st.sampled_from(["rita", "raul"]), st.booleans()), min_size=1, max_size=3)
-ends = st.sampled_from([Status.COMPLETED, Status.REJECTED, Status.EXPIRED, None])
+good = st.builds(row, st.sampled_from(["INV-1", "inv-2", "INV-3"]), st.sampled_from(["12.50", "99.00"]))
+again = st.lists(good | lines, min_size=1, max_size=6).map("".join)
+ends = st.lists(st.sampled_from([Status.COMPLETED, Status.REJECTED, Status.EXPIRED, None]), min_size=3, max_size=3)
+uploads = st.lists(st.tuples(again, st.sampled_from(["rita", "raul"]), st.booleans(), ends), min_size=1, max_size=2)
+FIRST = row("INV-1") + row("INV-2") + row("INV-3")
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(uploads, st.lists(ends, min_size=3, max_size=3), st.uuids())
+@example(  # the next rounds of what ended undone, at once and after an offer, and not for somebody else
+    ends=[Status.REJECTED] * 3,
+    uploads=[
+        (row("INV-1", "99.00") + row("inv-1"), "raul", True, [None] * 3),
+        (row("INV-1", "99.00") + row("inv-1"), "rita", True, [Status.EXPIRED] * 3),
+        (row("INV-1") + row("INV-2") + row("INV-3"), "rita", False, [None] * 3),
+        (row("INV-1") + row("INV-2") + row("INV-3"), "rita", True, [None] * 3),
+    ],
+    mark=UUID(int=0),
+)
+@given(ends, uploads, st.uuids(version=4))
 async def test_the_real_start_does_with_each_row_what_the_dry_run_said(
-    office: Office, taken: list[tuple[str, str, bool]], become: list[Status | None], mark: UUID
+    office: Office,
+    ends: list[Status | None],
+    uploads: list[tuple[str, str, bool, list[Status | None]]],
+    mark: UUID,
 ) -> None:
-    """Several files after each other, of two people, with and without asking for next rounds; in between cases end."""
+    """Files after each other, of two people, with and without asking for next rounds; in between cases end."""
     async with office.worker():
-        for (body, by, resubmit), status in zip(taken, become, strict=False):
+        for body, by, resubmit, become in [(FIRST, "rita", False, ends), *uploads]:
             # Another example meets no case of this one.
             data = (HEAD + body.replace("INV-", f"{mark.hex[:6]}-").replace("inv-", f"{mark.hex[:6]}-")).encode()
             try:
@@ -218,18 +234,18 @@ async def test_the_real_start_does_with_each_row_what_the_dry_run_said(
             assert done.rows == rows.model_copy(update={"started": rows.valid})
             assert done.resubmittable == said.resubmittable
             # A file of this size has all its bad rows in its report; the others are the valid ones.
-            expected = {row.line: row for row in [*said.errors, *said.duplicates]}
-            for row in await office.rows(report.batch_id or ""):
-                if row.line in expected:
-                    assert row.model_copy(update={"case_status": None}) == expected.pop(row.line).model_copy(
+            expected = {each.line: each for each in [*said.errors, *said.duplicates]}
+            for found in await office.rows(report.batch_id or ""):
+                if found.line in expected:
+                    assert found.model_copy(update={"case_status": None}) == expected.pop(found.line).model_copy(
                         update={"case_status": None}
                     )
                     continue
-                assert (row.outcome, row.errors, row.differs) == ("started", [], [])
-                case = await office.case(row.case_id or "")
-                assert (case.reference, case.requester, case.resubmits) == (row.reference, by, row.resubmits)
+                assert (found.outcome, found.errors, found.differs) == ("started", [], [])
+                case = await office.case(found.case_id or "")
+                assert (case.reference, case.requester, case.resubmits) == (found.reference, by, found.resubmits)
                 assert case.batch_id == report.batch_id
-                if status:
+                if status := become[found.line % 3]:
                     await ended(office, case.case_id, status)
             assert not expected
 
