@@ -192,6 +192,8 @@ def _in_words(report: Mapping[str, Any], bad: bool) -> str:
         "",
         f"Batch {report['batch_id']} of {report['process']}, asked for by {report['requester']}: {report['url']}",
         f"Rows: {rows['total']}, of which valid {rows['valid']}, bad {rows['invalid']}, duplicate {rows['duplicate']}",
+        *([f"Left out as no rows, such as totals: {report['skipped']}"] if report["skipped"] else []),
+        *report["notes"],
     ]
     if report["errors"]:
         lines += ["", "Bad rows" + (", to mend in NAME.bad.csv and drop again:" if bad else ":")]

@@ -24,6 +24,7 @@ from intake.judge import Judge
 from intake.reading import process_of
 from intake.rows import Row, Sheet
 from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
+from intake.tables import FileFormat
 from policy.model import Policy
 from store import batches, cases
 from store.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow
@@ -133,7 +134,7 @@ class Uploads:
             requester=by,
             skipped=tally.skipped,
             forecast=forecast.report(),
-            notes=sheet.notes,
+            notes=_notes(sheet),
             **_reading(sheet),
         )
 
@@ -188,7 +189,7 @@ class Uploads:
                 async with self._db.write() as conn:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
-        return tally.report(notes=sheet.notes, **batch.model_dump(exclude=_INTERNAL))
+        return tally.report(notes=_notes(sheet), **batch.model_dump(exclude=_INTERNAL))
 
     async def _receive(
         self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", taking: Taking | None, *, resubmit: bool
@@ -312,6 +313,13 @@ def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRo
             forecast.valid(planned.process, planned.reference, planned.priority, row.input)
         elif planned.outcome == "duplicate":
             forecast.duplicate(planned.process, row.input)
+
+
+def _notes(sheet: Sheet) -> list[str]:
+    """What was chosen in reading a file, for people; nothing for a CSV such as we would write, of the fields' own names."""
+    if not sheet.notes and str(sheet.format) == str(FileFormat(kind="csv", encoding="UTF-8", delimiter=",")):
+        return []
+    return [f"read as {sheet.format}", *sheet.notes]
 
 
 def _first(kept: list[BatchRow], row: PlannedRow) -> None:

@@ -55,6 +55,10 @@ def batch(report: dict[str, Any]) -> None:
     say(", ".join(f"{rows[key]} {key}" for key in ("total", "valid", "started", "duplicate", "invalid", "failed")))
     if report["same_file_as"]:
         say(f"the same file was batch {report['same_file_as']}")
+    for note in report["notes"]:
+        say(note)
+    if report["skipped"]:
+        say(f"left out as no rows: {report['skipped']:,}")
     if report["ignored_columns"]:
         say(f"ignored columns: {', '.join(report['ignored_columns'])}")
     mistakes = [
