@@ -316,7 +316,7 @@ def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRo
 
 
 def _notes(sheet: Sheet) -> list[str]:
-    """What was chosen in reading a file, for people; nothing for a CSV such as we would write, of the fields' own names."""
+    """What was chosen in reading a file, for people; nothing for a CSV as we would write it ourselves."""
     if not sheet.notes and str(sheet.format) == str(FileFormat(kind="csv", encoding="UTF-8", delimiter=",")):
         return []
     return [f"read as {sheet.format}", *sheet.notes]
