@@ -1,6 +1,8 @@
 """A fresh, migrated database for each test: an SQLite file, and a real PostgreSQL where one is installed."""
 
+import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,23 @@ import pytest
 from store.database import Database, migrate
 from tests import postgres
 from tests.postgres import Postgres
+
+MEMORY = Path("/dev/shm")
+ENOUGH = 4 * 1024**3
+"""Bytes of memory for files; a whole run needs a fraction."""
+
+
+def pytest_configure() -> None:
+    """Let the files of tests lie in memory: they need not last, and some disks take a second for a new database.
+
+    Not where there is little of it, where programs may not lie there, or where somebody set TMPDIR.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return
+    here = os.statvfs(MEMORY)
+    if here.f_bavail * here.f_frsize >= ENOUGH and not here.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 
 LONG = ("e2e", "bench", "ops", "intake")
 """Rooms of tests that wait for processes and clocks. They come first: last, each would be waited for alone."""
