@@ -29,8 +29,8 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-LONG = ("e2e", "bench", "ops", "intake")
-"""Rooms of tests that wait for processes and clocks. They come first: last, each would be waited for alone."""
+LONG = ("e2e", "ops", "workflows", "bench", "test_docs.py", "intake")
+"""Rooms and files that wait for processes and clocks. They come first: last, each would be waited for alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
