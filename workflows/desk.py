@@ -95,6 +95,7 @@ class Desk:
         self._idle_messages = 0
         self._messages = 0
         self._resets: set[str] = set()
+        self._reset_early: str | None = None
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
         self._ended: dict[str, CaseResult] = {}
@@ -113,6 +114,8 @@ class Desk:
         if self._cancellation is not None:  # it came before this method began
             early, self._cancellation = self._cancellation, None
             self._cancel(early)
+        if self._reset_early is not None:
+            self.resynchronise(self._reset_early)
         telling = asyncio.create_task(story())
         while not telling.done():
             try:
@@ -229,7 +232,10 @@ class Desk:
     @workflow.signal(description="The Workflow was reset in Temporal: bring the record to where the case is now")
     def resynchronise(self, run_id: str) -> None:
         """Never raises. The record has tasks and decisions of a run that no longer counts."""
-        if self._case is None or run_id in self._resets:
+        if self._case is None:  # the signal came before the story began, which a reset to the first moment brings about
+            self._reset_early = run_id
+            return
+        if run_id in self._resets:
             return
         self._resets.add(run_id)
         for gate in self._gates.values():
