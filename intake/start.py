@@ -209,13 +209,15 @@ class Starter:
         async with self._db.read() as conn:
             rows = await cases.unstarted(conn, before, SWEEP_LIMIT)
             files = await batches.unstarted(conn, before, SWEEP_LIMIT)
+            half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
         launch = await self.launcher.launch(rows)
         # A batch gives its own rows up, so that the row of the file and the case always say the same.
         of_batches = {row.case_id for row in rows if row.batch_id}
         refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
         running = [file for file in files if await self.launcher.launch_batch(file)]
-        async with self._db.write() as conn:
-            await batches.forget_received(conn, before=datetime.now(UTC) - RECEIVED_WITHIN)
+        if half_received:
+            async with self._db.write() as conn:
+                await batches.forget_received(conn, half_received)
         if launch.started or refused or running:
             async with self._db.write() as conn:
                 await settle(conn, Launch(started=launch.started, refused=refused))

@@ -181,7 +181,7 @@ class Uploads:
         except BaseException:
             with suppress(DatabaseUnavailable):  # else the sweep forgets it
                 async with self._db.write() as conn:
-                    await batches.forget_received(conn, batch_id=batch.batch_id)
+                    await batches.forget_received(conn, [batch.batch_id])
             raise
         # From here on the file is taken: whatever fails now is left to the sweep.
         if await self._starter.launcher.launch_batch(batch):

@@ -168,18 +168,17 @@ async def taken(conn: AsyncConnection, batch: Batch) -> None:
     )
 
 
-async def forget_received(conn: AsyncConnection, *, batch_id: str | None = None, before: datetime | None = None) -> int:
-    """Remove a batch that was not taken, or all whose reception began before a moment: how many."""
-    wanted = [batches.c.status == "receiving"]
-    if batch_id is not None:
-        wanted.append(batches.c.batch_id == batch_id)
-    if before is not None:
-        wanted.append(batches.c.created_at < before)
-    ids = list((await conn.execute(select(batches.c.batch_id).where(*wanted))).scalars())
-    if ids:
-        await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(ids)))
-        await conn.execute(delete(batches).where(batches.c.batch_id.in_(ids)))
-    return len(ids)
+async def half_received(conn: AsyncConnection, before: datetime) -> list[str]:
+    """Batches whose reception began before a moment and has not ended."""
+    query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
+    return list((await conn.execute(query)).scalars())
+
+
+async def forget_received(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+    """Remove these batches and their rows, as far as they were not taken."""
+    received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
+    await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
+    await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
 
 
 async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
@@ -202,7 +201,7 @@ async def page(
 
     One that is still being received is in no list. Raises ValueError for a cursor of another list.
     """
-    query = select(batches).where(batches.c.status != "receiving")
+    query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
         query = query.where(batches.c.requester == viewer.id)
     if process:
@@ -265,14 +264,11 @@ async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     )
 
 
-async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> bool:
-    """Give a batch that is not closed another status; False when it has that already or is closed."""
-    moved = await conn.execute(
-        update(batches)
-        .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None), batches.c.status != status)
-        .values(status=status)
+async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
+    """Give a batch that is not closed another status."""
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
     )
-    return moved.rowcount > 0
 
 
 async def close(
