@@ -182,6 +182,12 @@ def check_may_start_early(person: Person, case_requester: str) -> None:
         )
 
 
+def check_may_nudge(person: Person, case_requester: str) -> None:
+    """403 unless the person asked for the case."""
+    if person.id != case_requester:
+        raise forbidden("Only whoever asked for a case reminds those who may decide it.", "the requester")
+
+
 def check_may_operate(person: Person, what: str) -> None:
     """403 unless the person operates or administers."""
     if not may_operate(person):

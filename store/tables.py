@@ -175,6 +175,7 @@ tasks = Table(
     Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
     Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
     Column("assignee", String(200), nullable=True, index=True),
+    Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index(
