@@ -14,6 +14,7 @@ from api.deps import House
 from api.gateway import Gateway
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages.page import too_large
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
@@ -37,6 +38,7 @@ from api.routes import (
 )
 from api.watching import Watches
 from connection import connect
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -84,6 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
@@ -113,7 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     refusals.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
@@ -141,5 +144,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)
+    app.include_router(pages.uploads, max_body_size=uploads)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -12,6 +12,7 @@ from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
 from api.watching import Watches
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -38,6 +39,7 @@ class House:
     starter: Starter
     rollbacks: Rollbacks
     uploads: Uploads
+    held: HeldFiles
     watches: Watches
     ledger: Ledger
     directory: AccountDirectory

@@ -58,14 +58,18 @@ def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> L
     """Look at a file that may lack a mapping, so that people can make one. Raises UnreadableFile."""
     given = mapping or ColumnMapping()
     table, (line, cells_), plain = _opened(data, target, mapping)
-    rows = [row for _, row in islice(((number, row) for number, row in table.below(line) if filled(row)), LOOKED_AT_ROWS)]
+    rows = [
+        row for _, row in islice(((number, row) for number, row in table.below(line) if filled(row)), LOOKED_AT_ROWS)
+    ]
     headings = [heading.strip() for heading in cells_]
     if plain:
         columns = {name: headings[place] for place, name in enumerate(plain_columns(cells_)) if name in target.fields}
     elif given.columns:
         columns = {name: said for name, all_ in given.columns.items() for said in all_ if _stands(said, cells_)}
     else:
-        columns = {name: said[0] for name, said in suggest(table, line, cells_, target, given.constants).columns.items()}
+        columns = {
+            name: said[0] for name, said in suggest(table, line, cells_, target, given.constants).columns.items()
+        }
     return Look(headings, rows, columns)
 
 

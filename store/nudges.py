@@ -5,7 +5,7 @@ which decides between two that come at once. The Workflow does not hear of it: n
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 from sqlalchemy import or_, select, update
@@ -70,6 +70,11 @@ async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, ev
     )
     await audit.append(conn, [event])
     return _nudge(task.task_id, at)
+
+
+def resting(last: Nudge | None, now: datetime | None = None) -> Nudge | None:
+    """The last nudge, while there cannot be another one."""
+    return last if last is not None and last.again_at > (now or datetime.now(UTC)) else None
 
 
 async def latest(conn: AsyncConnection, task_ids: Iterable[str]) -> dict[str, Nudge]:

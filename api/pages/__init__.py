@@ -2,8 +2,11 @@
 
 from fastapi import APIRouter
 
-from api.pages import cases, home, incidents, notices, sign_in, tasks
+from api.pages import batches, cases, home, incidents, new, notices, requests, search, sign_in, tasks, upload
 
 router = APIRouter(include_in_schema=False)
-for page in (home, sign_in, tasks, cases, incidents, notices):
+for page in (home, sign_in, tasks, cases, incidents, notices, requests, new, batches, search):
     router.include_router(page.router)
+uploads = APIRouter(include_in_schema=False)
+"""Those that take whole files: their bodies may be larger."""
+uploads.include_router(upload.router)
