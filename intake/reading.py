@@ -40,7 +40,6 @@ from intake.suggest import DISTINCT, Suggestion, namer, repeated, suggest
 from intake.tables import SEARCHED, Named, Table, UnreadableFile, filled, table_of
 from workflows.models import Problem
 
-
 LOOKED_AT_ROWS = 5
 
 

@@ -1,4 +1,4 @@
-"""Files that were uploaded: the list, and one of them with its rows, how far it is, and the orders to stop and go on."""
+"""Files that were uploaded: the list, and one of them with its rows, how far it is, and how to stop it or go on."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from fastapi.responses import RedirectResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import Cursor, House, InHouse, Plain
-from api.pages.kit import state_words
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.texts import _
 from api.problems import Problem

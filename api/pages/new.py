@@ -128,7 +128,7 @@ async def ask(
     try:
         foreseen = parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
     except InvalidCase as wrong:
-        errors = {**_of_own(wrong, kind, read), **errors}
+        errors = {**_of_own(wrong, read), **errors}
         return once_more(200 if looked else 422)
     if errors:
         return once_more(200 if looked else 422)
@@ -244,7 +244,7 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
     return priority, start_at, errors
 
 
-def _of_own(wrong: InvalidCase, kind: Process, read: Read) -> dict[str, str]:
+def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
     """What is wrong that stands beside no field of the process."""
     said = {each.column or "": each.message for each in wrong.problems}
     own = {name: said[name] for name in OWN if name in said}
