@@ -88,7 +88,13 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]
 IdempotencyKey = Annotated[
-    Plain | None, Header(min_length=1, max_length=200, description="A repeat with the same key gets the first answer")
+    Plain | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A repeat with the same key gets the first answer",
+    ),
 ]
 
 

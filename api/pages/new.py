@@ -1,7 +1,7 @@
 """Asking for something: a form for each process, made from its JSON Schema, and who would be asked."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from api.deps import House, InHouse, Plain, visible_case
 from api.pages.forms import FormField, Read, read_form, schema_form
 from api.pages.kit import capital, in_path, readable
 from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _, ngettext, reader
+from api.pages.texts import _, reader
 from api.problems import not_found
 from api.routes.cases import NewCase, start_case
 from api.security import requester, viewer
@@ -151,28 +151,32 @@ def startable(parts: House) -> list[Process]:
 
 def foretold(report: ForecastReport) -> list[str]:
     """Who would be asked about one case, in sentences."""
-    asked = [said for gate in report.gates if (said := _asked(gate))]
-    if asked:
-        return asked
-    because = next((gate.by_rule_because for gate in report.gates if gate.by_rule_because), [])
-    return [_("No approval needed (%(why)s).", why=because[0]) if because else _("No approval needed.")]
-
-
-def _asked(gate: GateForecast) -> str:
-    if gate.rejected_by_rule:
-        return _("It would be rejected at once: %(why)s.", why=", ".join(gate.rejected_because))
-    if gate.tasks:
-        said = _("%(who)s will be asked.", who=_names(gate.tasks))
-        more = ngettext("%(num)s approval is needed.", "%(num)s approvals are needed.", gate.approvals)
-        return f"{said} {more}" if gate.approvals > 1 else said
-    if gate.maybe_asked:
-        return _(
-            "%(who)s may be asked; known after %(what)s.", who=_names(gate.maybe_asked), what=gate.known_after or ""
+    rejected = [gate for gate in report.gates if gate.rejected_by_rule]
+    if rejected:
+        return [_("It would be rejected at once: %(why)s.", why=", ".join(rejected[0].rejected_because))]
+    certain = [_certain(gate) for gate in report.gates if gate.tasks]
+    if not certain:
+        because = next((gate.by_rule_because[0] for gate in report.gates if gate.by_rule_because), "")
+        certain = [_("No approval needed (%(why)s).", why=because) if because else _("No approval needed.")]
+    perhaps = [gate for gate in report.gates if gate.maybe_asked]
+    return certain + [
+        _(
+            "%(who)s may be asked, too: that is known after %(what)s.",
+            who=_names(gate.maybe_asked),
+            what=gate.known_after or "",
         )
-    return ""
+        for gate in perhaps
+    ]
 
 
-def _names(names: Any) -> str:
+def _certain(gate: GateForecast) -> str:
+    said = _("%(who)s will be asked.", who=_names(gate.tasks))
+    if gate.approvals < 2:
+        return said
+    return f"{said} {_('%(num)s approvals are needed.', num=gate.approvals)}"
+
+
+def _names(names: Iterable[str]) -> str:
     return capital(_(" or ").join(readable(name) for name in names))
 
 

@@ -200,7 +200,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
         async with db.write() as conn:
             return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
     except nudges.TooSoon as no:
-        said = f"They were reminded at {_clock(no.last.nudged_at)}. You can do it again from {_clock(no.last.again_at)} on."
+        said = f"They were reminded at {_clock(no.last.nudged_at)}. Again from {_clock(no.last.again_at)} on."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except nudges.NotWaiting as no:
         raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
