@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
-from api.problems import MEDIA_TYPE, Problem
+from api.problems import Problem
 from telemetry import logs
 
 API = "/api/v1"
@@ -122,7 +122,8 @@ class BodyLimit(RequestBodyLimitMiddleware):
         async def send_problem(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] == 413:
-                replaced = MutableHeaders(scope=message)["content-type"] != MEDIA_TYPE
+                # Only Starlette's own: a page or a problem document says more.
+                replaced = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
                 if replaced:
                     problem = Problem(413, "The body is too large.")
                     answer = problem.response() if scope["path"].startswith(API) else self._of_page(Request(scope))

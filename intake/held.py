@@ -16,7 +16,8 @@ KEPT_S = 24 * 3600.0
 """Seconds after which a file that nobody started is removed."""
 MOST = 5
 """Files that are held for one person, the newest."""
-_TAKEN = ".taken"
+_TAKEN, _STARTED = ".taken", ".started"
+"""Behind the names of files that are being started, and of notes that say as which batch they were."""
 
 
 class NotHeld(Exception):
@@ -43,7 +44,8 @@ class HeldFiles:
         self._tidy()
         own = self._own(person)
         keep(own, sha256, data)
-        (own / f"{sha256}{_TAKEN}").unlink(missing_ok=True)  # sent again on purpose
+        for mark in (_TAKEN, _STARTED):  # sent again on purpose
+            (own / f"{sha256}{mark}").unlink(missing_ok=True)
         for old in _newest_first(own)[MOST:]:
             old.unlink(missing_ok=True)
         return sha256
@@ -71,7 +73,9 @@ class HeldFiles:
 
     def started(self, person: str, sha256: str, batch_id: str) -> None:
         """The file is this batch now; its bytes lie with the batches."""
-        self._path(person, sha256).with_suffix(_TAKEN).write_text(batch_id)
+        path = self._path(person, sha256)
+        path.with_suffix(_STARTED).write_text(batch_id)
+        path.with_suffix(_TAKEN).unlink(missing_ok=True)
 
     def give_back(self, person: str, sha256: str) -> None:
         """Nothing was started: the file can be taken again."""
@@ -80,12 +84,9 @@ class HeldFiles:
             path.with_suffix(_TAKEN).rename(path)
 
     def _gone(self, path: Path) -> NotHeld | TakenBefore:
-        try:
-            said = path.with_suffix(_TAKEN).read_bytes()[:100]
-        except FileNotFoundError:
-            return NotHeld()
-        # While a file is being started its bytes still stand there.
-        return TakenBefore(said.decode() if re.fullmatch(rb"b[0-9a-f]{16}", said) else "")
+        with suppress(FileNotFoundError):
+            return TakenBefore(path.with_suffix(_STARTED).read_text())
+        return TakenBefore("") if path.with_suffix(_TAKEN).exists() else NotHeld()
 
     def _path(self, person: str, sha256: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
