@@ -68,6 +68,8 @@ class Form(Context):
     duplicate: Duplicate | None = None
     foretold: list[str] | None = None
     """Who would be asked, if that was the question."""
+    looked: bool = False
+    """Whether it was."""
 
 
 @router.api_route("/new", methods=["GET", "HEAD"])
@@ -121,10 +123,11 @@ async def ask(
         resubmits=again.case_id if again else None,
     )
 
-    def once_more(status: int, **more: Any) -> Response:
-        return _form(request, person, kind, again, read, typed, errors, key, status, **more)
-
     looked = sent.get("do") == "look"
+
+    def once_more(status: int, **more: Any) -> Response:
+        return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
+
     try:
         foreseen = parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
     except InvalidCase as wrong:
@@ -193,6 +196,7 @@ def _form(
     *,
     duplicate: Duplicate | None = None,
     foretold: list[str] | None = None,
+    looked: bool = False,
 ) -> Response:
     page = Form(
         person=person,
@@ -205,6 +209,7 @@ def _form(
         zone=str(datetime.now(reader.get().zone).strftime("%Z")),
         duplicate=duplicate,
         foretold=foretold,
+        looked=looked,
     )
     return render(request, "new/form.html", page, status)
 

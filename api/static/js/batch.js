@@ -29,7 +29,7 @@ function show({ status, rows, cases }) {
 /** Its state is another one: the buttons and the rows are, too. Whoever types or stands in them is left alone. */
 async function turn() {
   const answer = await fetch(location.href);
-  if (!answer.ok) return;
+  if (!answer.ok) return;  // the counts still come
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const state = page.getElementById("status");
   if (state) {
@@ -37,9 +37,9 @@ async function turn() {
     announce(state.textContent);
   }
   for (const id of ["orders", "rows"]) {
-    const old = document.getElementById(id), fresh = page.getElementById(id);
-    const used = old?.contains(document.activeElement) || old?.querySelector("input[name=reason]")?.value;
-    if (old && !used) fresh ? old.replaceWith(fresh) : old.remove();
+    const old = document.getElementById(id);
+    const used = old.contains(document.activeElement) || old.querySelector("input[name=reason]")?.value;
+    if (!used) old.replaceWith(page.getElementById(id));
   }
 }
 
