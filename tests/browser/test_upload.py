@@ -90,3 +90,21 @@ async def test_without_scripts_in_the_dark_on_a_phone_a_file_is_mended_and_start
         assert await fits(phone_again), address
         if address in ("/requests", "/new/payment", "/cases"):
             assert await violations(phone_again) == [], address
+
+
+async def test_a_form_says_who_will_be_asked_and_what_is_wrong_without_losing_what_was_typed(windows: Windows) -> None:
+    page = await windows.of("requester-2", "/new/payment")
+    look = page.get_by_role("button", name="See who will be asked")
+    await page.get_by_label("Reference", exact=True).fill("FORM-1")
+    await page.get_by_label("Amount", exact=True).fill("12x")
+    await look.click()
+    await expect(page.get_by_text("write the amount as a plain number")).to_be_visible()
+    await expect(look).to_be_focused()
+    assert await violations(page) == []
+    for label, text in {"Payee": "Form Ltd", "Amount": "12000", "Currency": "GBP", "From account": "operating"}.items():
+        await page.get_by_label(label, exact=True).fill(text)
+    await look.click()
+    await expect(page.locator("#preview")).to_contain_text("Managers will be asked. 2 approvals are needed.")
+    await expect(page.locator("#said")).to_contain_text("Managers will be asked.")
+    await page.get_by_role("button", name="Ask", exact=True).click()
+    await expect(page.get_by_role("heading", name="Pay Form Ltd 12,000.00 GBP")).to_be_visible()
