@@ -19,6 +19,8 @@ PAUSE_S = 0.5
 """Between two looks."""
 LIFETIME_S = 900.0
 """After that a listener is sent away, to come again."""
+RETRY_MS = 1_000
+"""After that a browser comes again when the connection was cut."""
 RECHECK_S = 60.0
 """Between two looks whether a listener is still whom they showed themselves to be, and in which groups."""
 KEPT = 5_000
@@ -86,7 +88,7 @@ class Feed:
     async def _told(self, person: Person, since: int | None, still: Still) -> AsyncIterator[ServerSentEvent]:
         leaves, again = time.monotonic() + LIFETIME_S, time.monotonic() + RECHECK_S
         at = told = await self._reach(since)
-        yield _reset(at) if since not in (None, at) else ServerSentEvent(id=str(at))
+        yield ServerSentEvent(id=str(at), retry=RETRY_MS) if since in (None, at) else _reset(at)
         who = viewer(person)
         while not self._closed and (now := time.monotonic()) < leaves:
             if now >= again:
@@ -182,4 +184,4 @@ def _position(news: News) -> int:
 
 
 def _reset(position: int) -> ServerSentEvent:
-    return ServerSentEvent(event="reset", data={}, id=str(position))
+    return ServerSentEvent(event="reset", data={}, id=str(position), retry=RETRY_MS)

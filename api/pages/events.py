@@ -7,7 +7,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import InHouse
 from api.pages.page import SignedIn, pages
-from api.routes.events import LastEventId, position_of
+from api.routes.events import Place
 from api.security import Bearer, visitor
 from store.people import Person
 
@@ -16,12 +16,12 @@ router = pages()
 
 @router.get("/events", response_class=EventSourceResponse)
 async def events(
-    request: Request, person: SignedIn, credentials: Bearer, parts: InHouse, last_event_id: LastEventId = None
+    request: Request, person: SignedIn, credentials: Bearer, parts: InHouse, place: Place
 ) -> AsyncIterable[ServerSentEvent]:
     """Changes of tasks and cases that the person may see; ends with the session."""
 
     async def still() -> Person | None:
         return await visitor(request, credentials)
 
-    async for each in parts.feed.listen(person, position_of(last_event_id), still):
+    async for each in parts.feed.listen(person, place, still):
         yield each

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import InHouse
@@ -13,10 +13,19 @@ from store.people import Person
 
 router = APIRouter(prefix="/events", tags=["tasks"])
 
-LastEventId = Annotated[
-    str | None,
-    Header(max_length=100, description="The last `id` that came: what was missed comes first", examples=[None]),
-]
+
+async def _place(
+    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` that came")] = None,
+    since: Annotated[str | None, Query(max_length=100, description="The same, where no header can be sent")] = None,
+) -> int | None:
+    """Where a listener was; what is no id of ours is a place that is not known."""
+    place = last_event_id or since
+    if not place:
+        return None
+    return int(place) if place.isascii() and place.isdigit() and len(place) < 16 else -1
+
+
+Place = Annotated[int | None, Depends(_place)]
 
 
 @router.get(
@@ -24,9 +33,7 @@ LastEventId = Annotated[
     response_class=EventSourceResponse,
     responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
 )
-async def events(
-    person: Caller, credentials: Bearer, parts: InHouse, last_event_id: LastEventId = None
-) -> AsyncIterable[ServerSentEvent]:
+async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Place) -> AsyncIterable[ServerSentEvent]:
     """Changes of tasks and cases that the caller may see, as server-sent events, within a second.
 
     `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
@@ -39,12 +46,5 @@ async def events(
     async def still() -> Person | None:
         return await person_of(parts.db, credentials.credentials if credentials else None)
 
-    async for each in parts.feed.listen(person, position_of(last_event_id), still):
+    async for each in parts.feed.listen(person, place, still):
         yield each
-
-
-def position_of(last_event_id: str | None) -> int | None:
-    """Where a listener was; what is no id of ours is further behind than anything is known."""
-    if not last_event_id:
-        return None
-    return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 16 else -1

@@ -99,7 +99,8 @@ async def test_who_comes_back_hears_what_was_missed_and_no_more(gate: Gate, serv
     await gate.until(case_id, lambda case: case["status"] == "completed")
     # Another gateway, or the same after a restart, has never heard of it before.
     served.house.feed._known, served.house.feed._start = [], served.house.feed._head
-    async with hears(served, gate, "manager-1", last.id) as events:
+    by_query = f"/api/v1/events?since={last.id}"  # as a page does, which knows of what moment it is
+    async with listening(served, by_query, Authorization=f"Bearer {gate.tokens['manager-1']}") as events:
         heard = await until(events, "case", case_id=case_id, status="completed")
     told = [(each.data["kind"], each.data["outcome"]) for each in heard if each.name == "task"]
     assert told == [("closed", "approved")]
