@@ -12,6 +12,7 @@ from api import pages, problems, refusals
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
 from api.pages.page import as_page, too_large
@@ -23,6 +24,7 @@ from api.routes import (
     datasets,
     decisions,
     directory,
+    events,
     evidence,
     health,
     incidents,
@@ -88,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),
+            feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
@@ -99,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.house.feed.ended()
             await db.close()
 
     app = FastAPI(
@@ -125,6 +129,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        events,
         incidents,
         processes,
         policies,

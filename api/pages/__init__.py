@@ -2,10 +2,24 @@
 
 from fastapi import APIRouter
 
-from api.pages import batches, cases, docs, inbox, incidents, new, notices, requests, search, sign_in, tasks, upload
+from api.pages import (
+    batches,
+    cases,
+    docs,
+    events,
+    inbox,
+    incidents,
+    new,
+    notices,
+    requests,
+    search,
+    sign_in,
+    tasks,
+    upload,
+)
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, sign_in, docs, tasks, cases, incidents, notices, requests, new, batches, search):
+for page in (inbox, events, sign_in, docs, tasks, cases, incidents, notices, requests, new, batches, search):
     router.include_router(page.router)
 uploads = APIRouter(include_in_schema=False)
 """Those that take whole files: their bodies may be larger."""
