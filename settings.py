@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
+    session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
+    """How long somebody stays signed in to the pages; they are asked five minutes before, and a day is the most."""
+    locale: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
+    """The language of the pages: a folder of `api/locales`, or `en`."""
+
     batch_in_flight: int = Field(50, ge=1, le=10_000)
     """Cases of one batch that may be on their way to a gate or an end while more of it are started."""
     batch_rate: float | None = Field(None, gt=0, le=10_000)
@@ -159,6 +164,11 @@ class Settings(BaseSettings):
         if at.tzinfo is not None:
             raise ValueError("is in UTC and takes no zone: write it as 08:00")
         return at
+
+    @property
+    def https(self) -> bool:
+        """Whether people's browsers reach the gateway by https."""
+        return self.public_url.startswith("https://")
 
     @property
     def attachments(self) -> Path:

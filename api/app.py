@@ -9,10 +9,12 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import pages, problems, refusals
+from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages.texts import catalogue
 from api.routes import (
     audit,
     batches,
@@ -61,11 +63,12 @@ STATIC = Path(__file__).parent / "static"
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway. What is merely away for now is found out by each request.
 
-    Raises WrongSettings, WrongProcess and PolicyError.
+    Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language that is not here.
     """
     settings = settings or load()
     own.load(settings.processes)
     policy = own.policy_file(settings.policy)
+    catalogue(settings.locale)
     numbers = Metrics()
 
     @asynccontextmanager
@@ -88,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             risks=Risks(db),
             gateway=Gateway(client, db, settings.temporal_ui_url),
             metrics=numbers,
+            demo=Demo(settings),
         )
         try:
             yield
@@ -110,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     refusals.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
-    app.add_middleware(Headers, https=settings.public_url.startswith("https://"))
+    app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
     for noun in (

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.demo import Demo
 from api.gateway import Gateway
 from api.metrics import Metrics
 from api.problems import not_found
@@ -44,6 +45,7 @@ class House:
     risks: Risks
     gateway: Gateway
     metrics: Metrics
+    demo: Demo
 
 
 async def house(request: Request) -> House:

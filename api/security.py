@@ -3,15 +3,18 @@
 Roles are groups. Somebody who may not see a thing gets 404, somebody who sees it and may not act 403.
 """
 
+import hashlib
+import hmac
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Cookie, Depends, Request
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
 from api.problems import forbidden, not_found, unauthenticated
-from store import people
+from store import people, sessions
 from store.cases import Viewer
 from store.database import Database
 from store.people import Person
@@ -30,8 +33,9 @@ from workflows.models import (
     TaskView,
 )
 
-COOKIE = "holdgate_token"
-"""Keeps the token for the pages. No route under /api reads it, so no other site can forge a call."""
+COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
+"""Keeps the session for the pages; the second name where the gateway is reached by https, for browsers take it from
+nobody but this host then. No route under /api reads it, so no other site can forge a call."""
 
 MAX_TOKEN = 200
 """Characters; longer than any token, so that nobody makes us hash a megabyte."""
@@ -68,11 +72,30 @@ async def caller(request: Request, credentials: Bearer) -> Person:
     return person
 
 
-async def visitor(
-    request: Request, credentials: Bearer, token: Annotated[str | None, Cookie(alias=COOKIE)] = None
-) -> Person | None:
-    """Who looks at a page: by header or by cookie, perhaps nobody."""
-    return await person_of(request.app.state.house.db, credentials.credentials if credentials else token)
+def cookie_of(request: Request) -> str | None:
+    """The session's token that the browser keeps."""
+    token = request.cookies.get(SECURE_COOKIE if request.app.state.house.settings.https else COOKIE)
+    return token if token and len(token) <= MAX_TOKEN else None
+
+
+async def visitor(request: Request, credentials: Bearer) -> Person | None:
+    """Who looks at a page: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`."""
+    db: Database = request.app.state.house.db
+    request.state.signed_in = None
+    if credentials:
+        return await person_of(db, credentials.credentials)
+    if (token := cookie_of(request)) is None:
+        return None
+    async with db.read() as conn:
+        signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
+    request.state.signed_in = signed_in
+    return signed_in.person if signed_in else None
+
+
+def csrf_of(request: Request) -> str:
+    """What a form of this session has to bring along: nobody can guess it who does not have the cookie."""
+    token = cookie_of(request)
+    return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest() if token else ""
 
 
 Caller = Annotated[Person, Depends(caller)]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import absences, audit
 from store.database import Database, insert_once
-from store.tables import chain, event_payloads, events, memberships, people, readers, tokens
+from store.tables import chain, event_payloads, events, memberships, passwords, people, readers, sessions, tokens
 
 TOKEN_PREFIX = "hg_"
 """Lets secret scanners and people recognise a token."""
@@ -182,6 +182,8 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     await conn.execute(
         update(tokens).where(tokens.c.person == old, tokens.c.revoked_at.is_(None)).values(revoked_at=datetime.now(UTC))
     )
+    for table in (sessions, passwords):
+        await conn.execute(delete(table).where(table.c.person == old))
     summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
     data = {"person": old, "by": new, "groups": leaver.groups, "reason": reason}
     await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
@@ -193,6 +195,14 @@ async def active(conn: AsyncConnection, id: str) -> Person | None:
     return found[0] if found else None
 
 
+async def named(conn: AsyncConnection, name: str) -> Person | None:
+    """The active person with this id or mail address, whatever the case of its letters."""
+    low = name.lower()
+    like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
+    found = await _found(conn, _PEOPLE.where(like, people.c.active))
+    return found[0] if len(found) == 1 else None
+
+
 async def all(conn: AsyncConnection) -> list[Person]:
     """Everybody, by id."""
     return await _found(conn, _PEOPLE)
@@ -200,17 +210,19 @@ async def all(conn: AsyncConnection) -> list[Person]:
 
 async def by_token(conn: AsyncConnection, token: str) -> Person | None:
     """Whose token it is; None when nobody's, when it was revoked, or when the person is no longer active."""
-    query = _PEOPLE.join(tokens, tokens.c.person == people.c.id).where(
-        tokens.c.hash == _hash(token), tokens.c.revoked_at.is_(None), people.c.active
-    )
-    found = await _found(conn, query)
-    if not found:
-        return None
-    absent = await absences.stands_in_for(conn, found[0].id, datetime.now(UTC))
-    if not absent:
-        return found[0]
+    whose = select(tokens.c.person).where(tokens.c.hash == _hash(token), tokens.c.revoked_at.is_(None))
+    person = await conn.scalar(whose)
+    return None if person is None else await acting(conn, person, datetime.now(UTC))
+
+
+async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
+    """An active person with those for whom they stand in; None when they are not active."""
+    person = await active(conn, id)
+    absent = await absences.stands_in_for(conn, id, at) if person else []
+    if person is None or not absent:
+        return person
     away = await _found(conn, _PEOPLE.where(people.c.id.in_(absent), people.c.active))
-    return found[0].model_copy(update={"stands_in_for": away})
+    return person.model_copy(update={"stands_in_for": away})
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:

@@ -387,6 +387,46 @@ tokens = Table(
     Column("revoked_at", Instant, nullable=True),
 )
 
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("hash", Text, nullable=False),  # argon2id, with its parameters and salt
+    Column("temporary", Boolean, nullable=False),  # somebody else chose it: to be changed at the next sign-in
+    Column("changed_at", Instant, nullable=False),
+)
+
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("key", String(64), primary_key=True),  # SHA-256: what is typed as a name may be a password
+    Column("number", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),  # no try before
+)
+"""Tries to sign in that failed, by name and by address, until one succeeds."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("way", String(20), nullable=False),  # password | token | demo
+    Column("agent", String(200), nullable=False),  # the browser, as it calls itself
+    Column("zone", String(60), nullable=True),  # the browser's time zone
+    Column("begun_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+)
+"""Browsers in which somebody has signed in."""
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
+)
+"""How a person wants the pages to look and to be used."""
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -37,7 +37,9 @@ async def test_a_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(
         assert waiting.json()["items"][0]["task_id"] in page
         assert "<script>alert" not in page
         assert (await client.get("/api/v1/me")).status_code == 401, "the API takes no cookie"
-        await client.post("/sign-out")
+        assert (await client.post("/sign-out")).status_code == 403, "a form needs the secret of its session"
+        assert (await client.post("/sign-out", data={"csrf": "guessed"})).status_code == 403
+        assert (await client.post("/sign-out", data=hidden(page))).status_code == 303
         assert 'action="/sign-in"' in (await client.get("/")).text
 
 
@@ -69,7 +71,15 @@ async def signed_in(gate: Gate, person: str) -> AsyncIterator[httpx2.AsyncClient
     """A browser in which the person has signed in."""
     async with browser(gate) as client:
         assert (await client.post("/sign-in", data={"token": gate.tokens[person]})).status_code == 303
+        client.headers["X-CSRF"] = secret((await client.get("/")).text)
         yield client
+
+
+def secret(page: str) -> str:
+    """What scripts send along, as the page says it."""
+    found = re.search(r'data-csrf="(\w+)"', page)
+    assert found is not None
+    return found[1]
 
 
 def hidden(page: str) -> dict[str, str]:

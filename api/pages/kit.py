@@ -1,0 +1,165 @@
+"""What templates say of values: moments in the reader's zone, spans in words, states by one name and one colour."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from api.pages.texts import _, ngettext, reader
+from workflows.models import Outcome, Status
+from workflows.money import in_words
+
+TONES: dict[str, str] = {
+    "scheduled": "later",
+    "starting": "going",
+    "running": "going",
+    "awaiting_approval": "waiting",
+    "awaiting_changes": "waiting",
+    "needs_intervention": "wrong",
+    "rolling_back": "undo",
+    "completed": "good",
+    "rejected": "no",
+    "expired": "no",
+    "cancelled": "quiet",
+    "failed": "wrong",
+    "rolled_back": "undo",
+    "open": "waiting",
+    "approved": "good",
+    "approved_by_rule": "good",
+    "rejected_by_rule": "no",
+    "changes_requested": "waiting",
+    "paused": "later",
+    "cancelling": "undo",
+    "receiving": "going",
+}
+"""The colour of each state, by the name of a token; the words say it too."""
+
+
+def state_words(state: str) -> str:
+    """A state of a case, a task or a batch in plain words, the same everywhere."""
+    words = {
+        Status.SCHEDULED: _("Scheduled"),
+        Status.STARTING: _("Starting"),
+        Status.RUNNING: _("In progress"),
+        Status.AWAITING_APPROVAL: _("Waits for approval"),
+        Status.AWAITING_CHANGES: _("Waits for changes"),
+        Status.NEEDS_INTERVENTION: _("Stuck, an operator is asked"),
+        Status.ROLLING_BACK: _("Being undone"),
+        Status.COMPLETED: _("Done"),
+        Status.REJECTED: _("Rejected"),
+        Status.EXPIRED: _("Ran out of time"),
+        Status.CANCELLED: _("Cancelled"),
+        Status.FAILED: _("Failed, undone"),
+        Status.ROLLED_BACK: _("Done, then undone"),
+        Outcome.APPROVED: _("Approved"),
+        "approved_by_rule": _("No approval needed"),
+        "rejected_by_rule": _("Rejected by rule"),
+        "changes_requested": _("Sent back for changes"),
+        "open": _("Open"),
+        "paused": _("Paused"),
+        "cancelling": _("Being cancelled"),
+        "receiving": _("Being received"),
+    }
+    return words.get(str(state), str(state).replace("_", " ").capitalize())
+
+
+def state(of: str | None) -> Markup:
+    """A state as a coloured tag."""
+    if of is None:
+        return Markup("")
+    tone = TONES.get(str(of), "quiet")
+    return Markup('<span class="state {}">{}</span>').format(tone, state_words(str(of)))
+
+
+def time_text(at: datetime) -> str:
+    """A moment in the reader's zone, with the zone: `26 Nov 2026, 10:42 GMT`."""
+    local = at.astimezone(reader.get().zone)
+    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def time(at: datetime | str | None) -> Markup:
+    """A moment for the page; nothing for none."""
+    if at is None:
+        return Markup("")
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return Markup('<time datetime="{}">{}</time>').format(_iso(moment), time_text(moment))
+
+
+def span(of: timedelta) -> str:
+    """A span of time by its largest unit, rounded down: `3 h`, `2 days`."""
+    seconds = abs(int(of.total_seconds()))
+    if seconds < 60:
+        return _("less than a minute")
+    if seconds < 3600:
+        return _("%(num)s min", num=seconds // 60)
+    if seconds < 48 * 3600:
+        return _("%(num)s h", num=seconds // 3600)
+    return ngettext("%(num)s day", "%(num)s days", seconds // 86400)
+
+
+def ago(at: datetime | None, now: datetime | None = None) -> Markup:
+    """How long ago something was, with the moment on hovering: `since 3 h` is written as `since {{ ago(at) }}`."""
+    if at is None:
+        return Markup("")
+    told = span((now or datetime.now(UTC)) - at)
+    return Markup('<time datetime="{}" title="{}" data-span>{}</time>').format(_iso(at), time_text(at), told)
+
+
+def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
+    """`late`, `soon` (within 4 h), `today` (within a day), `calm`, or `none`."""
+    if due_at is None:
+        return "none"
+    left = due_at - (now or datetime.now(UTC))
+    if left < timedelta(0):
+        return "late"
+    return "soon" if left < timedelta(hours=4) else "today" if left < timedelta(days=1) else "calm"
+
+
+def due(at: datetime | None, now: datetime | None = None) -> Markup:
+    """When something is due, in words and by colour: `in 3 h`, `2 days late`."""
+    if at is None:
+        return Markup('<span class="due none">{}</span>').format(_("no due time"))
+    left = at - (now or datetime.now(UTC))
+    told = _("in %(span)s", span=span(left)) if left >= timedelta(0) else _("%(span)s late", span=span(left))
+    return Markup('<time class="due {}" datetime="{}" title="{}" data-due>{}</time>').format(
+        urgency(at, now), _iso(at), time_text(at), told
+    )
+
+
+def person(id: str | None) -> Markup:
+    """Somebody's id or name, whatever direction it is written in."""
+    return Markup("<bdi>{}</bdi>").format(id or "")
+
+
+def money(amount: object, currency: str) -> Markup:
+    """A sum with its currency, thousands apart: `2,640.00 GBP`."""
+    try:
+        told = in_words(Decimal(str(amount)), currency)
+    except (ValueError, InvalidOperation):  # of another process, whose field is no sum
+        told = f"{amount} {currency}"
+    return Markup('<span class="money">{}</span>').format(told)
+
+
+def in_path(name: str) -> str:
+    """An id as a part of a path."""
+    return quote(name, safe="")
+
+
+def readable(name: object) -> str:
+    """A name of the code for a person: `manager-approval` is `manager approval`."""
+    return str(name).replace("_", " ").replace("-", " ")
+
+
+def listed(names: list[str]) -> Markup:
+    """Names of people or groups, one after the other."""
+    return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names)
+
+
+def capital(text: str) -> str:
+    """With a capital letter first, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def _iso(at: datetime) -> str:
+    return str(escape(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")))

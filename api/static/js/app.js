@@ -1,0 +1,106 @@
+// What every page does beyond plain HTML: secrets of forms, the reader's zone, drafts, the end of the session, menus.
+
+const body = document.body;
+const said = document.getElementById("said");
+
+/** Say something to those who listen instead of looking. */
+export function announce(text) {
+  said.textContent = "";
+  requestAnimationFrame(() => { said.textContent = text; });
+}
+
+/** POST a form's fields as the page would; answers the Response. */
+export function send(address, fields = {}, headers = {}) {
+  const form = fields instanceof FormData ? fields : new URLSearchParams(fields);
+  return fetch(address, { method: "POST", body: form, headers: { "X-CSRF": body.dataset.csrf, ...headers } });
+}
+
+/** Whether keys typed now are text, or meant for a control. */
+export function typing(event) {
+  const on = event.target;
+  return event.ctrlKey || event.metaKey || event.altKey || on.isContentEditable ||
+    on.matches?.("input:not([type=checkbox]):not([type=radio]), textarea, select");
+}
+
+export const shortcuts = () => document.documentElement.dataset.shortcuts === "on";
+
+document.addEventListener("htmx:configRequest", (event) => { event.detail.headers["X-CSRF"] = body.dataset.csrf; });
+
+for (const field of document.querySelectorAll("input[data-zone]")) {
+  field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+}
+
+// Menus close as one expects: by Escape, and by a click elsewhere.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const open = event.target.closest?.("details.menu[open]");
+  if (open) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  announce(button.dataset.copied ?? button.dataset.copy);
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 1500);
+});
+
+// What is typed outlives a session, a mistaken click and a reload, in this window only.
+const key = (field) => `draft:${location.pathname}:${field.form?.getAttribute("action") ?? ""}:${field.name}`;
+const kept = (field) => field.matches?.("textarea[name]");
+export function restore(within) {
+  for (const field of within.querySelectorAll("textarea[name]")) {
+    const draft = sessionStorage.getItem(key(field));
+    if (draft && !field.value) field.value = draft;
+  }
+}
+document.addEventListener("input", (event) => { if (kept(event.target)) sessionStorage.setItem(key(event.target), event.target.value); });
+// A draft goes once its form has gone through: when a page follows that is neither an error nor asks to sign in.
+const sent = "sent drafts";
+document.addEventListener("submit", (event) => {
+  const keys = [...event.target.elements].filter(kept).map(key);
+  if (keys.length) sessionStorage.setItem(sent, JSON.stringify(keys));
+});
+function forget() {
+  for (const name of JSON.parse(sessionStorage.getItem(sent) ?? "[]")) sessionStorage.removeItem(name);
+  sessionStorage.removeItem(sent);
+}
+if (!("failed" in body.dataset)) forget();
+document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful && event.detail.requestConfig.verb === "post") forget(); });
+restore(document);
+document.addEventListener("htmx:load", (event) => restore(event.detail.elt));
+
+// The end of the session is said in time.
+const ending = document.getElementById("ending");
+const WARN_MS = 5 * 60 * 1000;
+let ends = Date.parse(body.dataset.sessionEnds);
+function watch() {
+  const left = ends - Date.now();
+  const text = ending.querySelector("p");
+  ending.hidden = !(left < WARN_MS);
+  if (ending.hidden) return;
+  const over = left <= 0;
+  const words = over ? text.dataset.over : text.dataset.soon;
+  if (text.textContent !== words) {
+    text.textContent = words;
+    announce(words);
+  }
+  document.getElementById("stay").hidden = over;
+  document.getElementById("again").hidden = !over;
+}
+if (ends) {
+  watch();
+  setInterval(watch, 5000);
+  document.getElementById("stay").addEventListener("click", async () => {
+    const answer = await send("/session");
+    if (answer.ok) ends = Date.parse((await answer.json()).ends_at);
+    watch();
+  });
+}

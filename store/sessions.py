@@ -1,0 +1,110 @@
+"""Browsers in which somebody has signed in. A session is a random token of which only the hash is stored."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import audit, passwords, people, preferences
+from store.people import Person
+from store.tables import sessions
+
+LONGEST = timedelta(hours=24)
+"""After signing in; who stays longer signs in again."""
+
+
+class Session(BaseModel):
+    """One of a person's sessions, without what opens it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    hash: str
+    person: str
+    way: str
+    """How they signed in: `password`, `token` or `demo`."""
+    agent: str
+    zone: str | None
+    begun_at: datetime
+    ends_at: datetime
+
+
+class SignedIn(BaseModel):
+    """Who looks at a page, and how they want it."""
+
+    session: Session
+    person: Person
+    preferences: dict[str, str]
+    must_change: bool
+    """Whether they signed in with a password that another chose."""
+
+
+async def begin(
+    conn: AsyncConnection,
+    person: Person,
+    way: str,
+    now: datetime,
+    lasts: timedelta,
+    *,
+    agent: str = "",
+    zone: str | None = None,
+) -> str:
+    """Begin a session and answer its token: the one time that it can be seen. Sessions that are over are forgotten."""
+    token = secrets.token_urlsafe(32)
+    try:
+        people.zone_of(zone)
+    except ValueError:
+        zone = None
+    row = {"hash": _hash(token), "person": person.id, "way": way, "agent": agent[:200], "zone": zone, "begun_at": now}
+    await conn.execute(delete(sessions).where(sessions.c.ends_at <= now))
+    await conn.execute(insert(sessions).values(**row, ends_at=now + lasts))
+    summary = f"{person.name} signed in by {way}"
+    await audit.note(conn, "signed_in", by=person.id, summary=summary, data={"person": person.id, "way": way})
+    return token
+
+
+async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
+    """Whose session it is; None when nobody's, when it is over, or when the person is no longer active."""
+    row = (await conn.execute(select(sessions).where(sessions.c.hash == _hash(token)))).one_or_none()
+    if row is None or row.ends_at <= now:
+        return None
+    person = await people.acting(conn, row.person, now)
+    if person is None:
+        return None
+    chosen = await preferences.of(conn, person.id)
+    given = row.way == "password" and await passwords.must_change(conn, person.id)
+    return SignedIn(session=Session.model_validate(row), person=person, preferences=chosen, must_change=given)
+
+
+async def extend(conn: AsyncConnection, session: Session, now: datetime, lasts: timedelta) -> datetime:
+    """Let a session last as long again, at most a day after signing in; answers its end."""
+    ends_at = min(now + lasts, session.begun_at + LONGEST)
+    await conn.execute(update(sessions).where(sessions.c.hash == session.hash).values(ends_at=ends_at))
+    return ends_at
+
+
+async def end(conn: AsyncConnection, session: Session) -> None:
+    """Sign out."""
+    await conn.execute(delete(sessions).where(sessions.c.hash == session.hash))
+
+
+async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
+    """Sign the person out everywhere and answer in how many browsers. Raises UnknownPerson."""
+    named = await people.get(conn, person)
+    gone = await conn.execute(delete(sessions).where(sessions.c.person == person))
+    summary = f"{named.name} was signed out everywhere"
+    await audit.note(conn, "signed_out_everywhere", by=by, summary=summary, data={"person": person})
+    return gone.rowcount
+
+
+async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]:
+    """The person's sessions that are not over, the newest first."""
+    query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)
+    found = await conn.execute(query.order_by(sessions.c.begun_at.desc(), sessions.c.hash))
+    return [Session.model_validate(row) for row in found]
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
