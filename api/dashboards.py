@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from api.security import is_in, may_operate, viewer
 from policy.file import PolicyFile
 from store import incidents
 from store.dashboard import flow, standing, work
-from store.dashboard.flow import Flow
+from store.dashboard.flow import Ended
 from store.dashboard.scope import Period, Scope, Span, span
 from store.dashboard.standing import Signs, UnderWay
 from store.dashboard.work import Group, Reviewer, Step, Work
@@ -73,7 +73,8 @@ class Dashboard(BaseModel):
     statuses: dict[Status, int] = Field(description="All cases there are, by status")
     total: Work = Field(description="The tasks of all steps")
     steps: list[Step]
-    flow: Flow
+    whole: Ended = Field(description="Cases that ended in the period")
+    parts: list[Ended] = Field(description="The same hour by hour, or day by day")
     approved: Part = Field(description="Approval steps that people approved, of those they approved or rejected")
     overturned: Part = Field(description="Cases taken back since, of those that ended as completed in the period")
     kept: Part = Field(description="Deadlines kept, of those kept or missed")
@@ -115,40 +116,45 @@ class Dashboards:
     async def _count(self, person: Person, scope: Scope, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
         within = span(period, now, zone)
         # Each in a snapshot of its own, so that they are counted side by side.
-        went, tasks, stands, health = await asyncio.gather(
-            self._flow(scope, within),
+        whole, parts, did, stands, health = await asyncio.gather(
+            self._whole(scope, within),
+            self._parts(scope, within),
             self._work(person, scope, within),
             self._stands(person, scope),
             self._health(now) if scope.everything else _nothing(),
         )
-        total = Work()
-        for step in tasks["steps"]:
-            total = total.plus(step)
+        tasks = did["tasks"]
         return Dashboard(
             at=now,
             period=period,
             since=within.since,
             zone=zone.key,
             everything=scope.everything,
-            total=total,
-            flow=went,
-            approved=Part(number=total.approved, of=total.approved + total.rejected),
-            overturned=Part(number=went.overturned, of=went.whole.ended.get(Status.COMPLETED, 0)),
-            kept=Part(number=total.kept, of=total.kept + total.missed),
+            total=tasks.total,
+            steps=tasks.steps,
+            groups=tasks.groups,
+            reviewers=did["reviewers"],
+            whole=whole,
+            parts=parts,
+            approved=Part(number=tasks.total.approved, of=tasks.total.approved + tasks.total.rejected),
+            overturned=Part(number=whole.overturned, of=whole.ended.get(Status.COMPLETED, 0)),
+            kept=Part(number=tasks.total.kept, of=tasks.total.kept + tasks.total.missed),
             health=health,
-            **tasks,
             **stands,
         )
 
-    async def _flow(self, scope: Scope, within: Span) -> Flow:
+    async def _whole(self, scope: Scope, within: Span) -> Ended:
         async with self._db.read() as conn:
-            return await flow.flow(conn, scope, within)
+            return await flow.whole(conn, scope, within)
+
+    async def _parts(self, scope: Scope, within: Span) -> list[Ended]:
+        async with self._db.read() as conn:
+            return await flow.parts(conn, scope, within)
 
     async def _work(self, person: Person, scope: Scope, within: Span) -> dict[str, Any]:
         async with self._db.read() as conn:
             return {
-                "steps": await work.steps(conn, scope, within),
-                "groups": await work.groups(conn, scope, within),
+                "tasks": await work.by_step_and_group(conn, scope, within),
                 "reviewers": await work.reviewers(conn, within) if is_in(person, ADMINS) else None,
             }
 

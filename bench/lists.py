@@ -175,7 +175,7 @@ def _task(view: TaskView) -> dict[str, Any]:
         include={"task_id", "case_id", "process", "gate", "kind", "title", "requester", "status", "opened_at"}
     )
     clock = view.model_dump(include={"due_at", "expires_at", "priority", "revision"})
-    return {**named, **clock, "given": 0, "view": view.model_dump(mode="json")}
+    return {**named, **clock, "given": 0, "asked": view.candidate_groups[0], "view": view.model_dump(mode="json")}
 
 
 def _sync(url: str) -> str:

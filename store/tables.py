@@ -199,6 +199,8 @@ tasks = Table(
     Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
     Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
     Column("assignee", String(200), nullable=True, index=True),
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
+    Column("asked", Text, nullable=False, server_default=""),
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index(
@@ -207,7 +209,7 @@ tasks = Table(
         "gate",
         "due_at",
         "opened_at",
-        "task_id",
+        "asked",
         sqlite_where=text("status = 'open'"),
         postgresql_where=text("status = 'open'"),
     ),
@@ -227,7 +229,7 @@ tasks = Table(
         "kind",
         "outcome",
         "due_at",
-        "task_id",
+        "asked",
         sqlite_where=text("closed_at IS NOT NULL"),
         postgresql_where=text("closed_at IS NOT NULL"),
     ),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 
@@ -11,7 +11,7 @@ from api.deps import InHouse, Plain
 from api.problems import FieldError, documented, invalid
 from api.security import Caller
 from store.dashboard.scope import Period
-from store.people import Person
+from store.people import Person, zone_of
 
 router = APIRouter(tags=["dashboard"])
 
@@ -30,8 +30,7 @@ async def dashboard(person: Caller, parts: InHouse, period: Period = "7d", zone:
 
 
 def _zone(wanted: str | None, person: Person) -> ZoneInfo:
-    name = wanted or person.time_zone or "UTC"
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise invalid([FieldError(field="zone", message=f"'{name}' is no time zone, such as Europe/London")]) from None
+        return zone_of(wanted or person.time_zone)
+    except ValueError as wrong:
+        raise invalid("There is no such time zone.", [FieldError(field="zone", message=str(wrong))]) from None

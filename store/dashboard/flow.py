@@ -1,8 +1,9 @@
 """Cases that ended: how many of each kind, and how long they took, waiting for people or at work."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, literal_column, select, values
@@ -38,60 +39,71 @@ class Ended(BaseModel):
     cycle: Spread | None = Field(None, description="From its start to its end; null when none ended")
     waiting: Spread | None = Field(None, description="Of that, while a task of the case was open")
     working: Spread | None = Field(None, description="All the rest")
+    overturned: int = Field(0, description="Of those that ended as completed: undone since, up to now")
     taken_back: int = Field(0, description="Completed cases that were undone in this time, whenever they had ended")
 
 
-class Flow(BaseModel):
-    """Cases that ended in a period."""
-
-    parts: list[Ended]
-    whole: Ended
-    overturned: int = Field(description="Of those that ended as completed in the period: undone since")
-
-
-async def flow(conn: AsyncConnection, scope: Scope, span: Span) -> Flow:
-    """The cases that ended in this time, part by part and in all."""
-    parts = [Ended(since=since, until=until) for since, until in span.parts]
-    whole = Ended(since=span.since, until=span.until)
-    sums = [_Sums(0, 0, 0)] * len(parts)
-    overturned = 0
-    for row in await conn.execute(_counts(scope, span)):
-        parts[row.part].ended[row.ended_as] = row.number
-        whole.ended[row.ended_as] = whole.ended.get(row.ended_as, 0) + row.number
-        sums[row.part] = sums[row.part].plus(row.number, row.took, row.waited)
-        overturned += row.overturned if row.ended_as == Status.COMPLETED else 0
-    for row in await conn.execute(_taken_back(scope, span)):
-        parts[row.part].taken_back = row.number
-        whole.taken_back += row.number
-    all_of_them = _Sums(*(sum(each) for each in zip(*sums, strict=True)))
+async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
+    """The cases that ended in each part of this time."""
+    found = [Ended(since=since, until=until) for since, until in span.parts]
+    sums = [_Sums() for _ in found]
+    of_parts, inside = _in_parts(span, cases.c.ended_at)
+    ended = of_parts.join(cases, inside)
+    query = select(of_parts.c.part, *_COUNTS).select_from(ended).where(scope.cases())
+    for row in await conn.execute(query.group_by(of_parts.c.part, cases.c.ended_as)):
+        found[row.part].ended[row.ended_as] = row.number
+        found[row.part].overturned += row.overturned
+        sums[row.part].add(row)
+    sizes = [each.number for each in sums if each.number]
     for name, measure in _MEASURES.items():
-        found = await _percentiles(conn, scope, span, measure, [each.number for each in sums])
-        for part, each in zip(parts, sums, strict=True):
+        place = func.row_number().over(order_by=(of_parts.c.part, measure))
+        numbered = select(measure.label("value"), place.label("place")).select_from(ended).where(scope.cases())
+        percentiles = iter(await _percentiles(conn, numbered, sizes))
+        for part, each in zip(found, sums, strict=True):
             if each.number:
-                setattr(part, name, _spread(next(found), each.mean(name)))
-        if all_of_them.number:
-            setattr(whole, name, _spread(next(found), all_of_them.mean(name)))
-    return Flow(parts=parts, whole=whole, overturned=overturned)
+                setattr(part, name, each.spread(name, next(percentiles)))
+    of_parts, inside = _in_parts(span, cases.c.closed_at)
+    undone = select(of_parts.c.part, func.count().label("number")).select_from(of_parts.join(cases, inside))
+    for part_row in await conn.execute(undone.where(_TAKEN_BACK, scope.cases()).group_by(of_parts.c.part)):
+        found[part_row.part].taken_back = part_row.number
+    return found
 
 
-class _Sums(NamedTuple):
-    """Of the cases of a part: their number, and the sums of their durations in milliseconds."""
+async def whole(conn: AsyncConnection, scope: Scope, span: Span) -> Ended:
+    """The cases that ended in all of this time."""
+    found, sums = Ended(since=span.since, until=span.until), _Sums()
+    ended = (cases.c.ended_at >= span.since, cases.c.ended_at < span.until, scope.cases())
+    for row in await conn.execute(select(*_COUNTS).where(*ended).group_by(cases.c.ended_as)):
+        found.ended[row.ended_as] = row.number
+        found.overturned += row.overturned
+        sums.add(row)
+    for name, measure in _MEASURES.items() if sums.number else ():
+        place = func.row_number().over(order_by=measure)
+        numbered = select(measure.label("value"), place.label("place")).where(*ended)
+        setattr(found, name, sums.spread(name, (await _percentiles(conn, numbered, [sums.number]))[0]))
+    closed = (cases.c.closed_at >= span.since, cases.c.closed_at < span.until)
+    undone = select(func.count()).where(_TAKEN_BACK, *closed, scope.cases())
+    found.taken_back = (await conn.execute(undone)).scalar_one()
+    return found
 
-    number: int
-    took: int
-    waited: int
 
-    def plus(self, number: int, took: int, waited: int) -> "_Sums":
-        return _Sums(self.number + number, self.took + int(took), self.waited + int(waited))
+@dataclass
+class _Sums:
+    """Of some cases: their number, and the sums of their durations in milliseconds."""
 
-    def mean(self, measure: str) -> float:
+    number: int = 0
+    took: int = 0
+    waited: int = 0
+
+    def add(self, row: Any) -> None:
+        self.number += row.number
+        self.took += int(row.took)  # PostgreSQL adds up to a decimal
+        self.waited += int(row.waited)
+
+    def spread(self, measure: str, percentiles: tuple[int, int]) -> Spread:
+        median, p90 = percentiles
         sums = {"cycle": self.took, "waiting": self.waited, "working": self.took - self.waited}
-        return sums[measure] / self.number
-
-
-def _spread(percentiles: tuple[int, int], mean: float) -> Spread:
-    median, p90 = percentiles
-    return Spread(median_s=median / 1000, p90_s=p90 / 1000, mean_s=round(mean) / 1000)
+        return Spread(median_s=median / 1000, p90_s=p90 / 1000, mean_s=round(sums[measure] / self.number) / 1000)
 
 
 # ---------------------------------------------------------------------------------------------------------- the queries
@@ -105,69 +117,29 @@ def _in_parts(span: Span, at: ColumnElement[datetime]) -> tuple[CTE, ColumnEleme
     return parts, and_(at >= parts.c.since, at < parts.c.until)
 
 
-def _counts(scope: Scope, span: Span) -> Select[tuple[int, str, int, int, int, int]]:
-    parts, inside = _in_parts(span, cases.c.ended_at)
-    return (
-        select(
-            parts.c.part,
-            cases.c.ended_as,
-            func.count().label("number"),
-            func.sum(cases.c.took_ms).label("took"),
-            func.sum(cases.c.waited_ms).label("waited"),
-            func.count().filter(cases.c.status == Status.ROLLED_BACK).label("overturned"),
-        )
-        .select_from(parts.join(cases, inside))
-        .where(scope.cases())
-        .group_by(parts.c.part, cases.c.ended_as)
-    )
-
-
-def _taken_back(scope: Scope, span: Span) -> Select[tuple[int, int]]:
-    parts, inside = _in_parts(span, cases.c.closed_at)
-    rolled_back = cases.c.status == literal_column("'rolled_back'")  # as the index says it, so that SQLite uses it
-    return (
-        select(parts.c.part, func.count().label("number"))
-        .select_from(parts.join(cases, inside))
-        .where(rolled_back, scope.cases())
-        .group_by(parts.c.part)
-    )
+_COUNTS = (
+    cases.c.ended_as,
+    func.count().label("number"),
+    func.sum(cases.c.took_ms).label("took"),
+    func.sum(cases.c.waited_ms).label("waited"),
+    func.count().filter(cases.c.status == Status.ROLLED_BACK, cases.c.ended_as == Status.COMPLETED).label("overturned"),
+)
+_TAKEN_BACK = cases.c.status == literal_column("'rolled_back'")  # as the index says it, so that SQLite uses it
 
 
 async def _percentiles(
-    conn: AsyncConnection, scope: Scope, span: Span, measure: ColumnElement[int], sizes: Sequence[int]
-) -> Iterator[tuple[int, int]]:
-    """Median and p90 of a measure for each part that has cases, and at last of all cases.
-
-    The database sorts, numbers the rows and gives back those of the wanted places: the sizes are known, so which
-    places these are is plain arithmetic, and both databases give the same answer.
-    """
-    parts, inside = _in_parts(span, cases.c.ended_at)
-    sorted_in_parts = select(
-        measure.label("value"), func.row_number().over(order_by=(parts.c.part, measure)).label("place")
-    ).select_from(parts.join(cases, inside))
-    sorted_in_all = select(measure.label("value"), func.row_number().over(order_by=measure).label("place")).where(
-        cases.c.ended_at >= span.since, cases.c.ended_at < span.until
-    )
-    before, wanted = 0, []
-    for size in filter(None, sizes):
-        wanted.append(_places(before, size))
-        before += size
-    found = await _at(conn, sorted_in_parts.where(scope.cases()), wanted)
-    if before:
-        found += await _at(conn, sorted_in_all.where(scope.cases()), [_places(0, before)])
-    return iter(found)
-
-
-def _places(before: int, size: int) -> tuple[int, int]:
-    """The places of median and p90 among so many sorted rows that come behind `before` others, by nearest rank."""
-    median, p90 = (before - (-size * share // 100) for share in SHARES)
-    return median, p90
-
-
-async def _at(
-    conn: AsyncConnection, numbered: Select[tuple[int, int]], wanted: Sequence[tuple[int, int]]
+    conn: AsyncConnection, numbered: Select[tuple[int, int]], sizes: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """The values at these places."""
+    """Median and p90 by nearest rank of runs of sorted values, of which `numbered` gives `value` and `place`.
+
+    The database sorts and numbers them, and gives back those at the wanted places: the sizes of the runs are known, so
+    the places are plain arithmetic, and both databases answer the same.
+    """
+    before, wanted = 0, list[tuple[int, int]]()
+    for size in sizes:
+        median, p90 = (before - (-size * share // 100) for share in SHARES)  # rounded up
+        wanted.append((median, p90))
+        before += size
     if not wanted:
         return []
     rows = numbered.subquery()

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, exists, or_, true
+from sqlalchemy import ColumnElement, true
 
-from store.tables import batches, candidates, cases
+from store.tables import batches, cases
 from store.viewer import Viewer
 
 Period = Literal["24h", "7d", "30d"]
@@ -77,16 +77,6 @@ class Scope:
         """The condition under which a row of `batches` counts."""
         return true() if self.everything else batches.c.requester == self.person
 
-    def tasks(self, task_id: ColumnElement[Any]) -> ColumnElement[bool]:
-        """The condition under which the task of this id counts."""
-        if self.everything:
-            return true()
-        named = or_(
-            and_(candidates.c.kind == "group", candidates.c.name.in_(self.groups)),
-            and_(candidates.c.kind == "user", candidates.c.name == self.person),
-        )
-        return exists().where(candidates.c.task_id == task_id, named)
-
-    def groups_of(self, names: ColumnElement[str]) -> ColumnElement[bool]:
-        """The condition under which the figures of a group are shown."""
-        return true() if self.everything else names.in_(self.groups)
+    def asks(self, asked: str) -> bool:
+        """Whether tasks that ask these groups count."""
+        return self.everything or not set(self.groups).isdisjoint(asked.split(","))

@@ -49,7 +49,7 @@ class Signs(BaseModel):
 async def statuses(conn: AsyncConnection, scope: Scope) -> dict[Status, int]:
     """All cases there are, by status, in the order in which a case goes through them; a status without is left out."""
     query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
-    found = {status: number for status, number in await conn.execute(query)}
+    found = {row.status: row[1] for row in await conn.execute(query)}
     return {status: found[status] for status in Status if status in found}
 
 

@@ -1,10 +1,11 @@
 """What people have to do, and what they did: by approval step, by group and by reviewer."""
 
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
+from sqlalchemy import Select, and_, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.dashboard.scope import Scope, Span
@@ -25,13 +26,16 @@ class Work(BaseModel):
     expired: int = Field(0, description="Tasks that ran out of time before they were decided")
     kept: int = Field(0, description="Tasks answered by the time they were due")
     missed: int = Field(0, description="Tasks answered later than that, or never: those that ran out of time")
+    overturned: int = Field(0, description="Of the approved ones: the case has been taken back since")
 
-    def plus(self, other: "Work") -> "Work":
-        """Both together."""
-        oldest = min(filter(None, (self.oldest_at, other.oldest_at)), default=None)
-        mine, theirs = self.model_dump(exclude={"oldest_at"}), other.model_dump(exclude={"oldest_at"})
-        sums = {name: mine[name] + theirs[name] for name in Work.model_fields if name != "oldest_at"}
-        return Work(oldest_at=oldest, **sums)
+    def add(self, figures: dict[str, Any]) -> None:
+        """Count these as well."""
+        for name, value in figures.items():
+            mine = getattr(self, name)
+            if name == "oldest_at":
+                setattr(self, name, min(mine or value, value))
+            else:
+                setattr(self, name, mine + value)
 
 
 class Step(Work):
@@ -45,7 +49,16 @@ class Group(Work):
     """The tasks that ask a group. One that asks two groups counts for both."""
 
     name: str
-    overturned: int = Field(0, description="Of the approved ones: the case has been taken back since")
+
+
+class Tasks(BaseModel):
+    """All tasks, in two ways."""
+
+    total: Work
+    steps: list[Step]
+    """What waits longest first."""
+    groups: list[Group]
+    """Those with most to do first."""
 
 
 class Reviewer(BaseModel):
@@ -59,33 +72,23 @@ class Reviewer(BaseModel):
     overturned: int = Field(0, description="Of the approvals: the case has been taken back since")
 
 
-async def steps(conn: AsyncConnection, scope: Scope, span: Span) -> list[Step]:
-    """By process and step, what waits longest first."""
-    by = (tasks.c.process, tasks.c.gate)
-    seen = scope.tasks(tasks.c.task_id)
-    found = {key: Step(process=key[0], gate=key[1], **new) for key, new in await _rows(conn, _open(span, by, seen))}
-    for key, new in await _rows(conn, _closed(span, by, seen)):
-        step = found.get(key) or Step(process=key[0], gate=key[1])
-        found[key] = step.model_copy(update=new)
-    return sorted(found.values(), key=lambda step: (step.oldest_at or span.until, step.process, step.gate))
-
-
-async def groups(conn: AsyncConnection, scope: Scope, span: Span) -> list[Group]:
-    """By group, those with most to do first."""
-    asked = and_(
-        candidates.c.task_id == tasks.c.task_id, candidates.c.kind == "group", scope.groups_of(candidates.c.name)
+async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> Tasks:
+    """The tasks that wait, and those that were closed in this time."""
+    total, steps, groups = Work(), dict[tuple[str, str], Step](), dict[str, Group]()
+    named = [] if scope.everything else await _named(conn, scope.person)
+    for query in (_open(span), _closed(span), _taken_back(span)):
+        async for process, gate, asked, figures in _counted(conn, scope, named, query):
+            step = steps.setdefault((process, gate), Step(process=process, gate=gate))
+            for each in (total, step):
+                each.add(figures)
+            for name in filter(None, asked.split(",")):
+                if scope.everything or name in scope.groups:
+                    groups.setdefault(name, Group(name=name)).add(figures)
+    return Tasks(
+        total=total,
+        steps=sorted(steps.values(), key=lambda step: (step.oldest_at or span.until, step.process, step.gate)),
+        groups=sorted(groups.values(), key=lambda group: (-group.open, -group.closed, group.name)),
     )
-    by = (candidates.c.name,)
-    found = {key: Group(name=key[0], **new) for key, new in await _rows(conn, _open(span, by, asked))}
-    for key, new in await _rows(conn, _closed(span, by, asked)):
-        group = found.get(key) or Group(name=key[0])
-        found[key] = group.model_copy(update=new)
-    approved = _taken_back(select(*by, func.count().label("overturned"))).where(
-        asked, tasks.c.outcome == Outcome.APPROVED, tasks.c.closed_at >= span.since, tasks.c.closed_at < span.until
-    )
-    for key, new in await _rows(conn, approved.group_by(*by)):
-        found[key] = found[key].model_copy(update=new)
-    return sorted(found.values(), key=lambda group: (-group.open, -group.closed, group.name))
 
 
 async def reviewers(conn: AsyncConnection, span: Span) -> list[Reviewer]:
@@ -99,8 +102,9 @@ async def reviewers(conn: AsyncConnection, span: Span) -> list[Reviewer]:
         reviewer.answers += given
         if verdict in _ANSWERS:
             setattr(reviewer, _ANSWERS[verdict], given)
-    approved = _taken_back(select(decisions.c.person, number)).where(
-        *counts, decisions.c.task_id == tasks.c.task_id, decisions.c.verdict == Verdict.APPROVE
+    # From the few cases that were taken back to their tasks, and on to who decided them.
+    approved = select(decisions.c.person, number).where(
+        *_UNDONE, decisions.c.task_id == tasks.c.task_id, decisions.c.verdict == Verdict.APPROVE, *counts
     )
     for person, undone in await conn.execute(approved.group_by(decisions.c.person)):
         found[person].overturned = undone
@@ -116,47 +120,73 @@ _ANSWERS: dict[str, str] = {
 
 # ---------------------------------------------------------------------------------------------------------- the queries
 
+_BY = (tasks.c.process, tasks.c.gate, tasks.c.asked)
+_CHUNK = 500
+# Literals as indexes say them, so that SQLite uses those.
+_STILL_OPEN = tasks.c.status == literal_column("'open'")
+_UNDONE = (
+    cases.c.status == literal_column("'rolled_back'"),
+    tasks.c.case_id == cases.c.case_id,
+    tasks.c.kind == "gate",
+)
 
-def _open(span: Span, by: tuple[ColumnElement[str], ...], which: ColumnElement[bool]) -> Select[Any]:
+
+def _open(span: Span) -> Select[Any]:
     """Open tasks."""
-    still = tasks.c.status == literal_column("'open'")  # as the index says it, so that SQLite uses it
     overdue = func.count().filter(tasks.c.due_at < span.until)
     oldest = func.min(tasks.c.opened_at)
-    query = select(*by, func.count().label("open"), overdue.label("overdue"), oldest.label("oldest_at"))
-    return query.where(still, which).group_by(*by)
+    return select(*_BY, func.count().label("open"), overdue.label("overdue"), oldest.label("oldest_at")).where(
+        _STILL_OPEN
+    )
 
 
-def _closed(span: Span, by: tuple[ColumnElement[str], ...], which: ColumnElement[bool]) -> Select[Any]:
+def _closed(span: Span) -> Select[Any]:
     """Tasks closed in the period. One that was cancelled with its case kept no deadline, nor missed it."""
     gate, outcome = tasks.c.kind == "gate", tasks.c.outcome
     answered = outcome.not_in((Outcome.CANCELLED, Outcome.EXPIRED))
-    late = and_(answered, tasks.c.closed_at > tasks.c.due_at)
     counted = {
         "approved": and_(gate, outcome == Outcome.APPROVED),
         "rejected": and_(gate, outcome == Outcome.REJECTED),
         "changes_requested": outcome == Outcome.CHANGES_REQUESTED,
         "expired": outcome == Outcome.EXPIRED,
         "kept": and_(answered, tasks.c.closed_at <= tasks.c.due_at),
-        "missed": or_(outcome == Outcome.EXPIRED, late),
+        "missed": or_(outcome == Outcome.EXPIRED, and_(answered, tasks.c.closed_at > tasks.c.due_at)),
     }
     numbers = [func.count().filter(holds).label(name) for name, holds in counted.items()]
-    query = select(*by, func.count().label("closed"), *numbers)
-    return query.where(tasks.c.closed_at >= span.since, tasks.c.closed_at < span.until, which).group_by(*by)
+    query: Select[Any] = select(*_BY, func.count().label("closed"), *numbers)
+    return query.where(tasks.c.closed_at >= span.since, tasks.c.closed_at < span.until)
 
 
-def _taken_back(query: Select[Any]) -> Select[Any]:
-    """The query over tasks of cases that were taken back: few, so it starts from them."""
-    undone = cases.c.status == literal_column("'rolled_back'")
-    return query.where(undone, tasks.c.case_id == cases.c.case_id, tasks.c.kind == "gate")
+def _taken_back(span: Span) -> Select[Any]:
+    """Approvals of the period whose case was taken back."""
+    approved = (tasks.c.outcome == Outcome.APPROVED, tasks.c.closed_at >= span.since, tasks.c.closed_at < span.until)
+    return select(*_BY, func.count().label("overturned")).where(*_UNDONE, *approved)
 
 
-async def _rows(conn: AsyncConnection, query: Select[Any]) -> list[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Each row as the names it is grouped by, and its figures."""
-    found = []
-    for row in (await conn.execute(query)).mappings():
-        figures = {name: value for name, value in row.items() if name in Group.model_fields and name not in _KEYS}
-        found.append((tuple(row[name] for name in row if name in _KEYS), figures))
-    return found
+async def _counted(
+    conn: AsyncConnection, scope: Scope, named: Sequence[str], query: Select[Any]
+) -> AsyncIterator[tuple[str, str, str, dict[str, Any]]]:
+    """Process, step, groups and figures of the tasks that count for this reader.
+
+    Whoever does not see everything gets those that ask a group of theirs, and of the others those that ask them by
+    name. Which groups are asked is looked at here: they are few, and the tasks many.
+    """
+    for row in (await conn.execute(query.group_by(*_BY))).mappings():
+        if scope.asks(row["asked"]):
+            yield _parted(row)
+    for start in range(0, len(named), _CHUNK):
+        mine = query.where(tasks.c.task_id.in_(named[start : start + _CHUNK]))
+        for row in (await conn.execute(mine.group_by(*_BY))).mappings():
+            if not scope.asks(row["asked"]):
+                yield _parted(row)
 
 
-_KEYS = ("process", "gate", "name")
+async def _named(conn: AsyncConnection, person: str) -> Sequence[str]:
+    """The tasks that ask this person by name, ever: first their ids, else SQLite looks at all tasks for them."""
+    mine = (candidates.c.kind == "user", candidates.c.name == person)
+    return (await conn.execute(select(candidates.c.task_id).where(*mine))).scalars().all()
+
+
+def _parted(row: Any) -> tuple[str, str, str, dict[str, Any]]:
+    figures = {name: value for name, value in row.items() if name in Work.model_fields}
+    return row["process"], row["gate"], row["asked"], figures

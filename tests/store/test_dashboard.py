@@ -86,7 +86,9 @@ class Story:
         asked = RollbackAsked(by="operator-1", reason="wrong", policy_hash="f" * 64, at=at)
         async with self.db.write() as conn:
             case = await cases.get(conn, case_id)
+            assert case is not None
             given = await cases.hand_over(conn, case, asked, self.event(case_id, "rollback_started", at))
+        assert given is not None
         await self.ended(case_id, ago, Status.ROLLED_BACK, given.workflow_id)
 
 
@@ -131,32 +133,34 @@ async def story(db: Database) -> AsyncIterator[Story]:
 
 async def test_cases_that_ended_are_counted_by_day_with_their_times(story: Story) -> None:
     async with story.db.read() as conn:
-        found = await flow.flow(conn, ALL, span("7d", NOW, UTC))
-    assert found.whole.ended == {"completed": 3, "expired": 1, "rejected": 1}
+        whole = await flow.whole(conn, ALL, span("7d", NOW, UTC))
+        parts = await flow.parts(conn, ALL, span("7d", NOW, UTC))
+    assert whole.ended == {"completed": 3, "expired": 1, "rejected": 1}
     # 9, 5.5, 1, 50 and 20 hours from start to end, of which 8, 5, 0, 30 and 2 waited for people.
-    assert found.whole.cycle == spread(9, 50, mean=17.1)
-    assert found.whole.waiting == spread(5, 30, mean=9)
-    assert found.whole.working == spread(1, 20, mean=8.1)
-    assert (found.whole.taken_back, found.overturned) == (1, 1)
-    assert len(found.parts) == 8
-    by_day = {part.since: part for part in found.parts if part.ended or part.taken_back}
+    assert whole.cycle == spread(9, 50, mean=17.1)
+    assert whole.waiting == spread(5, 30, mean=9)
+    assert whole.working == spread(1, 20, mean=8.1)
+    assert (whole.taken_back, whole.overturned) == (1, 1)
+    assert len(parts) == 8
+    by_day = {part.since: part for part in parts if part.ended or part.taken_back}
     assert list(by_day) == [datetime(2026, 11, day, tzinfo=UTC) for day in (23, 24, 26)]
     monday, tuesday, today = by_day.values()
     assert (monday.ended, monday.cycle) == ({"completed": 1}, spread(20, 20, mean=20))
     assert (tuesday.ended, tuesday.waiting) == ({"rejected": 1}, spread(30, 30, mean=30))
     assert today.ended == {"completed": 2, "expired": 1}
     assert (today.cycle, today.waiting) == (spread(5.5, 9, mean=15.5 / 3), spread(5, 8, mean=13 / 3))
-    assert (monday.taken_back, today.taken_back) == (0, 1)
-    assert found.parts[0].cycle is None
+    assert [(part.taken_back, part.overturned) for part in (monday, today)] == [(0, 1), (1, 0)]
+    assert parts[0].cycle is None
 
 
 async def test_an_hour_holds_what_ended_in_it_and_a_period_no_more(story: Story) -> None:
     async with story.db.read() as conn:
-        found = await flow.flow(conn, ALL, span("24h", NOW, UTC))
-    assert found.whole.ended == {"completed": 2, "expired": 1}
-    ended = {part.since.hour: part.ended for part in found.parts if part.ended}
+        whole = await flow.whole(conn, ALL, span("24h", NOW, UTC))
+        parts = await flow.parts(conn, ALL, span("24h", NOW, UTC))
+    assert whole.ended == {"completed": 2, "expired": 1}
+    ended = {part.since.hour: part.ended for part in parts if part.ended}
     assert ended == {5: {"expired": 1}, 6: {"completed": 1}, 9: {"completed": 1}}
-    assert (found.whole.taken_back, found.overturned) == (1, 0)
+    assert (whole.taken_back, whole.overturned) == (1, 0)
 
 
 def spread(median_h: float, p90_h: float, mean: float) -> Spread:
@@ -166,8 +170,8 @@ def spread(median_h: float, p90_h: float, mean: float) -> Spread:
 
 async def test_steps_tell_what_waits_and_what_was_answered_in_time(story: Story) -> None:
     async with story.db.read() as conn:
-        found = await work.steps(conn, ALL, span("7d", NOW, UTC))
-    named = {step.gate: step.model_dump(exclude={"process", "gate"}, exclude_defaults=True) for step in found}
+        found = await work.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
+    named = {step.gate: step.model_dump(exclude={"process", "gate"}, exclude_defaults=True) for step in found.steps}
     assert list(named) == ["manager-approval", "intervention", "director-approval", "fraud-review"]
     assert named == {
         "manager-approval": {
@@ -180,19 +184,17 @@ async def test_steps_tell_what_waits_and_what_was_answered_in_time(story: Story)
         },
         "intervention": {"open": 1, "oldest_at": NOW - 6 * HOUR},
         "director-approval": {"closed": 2, "rejected": 1, "expired": 1, "missed": 2},
-        "fraud-review": {"closed": 1, "approved": 1, "kept": 1},
+        "fraud-review": {"closed": 1, "approved": 1, "kept": 1, "overturned": 1},
     }
-    all_of_them = work.Work()
-    for step in found:
-        all_of_them = all_of_them.plus(step)
-    assert (all_of_them.open, all_of_them.closed, all_of_them.oldest_at) == (3, 5, NOW - 26 * HOUR)
+    total = found.total
+    assert (total.open, total.closed, total.oldest_at, total.overturned) == (3, 5, NOW - 26 * HOUR, 1)
 
 
 async def test_groups_and_reviewers_have_their_own_figures(story: Story) -> None:
     async with story.db.read() as conn:
-        groups = await work.groups(conn, ALL, span("7d", NOW, UTC))
+        tasks = await work.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
         reviewers = await work.reviewers(conn, span("7d", NOW, UTC))
-    assert [(group.name, group.open, group.closed, group.approved, group.overturned) for group in groups] == [
+    assert [(group.name, group.open, group.closed, group.approved, group.overturned) for group in tasks.groups] == [
         ("managers", 2, 2, 2, 0),
         ("directors", 1, 2, 0, 0),
         ("operators", 1, 0, 0, 0),
@@ -211,19 +213,21 @@ async def test_somebody_without_a_role_sees_their_own_requests_and_what_asks_the
     manager = Scope.of(Viewer(id="manager-1", groups=["managers"]))
     week = span("7d", NOW, UTC)
     async with story.db.read() as conn:
-        own = await flow.flow(conn, requester, week)
-        assert own.whole.ended == {"completed": 2}
-        assert (own.whole.taken_back, own.overturned, own.whole.cycle) == (1, 1, spread(1, 20, mean=10.5))
+        own = await flow.whole(conn, requester, week)
+        assert own.ended == {"completed": 2}
+        assert (own.taken_back, own.overturned, own.cycle) == (1, 1, spread(1, 20, mean=10.5))
+        assert [part.ended for part in await flow.parts(conn, requester, week) if part.ended] == [{"completed": 1}] * 2
         assert await standing.statuses(conn, requester) == {"completed": 1, "rolled_back": 1}
-        assert await work.steps(conn, requester, week) == await work.groups(conn, requester, week) == []
-        assert (await flow.flow(conn, manager, week)).whole.ended == {}
+        nothing = await work.by_step_and_group(conn, requester, week)
+        assert (nothing.total, nothing.steps, nothing.groups) == (work.Work(), [], [])
+        assert (await flow.whole(conn, manager, week)).ended == {}
         assert await standing.statuses(conn, manager) == {}
-        steps = await work.steps(conn, manager, week)
-        assert {step.gate: (step.open, step.closed) for step in steps} == {
+        asked = await work.by_step_and_group(conn, manager, week)
+        assert {step.gate: (step.open, step.closed) for step in asked.steps} == {
             "manager-approval": (2, 2),
             "fraud-review": (0, 1),  # named in person
         }
-        assert [group.name for group in await work.groups(conn, manager, week)] == ["managers"]
+        assert [group.name for group in asked.groups] == ["managers"]
 
 
 async def test_what_stands_is_counted_by_status_and_incidents_by_cause(story: Story) -> None:
@@ -250,8 +254,8 @@ async def test_a_scheduled_case_takes_time_from_its_start(db: Database) -> None:
     for case_id in (planned, early, never):
         await told.ended(case_id, 1, Status.CANCELLED if case_id == never else Status.COMPLETED)
     async with db.read() as conn:
-        found = await flow.flow(conn, ALL, span("24h", NOW, UTC))
-    assert found.whole.cycle == spread(2, 6, mean=8 / 3)
+        whole = await flow.whole(conn, ALL, span("24h", NOW, UTC))
+    assert whole.cycle == spread(2, 6, mean=8 / 3)
 
 
 def test_days_are_those_of_the_readers_zone_also_when_the_clocks_change() -> None:

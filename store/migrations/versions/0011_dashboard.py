@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -29,9 +29,11 @@ def upgrade() -> None:
     _index("ix_cases_ended", "cases", ended, "ended_at IS NOT NULL")
     _index("ix_cases_taken_back", "cases", ["closed_at", "requester"], "status = 'rolled_back'")
     op.drop_index("ix_tasks_open", "tasks")
-    _index("ix_tasks_open", "tasks", [*_OPEN, "task_id"], "status = 'open'")
+    op.add_column("tasks", sa.Column("asked", sa.Text(), nullable=False, server_default=""))
+    _note_groups()
+    _index("ix_tasks_open", "tasks", [*_OPEN, "asked"], "status = 'open'")
     _index("ix_tasks_incidents", "tasks", ["process", "opened_at"], "status = 'open' AND kind = 'intervention'")
-    closed = ["closed_at", "process", "gate", "kind", "outcome", "due_at", "task_id"]
+    closed = ["closed_at", "process", "gate", "kind", "outcome", "due_at", "asked"]
     _index("ix_tasks_closed", "tasks", closed, "closed_at IS NOT NULL")
     op.create_index("ix_decisions_at", "decisions", ["at", "status", "person", "verdict"])
 
@@ -41,6 +43,7 @@ def downgrade() -> None:
     for index in ("ix_tasks_closed", "ix_tasks_incidents", "ix_tasks_open"):
         op.drop_index(index, "tasks")
     _index("ix_tasks_open", "tasks", _OPEN, "status = 'open'")
+    op.drop_column("tasks", "asked")
     for index in ("ix_cases_taken_back", "ix_cases_ended"):
         op.drop_index(index, "cases")
     for column in reversed(_NEW):
@@ -49,6 +52,23 @@ def downgrade() -> None:
 
 def _index(name: str, table: str, columns: list[str], where: str) -> None:
     op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+def _note_groups() -> None:
+    """The groups that each task asks, in the task itself."""
+    candidates = sa.table("candidates", *(sa.column(name) for name in ("task_id", "kind", "name")))
+    tasks = sa.table("tasks", sa.column("task_id"), sa.column("asked"))
+    note = sa.update(tasks).where(tasks.c.task_id == sa.bindparam("of")).values(asked=sa.bindparam("groups"))
+    ids = sa.select(tasks.c.task_id).order_by(tasks.c.task_id).limit(_AT_ONCE)
+    conn, last = op.get_bind(), ""
+    while found := list(conn.execute(ids.where(tasks.c.task_id > last)).scalars()):
+        last, groups = found[-1], dict[str, list[str]]()
+        named = sa.select(candidates.c.task_id, candidates.c.name).where(candidates.c.kind == "group")
+        for task_id, name in conn.execute(named.where(candidates.c.task_id.in_(found))):
+            groups.setdefault(task_id, []).append(name)
+        notes = [{"of": task_id, "groups": ",".join(sorted(names))} for task_id, names in groups.items()]
+        if notes:
+            conn.execute(note, notes)
 
 
 def _note_ends() -> None:
@@ -74,7 +94,7 @@ def _note_ends() -> None:
         taken_back = [row.case_id for row in found if row.status == "rolled_back"]
         first = sa.select(events.c.case_id, sa.func.min(events.c.at, type_=at)).group_by(events.c.case_id)
         first = first.where(events.c.case_id.in_(taken_back), events.c.kind == "case_closed")
-        ends = dict(conn.execute(first).tuples().all())
+        ends = {row[0]: row[1] for row in conn.execute(first)}
         spans: dict[str, list[tuple[datetime, datetime | None]]] = {case_id: [] for case_id in ids}
         for row in conn.execute(sa.select(tasks).where(tasks.c.case_id.in_(ids))):
             spans[row.case_id].append((row.opened_at, row.closed_at))

@@ -1,0 +1,118 @@
+"""The dashboard over many open tasks and as many ended cases, at the gateway over HTTP.
+
+All is written straight into the database. Of 20 requests the first has to count; the others come within the time that
+figures are kept, as those of people who look at the same dashboard do. So each is also measured counting afresh.
+"""
+
+import hashlib
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from sqlalchemy import create_engine, insert, text
+
+from bench.engine import milliseconds
+from bench.lists import AT_ONCE, _case, _gateway, _people, _seed, _sync, _task, _view
+from store.database import migrate
+from store.tables import candidates, cases, decisions, memberships, people, tasks, tokens
+
+LOOKS = 20
+FRESH = 10
+"""How often it is counted afresh."""
+PERIODS = ("24h", "7d", "30d")
+ZONES = ("Africa/Abidjan", "Africa/Dakar", "Africa/Lome", "Africa/Accra", "Africa/Bamako", "Africa/Banjul")
+"""Their days are those of UTC; but each is another question, which has not been counted yet."""
+
+
+def dashboard(url: str, folder: Path, size: int) -> dict[str, Any]:
+    """Latencies by who looks and at which period."""
+    migrate(url)
+    _people(url)
+    _admin(url)
+    _seed(url, 0, size)
+    _ended(url, size, 2 * size)
+    found: dict[str, Any] = {}
+    with _gateway(url, folder) as client:
+        for name, token in (("an admin", "hg_bench_admin"), ("a manager", "hg_bench")):
+            client.headers["Authorization"] = f"Bearer {token}"
+            for period in PERIODS:
+                fresh = [_took(client, period, zone) for zone in ZONES]
+                found[f"{name}, {period}, counted afresh"] = milliseconds(fresh)
+                time.sleep(0)
+                found[f"{name}, {period}"] = milliseconds([_took(client, period, "UTC") for _ in range(LOOKS)])
+    return found
+
+
+def _took(client: httpx2.Client, period: str, zone: str) -> float:
+    began = time.perf_counter()
+    answer = client.get("/api/v1/dashboard", params={"period": period, "zone": zone})
+    assert answer.status_code == 200, answer.text
+    return time.perf_counter() - began
+
+
+def _admin(url: str) -> None:
+    now = datetime.now(UTC)
+    digest = hashlib.sha256(b"hg_bench_admin").hexdigest()
+    engine = create_engine(_sync(url))
+    with engine.begin() as conn:
+        conn.execute(insert(people), [{"id": "ada", "name": "ada", "active": True, "created_at": now}])
+        conn.execute(insert(memberships), [{"person": "ada", "group_name": "admins"}])
+        conn.execute(insert(tokens), [{"hash": digest, "person": "ada", "label": "bench", "created_at": now}])
+    engine.dispose()
+
+
+def _ended(url: str, first: int, last: int) -> None:
+    """Cases that ended within the last 30 days, each after one task; one in fifty was taken back."""
+    engine = create_engine(_sync(url))
+    now = datetime.now(UTC)
+    for start in range(first, last, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, last))
+        ended = {number: now - timedelta(days=30) * ((number * 7919) % last) / last for number in numbers}
+        # From minutes to days, none like another.
+        waits = {number: timedelta(seconds=60 + (number * 104_729) % 400_009) for number in numbers}
+        views = [_view(number, ended[number] - waits[number]) for number in numbers]
+        with engine.begin() as conn:
+            conn.execute(
+                insert(cases), [_closed(_case(v), ended[n], waits[n], n) for n, v in zip(numbers, views, strict=True)]
+            )
+            done = {"status": "closed", "outcome": "approved"}
+            conn.execute(
+                insert(tasks), [_task(v) | done | {"closed_at": ended[n]} for n, v in zip(numbers, views, strict=True)]
+            )
+            named = [{"task_id": v.task_id, "kind": "group", "name": v.candidate_groups[0]} for v in views]
+            conn.execute(insert(candidates), named)
+            conn.execute(insert(decisions), [_decision(v, ended[n]) for n, v in zip(numbers, views, strict=True)])
+    with engine.connect() as conn:
+        conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    engine.dispose()
+
+
+def _closed(row: dict[str, Any], ended: datetime, waited: timedelta, number: int) -> dict[str, Any]:
+    took = waited + timedelta(milliseconds=500 + number % 9_973)
+    kind = "completed" if number % 10 else "rejected"
+    return row | {
+        "status": "rolled_back" if number % 50 == 1 else kind,
+        "submitted_at": ended - took,
+        "closed_at": ended,
+        "ended_at": ended,
+        "ended_as": kind,
+        "took_ms": took // timedelta(milliseconds=1),
+        "waited_ms": waited // timedelta(milliseconds=1),
+    }
+
+
+def _decision(view: Any, at: datetime) -> dict[str, Any]:
+    return {
+        "decision_id": f"d{view.task_id}",
+        "task_id": view.task_id,
+        "case_id": view.case_id,
+        "person": ("mia", "dan")[int(view.task_id[1:], 16) % 10 == 0],
+        "verdict": "approve",
+        "comment": "",
+        "content": "0" * 64,
+        "status": "accepted",
+        "via": "api",
+        "at": at,
+    }
