@@ -80,14 +80,17 @@ def _now(found: Dashboard, person: str) -> Iterator[Tile]:
 def _went(found: Dashboard) -> Iterator[Tile]:
     """What became of the cases and tasks of the period."""
     whole, total = found.whole, found.total
-    yield Tile(f"{sum(whole.ended.values()):,}", _("cases ended"))
+    if found.statuses:
+        yield Tile(f"{sum(whole.ended.values()):,}", _("cases ended"))
     if whole.cycle and whole.waiting:
-        note = _("%(span)s of it waiting for people", span=duration(whole.waiting.median_s))
-        yield Tile(duration(whole.cycle.median_s), _("from start to end, for the half of them"), note=note)
-        yield Tile(duration(whole.cycle.p90_s), _("at most, for 9 of 10 cases"))
-    yield _share(found.approved, _("approved"), _("%(num)s of %(all)s answers yes or no"))
-    yield _share(found.overturned, _("undone afterwards"), _("%(num)s of %(all)s cases that were done"))
-    late = _("%(num)s never answered", num=f"{total.expired:,}")
+        note = _("median; of waiting for people: %(span)s", span=duration(whole.waiting.median_s))
+        yield Tile(duration(whole.cycle.median_s), _("from start to end"), note=note)
+        note = _("of waiting for people: %(span)s", span=duration(whole.waiting.p90_s))
+        yield Tile(duration(whole.cycle.p90_s), _("at most, for 9 of 10 cases"), note=note)
+    if found.statuses:
+        yield _share(found.overturned, _("undone afterwards"), _("%(num)s of %(all)s cases that were done"))
+    yield _share(found.approved, _("approved"), _("%(num)s of %(all)s approval steps answered yes or no"))
+    late = _("%(num)s ran out of time", num=f"{total.expired:,}")
     yield _share(found.kept, _("answered in time"), _("%(num)s of %(all)s with a due time") + "; " + late)
 
 

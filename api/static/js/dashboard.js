@@ -47,7 +47,7 @@ function inUnits(units) {
 
 function draw(figure) {
   const place = figure.querySelector(".plot");
-  const { labels, series } = read(figure.querySelector("table"));
+  const { labels, series } = read(figure.querySelector("details table"));
   plots.get(place)?.destroy();
   plots.delete(place);
   if (!series.length) return;
@@ -58,19 +58,19 @@ function draw(figure) {
   const sums = series.map((_, index) => at.map((row) => series.slice(0, index + 1).reduce((sum, each) => sum + (each.values[row] ?? 0), 0)));
   const order = series.map((_, index) => index);
   if (stacked) order.reverse();
-  const ink = colour("soft"), line = colour("line");
+  const ink = colour("soft"), line = colour("line"), paper = colour("paper");
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui, sans-serif" };
   const lines = order.map((index) => {
     const { name, token, texts } = series[index];
     const stroke = colour(token);
-    const shown = { label: name, stroke, value: (_plot, _value, _series, row) => row == null ? "–" : texts[row] };
+    const shown = { label: name, stroke, value: (_plot, _value, _series, row) => row == null ? "" : texts[row] };
     return stacked
-      ? { ...shown, fill: stroke, width: 0, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false } }
+      ? { ...shown, fill: stroke, stroke: paper, width: 1, paths: uPlot.paths.bars({ size: [0.7, 48] }), points: { show: false } }
       : { ...shown, width: 2, dash: index ? [6, 4] : undefined, spanGaps: false, points: { show: true, size: 6, fill: stroke } };
   });
   const options = {
     width: place.clientWidth,
-    height: place.clientHeight - 48, // the legend is below
+    height: 232,
     scales: { x: { time: false, range: [-0.6, labels.length - 0.4] }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.05 : 1] } },
     axes: [
       { ...axis, splits: () => at, grid: { show: false }, values: (plot, marks) => {
@@ -79,7 +79,7 @@ function draw(figure) {
       } },
       { ...axis, size: 64, ...(seconds ? inUnits(figure.dataset.units.split(",")) : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000] }) },
     ],
-    series: [{ value: (_plot, _value, _series, row) => row == null ? "–" : labels[row], label: figure.querySelector("thead th").textContent }, ...lines],
+    series: [{ value: (_plot, _value, _series, row) => row == null ? "" : labels[row], label: figure.querySelector("details thead th").textContent }, ...lines],
     cursor: { y: false, drag: { x: false, y: false } },
     legend: { live: true },
   };
