@@ -36,11 +36,11 @@ def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[
     migrate(url)
     found: dict[str, Any] = {}
     have = 0
-    _people(url)
+    people_of_bench(url)
     for size in sizes:
-        _seed(url, have, size)
+        seed(url, have, size)
         have = size
-        with _gateway(url, folder) as client:
+        with gateway(url, folder) as client:
             found[str(size)] = {name: milliseconds(_times(client, path, repeats)) for name, path in ASKED.items()}
     return found
 
@@ -58,7 +58,7 @@ def _times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 
 @contextmanager
-def _gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
+def gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
@@ -87,11 +87,11 @@ def _gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
         process.wait(20)
 
 
-def _people(url: str) -> None:
+def people_of_bench(url: str) -> None:
     import hashlib
 
     now = datetime.now(UTC)
-    engine = create_engine(_sync(url))
+    engine = create_engine(synchronous(url))
     with engine.begin() as conn:
         conn.execute(insert(people), [{"id": name, "name": name, "active": True, "created_at": now} for name in PEOPLE])
         conn.execute(insert(memberships), [{"person": name, "group_name": group} for name, group in PEOPLE.items()])
@@ -103,17 +103,18 @@ def _people(url: str) -> None:
 PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors"}
 
 
-def _seed(url: str, first: int, last: int) -> None:
+def seed(url: str, first: int, last: int) -> None:
     """Nine in ten wait for managers, the rest for directors."""
-    engine = create_engine(_sync(url))
+    engine = create_engine(synchronous(url))
     began = datetime.now(UTC) - timedelta(days=1)
     for start in range(first, last, AT_ONCE):
         views = [
-            _view(number, began + timedelta(seconds=number / 10)) for number in range(start, min(start + AT_ONCE, last))
+            view_of(number, began + timedelta(seconds=number / 10))
+            for number in range(start, min(start + AT_ONCE, last))
         ]
         with engine.begin() as conn:
-            conn.execute(insert(cases), [_case(view) for view in views])
-            conn.execute(insert(tasks), [_task(view) for view in views])
+            conn.execute(insert(cases), [case_row(view) for view in views])
+            conn.execute(insert(tasks), [task_row(view) for view in views])
             named = [
                 {"task_id": view.task_id, "kind": kind, "name": name}
                 for view in views
@@ -126,7 +127,7 @@ def _seed(url: str, first: int, last: int) -> None:
     engine.dispose()
 
 
-def _view(number: int, opened: datetime) -> TaskView:
+def view_of(number: int, opened: datetime) -> TaskView:
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.00"
     return TaskView(
         task_id=f"t{number:024x}",
@@ -149,7 +150,7 @@ def _view(number: int, opened: datetime) -> TaskView:
     )
 
 
-def _case(view: TaskView) -> dict[str, Any]:
+def case_row(view: TaskView) -> dict[str, Any]:
     reference = view.case_id.partition(":")[2]
     return {
         "case_id": view.case_id,
@@ -170,7 +171,7 @@ def _case(view: TaskView) -> dict[str, Any]:
     }
 
 
-def _task(view: TaskView) -> dict[str, Any]:
+def task_row(view: TaskView) -> dict[str, Any]:
     named = view.model_dump(
         include={"task_id", "case_id", "process", "gate", "kind", "title", "requester", "status", "opened_at"}
     )
@@ -178,5 +179,5 @@ def _task(view: TaskView) -> dict[str, Any]:
     return {**named, **clock, "given": 0, "asked": view.candidate_groups[0], "view": view.model_dump(mode="json")}
 
 
-def _sync(url: str) -> str:
+def synchronous(url: str) -> str:
     return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")
