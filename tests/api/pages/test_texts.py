@@ -58,7 +58,7 @@ def test_placeholders_survive_the_pseudo_language_and_unknown_languages_are_refu
         texts.catalogue("xx")
 
 
-PAGES = {"/": "manager-1"}
+PAGES = {"/": "manager-1", "/dashboard": "admin-1"}
 
 
 @pytest.mark.parametrize("path", PAGES)
