@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import pages, problems, refusals
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
@@ -21,6 +22,7 @@ from api.routes import (
     audit,
     batches,
     cases,
+    dashboard,
     datasets,
     decisions,
     directory,
@@ -81,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
+        gateway = Gateway(client, db, settings.temporal_ui_url)
         app.state.house = House(
             settings=settings,
             db=db,
@@ -95,8 +98,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             directory=AccountDirectory(db),
             datasets=Datasets(db),
             risks=Risks(db),
-            gateway=Gateway(client, db, settings.temporal_ui_url),
+            gateway=gateway,
             metrics=numbers,
+            dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
         )
         try:
@@ -140,6 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         risks,
         me,
         people,
+        dashboard,
     ):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.gateway import Gateway
 from api.live import Feed
@@ -49,6 +50,7 @@ class House:
     risks: Risks
     gateway: Gateway
     metrics: Metrics
+    dashboards: Dashboards
     demo: Demo
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, 
 from sqlalchemy import case as either
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, tasks
+from store import audit, ends, tasks
 from store import cursor as cursors
 from store.database import insert_into, insert_once
 from store.tables import Instant, cases
@@ -184,7 +184,9 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     await tasks.open_all(conn, record.opened)
     await tasks.patch_all(conn, record.patched)
     if record.status.closed:
-        await tasks.close_left(conn, record.case_id, record.events[-1].at)
+        at = record.events[-1].at
+        await tasks.close_left(conn, record.case_id, at)
+        await ends.note(conn, record.case_id, record.status, at)
     return Written(count=head.count, hash=head.hash)
 
 

@@ -274,7 +274,17 @@ _PATCH = (
     .values(
         {
             name: bindparam(f"new_{name}")
-            for name in ("status", "outcome", "given", "due_at", "expires_at", "revision", "closed_at", "assignee")
+            for name in (
+                "status",
+                "outcome",
+                "given",
+                "due_at",
+                "expires_at",
+                "revision",
+                "closed_at",
+                "assignee",
+                "asked",
+            )
         }
         | {
             # A patch of older code does not know these.
@@ -296,6 +306,7 @@ def _patch_row(patch: TaskPatch) -> dict[str, Any]:
         "new_revision": patch.revision,
         "new_closed_at": patch.closed_at,
         "new_assignee": patch.state.get("assignee"),
+        "new_asked": _asked(patch.candidate_groups),
         "new_priority": patch.priority,
         "new_state": patch.state or None,
     }
@@ -319,8 +330,13 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "priority": view.priority,
         "revision": view.revision,
         "given": view.quorum.given,
+        "asked": _asked(view.candidate_groups),
         "view": view.model_dump(mode="json"),
     }
+
+
+def _asked(groups: Iterable[str]) -> str:
+    return ",".join(sorted(set(groups)))
 
 
 def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from api.pages import (
     batches,
     cases,
+    dashboard,
     docs,
     events,
     inbox,
@@ -19,7 +20,21 @@ from api.pages import (
 )
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, events, sign_in, docs, tasks, cases, incidents, notices, requests, new, batches, search):
+for page in (
+    inbox,
+    events,
+    sign_in,
+    docs,
+    tasks,
+    cases,
+    incidents,
+    notices,
+    dashboard,
+    requests,
+    new,
+    batches,
+    search,
+):
     router.include_router(page.router)
 uploads = APIRouter(include_in_schema=False)
 """Those that take whole files: their bodies may be larger."""

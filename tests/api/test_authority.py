@@ -69,6 +69,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("get", "/api/v1/cases/{case_id}/attachments/{attachment_id}"): SEES_THE_CASE,
+    ("get", "/api/v1/dashboard"): SIGNED_IN,  # of what they may see
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,

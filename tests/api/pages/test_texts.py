@@ -59,6 +59,7 @@ def test_placeholders_survive_the_pseudo_language_and_unknown_languages_are_refu
 
 PAGES = {
     "/": "manager-1",
+    "/dashboard": "admin-1",
     "/requests": "requester-1",
     "/requests?ended=true": "requester-1",
     "/new": "requester-1",
