@@ -12,8 +12,10 @@ from api import pages, problems, refusals
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages.page import as_page
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
@@ -22,6 +24,7 @@ from api.routes import (
     datasets,
     decisions,
     directory,
+    events,
     evidence,
     health,
     incidents,
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             watches=Watches(db),
+            feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
@@ -96,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.house.feed.ended()
             await db.close()
 
     app = FastAPI(
@@ -110,7 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    problems.install(app)
+    problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
@@ -122,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        events,
         incidents,
         processes,
         policies,

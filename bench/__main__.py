@@ -106,8 +106,8 @@ def show_inbox(found: dict[str, Any]) -> None:
     title = f"{found['open_tasks']:,} open tasks, median / p95 in ms, goal of the first page {GOAL_MS:g}; "
     table = Table("inbox", *databases, title=title + found["machine"])
     for name in found["sqlite"]:
-        figures = (found[each][name] for each in databases)
-        table.add_row(name, *(f"{each['median_ms']} / {each['p95_ms']}" for each in figures))
+        took = [found[each][name] for each in databases]
+        table.add_row(name, *(f"{each['median_ms']} / {each['p95_ms']}" for each in took))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
