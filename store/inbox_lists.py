@@ -21,7 +21,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    union,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -95,7 +94,7 @@ async def page(
     Raises ValueError for a cursor of another list or sort.
     """
     column, descending, kind = _SORTS[sort]
-    query = _found(select(tasks), viewer, sought, now, zone, among=await _among(conn, viewer, sought))
+    query = _found(select(tasks), viewer, sought, now, zone, among=await _among(conn, sought))
     if cursor:
         key, task_id = cursors.decode(cursor, kind, str)
         query = query.where(_after(column, descending, key, task_id))
@@ -119,7 +118,7 @@ async def count(
     conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
 ) -> int:
     """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
-    among = await _among(conn, viewer, sought)
+    among = await _among(conn, sought)
     some = _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among).limit(most + 1).subquery()
     return (await conn.execute(select(func.count()).select_from(some))).scalar_one()
 
@@ -141,7 +140,7 @@ async def groups(
         sought,
         now,
         zone,
-        among=await _among(conn, viewer, sought),
+        among=await _among(conn, sought),
     )
     if by == "batch" and not sought.batch_id:
         query = query.join(cases, cases.c.case_id == tasks.c.case_id)
@@ -160,15 +159,13 @@ async def groups(
 
 FEW = 2000
 """Tasks that are looked up one by one, rather than found on a way through all."""
-HISTORY = 20_000
-"""Places as a candidate, also of closed tasks, that are gone through to find the few."""
 
 
-async def _among(conn: AsyncConnection, viewer: Viewer, sought: Sought) -> list[str] | None:
-    """The only tasks that can be meant, where that is known and they are few; None otherwise.
+async def _among(conn: AsyncConnection, sought: Sought) -> list[str] | None:
+    """The only tasks that can be meant by a payee or by words, where they are few; None otherwise.
 
-    The lists go through all tasks in order until a page is full. That is fast where much is found, and slow for who has
-    little among very many: so the databases need to be told.
+    The lists go through all tasks in order until a page is full. That is fast where much is found; where there is
+    little among very many, a narrow index finds it sooner.
     """
     status = [tasks.c.status == sought.status] if sought.status else []
     if sought.payee is not None:
@@ -179,35 +176,7 @@ async def _among(conn: AsyncConnection, viewer: Viewer, sought: Sought) -> list[
         found = await _few(conn, select(tasks.c.task_id).where(_says(sought.q), *status))
         if found is not None:
             return found
-    if sought.whose == "claimed":
-        return await _few(conn, select(tasks.c.task_id).where(tasks.c.assignee == viewer.id, *status))
-    means = or_(viewer.is_candidate(), *(absent.is_candidate() for absent in viewer.stands_in_for))
-    if sought.whose == "mine":
-        holders = [viewer.id, *(absent.id for absent in viewer.stands_in_for)]
-        named = await _named(conn, means)
-        held = or_(tasks.c.assignee.in_(holders), tasks.c.task_id.in_(named)) if named is not None else None
-        return None if held is None else await _few(conn, select(tasks.c.task_id).where(tasks.c.status == "open", held))
-    if viewer.sees_all:
-        return None
-    named = await _named(conn, or_(means, and_(candidates.c.kind == "asked", candidates.c.name == viewer.id)))
-    own = select(cases.c.case_id).where(cases.c.requester == viewer.id)
-    if named is None or await _many(conn, own, FEW):
-        return None
-    other = tasks.alias()
-    through = select(other.c.case_id).where(or_(other.c.assignee == viewer.id, other.c.task_id.in_(named)))
-    return await _few(conn, select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, through)), *status))
-
-
-async def _named(conn: AsyncConnection, means: ColumnElement[bool]) -> Select[tuple[str]] | None:
-    """The tasks that name somebody, as a query; None where they are too many to go through."""
-    named = select(candidates.c.task_id).where(means)
-    return None if await _many(conn, named, HISTORY) else named
-
-
-async def _many(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> bool:
-    """Whether there are more than that."""
-    some = query.limit(most + 1).subquery()
-    return (await conn.execute(select(func.count()).select_from(some))).scalar_one() > most
+    return None
 
 
 async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:

@@ -7,8 +7,8 @@ from urllib.parse import unquote
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,6 @@ _COLUMNS = {
     "words": sa.Column("words", sa.String(length=400), nullable=False, server_default=""),
 }
 _INDEXES = {
-    "ix_tasks_priority": ["status", "priority", "task_id"],
     "ix_tasks_subject": ["status", "subject"],
     "ix_tasks_words": ["status", "words", "task_id"],
 }
