@@ -44,14 +44,14 @@ def downgrade() -> None:
 def _fill() -> None:
     tasks = sa.table(
         "tasks",
-        *(sa.column(name, sa.String()) for name in ("task_id", "case_id", *_COLUMNS)),
+        *(sa.column(name, sa.String()) for name in ("task_id", "case_id", "title", *_COLUMNS)),
         *(sa.column(name, sa.JSON()) for name in ("view", "state")),
     )
     filled = sa.update(tasks).where(tasks.c.task_id == sa.bindparam("of_task"))
     filled = filled.values({name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
     after = ""
     while True:
-        query = sa.select(tasks.c.task_id, tasks.c.case_id, tasks.c.view, tasks.c.state)
+        query = sa.select(tasks.c.task_id, tasks.c.case_id, tasks.c.title, tasks.c.view, tasks.c.state)
         query = query.where(tasks.c.task_id > after).order_by(tasks.c.task_id).limit(AT_ONCE)
         rows = op.get_bind().execute(query).all()
         if not rows:
@@ -69,5 +69,5 @@ def _new(row: Any) -> dict[str, str | None]:
         "new_subject": next(iter(shown.get("key_fields", {}).values()), "")[:200],
         "new_amount": amount if both else None,
         "new_currency": currency[:20] if both else None,
-        "new_words": f"{unquote(row.case_id)} {shown['title']}".lower()[:400],
+        "new_words": f"{unquote(row.case_id)} {shown.get('title', row.title)}".lower()[:400],
     }
