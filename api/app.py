@@ -13,6 +13,7 @@ from api.dashboards import Dashboards
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
 from api.pages.page import as_page
@@ -25,6 +26,7 @@ from api.routes import (
     datasets,
     decisions,
     directory,
+    events,
     evidence,
     health,
     incidents,
@@ -89,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             watches=Watches(db),
+            feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
@@ -101,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.house.feed.ended()
             await db.close()
 
     app = FastAPI(
@@ -127,6 +131,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        events,
         incidents,
         processes,
         policies,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 from api.dashboards import Dashboards
 from api.demo import Demo
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
@@ -40,6 +41,7 @@ class House:
     rollbacks: Rollbacks
     uploads: Uploads
     watches: Watches
+    feed: Feed
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets
