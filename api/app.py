@@ -16,7 +16,7 @@ from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
-from api.pages.page import as_page
+from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
@@ -42,6 +42,7 @@ from api.routes import (
 )
 from api.watching import Watches
 from connection import connect
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -90,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),
             feed=Feed(db),
             ledger=Ledger(db),
@@ -122,7 +124,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
@@ -152,5 +154,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)
+    app.include_router(pages.uploads, max_body_size=uploads)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

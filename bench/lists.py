@@ -169,6 +169,7 @@ def view_of(number: int, opened: datetime) -> TaskView:
 
 
 def case_row(view: TaskView) -> dict[str, Any]:
+    """The case of such a task."""
     reference = view.case_id.partition(":")[2]
     return {
         "case_id": view.case_id,
@@ -190,4 +191,5 @@ def case_row(view: TaskView) -> dict[str, Any]:
 
 
 def synchronous(url: str) -> str:
+    """The URL for a driver that blocks."""
     return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")

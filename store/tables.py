@@ -201,6 +201,7 @@ tasks = Table(
     Column("assignee", String(200), nullable=True, index=True),
     # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
     Column("asked", Text, nullable=False, server_default=""),
+    Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index(
