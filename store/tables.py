@@ -146,7 +146,7 @@ cases = Table(
     Column("waited_ms", BigInteger, nullable=True),
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
-    Index("ix_cases_status", "status", "submitted_at"),
+    Index("ix_cases_status", "status", "submitted_at", "requester"),
     Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
