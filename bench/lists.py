@@ -40,7 +40,7 @@ def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[
     for size in sizes:
         _seed(url, have, size)
         have = size
-        with _gateway(url, folder) as client:
+        with gateway(url, folder) as client:
             found[str(size)] = {name: milliseconds(_times(client, path, repeats)) for name, path in ASKED.items()}
     return found
 
@@ -58,7 +58,8 @@ def _times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 
 @contextmanager
-def _gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
+def gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
+    """A gateway on this database, as one of its people speaks to it."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},

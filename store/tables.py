@@ -186,6 +186,21 @@ tasks = Table(
         sqlite_where=text("status = 'open'"),
         postgresql_where=text("status = 'open'"),
     ),
+    Index(
+        "ix_tasks_priority",
+        "priority",
+        "task_id",
+        sqlite_where=text("status = 'open'"),
+        postgresql_where=text("status = 'open'"),
+    ),
+    Index(
+        "ix_tasks_requester",
+        "requester",
+        "due_at",
+        "task_id",
+        sqlite_where=text("status = 'open'"),
+        postgresql_where=text("status = 'open'"),
+    ),
 )
 
 candidates = Table(
@@ -194,7 +209,16 @@ candidates = Table(
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
     Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
     Column("name", String(200), primary_key=True),
+    Column("live", Boolean, nullable=False, default=True, server_default=true()),  # whether its case goes on
     Index("ix_candidates_name", "kind", "name", "task_id"),
+    Index(
+        "ix_candidates_live",
+        "kind",
+        "name",
+        "task_id",
+        sqlite_where=text("live"),
+        postgresql_where=text("live"),
+    ),
 )
 
 decisions = Table(
