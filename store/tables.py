@@ -22,7 +22,6 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
-    true,
 )
 
 
@@ -216,21 +215,6 @@ tasks = Table(
         postgresql_where=text("status = 'open'"),
     ),
     Index(
-        "ix_tasks_priority",
-        "priority",
-        "task_id",
-        sqlite_where=text("status = 'open'"),
-        postgresql_where=text("status = 'open'"),
-    ),
-    Index(
-        "ix_tasks_requester",
-        "requester",
-        "due_at",
-        "task_id",
-        sqlite_where=text("status = 'open'"),
-        postgresql_where=text("status = 'open'"),
-    ),
-    Index(
         "ix_tasks_incidents",
         "process",
         "opened_at",
@@ -258,16 +242,7 @@ candidates = Table(
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
     Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
     Column("name", String(200), primary_key=True),
-    Column("live", Boolean, nullable=False, default=True, server_default=true()),  # whether its case goes on
     Index("ix_candidates_name", "kind", "name", "task_id"),
-    Index(
-        "ix_candidates_live",
-        "kind",
-        "name",
-        "task_id",
-        sqlite_where=text("live"),
-        postgresql_where=text("live"),
-    ),
 )
 
 decisions = Table(
