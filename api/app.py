@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import pages, problems, refusals
+from api.checks import Checks
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
@@ -92,10 +93,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             gateway=Gateway(client, db, settings.temporal_ui_url),
             metrics=numbers,
             demo=Demo(settings),
+            checks=Checks(db),
         )
         try:
             yield
         finally:
+            await app.state.house.checks.close()
             await db.close()
 
     app = FastAPI(

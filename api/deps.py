@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.checks import Checks
 from api.demo import Demo
 from api.gateway import Gateway
 from api.metrics import Metrics
@@ -46,6 +47,7 @@ class House:
     gateway: Gateway
     metrics: Metrics
     demo: Demo
+    checks: Checks
 
 
 async def house(request: Request) -> House:
