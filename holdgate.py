@@ -756,11 +756,19 @@ def notices(as_json: AsJson = False) -> None:
 
 
 @audit_app.command("verify")
-def audit_verify(as_json: AsJson = False) -> None:
+def audit_verify(
+    case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
+) -> None:
     """Check that no event was edited, removed, inserted or moved. Exit code 1 when one was."""
-    from store.verification import verify
+    from store.verification import Verification, verify, verify_case
 
-    found = _in_database(verify)
+    async def check(database: "Database") -> Verification:
+        if case is None:
+            return await verify(database)
+        async with database.read() as connection:
+            return await verify_case(connection, case)
+
+    found = _in_database(check)
 
     def print_it(_: Any) -> None:
         for problem in found.problems:
@@ -771,6 +779,22 @@ def audit_verify(as_json: AsJson = False) -> None:
 
     _answer(found.model_dump(), as_json, print_it)
     raise typer.Exit(1 if found.problems else 0)
+
+
+@audit_app.command("pack")
+def audit_pack(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The zip to write; what is there is replaced.")],
+    case: Annotated[str | None, typer.Option(metavar="CASE", help="The evidence of this case.")] = None,
+    starts: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Or of a period: its first day.")] = None,
+    ends: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Its last day.")] = None,
+    person: AsPerson = None,
+) -> None:
+    """Write the evidence of a case or a period: events, cases, a report, the check of the record, policies."""
+    if (case is None) == (starts is None and ends is None):
+        raise typer.BadParameter("say --case, or --from and --to")
+    query = {"case_id": case, "from": starts, "to": ends}
+    _download(_gateway(person, ADMIN), "audit/pack", out, "application/zip", **query)
+    show.say(f"the evidence is in {out}")
 
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
@@ -1245,13 +1269,13 @@ def _steer(batch_id: str, what: str, body: dict[str, Any], person: str | None, a
     )
 
 
-def _download(remote: "Remote", path: str, file: Path, **query: str | None) -> None:
-    """Write CSV to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
+def _download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", **query: str | None) -> None:
+    """Write an answer to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
     part_of = file.with_name(f".{file.name}.part")
     try:
         try:
             with part_of.open("wb") as into:
-                remote.download(path, into, **query)
+                remote.download(path, into, media_type, **query)
             part_of.replace(file)
         finally:
             part_of.unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.pages import cases, home, incidents, notices, sign_in, tasks
+from api.pages import audit, cases, home, incidents, notices, sign_in, tasks
 
 router = APIRouter(include_in_schema=False)
-for page in (home, sign_in, tasks, cases, incidents, notices):
+for page in (home, sign_in, tasks, cases, incidents, notices, audit):
     router.include_router(page.router)
