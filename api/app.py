@@ -33,6 +33,7 @@ from api.routes import (
     policies,
     processes,
     risks,
+    roster,
     task_actions,
     tasks,
 )
@@ -135,6 +136,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         risks,
         me,
         people,
+        roster,
     ):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
