@@ -638,10 +638,8 @@ def people_away(
 
     async def change(connection: "AsyncConnection") -> absences.Absence:
         named = await people.get(connection, person)
-        first, last = absences.span(starts, ends, people.zone_of(named.time_zone))
-        absence = absences.Absence(person=named.id, starts_at=first, ends_at=last, substitute=substitute)
-        await absences.set_away(connection, absence, datetime.now(UTC), by=_operator())
-        return absence
+        zone = people.zone_of(named.time_zone)
+        return await absences.go(connection, named.id, zone, (starts, ends), substitute, by=_operator())
 
     made = _of_people(change)
     instead = f"; {substitute} stands in" if substitute else "; nobody stands in"
@@ -731,13 +729,21 @@ def people_password(person: Annotated[str, typer.Argument(metavar="ID")], as_jso
     async def make(database: "Database") -> str:
         password = passwords.temporary()
         async with database.write() as connection:
-            await passwords.put(connection, person, passwords.hash_of(password), datetime.now(UTC), by=_operator())
-            await passwords.forget_tries(connection, f"name:{person}")
-            await sessions.end_all(connection, person, by=_operator())
+            hashed = passwords.hash_of(password)
+            await sessions.start_anew(connection, person, hashed, datetime.now(UTC), by=_operator())
         return password
 
     password = _in_database(make)
     _answer({"person": person, "password": password}, as_json, lambda _: show.say(password))
+
+
+@people_app.command("unlock")
+def people_unlock(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Let somebody try to sign in again at once, who has mistyped too often."""
+    from store import passwords
+
+    _of_people(lambda connection: passwords.unlock(connection, person, by=_operator()))
+    show.say(f"{person} may try to sign in again")
 
 
 @app.command()
@@ -1286,7 +1292,7 @@ def _steer(batch_id: str, what: str, body: dict[str, Any], person: str | None, a
     )
 
 
-def _download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", **query: str | None) -> None:
+def _download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", /, **query: str | None) -> None:
     """Write an answer to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
     part_of = file.with_name(f".{file.name}.part")
     try:

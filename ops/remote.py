@@ -58,7 +58,7 @@ class Remote:
         form = {"mapping": mapping} if mapping else {}
         return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")}, data=form)
 
-    def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", **query: Any) -> None:
+    def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", /, **query: Any) -> None:
         """Write the answer to a GET as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""
         params = {name: value for name, value in query.items() if value is not None}
         with self._asking("GET", path, params=params, headers={"Accept": media_type}, timeout=PATIENCE) as answer:

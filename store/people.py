@@ -308,7 +308,11 @@ async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
 async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
     """Make one token of the person worthless. Raises UnknownPerson, UnknownToken."""
     named = await get(conn, person)
-    its = (tokens.c.person == person, func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id, tokens.c.revoked_at.is_(None))
+    its = (
+        tokens.c.person == person,
+        func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id,
+        tokens.c.revoked_at.is_(None),
+    )
     label = await conn.scalar(select(tokens.c.label).where(*its))
     if label is None:
         raise UnknownToken(f"{person} has no token {token_id}")

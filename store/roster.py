@@ -74,7 +74,7 @@ async def page(
     gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
     away = {row.person: row for row in await conn.execute(gone)}
     counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
-    number = {person: count for person, count in await conn.execute(counted.group_by(tokens.c.person))}
+    number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     return [
         Entry(

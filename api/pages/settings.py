@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from api.deps import House, InHouse, Plain
+from api.pages.kit import capital
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.people import by_field
 from api.pages.texts import _
@@ -85,7 +86,7 @@ async def change(
     except (Problem, ValidationError, ValueError) as no:
         if isinstance(no, Problem) and no.status != 422:
             raise
-        wrong = str(no) if type(no) is ValueError else " ".join(by_field(no).values())
+        wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
         page = await _settings(request, person, parts, act=act, wrong=wrong, typed=typed)
         return render(request, "settings/settings.html", page, 422)
     if act in ("zone", "look"):  # the frame of this very page hangs on them

@@ -135,13 +135,11 @@ async def somebody(db: Database, id: str) -> Person:
 
 
 async def _away(db: Database, person: Person, new: NewAbsence, by: str) -> Absences:
-    now = datetime.now(UTC)
+    zone = people.zone_of(person.time_zone)
     try:
-        first, last = absences.span(new.starts, new.ends, people.zone_of(person.time_zone))
-        absence = Absence(person=person.id, starts_at=first, ends_at=last, substitute=new.substitute)
         async with db.write() as conn:
-            await absences.set_away(conn, absence, now, by=by)
-            return Absences(items=await absences.of(conn, person.id, now))
+            await absences.go(conn, person.id, zone, (new.starts, new.ends), new.substitute, by=by)
+            return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
         field = "substitute" if "substitute" in str(wrong) else "from"
         raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong

@@ -190,9 +190,7 @@ async def give_password(person_id: PersonId, admin: Admin, db: Db) -> StartPassw
     password = passwords.temporary()
     hashed = await asyncio.to_thread(passwords.hash_of, password)
     async with db.write() as conn:
-        await passwords.put(conn, person_id, hashed, datetime.now(UTC), by=admin.id)
-        await passwords.unlock(conn, person_id, by=admin.id)
-        await sessions.end_all(conn, person_id, by=admin.id)
+        await sessions.start_anew(conn, person_id, hashed, datetime.now(UTC), by=admin.id)
     return StartPassword(person=person_id, password=password)
 
 
