@@ -1223,11 +1223,7 @@ def _people_known() -> "People | None":
         found = _in_database(everybody)
     except DatabaseUnavailable:
         return None
-    members: dict[str, list[str]] = {}
-    for person in found:
-        for group in person.groups:
-            members.setdefault(group, []).append(person.id)
-    return People({person.id: person.name for person in found}, members)
+    return People.of((person.id, person.name, person.groups) for person in found)
 
 
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:

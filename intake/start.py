@@ -143,7 +143,7 @@ class Starter:
         self._policy_file = policy_file
         self._processes = processes
         self._targets = {name: target_of(process) for name, process in processes.items()}
-        self._mappings = SavedMappings(mappings, self._targets)
+        self.mappings = SavedMappings(mappings, self._targets)
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
@@ -251,10 +251,10 @@ class Starter:
             )
         target = self._targets[self.process(process).name]
         if isinstance(mapping, str) and not mapping.lstrip().startswith(("{", "[", '"')):
-            mapping = self._mappings.named(mapping.strip(), process)
+            mapping = self.mappings.named(mapping.strip(), process)
         elif mapping is not None and not isinstance(mapping, ColumnMapping):
             mapping = parse_mapping(mapping, target.fields)
-        return read_file(data, target, mapping, lambda: self._mappings.usual(process))
+        return read_file(data, target, mapping, lambda: self.mappings.usual(process))
 
     def policy(self, process: str | None) -> Policy:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""

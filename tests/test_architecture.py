@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
         "workflows.money",
         "workflows.saga",  # what of a recorded plan is shown
+        "workflows.words",  # what a process says to people
         "policy",
         "intake",
         "store",

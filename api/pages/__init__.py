@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.pages import audit, cases, docs, inbox, incidents, people, settings, sign_in, tasks
+from api.pages import audit, cases, docs, inbox, incidents, mappings, people, policy, settings, sign_in, tasks
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, sign_in, docs, tasks, cases, incidents, people, audit, settings):
+for page in (inbox, sign_in, docs, tasks, cases, incidents, people, policy, mappings, audit, settings):
     router.include_router(page.router)
