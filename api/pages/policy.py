@@ -20,6 +20,7 @@ from policy.check import expressions_of
 from policy.clock import duration
 from policy.explain import Explained, People, explain
 from policy.expressions import ExpressionError, expression
+from policy.lines import Lines
 from policy.model import EVERYONE, Gate, Policy
 from policy.outlook import Supposed
 from policy.parse import notes, warnings
@@ -39,6 +40,8 @@ class Step:
     name: str
     rules: list[tuple[str, str]]
     """What each rule is about, and what it says."""
+    line: int
+    """Where it stands in the text."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,8 @@ def _section(policy: Policy, name: str) -> Section:
     if not policy.has(name):
         return Section(name, summary, [], [], [], missing=True)
     section = policy.processes[name]
-    steps = [Step(gate, in_words(rules)) for gate, rules in section.gates.items()]
+    lines = Lines(policy.text, policy.source)
+    steps = [Step(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
     limits = [
         (currency, ", ".join(f"{readable(limit)} {amount:,}" for limit, amount in row.items()))
         for currency, row in section.limits.items()
@@ -292,7 +296,7 @@ def _end(gate: Gate) -> str:
         "approve": _("it is approved"),
         "escalate": _("all of its levels may decide, once more as long; then it is rejected"),
     }
-    return _("%(when)s %(what)s", when=_clock(gate.expires, gate.calendar), what=ends[gate.on_expiry])
+    return _("%(when)s, %(what)s", when=_clock(gate.expires, gate.calendar), what=ends[gate.on_expiry])
 
 
 def _clock(text: str, calendar: str | None) -> str:

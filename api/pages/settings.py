@@ -1,5 +1,6 @@
 """What somebody can set for themselves: how pages look, what they are told, when they are away, how they sign in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -43,6 +44,8 @@ class Settings(Context):
     sessions: list[Session]
     this_session: str
     has_password: bool
+    browser: Callable[[str], str]
+    """What a browser is called."""
     act: str = ""
     """The form that was sent last."""
     done: str = ""
@@ -148,8 +151,19 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
+        browser,
         **more,
     )
+
+
+def browser(agent: str) -> str:
+    """A browser as people call it, by what it calls itself: `Firefox, Linux`."""
+    # In this order: many call themselves by the names of those that come after them, too.
+    names = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+    systems = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"))
+    systems += (("Mac OS", "Mac"), ("Linux", "Linux"))
+    found = [next((name for sign, name in some if sign in agent), "") for some in (names, systems)]
+    return ", ".join(name for name in found if name) or agent[:60] or _("unknown browser")
 
 
 def _asked() -> dict[NoticeKind, str]:

@@ -51,6 +51,8 @@ async def test_an_auditor_reads_the_policy_in_words_and_line_by_line(stopped: Ga
     text = (await auditor.get("/policy/text")).text
     kept = [html.unescape(line) for line in re.findall(r'<li id="L\d+"><code>(.*?)</code></li>', text)]
     assert kept == stopped.settings.policy.read_text().splitlines(), "with its comments"
+    line = re.search(r'Manager approval <a class="note" href="/policy/text#L(\d+)"', page)
+    assert line is not None and kept[int(line[1]) - 1].strip() == "[payment.gates.manager-approval]"
     hash = re.search(r"/policy/([0-9a-f]{64})", page)
     assert hash is not None
     assert (await auditor.get(f"/policy/{hash[1]}")).status_code == 200
