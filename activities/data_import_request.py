@@ -37,7 +37,11 @@ class DataImportRequest(Message):
         examples=["customers.schema.json"],
     )
     note: str = Field(
-        default="", max_length=500, description="A note for those who decide.", examples=["The export of October"]
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["The export of October"],
+        json_schema_extra={"format": "multiline"},
     )
 
     @model_validator(mode="before")

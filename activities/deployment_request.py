@@ -46,7 +46,11 @@ class DeploymentRequest(Message):
         examples=[False],
     )
     note: str = Field(
-        default="", max_length=500, description="A note for those who decide.", examples=["The spring offers"]
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["The spring offers"],
+        json_schema_extra={"format": "multiline"},
     )
 
     @model_validator(mode="before")

@@ -97,7 +97,11 @@ class OnboardingRequest(Message):
         default=None, description="The first day of work.", examples=["2031-03-17"]
     )
     note: str = Field(
-        default="", max_length=500, description="A note for those who decide.", examples=["Joins the engine team"]
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["Joins the engine team"],
+        json_schema_extra={"format": "multiline"},
     )
 
     @field_validator("full_name")

@@ -123,7 +123,11 @@ class PaymentRequest(Message):
         default=None, description="When the invoice is due.", examples=["2026-12-15"]
     )
     memo: str = Field(
-        default="", max_length=500, description="A note for those who decide.", examples=["October paper delivery"]
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["October paper delivery"],
+        json_schema_extra={"format": "multiline"},
     )
     payee_account: str | None = Field(
         default=None,

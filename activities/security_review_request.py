@@ -28,7 +28,11 @@ class SecurityReviewRequest(Message):
         default=90, ge=1, le=365, description="For how long people who approve accept the risk.", examples=[90]
     )
     note: str = Field(
-        default="", max_length=500, description="A note for those who decide.", examples=["Before the release of May"]
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["Before the release of May"],
+        json_schema_extra={"format": "multiline"},
     )
 
     @field_validator("target")

@@ -10,20 +10,24 @@ from fastapi.staticfiles import StaticFiles
 import own
 from api import pages, problems, refusals
 from api.checks import Checks
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
-from api.pages.page import as_page
+from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
     batches,
     cases,
+    dashboard,
     datasets,
     decisions,
     directory,
+    events,
     evidence,
     health,
     incidents,
@@ -40,6 +44,7 @@ from api.routes import (
 )
 from api.watching import Watches
 from connection import connect
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -80,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
+        gateway = Gateway(client, db, settings.temporal_ui_url)
         app.state.house = House(
             settings=settings,
             db=db,
@@ -87,13 +93,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),
+            feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
             risks=Risks(db),
-            gateway=Gateway(client, db, settings.temporal_ui_url),
+            gateway=gateway,
             metrics=numbers,
+            dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
             checks=Checks(db),
         )
@@ -101,6 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await app.state.house.checks.close()
+            await app.state.house.feed.ended()
             await db.close()
 
     app = FastAPI(
@@ -118,7 +128,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
@@ -127,6 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        events,
         incidents,
         processes,
         policies,
@@ -138,6 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         me,
         people,
         roster,
+        dashboard,
     ):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
@@ -147,5 +159,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)
+    app.include_router(pages.uploads, max_body_size=uploads)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

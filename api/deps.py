@@ -7,12 +7,15 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
 from api.checks import Checks
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
 from api.watching import Watches
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -39,13 +42,16 @@ class House:
     starter: Starter
     rollbacks: Rollbacks
     uploads: Uploads
+    held: HeldFiles
     watches: Watches
+    feed: Feed
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets
     risks: Risks
     gateway: Gateway
     metrics: Metrics
+    dashboards: Dashboards
     demo: Demo
     checks: Checks
 
@@ -88,7 +94,13 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]
 IdempotencyKey = Annotated[
-    Plain | None, Header(min_length=1, max_length=200, description="A repeat with the same key gets the first answer")
+    Plain | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A repeat with the same key gets the first answer",
+    ),
 ]
 
 

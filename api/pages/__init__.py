@@ -2,8 +2,48 @@
 
 from fastapi import APIRouter
 
-from api.pages import audit, cases, docs, inbox, incidents, mappings, people, policy, settings, sign_in, tasks
+from api.pages import (
+    audit,
+    batches,
+    cases,
+    dashboard,
+    docs,
+    events,
+    inbox,
+    incidents,
+    mappings,
+    new,
+    people,
+    policy,
+    requests,
+    search,
+    settings,
+    sign_in,
+    tasks,
+    upload,
+)
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, sign_in, docs, tasks, cases, incidents, people, policy, mappings, audit, settings):
+for page in (
+    inbox,
+    events,
+    sign_in,
+    docs,
+    tasks,
+    cases,
+    incidents,
+    people,
+    policy,
+    mappings,
+    audit,
+    settings,
+    dashboard,
+    requests,
+    new,
+    batches,
+    search,
+):
     router.include_router(page.router)
+uploads = APIRouter(include_in_schema=False)
+"""Those that take whole files: their bodies may be larger."""
+uploads.include_router(upload.router)

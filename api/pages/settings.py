@@ -170,6 +170,7 @@ def _asked() -> dict[NoticeKind, str]:
     return {
         NoticeKind.TASK_OPENED: _("Something waits for me"),
         NoticeKind.TASK_REMINDED: _("It still waits for me"),
+        NoticeKind.TASK_NUDGED: _("Whoever asked for it reminds me"),
         NoticeKind.TASK_ESCALATED: _("Something was escalated to me"),
         NoticeKind.TASK_ASKED: _("Somebody asks me something, or answers me"),
         NoticeKind.TASK_LOST: _("What I was told of no longer waits for me"),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
 from api.problems import Problem, documented, not_found
-from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch, viewer
+from api.security import Caller, Requester, actor, check_own, may_operate, may_see_batch, viewer
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
 from api.watching import Watch
 from intake.bad_rows import bad_rows
@@ -194,7 +194,7 @@ async def batch_rows(
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
     if as_csv(request):
-        return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
+        return await bad_rows_csv(parts, batch, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:
         rows = await batches.rows(conn, batch.batch_id, outcome, differs=differs, after=after, limit=limit + 1)
@@ -251,7 +251,7 @@ async def cancel_batch(batch: VisibleBatch, body: CancelReason, person: Caller, 
 
 
 async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House) -> BatchOrdered:
-    check_may_cancel(person, batch.requester)
+    check_own(person, batch.requester, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
         id=uuid4().hex,
@@ -266,7 +266,8 @@ async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person,
     return BatchOrdered(batch_id=batch.batch_id, status=batch.status)
 
 
-async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) -> Response:
+async def bad_rows_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome] = BAD) -> Response:
+    """The rows of these outcomes as they stood in the file, each behind what is wrong with it."""
     errors = {}
     async with parts.db.read() as conn:
         for outcome in outcomes:

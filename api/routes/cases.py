@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
 from api.export import export
 from api.problems import Problem, documented
-from api.security import Caller, Requester, check_may_cancel, check_may_operate, check_may_start_early, viewer
+from api.security import Caller, Requester, check_may_operate, check_own, viewer
 from api.views import CaseBrief, CaseDetail, Page, as_csv, brief, detail, our_cursor
 from intake import csv_out
 from intake.start import DEFAULT_PRIORITY, CaseRequest
@@ -141,6 +141,7 @@ async def list_cases(
     status: Annotated[Status | None, Query()] = None,
     batch_id: Search = None,
     requester: Search = None,
+    ended: Annotated[bool | None, Query(description="Only those that have ended, or have not")] = None,
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -149,9 +150,9 @@ async def list_cases(
 
     With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
     """
-    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, q=q)
+    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
-        return await _as_csv(export(db, viewer(person), **sought))
+        return await cases_csv(export(db, viewer(person), **sought))
     with our_cursor():
         async with db.read() as conn:
             rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
@@ -159,7 +160,8 @@ async def list_cases(
     return Page(items=items, next_cursor=following)
 
 
-async def _as_csv(text: AsyncIterator[str]) -> Response:
+async def cases_csv(text: AsyncIterator[str]) -> Response:
+    """A file of cases, sent as it is made."""
     heading = await anext(text)  # before the answer begins, so that it is still a 503 when the database is away
 
     async def whole() -> AsyncIterator[str]:
@@ -190,7 +192,7 @@ async def cancel_case(
     case: VisibleCase, body: Reason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
     """Ask a case to stop. It undoes what it did, newest first, and ends `cancelled`."""
-    check_may_cancel(person, case.requester)
+    check_own(person, case.requester, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -200,7 +202,7 @@ async def start_case_now(
     case: VisibleCase, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> StartingNow:
     """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
-    check_may_start_early(person, case.requester)
+    check_own(person, case.requester, "start a case before its time")
     return StartingNow(case_id=case.case_id, status=await gateway.start_now(person, case, idempotency_key))
 
 

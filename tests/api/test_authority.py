@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
+from api import live
 from store import people
 from store.datasets import Datasets
 from store.directory import AccountDirectory
@@ -45,6 +46,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/health/ready"): EVERYBODY,
     ("get", "/metrics"): EVERYBODY,
     ("get", "/api/v1/me"): SIGNED_IN,
+    ("get", "/api/v1/events"): SIGNED_IN,
     ("get", "/api/v1/me/notices"): SIGNED_IN,
     ("put", "/api/v1/me/notices"): SIGNED_IN,
     ("get", "/api/v1/me/absence"): SIGNED_IN,
@@ -89,6 +91,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("get", "/api/v1/cases/{case_id}/attachments/{attachment_id}"): SEES_THE_CASE,
+    ("get", "/api/v1/dashboard"): SIGNED_IN,  # of what they may see
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
@@ -101,6 +104,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/tasks/{task_id}/withdraw"): (401, 403, 403, 403, 403, 403, 404),
     ("post", "/api/v1/tasks/{task_id}/questions"): DECIDES,
     ("post", "/api/v1/tasks/{task_id}/questions/{question_id}/answer"): (401, YES, YES, YES, YES, YES, 404),
+    ("post", "/api/v1/tasks/{task_id}/nudge"): (401, YES, 403, 403, 403, 403, 404),
     ("post", "/api/v1/tasks/{task_id}/clock"): (401, 403, 403, 403, 403, YES, 404),
     ("get", "/api/v1/decisions/{decision_id}"): (401, 404, YES, YES, YES, YES, 404),
     ("post", "/api/v1/batches"): STARTS,
@@ -232,6 +236,7 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         "/api/v1/tasks/{task_id}/withdraw": {},
         "/api/v1/tasks/{task_id}/questions": {"to": "requester-1", "text": "Which order?"},
         "/api/v1/tasks/{task_id}/questions/{question_id}/answer": {"text": "None"},
+        "/api/v1/tasks/{task_id}/nudge": None,
         "/api/v1/tasks/{task_id}/clock": {"due_at": "2099-01-01T00:00:00Z", "reason": "a test"},
         "/api/v1/tasks/decisions": {"items": [{"task_id": "none", "verdict": "approve"}]},
     }
@@ -255,7 +260,10 @@ def test_every_route_has_its_row_in_the_table(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), list(TABLE))
-async def test_a_route_lets_in_whom_the_table_says(gate: Gate, things: Things, method: str, path: str) -> None:
+async def test_a_route_lets_in_whom_the_table_says(
+    gate: Gate, things: Things, method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LIFETIME_S", 0.05)  # here an answer is there when it has ended
     answers = {who: await ask(gate, things, person, method, path) for who, person in WHO.items()}
     met = {who: YES if status not in {401, 403, 404} else status for who, status in answers.items()}
     assert met == dict(zip(WHO, TABLE[method, path], strict=True)), answers

@@ -180,7 +180,7 @@ async def test_errors_are_pages_in_plain_words(gate: Gate) -> None:
 async def test_people_choose_what_they_are_told(gate: Gate) -> None:
     async with signed_in(gate, "director-2") as client:
         assert (await client.get("/notices")).headers["location"] == "/settings#notices", "where mails lead"
-        assert (await client.get("/settings")).text.count("<select") == 10
+        assert (await client.get("/settings")).text.count("<select") == 11
         form = {"task_opened": "digest", "case_ended": "off"}
         assert (await client.post("/settings/notices", data=form)).status_code == 200
         assert (await client.post("/settings/notices", data={"task_opened": "sometimes"})).status_code == 422
