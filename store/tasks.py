@@ -1,27 +1,17 @@
 """Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, Column, ColumnElement, Integer, and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import JSON, Integer, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import cursor as cursors
 from store.database import fit, insert_into, insert_once
-from store.tables import candidates, cases, decisions, follow_ups, tasks
+from store.tables import candidates, decisions, follow_ups, tasks
 from store.viewer import Viewer
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
-
-Sort = Literal["due_at", "-opened_at", "priority"]
-
-_SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
-    "due_at": (tasks.c.due_at, False, datetime),
-    "-opened_at": (tasks.c.opened_at, True, datetime),
-    "priority": (tasks.c.priority, False, int),
-}
-"""Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
 
 
 class DecisionRow(BaseModel):
@@ -49,98 +39,20 @@ class DecisionRow(BaseModel):
 
 async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
     """One task with its accepted decisions."""
-    found = await _views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
+    found = await views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
     return found[0] if found else None
 
 
 async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
     """All tasks of a case with their accepted decisions, oldest first."""
     query = select(tasks).where(tasks.c.case_id == case_id).order_by(tasks.c.opened_at, tasks.c.task_id)
-    return await _views(conn, query, decided=True)
-
-
-async def inbox(
-    conn: AsyncConnection,
-    viewer: Viewer,
-    *,
-    mine: bool = False,
-    status: str | None = None,
-    process: str | None = None,
-    gate: str | None = None,
-    q: str | None = None,
-    sort: Sort = "due_at",
-    cursor: str | None = None,
-    limit: int = 50,
-) -> tuple[list[TaskView], str | None]:
-    """One page of the tasks that the viewer may see, and the cursor of the next page.
-
-    `mine` keeps those that the viewer may decide now. `q` is looked for in title, reference and case id. The tasks come
-    without their decisions. Raises ValueError for a cursor of another list or sort.
-    """
-    column, descending, kind = _SORTS[sort]
-    query = select(tasks).where(_decidable(viewer) if mine else viewer.sees(tasks.c.case_id, tasks.c.requester))
-    for wanted, field in ((status, tasks.c.status), (process, tasks.c.process), (gate, tasks.c.gate)):
-        if wanted:
-            query = query.where(field == wanted)
-    if q:
-        query = query.join(cases, cases.c.case_id == tasks.c.case_id).where(
-            or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in (tasks.c.title, *_CASE_TEXTS)))
-        )
-    if cursor:
-        key, task_id = cursors.decode(cursor, kind, str)
-        query = query.where(_after(column, descending, key, task_id))
-    order = column.desc() if descending else column.asc()
-    if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
-        order = order.nulls_last()
-    # One more than asked for tells whether there is a next page.
-    query = query.order_by(order, tasks.c.task_id).limit(limit + 1)
-    found = await _views(conn, query)
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    return found[:limit], cursors.encode(getattr(last, column.name), last.task_id)
+    return await views(conn, query, decided=True)
 
 
 async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
     """One decision, also one that is pending or was refused."""
     row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
     return DecisionRow.model_validate(row) if row else None
-
-
-_CASE_TEXTS = (cases.c.reference_key, cases.c.case_id)
-
-
-def _decidable(viewer: Viewer) -> ColumnElement[bool]:
-    """Open, asked of the viewer, and not ruled out: by being the requester, excluded, or done with it."""
-    of_task = candidates.c.task_id == tasks.c.task_id
-    free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
-    own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
-    ways = [and_(own, _not_ruled_out(viewer.id))]
-    for absent in viewer.stands_in_for:
-        held = or_(free, tasks.c.assignee == absent.id)
-        theirs = exists().where(of_task, absent.is_candidate())
-        ways.append(and_(held, theirs, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
-    later = exists().where(
-        follow_ups.c.task_id == tasks.c.task_id,
-        follow_ups.c.person == viewer.id,
-        follow_ups.c.until > datetime.now(UTC),
-    )
-    return and_(tasks.c.status == "open", or_(*ways) if len(ways) > 1 else ways[0], ~later)
-
-
-def _not_ruled_out(person: str) -> ColumnElement[bool]:
-    excluded = candidates.alias()
-    return and_(
-        or_(tasks.c.requester != person, tasks.c.kind == "changes"),
-        ~exists().where(
-            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person
-        ),
-        ~exists().where(
-            decisions.c.task_id == tasks.c.task_id,
-            or_(decisions.c.person == person, decisions.c.on_behalf_of == person),
-            decisions.c.status.in_(("pending", "accepted")),
-        ),
-    )
 
 
 async def fitting(
@@ -161,14 +73,14 @@ async def fitting(
     for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):
         if wanted:
             query = query.where(column == wanted)
-    return await _views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit), decided=True)
+    return await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit), decided=True)
 
 
 async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
     """Open tasks where the person is a candidate by name, has claimed the task or delegated it."""
     named = select(candidates.c.task_id).where(candidates.c.kind == "user", candidates.c.name == person)
     held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
-    return await _views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
+    return await views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
 
 
 async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
@@ -196,15 +108,8 @@ async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datet
     return (await conn.execute(query)).scalar_one_or_none()
 
 
-def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
-    """The rows behind (key, task_id), when those without a key come last."""
-    if key is None:
-        return and_(column.is_(None), tasks.c.task_id > task_id)
-    further = column < key if descending else column > key
-    return or_(further, and_(column == key, tasks.c.task_id > task_id), column.is_(None))
-
-
-async def _views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
+async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
+    """The tasks that a `select(tasks)` finds, in its order; with their accepted decisions if these are wanted."""
     rows = (await conn.execute(query)).all()
     if not rows:
         return []

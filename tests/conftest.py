@@ -29,7 +29,7 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-LONG = ("e2e", "ops", "workflows", "bench", "test_docs.py", "intake")
+LONG = ("browser", "e2e", "ops", "workflows", "bench", "test_docs.py", "intake")
 """Rooms and files that wait for processes and clocks. They come first: last, each would be waited for alone."""
 
 

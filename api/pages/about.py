@@ -17,7 +17,6 @@ from store.evidence import Attachment, Comment
 from store.people import Person
 from workflows.models import ADMINS, AUDITORS, OPERATORS, Status
 
-
 templates.env.globals |= {"verdict_words": said.verdict_words, "step_named": said.step_named, "size": said.size}
 
 

@@ -1,6 +1,7 @@
 """Tasks: the inbox, one task, and answering it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -12,7 +13,8 @@ from api.problems import Problem, ProblemBody, documented
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, can_decide, viewer
 from api.views import Page, TaskDetail, our_cursor
-from store import cases, tasks
+from store import cases, inbox_lists
+from store.inbox_lists import Sought
 from workflows.models import Status, TaskView
 from workflows.saga import plan_of
 
@@ -117,17 +119,9 @@ async def inbox(
     """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first)."""
     with our_cursor():
         async with db.read() as conn:
-            items, following = await tasks.inbox(
-                conn,
-                viewer(person),
-                mine=mine,
-                status=status,
-                process=process,
-                gate=gate,
-                q=q,
-                sort=sort,
-                cursor=cursor,
-                limit=limit,
+            sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
+            items, following = await inbox_lists.page(
+                conn, viewer(person), sought, datetime.now(UTC), sort=sort, cursor=cursor, limit=limit
             )
     return Page(items=items, next_cursor=following)
 

@@ -60,10 +60,8 @@ async def test_a_form_from_another_site_is_refused(gate: Gate) -> None:
 
 
 async def test_the_page_takes_a_bearer_token_too(gate: Gate) -> None:
-    await gate.start("requester-1", reference="Shown on the page")
     page = (await gate.as_("requester-1").get("/")).text
-    assert "Shown on the page" in page
-    assert "Nothing waits for you" in page
+    assert "Nothing waits here" in page
 
 
 @asynccontextmanager

@@ -1,13 +1,15 @@
 """Inboxes: each person finds what waits for them, in the order they ask for, and nothing that does not concern them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import tasks
+from store import inbox_lists, tasks
 from store.cases import Viewer
 from store.database import Database
+from store.inbox_lists import Sort, Sought
 from tests.store.story import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 from workflows.models import CaseRecord, DecisionRecord, Quorum, Status, TaskView, Verdict
 
@@ -23,13 +25,27 @@ async def waiting(db: Database, reference: str, **changes: Any) -> TaskView:
     return view
 
 
+async def listed(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    mine: bool = False,
+    sort: Sort = "due_at",
+    cursor: str | None = None,
+    limit: int,
+    **filters: Any,
+) -> tuple[list[TaskView], str | None]:
+    sought = Sought(whose="mine" if mine else "all", **filters)
+    return await inbox_lists.page(conn, viewer, sought, datetime.now(UTC), sort=sort, cursor=cursor, limit=limit)
+
+
 async def inbox(db: Database, viewer: Viewer, **filters: Any) -> list[str]:
     """The case ids of all pages of two."""
     found: list[str] = []
     cursor = None
     while True:
         async with db.read() as conn:
-            views, cursor = await tasks.inbox(conn, viewer, cursor=cursor, limit=2, **filters)
+            views, cursor = await listed(conn, viewer, cursor=cursor, limit=2, **filters)
         found += [view.case_id.partition(":")[2] for view in views]
         if cursor is None:
             return found
@@ -122,10 +138,10 @@ async def test_a_cursor_of_another_sort_is_refused(db: Database) -> None:
     for reference in "ABC":
         await waiting(db, reference)
     async with db.read() as conn:
-        _, cursor = await tasks.inbox(conn, MANAGER, sort="priority", limit=2)
+        _, cursor = await listed(conn, MANAGER, sort="priority", limit=2)
         for wrong in (cursor, "!", "e30", "WzEsMl0"):
             with pytest.raises(ValueError, match="cursor"):
-                await tasks.inbox(conn, MANAGER, sort="due_at", cursor=wrong)
+                await listed(conn, MANAGER, sort="due_at", cursor=wrong, limit=2)
 
 
 async def test_an_inbox_is_filtered(db: Database) -> None:

@@ -1,0 +1,13 @@
+"""The API docs, from our own files: they work offline."""
+
+from fastapi import Request, Response
+
+from api.pages.page import pages, templates
+
+router = pages()
+
+
+@router.api_route("/docs", methods=["GET", "HEAD"])
+async def docs(request: Request) -> Response:
+    """Every route, to be tried."""
+    return templates.TemplateResponse(request, "docs.html")

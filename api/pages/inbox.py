@@ -1,0 +1,448 @@
+"""The inbox: what waits for a person, to be looked through and decided, one by one or many at once.
+
+Everything on the page is in its address, so it can be shared. Without JavaScript it is a list, a form of filters and a
+form of selected tasks, which asks once more before it decides.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Form, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.deps import Cursor, InHouse, Plain
+from api.pages.kit import capital, readable, state_words
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.texts import _, ngettext, reader
+from api.problems import Problem
+from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
+from api.security import actor, can_decide, viewer
+from api.views import our_cursor
+from store import inbox_lists
+from store.inbox_lists import Group, Shape, Sought
+from store.people import Person
+from workflows.models import TaskView, Verdict
+from workflows.money import decimals_of
+from workflows.registry import PROCESSES
+
+router = pages()
+
+SHOWN = 100
+"""Tasks on a page: as many as are decided at once."""
+Whose = Literal["mine", "claimed", "all"]
+By = Literal["batch", "payee", "step", "requester"]
+SPEAK_BULK = (Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES)
+NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
+"""What is said to many without a word helps nobody to mend it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task as it stands in the list."""
+
+    task: TaskView
+    step: str
+    keys: list[tuple[str, str]]
+    """Key fields that the title does not say."""
+    flags: list[str]
+    """What was found that somebody should look at."""
+    approvals: str
+    noun: str
+    minor: int | None
+    """The sum in the smallest unit of its currency, for adding up."""
+    currency: str
+    decimals: int
+    why_not: str
+    """Why the person cannot decide it; empty when they can."""
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group of tasks."""
+
+    name: str
+    address: str
+    count: int
+    overdue: int
+    first_due: datetime | None
+    sums: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Inbox(Context):
+    """`inbox/inbox.html`."""
+
+    whose: Whose
+    tabs: dict[str, str]
+    asked: Any
+    by: str | None
+    counted: str
+    narrowed_to: list[tuple[str, str]]
+    """Filters that have no field of their own in the form."""
+    tasks: list[Row]
+    grouped: list[GroupRow]
+    next_cursor: str | None
+    address: Callable[..., str]
+    """This page with some parts of its address changed."""
+    decision_id: str
+    processes: list[tuple[str, str]]
+    steps: list[tuple[str, str]]
+    team: list[tuple[str, str]]
+    dues: list[tuple[str, str]]
+    priorities: list[tuple[str, str]]
+    sorts: list[tuple[str, str]]
+    bys: list[tuple[str, str]]
+    spoken: dict[str, Any]
+    """What scripts say."""
+
+
+@dataclass(frozen=True)
+class Confirm(Context):
+    """`inbox/confirm.html`: what is about to be decided."""
+
+    heading: str
+    tasks: list[Row]
+    sums: dict[str, str]
+    number: int
+    verdict: str
+    button: str
+    comment: str
+    comment_needed: bool
+    decision_id: str
+    wrong: str
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of one of many answers."""
+
+    task_id: str
+    title: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Done(Context):
+    """`inbox/done.html`: one line for each."""
+
+    heading: str
+    results: list[Answered]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address asks for."""
+
+    whose: Annotated[Whose, Query()] = "mine"
+    process: Annotated[Plain, Query(max_length=60)] = ""
+    step: Annotated[Plain, Query(max_length=60)] = ""
+    group: Annotated[Plain, Query(max_length=60)] = ""
+    due: Annotated[Literal["", "overdue", "today", "week", "none"], Query()] = ""
+    priority: Annotated[Literal["", "1", "2", "3", "4", "5"], Query()] = ""
+    requester: Annotated[Plain, Query(max_length=200)] = ""
+    payee: Annotated[Plain, Query(max_length=400)] = ""
+    batch: Annotated[Plain, Query(max_length=60)] = ""
+    q: Annotated[Plain, Query(max_length=200)] = ""
+    sort: Annotated[Literal["due_at", "-opened_at", "priority"], Query()] = "due_at"
+    cursor: Cursor = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether any filter is set."""
+        names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
+        return any(getattr(self, name) for name in names)
+
+    def address(self, **changes: str | None) -> str:
+        """The inbox with these parts changed; what stands for itself is left out."""
+        parts = {**self.__dict__, **changes}
+        usual = {"whose": "mine", "sort": "due_at"}
+        return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
+
+    def sought(self) -> Sought:
+        """As the store wants it."""
+        return Sought(
+            whose=self.whose,
+            status="open",
+            process=self.process or None,
+            gate=self.step or None,
+            group=self.group or None,
+            due=self.due or None,
+            priority=int(self.priority) if self.priority else None,
+            requester=self.requester or None,
+            payee=self.payee or None,
+            batch_id=self.batch or None,
+            q=self.q or None,
+            shapes=_shapes(),
+        )
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def inbox(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    asked: Annotated[Asked, Depends()],
+    by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
+) -> Response:
+    """The inbox."""
+    now = datetime.now(UTC)
+    sought, who = asked.sought(), viewer(person)
+    found: Sequence[TaskView] = []
+    grouped: Sequence[Group] = []
+    following = None
+    with our_cursor():
+        async with parts.db.read() as conn:
+            count = await inbox_lists.count(conn, who, sought, now, reader.get().zone)
+            if by:
+                grouped = await inbox_lists.groups(conn, who, sought, by, now, reader.get().zone)
+            else:
+                found, following = await inbox_lists.page(
+                    conn, who, sought, now, reader.get().zone, sort=asked.sort, cursor=asked.cursor, limit=SHOWN
+                )
+    page = Inbox(
+        person=person,
+        whose=asked.whose,
+        tabs={"mine": _("For me"), "claimed": _("Claimed by me"), "all": _("All I may see")},
+        asked=asked,
+        by=by,
+        counted=_counted(count),
+        narrowed_to=[
+            (words, value)
+            for words, value in (
+                (_("Asked by"), asked.requester),
+                (_("Payee"), asked.payee),
+                (_("Batch"), asked.batch),
+            )
+            if value
+        ],
+        tasks=[row_of(task, person) for task in found],
+        grouped=[_group_row(each, by, asked) for each in grouped],
+        next_cursor=following,
+        address=asked.address,
+        decision_id=uuid.uuid4().hex,
+        processes=[(name, capital(readable(name))) for name in PROCESSES],
+        steps=_steps(asked.process),
+        team=[(name, name) for name in sorted(person.groups)],
+        dues=[("overdue", _("late")), ("today", _("today")), ("week", _("within a week")), ("none", _("no due time"))],
+        priorities=[("1", _("1, first")), ("2", "2"), ("3", _("3, usual")), ("4", "4"), ("5", "5")],
+        sorts=[("due_at", _("due first")), ("-opened_at", _("newest first")), ("priority", _("priority"))],
+        bys=[("step", _("approval step")), ("payee", _("payee")), ("requester", _("requester")), ("batch", _("batch"))],
+        spoken=_spoken(),
+    )
+    return render(request, "inbox/inbox.html", page)
+
+
+@router.post("/bulk", dependencies=[Depends(from_here)])
+async def bulk(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    verdict: Annotated[Literal["approve", "reject", "request_changes"], Form()],
+    decision_id: Annotated[str, Form(min_length=1, max_length=200)],
+    task: Annotated[list[str] | None, Form(max_length=SHOWN)] = None,
+    comment: Annotated[str, Form(max_length=4000)] = "",
+    sure: Annotated[Literal["", "yes"], Form()] = "",
+) -> Response:
+    """Decide what is selected, as the JSON route does. Asks once more unless the person is `sure`; scripts have asked
+    and want JSON, one result for each."""
+    chosen = dict(_chosen(each) for each in task or [])
+    if not chosen:
+        raise Problem(422, _("Select at least one task first."))
+    wanted, said = Verdict(verdict), comment.replace("\0", "").strip()
+    async with parts.db.read() as conn:
+        found = await inbox_lists.some(conn, viewer(person), list(chosen))
+    rows = [row_of(each, person) for each in found]
+    if len({(each.process, each.gate) for each in found}) > 1:
+        raise Problem(422, _("Decide tasks of one process and one approval step together."))
+    missing = wanted in NEEDS_COMMENT and not said
+    scripted = "application/json" in request.headers.get("accept", "")
+    if missing and scripted:
+        raise Problem(422, _("Say why, for those who asked."))
+    if sure != "yes" or missing:
+        wrong = _("Say why, for those who asked.") if missing and sure == "yes" else ""
+        page = _confirm(person, rows, wanted, said, decision_id, wrong)
+        return render(request, "inbox/confirm.html", page, 422 if wrong else 200)
+    items = [
+        BulkItem(task_id=id, verdict=wanted, comment=said or None, revision=revision, decision_id=decision_id)
+        for id, revision in chosen.items()
+    ]
+    answered = (await decide_many(Bulk(items=items), person, parts)).items
+    titles = {each.task_id: each.title for each in found}
+    results = [_answered(each, titles.get(each.task_id, ""), wanted) for each in answered]
+    if scripted:
+        return JSONResponse({"items": [each.__dict__ for each in results], "decision_id": uuid.uuid4().hex})
+    done = sum(each.status != "refused" for each in results)
+    return render(request, "inbox/done.html", Done(person, _decided(wanted, done, len(results)), results))
+
+
+# -------------------------------------------------------------------------------------------------------------- rows
+
+
+def row_of(task: TaskView, person: Person) -> Row:
+    """The task as a row for this person."""
+    process = PROCESSES.get(task.process)
+    minor, currency, decimals = _money(task)
+    can = can_decide(task, actor(person))
+    return Row(
+        task=task,
+        step=capital(readable(task.gate)),
+        keys=[(name, value) for name, value in task.key_fields.items() if value not in task.title],
+        flags=flags_of(task),
+        approvals=approvals_of(task),
+        noun="|".join(process.words.nouns) if process else "|",
+        minor=minor,
+        currency=currency,
+        decimals=decimals,
+        why_not="" if can.allowed else can.why,
+    )
+
+
+def flags_of(task: TaskView) -> list[str]:
+    """What was checked and should be looked at: whatever a check lists with a text of its own."""
+    return [
+        str(each["text"])
+        for found in task.facts.values()
+        if isinstance(found, list)
+        for each in found
+        if isinstance(each, dict) and each.get("text")
+    ]
+
+
+def approvals_of(task: TaskView) -> str:
+    """How far the approvals are: `1 of 2`."""
+    return _("%(given)s of %(needed)s", given=task.quorum.given, needed=task.quorum.needed)
+
+
+def _money(task: TaskView) -> tuple[int | None, str, int]:
+    process = PROCESSES.get(task.process)
+    if process is None or process.words.money is None:
+        return None, "", 0
+    amount, currency = (task.input.get(name) for name in process.words.money)
+    try:
+        decimals = decimals_of(str(currency))
+        return int(Decimal(str(amount)).scaleb(decimals)), str(currency), decimals
+    except (ValueError, InvalidOperation, OverflowError):
+        return None, "", 0
+
+
+def _shapes() -> dict[str, Shape]:
+    """Where each process has a payee and a sum."""
+    said = {name: process.words for name, process in PROCESSES.items()}
+    return {
+        name: Shape(words.labels[words.key_fields[0]] if words.key_fields else None, words.money)
+        for name, words in said.items()
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- groups
+
+
+def _group_row(group: Group, by: str, asked: Asked) -> GroupRow:
+    name, changes = group.key, {by: group.key}
+    if by == "step":
+        process, _slash, gate = group.key.partition("/")
+        name = f"{capital(readable(process))}: {readable(gate)}"
+        changes = {"process": process, "step": gate}
+    address = asked.address(cursor=None, **changes) if group.key else asked.address(cursor=None)
+    return GroupRow(name or _("none"), address, group.number, group.overdue, group.first_due, group.sums)
+
+
+# -------------------------------------------------------------------------------------------------------------- words
+
+
+def _counted(count: int) -> str:
+    if count > 1000:
+        return _("more than 1,000 tasks")
+    return ngettext("%(num)s task", "%(num)s tasks", count)
+
+
+def _steps(process: str) -> list[tuple[str, str]]:
+    """The approval steps one can choose: of one process, or of all."""
+    known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
+    names = dict.fromkeys(gate for each in known for gate in each.words.gates)
+    return [(name, capital(readable(name))) for name in names]
+
+
+def _decided(verdict: Verdict, done: int, all: int) -> str:
+    said = {
+        Verdict.APPROVE: ngettext("%(num)s approved", "%(num)s approved", done),
+        Verdict.REJECT: ngettext("%(num)s rejected", "%(num)s rejected", done),
+    }.get(verdict, ngettext("Changes requested for %(num)s", "Changes requested for %(num)s", done))
+    return said if done == all else _("%(said)s, %(num)s could not be decided", said=said, num=all - done)
+
+
+def _answered(result: BulkResult, title: str, verdict: Verdict) -> Answered:
+    message = {
+        "accepted": _decided(verdict, 1, 1),
+        "pending": _("Stored. It counts as soon as a worker is back."),
+    }.get(result.status, result.problem.detail if result.problem else "")
+    return Answered(result.task_id, title, result.status, message)
+
+
+def _chosen(value: str) -> tuple[str, int | None]:
+    """Task and revision of a form's `task.revision`."""
+    id, _dot, revision = value.rpartition(".")
+    return (id, int(revision)) if id and revision.isdigit() and len(revision) < 9 else (value, None)
+
+
+def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, decision_id: str, wrong: str) -> Confirm:
+    able = [row for row in rows if not row.why_not]
+    heading = {
+        Verdict.APPROVE: ngettext("Approve %(num)s task?", "Approve %(num)s tasks?", len(able)),
+        Verdict.REJECT: ngettext("Reject %(num)s task?", "Reject %(num)s tasks?", len(able)),
+    }.get(verdict, ngettext("Request changes of %(num)s task?", "Request changes of %(num)s tasks?", len(able)))
+    button = {Verdict.APPROVE: _("Approve"), Verdict.REJECT: _("Reject")}.get(verdict, _("Request changes"))
+    sums: dict[str, Decimal] = {}
+    for row in able:
+        if row.minor is not None:
+            sums[row.currency] = sums.get(row.currency, Decimal()) + Decimal(row.minor).scaleb(-row.decimals)
+    return Confirm(
+        person=person,
+        heading=heading,
+        tasks=rows,
+        sums={currency: str(sum) for currency, sum in sums.items()},
+        number=len(able),
+        verdict=verdict.value,
+        button=button,
+        comment=comment,
+        comment_needed=verdict in NEEDS_COMMENT,
+        decision_id=decision_id,
+        wrong=wrong,
+    )
+
+
+def _spoken() -> dict[str, Any]:
+    return {
+        "none": _("Select tasks of one process and approval step to decide them together."),
+        "tasks": _("tasks"),
+        "flagged": _("{number} flagged"),
+        "cannot": _("you cannot decide {number} ({why})"),
+        "mixed": _("choose tasks of one process and approval step"),
+        "most": _("at most 100 at once"),
+        "ask": {
+            "approve": _("Approve {number} {noun}?"),
+            "reject": _("Reject {number} {noun}?"),
+            "request_changes": _("Request changes of {number} {noun}?"),
+        },
+        "optional": _("if you like"),
+        "needed": _("Say why, for those who asked."),
+        "failed": _("That did not come through. Nothing is lost: try again."),
+        "signed_out": _("You have been signed out. What you typed is kept: sign in again."),
+        "done": _("{number} decided."),
+        "some": _("{number} decided, {refused} could not be: the rows say why."),
+        "one_new": _("1 new"),
+        "many_new": _("{number} new"),
+        "closed": _("Decided by somebody else. {outcome}"),
+        "claimed": _("Claimed by {by}"),
+        "moved": _("No longer waits for you"),
+        "outcomes": {
+            outcome: state_words(outcome)
+            for outcome in ("approved", "rejected", "changes_requested", "expired", "cancelled")
+        },
+    }

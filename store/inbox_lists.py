@@ -1,0 +1,267 @@
+"""The lists of open and closed tasks: what a person looks for, page by page, counted and grouped with sums."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, literal, literal_column, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import cursor as cursors
+from store.tables import candidates, cases, decisions, follow_ups, tasks
+from store.tasks import views
+from store.viewer import Viewer
+from workflows.models import TaskView
+from workflows.money import exact
+
+Whose = Literal["mine", "claimed", "all"]
+"""What the viewer may decide now, what they have claimed, or all they may see."""
+Sort = Literal["due_at", "-opened_at", "priority"]
+Due = Literal["overdue", "today", "week", "none"]
+By = Literal["batch", "payee", "step", "requester"]
+
+_SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
+    "due_at": (tasks.c.due_at, False, datetime),
+    "-opened_at": (tasks.c.opened_at, True, datetime),
+    "priority": (tasks.c.priority, False, int),
+}
+"""Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
+
+
+class Shape(NamedTuple):
+    """Where a process has what lists are grouped and summed by."""
+
+    payee: str | None
+    """The label of its first key field."""
+    money: tuple[str, str] | None
+    """The fields of its input that hold an amount and its currency."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What is looked for; None and "all" leave out nothing."""
+
+    whose: Whose = "all"
+    status: str | None = None
+    process: str | None = None
+    gate: str | None = None
+    group: str | None = None
+    """A candidate group of the task."""
+    due: Due | None = None
+    """By days of the reader's zone; `week` is the next seven days with today, `overdue` is in each of them too."""
+    priority: int | None = None
+    requester: str | None = None
+    payee: str | None = None
+    batch_id: str | None = None
+    q: str | None = None
+    """Looked for in title, reference and case id."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """Of each process, for `payee`."""
+
+
+class Group(NamedTuple):
+    """Tasks that have one thing in common."""
+
+    key: str
+    """What it is: a batch, a payee, `process/gate`, or a person; empty for tasks that have none."""
+    number: int
+    overdue: int
+    first_due: datetime | None
+    sums: dict[str, str]
+    """Exact, by currency."""
+
+
+async def page(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    sought: Sought,
+    now: datetime,
+    zone: tzinfo = UTC,
+    *,
+    sort: Sort = "due_at",
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[TaskView], str | None]:
+    """One page of the tasks, without their decisions, and the cursor of the next page.
+
+    Raises ValueError for a cursor of another list or sort.
+    """
+    column, descending, kind = _SORTS[sort]
+    query = _found(select(tasks), viewer, sought, now, zone)
+    if cursor:
+        key, task_id = cursors.decode(cursor, kind, str)
+        query = query.where(_after(column, descending, key, task_id))
+    order = column.desc() if descending else column.asc()
+    if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
+        order = order.nulls_last()
+    # One more than asked for tells whether there is a next page.
+    found = await views(conn, query.order_by(order, tasks.c.task_id).limit(limit + 1))
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(getattr(last, column.name), last.task_id)
+
+
+async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
+    """Those of the tasks that the viewer may see, in no order."""
+    return await views(conn, _found(select(tasks), viewer, Sought()).where(tasks.c.task_id.in_(task_ids)))
+
+
+async def count(
+    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
+) -> int:
+    """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
+    some = _found(select(tasks.c.task_id), viewer, sought, now, zone).limit(most + 1).subquery()
+    return (await conn.execute(select(func.count()).select_from(some))).scalar_one()
+
+
+async def groups(
+    conn: AsyncConnection, viewer: Viewer, sought: Sought, by: By, now: datetime, zone: tzinfo = UTC
+) -> list[Group]:
+    """All the tasks in groups, the largest first."""
+    key = {
+        "batch": func.coalesce(cases.c.batch_id, ""),
+        "payee": _payee(sought.shapes),
+        "step": tasks.c.process + literal("/") + tasks.c.gate,
+        "requester": tasks.c.requester,
+    }[by].label("key")
+    amount, currency = (_part(sought.shapes, n).label(name) for n, name in enumerate(("amount", "currency")))
+    late = func.sum(case((tasks.c.due_at < now, 1), else_=0))
+    query = _found(
+        select(key, amount, currency, func.count(), late, func.min(tasks.c.due_at)), viewer, sought, now, zone
+    )
+    if by == "batch" and not sought.q and not sought.batch_id:
+        query = query.join(cases, cases.c.case_id == tasks.c.case_id)
+    # Sums are made here, for SQLite's are not exact; like amounts come once.
+    found: dict[str, Group] = {}
+    for name, of_amount, of_currency, number, overdue, first in await conn.execute(
+        query.group_by("key", "amount", "currency")
+    ):
+        group = found.get(name) or Group(name, 0, 0, None, {})
+        dues = [each for each in (group.first_due, first) if each is not None]
+        _add(group.sums, of_amount, of_currency, number)
+        found[name] = Group(name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums)
+    return sorted(found.values(), key=lambda group: (-group.number, group.key))
+
+
+# ---------------------------------------------------------------------------------------------------------- conditions
+
+
+def _found(
+    query: Select[Any], viewer: Viewer, sought: Sought, now: datetime | None = None, zone: tzinfo = UTC
+) -> Select[Any]:
+    if sought.whose == "mine":
+        query = query.where(_decidable(viewer))
+    else:
+        query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+    if sought.whose == "claimed":
+        query = query.where(tasks.c.assignee == viewer.id)
+    if sought.status == "open":
+        query = query.where(tasks.c.status == literal_column("'open'"))  # as the index says it, so that SQLite uses it
+    elif sought.status:
+        query = query.where(tasks.c.status == sought.status)
+    for wanted, column in (
+        (sought.process, tasks.c.process),
+        (sought.gate, tasks.c.gate),
+        (sought.priority, tasks.c.priority),
+        (sought.requester, tasks.c.requester),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if sought.group:
+        asked = candidates.alias()
+        of_group = and_(asked.c.task_id == tasks.c.task_id, asked.c.kind == "group", asked.c.name == sought.group)
+        query = query.where(exists().where(of_group))
+    if sought.due and now:
+        query = query.where(_due(sought.due, now, zone))
+    if sought.payee is not None:
+        query = query.where(_payee(sought.shapes) == sought.payee)
+    if sought.q or sought.batch_id:
+        query = query.join(cases, cases.c.case_id == tasks.c.case_id)
+    if sought.batch_id:
+        query = query.where(cases.c.batch_id == sought.batch_id)
+    if sought.q:
+        low = sought.q.lower()
+        texts = (tasks.c.title, cases.c.reference_key, cases.c.case_id)
+        query = query.where(or_(*(func.lower(text).contains(low, autoescape=True) for text in texts)))
+    return query
+
+
+def _decidable(viewer: Viewer) -> ColumnElement[bool]:
+    """Open, asked of the viewer, and not ruled out: by being the requester, excluded, or done with it."""
+    of_task = candidates.c.task_id == tasks.c.task_id
+    free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
+    own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
+    ways = [and_(own, _not_ruled_out(viewer.id))]
+    for absent in viewer.stands_in_for:
+        held = or_(free, tasks.c.assignee == absent.id)
+        theirs = exists().where(of_task, absent.is_candidate())
+        ways.append(and_(held, theirs, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
+    later = exists().where(
+        follow_ups.c.task_id == tasks.c.task_id,
+        follow_ups.c.person == viewer.id,
+        follow_ups.c.until > datetime.now(UTC),
+    )
+    return and_(tasks.c.status == "open", or_(*ways) if len(ways) > 1 else ways[0], ~later)
+
+
+def _not_ruled_out(person: str) -> ColumnElement[bool]:
+    excluded = candidates.alias()
+    return and_(
+        or_(tasks.c.requester != person, tasks.c.kind == "changes"),
+        ~exists().where(
+            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person
+        ),
+        ~exists().where(
+            decisions.c.task_id == tasks.c.task_id,
+            or_(decisions.c.person == person, decisions.c.on_behalf_of == person),
+            decisions.c.status.in_(("pending", "accepted")),
+        ),
+    )
+
+
+def _due(due: Due, now: datetime, zone: tzinfo) -> ColumnElement[bool]:
+    midnight = datetime.combine(now.astimezone(zone).date() + timedelta(days=1), time(), zone)
+    before = {"overdue": now, "today": midnight, "week": midnight + timedelta(days=6)}
+    return tasks.c.due_at.is_(None) if due == "none" else tasks.c.due_at < before[due]
+
+
+def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
+    """The rows behind (key, task_id), when those without a key come last."""
+    if key is None:
+        return and_(column.is_(None), tasks.c.task_id > task_id)
+    further = column < key if descending else column > key
+    return or_(further, and_(column == key, tasks.c.task_id > task_id), column.is_(None))
+
+
+# ------------------------------------------------------------------------------------------------- what views hold
+
+
+def _payee(shapes: Mapping[str, Shape]) -> ColumnElement[str]:
+    ways = {process: _now("key_fields", shape.payee) for process, shape in shapes.items() if shape.payee is not None}
+    return func.coalesce(_by_process(ways), "")
+
+
+def _part(shapes: Mapping[str, Shape], n: int) -> ColumnElement[str]:
+    """The amount (0) or the currency (1) of a task."""
+    return _by_process({process: _now("input", shape.money[n]) for process, shape in shapes.items() if shape.money})
+
+
+def _by_process(ways: Mapping[str, ColumnElement[str]]) -> ColumnElement[str]:
+    return case(*((tasks.c.process == name, way) for name, way in ways.items())) if ways else literal(None)
+
+
+def _now(part: str, name: str) -> ColumnElement[str]:
+    """As it has been changed since the task opened, else as it was then."""
+    return func.coalesce(tasks.c.state[(part, name)].as_string(), tasks.c.view[(part, name)].as_string())
+
+
+def _add(sums: dict[str, str], amount: str | None, currency: str | None, number: int) -> None:
+    if amount is None or currency is None:
+        return
+    try:
+        sums[currency] = str(exact(Decimal(sums.get(currency, "0")) + Decimal(amount) * number, currency))
+    except InvalidOperation:  # no number: nothing to add
+        return
