@@ -723,6 +723,23 @@ def people_revoke(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     show.say(f"tokens of {person} made worthless: {_in_database(revoke)}")
 
 
+@people_app.command("password")
+def people_password(person: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """Make a password to begin with. It is shown this once, and changed when the person signs in with it."""
+    from store import passwords, sessions
+
+    async def make(database: "Database") -> str:
+        password = passwords.temporary()
+        async with database.write() as connection:
+            await passwords.put(connection, person, passwords.hash_of(password), datetime.now(UTC), by=_operator())
+            await passwords.forget_tries(connection, f"name:{person}")
+            await sessions.end_all(connection, person, by=_operator())
+        return password
+
+    password = _in_database(make)
+    _answer({"person": person, "password": password}, as_json, lambda _: show.say(password))
+
+
 @app.command()
 def notices(as_json: AsJson = False) -> None:
     """What people are still to be told: gathering, held for an import, being sent, tried again, or refused."""

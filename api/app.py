@@ -14,6 +14,7 @@ from api.deps import House
 from api.gateway import Gateway
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages.page import as_page
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
@@ -110,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    problems.install(app)
+    problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)

@@ -1,10 +1,10 @@
 """Errors as `application/problem+json` (RFC 9457). No error shows a stack trace, and none is rendered anywhere else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -126,8 +126,14 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     return FieldError(field=name, message=error["msg"].removeprefix("Value error, "))
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+AsPage = Callable[[Request, Problem], Response | None]
+
+
+def install(app: FastAPI, as_page: AsPage) -> None:
+    """Answer every error of the application with a problem document, or with a page where `as_page` makes one."""
+
+    def said(request: Request, problem: Problem) -> Response:
+        return as_page(request, problem) or problem.response()
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
@@ -138,13 +144,13 @@ def install(app: FastAPI) -> None:
         return invalid("The request is not valid.", [_field_error(each) for each in error.errors()]).response()
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         detail = {404: "There is nothing at this address.", 413: "The body is too large."}.get(
             error.status_code, error.detail
         )
-        return Problem(error.status_code, detail, headers=error.headers).response()
+        return said(request, Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(Exception)
-    async def defect(_: Request, _error: Exception) -> JSONResponse:
+    async def defect(request: Request, _error: Exception) -> Response:
         # Starlette raises the error again after this answer, so the log has the trace and the caller does not.
-        return Problem(500, "Something went wrong in the gateway; its log says what.").response()
+        return said(request, Problem(500, "Something went wrong in the gateway; its log says what."))

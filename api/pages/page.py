@@ -248,10 +248,20 @@ def _advice(status: int) -> str:
     return {
         403: texts._("Nothing was changed."),
         404: texts._("The link may be old, or it is not for your eyes. Ask who sent it to you."),
+        500: texts._("Nothing you see here is lost. Try again, and tell an operator if it stays so."),
         409: texts._("Nothing was changed. Look at it again."),
         422: texts._("Nothing was changed. Go back and mend it."),
         503: texts._("Nothing was lost. Try again in a moment."),
     }.get(status, "")
+
+
+def as_page(request: Request, problem: Problem) -> Response | None:
+    """The error as a page for who looks with a browser at what is no route of ours; None for a program."""
+    path = request.scope["path"]
+    if "text/html" not in request.headers.get("accept", "") or path.startswith(("/api/", "/static/")):
+        return None
+    _read_by(request, None)
+    return _wrong(request, problem)
 
 
 def _wrong(request: Request, problem: Problem) -> Response:
