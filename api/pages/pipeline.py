@@ -13,14 +13,14 @@ from pydantic import BaseModel, ValidationError
 from api.pages.kit import capital, readable, state_words
 from api.pages.reasons import reason
 from api.pages.story import Stop, story_of
-from api.pages.texts import _
+from api.pages.texts import _, ngettext
 from api.views import CaseDetail, TimelineItem
 from workflows.models import Outcome, Status, TaskView
 from workflows.registry import PROCESSES, Process
 
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
 
-WIDTH = 112
+WIDTH = 120
 """Of one stop in the drawing, in its own units."""
 HEIGHT = 78
 _ENDS_WELL = (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
@@ -182,7 +182,9 @@ def _stand(
 
 def _waits(tasks: Sequence[TaskView]) -> str:
     task = tasks[0]
-    given = _("%(given)s of %(needed)s approvals", given=task.quorum.given, needed=task.quorum.needed)
+    given = ngettext(
+        "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
+    )
     who = ", ".join([*task.candidate_groups, *task.candidate_users])
     return _("here now: waits for %(who)s, %(given)s", who=who, given=given)
 

@@ -36,7 +36,8 @@ def reason(condition: str, names: Mapping[str, Any], holds: bool, words: Words |
 def _compared(left: str, sign: str, limit: object, words: Words | None, shown: Mapping[str, Any]) -> str:
     amount, currency = words.money if words and words.money else ("", "")
     if left == amount and shown.get(currency):
-        told, name = _plain_money(limit, str(shown[currency])), ""
+        # `under 500.00 GBP` says enough; `500.00 GBP or more` needs to say of what.
+        told, name = _plain_money(limit, str(shown[currency])), _label(left, words) if sign in (">=", ">") else ""
     else:
         told, name = _value(limit), _label(left, words)
     said = {

@@ -232,8 +232,9 @@ def _undoing(it: _Told) -> str:
 
 
 def _end(it: _Told) -> str:
-    told = _("It ended: %(state)s.", state=_lower(state_words(str(it.data.get("status", "")))))
-    return f"{told} {why_ended(str(it.data.get('reason') or ''))}".strip()
+    if why := why_ended(str(it.data.get("reason") or "")):
+        return _("It ended. %(why)s", why=why)
+    return _("It ended: %(state)s.", state=_lower(state_words(str(it.data.get("status", "")))))
 
 
 def _round(it: _Told) -> str | None:

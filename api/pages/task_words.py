@@ -55,10 +55,12 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
     ]
 
 
-def why(can: CanDecide) -> str:
+def why(task: TaskView, can: CanDecide) -> str:
     """Why the reader may decide, or may not, in a sentence."""
     if not can.allowed:
         return _("You cannot decide this. %(why)s", why=can.why)
+    if task.kind == "changes":
+        return _("You asked for this, so you change it, or send it in as it is.")
     rule = can.why
     for start, told in (
         ("on behalf of ", _("You can decide this for %(who)s.", who=_first(rule, "on behalf of "))),
@@ -99,7 +101,7 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
         match step.does:
             case "remind":
                 who = task.assignee or ", ".join([*task.candidate_groups, *task.candidate_users])
-                told.append(Coming(step.at, _("%(who)s are reminded", who=who)))
+                told.append(Coming(step.at, _("a reminder goes to %(who)s", who=who)))
             case "escalate" if not step.to:
                 continue
             case "escalate":

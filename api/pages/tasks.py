@@ -20,6 +20,7 @@ from api.gateway import Answer, Wish
 from api.pages.about import About, about
 from api.pages.fields import Changed, Checked, Labelled, changed, checked, labelled
 from api.pages.forms import FormField, Read, read_form, schema_form
+from api.pages.kit import capital
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.reasons import reason
 from api.pages.task_words import (
@@ -54,6 +55,8 @@ Deed = Literal[
 """What may be done with a task, other than decide it."""
 LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
 """For how long somebody may hide a task from their own list here; the API takes any time."""
+_ALWAYS = ("always", "true")
+"""Rules of approval steps that are never skipped."""
 _EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 _MAIN = (
     *(Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.RESUBMIT),
@@ -248,7 +251,7 @@ async def shown(
         checked=checked(seen.facts),
         changes=changed(seen.process, seen.changes),
         because=_because(seen, whole),
-        why=why(seen.can_decide),
+        why=why(seen, seen.can_decide),
         approvals=approvals(seen),
         asked=who,
         coming=if_nobody_decides(seen) if seen.status == "open" else [],
@@ -298,8 +301,12 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 
 def _because(task: TaskDetail, whole: About) -> str:
     """Why people are asked: what the condition of the policy came to, or what an engine says where there is none."""
-    if task.kind != "gate":
-        return task.rule if task.kind == "changes" else _("A step has failed, and its attempts have ended.")
+    if task.kind == "intervention":
+        return _("A step has failed, and its attempts have ended.")
+    if task.kind == "changes":
+        return capital(task.rule) + "."
+    if task.rule in _ALWAYS:
+        return _("The policy asks for it each time.")
     opened = next((each for each in whole.story if each.technical.get("task_id") == task.task_id), None)
     told = opened.technical if opened else {}
     if told.get("problem"):
@@ -308,7 +315,7 @@ def _because(task: TaskDetail, whole: About) -> str:
     words = process.words if process else None
     if found := reason(task.rule, told.get("names") or {}, True, words, task.input):
         return _("The policy asks for it: %(why)s.", why=found)
-    return _("The policy asks for it each time.") if task.rule in ("always", "true") else _("The policy asks for it.")
+    return _("The policy asks for it.")
 
 
 # ------------------------------------------------------------------------------------------------------- what was sent
