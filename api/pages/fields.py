@@ -49,24 +49,20 @@ def labelled(process_name: str, shown: Mapping[str, Any]) -> list[Labelled]:
     if process is None:
         return [Labelled(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
     words = process.words
-    amount, currency = _money(process, shown)
+    sum_of = words.money if words.money and all(_there(shown.get(name)) for name in words.money) else None
     names = [*words.key_fields, *(name for name in shown if name not in words.key_fields)]
     return [
         Labelled(
             words.labels.get(name, capital(readable(name))),
-            money(shown[amount], str(shown[currency])) if name == amount else _value(process, name, shown[name]),
+            money(shown[name], str(shown[sum_of[1]]))
+            if sum_of and name == sum_of[0]
+            else _value(process, name, shown[name]),
             key=name in words.key_fields,
             block=name in words.markdown,
         )
         for name in names
-        if name in shown and _there(shown[name]) and name != currency
+        if name in shown and _there(shown[name]) and not (sum_of and name == sum_of[1])
     ]
-
-
-def _money(process: Process, shown: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The fields that hold an amount and its currency, where both are there."""
-    pair = process.words.money
-    return pair if pair and all(_there(shown.get(name)) for name in pair) else (None, None)
 
 
 def _there(value: Any) -> bool:

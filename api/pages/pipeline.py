@@ -165,19 +165,20 @@ class _Seen:
 def _stand(
     stop: Stop, process: Process, input: BaseModel, case: CaseDetail, seen: _Seen, here: bool, place: int
 ) -> Stand:
-    found = seen.of(stop)
-    if found is None and here:
-        found = ("here", _("under way"))
-    elif found is None:
-        over = case.status.closed or case.status in (Status.ROLLING_BACK,)
-        found = ("not_reached", _("not reached")) if over else ("to_come", _("to come"))
-        if stop.maybe:
-            found = found[0], _("not needed") if case.status is Status.COMPLETED else _("to come, if it is needed")
-    state, words = found
+    state, words = seen.of(stop) or (("here", _("under way")) if here else _nothing_yet(stop, case.status))
     if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
         words = _waits(open_)
     stand = Stand(stop, _label(stop, process, input), _short(stop), state, words)
     return replace(stand, x=WIDTH * place + WIDTH // 2)
+
+
+def _nothing_yet(stop: Stop, status: Status) -> tuple[State, str]:
+    """Of a stop of which nothing is recorded."""
+    if status in (Status.COMPLETED, Status.ROLLED_BACK):
+        return "not_reached", _("not needed")
+    if status.closed or status is Status.ROLLING_BACK:
+        return "not_reached", _("not reached")
+    return "to_come", _("to come, if it is needed") if stop.maybe else _("to come")
 
 
 def _waits(tasks: Sequence[TaskView]) -> str:

@@ -210,8 +210,8 @@ def _closed(it: _Told) -> str:
 
 
 def _refused(it: _Told) -> str:
-    message = it.event.summary.partition(": ")[2]
-    return _("%(who)s could not do this. %(message)s", who=it.event.actor, message=message)
+    told = it.event.summary.partition(": ")[2]
+    return _("%(who)s could not do this. %(told)s", who=it.event.actor, told=told)
 
 
 def _rules(it: _Told) -> str:

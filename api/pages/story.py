@@ -10,10 +10,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Literal
-
-from workflows.case import CaseWorkflow
+from typing import Any, Literal
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
@@ -32,9 +29,19 @@ class Stop:
     """A gate that is asked together with the one before."""
 
 
-@cache
-def story_of(workflow: type[CaseWorkflow]) -> tuple[Stop, ...]:
-    """The stops of a process in their order; none where its source cannot be read."""
+_READ: dict[str, tuple[Stop, ...]] = {}
+"""By the full name of the class; a source does not change while a program runs."""
+
+
+def story_of(workflow: type[Any]) -> tuple[Stop, ...]:
+    """The stops of a process, by its Workflow, in their order; none where its source cannot be read."""
+    name = f"{workflow.__module__}.{workflow.__qualname__}"
+    if name not in _READ:
+        _READ[name] = _read(workflow)
+    return _READ[name]
+
+
+def _read(workflow: type[Any]) -> tuple[Stop, ...]:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(workflow)))
     except (OSError, TypeError, SyntaxError):
