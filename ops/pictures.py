@@ -27,7 +27,7 @@ def main() -> int:
     """Take all pictures anew. Exit code 2 when there is no Chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        print("make pictures: Chromium is not on PATH; on Debian: apt-get install chromium", file=sys.stderr)
+        sys.stderr.write("make pictures: Chromium is not on PATH; on Debian: apt-get install chromium\n")
         return 2
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         environment = _environment(Path(folder))
