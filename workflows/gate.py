@@ -361,7 +361,7 @@ class Gate:
                 check_admin(by, "do this")
                 self._check_open(action.revision)
                 if task.kind != "gate" and action.act is Act.NEW_RULES:
-                    raise refusal("Nothing", "Only gates follow rules of the policy.")
+                    raise refusal("Nothing", "Only approval steps follow rules of the policy.")
             case Act.RECOUNT:
                 self._check_open(None)
 

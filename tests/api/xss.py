@@ -84,7 +84,7 @@ def _ours(each: Element, address: str) -> bool:
     """A path of ours, or a plain link that somebody follows or not."""
     if address.startswith("/") and not address.startswith(("//", "/\\")):
         return True
-    return address.startswith("#") or (each.tag == "a" and address.startswith(("http://", "https://")))
+    return address.startswith("#") or (each.tag == "a" and address.startswith(("http://", "https://", "//")))
 
 
 def shape(page: str) -> list[tuple[str, tuple[str, ...]]]:
