@@ -1,7 +1,7 @@
 # The habits of this project, one command each. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev demo test soak bulk bench pictures site check format lint types docs lock clean
+.PHONY: help up dev demo test soak bulk bench pictures texts site check format lint types docs lock clean
 
 python := .venv/bin/python
 # What an environment was made from lies in it, so a change of a lock makes it anew.
@@ -49,6 +49,9 @@ types: $(dev) ## mypy, strict
 
 docs: $(dev) ## links, names, settings and commands in the docs
 	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
+
+texts: $(dev) ## collect the texts of the pages for translators
+	@$(python) -m ops.texts
 
 pictures: $(dev) ## take the pictures of the docs anew, of the demo (needs Chromium)
 	@$(python) -m ops.pictures

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, people
-from store.database import insert_into
+from store.database import insert_into, insert_once
 from store.tables import passwords, sign_in_tries
 
 LEAST, MOST = 12, 200
@@ -83,20 +83,17 @@ async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = F
     Raises TooSoon.
     """
     hashed = _key(key)
-    row = (await conn.execute(select(sign_in_tries).where(sign_in_tries.c.key == hashed))).one_or_none()
-    if row is not None and row.next_at > now:
-        raise TooSoon(row.next_at)
-    number = row.number + 1 if row else 1
-    wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST) if number > free else timedelta()
-    values = {"number": number, "next_at": now + wait}
-    if row is None:
-        adding = insert_into(conn, sign_in_tries)
-        again = adding.on_conflict_do_update(
-            index_elements=[sign_in_tries.c.key], set_={"number": sign_in_tries.c.number + 1}
-        )
-        await conn.execute(again, [{"key": hashed, **values}])
-    else:
-        await conn.execute(update(sign_in_tries).where(sign_in_tries.c.key == hashed).values(**values))
+    here = sign_in_tries.c.key == hashed
+    more = update(sign_in_tries).where(here, sign_in_tries.c.next_at <= now)
+    counted = more.values(number=sign_in_tries.c.number + 1).returning(sign_in_tries.c.number)
+    number: int | None = await conn.scalar(counted)  # the row is ours until the end of the transaction
+    if number is None:
+        number = 1
+        if not await insert_once(conn, sign_in_tries, {"key": hashed, "number": 1, "next_at": now}):
+            raise TooSoon((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
+    if number > free:
+        wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST)
+        await conn.execute(update(sign_in_tries).where(here).values(next_at=now + wait))
     return number
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
 from api.pages.kit import capital, readable, state_words
@@ -245,7 +246,7 @@ async def bulk(
     parts: InHouse,
     verdict: Annotated[Literal["approve", "reject", "request_changes"], Form()],
     decision_id: Annotated[str, Form(min_length=1, max_length=200)],
-    task: Annotated[list[str] | None, Form(max_length=SHOWN)] = None,
+    task: Annotated[list[Annotated[Plain, StringConstraints(max_length=100)]] | None, Form(max_length=SHOWN)] = None,
     comment: Annotated[str, Form(max_length=4000)] = "",
     sure: Annotated[Literal["", "yes"], Form()] = "",
 ) -> Response:

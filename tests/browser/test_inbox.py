@@ -207,3 +207,31 @@ async def test_the_time_is_said_in_the_zone_of_the_reader(windows: Windows, prod
 
 def _summer() -> bool:
     return bool(datetime.now(UTC).astimezone(ZoneInfo("Europe/London")).dst())
+
+
+TIMED = """() => {
+  window.took = [];
+  let pressed = 0;
+  addEventListener("keydown", (event) => { if (event.key === "Enter") pressed = performance.now(); }, true);
+  new MutationObserver((changes) => {
+    if (pressed && changes.some((each) => [...each.removedNodes].some((node) => node.nodeName === "TR"))) {
+      requestAnimationFrame(() => { took.push(performance.now() - pressed); pressed = 0; });
+    }
+  }).observe(document.getElementById("rows"), { childList: true, subtree: true });
+}"""
+
+
+@pytest.mark.soak
+async def test_a_row_is_gone_within_400_ms_of_the_key(windows: Windows, product: Product, known: list[str]) -> None:
+    """Measured in the page, from the key to the frame without the row; alone on the machine."""
+    pay(product, [f"KEY-{n}" for n in range(50)], [known[n % 10] for n in range(50)])
+    page = await windows.of("manager-1", "/?q=key-", viewport={"width": 1400, "height": 900})
+    await page.evaluate(TIMED)
+    for left in range(50, 0, -1):
+        await page.keyboard.press("a")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("table.tasks tbody tr")).to_have_count(left - 1)
+    took = sorted(await page.evaluate("took"))
+    assert len(took) == 50
+    print(f"key to row gone: median {took[25]:.0f} ms, p95 {took[47]:.0f} ms")  # noqa: T201 - what it measures
+    assert took[47] <= 400
