@@ -20,7 +20,6 @@ from api.gateway import Answer, Wish
 from api.pages.about import About, about
 from api.pages.fields import Changed, Checked, Labelled, changed, checked, labelled
 from api.pages.forms import FormField, Read, read_form, schema_form
-from api.pages.kit import capital
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.reasons import reason
 from api.pages.task_words import (
@@ -304,7 +303,7 @@ def _because(task: TaskDetail, whole: About) -> str:
     if task.kind == "intervention":
         return _("A step has failed, and its attempts have ended.")
     if task.kind == "changes":
-        return capital(task.rule) + "."
+        return _("Somebody who decides asked for changes.")
     if task.rule in _ALWAYS:
         return _("The policy asks for it each time.")
     opened = next((each for each in whole.story if each.technical.get("task_id") == task.task_id), None)

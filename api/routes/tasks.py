@@ -135,13 +135,15 @@ async def one_task(task: VisibleTask, person: Caller, db: Db, gateway: TheGatewa
     plan = state.rollback_plan if state else []
     if task.status == "open" and state is None:
         async with db.read() as conn:
+            # Read again: while nobody answered, what was decided may have been recorded.
+            live = await tasks.get(conn, task.task_id) or task
             case = await cases.get(conn, task.case_id)
-        plan = plan_of(case.plan) if case else []
+        plan = plan_of(case.plan) if case and live.status == "open" else []
     return TaskDetail(
         **live.model_dump(),
         can_decide=can_decide(live, by),
         rollback_plan=plan,
-        stale=task.status == "open" and state is None,
+        stale=live.status == "open" and state is None,
     )
 
 

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx2
+import pytest
 
+from api.pages import texts
 from tests.api.conftest import Gate
+from tests.api.pages.test_texts import untranslated
 from tests.api.pages.visits import Element, browser, hidden, parsed, signed_in
 
 
@@ -254,3 +257,15 @@ async def test_people_claim_hand_over_ask_hide_and_move_the_clock_on_the_page(ga
         page = await did(client, "set_clock", ends=later, text="Holidays")
         day = datetime.fromisoformat(later)
         assert f"{day.day} {day:%b %Y, %H:%M} UTC: it ends" in page.section("If nobody decides").text
+
+
+async def test_every_text_of_a_task_and_a_case_can_be_translated(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id, address = await opened(gate, payee="Datum", amount="12000.00")
+    await gate.post("manager-2", f"{address}/questions", {"to": "requester-1", "text": "Datum?"})
+    other = await gate.start(payee="Datum")
+    await gate.decide("manager-1", await gate.open_task(other), "request_changes", comment="Datum")
+    changes = f"/tasks/{(await gate.open_task(other))['task_id']}"
+    monkeypatch.setitem(gate.settings.__dict__, "locale", texts.PSEUDO)
+    case = f"/cases/{quote(case_id, safe='')}"
+    for person, path in (("manager-1", address), ("admin-1", address), ("requester-1", changes), ("admin-1", case)):
+        assert untranslated((await gate.as_(person).get(path)).text) == []
