@@ -13,7 +13,7 @@ from api.problems import Problem, ProblemBody, documented
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, can_decide, viewer
 from api.views import Page, TaskDetail, our_cursor
-from store import cases, inbox_lists
+from store import cases, inbox_lists, tasks
 from store.inbox_lists import Sought
 from workflows.models import Status, TaskView
 from workflows.saga import plan_of
