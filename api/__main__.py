@@ -31,6 +31,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.house.watches.close()
+        self._app.state.house.feed.close()
         await super().shutdown(sockets)
 
 

@@ -12,6 +12,7 @@ from api import pages, problems, refusals
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
 from api.pages.page import as_page
@@ -23,6 +24,7 @@ from api.routes import (
     datasets,
     decisions,
     directory,
+    events,
     evidence,
     health,
     incidents,
@@ -86,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             watches=Watches(db),
+            feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.house.feed.ended()
             await db.close()
 
     app = FastAPI(
@@ -123,6 +127,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        events,
         incidents,
         processes,
         policies,

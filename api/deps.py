@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 
 from api.demo import Demo
 from api.gateway import Gateway
+from api.live import Feed
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
@@ -39,6 +40,7 @@ class House:
     rollbacks: Rollbacks
     uploads: Uploads
     watches: Watches
+    feed: Feed
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets

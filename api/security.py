@@ -182,27 +182,17 @@ def may_see_batch(person: Person, uploader: str) -> bool:
     return person.id == uploader or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
-def check_may_cancel(person: Person, case_requester: str) -> None:
-    """403 unless the person asked for the case, operates or administers."""
-    if person.id != case_requester and not is_in(person, OPERATORS, ADMINS):
+def check_own(person: Person, case_requester: str, what: str) -> None:
+    """403 unless the person asked for the case or batch, operates or administers. `what` they would do, in words."""
+    if person.id != case_requester and not may_operate(person):
         raise forbidden(
-            "Only the requester of a case, operators and admins cancel it.",
-            f"the requester, members of {OPERATORS} or {ADMINS}",
+            f"Only the requester, operators and admins {what}.", f"the requester, members of {OPERATORS} or {ADMINS}"
         )
 
 
 def may_operate(person: Person) -> bool:
     """Whether the person operates or administers."""
     return is_in(person, OPERATORS, ADMINS)
-
-
-def check_may_start_early(person: Person, case_requester: str) -> None:
-    """403 unless the person asked for the case, operates or administers."""
-    if person.id != case_requester and not is_in(person, OPERATORS, ADMINS):
-        raise forbidden(
-            "Only the requester of a case, operators and admins start it before its time.",
-            f"the requester, members of {OPERATORS} or {ADMINS}",
-        )
 
 
 def check_may_operate(person: Person, what: str) -> None:

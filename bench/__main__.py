@@ -16,6 +16,7 @@ from rich.table import Table
 
 from bench.batches import batches
 from bench.engine import engine
+from bench.inbox import GOAL_MS, inbox
 from bench.lists import lists
 from ops.leave import leave
 from tests import postgres
@@ -34,14 +35,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tiny", action="store_true", help="only to see that it runs")
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench", help="folder of the JSON file")
     parser.add_argument("--batches", type=int, metavar="ROWS", help="only a file of so many rows")
+    parser.add_argument("--inbox", type=int, metavar="TASKS", help="only the inbox, over so many open tasks")
     asked = parser.parse_args(arguments)
     rounds, cases, singles, sizes = (5, 200, 60, (10_000, 100_000))
     if asked.quick:
         rounds, cases, singles, sizes = (3, 60, 20, (10_000,))  # type: ignore[assignment]
     if asked.tiny:
         rounds, cases, singles, sizes = (1, 8, 4, (200,))  # type: ignore[assignment]
-    found = of_files(asked.batches) if asked.batches else measure(rounds, cases, singles, sizes)
-    (show_files if asked.batches else show)(found)
+    if asked.batches:
+        found, shown = of_files(asked.batches), show_files
+    elif asked.inbox:
+        found, shown = of_inbox(asked.inbox, 3 if asked.tiny else 20 if asked.quick else 50), show_inbox
+    else:
+        found, shown = measure(rounds, cases, singles, sizes), show
+    shown(found)
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.json"
     path.write_text(json.dumps(found, indent=2) + "\n")
@@ -79,6 +86,29 @@ def of_files(rows: int) -> dict[str, Any]:
     """Figures of one file of so many rows."""
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         return {**_about(), **asyncio.run(batches(Path(name), rows=rows, singles=20))}
+
+
+def of_inbox(open_tasks: int, repeats: int) -> dict[str, Any]:
+    """Figures of the inbox over so many open tasks."""
+    found: dict[str, Any] = {**_about(), "open_tasks": open_tasks}
+    with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
+        folder = Path(name)
+        found["sqlite"] = inbox(f"sqlite:///{folder / 'holdgate.db'}", folder, open_tasks, repeats)
+        if postgres.programs():
+            with postgres.server() as server:
+                found["postgresql"] = inbox(server.url(server.create()), folder, open_tasks, repeats)
+    return found
+
+
+def show_inbox(found: dict[str, Any]) -> None:
+    """The figures of the inbox as a table."""
+    databases = [name for name in ("sqlite", "postgresql") if name in found]
+    title = f"{found['open_tasks']:,} open tasks, median / p95 in ms, goal of the first page {GOAL_MS:g}; "
+    table = Table("inbox", *databases, title=title + found["machine"])
+    for name in found["sqlite"]:
+        took = [found[each][name] for each in databases]
+        table.add_row(name, *(f"{each['median_ms']} / {each['p95_ms']}" for each in took))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def show_files(found: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """Lists over many open tasks, at the gateway over HTTP. The tasks are written straight into the database."""
 
+import asyncio
+import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,9 @@ import httpx2
 from sqlalchemy import create_engine, insert, text
 
 from bench.engine import milliseconds
-from store.database import migrate, normalised
-from store.tables import candidates, cases, memberships, people, tasks, tokens
+from store.database import Database, migrate, normalised
+from store.tables import cases, memberships, people, tokens
+from store.tasks import open_all
 from tests.product import ROOT, free_port
 from workflows.models import Quorum, TaskView
 
@@ -28,7 +31,6 @@ ASKED = {
     "start page": "/",
     "metrics": "/metrics",
 }
-TOKEN = "hg_bench"
 
 
 def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[str, Any]:
@@ -36,16 +38,17 @@ def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[
     migrate(url)
     found: dict[str, Any] = {}
     have = 0
-    _people(url)
+    add_people(url, PEOPLE)
     for size in sizes:
-        _seed(url, have, size)
+        seed(url, have, size, _view)
         have = size
-        with _gateway(url, folder) as client:
-            found[str(size)] = {name: milliseconds(_times(client, path, repeats)) for name, path in ASKED.items()}
+        with gateway(url, folder) as address, client_of(address, "mia") as client:
+            found[str(size)] = {name: milliseconds(times(client, path, repeats)) for name, path in ASKED.items()}
     return found
 
 
-def _times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
+def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
+    """Seconds of each of so many requests, after two to get warm."""
     took = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
@@ -58,75 +61,89 @@ def _times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 
 @contextmanager
-def _gateway(url: str, folder: Path) -> Iterator[httpx2.Client]:
+def gateway(url: str, folder: Path) -> Iterator[str]:
+    """The address of a gateway on this database. There is no Temporal server: lists do not ask it."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
         "HOLDGATE_DATABASE_URL": url,
         "HOLDGATE_VAR": str(folder),
         "HOLDGATE_PORT": str(port),
-        "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # nobody is there: lists do not ask
+        "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # nobody is there
     }
     with (folder / "gateway.log").open("wb") as log:
         command = [sys.executable, "holdgate.py", "api"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-            deadline = time.monotonic() + 30
-            while True:
-                try:
-                    client.get("/health/live")
-                    break
-                except httpx2.TransportError:
-                    assert time.monotonic() < deadline, (folder / "gateway.log").read_text()
-                    time.sleep(0.1)
-            yield client
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        while True:
+            try:
+                httpx2.get(f"{address}/health/live", trust_env=False)
+                break
+            except httpx2.TransportError:
+                assert time.monotonic() < deadline, (folder / "gateway.log").read_text()
+                time.sleep(0.1)
+        yield address
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _people(url: str) -> None:
-    import hashlib
+def client_of(address: str, person: str) -> httpx2.Client:
+    """A client of one of the people."""
+    return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {_token(person)}"}, timeout=60)
 
+
+def add_people(url: str, groups: Mapping[str, str]) -> None:
+    """People with their group and a token."""
     now = datetime.now(UTC)
     engine = create_engine(_sync(url))
+    tokens_of = [{"hash": _digest(name), "person": name, "label": "bench", "created_at": now} for name in groups]
     with engine.begin() as conn:
-        conn.execute(insert(people), [{"id": name, "name": name, "active": True, "created_at": now} for name in PEOPLE])
-        conn.execute(insert(memberships), [{"person": name, "group_name": group} for name, group in PEOPLE.items()])
-        digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-        conn.execute(insert(tokens), [{"hash": digest, "person": "mia", "label": "bench", "created_at": now}])
+        conn.execute(insert(people), [{"id": name, "name": name, "active": True, "created_at": now} for name in groups])
+        conn.execute(insert(memberships), [{"person": name, "group_name": group} for name, group in groups.items()])
+        conn.execute(insert(tokens), tokens_of)
     engine.dispose()
+
+
+def _token(person: str) -> str:
+    return f"hg_bench_{person}"
+
+
+def _digest(person: str) -> str:
+    return hashlib.sha256(_token(person).encode()).hexdigest()
 
 
 PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors"}
 
 
-def _seed(url: str, first: int, last: int) -> None:
-    """Nine in ten wait for managers, the rest for directors."""
+View = Callable[[int, datetime], TaskView]
+
+
+def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
+    """Open tasks of these numbers, each with its case, as `view` makes them of a number and when it was opened."""
+    asyncio.run(_seed(Database(url), first, last, view, batch_of))
     engine = create_engine(_sync(url))
-    began = datetime.now(UTC) - timedelta(days=1)
-    for start in range(first, last, AT_ONCE):
-        views = [
-            _view(number, began + timedelta(seconds=number / 10)) for number in range(start, min(start + AT_ONCE, last))
-        ]
-        with engine.begin() as conn:
-            conn.execute(insert(cases), [_case(view) for view in views])
-            conn.execute(insert(tasks), [_task(view) for view in views])
-            named = [
-                {"task_id": view.task_id, "kind": kind, "name": name}
-                for view in views
-                for kind, name in (("group", view.candidate_groups[0]), ("excluded", "dan"))
-            ]
-            conn.execute(insert(candidates), named)
     with engine.connect() as conn:
         # As the autovacuum of PostgreSQL does it within a minute; without, it plans for empty tables.
         conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
     engine.dispose()
 
 
+async def _seed(db: Database, first: int, last: int, view: View, batch_of: Callable[[int], str | None]) -> None:
+    began = datetime.now(UTC) - timedelta(days=1)
+    for start in range(first, last, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, last))
+        views = [view(number, began + timedelta(seconds=number / 10)) for number in numbers]
+        async with db.write() as conn:
+            rows = [_case(each) | {"batch_id": batch_of(number)} for number, each in zip(numbers, views, strict=True)]
+            await conn.execute(insert(cases), rows)
+            await open_all(conn, views)
+    await db.close()
+
+
 def _view(number: int, opened: datetime) -> TaskView:
+    """Nine in ten wait for managers, the rest for directors."""
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.00"
     return TaskView(
         task_id=f"t{number:024x}",
@@ -168,14 +185,6 @@ def _case(view: TaskView) -> dict[str, Any]:
         "head_count": 5,
         "head_hash": "0" * 64,
     }
-
-
-def _task(view: TaskView) -> dict[str, Any]:
-    named = view.model_dump(
-        include={"task_id", "case_id", "process", "gate", "kind", "title", "requester", "status", "opened_at"}
-    )
-    clock = view.model_dump(include={"due_at", "expires_at", "priority", "revision"})
-    return {**named, **clock, "given": 0, "view": view.model_dump(mode="json")}
 
 
 def _sync(url: str) -> str:

@@ -1,10 +1,15 @@
 """Who sees which case: its requester, the candidates of its tasks, and the roles that see all."""
 
+from functools import cached_property
+
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, exists, or_, true
 
 from store.tables import candidates, tasks
 from workflows.models import ADMINS, AUDITORS, OPERATORS
+
+Name = tuple[str, str]
+"""How a case is open to somebody: `person` (who asked for it or holds a task), else a kind and name of `candidates`."""
 
 
 class Viewer(BaseModel):
@@ -22,6 +27,12 @@ class Viewer(BaseModel):
         """Whether a role opens every case."""
         return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
 
+    @cached_property
+    def known_as(self) -> frozenset[Name]:
+        """The names of which one must be among those of a case, for this viewer to see it: `sees` without SQL."""
+        own = {("person", self.id), ("asked", self.id)}
+        return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
+
     def sees(self, case_id: ColumnElement[str], requester: ColumnElement[str]) -> ColumnElement[bool]:
         """The condition under which a row that names a case and its requester is shown."""
         if self.sees_all:
@@ -33,6 +44,10 @@ class Viewer(BaseModel):
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
         return or_(requester == self.id, exists().where(open_to.c.case_id == case_id, mine))
+
+    @property
+    def _candidate_names(self) -> set[Name]:
+        return {("user", self.id)} | {("group", group) for group in self.groups}
 
     def is_candidate(self) -> ColumnElement[bool]:
         """The condition under which a row of `candidates` means this viewer."""

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.pages import cases, docs, inbox, incidents, notices, sign_in, tasks
+from api.pages import cases, docs, events, inbox, incidents, notices, sign_in, tasks
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, sign_in, docs, tasks, cases, incidents, notices):
+for page in (inbox, events, sign_in, docs, tasks, cases, incidents, notices):
     router.include_router(page.router)

@@ -24,7 +24,7 @@ from api.problems import Problem
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
 from api.security import actor, can_decide, viewer
 from api.views import our_cursor
-from store import inbox_lists
+from store import audit, inbox_lists
 from store.inbox_lists import Group, Shape, Sought
 from store.people import Person
 from workflows.models import TaskView, Verdict
@@ -88,6 +88,8 @@ class Inbox(Context):
     tasks: list[Row]
     grouped: list[GroupRow]
     next_cursor: str | None
+    since: int
+    """The position of the record at which this was so; what comes after it is heard from `/events`."""
     address: Callable[..., str]
     """This page with some parts of its address changed."""
     decision_id: str
@@ -199,6 +201,7 @@ async def inbox(
     following = None
     with our_cursor():
         async with parts.db.read() as conn:
+            since = await audit.position(conn)
             count = await inbox_lists.count(conn, who, sought, now, reader.get().zone)
             if by:
                 grouped = await inbox_lists.groups(conn, who, sought, by, now, reader.get().zone)
@@ -225,6 +228,7 @@ async def inbox(
         tasks=[row_of(task, person) for task in found],
         grouped=[_group_row(each, by, asked) for each in grouped],
         next_cursor=following,
+        since=since,
         address=asked.address,
         decision_id=uuid.uuid4().hex,
         processes=[(name, capital(readable(name))) for name in PROCESSES],

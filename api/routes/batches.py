@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
 from api.problems import Problem, documented, not_found
-from api.security import Caller, Requester, actor, check_may_cancel, may_operate, may_see_batch, viewer
+from api.security import Caller, Requester, actor, check_own, may_operate, may_see_batch, viewer
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
 from api.watching import Watch
 from intake.bad_rows import bad_rows
@@ -251,7 +251,7 @@ async def cancel_batch(batch: VisibleBatch, body: CancelReason, person: Caller, 
 
 
 async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House) -> BatchOrdered:
-    check_may_cancel(person, batch.requester)
+    check_own(person, batch.requester, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
         id=uuid4().hex,

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
 from api.export import export
 from api.problems import Problem, documented
-from api.security import Caller, Requester, check_may_cancel, check_may_operate, check_may_start_early, viewer
+from api.security import Caller, Requester, check_may_operate, check_own, viewer
 from api.views import CaseBrief, CaseDetail, Page, as_csv, brief, detail, our_cursor
 from intake import csv_out
 from intake.start import DEFAULT_PRIORITY, CaseRequest
@@ -190,7 +190,7 @@ async def cancel_case(
     case: VisibleCase, body: Reason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
     """Ask a case to stop. It undoes what it did, newest first, and ends `cancelled`."""
-    check_may_cancel(person, case.requester)
+    check_own(person, case.requester, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -200,7 +200,7 @@ async def start_case_now(
     case: VisibleCase, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> StartingNow:
     """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
-    check_may_start_early(person, case.requester)
+    check_own(person, case.requester, "start a case before its time")
     return StartingNow(case_id=case.case_id, status=await gateway.start_now(person, case, idempotency_key))
 
 

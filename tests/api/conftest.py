@@ -1,13 +1,14 @@
 """A gateway for tests: the real application over a real Temporal server, real SQL and the real worker."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -18,7 +19,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from api.__main__ import Server
 from api.app import create_app
+from api.deps import House
 from intake.start import Starter
 from policy.file import PolicyFile
 from settings import Settings
@@ -122,6 +125,34 @@ class Gate:
         await asyncio.gather(heart, return_exceptions=True)
 
 
+class Served(NamedTuple):
+    """A second gateway on the same database and Temporal, listening on a port as the real one does."""
+
+    server: Server
+    url: str
+    house: House
+
+
+class Event(NamedTuple):
+    """A server-sent event."""
+
+    name: str
+    data: Any
+    id: str = ""
+
+
+async def events_of(answer: httpx2.Response) -> AsyncIterator[Event]:
+    """What comes, as it comes; also an id alone, as an event without a name."""
+    parts: dict[str, str] = {}
+    async for line in answer.aiter_lines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            parts[name] = value
+        elif parts:
+            yield Event(parts.get("event", ""), json.loads(parts.get("data", "null")), parts.get("id", ""))
+            parts = {}
+
+
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool]) -> Any:
     """What `look` answers as soon as the condition holds of it; fails after 60 s with the last answer."""
     deadline, pause = time.monotonic() + 60, 0.02
@@ -182,3 +213,16 @@ async def gate(stopped: Gate) -> AsyncIterator[Gate]:
     """The gateway with everything it needs."""
     async with stopped.worker():
         yield stopped
+
+
+@pytest_asyncio.fixture
+async def served(gate: Gate) -> AsyncIterator[Served]:
+    app, port = create_app(gate.settings), free_port()
+    server = Server(app, port=port, log_config=None)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    yield Served(server, f"http://127.0.0.1:{port}", app.state.house)
+    server.should_exit = True
+    await serving

@@ -1,48 +1,17 @@
 """Live counters of a batch over a real connection: who may listen, what comes, how it ends."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
-import pytest_asyncio
 
 from api import watching
-from api.__main__ import Server
-from api.app import create_app
-from tests.api.conftest import Gate, eventually
-from tests.product import free_port
-
-
-class Event(NamedTuple):
-    name: str
-    data: Any
-
-
-class Served(NamedTuple):
-    """A second gateway on the same database and Temporal, listening on a port as the real one does."""
-
-    server: Server
-    url: str
-    watches: watching.Watches
-
-
-@pytest_asyncio.fixture
-async def served(gate: Gate) -> AsyncIterator[Served]:
-    app, port = create_app(gate.settings), free_port()
-    server = Server(app, port=port, log_config=None)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        assert not serving.done()
-        await asyncio.sleep(0.01)
-    yield Served(server, f"http://127.0.0.1:{port}/api/v1", app.state.house.watches)
-    server.should_exit = True
-    await serving
+from tests.api.conftest import Event, Gate, Served, events_of, eventually
 
 
 @asynccontextmanager
@@ -51,21 +20,12 @@ async def listening(served: Served, gate: Gate, person: str, batch_id: str) -> A
     headers = {"Authorization": f"Bearer {gate.tokens[person]}"}
     async with (
         httpx2.AsyncClient(timeout=30, trust_env=False) as client,
-        client.stream("GET", f"{served.url}/batches/{batch_id}/events", headers=headers) as answer,
+        client.stream("GET", f"{served.url}/api/v1/batches/{batch_id}/events", headers=headers) as answer,
     ):
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
         yield events_of(answer)
-
-
-async def events_of(answer: httpx2.Response) -> AsyncIterator[Event]:
-    name = ""
-    async for line in answer.aiter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield Event(name, json.loads(line.removeprefix("data: ")))
 
 
 async def a_batch(gate: Gate, *amounts: str) -> str:
@@ -122,12 +82,12 @@ async def test_all_who_watch_a_batch_share_one_poller_and_it_stops_with_the_last
         assert (await anext(first)).name == "counts"
         async with listening(served, gate, "auditor-1", batch_id) as second:
             assert (await anext(second)).name == "counts"
-            assert len(served.watches) == 1
+            assert len(served.house.watches) == 1
             pollers = [task for task in asyncio.all_tasks() if "Watches._poll" in repr(task)]
             assert len(pollers) == 1
 
     async def watched() -> int:
-        return len(served.watches)
+        return len(served.house.watches)
 
     await eventually(watched, lambda number: number == 0)
     await asyncio.wait_for(pollers[0], 2)
@@ -153,7 +113,7 @@ async def test_a_stream_that_is_quiet_is_kept_alive_with_comments(
     headers = {"Authorization": f"Bearer {gate.tokens['requester-1']}"}
     async with (
         httpx2.AsyncClient(timeout=30, trust_env=False) as client,
-        client.stream("GET", f"{served.url}/batches/{batch_id}/events", headers=headers) as answer,
+        client.stream("GET", f"{served.url}/api/v1/batches/{batch_id}/events", headers=headers) as answer,
     ):
         assert await anext(line async for line in answer.aiter_lines() if line.startswith(":")) == ": ping"
 

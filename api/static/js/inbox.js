@@ -385,13 +385,15 @@ async function replace(again = false) {
 fresh.addEventListener("click", () => replace(true));
 
 if (rows) {
-  const stream = new EventSource("/events");
+  const stream = new EventSource(`/events?since=${inbox.dataset.since}`);
   stream.addEventListener("task", (event) => {
     const task = JSON.parse(event.data);
     const row = document.getElementById(task.task_id);
     if (task.kind === "closed") closed.set(task.task_id, say(words.closed, { outcome: words.outcomes[task.outcome] ?? "" }));
     else if (task.assignee) closed.set(task.task_id, say(words.claimed, { by: task.assignee }));
     else closed.set(task.task_id, words.moved);
+    // What is decided is said at once; the list itself is not asked for more than every few seconds.
+    if (row && task.kind === "closed" && !row.hasAttribute("aria-busy") && !row.classList.contains("gone")) { mark(row, closed.get(row.id), "gone"); summarise(); }
     if (row || task.kind !== "closed") changed();
   });
   stream.addEventListener("reset", changed);

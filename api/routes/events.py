@@ -1,0 +1,50 @@
+"""What is new, as server-sent events."""
+
+from collections.abc import AsyncIterable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api.deps import InHouse
+from api.problems import documented
+from api.security import Bearer, Caller, person_of
+from store.people import Person
+
+router = APIRouter(prefix="/events", tags=["tasks"])
+
+
+async def _place(
+    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` that came")] = None,
+    since: Annotated[str | None, Query(max_length=100, description="The same, where no header can be sent")] = None,
+) -> int | None:
+    """Where a listener was; what is no id of ours is a place that is not known."""
+    place = last_event_id or since
+    if not place:
+        return None
+    return int(place) if place.isascii() and place.isdigit() and len(place) < 16 else -1
+
+
+Place = Annotated[int | None, Depends(_place)]
+
+
+@router.get(
+    "",
+    response_class=EventSourceResponse,
+    responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
+)
+async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Place) -> AsyncIterable[ServerSentEvent]:
+    """Changes of tasks and cases that the caller may see, as server-sent events, within a second.
+
+    `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
+    `opened`, `changed`, `closed`, or `gone` for a task that the caller may no longer see, with its id alone. `case` has
+    `{case_id, status}`. Several changes may come as one. Send the last `id` as `Last-Event-ID` when you come again:
+    what was missed comes first, or `reset` when that is too much, and then look at the lists anew. The connection is
+    cut after 15 minutes.
+    """
+
+    async def still() -> Person | None:
+        return await person_of(parts.db, credentials.credentials if credentials else None)
+
+    async for each in parts.feed.listen(person, place, still):
+        yield each
