@@ -243,6 +243,13 @@ def _round(it: _Told) -> str | None:
     return _("Round %(round)s begins. Changed: %(fields)s", round=it.data.get("round"), fields=changed)
 
 
+def _child(it: _Told) -> str:
+    what, _colon, told = it.event.summary.partition(": ")
+    why = why_ended(told.partition(". ")[2])
+    state = _lower(state_words(str(it.data.get("status", ""))))
+    return f"{what}: {state}. {why}" if why else f"{what}: {state}"
+
+
 def _short(it: _Told) -> str:
     return it.event.summary.replace("candidates", _("people who are asked"))
 
@@ -267,4 +274,5 @@ _SENTENCES: dict[str, _Sentence] = {
     "case_closed": _end,
     "round_started": _round,
     "gate_escalated": _short,
+    "child_ended": _child,
 }
