@@ -194,7 +194,7 @@ def mistakes(process: Process) -> Iterator[str]:
     for key, gates in (("facts_after", words.facts_after), ("repeated", words.repeated)):
         for name in sorted(set(gates) - set(words.gates)):
             yield f"Words.{key} names '{name}', which is no gate of the process"
-    sentences = {"title": words.title}
+    sentences = {"title": words.title, **({"done": words.done} if words.done else {})}
     for key, there in (("steps", words.steps), ("undos", words.undos), ("gates", words.gates)):
         sentences |= {f"{key}['{name}']": said for name, said in there.items()}
     for key, said in sentences.items():

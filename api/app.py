@@ -9,18 +9,20 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import pages, problems, refusals
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.deps import House
 from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
-from api.pages.page import as_page
+from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
     audit,
     batches,
     cases,
+    dashboard,
     datasets,
     decisions,
     directory,
@@ -40,6 +42,7 @@ from api.routes import (
 )
 from api.watching import Watches
 from connection import connect
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -80,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
+        gateway = Gateway(client, db, settings.temporal_ui_url)
         app.state.house = House(
             settings=settings,
             db=db,
@@ -87,14 +91,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             starter=starter,
             rollbacks=Rollbacks(db, client, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),
             feed=Feed(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),
             risks=Risks(db),
-            gateway=Gateway(client, db, settings.temporal_ui_url),
+            gateway=gateway,
             metrics=numbers,
+            dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
         )
         try:
@@ -118,7 +124,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES)
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
@@ -138,6 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         risks,
         me,
         people,
+        dashboard,
     ):
         app.include_router(noun.router, prefix=API)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
@@ -147,5 +154,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)
+    app.include_router(pages.uploads, max_body_size=uploads)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.dashboards import Dashboards
 from api.demo import Demo
 from api.gateway import Gateway
 from api.live import Feed
@@ -13,6 +14,7 @@ from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
 from api.watching import Watches
+from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
 from intake.upload import Uploads
@@ -39,6 +41,7 @@ class House:
     starter: Starter
     rollbacks: Rollbacks
     uploads: Uploads
+    held: HeldFiles
     watches: Watches
     feed: Feed
     ledger: Ledger
@@ -47,6 +50,7 @@ class House:
     risks: Risks
     gateway: Gateway
     metrics: Metrics
+    dashboards: Dashboards
     demo: Demo
 
 
@@ -88,7 +92,13 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]
 IdempotencyKey = Annotated[
-    Plain | None, Header(min_length=1, max_length=200, description="A repeat with the same key gets the first answer")
+    Plain | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A repeat with the same key gets the first answer",
+    ),
 ]
 
 

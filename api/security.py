@@ -195,6 +195,12 @@ def may_operate(person: Person) -> bool:
     return is_in(person, OPERATORS, ADMINS)
 
 
+def check_may_nudge(person: Person, case_requester: str) -> None:
+    """403 unless the person asked for the case."""
+    if person.id != case_requester:
+        raise forbidden("Only whoever asked for a case reminds those who may decide it.", "the requester")
+
+
 def check_may_operate(person: Person, what: str) -> None:
     """403 unless the person operates or administers."""
     if not may_operate(person):

@@ -40,7 +40,7 @@ def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[
     have = 0
     add_people(url, PEOPLE)
     for size in sizes:
-        seed(url, have, size, _view)
+        seed(url, have, size, view_of)
         have = size
         with gateway(url, folder) as address, client_of(address, "mia") as client:
             found[str(size)] = {name: milliseconds(times(client, path, repeats)) for name, path in ASKED.items()}
@@ -97,7 +97,7 @@ def client_of(address: str, person: str) -> httpx2.Client:
 def add_people(url: str, groups: Mapping[str, str]) -> None:
     """People with their group and a token."""
     now = datetime.now(UTC)
-    engine = create_engine(_sync(url))
+    engine = create_engine(synchronous(url))
     tokens_of = [{"hash": _digest(name), "person": name, "label": "bench", "created_at": now} for name in groups]
     with engine.begin() as conn:
         conn.execute(insert(people), [{"id": name, "name": name, "active": True, "created_at": now} for name in groups])
@@ -123,7 +123,7 @@ View = Callable[[int, datetime], TaskView]
 def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
     """Open tasks of these numbers, each with its case, as `view` makes them of a number and when it was opened."""
     asyncio.run(_seed(Database(url), first, last, view, batch_of))
-    engine = create_engine(_sync(url))
+    engine = create_engine(synchronous(url))
     with engine.connect() as conn:
         # As the autovacuum of PostgreSQL does it within a minute; without, it plans for empty tables.
         conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
@@ -136,13 +136,15 @@ async def _seed(db: Database, first: int, last: int, view: View, batch_of: Calla
         numbers = range(start, min(start + AT_ONCE, last))
         views = [view(number, began + timedelta(seconds=number / 10)) for number in numbers]
         async with db.write() as conn:
-            rows = [_case(each) | {"batch_id": batch_of(number)} for number, each in zip(numbers, views, strict=True)]
+            rows = [
+                case_row(each) | {"batch_id": batch_of(number)} for number, each in zip(numbers, views, strict=True)
+            ]
             await conn.execute(insert(cases), rows)
             await open_all(conn, views)
     await db.close()
 
 
-def _view(number: int, opened: datetime) -> TaskView:
+def view_of(number: int, opened: datetime) -> TaskView:
     """Nine in ten wait for managers, the rest for directors."""
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.00"
     return TaskView(
@@ -166,7 +168,8 @@ def _view(number: int, opened: datetime) -> TaskView:
     )
 
 
-def _case(view: TaskView) -> dict[str, Any]:
+def case_row(view: TaskView) -> dict[str, Any]:
+    """The case of such a task."""
     reference = view.case_id.partition(":")[2]
     return {
         "case_id": view.case_id,
@@ -187,5 +190,6 @@ def _case(view: TaskView) -> dict[str, Any]:
     }
 
 
-def _sync(url: str) -> str:
+def synchronous(url: str) -> str:
+    """The URL for a driver that blocks."""
     return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")

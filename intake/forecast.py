@@ -43,6 +43,8 @@ class GateForecast(BaseModel):
     """The tasks that certainly open, by who can decide them; one for two groups counts for each."""
     approvals: int
     """How many approvals these need together; at least, where the number hangs on facts or on who is there."""
+    maybe_asked: list[str]
+    """Who is perhaps asked, beyond these tasks."""
     tasks_by_approvals: dict[int, int]
     """The same tasks by how many approvals one of them needs."""
     depends_on: list[str]
@@ -188,6 +190,7 @@ class _Gate:
             rejected_because=self.because("reject"),
             tasks={_who(name): count for name, count in each.items()},
             approvals=sum(quorum * count for quorum, count in self.tasks_by_approvals.items()),
+            maybe_asked=[_who(name) for name in self.maybe_asked],
             tasks_by_approvals=dict(sorted(self.tasks_by_approvals.items())),
             depends_on=sorted(self.depends_on),
             known_after=self.known_after if self.depends_on or self.approvals_not_known else None,

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -19,6 +21,7 @@ from intake.mapping import (
     check_constants,
     heading_key,
     missing_headings,
+    source_of,
     sources_of,
 )
 from intake.problems import quoted
@@ -34,8 +37,39 @@ from intake.rows import (
     read_plain,
 )
 from intake.suggest import DISTINCT, Suggestion, namer, repeated, suggest
-from intake.tables import SEARCHED, Named, Table, UnreadableFile, table_of
+from intake.tables import SEARCHED, Named, Table, UnreadableFile, filled, table_of
 from workflows.models import Problem
+
+LOOKED_AT_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """A file before it is read: its headings, and its first rows as they stand there."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    columns: dict[str, str]
+    """By field: the heading, or the pattern of several, that would be read; only those that the file has."""
+
+
+def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> Look:
+    """Look at a file that may lack a mapping, so that people can make one. Raises UnreadableFile."""
+    given = mapping or ColumnMapping()
+    table, (line, cells_), plain = _opened(data, target, mapping)
+    rows = [
+        row for _, row in islice(((number, row) for number, row in table.below(line) if filled(row)), LOOKED_AT_ROWS)
+    ]
+    headings = [heading.strip() for heading in cells_]
+    if plain:
+        columns = {name: headings[place] for place, name in enumerate(plain_columns(cells_)) if name in target.fields}
+    elif given.columns:
+        columns = {name: said for name, all_ in given.columns.items() for said in all_ if _stands(said, cells_)}
+    else:
+        columns = {
+            name: said[0] for name, said in suggest(table, line, cells_, target, given.constants).columns.items()
+        }
+    return Look(headings, rows, columns)
 
 
 def read_file(
@@ -47,19 +81,13 @@ def read_file(
     WrongMapping for a mapping that does not fit the file.
     """
     given = mapping or ColumnMapping()
-    named = _mapped(given) if given.columns else namer(target)
-    table = table_of(data, named)
-    head = table.head(SEARCHED)
-    if not head:
-        raise UnreadableFile("empty", "the file is empty")
-    if mapping is None and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
+    table, heading, plain = _opened(data, target, mapping)
+    if plain:
         return read_plain(table, target.model, target.shown)
-    # Of several lines that name as many, the first.
-    heading = max(head, key=lambda each: named(each[1]))
     line = heading[0]
     bound = _bind(table, heading, target, given, usual())
     count, blank = counted(table, line)
-    above = [number for number, _ in head if number < line]
+    above = [number for number, _ in table.head(SEARCHED) if number < line]
     notes = [*_above(above), *bound.notes]
     place = bound.sources[REFERENCE].column if REFERENCE in bound.sources else None
     if place is not None and not given.columns:
@@ -73,6 +101,25 @@ def read_file(
         mapping=bound.mapping,
         notes=notes,
     )
+
+
+def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple[Table, tuple[int, list[str]], bool]:
+    """The table, the line with its headings, and whether these are the fields' own names. Raises UnreadableFile."""
+    named = _mapped(mapping) if mapping and mapping.columns else namer(target)
+    table = table_of(data, named)
+    head = table.head(SEARCHED)
+    if not head:
+        raise UnreadableFile("empty", "the file is empty")
+    if mapping is None and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
+        return table, head[0], True
+    # Of several lines that name as many, the first.
+    return table, max(head, key=lambda each: named(each[1])), False
+
+
+def _stands(said: str, headings: Sequence[str]) -> bool:
+    with suppress(ValueError):  # it stands there twice, which reading refuses
+        return source_of(said, headings) is not None
+    return False
 
 
 def process_of(data: bytes, models: Mapping[str, type[BaseModel]]) -> str | None:

@@ -16,13 +16,14 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
+from intake.forecast import Forecast, ForecastReport
 from intake.later import why_not_at
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
-from intake.reading import read_file
+from intake.reading import Look, look, read_file
 from intake.rows import Sheet
 from intake.saved import SavedMappings
 from intake.seed import read_seed
@@ -203,6 +204,14 @@ class Starter:
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
+    def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy and InvalidCase."""
+        process = self.process(request.process)
+        forecast = Forecast(self.policy(request.process), self._processes, by)
+        reference, _, parsed = _checked(request, process)
+        forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
+        return forecast.report()
+
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
         before = datetime.now(UTC) - SWEEP_AFTER
@@ -250,11 +259,27 @@ class Starter:
                 data, self._processes, [name for name in self._processes if policy is None or policy.has(name)]
             )
         target = self._targets[self.process(process).name]
-        if isinstance(mapping, str) and not mapping.lstrip().startswith(("{", "[", '"')):
-            mapping = self._mappings.named(mapping.strip(), process)
-        elif mapping is not None and not isinstance(mapping, ColumnMapping):
-            mapping = parse_mapping(mapping, target.fields)
-        return read_file(data, target, mapping, lambda: self._mappings.usual(process))
+        return read_file(data, target, self.mapping(process, mapping), lambda: self._mappings.usual(process))
+
+    def look(self, process: str, data: bytes, mapping: GivenMapping | None = None) -> Look:
+        """A file of one process before it is read. Raises UnknownProcess, UnreadableFile and WrongMapping."""
+        return look(data, self.target(process), self.mapping(process, mapping))
+
+    def target(self, process: str) -> Target:
+        """A process as rows are read into it. Raises UnknownProcess."""
+        return self._targets[self.process(process).name]
+
+    def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
+        """A mapping as it is given: one, or as JSON has it, or the name of a saved one. Raises WrongMapping."""
+        if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
+            return self._mappings.named(given.strip(), process)
+        if given is None or isinstance(given, ColumnMapping):
+            return given
+        return parse_mapping(given, self.target(process).fields)
+
+    def saved_mappings(self, process: str) -> list[str]:
+        """The names of the mappings that are saved for a process. Raises WrongMapping when their file has a mistake."""
+        return [name for name, saved in self._mappings.all.items() if saved.process == process]
 
     def policy(self, process: str | None) -> Policy:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, 
 from sqlalchemy import case as either
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, tasks
+from store import audit, ends, tasks
 from store import cursor as cursors
 from store.database import insert_into, insert_once
 from store.tables import Instant, cases
@@ -104,6 +104,8 @@ class Sought(TypedDict, total=False):
     status: str | None
     batch_id: str | None
     requester: str | None
+    ended: bool | None
+    """Only those that have ended, or have not."""
     q: str | None
     """Looked for in title, reference and case id."""
 
@@ -182,7 +184,9 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     await tasks.open_all(conn, record.opened)
     await tasks.patch_all(conn, record.patched)
     if record.status.closed:
-        await tasks.close_left(conn, record.case_id, record.events[-1].at)
+        at = record.events[-1].at
+        await tasks.close_left(conn, record.case_id, at)
+        await ends.note(conn, record.case_id, record.status, at)
     return Written(count=head.count, hash=head.hash)
 
 
@@ -313,6 +317,12 @@ async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
     return found
 
 
+async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set[str]:
+    """The ids of those among these cases that were submitted again."""
+    again = select(cases.c.resubmits).where(cases.c.resubmits.in_([row.case_id for row in rows]))
+    return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
+
+
 async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int) -> list[CaseRow]:
     """Cases whose next round is to start by itself by now, the longest overdue first."""
     query = select(cases).where(cases.c.resubmit_at <= at).order_by(cases.c.resubmit_at)
@@ -379,6 +389,8 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
     for column in columns:
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
+    if (ended := sought.get("ended")) is not None:
+        query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):
         texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
         query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import tasks
@@ -34,7 +34,8 @@ class Incidents(BaseModel):
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
 _CAUSE = tasks.c.view[("facts", "cause")].as_string()
-_OPEN = (tasks.c.status == "open", tasks.c.kind == "intervention")
+# As the index says it, so that SQLite uses it.
+_OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_column("'intervention'"))
 
 
 async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import choices
 from store.database import insert_into
+from store.nudges import NUDGED
 from store.tables import (
     absences,
     batches,
@@ -46,6 +47,7 @@ _KINDS = (
     "gate_opened",
     "intervention_opened",
     "gate_reminded",
+    NUDGED,
     "gate_escalated",
     "gate_expired",
     "gate_closed",
@@ -258,6 +260,8 @@ class _Crowd:
                 yield from self._reached(NoticeKind.TASK_ESCALATED, new)
             elif event.kind == "gate_reminded":
                 yield from self._reached(NoticeKind.TASK_REMINDED, may_decide)
+            elif event.kind == NUDGED:
+                yield from self._reached(NoticeKind.TASK_NUDGED, may_decide)
             else:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 

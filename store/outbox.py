@@ -28,7 +28,12 @@ PAIRS = 100
 KEPT = timedelta(days=30)
 """How long it is known what was sent."""
 
-_WAITING_KINDS = (NoticeKind.TASK_OPENED, NoticeKind.TASK_REMINDED, NoticeKind.TASK_ESCALATED)
+_WAITING_KINDS = (
+    NoticeKind.TASK_OPENED,
+    NoticeKind.TASK_REMINDED,
+    NoticeKind.TASK_NUDGED,
+    NoticeKind.TASK_ESCALATED,
+)
 """Notices of a task that waits: without a point once it does not."""
 
 

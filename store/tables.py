@@ -139,6 +139,11 @@ cases = Table(
     Column("plan", JSON, nullable=True),  # list of PlannedUndo, oldest first: what a rollback would undo
     Column("rollback", JSON, nullable=True),  # RollbackAsked: why `workflow_id` was started
     Column("resubmit_at", Instant, nullable=True),  # from then on the next round starts by itself
+    # Its first end, as `store.ends` noted it; a rollback afterwards changes neither.
+    Column("ended_at", Instant, nullable=True),
+    Column("ended_as", String(30), nullable=True),
+    Column("took_ms", BigInteger, nullable=True),
+    Column("waited_ms", BigInteger, nullable=True),
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at"),
@@ -150,6 +155,25 @@ cases = Table(
         "resubmit_at",
         sqlite_where=text("resubmit_at IS NOT NULL"),
         postgresql_where=text("resubmit_at IS NOT NULL"),
+    ),
+    # Holds all that the dashboard asks of ended cases: their rows are large, and it counts a hundred thousand of them.
+    Index(
+        "ix_cases_ended",
+        "ended_at",
+        "ended_as",
+        "status",
+        "took_ms",
+        "waited_ms",
+        "requester",
+        sqlite_where=text("ended_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_cases_taken_back",
+        "closed_at",
+        "requester",
+        sqlite_where=text("status = 'rolled_back'"),
+        postgresql_where=text("status = 'rolled_back'"),
     ),
 )
 
@@ -175,6 +199,9 @@ tasks = Table(
     Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
     Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
     Column("assignee", String(200), nullable=True, index=True),
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
+    Column("asked", Text, nullable=False, server_default=""),
+    Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index(
@@ -183,8 +210,29 @@ tasks = Table(
         "gate",
         "due_at",
         "opened_at",
+        "asked",
         sqlite_where=text("status = 'open'"),
         postgresql_where=text("status = 'open'"),
+    ),
+    Index(
+        "ix_tasks_incidents",
+        "process",
+        "opened_at",
+        sqlite_where=text("status = 'open' AND kind = 'intervention'"),
+        postgresql_where=text("status = 'open' AND kind = 'intervention'"),
+    ),
+    # As of ended cases: all that the dashboard asks of closed tasks.
+    Index(
+        "ix_tasks_closed",
+        "closed_at",
+        "process",
+        "gate",
+        "kind",
+        "outcome",
+        "due_at",
+        "asked",
+        sqlite_where=text("closed_at IS NOT NULL"),
+        postgresql_where=text("closed_at IS NOT NULL"),
     ),
 )
 
@@ -214,6 +262,7 @@ decisions = Table(
     Column("at", Instant, nullable=False),
     Column("on_behalf_of", String(200), nullable=True),
     Column("edits", JSON, nullable=True),  # list of FieldChange
+    Index("ix_decisions_at", "at", "status", "person", "verdict"),
 )
 
 batches = Table(

@@ -83,6 +83,23 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
     return await views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
 
 
+async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[TaskView]]:
+    """By case, its open tasks, oldest first and without their decisions."""
+    query = select(tasks).where(tasks.c.case_id.in_(case_ids), tasks.c.status == "open")
+    found: dict[str, list[TaskView]] = {}
+    for view in await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id)):
+        found.setdefault(view.case_id, []).append(view)
+    return found
+
+
+async def with_questions_for(conn: AsyncConnection, person: str, *, limit: int) -> list[TaskView]:
+    """Open tasks on which the person was asked something and has not answered, oldest first."""
+    asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name == person)
+    query = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked)).order_by(tasks.c.opened_at)
+    found = await views(conn, query.limit(limit))
+    return [view for view in found if any(each.to == person and each.answer is None for each in view.questions)]
+
+
 async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
     """Task and Workflow of the open gates that ask one of these groups or people, oldest first."""
     named = select(candidates.c.task_id).where(
@@ -263,7 +280,17 @@ _PATCH = (
     .values(
         {
             name: bindparam(f"new_{name}")
-            for name in ("status", "outcome", "given", "due_at", "expires_at", "revision", "closed_at", "assignee")
+            for name in (
+                "status",
+                "outcome",
+                "given",
+                "due_at",
+                "expires_at",
+                "revision",
+                "closed_at",
+                "assignee",
+                "asked",
+            )
         }
         | {
             # A patch of older code does not know these.
@@ -285,6 +312,7 @@ def _patch_row(patch: TaskPatch) -> dict[str, Any]:
         "new_revision": patch.revision,
         "new_closed_at": patch.closed_at,
         "new_assignee": patch.state.get("assignee"),
+        "new_asked": _asked(patch.candidate_groups),
         "new_priority": patch.priority,
         "new_state": patch.state or None,
     }
@@ -308,8 +336,13 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "priority": view.priority,
         "revision": view.revision,
         "given": view.quorum.given,
+        "asked": _asked(view.candidate_groups),
         "view": view.model_dump(mode="json"),
     }
+
+
+def _asked(groups: Iterable[str]) -> str:
+    return ",".join(sorted(set(groups)))
 
 
 def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class ApprovalProcess(CaseWorkflow):
         gates={"approval": "{title}"},
         markdown=frozenset({"body"}),
         nouns=("question", "questions"),
+        done="Answered: {title}",
     )
 
     @workflow.run

@@ -40,6 +40,7 @@ class DataImportProcess(CaseWorkflow):
         },
         gates={"publication": "May {file} be published as {dataset}?"},
         nouns=("import of data", "imports of data"),
+        done="Published {file} as {dataset}",
     )
 
     @workflow.run

@@ -62,6 +62,7 @@ class DeploymentProcess(CaseWorkflow):
             "release-approval": "May {artefact} go live as {app}?",
         },
         nouns=("deployment", "deployments"),
+        done="Deployed {artefact} as {app}",
     )
 
     @workflow.run

@@ -932,6 +932,8 @@ class NoticeKind(StrEnum):
     TASK_OPENED = "task_opened"
     """A task waits for them."""
     TASK_REMINDED = "task_reminded"
+    TASK_NUDGED = "task_nudged"
+    """Whoever asked for it reminds them."""
     TASK_ESCALATED = "task_escalated"
     """An open task waits for them from now on too."""
     TASK_DECIDED = "task_decided"

@@ -50,6 +50,7 @@ class PaymentProcess(CaseWorkflow):
         },
         masked=frozenset({"payee_account"}),
         nouns=("payment", "payments"),
+        done="Paid {amount} {currency} to {payee}",
         money=("amount", "currency"),
         facts_after={"fraud-review": "the screening"},
     )

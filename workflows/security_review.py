@@ -40,6 +40,7 @@ class SecurityReviewProcess(CaseWorkflow):
         undos={"withdraw_accepted_risk": "Withdraw the accepted risk of {target}"},
         gates={"risk-acceptance": "Is the risk of {target} acceptable? Found: {high} high, {medium} medium, {low} low"},
         nouns=("review", "reviews"),
+        done="Reviewed {target}",
         facts_after={"risk-acceptance": "the scan"},
     )
 

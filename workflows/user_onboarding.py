@@ -52,6 +52,7 @@ class UserOnboardingProcess(CaseWorkflow):
             "entitlement-approval": "May {full_name} ({username}, {role}) have {entitlement}?",
         },
         nouns=("onboarding", "onboardings"),
+        done="Took on {full_name} as {role}",
         facts_after={"entitlement-approval": "the account is held"},
         repeated=frozenset({"entitlement-approval"}),
     )

@@ -40,6 +40,8 @@ class Words:
     money: tuple[str, str] | None = None
     """The fields that hold an amount and its currency, for sums; None where there are none."""
 
+    done: str = ""
+    """The template of what a completed case has done: `Paid {amount} {currency} to {payee}`. Empty: `Done`."""
     facts_after: Mapping[str, str] = field(default_factory=dict)
     """Of a gate that asks about facts: what finds them, as in `known after the screening`. For forecasts."""
     repeated: frozenset[str] = field(default_factory=frozenset)
@@ -48,6 +50,10 @@ class Words:
     def title_of(self, case: BaseModel) -> str:
         """The title of a case, of its typed input."""
         return self._say(self.title, case)
+
+    def done_of(self, case: BaseModel) -> str:
+        """What a completed case has done, of its typed input; empty where its process has no words for it."""
+        return self._say(self.done, case)
 
     def step(self, name: str, case: BaseModel) -> str:
         """The sentence for a step or an undo; raises KeyError for one that has none."""

@@ -2,8 +2,40 @@
 
 from fastapi import APIRouter
 
-from api.pages import cases, docs, events, inbox, incidents, notices, sign_in, tasks
+from api.pages import (
+    batches,
+    cases,
+    dashboard,
+    docs,
+    events,
+    inbox,
+    incidents,
+    new,
+    notices,
+    requests,
+    search,
+    sign_in,
+    tasks,
+    upload,
+)
 
 router = APIRouter(include_in_schema=False)
-for page in (inbox, events, sign_in, docs, tasks, cases, incidents, notices):
+for page in (
+    inbox,
+    events,
+    sign_in,
+    docs,
+    tasks,
+    cases,
+    incidents,
+    notices,
+    dashboard,
+    requests,
+    new,
+    batches,
+    search,
+):
     router.include_router(page.router)
+uploads = APIRouter(include_in_schema=False)
+"""Those that take whole files: their bodies may be larger."""
+uploads.include_router(upload.router)

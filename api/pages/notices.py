@@ -16,6 +16,7 @@ router = pages()
 ASKED = {
     NoticeKind.TASK_OPENED: "Something waits for me",
     NoticeKind.TASK_REMINDED: "It still waits for me",
+    NoticeKind.TASK_NUDGED: "Whoever asked for it reminds me",
     NoticeKind.TASK_ESCALATED: "Something was escalated to me",
     NoticeKind.TASK_ASKED: "Somebody asks me something, or answers me",
     NoticeKind.TASK_LOST: "What I was told of no longer waits for me",

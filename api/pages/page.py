@@ -57,7 +57,7 @@ templates.env.globals |= {
 
 OURS = re.compile(
     r"/|/(notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|policy|mappings|audit)(\?[^\s\\]*)?"
-    r"|/(tasks|cases|new|batches|people|policy)/[^/\\\s]+"
+    r"|/(tasks|cases|new|upload|batches|people|policy)/[^/\\\s]+"
 )
 """Where signing in may lead: pages of our own, whatever a link says."""
 
@@ -242,6 +242,19 @@ def _address(request: Request) -> str:
         return quote(request.scope["path"]).rpartition("/")[0] or "/"
     query = f"?{request.url.query}" if request.url.query else ""
     return quote(request.scope["path"]) + query
+
+
+def too_large(request: Request) -> Response:
+    """The page for a form that is larger than its address takes."""
+    _read_by(request, None)
+    page = Wrong(
+        person=None,
+        title=texts._("Too large"),
+        detail=texts._("What you sent is larger than is taken here."),
+        advice=texts._("Nothing was changed. Split it into several files, and send one after the other."),
+        back=local(quote(request.scope["path"])),
+    )
+    return render(request, "wrong.html", page, 413)
 
 
 def _advice(status: int) -> str:

@@ -194,7 +194,7 @@ async def batch_rows(
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
     if as_csv(request):
-        return await _as_csv(parts, batch, BAD if outcome is None else (outcome,))
+        return await bad_rows_csv(parts, batch, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:
         rows = await batches.rows(conn, batch.batch_id, outcome, differs=differs, after=after, limit=limit + 1)
@@ -266,7 +266,8 @@ async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person,
     return BatchOrdered(batch_id=batch.batch_id, status=batch.status)
 
 
-async def _as_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome]) -> Response:
+async def bad_rows_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome] = BAD) -> Response:
+    """The rows of these outcomes as they stood in the file, each behind what is wrong with it."""
     errors = {}
     async with parts.db.read() as conn:
         for outcome in outcomes:

@@ -141,6 +141,7 @@ async def list_cases(
     status: Annotated[Status | None, Query()] = None,
     batch_id: Search = None,
     requester: Search = None,
+    ended: Annotated[bool | None, Query(description="Only those that have ended, or have not")] = None,
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -149,9 +150,9 @@ async def list_cases(
 
     With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
     """
-    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, q=q)
+    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
-        return await _as_csv(export(db, viewer(person), **sought))
+        return await cases_csv(export(db, viewer(person), **sought))
     with our_cursor():
         async with db.read() as conn:
             rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
@@ -159,7 +160,8 @@ async def list_cases(
     return Page(items=items, next_cursor=following)
 
 
-async def _as_csv(text: AsyncIterator[str]) -> Response:
+async def cases_csv(text: AsyncIterator[str]) -> Response:
+    """A file of cases, sent as it is made."""
     heading = await anext(text)  # before the answer begins, so that it is still a 503 when the database is away
 
     async def whole() -> AsyncIterator[str]:

@@ -1,6 +1,7 @@
 """What people do with a task other than decide it: claim, hand over, take back, ask, move the clock."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,9 +12,10 @@ from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
-from api.security import Caller, check_admin, viewer
-from store import tasks
-from workflows.models import Act, TaskView
+from api.security import Caller, check_admin, check_may_nudge, viewer
+from store import nudges, tasks
+from store.nudges import Nudge
+from workflows.models import Act, TaskView, decision_id_for
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 PROBLEMS = documented(401, 403, 404, 409, 422, 503)
@@ -182,6 +184,30 @@ async def set_clock(
         revision=body.revision,
     )
     return await gateway.act(person, task, wish, key)
+
+
+@router.post("/{task_id}/nudge", responses=PROBLEMS)
+async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
+    """Remind those who may decide the task now, once in 24 hours. For whoever asked for the case.
+
+    409 within that time: the problem says `nudged_at` and `again_at`.
+    """
+    check_may_nudge(person, task.requester)
+    if task.kind == "changes":
+        raise Problem(409, "It waits for your changes, so nobody else is to be reminded.", kind="waits-for-you")
+    event_id = f"nudge/{decision_id_for(person.id, task.task_id, key or uuid.uuid4().hex)}"
+    try:
+        async with db.write() as conn:
+            return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
+    except nudges.TooSoon as no:
+        said = f"They were reminded at {_clock(no.last.nudged_at)}. Again from {_clock(no.last.again_at)} on."
+        raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
+    except nudges.NotWaiting as no:
+        raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))

@@ -69,6 +69,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("get", "/api/v1/cases/{case_id}/attachments/{attachment_id}"): SEES_THE_CASE,
+    ("get", "/api/v1/dashboard"): SIGNED_IN,  # of what they may see
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
@@ -81,6 +82,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/api/v1/tasks/{task_id}/withdraw"): (401, 403, 403, 403, 403, 403, 404),
     ("post", "/api/v1/tasks/{task_id}/questions"): DECIDES,
     ("post", "/api/v1/tasks/{task_id}/questions/{question_id}/answer"): (401, YES, YES, YES, YES, YES, 404),
+    ("post", "/api/v1/tasks/{task_id}/nudge"): (401, YES, 403, 403, 403, 403, 404),
     ("post", "/api/v1/tasks/{task_id}/clock"): (401, 403, 403, 403, 403, YES, 404),
     ("get", "/api/v1/decisions/{decision_id}"): (401, 404, YES, YES, YES, YES, 404),
     ("post", "/api/v1/batches"): STARTS,
@@ -199,6 +201,7 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         "/api/v1/tasks/{task_id}/withdraw": {},
         "/api/v1/tasks/{task_id}/questions": {"to": "requester-1", "text": "Which order?"},
         "/api/v1/tasks/{task_id}/questions/{question_id}/answer": {"text": "None"},
+        "/api/v1/tasks/{task_id}/nudge": None,
         "/api/v1/tasks/{task_id}/clock": {"due_at": "2099-01-01T00:00:00Z", "reason": "a test"},
         "/api/v1/tasks/decisions": {"items": [{"task_id": "none", "verdict": "approve"}]},
     }

@@ -4,6 +4,7 @@ import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -93,6 +94,51 @@ def test_processes_that_migrate_a_new_file_at_once_do_not_disturb_each_other(tmp
     url = f"sqlite:///{tmp_path}/a new folder/holdgate %41?#.db".replace("%", "%25").replace("?", "%3F")
     with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as processes:
         assert list(processes.map(migrate, [url] * 3)) == [None] * 3
+
+
+async def test_an_upgrade_notes_how_long_the_cases_before_it_took_and_whom_their_tasks_asked(empty_url: str) -> None:
+    upgraded_to("0009", empty_url)
+    day = (
+        "2026-11-20 {}:00:00+00:00".format
+        if empty_url.startswith("postgresql")
+        else "2026-11-20 {}:00:00.000000".format
+    )
+    with engine_of(empty_url).begin() as old:
+
+        def insert(table: str, **row: Any) -> None:
+            names = ", ".join(row)
+            old.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
+
+        always = {"process": "payment", "title": "t", "requester": "r", "priority": 3}
+        hashed = {"digest": "d", "prev_hash": "p", "hash": "h", "actor": "a"}
+        for case_id, status, closed in (
+            ("done", "completed", 20),
+            ("undone", "rolled_back", 22),
+            ("open", "running", 0),
+        ):
+            named = {"case_id": case_id, "reference": case_id, "reference_key": case_id, "round": 1, "status": status}
+            times = {"submitted_at": day("08"), "updated_at": day("09"), "closed_at": day(closed) if closed else None}
+            insert("cases", **always, **named, **times, policy_hash="f", input="{}", head_count=1, head_hash="h")
+        for number, (opened, over) in enumerate((("10", "14"), ("12", "15"), ("18", "19"))):
+            named = {"task_id": f"t{number}", "case_id": "done", "gate": "g", "kind": "gate", "status": "closed"}
+            times = {"opened_at": day(opened), "closed_at": day(over)}
+            insert("tasks", **always, **named, **times, revision=1, given=0, view="{}")
+        for group in ("managers", "directors"):
+            insert("candidates", task_id="t1", kind="group", name=group)
+        for position, hour in enumerate((18, 22)):
+            event = {"position": position + 1, "seq": position + 1, "event_id": f"e{position}", "at": day(hour)}
+            insert("events", **event, **hashed, case_id="undone", kind="case_closed")
+    migrate(empty_url)
+    hour = 3_600_000
+    with engine_of(empty_url).begin() as new:
+        noted = new.execute(text("SELECT case_id, ended_as, took_ms, waited_ms FROM cases ORDER BY case_id")).all()
+        asked = list(new.execute(text("SELECT asked FROM tasks ORDER BY task_id")).scalars())
+    assert [tuple(row) for row in noted] == [
+        ("done", "completed", 12 * hour, 6 * hour),
+        ("open", None, None, None),
+        ("undone", "completed", 10 * hour, 0),  # up to its first end
+    ]
+    assert asked == ["", "directors,managers", ""]
 
 
 async def test_a_database_that_was_never_migrated_is_not_ready(tmp_path: Path) -> None:

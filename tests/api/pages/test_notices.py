@@ -6,7 +6,7 @@ from tests.api.pages.visits import signed_in
 
 async def test_people_choose_what_they_are_told(gate: Gate) -> None:
     async with signed_in(gate, "director-2") as client:
-        assert (await client.get("/notices")).text.count("<select") == 8
+        assert (await client.get("/notices")).text.count("<select") == 9
         form = {"task_opened": "digest", "case_ended": "off"}
         assert (await client.post("/notices", data=form)).status_code == 303
         assert (await client.post("/notices", data={"task_opened": "sometimes"})).status_code == 422

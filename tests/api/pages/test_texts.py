@@ -58,7 +58,16 @@ def test_placeholders_survive_the_pseudo_language_and_unknown_languages_are_refu
         texts.catalogue("xx")
 
 
-PAGES = {"/": "manager-1"}
+PAGES = {
+    "/": "manager-1",
+    "/dashboard": "admin-1",
+    "/requests": "requester-1",
+    "/requests?ended=true": "requester-1",
+    "/new": "requester-1",
+    "/upload": "requester-1",
+    "/batches": "requester-1",
+    "/cases": "requester-1",
+}
 
 
 @pytest.mark.parametrize("path", PAGES)

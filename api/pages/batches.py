@@ -1,0 +1,197 @@
+"""Files that were uploaded: the list, and one of them with its rows, how far it is, and how to stop it or go on."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api.deps import Cursor, House, InHouse, Plain
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.texts import _
+from api.problems import Problem
+from api.routes.batches import (
+    BatchAnswer,
+    BatchBrief,
+    BatchReason,
+    CancelReason,
+    bad_rows_csv,
+    batch_events,
+    batch_rows,
+    cancel_batch,
+    list_batches,
+    one_batch,
+    pause_batch,
+    resume_batch,
+    visible_batch,
+)
+from api.security import may_operate
+from api.views import Page
+from api.watching import Watch
+from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
+from store.people import Person
+from workflows.models import Status
+from workflows.registry import PROCESSES
+
+router = pages()
+
+SHOWN = 50
+"""Files, or rows, on one page."""
+
+
+@dataclass(frozen=True)
+class Batches(Context):
+    """`batches/list.html`."""
+
+    batches: list[BatchBrief]
+    status: str
+    next_cursor: str | None
+    first: bool
+    address: str
+
+
+@dataclass(frozen=True)
+class One(Context):
+    """`batches/one.html`."""
+
+    batch: BatchAnswer
+    kind: str
+    labels: Mapping[str, str]
+    done: int
+    """Of the rows to be started, those that were, or could not be."""
+    statuses: dict[str, int]
+    """Cases by every status that there is, for scripts to fill in."""
+    may_order: bool
+    may_roll_back: bool
+    ended: bool
+    """Whether nothing will change by itself any more."""
+    outcome: RowOutcome | None
+    rows: Page[BatchRow]
+    first: bool
+    wrong: str = ""
+    reason: str = ""
+    """As it was typed."""
+
+
+@router.api_route("/batches", methods=["GET", "HEAD"])
+async def several(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    status: Annotated[BatchStatus | Literal[""], Query()] = "",
+    cursor: Cursor = None,
+) -> Response:
+    """The files the person may see, newest first, as the JSON route lists them."""
+    found = await list_batches(person, parts.db, status=status or None, cursor=cursor, limit=SHOWN)
+    address = f"/batches?{urlencode({'status': status})}" if status else "/batches"
+    page = Batches(person, found.items, status, found.next_cursor, cursor is None, address)
+    return render(request, "batches/list.html", page)
+
+
+async def _visible(batch_id: Plain, person: SignedIn, parts: InHouse) -> Batch:
+    return await visible_batch(batch_id, person, parts.db)
+
+
+Visible = Annotated[Batch, Depends(_visible)]
+
+
+@router.api_route("/batches/{batch_id}", methods=["GET", "HEAD"])
+async def one(
+    request: Request,
+    batch: Visible,
+    person: SignedIn,
+    parts: InHouse,
+    outcome: Annotated[RowOutcome | None, Query()] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """One file, and its rows of one kind."""
+    return await _page(request, batch, person, parts, outcome, cursor)
+
+
+async def _watched(batch: Visible, parts: InHouse) -> AsyncIterator[Watch]:
+    async with parts.watches.watch(batch.batch_id) as watch:
+        yield watch
+
+
+@router.get("/batches/{batch_id}/events", response_class=EventSourceResponse)
+async def events(watch: Annotated[Watch, Depends(_watched)]) -> AsyncIterable[ServerSentEvent]:
+    """How far it is, as the JSON route tells it."""
+    async for event in batch_events(watch):
+        yield event
+
+
+@router.get("/batches/{batch_id}/bad-rows.csv")
+async def bad_rows(batch: Visible, parts: InHouse) -> Response:
+    """The rows to be mended, as the JSON route gives them back."""
+    return await bad_rows_csv(parts, batch)
+
+
+@router.post("/batches/{batch_id}/{act}", dependencies=[Depends(from_here)])
+async def order(
+    request: Request,
+    batch: Visible,
+    act: Literal["pause", "resume", "cancel"],
+    person: SignedIn,
+    parts: InHouse,
+    reason: Annotated[Plain, Form(max_length=2000)] = "",
+    rollback_started: Annotated[bool, Form()] = False,
+) -> Response:
+    """Stop the import or go on with it, as the JSON routes do."""
+    try:
+        if not reason.strip():
+            raise Problem(422, _("Say why, for the record."))
+        if act == "cancel":
+            body = CancelReason(reason=reason, rollback_started=rollback_started)
+            await cancel_batch(batch, body, person, parts)
+        else:
+            await (pause_batch if act == "pause" else resume_batch)(batch, BatchReason(reason=reason), person, parts)
+    except Problem as no:
+        return await _page(request, batch, person, parts, wrong=no.body["detail"], reason=reason, status=no.status)
+    return RedirectResponse(f"/batches/{batch.batch_id}", status_code=303)
+
+
+async def _page(
+    request: Request,
+    batch: Batch,
+    person: Person,
+    parts: House,
+    outcome: RowOutcome | None = None,
+    cursor: str | None = None,
+    *,
+    wrong: str = "",
+    reason: str = "",
+    status: int = 200,
+) -> Response:
+    answer = await one_batch(batch, parts)
+    outcome = outcome or _worst(answer)
+    empty: Page[BatchRow] = Page(items=[])
+    rows = await batch_rows(batch, request, parts, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
+    if isinstance(rows, Response):  # who asks for CSV gets it here, too
+        return rows
+    words = PROCESSES[batch.process].words if batch.process in PROCESSES else None
+    page = One(
+        person=person,
+        batch=answer,
+        kind=words.nouns[1] if words else _("requests"),
+        labels=words.labels if words else {},
+        done=answer.rows.started + answer.rows.failed,
+        statuses={each.value: answer.cases.get(each, 0) for each in Status},
+        may_order=person.id == batch.requester or may_operate(person),
+        may_roll_back=may_operate(person),
+        ended=answer.closed_at is not None and all(Status(each).closed for each in answer.cases),
+        outcome=outcome,
+        rows=rows,
+        first=cursor is None,
+        wrong=wrong,
+        reason=reason,
+    )
+    return render(request, "batches/one.html", page, status)
+
+
+def _worst(batch: BatchAnswer) -> RowOutcome | None:
+    """The rows to look at first."""
+    order: tuple[RowOutcome, ...] = ("invalid", "failed", "duplicate", "started")
+    return next((each for each in order if getattr(batch.rows, each)), None)

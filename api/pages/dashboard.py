@@ -1,0 +1,124 @@
+"""The dashboard as a page: tiles, tables, and plots that are drawn from the tables beside them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+
+from api.dashboards import Dashboard, Part
+from api.deps import InHouse
+from api.pages.page import Context, SignedIn, pages, render
+from api.pages.texts import _, reader
+from store.dashboard.flow import Ended
+from store.dashboard.scope import Period
+from store.people import zone_of
+from workflows.models import Status
+
+router = pages()
+
+ENDS = (Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED)
+"""The kinds of end a case has at first, each a colour of the plot; what else there may be is in the table."""
+
+
+class Tile(NamedTuple):
+    """One figure and the list behind it."""
+
+    figure: str
+    words: str
+    path: str = ""
+    """Empty where no list is behind it."""
+    note: str = ""
+    state: str = ""
+    """Of cases, when the tile counts those of one state."""
+
+
+@dataclass(frozen=True)
+class Figures(Context):
+    """`dashboard/dashboard.html`."""
+
+    found: Dashboard
+    periods: Sequence[tuple[str, str]]
+    """The periods that can be chosen, and their names."""
+    now: Sequence[Tile]
+    went: Sequence[Tile]
+    ends: Sequence[str]
+    labels: Sequence[str]
+    """Of the parts of the period: hours or days."""
+    duration: Callable[[float], str]
+
+
+@router.api_route("/dashboard", methods=["GET", "HEAD"])
+async def dashboard(request: Request, person: SignedIn, parts: InHouse, period: Period = "7d") -> Response:
+    """How things stand and how they went, as far as the person may see it."""
+    zone = zone_of(str(reader.get().zone))
+    found = await parts.dashboards.of(person, period, zone, datetime.now(UTC))
+    kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]
+    context = Figures(
+        person=person,
+        found=found,
+        periods=[("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days"))],
+        now=list(_now(found, person.id)),
+        went=list(_went(found)),
+        ends=[str(kind) for kind in kinds],
+        labels=[_label(part, period) for part in found.parts],
+        duration=duration,
+    )
+    return render(request, "dashboard/dashboard.html", context)
+
+
+def _now(found: Dashboard, person: str) -> Iterator[Tile]:
+    """How many cases are where; each opens the list of them."""
+    for status, number in found.statuses.items():
+        whose = {} if found.everything else {"requester": person}
+        path = f"/cases?{urlencode({'status': status.value, **whose})}"
+        yield Tile(f"{number:,}", "", path, state=status.value)
+
+
+def _went(found: Dashboard) -> Iterator[Tile]:
+    """What became of the cases and tasks of the period."""
+    whole, total = found.whole, found.total
+    if found.statuses:
+        yield Tile(f"{sum(whole.ended.values()):,}", _("cases ended"))
+    if whole.cycle and whole.waiting:
+        note = _("median; of waiting for people: %(span)s", span=duration(whole.waiting.median_s))
+        yield Tile(duration(whole.cycle.median_s), _("from start to end"), note=note)
+        note = _("of waiting for people: %(span)s", span=duration(whole.waiting.p90_s))
+        yield Tile(duration(whole.cycle.p90_s), _("at most, for 9 of 10 cases"), note=note)
+    if found.statuses:
+        yield _share(found.overturned, _("undone afterwards"), _("%(num)s of %(all)s cases that were done"))
+    yield _share(found.approved, _("approved"), _("%(num)s of %(all)s approval steps answered yes or no"))
+    late = _("%(num)s ran out of time", num=f"{total.expired:,}")
+    yield _share(found.kept, _("answered in time"), _("%(num)s of %(all)s with a due time") + "; " + late)
+
+
+def _share(part: Part, words: str, of: str) -> Tile:
+    figure = f"{100 * part.number / part.of:.0f} %" if part.of else _("none")
+    return Tile(figure, words, note=of % {"num": f"{part.number:,}", "all": f"{part.of:,}"})
+
+
+def _label(part: Ended, period: Period) -> str:
+    """The hour or the day that a part of the period is, in the reader's zone."""
+    local = part.since.astimezone(reader.get().zone)
+    return f"{local:%H:%M}" if period == "24h" else f"{local.day} {local:%b}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time by its two largest units: `3 h 20 min`, `2 d 5 h`; short ones with a decimal: `1.4 s`."""
+    if seconds < 10:
+        return _("%(num)s s", num=f"{seconds:.1f}")
+    if seconds < 60:
+        return _("%(num)s s", num=int(seconds))
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return _("%(num)s min", num=minutes)
+    if minutes < 48 * 60:
+        return _two(_("%(num)s h", num=minutes // 60), minutes % 60, _("%(num)s min", num=minutes % 60))
+    hours = minutes // 60
+    return _two(_("%(num)s d", num=hours // 24), hours % 24, _("%(num)s h", num=hours % 24))
+
+
+def _two(large: str, rest: int, small: str) -> str:
+    return f"{large} {small}" if rest else large

@@ -1,0 +1,270 @@
+"""Asking for something: a form for each process, made from its JSON Schema, and who would be asked."""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.deps import House, InHouse, Plain, visible_case
+from api.pages.forms import FormField, Read, read_form, schema_form
+from api.pages.kit import capital, in_path, readable
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.texts import _, reader
+from api.problems import not_found
+from api.routes.cases import NewCase, start_case
+from api.security import requester, viewer
+from intake.forecast import ForecastReport, GateForecast
+from intake.start import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
+from store import cases
+from store.cases import CaseRow
+from store.people import Person
+from workflows.models import ENDED_UNDONE
+from workflows.registry import PROCESSES, Process
+
+router = pages()
+
+OWN = ("reference", "priority", "start_at")
+"""Fields of the form that are none of the process."""
+
+
+@dataclass(frozen=True)
+class Kinds(Context):
+    """`new/kinds.html`: what can be asked for."""
+
+    kinds: list[Process]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """The request that has this reference already."""
+
+    title: str
+    case_id: str
+    status: str
+    differs: list[str]
+    seen: bool
+    """Whether the reader may look at it."""
+
+
+@dataclass(frozen=True)
+class Form(Context):
+    """`new/form.html`."""
+
+    process: Process
+    again: CaseRow | None
+    """The request that is made again."""
+    fields: list[FormField]
+    typed: Mapping[str, str]
+    """Of OWN, as they were typed."""
+    errors: Mapping[str, str]
+    """Of OWN; under an empty name what is wrong with no single field."""
+    key: str
+    """Made with the page, so that a form which is sent twice is one request."""
+    zone: str
+    duplicate: Duplicate | None = None
+    foretold: list[str] | None = None
+    """Who would be asked, if that was the question."""
+    looked: bool = False
+    """Whether it was."""
+
+
+@router.api_route("/new", methods=["GET", "HEAD"])
+async def kinds(request: Request, person: SignedIn, parts: InHouse) -> Response:
+    """What can be asked for."""
+    await requester(person)
+    return render(request, "new/kinds.html", Kinds(person, startable(parts)))
+
+
+@router.api_route("/new/{process}", methods=["GET", "HEAD"])
+async def form(
+    request: Request,
+    process: str,
+    person: SignedIn,
+    parts: InHouse,
+    resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
+) -> Response:
+    """An empty form, or one with what was asked for before."""
+    await requester(person)
+    kind = _known(process, parts)
+    again = await _again(resubmits, kind, person, parts)
+    typed = {"reference": again.reference if again else "", "priority": str(_priority(again)), "start_at": ""}
+    return _form(request, person, kind, again, Read({}, {}, {}), typed, {}, uuid.uuid4().hex)
+
+
+@router.post("/new/{process}", dependencies=[Depends(from_here)])
+async def ask(
+    request: Request,
+    process: str,
+    person: SignedIn,
+    parts: InHouse,
+    resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
+) -> Response:
+    """Start the case as the JSON route does, or say who would be asked; a form with mistakes comes back as it was."""
+    await requester(person)
+    kind = _known(process, parts)
+    again = await _again(resubmits, kind, person, parts)
+    sent = await request.form(max_files=0, max_fields=200)
+    typed = {name: str(sent.get(name, "")).replace("\0", "").strip() for name in OWN}
+    key = str(sent.get("key", ""))[:200].replace("\0", "") or uuid.uuid4().hex
+    if again:
+        typed["reference"] = again.reference
+    read = read_form(kind.input, sent, words=kind.words, base=again.input if again else None)
+    priority, start_at, errors = _own(typed)
+    new = NewCase(
+        process=kind.name,
+        reference=typed["reference"][:1000],
+        input={**(again.input if again else {}), **read.values},
+        priority=priority,
+        start_at=start_at,
+        resubmits=again.case_id if again else None,
+    )
+
+    looked = sent.get("do") == "look"
+
+    def once_more(status: int, **more: Any) -> Response:
+        return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
+
+    try:
+        foreseen = parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
+    except InvalidCase as wrong:
+        errors = {**_of_own(wrong, read), **errors}
+        return once_more(200 if looked else 422)
+    if errors:
+        return once_more(200 if looked else 422)
+    if looked:
+        return once_more(200, foretold=foretold(foreseen))
+    try:
+        started = await start_case(new, person, parts, Response(), key)
+    except DuplicateCase as found:
+        return once_more(409, duplicate=await _duplicate(found, person, parts))
+    except NotResubmittable as no:
+        errors = {"": str(no)}
+        return once_more(409)
+    return RedirectResponse(f"/cases/{in_path(started.case_id)}", status_code=303)
+
+
+def startable(parts: House) -> list[Process]:
+    """The processes for which the policy says who decides."""
+    return [process for process in PROCESSES.values() if parts.policy.current.has(process.name)]
+
+
+def foretold(report: ForecastReport) -> list[str]:
+    """Who would be asked about one case, in sentences."""
+    rejected = [gate for gate in report.gates if gate.rejected_by_rule]
+    if rejected:
+        return [_("It would be rejected at once: %(why)s.", why=", ".join(rejected[0].rejected_because))]
+    certain = [_certain(gate) for gate in report.gates if gate.tasks]
+    if not certain:
+        because = next((gate.by_rule_because[0] for gate in report.gates if gate.by_rule_because), "")
+        certain = [_("No approval needed (%(why)s).", why=because) if because else _("No approval needed.")]
+    perhaps = [gate for gate in report.gates if gate.maybe_asked]
+    return certain + [
+        _(
+            "%(who)s may be asked, too: that is known after %(what)s.",
+            who=_names(gate.maybe_asked),
+            what=gate.known_after or "",
+        )
+        for gate in perhaps
+    ]
+
+
+def _certain(gate: GateForecast) -> str:
+    said = _("%(who)s will be asked.", who=_names(gate.tasks))
+    if gate.approvals < 2:
+        return said
+    return f"{said} {_('%(num)s approvals are needed.', num=gate.approvals)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return capital(_(" or ").join(readable(name) for name in names))
+
+
+def _form(
+    request: Request,
+    person: Person,
+    kind: Process,
+    again: CaseRow | None,
+    read: Read,
+    typed: Mapping[str, str],
+    errors: Mapping[str, str],
+    key: str,
+    status: int = 200,
+    *,
+    duplicate: Duplicate | None = None,
+    foretold: list[str] | None = None,
+    looked: bool = False,
+) -> Response:
+    page = Form(
+        person=person,
+        process=kind,
+        again=again,
+        fields=schema_form(kind.input, again.input if again else {}, words=kind.words, read=read),
+        typed=typed,
+        errors={**errors, **({"": read.errors[""]} if "" in read.errors else {})},
+        key=key,
+        zone=str(datetime.now(reader.get().zone).strftime("%Z")),
+        duplicate=duplicate,
+        foretold=foretold,
+        looked=looked,
+    )
+    return render(request, "new/form.html", page, status)
+
+
+def _known(name: str, parts: House) -> Process:
+    found = next((process for process in startable(parts) if process.name == name), None)
+    if found is None:
+        raise not_found("kind of request")
+    return found
+
+
+async def _again(case_id: str | None, kind: Process, person: Person, parts: House) -> CaseRow | None:
+    """The reader's own request that is made again; 404 for any other."""
+    if case_id is None:
+        return None
+    case = await visible_case(case_id, person, parts.db)
+    if case.requester != person.id or case.process != kind.name or case.status not in ENDED_UNDONE:
+        raise not_found("request that can be made again")
+    return case
+
+
+def _priority(again: CaseRow | None) -> int:
+    return again.priority if again else DEFAULT_PRIORITY
+
+
+def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]]:
+    """Priority and time as they were typed, and what is wrong with them. A time is one in the reader's zone."""
+    errors: dict[str, str] = {}
+    priority, start_at = DEFAULT_PRIORITY, None
+    if typed["priority"]:
+        if typed["priority"] in {"1", "2", "3", "4", "5"}:
+            priority = int(typed["priority"])
+        else:
+            errors["priority"] = _("choose 1, 2, 3, 4 or 5")
+    if typed["start_at"]:
+        try:
+            start_at = datetime.fromisoformat(typed["start_at"])
+            start_at = start_at if start_at.tzinfo else start_at.replace(tzinfo=reader.get().zone)
+        except ValueError:
+            errors["start_at"] = _("write a day and a time, such as 2027-03-31 09:00")
+    return priority, start_at, errors
+
+
+def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
+    """What is wrong that stands beside no field of the process."""
+    said = {each.column or "": each.message for each in wrong.problems}
+    own = {name: said[name] for name in OWN if name in said}
+    return own if own or read.errors else {"": str(wrong)}
+
+
+async def _duplicate(found: DuplicateCase, person: Person, parts: House) -> Duplicate:
+    existing = found.existing
+    async with parts.db.read() as conn:
+        seen = await cases.may_see(conn, viewer(person), existing.case_id)
+    process = PROCESSES.get(existing.process)
+    labels = process.words.labels if process else {}
+    differs = [labels.get(name, readable(name)) for name in found.differs]
+    return Duplicate(existing.title if seen else existing.reference, existing.case_id, existing.status, differs, seen)

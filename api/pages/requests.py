@@ -1,0 +1,212 @@
+"""My requests: where each stands, in a sentence, and what can be done about it. The questions put to me come first."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from markupsafe import Markup
+
+from api.deps import Cursor, House, InHouse, Plain, visible_case, visible_task
+from api.pages.kit import TONES
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.standing import standing, why
+from api.pages.texts import _
+from api.problems import Problem
+from api.routes.cases import Reason, cancel_case
+from api.routes.task_actions import NewAnswer
+from api.routes.task_actions import answer as answer_question
+from api.routes.task_actions import nudge as nudge_those
+from api.security import viewer
+from api.views import our_cursor
+from store import cases, nudges, tasks
+from store.cases import CaseRow
+from store.nudges import Nudge
+from store.people import Person
+from workflows.models import ENDED_UNDONE, Question, TaskView
+
+router = pages()
+
+SHOWN = 25
+"""Requests on one page."""
+QUESTIONS = 20
+"""Questions shown at once."""
+
+Said = Literal["nudged", "withdrawn", "answered"]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A task of a request at which others are waited for."""
+
+    task: TaskView
+    nudged: Nudge | None
+    """The last time, if they cannot be reminded again yet."""
+
+
+@dataclass(frozen=True)
+class Mine:
+    """One request."""
+
+    case: CaseRow
+    standing: Markup
+    tone: str
+    """Its colour, the same as of the state everywhere."""
+    why: str
+    waiting: list[Waiting]
+    mend: str
+    """The task at which it waits for changes; empty if it does not."""
+    may_withdraw: bool
+    may_ask_again: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that waits for the reader."""
+
+    task: TaskView
+    question: Question
+
+
+@dataclass(frozen=True)
+class Requests(Context):
+    """`requests/mine.html`."""
+
+    questions: list[Asked]
+    mine: list[Mine]
+    ended: bool
+    next_cursor: str | None
+    first: bool
+    key: str
+    """Made with the page, so that a form which is sent twice counts once."""
+    said: str = ""
+    wrong: str = ""
+
+
+@router.api_route("/requests", methods=["GET", "HEAD"])
+async def requests(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    ended: bool = False,
+    cursor: Cursor = None,
+    said: Annotated[Said | None, Query()] = None,
+) -> Response:
+    """What the person has asked for, newest first."""
+    return await _page(request, person, parts, ended=ended, cursor=cursor, said=_said(said))
+
+
+@router.post("/requests/nudge", dependencies=[Depends(from_here)])
+async def nudge(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    task_id: Annotated[Plain, Form(max_length=100)],
+    key: Annotated[Plain, Form(min_length=1, max_length=200)],
+) -> Response:
+    """Remind those who may decide, as the JSON route does."""
+    try:
+        await nudge_those(await visible_task(task_id, person, parts.db), person, parts.db, key)
+    except Problem as no:
+        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+    return RedirectResponse("/requests?said=nudged", status_code=303)
+
+
+@router.post("/requests/withdraw", dependencies=[Depends(from_here)])
+async def withdraw(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    case_id: Annotated[Plain, Form(max_length=1500)],
+    reason: Annotated[Plain, Form(min_length=1, max_length=4000)],
+    key: Annotated[Plain, Form(min_length=1, max_length=200)],
+) -> Response:
+    """Cancel a request of one's own, as the JSON route does."""
+    try:
+        found = await visible_case(case_id, person, parts.db)
+        await cancel_case(found, Reason(reason=reason), person, parts.gateway, key)
+    except Problem as no:
+        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+    return RedirectResponse("/requests?said=withdrawn", status_code=303)
+
+
+@router.post("/requests/answer", dependencies=[Depends(from_here)])
+async def answer(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    task_id: Annotated[Plain, Form(max_length=100)],
+    question: Annotated[Plain, Form(max_length=100)],
+    text: Annotated[Plain, Form(min_length=1, max_length=4000)],
+    key: Annotated[Plain, Form(min_length=1, max_length=200)],
+) -> Response:
+    """Answer a question, as the JSON route does."""
+    try:
+        task = await visible_task(task_id, person, parts.db)
+        await answer_question(task, question, person, parts.gateway, NewAnswer(text=text), key)
+    except Problem as no:
+        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+    return RedirectResponse("/requests?said=answered", status_code=303)
+
+
+async def _page(
+    request: Request,
+    person: Person,
+    parts: House,
+    *,
+    ended: bool = False,
+    cursor: str | None = None,
+    said: str = "",
+    wrong: str = "",
+    status: int = 200,
+) -> Response:
+    with our_cursor():
+        async with parts.db.read() as conn:
+            rows, following = await cases.page(
+                conn, viewer(person), requester=person.id, ended=ended, cursor=cursor, limit=SHOWN
+            )
+            waiting = await tasks.open_of(conn, [row.case_id for row in rows])
+            nudged = await nudges.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])
+            again = await cases.with_next_round(conn, rows)
+            asked = await tasks.with_questions_for(conn, person.id, limit=QUESTIONS) if cursor is None else []
+    page = Requests(
+        person=person,
+        questions=[
+            Asked(task, each)
+            for task in asked
+            for each in task.questions
+            if each.to == person.id and each.answer is None
+        ],
+        mine=[_mine(row, waiting.get(row.case_id, []), nudged, row.case_id in again, person) for row in rows],
+        ended=ended,
+        next_cursor=following,
+        first=cursor is None,
+        key=uuid.uuid4().hex,
+        said=said,
+        wrong=wrong,
+    )
+    return render(request, "requests/mine.html", page, status)
+
+
+def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], again: bool, person: Person) -> Mine:
+    taken_back = case.rollback is not None and case.rollback.ended is not None
+    return Mine(
+        case=case,
+        standing=standing(case, waiting, person.id),
+        tone=TONES.get(case.status, "quiet"),
+        why=why(case),
+        waiting=[Waiting(task, nudges.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"],
+        mend=next((task.task_id for task in waiting if task.kind == "changes"), ""),
+        may_withdraw=not case.status.closed and not taken_back,
+        may_ask_again=case.status in ENDED_UNDONE and not again,
+    )
+
+
+def _said(what: Said | None) -> str:
+    return {
+        "nudged": _("Those who may decide are reminded."),
+        "withdrawn": _("Your request is being withdrawn. What was done for it is undone first."),
+        "answered": _("Your answer was passed on."),
+        None: "",
+    }[what]

@@ -1,0 +1,92 @@
+"""Finding cases: by reference, payee, file, requester, state and kind; as a page, or all of them as CSV."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import Query, Request, Response
+
+from api.deps import Cursor, InHouse, Search
+from api.export import export
+from api.pages.page import Context, SignedIn, pages, render
+from api.routes.cases import cases_csv, list_cases
+from api.security import viewer
+from api.views import CaseBrief, Page
+from store.cases import Sought
+from workflows.models import Status
+from workflows.registry import PROCESSES
+
+router = pages()
+
+SHOWN = 50
+"""Cases on one page."""
+
+
+@dataclass(frozen=True)
+class Found(Context):
+    """`search/cases.html`."""
+
+    cases: list[CaseBrief]
+    sought: dict[str, str]
+    """As it was typed; what is empty narrows nothing."""
+    kinds: dict[str, str]
+    statuses: list[str]
+    next_cursor: str | None
+    first: bool
+    address: str
+    csv: str
+    """Where all of them are found as CSV."""
+
+
+@router.api_route("/cases", methods=["GET", "HEAD"])
+async def find(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    q: Search = None,
+    process: Search = None,
+    status: Annotated[Status | Literal[""] | None, Query()] = None,
+    batch_id: Search = None,
+    requester: Search = None,
+    format: Literal["csv"] | None = None,
+    cursor: Cursor = None,
+) -> Response:
+    """The cases the person may see, newest first, as the JSON route lists them."""
+    typed = {"q": q, "process": process, "status": status, "batch_id": batch_id, "requester": requester}
+    given = {name: value.strip() for name, value in typed.items() if value and value.strip()}
+    sought = Sought(
+        q=given.get("q"),
+        process=given.get("process"),
+        status=given.get("status"),
+        batch_id=given.get("batch_id"),
+        requester=given.get("requester"),
+    )
+    if format == "csv":
+        return await cases_csv(export(parts.db, viewer(person), **sought))
+    found = await list_cases(
+        person,
+        request,
+        parts.db,
+        parts.gateway,
+        process=sought["process"],
+        status=Status(status) if status else None,
+        batch_id=sought["batch_id"],
+        requester=sought["requester"],
+        q=sought["q"],
+        cursor=cursor,
+        limit=SHOWN,
+    )
+    if not isinstance(found, Page):  # who asks for CSV by header gets it here, too
+        return found
+    page = Found(
+        person=person,
+        cases=found.items,
+        sought={name: given.get(name, "") for name in typed},
+        kinds={name: process.words.nouns[1] for name, process in PROCESSES.items()},
+        statuses=[each.value for each in Status if each is not Status.STARTING],
+        next_cursor=found.next_cursor,
+        first=cursor is None,
+        address=f"/cases?{urlencode(given)}" if given else "/cases",
+        csv=f"/cases?{urlencode({**given, 'format': 'csv'})}",
+    )
+    return render(request, "search/cases.html", page)

@@ -1,0 +1,347 @@
+"""Uploading a file: choose it, say which columns are what, see what would happen, start. It is sent once.
+
+Between these pages the file is held for whoever sent it (`intake/held.py`); the address of the second page names it by
+its hash, and says in its query how it is to be read. So looking is a GET that changes nothing, and going back works.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, Form, Query, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
+
+from api.deps import House, InHouse, Plain
+from api.pages.kit import capital, readable
+from api.pages.new import startable
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.texts import _
+from api.refusals import REFUSALS, problem_of
+from api.routes.batches import CSV_TYPES
+from api.routes.processes import template
+from api.security import requester
+from intake.files import base_name
+from intake.held import NotHeld, TakenBefore
+from intake.mapping import ColumnMapping, Target, WrongMapping
+from intake.reading import Look
+from intake.start import SEVERAL, GivenMapping
+from intake.tables import UnreadableFile
+from intake.upload import BatchReport
+from store.people import Person
+from workflows.registry import PROCESSES
+
+router = pages()
+
+DATES = ("DD/MM/YYYY", "MM/DD/YYYY", "YYYY-MM-DD", "DD.MM.YYYY", "DD MMM YYYY")
+COLUMN, FIXED = "column.", "fixed."
+"""Before the names of fields in the query: the heading that is read, and what every row has."""
+
+Process = Annotated[Plain, Query(max_length=60)]
+Name = Annotated[Plain, Query(max_length=255)]
+
+
+@dataclass(frozen=True)
+class Choose(Context):
+    """`upload/choose.html`: the file and what its rows are."""
+
+    kinds: dict[str, str]
+    process: str
+    largest: int
+    """Bytes."""
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class FieldOf:
+    """One field of the process, and where its values come from."""
+
+    name: str
+    label: str
+    needed: bool
+    column: str
+    """The heading, or a pattern of several; empty for none."""
+    fixed: str
+    """What every row has, where there is no column."""
+    suggested: bool
+    """Whether nobody has said so: it is what we make of the headings."""
+    first: list[str]
+    """Its first values as they stand in the file."""
+
+
+@dataclass(frozen=True)
+class LookAt(Context):
+    """`upload/look.html`: how the file is read, and what would happen."""
+
+    sha256: str
+    name: str
+    process: str
+    kind: str
+    noun: tuple[str, str]
+    fields: list[FieldOf]
+    headings: list[str]
+    saved: list[str]
+    """Names of saved mappings."""
+    used: str
+    """The one that is used."""
+    chosen: Mapping[str, str]
+    """How values are written, as far as somebody said so."""
+    dates: tuple[str, ...]
+    wrong: list[str]
+    """Why the file cannot be read like this."""
+    report: BatchReport | None
+    resubmit: bool
+    mapping: str
+    """As JSON, to start with exactly what was looked at."""
+    address: str
+    """Of this page."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@router.api_route("/upload", methods=["GET", "HEAD"])
+async def choose(request: Request, person: SignedIn, parts: InHouse, process: Process = "") -> Response:
+    """A form for the file."""
+    await requester(person)
+    return _choose(request, person, parts, process)
+
+
+@router.post("/upload", dependencies=[Depends(from_here)])
+async def send(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    file: UploadFile,
+    process: Annotated[Plain, Form(max_length=60)] = "",
+) -> Response:
+    """Hold the file, and look at it."""
+    await requester(person)
+
+    def again(status: int, wrong: str) -> Response:
+        return _choose(request, person, parts, process, wrong, status)
+
+    if process not in _kinds(parts):
+        return again(422, _("Say what the rows of the file are."))
+    if not file.filename:
+        return again(422, _("Choose a file."))
+    if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
+        return again(415, _("This is neither a CSV nor an Excel workbook (.xlsx). Save it as one of these."))
+    data = await file.read(parts.settings.max_upload_bytes + 1)
+    if len(data) > parts.settings.max_upload_bytes:
+        return again(413, too_large(parts))
+    sha256 = await asyncio.to_thread(parts.held.hold, person.id, data)
+    asked = {"process": process, "name": base_name(file.filename, "upload.csv")}
+    return RedirectResponse(f"/upload/{sha256}?{urlencode(asked)}", status_code=303)
+
+
+@router.get("/upload/example/{process}")
+async def example(process: str, person: SignedIn) -> Response:
+    """A file to begin with, as the JSON route gives it."""
+    return await template(process, person)
+
+
+@router.api_route("/upload/{sha256}", methods=["GET", "HEAD"])
+async def look(
+    request: Request,
+    sha256: str,
+    person: SignedIn,
+    parts: InHouse,
+    process: Process,
+    name: Name = "upload.csv",
+    resubmit: bool = False,
+) -> Response:
+    """Which columns are read, and what would happen: the dry run of the JSON route."""
+    await requester(person)
+    if process not in _kinds(parts):
+        return _choose(request, person, parts, "", _("Say what the rows of the file are."), 422)
+    try:
+        data = await asyncio.to_thread(parts.held.read, person.id, sha256)
+    except NotHeld:
+        return _gone(request, person, parts, process)
+    except TakenBefore as before:
+        return _started(before)
+    query = {key: value.replace("\0", "") for key, value in request.query_params.items()}
+    wrong: list[str] = []
+    seen, report, given = None, None, None
+    try:
+        given = _mapping(query, process, parts)
+        if process != SEVERAL:
+            seen = await asyncio.to_thread(parts.starter.look, process, data, given)
+        report = await parts.uploads.dry_run(process, name, data, person.id, given, resubmit=resubmit)
+    except UnreadableFile as no:
+        wrong = [_sentence(no)]
+        if seen is None:  # no table at all: another file is needed
+            status = problem_of(no).status
+            return _choose(request, person, parts, process, f"{name}: {wrong[0]}", status)
+    except WrongMapping as no:
+        wrong = [_of_mapping(each.column or "", each.message, process) for each in no.problems]
+        seen = seen or await asyncio.to_thread(parts.starter.look, process, data)
+    except REFUSALS as no:
+        return _choose(request, person, parts, process, problem_of(no).body["detail"], problem_of(no).status)
+    words = PROCESSES[process].words if process in PROCESSES else None
+    page = LookAt(
+        person=person,
+        sha256=sha256,
+        name=name,
+        process=process,
+        kind=_kinds(parts)[process],
+        noun=words.nouns if words else ("case", "cases"),
+        fields=_fields(process, seen, report, query, parts) if seen else [],
+        headings=list(dict.fromkeys(heading for heading in seen.headings if heading)) if seen else [],
+        saved=_saved(process, parts),
+        used=query.get("mapping", ""),
+        chosen={key: query.get(key, "") for key in ("dates", "decimal", "negative")},
+        dates=DATES,
+        wrong=wrong,
+        report=report,
+        resubmit=resubmit,
+        mapping=json.dumps(report.mapping) if report and report.mapping else "",
+        address=f"/upload/{sha256}?{urlencode({'process': process, 'name': name})}",
+        labels=words.labels if words else {},
+    )
+    return render(request, "upload/look.html", page, 422 if wrong else 200)
+
+
+@router.post("/upload/{sha256}", dependencies=[Depends(from_here)])
+async def start(
+    request: Request,
+    sha256: str,
+    person: SignedIn,
+    parts: InHouse,
+    process: Annotated[Plain, Form(max_length=60)],
+    name: Annotated[Plain, Form(max_length=255)] = "upload.csv",
+    mapping: Annotated[Plain, Form(max_length=200_000)] = "",
+    resubmit: Annotated[bool, Form()] = False,
+) -> Response:
+    """Start the file that is held, as the JSON route does. A form that comes twice starts it once."""
+    await requester(person)
+    try:
+        data = await asyncio.to_thread(parts.held.take, person.id, sha256)
+    except NotHeld:
+        return _gone(request, person, parts, process)
+    except TakenBefore as before:
+        return _started(before)
+    try:
+        report = await parts.uploads.start(process, name, data, person.id, mapping or None, resubmit=resubmit)
+    except BaseException:
+        await asyncio.to_thread(parts.held.give_back, person.id, sha256)
+        raise
+    assert report.batch_id is not None
+    await asyncio.to_thread(parts.held.started, person.id, sha256, report.batch_id)
+    return _started(TakenBefore(report.batch_id))
+
+
+def too_large(parts: House) -> str:
+    """How large a file may be."""
+    return _("The file is too large: at most %(num)s MB are taken. Split it into several files.", num=_megabytes(parts))
+
+
+# ------------------------------------------------------------------------------------------------------------ the pages
+
+
+def _choose(
+    request: Request, person: Person, parts: House, process: str, wrong: str = "", status: int = 200
+) -> Response:
+    page = Choose(person, _kinds(parts), process, parts.settings.max_upload_bytes, wrong)
+    return render(request, "upload/choose.html", page, status)
+
+
+def _gone(request: Request, person: Person, parts: House, process: str) -> Response:
+    said = _("This file is no longer kept here: it was sent more than a day ago, or by somebody else. Choose it again.")
+    return _choose(request, person, parts, process, said, 404)
+
+
+def _started(before: TakenBefore) -> Response:
+    return RedirectResponse(f"/batches/{before.batch_id}" if before.batch_id else "/batches", status_code=303)
+
+
+def _kinds(parts: House) -> dict[str, str]:
+    """What rows can be, by process, for people."""
+    kinds = {process.name: capital(process.words.nouns[1]) for process in startable(parts)}
+    return {**kinds, SEVERAL: _("Several kinds: each row says its own")} if kinds else {}
+
+
+def _megabytes(parts: House) -> str:
+    return f"{parts.settings.max_upload_bytes / 1024**2:,.0f}"
+
+
+# --------------------------------------------------------------------------------------------------------- the mapping
+
+
+def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMapping | None:
+    """What the query says of how the file is read; None to leave that to us. Raises WrongMapping."""
+    named = query.get("mapping") or None
+    if "read" not in query or process == SEVERAL:
+        return named if process != SEVERAL else None
+    saved = parts.starter.mapping(process, named) or ColumnMapping()
+    given: dict[str, Any] = saved.model_dump(mode="json", exclude_defaults=True)
+    given["columns"] = {
+        key.removeprefix(COLUMN): heading
+        for key, heading in query.items()
+        if key.startswith(COLUMN) and heading.strip()
+    }
+    given["constants"] = {
+        name: value.strip()
+        for key, value in query.items()
+        if key.startswith(FIXED) and value.strip() and (name := key.removeprefix(FIXED)) not in given["columns"]
+    }
+    return given | {key: query[key] for key in ("dates", "decimal", "negative") if query.get(key)}
+
+
+def _fields(
+    process: str, seen: Look, report: BatchReport | None, query: Mapping[str, str], parts: House
+) -> list[FieldOf]:
+    target, words = parts.starter.target(process), PROCESSES[process].words
+    said = "read" in query
+    used: Mapping[str, Any] = (report.mapping if report else None) or {}
+    columns = {name: each[0] for name, each in used.get("columns", {}).items()} or dict(seen.columns)
+    fixed = used.get("constants", {}) or {
+        key.removeprefix(FIXED): value for key, value in query.items() if key.startswith(FIXED)
+    }
+    places = {heading: place for place, heading in reversed(list(enumerate(seen.headings)))}
+    return [
+        FieldOf(
+            name=name,
+            label=words.labels.get(name) or _own_label(name),
+            needed=name in target.needed,
+            column=columns.get(name, ""),
+            fixed=str(fixed.get(name, "")) if name not in columns else "",
+            suggested=not said and not query.get("mapping") and name in columns,
+            first=_first(target, name, places.get(columns.get(name, "")), seen.rows),
+        )
+        for name in target.fields
+    ]
+
+
+def _first(target: Target, name: str, place: int | None, rows: Sequence[Sequence[str]]) -> list[str]:
+    if place is None:
+        return []
+    cells = [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+    return [str(target.shown({name: cell}).get(name, cell)) for cell in cells[:3]]
+
+
+def _own_label(name: str) -> str:
+    told = {"reference": _("Reference"), "priority": _("Priority, 1 to 5"), "start_at": _("Not before")}
+    return told.get(name, capital(readable(name)))
+
+
+def _saved(process: str, parts: House) -> list[str]:
+    if process == SEVERAL:
+        return []
+    try:
+        return parts.starter.saved_mappings(process)
+    except WrongMapping:  # the file with them is told of where it is needed
+        return []
+
+
+def _of_mapping(key: str, message: str, process: str) -> str:
+    """What is wrong with the columns, with the field as people call it."""
+    words = PROCESSES[process].words if process in PROCESSES else None
+    name = key.partition(".")[2]
+    label = ((words.labels.get(name) if words else None) or _own_label(name)) if name else ""
+    return f"{label}: {message}." if label else f"{capital(message)}."
+
+
+def _sentence(no: UnreadableFile) -> str:
+    return f"{capital(str(no))}."

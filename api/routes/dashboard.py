@@ -1,0 +1,36 @@
+"""The dashboard as JSON; the page shows the same."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+
+from api.dashboards import Dashboard
+from api.deps import InHouse, Plain
+from api.problems import FieldError, documented, invalid
+from api.security import Caller
+from store.dashboard.scope import Period
+from store.people import Person, zone_of
+
+router = APIRouter(tags=["dashboard"])
+
+Zone = Annotated[
+    Plain | None, Query(max_length=60, description="Whose days 7d and 30d count; without it your own zone, or UTC")
+]
+
+
+@router.get("/dashboard", responses=documented(401, 422, 503))
+async def dashboard(person: Caller, parts: InHouse, period: Period = "7d", zone: Zone = None) -> Dashboard:
+    """How things stand and how they went in the last 24 hours, 7 days or 30 days, as far as you may see it.
+
+    24h counts by hour: the hour that runs and 24 before it. 7d and 30d count by day: today, and so many days before it.
+    """
+    return await parts.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
+
+
+def _zone(wanted: str | None, person: Person) -> ZoneInfo:
+    try:
+        return zone_of(wanted or person.time_zone)
+    except ValueError as wrong:
+        raise invalid("There is no such time zone.", [FieldError(field="zone", message=str(wrong))]) from None

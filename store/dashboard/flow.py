@@ -1,0 +1,149 @@
+"""Cases that ended: how many of each kind, and how long they took, waiting for people or at work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, literal_column, select, values
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.dashboard.scope import Scope, Span
+from store.tables import Instant, cases
+from workflows.models import Status
+
+SHARES = (50, 90)
+"""The percentiles, in per cent."""
+_MEASURES: dict[str, ColumnElement[int]] = {
+    "cycle": cases.c.took_ms,
+    "waiting": cases.c.waited_ms,
+    "working": cases.c.took_ms - cases.c.waited_ms,
+}
+
+
+class Spread(BaseModel):
+    """Durations of some cases, in seconds. A percentile is the least of them that so many reach: one that occurred."""
+
+    median_s: float
+    p90_s: float
+    mean_s: float
+
+
+class Ended(BaseModel):
+    """The cases that ended, for the first time, in some time."""
+
+    since: datetime
+    until: datetime
+    ended: dict[str, int] = Field({}, description="How many, by the status they ended with")
+    cycle: Spread | None = Field(None, description="From its start to its end; null when none ended")
+    waiting: Spread | None = Field(None, description="Of that, while a task of the case was open")
+    working: Spread | None = Field(None, description="All the rest")
+    overturned: int = Field(0, description="Of those that ended as completed: undone since, up to now")
+    taken_back: int = Field(0, description="Completed cases that were undone in this time, whenever they had ended")
+
+
+async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
+    """The cases that ended in each part of this time."""
+    found = [Ended(since=since, until=until) for since, until in span.parts]
+    sums = [_Sums() for _ in found]
+    of_parts, inside = _in_parts(span, cases.c.ended_at)
+    ended = of_parts.join(cases, inside)
+    query = select(of_parts.c.part, *_COUNTS).select_from(ended).where(scope.cases())
+    for row in await conn.execute(query.group_by(of_parts.c.part, cases.c.ended_as)):
+        found[row.part].ended[row.ended_as] = row.number
+        found[row.part].overturned += row.overturned
+        sums[row.part].add(row)
+    sizes = [each.number for each in sums if each.number]
+    for name, measure in _MEASURES.items():
+        place = func.row_number().over(order_by=(of_parts.c.part, measure))
+        numbered = select(measure.label("value"), place.label("place")).select_from(ended).where(scope.cases())
+        percentiles = iter(await _percentiles(conn, numbered, sizes))
+        for part, each in zip(found, sums, strict=True):
+            if each.number:
+                setattr(part, name, each.spread(name, next(percentiles)))
+    of_parts, inside = _in_parts(span, cases.c.closed_at)
+    undone = select(of_parts.c.part, func.count().label("number")).select_from(of_parts.join(cases, inside))
+    for part_row in await conn.execute(undone.where(_TAKEN_BACK, scope.cases()).group_by(of_parts.c.part)):
+        found[part_row.part].taken_back = part_row.number
+    return found
+
+
+async def whole(conn: AsyncConnection, scope: Scope, span: Span) -> Ended:
+    """The cases that ended in all of this time."""
+    found, sums = Ended(since=span.since, until=span.until), _Sums()
+    ended = (cases.c.ended_at >= span.since, cases.c.ended_at < span.until, scope.cases())
+    for row in await conn.execute(select(*_COUNTS).where(*ended).group_by(cases.c.ended_as)):
+        found.ended[row.ended_as] = row.number
+        found.overturned += row.overturned
+        sums.add(row)
+    for name, measure in _MEASURES.items() if sums.number else ():
+        place = func.row_number().over(order_by=measure)
+        numbered = select(measure.label("value"), place.label("place")).where(*ended)
+        setattr(found, name, sums.spread(name, (await _percentiles(conn, numbered, [sums.number]))[0]))
+    closed = (cases.c.closed_at >= span.since, cases.c.closed_at < span.until)
+    undone = select(func.count()).where(_TAKEN_BACK, *closed, scope.cases())
+    found.taken_back = (await conn.execute(undone)).scalar_one()
+    return found
+
+
+@dataclass
+class _Sums:
+    """Of some cases: their number, and the sums of their durations in milliseconds."""
+
+    number: int = 0
+    took: int = 0
+    waited: int = 0
+
+    def add(self, row: Any) -> None:
+        self.number += row.number
+        self.took += int(row.took)  # PostgreSQL adds up to a decimal
+        self.waited += int(row.waited)
+
+    def spread(self, measure: str, percentiles: tuple[int, int]) -> Spread:
+        median, p90 = percentiles
+        sums = {"cycle": self.took, "waiting": self.waited, "working": self.took - self.waited}
+        return Spread(median_s=median / 1000, p90_s=p90 / 1000, mean_s=round(sums[measure] / self.number) / 1000)
+
+
+# ---------------------------------------------------------------------------------------------------------- the queries
+
+
+def _in_parts(span: Span, at: ColumnElement[datetime]) -> tuple[CTE, ColumnElement[bool]]:
+    """The parts as a table, and which of them a moment is in: a range of an index for each part."""
+    rows = [(number, since, until) for number, (since, until) in enumerate(span.parts)]
+    columns = (column("part", Integer), column("since", Instant), column("until", Instant))
+    parts = values(*columns, name="parts").data(rows).cte("parts")
+    return parts, and_(at >= parts.c.since, at < parts.c.until)
+
+
+_COUNTS = (
+    cases.c.ended_as,
+    func.count().label("number"),
+    func.sum(cases.c.took_ms).label("took"),
+    func.sum(cases.c.waited_ms).label("waited"),
+    func.count().filter(cases.c.status == Status.ROLLED_BACK, cases.c.ended_as == Status.COMPLETED).label("overturned"),
+)
+_TAKEN_BACK = cases.c.status == literal_column("'rolled_back'")  # as the index says it, so that SQLite uses it
+
+
+async def _percentiles(
+    conn: AsyncConnection, numbered: Select[tuple[int, int]], sizes: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Median and p90 by nearest rank of runs of sorted values, of which `numbered` gives `value` and `place`.
+
+    The database sorts and numbers them, and gives back those at the wanted places: the sizes of the runs are known, so
+    the places are plain arithmetic, and both databases answer the same.
+    """
+    before, wanted = 0, list[tuple[int, int]]()
+    for size in sizes:
+        median, p90 = (before - (-size * share // 100) for share in SHARES)  # rounded up
+        wanted.append((median, p90))
+        before += size
+    if not wanted:
+        return []
+    rows = numbered.subquery()
+    places = sorted({place for pair in wanted for place in pair})
+    query = select(rows.c.place, rows.c.value).where(rows.c.place.in_(places))
+    value = {row.place: row.value for row in await conn.execute(query)}
+    return [(value[median], value[p90]) for median, p90 in wanted]

@@ -1,0 +1,77 @@
+"""How things stand now: cases by status, batches under way, workers and the outbox."""
+
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import batches, cases
+from store.dashboard.scope import Scope
+from store.outbox import Lag, lag
+from store.tables import batches as batches_table
+from store.tables import cases as cases_table
+from store.tables import heartbeats
+from workflows.models import BatchCounts, Status
+
+BATCHES = 10
+"""Batches that are named, the newest."""
+_UNDER_WAY = ("starting", "running", "paused", "cancelling")
+
+
+class UnderWay(BaseModel):
+    """A batch that has not ended."""
+
+    batch_id: str
+    process: str
+    filename: str
+    status: batches.BatchStatus
+    created_at: datetime
+    rows: BatchCounts
+    cases: dict[str, int] = Field(description="Its cases by status")
+
+
+class Worker(BaseModel):
+    """A worker that was heard of in the last hour."""
+
+    name: str
+    heard_at: datetime
+    alive: bool
+
+
+class Signs(BaseModel):
+    """What the database says of those who work on it."""
+
+    workers: list[Worker]
+    outbox: Lag = Field(description="Notices to people, by mail and other channels")
+
+
+async def statuses(conn: AsyncConnection, scope: Scope) -> dict[Status, int]:
+    """All cases there are, by status, in the order in which a case goes through them; a status without is left out."""
+    query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
+    found = {row.status: row[1] for row in await conn.execute(query)}
+    return {status: found[status] for status in Status if status in found}
+
+
+async def under_way(conn: AsyncConnection, scope: Scope) -> list[UnderWay]:
+    """Batches that have not ended, the newest first."""
+    table = batches_table.c
+    columns = (table.batch_id, table.process, table.filename, table.status, table.created_at)
+    query = select(*columns).where(table.status.in_(_UNDER_WAY), scope.batches())
+    found = []
+    for row in (await conn.execute(query.order_by(table.created_at.desc(), table.batch_id).limit(BATCHES))).all():
+        found.append(
+            UnderWay(
+                **row._mapping,
+                rows=await batches.counts(conn, row.batch_id),
+                cases=await cases.counts_by_status(conn, row.batch_id),
+            )
+        )
+    return found
+
+
+async def signs(conn: AsyncConnection, at: datetime, silence: timedelta) -> Signs:
+    """Who works; a worker that was silent for so long counts as gone."""
+    rows = await conn.execute(select(heartbeats.c.worker, heartbeats.c.at).order_by(heartbeats.c.worker))
+    heard = [Worker(name=row.worker, heard_at=row.at, alive=row.at > at - silence) for row in rows]
+    return Signs(workers=heard, outbox=await lag(conn, at))
