@@ -15,7 +15,7 @@ from store import evidence
 from store.cases import CaseRow
 from store.evidence import Attachment, Comment
 from store.people import Person
-from workflows.models import ADMINS, AUDITORS, OPERATORS, Status
+from workflows.models import ADMINS, AUDITORS, ENDED_UNDONE, OPERATORS, Status
 
 templates.env.globals |= {"verdict_words": said.verdict_words, "step_named": said.step_named, "size": said.size}
 
@@ -34,6 +34,8 @@ class About:
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
+    may_ask_again: bool
+    """Whether it ended undone, and whoever asked may mend it and send it in anew."""
 
 
 async def about(row: CaseRow, person: Person, parts: House) -> About:
@@ -51,6 +53,7 @@ async def about(row: CaseRow, person: Person, parts: House) -> About:
         may_cancel=own and not case.status.closed and case.status is not Status.ROLLING_BACK and not _after(case),
         may_roll_back=operates and case.status is Status.COMPLETED and bool(case.if_rolled_back),
         may_start=own and case.status is Status.SCHEDULED,
+        may_ask_again=person.id == row.requester and case.status in ENDED_UNDONE and case.resubmitted_as is None,
     )
 
 

@@ -41,6 +41,8 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     assert stops(page)[3:5] == ["Manager approval: rejected", "Director approval: not reached"]
     assert not page.all("details", class_="technical"), "what stands in the record is for those who work with it"
     assert page.one("code", class_="id").text == case_id == page.one("button", data_copy=case_id).attrs["data-copy"]
+    (again,) = [each for each in page.all("a") if each.text == "Mend and ask again"]
+    assert again.attrs["href"] == f"/new/payment?resubmits={quote(case_id, safe='')}"
     (temporal,) = [each for each in page.all("a") if each.text == "In the Temporal Web UI"]
     assert temporal.attrs["href"].endswith(f"/workflows/{quote(case_id, safe='')}")
 

@@ -51,7 +51,7 @@ async def test_a_form_from_another_site_is_refused(gate: Gate) -> None:
 
 
 async def test_the_page_takes_a_bearer_token_too(gate: Gate) -> None:
-    page = (await gate.as_("requester-1").get("/")).text
+    page = (await gate.as_("auditor-1").get("/")).text
     assert "Nothing waits here" in page
 
 
