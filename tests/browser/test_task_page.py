@@ -30,6 +30,20 @@ def task_of(product: Product, reference: str) -> str:
     return found[0]
 
 
+async def test_a_link_opens_the_task_and_only_the_button_decides(windows: Windows) -> None:
+    path = waiting(windows.product, "LINK-1", "Linked <img src=x onerror=alert(1)> Ltd")
+    await windows.of("manager-1", f"{path}?verdict=approve")  # as a scanner of mails would
+    assert statuses(windows.product, ["LINK-1"]) == ["awaiting_approval"]
+    page = await windows.of("manager-1", path)
+    await expect(page.get_by_role("heading", level=1)).to_contain_text("onerror")
+    await page.get_by_label("Comment").fill("Looks right")
+    await page.get_by_role("button", name="Approve").press("Enter")
+    await expect(page.get_by_text("This is decided: Approved.")).to_be_visible()
+    until(lambda: statuses(windows.product, ["LINK-1"]) == ["completed"])
+    await page.get_by_role("link", name="The whole case").click()
+    await expect(page.locator(".state").first).to_have_text("Done")
+
+
 async def rejects(page: Page) -> None:
     """A no, first without its reason."""
     await page.get_by_role("button", name="Reject").click()
