@@ -56,8 +56,8 @@ REASONS = {
 
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
-    "clock",
-    *("changes", "questions", "paused_at", "input", "title", "key_fields", "summary", "excluded_users"),
+    *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
+    *("excluded_users", "clock"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
