@@ -2,8 +2,7 @@
 
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Windows, violations
-from tests.browser.test_inbox import statuses, until
+from tests.browser.conftest import Windows, statuses, until, violations
 from tests.product import Product
 
 
