@@ -179,11 +179,14 @@ async def test_errors_are_pages_in_plain_words(gate: Gate) -> None:
 
 async def test_people_choose_what_they_are_told(gate: Gate) -> None:
     async with signed_in(gate, "director-2") as client:
-        assert (await client.get("/notices")).text.count("<select") == 9
+        assert (await client.get("/notices")).headers["location"] == "/settings#notices", "where mails lead"
+        assert (await client.get("/settings")).text.count("<select") == 11
         form = {"task_opened": "digest", "case_ended": "off"}
-        assert (await client.post("/notices", data=form)).status_code == 303
-        assert (await client.post("/notices", data={"task_opened": "sometimes"})).status_code == 422
-        assert (await client.post("/notices", data=form, headers={"Origin": "http://elsewhere"})).status_code == 403
+        assert (await client.post("/settings/notices", data=form)).status_code == 200
+        assert (await client.post("/settings/notices", data={"task_opened": "sometimes"})).status_code == 422
+        assert (
+            await client.post("/settings/notices", data=form, headers={"Origin": "http://elsewhere"})
+        ).status_code == 403
     chosen = (await gate.get("director-2", "/me/notices")).json()["choices"]
     assert (chosen["task_opened"], chosen["case_ended"], chosen["task_reminded"]) == ("digest", "off", "at_once")
     put = gate.as_("director-2").put

@@ -134,22 +134,6 @@ async def test_incidents_are_rolled_back_together_one_result_each(gate: Gate) ->
         assert (await gate.post("operator-1", "/incidents/decisions", body)).status_code == 422
 
 
-async def test_an_operator_answers_a_group_on_the_page(gate: Gate) -> None:
-    account, started = await locked_out(gate, 2)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gate.app), base_url="http://gateway") as client:
-        await client.post("/sign-in", data={"token": gate.tokens["operator-1"]})
-        page = (await client.get("/incidents")).text
-        assert f"Account &#39;{account}&#39; is locked" in page
-        group = await group_of(gate, account)
-        assert group is not None
-        form = {"group": group["group"], "verdict": "roll_back", "decision_id": "once"}
-        assert "2 of 2 answered" in (await client.post("/incidents", data=form)).text
-        for case_id in started:
-            await gate.until(case_id, lambda case: case["status"] == "failed")
-        await client.post("/sign-in", data={"token": gate.tokens["manager-1"]})
-        assert (await client.get("/incidents")).status_code == 404
-
-
 async def test_a_case_that_ended_undone_is_submitted_again_with_a_mended_input_and_either_names_the_other(
     gate: Gate,
 ) -> None:
