@@ -18,7 +18,7 @@ SHOWN = 20
 _WAITING = {
     NoticeKind.TASK_OPENED: "",
     NoticeKind.TASK_REMINDED: "Reminder",
-    NoticeKind.TASK_NUDGED: "Reminder of the requester",
+    NoticeKind.TASK_NUDGED: "Reminder from the requester",
     NoticeKind.TASK_ESCALATED: "Escalated to you",
     NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
 }

@@ -99,7 +99,12 @@ def test_tasks_of_several_processes_are_counted_by_process_and_not_summed() -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "mark"), [(NoticeKind.TASK_REMINDED, "Reminder"), (NoticeKind.TASK_ESCALATED, "Escalated to you")]
+    ("kind", "mark"),
+    [
+        (NoticeKind.TASK_REMINDED, "Reminder"),
+        (NoticeKind.TASK_NUDGED, "Reminder from the requester"),
+        (NoticeKind.TASK_ESCALATED, "Escalated to you"),
+    ],
 )
 def test_reminders_and_escalations_are_marked(kind: NoticeKind, mark: str) -> None:
     assert write(notice(kind=kind)).subject == f"{mark}: Pay Acme Ltd 1.00 GBP waits for you"
