@@ -480,6 +480,7 @@ class CaseWorkflow(Unwinding):
             "title": self.words.title_of(case.input),
             "key_fields": self.words.key_fields_of(case.input),
             "input": self._masked(self._input_json),
+            "money": self.words.money_of(self._input_json),
             **({"summary": self.words.gate(task.gate, case.input, task.facts)} if task else {}),
         }
 

@@ -54,7 +54,8 @@ REASONS = {
 
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
-    *("changes", "questions", "paused_at", "input", "title", "key_fields", "summary", "excluded_users"),
+    *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
+    "excluded_users",
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 

@@ -464,6 +464,8 @@ class TaskView(Message):
     title: str
     summary: str
     key_fields: dict[str, str] = {}
+    money: dict[str, str] = {}
+    """`amount` and `currency`, where it is about money."""
     requester: str
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
@@ -566,6 +568,7 @@ class RollbackInput(CaseInput[dict[str, Any]]):
     workflow_id: str
     title: str
     key_fields: dict[str, str] = {}
+    money: dict[str, str] = {}
     shown: dict[str, Any] = {}
     """The input as it may be shown."""
     plan: list[PlannedUndo]
