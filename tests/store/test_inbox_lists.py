@@ -20,7 +20,7 @@ LATER = MORNING + timedelta(days=2)
 async def asked(db: Database, reference: str, payee: str, amount: str, currency: str, **changes: Any) -> TaskView:
     """A payment that waits for managers."""
     row = await submitted(db, reference, batch_id=changes.pop("batch_id", None))
-    shown = {"title": f"Pay {payee}", "key_fields": {"Payee": payee, "Amount": amount}}
+    shown: dict[str, Any] = {"title": f"Pay {payee}", "key_fields": {"Payee": payee, "Amount": amount}}
     view = task(row.case_id, **shown, money={"amount": amount, "currency": currency}, **changes)
     await recorded(db, opening(view))
     return view
@@ -61,7 +61,7 @@ async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
 
 async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
     view = await asked(db, "A/1", "Acme", "10.00", "GBP")
-    shown = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
+    shown: dict[str, Any] = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
     edit = CaseRecord(
         case_id=view.case_id,
         status=Status.AWAITING_APPROVAL,
