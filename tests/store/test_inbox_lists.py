@@ -89,7 +89,7 @@ async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -
     async with db.read() as conn:
         for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
             rows = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple("?" * statement.count("?")))
-            plans.append(" ".join(str(row[3]) for row in rows))
+            plans.append(" ".join(str(list(row)[3]) for row in rows))
     assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
     assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
     assert not any(plan.startswith("SCAN") for plan in plans), plans
