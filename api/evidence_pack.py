@@ -6,7 +6,7 @@ All of it is of one moment: one snapshot of the database is read, page by page, 
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from workflows.registry import PROCESSES
 MOST_EVENTS = 100_000
 MOST_BYTES = 512 * 1024 * 1024
 """Of all files of a pack together, before they are compressed."""
-PAGE = 500
+PAGE = 200
 """Events read and written at once: other requests are answered in between."""
 
 EVENTS = (
@@ -108,7 +108,7 @@ class _Pack:
     async def put(self, name: str, what: str, text: str) -> None:
         """A whole file."""
         with self.file(name, what) as file:
-            await file.write(text)
+            await file.add(str, text)
 
 
 @dataclass
@@ -118,16 +118,19 @@ class _File:
     size: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
 
-    async def write(self, text: str) -> None:
-        """More of it. Raises TooMuch."""
-        data = text.encode(errors="replace")
+    async def add(self, make: Callable[..., str], *of: Any) -> None:
+        """More of it: the text that `make` makes of this, in another thread, so that others have their turn.
+
+        Raises TooMuch.
+        """
+        await asyncio.to_thread(self._add, make, of)
+
+    def _add(self, make: Callable[..., str], of: tuple[Any, ...]) -> None:
+        data = make(*of).encode(errors="replace")
         self.size += len(data)
         self.pack.size += len(data)
         if self.pack.size > MOST_BYTES:
             raise TooMuch(f"This is more than {MOST_BYTES // 1024**2} MB: choose a shorter period, or a single case.")
-        await asyncio.to_thread(self._write, data)
-
-    def _write(self, data: bytes) -> None:
         self.digest.update(data)
         self.into.write(data)
 
@@ -143,32 +146,38 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
             raise TooMuch(
                 f"The record has {number:,} events of this; a pack holds {MOST_EVENTS:,}. Choose a shorter period."
             )
-        if scope.case_id is not None and not number and not await _a_page_of_cases(conn, scope, ""):
+        # Of one case its row is evidence too, if all of its events should have been removed.
+        ids = await record.case_ids(conn, **scope.sought) if scope.case_id is None else [scope.case_id]
+        if scope.case_id is not None and not number and not await record.cases_of(conn, ids):
             raise NothingThere(f"there is no case {scope.case_id}")
         checked = await (verify_all(conn) if scope.case_id is None else verify_case(conn, scope.case_id))
         with ZipFile(into, "w", ZIP_DEFLATED) as zip:
-            await _fill(_Pack(zip, now), conn, scope, by, checked, number)
+            await _fill(_Pack(zip, now), conn, scope, ids, by, checked, number)
     return checked
 
 
-async def _fill(pack: _Pack, conn: AsyncConnection, scope: Scope, by: str, checked: Verification, number: int) -> None:
+async def _fill(
+    pack: _Pack, conn: AsyncConnection, scope: Scope, ids: list[str], by: str, checked: Verification, number: int
+) -> None:
     cases: list[CaseRow] = []
+    attached: list[Attachment] = []
     with pack.file("cases.csv", "One line for each case that the events are of") as file:
-        await file.write(BOM + line(CASES))
-        async for some in _cases(conn, scope):
-            await file.write("".join(line(_case_cells(case)) for case in some))
-            # The report needs no more of a case than this.
-            cases += [
-                case.model_copy(update={"input": {}, "plan": []}) if scope.case_id is None else case for case in some
-            ]
+        await file.add(_csv, CASES)
+        for start in range(0, len(ids), PAGE):
+            some = await record.cases_of(conn, ids[start : start + PAGE])
+            await file.add(_case_lines, some)
+            attached += await record.attachments_of(conn, ids[start : start + PAGE])
+            # The report of a period needs no more of a case than this.
+            cases += some if scope.case_id else [each.model_copy(update={"input": {}, "plan": []}) for each in some]
     with pack.file("events.csv", "One line for each event, in the order of the record") as file:
-        await file.write(BOM + line(EVENTS))
+        await file.add(_csv, EVENTS)
         async for page in _events(conn, scope):
-            await file.write("".join(line(_event_cells(event)) for event in page))
-    attached = [each async for each in _attachments(conn, cases)]
-    rows = [line(each.model_dump(mode="json")[name] for name in ATTACHMENTS) for each in attached]
-    what = "One line for each attachment of these cases, with the SHA-256 of its bytes"
-    await pack.put("attachments.csv", what, BOM + line(ATTACHMENTS) + "".join(rows))
+            await file.add(_event_lines, page)
+    with pack.file(
+        "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
+    ) as file:
+        await file.add(_csv, ATTACHMENTS)
+        await file.add(_attachment_lines, attached)
     for hash, text in (await record.policy_texts(conn, {case.policy_hash for case in cases})).items():
         await pack.put(f"policies/{hash}.toml", "A policy that cases were decided by; its SHA-256 is its name", text)
     said = {"scope": str(scope), "intact": not checked.problems, **checked.model_dump(mode="json")}
@@ -176,10 +185,10 @@ async def _fill(pack: _Pack, conn: AsyncConnection, scope: Scope, by: str, check
     report: Any = _REPORT.get_template("evidence_report.html").module
     with pack.file("report.html", "All of it for people; opens in any browser, without a network") as file:
         shown = _shown(cases[0]) if scope.case_id is not None and cases else {}
-        await file.write(report.opening(str(scope), pack.at, by, checked, number, cases, attached, shown))
+        await file.add(report.opening, str(scope), pack.at, by, checked, number, cases, attached, shown)
         async for page in _events(conn, scope):
-            await file.write(report.events(page))
-        await file.write(report.closing(pack.files))
+            await file.add(report.events, page)
+        await file.add(report.closing, pack.files)
     manifest = {
         "scope": {"words": str(scope), **scope.model_dump(mode="json")},
         "made_at": pack.at.isoformat(),
@@ -201,26 +210,23 @@ async def _events(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[Sto
         page = await record.oldest(conn, after=page[-1].position, limit=PAGE, **scope.sought)
 
 
-async def _cases(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[CaseRow]]:
-    page = await _a_page_of_cases(conn, scope, "")
-    while page:
-        yield page
-        page = await _a_page_of_cases(conn, scope, page[-1].case_id)
+def _csv(heading: Iterable[str]) -> str:
+    """The beginning of a CSV."""
+    return BOM + line(heading)
 
 
-async def _a_page_of_cases(conn: AsyncConnection, scope: Scope, after: str) -> list[CaseRow]:
-    return await record.cases_of(conn, after=after, limit=PAGE, **scope.sought)
+def _event_lines(events: list[StoredEvent]) -> str:
+    known = (event.model_dump(mode="json") for event in events)
+    return "".join(line(each[name] for name in EVENTS) for each in known)
 
 
-async def _attachments(conn: AsyncConnection, cases: list[CaseRow]) -> AsyncIterator[Attachment]:
-    for start in range(0, len(cases), PAGE):
-        for each in await record.attachments_of(conn, [case.case_id for case in cases[start : start + PAGE]]):
-            yield each
+def _case_lines(cases: list[CaseRow]) -> str:
+    return "".join(line(_case_cells(case)) for case in cases)
 
 
-def _event_cells(event: StoredEvent) -> Iterable[Any]:
-    known = event.model_dump(mode="json")
-    return [known[name] for name in EVENTS]
+def _attachment_lines(attached: list[Attachment]) -> str:
+    known = (each.model_dump(mode="json") for each in attached)
+    return "".join(line(each[name] for name in ATTACHMENTS) for each in known)
 
 
 def _case_cells(case: CaseRow) -> Iterable[Any]:

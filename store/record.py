@@ -1,7 +1,7 @@
 """Looking things up in the record: by case, by who did it, by kind, time or words; and what goes with what is found."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -61,18 +61,21 @@ async def kinds(conn: AsyncConnection) -> list[str]:
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 
 
-async def cases_of(
-    conn: AsyncConnection, *, after: str = "", limit: int = 200, **sought: Unpack[Sought]
-) -> list[CaseRow]:
-    """The cases behind this one, by id, that have such events."""
-    query = select(cases).where(cases.c.case_id > after, cases.c.case_id.in_(_case_ids(sought)))
-    rows = await conn.execute(query.order_by(cases.c.case_id).limit(limit))
-    return [CaseRow.model_validate(row) for row in rows]
+async def case_ids(conn: AsyncConnection, **sought: Unpack[Sought]) -> list[str]:
+    """The cases that have such events, by id."""
+    query = _joined(select(events.c.case_id)).where(events.c.case_id.is_not(None), *_conditions(sought))
+    return list((await conn.execute(query.distinct().order_by(events.c.case_id))).scalars())
 
 
-async def attachments_of(conn: AsyncConnection, case_ids: Iterable[str]) -> list[Attachment]:
+async def cases_of(conn: AsyncConnection, ids: Sequence[str]) -> list[CaseRow]:
+    """The rows of these cases, by id."""
+    query = select(cases).where(cases.c.case_id.in_(ids)).order_by(cases.c.case_id)
+    return [CaseRow.model_validate(row) for row in await conn.execute(query)]
+
+
+async def attachments_of(conn: AsyncConnection, ids: Sequence[str]) -> list[Attachment]:
     """The attachments of these cases."""
-    query = select(attachments).where(attachments.c.case_id.in_(list(case_ids)))
+    query = select(attachments).where(attachments.c.case_id.in_(ids))
     rows = await conn.execute(query.order_by(attachments.c.case_id, attachments.c.at, attachments.c.attachment_id))
     return [Attachment.model_validate(row) for row in rows]
 
@@ -88,10 +91,6 @@ def _joined(query: Select[Any]) -> Select[Any]:
 
 
 _EVENTS = _joined(select(events, event_payloads.c.payload))
-
-
-def _case_ids(sought: Sought) -> Select[Any]:
-    return _joined(select(events.c.case_id)).where(events.c.case_id.is_not(None), *_conditions(sought))
 
 
 def _conditions(sought: Sought) -> list[ColumnElement[bool]]:

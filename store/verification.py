@@ -3,6 +3,7 @@
 Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from workflows.models import ChainHead
 Told = Callable[[int, int], None]
 
 _ROWS_AT_ONCE = 1000
+_TURN = 50
+"""Rows that are checked before others in this process have their turn."""
 
 _NAMED_BY = {
     "tasks": select(tasks.c.case_id).distinct(),
@@ -104,11 +107,13 @@ _CASES = select(
 
 
 async def _paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """All rows in the order of their key, never more than a page of them in memory."""
+    """All rows in the order of their key, never more than a page of them in memory; others have turns in between."""
     query = query.order_by(key).limit(_ROWS_AT_ONCE)
     rows = (await conn.execute(query)).all()
     while rows:
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             yield row
         rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
 

@@ -159,10 +159,10 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
 def browser(agent: str) -> str:
     """A browser as people call it, by what it calls itself: `Firefox, Linux`."""
     # In this order: many call themselves by the names of those that come after them, too.
-    names = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
-    systems = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"))
-    systems += (("Mac OS", "Mac"), ("Linux", "Linux"))
-    found = [next((name for sign, name in some if sign in agent), "") for some in (names, systems)]
+    names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+    systems = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "Mac"}
+    systems["Linux"] = "Linux"
+    found = [next((name for sign, name in some.items() if sign in agent), "") for some in (names, systems)]
     return ", ".join(name for name in found if name) or agent[:60] or _("unknown browser")
 
 

@@ -10,13 +10,13 @@ from urllib.parse import quote
 from zipfile import ZipFile
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 
 from api import evidence_pack
 from api.evidence_pack import Scope, TooMuch, build
 from store import audit, policies
 from store.database import Database
-from store.tables import events
+from store.tables import event_payloads, events
 from tests.api.conftest import Gate
 from tests.store.story import MORNING, event, new_case, submitted
 
@@ -127,6 +127,16 @@ async def test_an_entry_that_was_tampered_with_is_named_in_the_pack(year: Databa
         assert json.loads(files["manifest.json"])["intact"] is False
         assert "<strong>No." in files["report.html"] and victim.event_id in files["report.html"]
     assert json.loads((await packed(year, Scope(case_id="payment:b")))["verify.json"])["intact"]
+
+
+async def test_a_case_all_of_whose_events_were_removed_is_still_evidence(year: Database) -> None:
+    async with year.write() as conn:
+        its = (await conn.execute(select(events.c.position).where(events.c.case_id == "payment:a"))).scalars().all()
+        await conn.execute(delete(event_payloads).where(event_payloads.c.position.in_(its)))
+        await conn.execute(delete(events).where(events.c.case_id == "payment:a"))
+    files = await packed(year, Scope(case_id="payment:a"))
+    assert [line["case_id"] for line in lines(files["cases.csv"])] == ["payment:a"]
+    assert "none is stored: they were removed" in files["verify.json"]
 
 
 async def test_a_pack_has_a_limit_and_says_what_to_do(year: Database, monkeypatch: pytest.MonkeyPatch) -> None:

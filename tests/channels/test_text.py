@@ -127,10 +127,10 @@ def test_operators_are_told_that_they_are_needed() -> None:
     [
         (Status.COMPLETED, "is done"),
         (Status.REJECTED, "was rejected"),
-        (Status.EXPIRED, "expired"),
+        (Status.EXPIRED, "ran out of time"),
         (Status.CANCELLED, "was cancelled"),
         (Status.FAILED, "failed"),
-        (Status.ROLLED_BACK, "was rolled back"),
+        (Status.ROLLED_BACK, "was undone afterwards"),
     ],
 )
 def test_the_end_of_ones_own_case_is_named(status: Status, says: str) -> None:

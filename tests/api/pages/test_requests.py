@@ -11,7 +11,7 @@ import pytest
 from api.pages.standing import standing
 from store import cases, tasks
 from tests.api.conftest import Gate
-from tests.api.test_pages import signed_in
+from tests.api.pages.visits import signed_in
 
 
 def text(page: httpx2.Response) -> str:
