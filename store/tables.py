@@ -146,7 +146,7 @@ cases = Table(
     Column("waited_ms", BigInteger, nullable=True),
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
-    Index("ix_cases_status", "status", "submitted_at"),
+    Index("ix_cases_status", "status", "submitted_at", "requester"),
     Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
@@ -199,11 +199,18 @@ tasks = Table(
     Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
     Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
     Column("assignee", String(200), nullable=True, index=True),
+    # What lists are searched, grouped and summed by; `store.tasks` makes them of what the task shows now.
+    Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
+    Column("amount", String(60), nullable=True),  # exact, as text
+    Column("currency", String(20), nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # title, reference and case id in lower case
     # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
+    Index("ix_tasks_subject", "status", "subject"),
+    Index("ix_tasks_words", "status", "words", "task_id"),  # read from end to end by a search, for it is narrow
     Index(
         "ix_tasks_open",
         "process",

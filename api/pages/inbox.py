@@ -25,7 +25,7 @@ from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
 from api.security import actor, can_decide, viewer
 from api.views import our_cursor
 from store import audit, inbox_lists
-from store.inbox_lists import Group, Shape, Sought
+from store.inbox_lists import Group, Sought
 from store.people import Person
 from workflows.models import TaskView, Verdict
 from workflows.money import decimals_of
@@ -181,7 +181,6 @@ class Asked:
             payee=self.payee or None,
             batch_id=self.batch or None,
             q=self.q or None,
-            shapes=_shapes(),
         )
 
 
@@ -334,15 +333,6 @@ def _money(task: TaskView) -> tuple[int | None, str, int]:
         return int(Decimal(str(amount)).scaleb(decimals)), str(currency), decimals
     except (ValueError, InvalidOperation, OverflowError):
         return None, "", 0
-
-
-def _shapes() -> dict[str, Shape]:
-    """Where each process has a payee and a sum."""
-    said = {name: process.words for name, process in PROCESSES.items()}
-    return {
-        name: Shape(words.labels[words.key_fields[0]] if words.key_fields else None, words.money)
-        for name, words in said.items()
-    }
 
 
 # ------------------------------------------------------------------------------------------------------------- groups

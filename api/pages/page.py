@@ -57,7 +57,7 @@ templates.env.globals |= {
 
 OURS = re.compile(
     r"/|/(notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|policy|mappings|audit)(\?[^\s\\]*)?"
-    r"|/(tasks|cases|new|upload|batches|people|policy)/[^/\\\s]+"
+    r"|/(tasks|cases|new|upload|batches|people|policy|incidents|audit)/[^/\\\s]+"
 )
 """Where signing in may lead: pages of our own, whatever a link says."""
 

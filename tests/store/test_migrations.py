@@ -119,9 +119,9 @@ async def test_an_upgrade_notes_how_long_the_cases_before_it_took_and_whom_their
             named = {"case_id": case_id, "reference": case_id, "reference_key": case_id, "round": 1, "status": status}
             times = {"submitted_at": day("08"), "updated_at": day("09"), "closed_at": day(closed) if closed else None}
             insert("cases", **always, **named, **times, policy_hash="f", input="{}", head_count=1, head_hash="h")
-        for number, (opened, over) in enumerate((("10", "14"), ("12", "15"), ("18", "19"))):
+        for number, (opens, closes) in enumerate(((10, 14), (12, 15), (18, 19))):
             named = {"task_id": f"t{number}", "case_id": "done", "gate": "g", "kind": "gate", "status": "closed"}
-            times = {"opened_at": day(opened), "closed_at": day(over)}
+            times = {"opened_at": day(opens), "closed_at": day(closes)}
             insert("tasks", **always, **named, **times, revision=1, given=0, view="{}")
         for group in ("managers", "directors"):
             insert("candidates", task_id="t1", kind="group", name=group)

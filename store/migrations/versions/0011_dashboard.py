@@ -25,6 +25,8 @@ def upgrade() -> None:
     for column in _NEW:
         op.add_column("cases", column)
     _note_ends()
+    op.drop_index("ix_cases_status", "cases")
+    op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester"])
     ended = ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester"]
     _index("ix_cases_ended", "cases", ended, "ended_at IS NOT NULL")
     _index("ix_cases_taken_back", "cases", ["closed_at", "requester"], "status = 'rolled_back'")
@@ -46,6 +48,8 @@ def downgrade() -> None:
     op.drop_column("tasks", "asked")
     for index in ("ix_cases_taken_back", "ix_cases_ended"):
         op.drop_index(index, "cases")
+    op.drop_index("ix_cases_status", "cases")
+    op.create_index("ix_cases_status", "cases", ["status", "submitted_at"])
     for column in reversed(_NEW):
         op.drop_column("cases", column.name)
 

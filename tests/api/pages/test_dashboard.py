@@ -65,6 +65,14 @@ async def test_whose_figures_they_are_goes_by_role(gate: Gate) -> None:
     assert {group["name"] for group in seen["manager-1"]["groups"]} <= {"managers"}
 
 
+async def test_those_who_see_alike_share_what_was_counted_and_nobody_else_does(gate: Gate) -> None:
+    first, second = [await figures(gate, "operator-1", "Africa/Lome", "30d") for _ in range(2)]
+    assert second == first
+    auditor, manager = [await figures(gate, person, "Africa/Lome", "30d") for person in ("auditor-1", "manager-1")]
+    assert auditor["at"] != first["at"] and auditor["incidents"] is None
+    assert manager["at"] != first["at"] and not manager["everything"]
+
+
 async def test_a_period_or_zone_that_does_not_exist_is_said(gate: Gate) -> None:
     answer = await gate.get("admin-1", "/dashboard", period="1y")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "period")
