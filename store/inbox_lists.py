@@ -179,7 +179,7 @@ async def _among(conn: AsyncConnection, sought: Sought) -> list[str] | None:
     return None
 
 
-async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:
+async def _few(conn: AsyncConnection, query: Select[Any]) -> list[str] | None:
     found = list((await conn.execute(query.limit(FEW + 1))).scalars())
     return found if len(found) <= FEW else None
 

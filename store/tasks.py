@@ -121,6 +121,12 @@ async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: dat
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
+async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
+    """Until when the person has hidden the task from their own list; None where they have not."""
+    query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
 async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
     """The tasks that a `select(tasks)` finds, in its order; with their accepted decisions if these are wanted."""
     rows = (await conn.execute(query)).all()

@@ -226,7 +226,7 @@ class CaseWorkflow(Unwinding):
             if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
                 raise CaseEnds(
                     Status.FAILED,
-                    f"The facts for {name} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a reviewer.",
+                    f"What was found for {spoken(name)} is {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown.",
                 )
         left = list(wanted)
         while left:

@@ -15,6 +15,7 @@ from policy.file import PolicyFile
 from store.ledger import Ledger
 from store.tables import cases
 from tests.api.conftest import Gate, eventually, payment
+from tests.api.pages.visits import signed_in
 from workflows.registry import GATES, INPUTS, STEPS
 
 
@@ -188,11 +189,10 @@ async def test_a_case_that_waits_for_its_rollback_cannot_be_cancelled_by_its_req
 @pytest.mark.parametrize("person", ["operator-1", "manager-1"])
 async def test_only_operators_see_how_to_roll_back_on_the_page_of_a_case(gate: Gate, person: str) -> None:
     case_id = await completed(gate)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gate.app), base_url="http://gateway") as client:
-        await client.post("/sign-in", data={"token": gate.tokens[person]})
+    async with signed_in(gate, person) as client:
         where = f"/cases/{quote(case_id, safe='')}"
         page = (await client.get(where)).text
-        assert ("What rolling it back would undo" in page) == (person == "operator-1")
+        assert ("If it is undone after all" in page) == (person == "operator-1")
         sent = await client.post(f"{where}/rollback", data={"reason": "Paid twice"})
         assert sent.status_code == (303 if person == "operator-1" else 403)
         if person == "operator-1":

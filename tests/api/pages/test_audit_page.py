@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 from store import people
 from tests.api.conftest import Gate, eventually
-from tests.api.test_pages import signed_in
+from tests.api.pages.visits import signed_in
 
 
 async def test_an_auditor_finds_what_somebody_did_to_a_case(gate: Gate) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from store.ledger import Ledger
 from tests.api.conftest import Gate, eventually
-from tests.api.test_pages import hidden, signed_in
+from tests.api.pages.visits import hidden, signed_in
 
 
 async def stuck(gate: Gate, count: int, **input: str) -> tuple[str, list[str]]:

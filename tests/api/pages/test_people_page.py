@@ -9,7 +9,7 @@ import httpx2
 
 from store import passwords, people, record
 from tests.api.conftest import API, Gate
-from tests.api.test_pages import browser, signed_in
+from tests.api.pages.visits import browser, signed_in
 
 HOSTILE = '"><script>alert(1)</script>'
 

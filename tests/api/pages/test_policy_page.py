@@ -10,7 +10,7 @@ from api.pages.policy import in_words
 from intake.saved import SavedMappings
 from policy.model import Gate, Level
 from tests.api.conftest import Gate as Gateway
-from tests.api.test_pages import hidden
+from tests.api.pages.visits import hidden
 
 
 def test_every_rule_of_an_approval_step_is_said_in_words() -> None:
