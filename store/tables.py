@@ -209,6 +209,7 @@ tasks = Table(
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
+    Index("ix_tasks_due", "due_at", "task_id"),  # of lists of open and closed ones
     Index(
         "ix_tasks_assignee",
         "assignee",

@@ -21,6 +21,7 @@ _COLUMNS = {
     "words": sa.Column("words", sa.String(length=400), nullable=False, server_default=""),
 }
 _INDEXES = {
+    "ix_tasks_due": ["due_at", "task_id"],
     "ix_tasks_priority": ["status", "priority", "task_id"],
     "ix_tasks_requester": ["status", "requester", "task_id"],
     "ix_tasks_subject": ["status", "subject", "task_id"],
