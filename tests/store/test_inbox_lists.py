@@ -61,7 +61,11 @@ async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
 
 async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
     view = await asked(db, "A/1", "Acme", "10.00", "GBP")
-    shown: dict[str, Any] = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
+    shown: dict[str, Any] = {
+        "title": "Pay Zoë",
+        "key_fields": {"Payee": "Zoë"},
+        "money": {"amount": "12.34", "currency": "EUR"},
+    }
     edit = CaseRecord(
         case_id=view.case_id,
         status=Status.AWAITING_APPROVAL,
