@@ -41,6 +41,7 @@ templates.env.filters |= {
     "when": lambda at: kit.time_text(at) if at else "",
     "in_path": kit.in_path,
     "capital": kit.capital,
+    "step": kit.step_words,
     "span": kit.span,
 }
 templates.env.globals |= {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.pages.kit import capital, readable, state_words
+from api.pages.kit import capital, readable, state_words, step_words
 from api.pages.reasons import reason
 from api.pages.texts import _, ngettext
 from api.views import CaseDetail, TimelineItem
@@ -69,9 +69,7 @@ def verdict_words(verdict: str) -> str:
 
 def step_named(task: TaskView) -> str:
     """What an approval step is called."""
-    if task.kind == "intervention":
-        return _("What to do about a failure")
-    return _("Changes") if task.kind == "changes" else capital(readable(task.gate))
+    return _("Changes") if task.kind == "changes" else step_words(task.gate)
 
 
 def size(bytes: int) -> str:

@@ -61,7 +61,7 @@ async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
 
 async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
     view = await asked(db, "A/1", "Acme", "10.00", "GBP")
-    shown: dict[str, Any] = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
+    shown = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
     edit = CaseRecord(
         case_id=view.case_id,
         status=Status.AWAITING_APPROVAL,
@@ -88,8 +88,9 @@ async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -
     plans = []
     async with db.read() as conn:
         for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
-            rows = await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple("?" * statement.count("?")))
-            plans.append(" ".join(str(list(row)[3]) for row in rows))
+            explained = f"EXPLAIN QUERY PLAN {statement}"
+            rows = (await conn.exec_driver_sql(explained, tuple("?" * statement.count("?")))).mappings()
+            plans.append(" ".join(row["detail"] for row in rows))
     assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
     assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
     assert not any(plan.startswith("SCAN") for plan in plans), plans

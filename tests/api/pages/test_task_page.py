@@ -269,3 +269,26 @@ async def test_every_text_of_a_task_and_a_case_can_be_translated(gate: Gate, mon
     case = f"/cases/{quote(case_id, safe='')}"
     for person, path in (("manager-1", address), ("admin-1", address), ("requester-1", changes), ("admin-1", case)):
         assert untranslated((await gate.as_(person).get(path)).text) == []
+
+
+async def test_what_the_policy_lets_reviewers_change_is_changed_with_the_approval_and_with_nothing_else(
+    gate: Gate,
+) -> None:
+    input = {"title": "Rent the hall?", "payload": {"price": 1200}, "candidates": ["managers"]}
+    answer = await gate.post("requester-1", "/cases", {"process": "approval", "reference": "HALL-1", "input": input})
+    case_id: str = answer.json()["case_id"]
+    address = f"/tasks/{(await gate.open_task(case_id))['task_id']}"
+    async with signed_in(gate, "manager-1") as client:
+        page = await seen(client, address)
+        assert [each.attrs["name"] for each in page.all("textarea") if each.has(class_="code")] == ["input.payload"]
+        sent = form(page) | {"verdict": "approve", "input.title": "Buy the hall?", "input.payload": '{"price": 12'}
+        answer = await client.post(f"{address}/decide", data=sent)
+        assert answer.status_code == 422
+        page = parsed(answer.text)
+        assert page.one(id="input-payload").raw == '\n{"price": 12' and page.one(id="input-payload-error").text
+        sent = form(page) | {"verdict": "approve", "input.payload": '{"price": 1100}'}
+        assert (await client.post(f"{address}/decide", data=sent)).status_code == 303
+        case = await gate.until(case_id, lambda case: case["status"] == "completed")
+        assert (case["input"]["payload"], case["title"]) == ({"price": 1100}, "Rent the hall?")
+        page = await seen(client, f"/cases/{quote(case_id, safe='')}")
+        assert "manager-1 approved, with changes in:" in page.text
