@@ -638,10 +638,8 @@ def people_away(
 
     async def change(connection: "AsyncConnection") -> absences.Absence:
         named = await people.get(connection, person)
-        first, last = absences.span(starts, ends, people.zone_of(named.time_zone))
-        absence = absences.Absence(person=named.id, starts_at=first, ends_at=last, substitute=substitute)
-        await absences.set_away(connection, absence, datetime.now(UTC), by=_operator())
-        return absence
+        zone = people.zone_of(named.time_zone)
+        return await absences.go(connection, named.id, zone, (starts, ends), substitute, by=_operator())
 
     made = _of_people(change)
     instead = f"; {substitute} stands in" if substitute else "; nobody stands in"
@@ -731,13 +729,21 @@ def people_password(person: Annotated[str, typer.Argument(metavar="ID")], as_jso
     async def make(database: "Database") -> str:
         password = passwords.temporary()
         async with database.write() as connection:
-            await passwords.put(connection, person, passwords.hash_of(password), datetime.now(UTC), by=_operator())
-            await passwords.forget_tries(connection, f"name:{person}")
-            await sessions.end_all(connection, person, by=_operator())
+            hashed = passwords.hash_of(password)
+            await sessions.start_anew(connection, person, hashed, datetime.now(UTC), by=_operator())
         return password
 
     password = _in_database(make)
     _answer({"person": person, "password": password}, as_json, lambda _: show.say(password))
+
+
+@people_app.command("unlock")
+def people_unlock(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Let somebody try to sign in again at once, who has mistyped too often."""
+    from store import passwords
+
+    _of_people(lambda connection: passwords.unlock(connection, person, by=_operator()))
+    show.say(f"{person} may try to sign in again")
 
 
 @app.command()
@@ -773,11 +779,19 @@ def notices(as_json: AsJson = False) -> None:
 
 
 @audit_app.command("verify")
-def audit_verify(as_json: AsJson = False) -> None:
+def audit_verify(
+    case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
+) -> None:
     """Check that no event was edited, removed, inserted or moved. Exit code 1 when one was."""
-    from store.verification import verify
+    from store.verification import Verification, verify, verify_case
 
-    found = _in_database(verify)
+    async def check(database: "Database") -> Verification:
+        if case is None:
+            return await verify(database)
+        async with database.read() as connection:
+            return await verify_case(connection, case)
+
+    found = _in_database(check)
 
     def print_it(_: Any) -> None:
         for problem in found.problems:
@@ -788,6 +802,22 @@ def audit_verify(as_json: AsJson = False) -> None:
 
     _answer(found.model_dump(), as_json, print_it)
     raise typer.Exit(1 if found.problems else 0)
+
+
+@audit_app.command("pack")
+def audit_pack(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The zip to write; what is there is replaced.")],
+    case: Annotated[str | None, typer.Option(metavar="CASE", help="The evidence of this case.")] = None,
+    starts: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Or of a period: its first day.")] = None,
+    ends: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Its last day.")] = None,
+    person: AsPerson = None,
+) -> None:
+    """Write the evidence of a case or a period: events, cases, a report, the check of the record, policies."""
+    if (case is None) == (starts is None and ends is None):
+        raise typer.BadParameter("say --case, or --from and --to")
+    query = {"case_id": case, "from": starts, "to": ends}
+    _download(_gateway(person, ADMIN), "audit/pack", out, "application/zip", **query)
+    show.say(f"the evidence is in {out}")
 
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
@@ -1193,11 +1223,7 @@ def _people_known() -> "People | None":
         found = _in_database(everybody)
     except DatabaseUnavailable:
         return None
-    members: dict[str, list[str]] = {}
-    for person in found:
-        for group in person.groups:
-            members.setdefault(group, []).append(person.id)
-    return People({person.id: person.name for person in found}, members)
+    return People.of((person.id, person.name, person.groups) for person in found)
 
 
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
@@ -1262,13 +1288,13 @@ def _steer(batch_id: str, what: str, body: dict[str, Any], person: str | None, a
     )
 
 
-def _download(remote: "Remote", path: str, file: Path, **query: str | None) -> None:
-    """Write CSV to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
+def _download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", /, **query: str | None) -> None:
+    """Write an answer to a file, which appears whole or not at all. Raises Mistake when it cannot be written."""
     part_of = file.with_name(f".{file.name}.part")
     try:
         try:
             with part_of.open("wb") as into:
-                remote.download(path, into, **query)
+                remote.download(path, into, media_type, **query)
             part_of.replace(file)
         finally:
             part_of.unlink(missing_ok=True)

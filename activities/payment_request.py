@@ -108,7 +108,7 @@ class PaymentRequest(Message):
         min_length=1, max_length=200, description="Who is paid, as on the invoice.", examples=["Acme Paper Ltd"]
     )
     amount: Annotated[Decimal, BeforeValidator(_exact_amount, json_schema_input_type=str | float)] = Field(
-        description="More than 0, with at most the decimals of the currency: a decimal string such as 2640.00.",
+        description="More than 0, with at most the decimals of the currency, such as 2640.00.",
         examples=["2640.00"],
     )
     currency: str = Field(

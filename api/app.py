@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import pages, problems, refusals
+from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
 from api.deps import House
@@ -37,6 +38,7 @@ from api.routes import (
     policies,
     processes,
     risks,
+    roster,
     task_actions,
     tasks,
 )
@@ -102,10 +104,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics=numbers,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
+            checks=Checks(db),
         )
         try:
             yield
         finally:
+            await app.state.house.checks.close()
             await app.state.house.feed.ended()
             await db.close()
 
@@ -144,6 +148,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         risks,
         me,
         people,
+        roster,
         dashboard,
     ):
         app.include_router(noun.router, prefix=API)

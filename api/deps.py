@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
+from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
 from api.gateway import Gateway
@@ -52,6 +53,7 @@ class House:
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
+    checks: Checks
 
 
 async def house(request: Request) -> House:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
-from fastapi.sse import ServerSentEvent
+from fastapi.responses import StreamingResponse
 
 from api.security import viewer
 from store import audit, feed
@@ -21,6 +21,8 @@ LIFETIME_S = 900.0
 """After that a listener is sent away, to come again."""
 RETRY_MS = 1_000
 """After that a browser comes again when the connection was cut."""
+PING_S = 15.0
+"""After so long without a word a comment is sent, so that nothing on the way takes the connection for dead."""
 RECHECK_S = 60.0
 """Between two looks whether a listener is still whom they showed themselves to be, and in which groups."""
 KEPT = 5_000
@@ -34,6 +36,12 @@ _log = logging.getLogger("holdgate.api")
 
 Still = Callable[[], Awaitable[Person | None]]
 """Who the listener is by now; None when their token was revoked or their session has ended."""
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, written here: FastAPI's own way sends each by itself, through two queues."""
+
+    media_type = "text/event-stream"
 
 
 class Feed:
@@ -55,21 +63,13 @@ class Feed:
     def __len__(self) -> int:
         return self._listeners
 
-    async def listen(self, person: Person, since: int | None, still: Still) -> AsyncIterator[ServerSentEvent]:
+    def listen(self, person: Person, since: int | None, still: Still) -> EventStream:
         """What the person may see and is new after position `since`, or from now on.
 
         Begins with the place of what follows, which has no data; with `reset` when it is no longer known what came
         after `since`. Ends after 15 minutes, when the gateway stops, and within a minute when `still` answers None.
         """
-        self._listeners += 1
-        try:
-            with suppress(DatabaseUnavailable):  # then the connection is cut, and they come again
-                async for each in self._told(person, since, still):
-                    yield each
-        finally:
-            self._listeners -= 1
-            if not self._listeners:
-                self._over.set()
+        return EventStream(self._stream(person, since, still), headers={"X-Accel-Buffering": "no"})
 
     def close(self) -> None:
         """Send everybody away: the gateway is about to stop, and a server waits for its connections."""
@@ -85,10 +85,22 @@ class Feed:
 
     # ------------------------------------------------------------------------------------------------- one who listens
 
-    async def _told(self, person: Person, since: int | None, still: Still) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self, person: Person, since: int | None, still: Still) -> AsyncIterator[str]:
+        self._listeners += 1
+        try:
+            with suppress(DatabaseUnavailable):  # then the connection is cut, and they come again
+                async for text in self._told(person, since, still):
+                    yield text
+        finally:
+            self._listeners -= 1
+            if not self._listeners:
+                self._over.set()
+
+    async def _told(self, person: Person, since: int | None, still: Still) -> AsyncIterator[str]:
+        """What is new, all of one look in one piece: an import would cost each listener a send for each case."""
         leaves, again = time.monotonic() + LIFETIME_S, time.monotonic() + RECHECK_S
         at = told = await self._reach(since)
-        yield ServerSentEvent(id=str(at), retry=RETRY_MS) if since in (None, at) else _reset(at)
+        yield _place(at) if since in (None, at) else _reset(at)
         who = viewer(person)
         while not self._closed and (now := time.monotonic()) < leaves:
             if now >= again:
@@ -101,21 +113,19 @@ class Feed:
                 yield _reset(at)
             changed, head = self._changed, self._head
             heard = [
-                (each, data)
+                _event(each.name, data, each.position)
                 for each in self._known[bisect_right(self._known, at, key=_position) :]
                 if (data := each.told_to(who)) is not None
             ]
-            for n, (each, data) in enumerate(heard):
-                # Whoever is cut off between two of one position hears both again.
-                more = n + 1 < len(heard) and heard[n + 1][0].position == each.position
-                yield ServerSentEvent(event=each.name, raw_data=data, id=str(each.position - more))
-            at, told = head, heard[-1][0].position if heard else told
-            if at - told >= QUIET:
+            at = head
+            if heard or at - told >= QUIET:
                 told = at
-                yield ServerSentEvent(id=str(at))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(leaves, again) - time.monotonic())):
+                yield "".join(heard) + _place(at)
+            try:
+                async with asyncio.timeout(max(0.0, min(leaves, again, now + PING_S) - time.monotonic())):
                     await changed.wait()
+            except TimeoutError:
+                yield ": ping\n\n"
 
     async def _reach(self, since: int | None) -> int:
         """Where to begin: at `since` if it is known what came after it, else at the newest position."""
@@ -183,5 +193,14 @@ def _position(news: News) -> int:
     return news.position
 
 
-def _reset(position: int) -> ServerSentEvent:
-    return ServerSentEvent(event="reset", data={}, id=str(position), retry=RETRY_MS)
+def _event(name: str, data: str, position: int) -> str:
+    # Of several of one position the first may be the last that arrives: whoever comes back hears that position again.
+    return f"event: {name}\ndata: {data}\nid: {position - 1}\n\n"
+
+
+def _place(position: int) -> str:
+    return f"id: {position}\nretry: {RETRY_MS}\n\n"
+
+
+def _reset(position: int) -> str:
+    return f"event: reset\ndata: {{}}\n{_place(position)}"

@@ -142,6 +142,20 @@ async def policy_reader(person: Caller) -> Person:
     return person
 
 
+async def people_reader(person: Caller) -> Person:
+    """Somebody who sees the list of people. For anybody else there is none."""
+    if not is_in(person, AUDITORS, ADMINS):
+        raise not_found("page")
+    return person
+
+
+async def admin(person: Caller) -> Person:
+    """Somebody who keeps the list of people; 403 for who only reads it, and for anybody else there is none."""
+    await people_reader(person)
+    check_admin(person, f"Only members of {ADMINS} change people, groups and tokens.")
+    return person
+
+
 async def operator(person: Caller) -> Person:
     """Somebody who deals with incidents. For anybody else there are none."""
     if not is_in(person, OPERATORS, ADMINS):
@@ -165,6 +179,8 @@ async def risk_reader(person: Caller) -> Person:
 
 RiskReader = Annotated[Person, Depends(risk_reader)]
 DataReader = Annotated[Person, Depends(data_reader)]
+PeopleReader = Annotated[Person, Depends(people_reader)]
+Admin = Annotated[Person, Depends(admin)]
 Operator = Annotated[Person, Depends(operator)]
 Requester = Annotated[Person, Depends(requester)]
 Overseer = Annotated[Person, Depends(overseer)]

@@ -124,9 +124,10 @@ def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], 
     """Open tasks of these numbers, each with its case, as `view` makes them of a number and when it was opened."""
     asyncio.run(_seed(Database(url), first, last, view, batch_of))
     engine = create_engine(synchronous(url))
-    with engine.connect() as conn:
-        # As the autovacuum of PostgreSQL does it within a minute; without, it plans for empty tables.
-        conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+    if engine.dialect.name == "postgresql":
+        # As its autovacuum does within a minute; without, it plans for empty tables. SQLite is never told.
+        with engine.connect() as conn:
+            conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
     engine.dispose()
 
 

@@ -18,7 +18,7 @@ SHOWN = 20
 _WAITING = {
     NoticeKind.TASK_OPENED: "",
     NoticeKind.TASK_REMINDED: "Reminder",
-    NoticeKind.TASK_NUDGED: "Reminder of the requester",
+    NoticeKind.TASK_NUDGED: "Reminder from the requester",
     NoticeKind.TASK_ESCALATED: "Escalated to you",
     NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
 }
@@ -27,16 +27,17 @@ _CHOSEN = {
     Outcome.RETRY: "try again",
     Outcome.SKIP: "skip it",
     Outcome.DONE_BY_HAND: "do it by hand",
-    Outcome.ROLL_BACK: "roll the case back",
+    Outcome.ROLL_BACK: "undo all of it",
 }
 _ENDED = {
     Status.COMPLETED: "is done",
     Status.REJECTED: "was rejected",
-    Status.EXPIRED: "expired",
+    Status.EXPIRED: "ran out of time",
     Status.CANCELLED: "was cancelled",
     Status.FAILED: "failed",
-    Status.ROLLED_BACK: "was rolled back",
+    Status.ROLLED_BACK: "was undone afterwards",
 }
+_IN_A_WORD = {"expired": "out of time", "rolled_back": "undone afterwards", "needs_intervention": "stuck"}
 _CASE = ("case", "cases")
 
 
@@ -179,7 +180,7 @@ class Writer:
 
     def _gone(self, notice: Notice) -> Line:
         task = _task(notice)
-        said = _clean(notice.reason) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
+        said = _reason(notice) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
         return Line(
             title=_clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
@@ -197,9 +198,9 @@ class Writer:
             if last.status is Status.COMPLETED:
                 said.append("Completed.")
             elif last.status is Status.FAILED:
-                said.append(f"Failed: {_clean(last.reason)}")
+                said.append(f"Failed: {_reason(last)}")
             elif last.status.value not in told:
-                said.append(_clean(last.reason))
+                said.append(_reason(last))
             if last.undone:
                 said.append(f"Undone: {_clean('; '.join(last.undone))}.")
         return Line(title=_clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
@@ -246,8 +247,10 @@ def _task(notice: Notice) -> NoticeTask:
 def _news(notice: Notice) -> str:
     """How a case of one's own stands, in one word."""
     if notice.kind is NoticeKind.CASE_ENDED or not (notice.task and notice.task.outcome):
-        return notice.status.value.replace("_", " ")
-    return notice.task.outcome.value.replace("_", " ")
+        stands = notice.status.value
+    else:
+        stands = notice.task.outcome.value
+    return _IN_A_WORD.get(stands, stands.replace("_", " "))
 
 
 def _outcome(task: NoticeTask) -> str:
@@ -272,6 +275,12 @@ def _outcome(task: NoticeTask) -> str:
             return "Cancelled."
         case None:
             return "It does not wait for you any more."
+
+
+def _reason(notice: Notice) -> str:
+    """Why a case ended so, without the condition of a rule, which says nothing to people."""
+    reason = notice.reason.partition(": ")[0] + "." if notice.reason.startswith("Rejected by rule") else notice.reason
+    return _clean(reason)
 
 
 def _deciders(task: NoticeTask, verdict: Verdict) -> str:

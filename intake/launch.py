@@ -211,6 +211,7 @@ class Launcher:
             workflow_id=row.conductor,
             title=row.title,
             key_fields=key_fields,
+            money=process.money(row.input),
             shown=process.shown_input(row.input),
             plan=row.plan,
             asked=asked,

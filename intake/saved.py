@@ -38,7 +38,7 @@ class SavedMappings:
     """The mappings of one file, for these processes. A file that is not there holds none."""
 
     def __init__(self, path: Path | None, targets: Mapping[str, Target]) -> None:
-        self.path, self._targets = path, targets
+        self.path, self.targets = path, targets
         self._seen: object = None
         self._contents = _EMPTY
         self._wrong: list[Problem] = []
@@ -93,11 +93,11 @@ class SavedMappings:
 
         def part(key: tuple[str, ...], content: object) -> None:
             process = key[1] if key[0] == "usual" else content.pop(PROCESS, None) if isinstance(content, dict) else None
-            target = self._targets.get(str(process))
+            target = self.targets.get(str(process))
             if not isinstance(content, dict):
                 say(key, f"must be a table such as [{'.'.join(key)}]")
             elif target is None:
-                told = nearest(str(process), list(self._targets))
+                told = nearest(str(process), list(self.targets))
                 say(
                     key,
                     f"'{process}' is no process{told}" if process else 'needs its process, such as process = "payment"',

@@ -144,7 +144,7 @@ class Starter:
         self._policy_file = policy_file
         self._processes = processes
         self._targets = {name: target_of(process) for name, process in processes.items()}
-        self._mappings = SavedMappings(mappings, self._targets)
+        self.mappings = SavedMappings(mappings, self._targets)
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
@@ -259,7 +259,7 @@ class Starter:
                 data, self._processes, [name for name in self._processes if policy is None or policy.has(name)]
             )
         target = self._targets[self.process(process).name]
-        return read_file(data, target, self.mapping(process, mapping), lambda: self._mappings.usual(process))
+        return read_file(data, target, self.mapping(process, mapping), lambda: self.mappings.usual(process))
 
     def look(self, process: str, data: bytes, mapping: GivenMapping | None = None) -> Look:
         """A file of one process before it is read. Raises UnknownProcess, UnreadableFile and WrongMapping."""
@@ -272,14 +272,14 @@ class Starter:
     def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
         """A mapping as it is given: one, or as JSON has it, or the name of a saved one. Raises WrongMapping."""
         if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
-            return self._mappings.named(given.strip(), process)
+            return self.mappings.named(given.strip(), process)
         if given is None or isinstance(given, ColumnMapping):
             return given
         return parse_mapping(given, self.target(process).fields)
 
     def saved_mappings(self, process: str) -> list[str]:
         """The names of the mappings that are saved for a process. Raises WrongMapping when their file has a mistake."""
-        return [name for name, saved in self._mappings.all.items() if saved.process == process]
+        return [name for name, saved in self.mappings.all.items() if saved.process == process]
 
     def policy(self, process: str | None) -> Policy:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""

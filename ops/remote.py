@@ -18,6 +18,9 @@ TOKEN = "HOLDGATE_TOKEN"
 TIMEOUT = 30.0
 """Seconds for one answer; an upload of 10 MiB is checked row by row within one."""
 
+PATIENCE = 600.0
+"""Seconds for the beginning of a download: for an evidence pack the whole record is checked."""
+
 
 class Denied(Exception):
     """The gateway understood and said no. `str()` says why, `problem` is the whole problem document."""
@@ -55,11 +58,11 @@ class Remote:
         form = {"mapping": mapping} if mapping else {}
         return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")}, data=form)
 
-    def download(self, path: str, into: BinaryIO, **query: Any) -> None:
-        """Write the answer to a GET of CSV as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""
+    def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", /, **query: Any) -> None:
+        """Write the answer to a GET as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""
         params = {name: value for name, value in query.items() if value is not None}
-        with self._asking("GET", path, params=params, headers={"Accept": "text/csv"}) as answer:
-            if not answer.headers.get("content-type", "").startswith("text/csv"):
+        with self._asking("GET", path, params=params, headers={"Accept": media_type}, timeout=PATIENCE) as answer:
+            if not answer.headers.get("content-type", "").startswith(media_type):
                 raise Unusable(self._no_gateway)
             for chunk in answer.iter_bytes():
                 into.write(chunk)

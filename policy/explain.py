@@ -1,6 +1,6 @@
 """A policy in sentences: what it would do with one case, gate by gate. For people who are to trust it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,17 @@ class People:
     """The name of each person, by id."""
     members: Mapping[str, Sequence[str]]
     """The ids of those in each group."""
+
+    @classmethod
+    def of(cls, known: Iterable[tuple[str, str, Sequence[str]]]) -> "People":
+        """Of the id, the name and the groups of everybody."""
+        names: dict[str, str] = {}
+        members: dict[str, list[str]] = {}
+        for id, name, groups in known:
+            names[id] = name
+            for group in groups:
+                members.setdefault(group, []).append(id)
+        return cls(names, members)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,16 @@ def _moment(text: str, zone: ZoneInfo, *, last: bool) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
+async def go(
+    conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
+) -> Absence:
+    """Say that somebody is away, by their first and last day in their time zone. Raises ValueError as `set_away`."""
+    first, last = span(*days, zone)
+    absence = Absence(person=person, starts_at=first, ends_at=last, substitute=substitute)
+    await set_away(conn, absence, datetime.now(UTC), by=by)
+    return absence
+
+
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
     """Say that somebody is away; earlier absences that overlap give way.
 

@@ -104,7 +104,7 @@ async def page(
     )
     if case_id is not None:
         query = query.where(events.c.case_id == case_id if case_id else events.c.case_id.is_(None))
-    return [_stored(row) for row in (await conn.execute(query)).mappings()]
+    return [stored(row) for row in (await conn.execute(query)).mappings()]
 
 
 async def position(conn: AsyncConnection) -> int:
@@ -212,7 +212,8 @@ async def _stored_ids(conn: AsyncConnection, event_ids: list[str]) -> set[str]:
     return set(found.scalars())
 
 
-def _stored(row: Any) -> StoredEvent:
+def stored(row: Any) -> StoredEvent:
+    """A row of `events` with its `payload`."""
     said = json.loads(row["payload"]) if row["payload"] is not None else {}
     return StoredEvent(
         position=row["position"],

@@ -182,7 +182,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     if not (added and await _move(conn, record, head)):
         return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
     await tasks.open_all(conn, record.opened)
-    await tasks.patch_all(conn, record.patched)
+    await tasks.patch_all(conn, record.patched, record.case_id)
     if record.status.closed:
         at = record.events[-1].at
         await tasks.close_left(conn, record.case_id, at)

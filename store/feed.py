@@ -102,7 +102,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
     for case_id, audience in audiences.items():
         told = CaseNews(case_id=case_id, status=audience.status)
         found.append(News(last[case_id], "case", told.model_dump_json(), audience.names))
-    return sorted(found, key=lambda each: (each.position, each.name))
+    return sorted(found, key=lambda each: (each.position, each.name == "case"))
 
 
 class _Audience(NamedTuple):

@@ -1,12 +1,28 @@
 """The lists of open and closed tasks: what a person looks for, page by page, counted and grouped with sums."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, and_, case, exists, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Numeric,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import cursor as cursors
@@ -30,15 +46,6 @@ _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
 """Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
 
 
-class Shape(NamedTuple):
-    """Where a process has what lists are grouped and summed by."""
-
-    payee: str | None
-    """The label of its first key field."""
-    money: tuple[str, str] | None
-    """The fields of its input that hold an amount and its currency."""
-
-
 @dataclass(frozen=True)
 class Sought:
     """What is looked for; None and "all" leave out nothing."""
@@ -54,11 +61,10 @@ class Sought:
     priority: int | None = None
     requester: str | None = None
     payee: str | None = None
+    """The value of the first key field, whatever that is called."""
     batch_id: str | None = None
     q: str | None = None
     """Looked for in title, reference and case id."""
-    shapes: Mapping[str, Shape] = field(default_factory=dict)
-    """Of each process, for `payee`."""
 
 
 class Group(NamedTuple):
@@ -89,7 +95,7 @@ async def page(
     Raises ValueError for a cursor of another list or sort.
     """
     column, descending, kind = _SORTS[sort]
-    query = _found(select(tasks), viewer, sought, now, zone)
+    query = _found(select(tasks), viewer, sought, now, zone, among=await _among(conn, viewer, sought, now, zone))
     if cursor:
         key, task_id = cursors.decode(cursor, kind, str)
         query = query.where(_after(column, descending, key, task_id))
@@ -113,7 +119,8 @@ async def count(
     conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
 ) -> int:
     """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
-    some = _found(select(tasks.c.task_id), viewer, sought, now, zone).limit(most + 1).subquery()
+    among = await _among(conn, viewer, sought, now, zone)
+    some = _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among).limit(most + 1).subquery()
     return (await conn.execute(select(func.count()).select_from(some))).scalar_one()
 
 
@@ -123,51 +130,152 @@ async def groups(
     """All the tasks in groups, the largest first."""
     key = {
         "batch": func.coalesce(cases.c.batch_id, ""),
-        "payee": _payee(sought.shapes),
+        "payee": tasks.c.subject,
         "step": tasks.c.process + literal("/") + tasks.c.gate,
         "requester": tasks.c.requester,
     }[by].label("key")
-    amount, currency = (_part(sought.shapes, n).label(name) for n, name in enumerate(("amount", "currency")))
     late = func.sum(case((tasks.c.due_at < now, 1), else_=0))
     query = _found(
-        select(key, amount, currency, func.count(), late, func.min(tasks.c.due_at)), viewer, sought, now, zone
+        select(key, tasks.c.currency, _sum(conn), func.count(), late, func.min(tasks.c.due_at)),
+        viewer,
+        sought,
+        now,
+        zone,
+        among=await _among(conn, viewer, sought, now, zone),
     )
-    if by == "batch" and not sought.q and not sought.batch_id:
+    if by == "batch" and not sought.batch_id:
         query = query.join(cases, cases.c.case_id == tasks.c.case_id)
-    # Sums are made here, for SQLite's are not exact; like amounts come once.
     found: dict[str, Group] = {}
-    for name, of_amount, of_currency, number, overdue, first in await conn.execute(
-        query.group_by("key", "amount", "currency")
-    ):
+    for name, currency, total, number, overdue, first in await conn.execute(query.group_by("key", tasks.c.currency)):
         group = found.get(name) or Group(name, 0, 0, None, {})
         dues = [each for each in (group.first_due, first) if each is not None]
-        _add(group.sums, of_amount, of_currency, number)
+        if currency is not None:
+            group.sums[currency] = f"{exact(Decimal(total), currency):f}"
         found[name] = Group(name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums)
     return sorted(found.values(), key=lambda group: (-group.number, group.key))
+
+
+# --------------------------------------------------------------------------------------------------- the few there are
+
+
+FEW = 2000
+"""Tasks that are looked up one by one, rather than found on a way through all."""
+HISTORY = 20_000
+"""Places as a candidate, also of closed tasks, that are gone through to find the few."""
+
+
+async def _among(
+    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo
+) -> list[str] | None:
+    """The only tasks that can be meant, where an index tells and they are few; None otherwise.
+
+    The lists go through all tasks in order until a page is full. That is fast where much is found, and slow for what
+    is little among very many, which the databases cannot foresee.
+    """
+    query = select(tasks.c.task_id)
+    status = sought.status or ("open" if sought.whose == "mine" else None)
+    of_status = query.where(tasks.c.status == (_OPEN if status == "open" else status)) if status else query
+    of_batch = select(cases.c.case_id).where(cases.c.batch_id == sought.batch_id)
+    narrow = [
+        of_status.where(tasks.c.subject == sought.payee) if sought.payee is not None else None,
+        of_status.where(tasks.c.requester == sought.requester) if sought.requester is not None else None,
+        of_status.where(_says(sought.q)) if sought.q else None,
+        of_status.where(_due(sought.due, now, zone)) if sought.due else None,
+        of_status.where(*_step(sought)) if sought.process and sought.gate else None,
+        query.where(tasks.c.case_id.in_(of_batch)) if sought.batch_id else None,
+        query.where(tasks.c.assignee == viewer.id) if sought.whose == "claimed" else None,
+    ]
+    for each in narrow:
+        if each is not None and (few := await _few(conn, each)) is not None:
+            return few
+    if sought.group:
+        of_group = await _asking(conn, candidates.c.kind == "group", candidates.c.name == sought.group)
+        if of_group is not None and (few := await _few(conn, of_group)) is not None:
+            return few
+    if sought.whose == "mine":
+        of_viewer = await _mine(conn, viewer)
+    elif sought.whose == "all" and not viewer.sees_all:
+        of_viewer = await _seen(conn, viewer)
+    else:
+        return None
+    return None if of_viewer is None else await _few(conn, of_viewer)
+
+
+async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:
+    """What the query finds; None for more than a few."""
+    found = (await conn.execute(query.limit(FEW + 1))).all()
+    return [row.task_id for row in found] if len(found) <= FEW else None
+
+
+async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
+    """Open tasks that ask the viewer, or somebody they stand in for."""
+    named = await _asking(conn, _means(viewer))
+    if named is None:
+        return None
+    holders = [viewer.id, *(absent.id for absent in viewer.stands_in_for)]
+    held = select(tasks.c.task_id).where(tasks.c.assignee.in_(holders))
+    return select(tasks.c.task_id).where(tasks.c.task_id.in_(union(held, named)), _AFTERWARDS == "open")
+
+
+async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
+    """Tasks of the cases that `Viewer.sees`."""
+    asked = and_(candidates.c.kind == "asked", candidates.c.name == viewer.id)
+    named = await _asking(conn, or_(_means(viewer), asked))
+    own = select(cases.c.case_id).where(cases.c.requester == viewer.id)
+    if named is None or await _more(conn, own, FEW):
+        return None
+    other = tasks.alias()
+    held = select(other.c.case_id).where(other.c.assignee == viewer.id)
+    through = select(other.c.case_id).where(other.c.task_id.in_(named))
+    return select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, held, through)))
+
+
+def _means(viewer: Viewer) -> ColumnElement[bool]:
+    return or_(viewer.is_candidate(), *(absent.is_candidate() for absent in viewer.stands_in_for))
+
+
+async def _asking(conn: AsyncConnection, *means: ColumnElement[bool]) -> Select[tuple[str]] | None:
+    """The tasks with such a candidate, as a query; None where they are too many to go through."""
+    named = select(candidates.c.task_id).where(*means)
+    return None if await _more(conn, named, HISTORY) else named
+
+
+async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> bool:
+    """Whether the query finds more than that."""
+    some = query.limit(most + 1).subquery()
+    return bool((await conn.execute(select(func.count()).select_from(some))).scalar_one() > most)
+
+
+_OPEN = literal_column("'open'")
+"""As the index says it, so that SQLite uses it."""
+_AFTERWARDS = tasks.c.status.concat("")
+"""The status, so that no database begins with all open tasks to look which of them are among the few."""
 
 
 # ---------------------------------------------------------------------------------------------------------- conditions
 
 
 def _found(
-    query: Select[Any], viewer: Viewer, sought: Sought, now: datetime | None = None, zone: tzinfo = UTC
+    query: Select[Any],
+    viewer: Viewer,
+    sought: Sought,
+    now: datetime | None = None,
+    zone: tzinfo = UTC,
+    among: Sequence[str] | None = None,
 ) -> Select[Any]:
+    status: ColumnElement[str] = tasks.c.status
+    if among is not None:
+        query, status = query.where(tasks.c.task_id.in_(among)), _AFTERWARDS
     if sought.whose == "mine":
-        query = query.where(_decidable(viewer))
+        query = query.where(status == _OPEN, _decidable(viewer))
     else:
         query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)
-    if sought.status == "open":
-        query = query.where(tasks.c.status == literal_column("'open'"))  # as the index says it, so that SQLite uses it
-    elif sought.status:
-        query = query.where(tasks.c.status == sought.status)
-    for wanted, column in (
-        (sought.process, tasks.c.process),
-        (sought.gate, tasks.c.gate),
-        (sought.priority, tasks.c.priority),
-        (sought.requester, tasks.c.requester),
-    ):
+    if sought.status:
+        query = query.where(status == (_OPEN if sought.status == "open" else sought.status))
+    query = query.where(*_step(sought))
+    for wanted, column in ((sought.priority, tasks.c.priority), (sought.requester, tasks.c.requester)):
         if wanted is not None:
             query = query.where(column == wanted)
     if sought.group:
@@ -177,20 +285,30 @@ def _found(
     if sought.due and now:
         query = query.where(_due(sought.due, now, zone))
     if sought.payee is not None:
-        query = query.where(_payee(sought.shapes) == sought.payee)
-    if sought.q or sought.batch_id:
-        query = query.join(cases, cases.c.case_id == tasks.c.case_id)
+        query = query.where(tasks.c.subject == sought.payee)
     if sought.batch_id:
-        query = query.where(cases.c.batch_id == sought.batch_id)
-    if sought.q:
-        low = sought.q.lower()
-        texts = (tasks.c.title, cases.c.reference_key, cases.c.case_id)
-        query = query.where(or_(*(func.lower(text).contains(low, autoescape=True) for text in texts)))
-    return query
+        query = query.join(cases, cases.c.case_id == tasks.c.case_id).where(cases.c.batch_id == sought.batch_id)
+    return query.where(_says(sought.q)) if sought.q else query
+
+
+def _step(sought: Sought) -> list[ColumnElement[bool]]:
+    wanted = ((tasks.c.process, sought.process), (tasks.c.gate, sought.gate))
+    return [column == value for column, value in wanted if value is not None]
+
+
+def _says(q: str) -> ColumnElement[bool]:
+    return tasks.c.words.contains(q.lower(), autoescape=True)
+
+
+def _sum(conn: AsyncConnection) -> ColumnElement[Any]:
+    """The amounts added up exactly."""
+    if conn.dialect.name == "postgresql":
+        return func.sum(cast(tasks.c.amount, Numeric))
+    return func.exact_sum(tasks.c.amount, type_=String)
 
 
 def _decidable(viewer: Viewer) -> ColumnElement[bool]:
-    """Open, asked of the viewer, and not ruled out: by being the requester, excluded, or done with it."""
+    """Asked of the viewer, who is not ruled out: by being the requester, excluded, or done with it."""
     of_task = candidates.c.task_id == tasks.c.task_id
     free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
     own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
@@ -204,7 +322,7 @@ def _decidable(viewer: Viewer) -> ColumnElement[bool]:
         follow_ups.c.person == viewer.id,
         follow_ups.c.until > datetime.now(UTC),
     )
-    return and_(tasks.c.status == "open", or_(*ways) if len(ways) > 1 else ways[0], ~later)
+    return and_(or_(*ways) if len(ways) > 1 else ways[0], ~later)
 
 
 def _not_ruled_out(person: str) -> ColumnElement[bool]:
@@ -234,34 +352,3 @@ def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> Col
         return and_(column.is_(None), tasks.c.task_id > task_id)
     further = column < key if descending else column > key
     return or_(further, and_(column == key, tasks.c.task_id > task_id), column.is_(None))
-
-
-# ------------------------------------------------------------------------------------------------- what views hold
-
-
-def _payee(shapes: Mapping[str, Shape]) -> ColumnElement[str]:
-    ways = {process: _now("key_fields", shape.payee) for process, shape in shapes.items() if shape.payee is not None}
-    return func.coalesce(_by_process(ways), "")
-
-
-def _part(shapes: Mapping[str, Shape], n: int) -> ColumnElement[str]:
-    """The amount (0) or the currency (1) of a task."""
-    return _by_process({process: _now("input", shape.money[n]) for process, shape in shapes.items() if shape.money})
-
-
-def _by_process(ways: Mapping[str, ColumnElement[str]]) -> ColumnElement[str]:
-    return case(*((tasks.c.process == name, way) for name, way in ways.items())) if ways else literal(None)
-
-
-def _now(part: str, name: str) -> ColumnElement[str]:
-    """As it has been changed since the task opened, else as it was then."""
-    return func.coalesce(tasks.c.state[(part, name)].as_string(), tasks.c.view[(part, name)].as_string())
-
-
-def _add(sums: dict[str, str], amount: str | None, currency: str | None, number: int) -> None:
-    if amount is None or currency is None:
-        return
-    try:
-        sums[currency] = str(exact(Decimal(sums.get(currency, "0")) + Decimal(amount) * number, currency))
-    except InvalidOperation:  # no number: nothing to add
-        return

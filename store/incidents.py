@@ -1,9 +1,10 @@
 """What has failed and waits for operators, as a queue: like with like, so that one cause is dealt with once."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +31,19 @@ class Incidents(BaseModel):
     """What the oldest can be answered with."""
     task_ids: list[str]
     """The oldest hundred."""
+
+
+class Waiting(BaseModel):
+    """One task of a group, as a list shows it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str
+    case_id: str
+    title: str
+    requester: str
+    opened_at: datetime
+    assignee: str | None
 
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
@@ -69,3 +83,10 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
             )
         )
     return found
+
+
+async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waiting]:
+    """Those of these tasks that are still open, the oldest first."""
+    query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
+    rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
+    return [Waiting.model_validate(row) for row in rows]

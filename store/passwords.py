@@ -103,6 +103,15 @@ async def forget_tries(conn: AsyncConnection, *keys: str) -> None:
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.key.in_(hashed)))
 
 
+async def unlock(conn: AsyncConnection, person: str, by: str) -> None:
+    """Let the person try again at once, though too many tries have failed. Raises UnknownPerson."""
+    named = await people.get(conn, person)
+    names = [f"name:{name}" for name in (named.id, named.email) if name]
+    await forget_tries(conn, *names, f"change:{person}")
+    summary = f"{named.name} may try to sign in again"
+    await audit.note(conn, "sign_in_unlocked", by=by, summary=summary, data={"person": person})
+
+
 async def sweep(conn: AsyncConnection, now: datetime) -> None:
     """Forget tries nobody has repeated for a day."""
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.next_at < now - timedelta(days=1)))

@@ -17,9 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import absences, audit
 from store.database import Database, insert_once
 from store.tables import chain, event_payloads, events, memberships, passwords, people, readers, sessions, tokens
+from workflows.models import ADMINS
 
 TOKEN_PREFIX = "hg_"
 """Lets secret scanners and people recognise a token."""
+
+TOKEN_ID = 12
+"""Characters of a token's hash by which it is named."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -29,6 +33,24 @@ _RESERVED = frozenset({audit.ENGINE, "temporal"})
 
 class UnknownPerson(LookupError):
     """Nobody has this id."""
+
+
+class LastAdmin(ValueError):
+    """Without this person nobody could administer anything."""
+
+
+class UnknownToken(LookupError):
+    """The person has no token of this id, or it was revoked."""
+
+
+class Token(BaseModel):
+    """A token as it may be shown: without what opens anything."""
+
+    id: str
+    """The first characters of its hash; nothing can be learned from them."""
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -155,13 +177,18 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """End a membership. Raises UnknownPerson, ValueError for who is no member."""
+    """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
     named = await get(conn, id)
     gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
     if not gone.rowcount:
         raise ValueError(f"{id} is not in {group}")
     data = {"person": id, "group": group}
     await audit.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
+    # After the event: two who leave at once wait for each other at the record, and the second sees the first gone.
+    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
+    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
+    if group == ADMINS and (await conn.execute(others)).first() is None:
+        raise LastAdmin(f"{named.name} is the last of {ADMINS}: nobody could manage people then. Add another one first")
 
 
 async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
@@ -267,6 +294,31 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
         summary = f"{revoked.rowcount} tokens of {named.name} were revoked"
         await audit.note(conn, "tokens_revoked", by=by, summary=summary, data={"person": person})
     return revoked.rowcount
+
+
+async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
+    """The person's tokens, the newest first, also those that were revoked."""
+    query = select(tokens).where(tokens.c.person == person).order_by(tokens.c.created_at.desc(), tokens.c.hash)
+    return [
+        Token(id=row.hash[:TOKEN_ID], label=row.label, created_at=row.created_at, revoked_at=row.revoked_at)
+        for row in await conn.execute(query)
+    ]
+
+
+async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
+    """Make one token of the person worthless. Raises UnknownPerson, UnknownToken."""
+    named = await get(conn, person)
+    its = (
+        tokens.c.person == person,
+        func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id,
+        tokens.c.revoked_at.is_(None),
+    )
+    label = await conn.scalar(select(tokens.c.label).where(*its))
+    if label is None:
+        raise UnknownToken(f"{person} has no token {token_id}")
+    await conn.execute(update(tokens).where(*its).values(revoked_at=datetime.now(UTC)))
+    summary = f"A token of {named.name} was revoked: {label}"
+    await audit.note(conn, "token_revoked", by=by, summary=summary, data={"person": person, "label": label})
 
 
 def zone_of(name: str | None) -> ZoneInfo:

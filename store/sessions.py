@@ -99,6 +99,16 @@ async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
     return gone.rowcount
 
 
+async def start_anew(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
+    """Give the person the password of this hash to begin with: they may try at once, and sign in with nothing else.
+
+    Raises UnknownPerson.
+    """
+    await passwords.put(conn, person, hashed, now, by=by)
+    await passwords.unlock(conn, person, by=by)
+    await end_all(conn, person, by=by)
+
+
 async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]:
     """The person's sessions that are not over, the newest first."""
     query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)

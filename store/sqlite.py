@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from decimal import Context, Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {pragma}").close()
         # SQLite's own lower() knows ASCII only.
         connection.create_function("lower", 1, _lower, deterministic=True)
+        # Its own sum() adds decimals as binary fractions.
+        connection.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]
     except BaseException:
         connection.close()
         raise
@@ -63,6 +66,23 @@ def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+class _ExactSum:
+    """The sum of decimals that are stored as text, as text; null for none."""
+
+    def __init__(self) -> None:
+        self._sum: Decimal | None = None
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self._sum = _WIDE.add(self._sum or Decimal(), Decimal(value))
+
+    def finalize(self) -> str | None:
+        return None if self._sum is None else f"{self._sum:f}"
+
+
+_WIDE = Context(prec=100)
 
 
 def _begin_explicitly(engine: Engine) -> None:

@@ -199,12 +199,27 @@ tasks = Table(
     Column("given", Integer, nullable=False),
     Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
     Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
-    Column("assignee", String(200), nullable=True, index=True),
+    Column("assignee", String(200), nullable=True),
+    # What lists are searched, grouped and summed by; `store.tasks` makes them of what the task shows now.
+    Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
+    Column("amount", String(60), nullable=True),  # exact, as text
+    Column("currency", String(20), nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # title, reference and case id in lower case
     # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index("ix_tasks_newest", "status", "opened_at"),
+    Index(
+        "ix_tasks_assignee",
+        "assignee",
+        sqlite_where=text("assignee IS NOT NULL"),
+        postgresql_where=text("assignee IS NOT NULL"),
+    ),
+    Index("ix_tasks_priority", "status", "priority", "task_id"),
+    Index("ix_tasks_requester", "status", "requester", "task_id"),
+    Index("ix_tasks_subject", "status", "subject", "task_id"),
+    Index("ix_tasks_words", "status", "words", "task_id"),  # read from end to end by a search, for it is narrow
     Index(
         "ix_tasks_open",
         "process",

@@ -1,11 +1,13 @@
 """Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, Integer, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit, insert_into, insert_once
@@ -119,6 +121,12 @@ async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: dat
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
+async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
+    """Until when the person has hidden the task from their own list; None where they have not."""
+    query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
 async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
     """The tasks that a `select(tasks)` finds, in its order; with their accepted decisions if these are wanted."""
     rows = (await conn.execute(query)).all()
@@ -207,11 +215,11 @@ async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
         await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
 
 
-async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch]) -> None:
-    """Bring tasks to where their case says they are."""
+async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id: str) -> None:
+    """Bring tasks of a case to where it says they are."""
     if not patches:
         return
-    await conn.execute(_PATCH, [_patch_row(patch) for patch in patches])
+    await conn.execute(_PATCH, [_patch_row(patch, case_id) for patch in patches])
     for patch in patches:
         if patch.counting is not None:
             gone = update(decisions).where(
@@ -268,6 +276,10 @@ async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], ca
     await conn.execute(judged, rows)
 
 
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
+"""What both databases can add up exactly."""
+_LINES = ("subject", "amount", "currency", "words")
+
 _PATCH = (
     update(tasks)
     .where(tasks.c.task_id == bindparam("of_task"))
@@ -290,12 +302,18 @@ _PATCH = (
             # A patch of older code does not know these.
             "priority": func.coalesce(bindparam("new_priority", type_=Integer), tasks.c.priority),
             "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
+            # With an input that people changed come its title, key fields and sum.
+            **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
         }
     )
 )
 
 
-def _patch_row(patch: TaskPatch) -> dict[str, Any]:
+def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
+    changed: dict[str, str | None] = dict.fromkeys(_LINES)
+    if {"title", "key_fields"} <= patch.state.keys():
+        shown = patch.state
+        changed = _lines_of(case_id, shown["title"], shown["key_fields"], shown.get("money", {}))
     return {
         "of_task": patch.task_id,
         "new_status": patch.status,
@@ -309,6 +327,7 @@ def _patch_row(patch: TaskPatch) -> dict[str, Any]:
         "new_asked": _asked(patch.candidate_groups),
         "new_priority": patch.priority,
         "new_state": patch.state or None,
+        **{f"new_{name}": value for name, value in changed.items()},
     }
 
 
@@ -332,6 +351,21 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "given": view.quorum.given,
         "asked": _asked(view.candidate_groups),
         "view": view.model_dump(mode="json"),
+        **_lines_of(view.case_id, view.title, view.key_fields, view.money),
+    }
+
+
+def _lines_of(
+    case_id: str, title: str, key_fields: Mapping[str, str], money: Mapping[str, str]
+) -> dict[str, str | None]:
+    """What lists go by, of what a task shows. The first key field says whom or what it is about."""
+    amount, currency = money.get("amount", ""), money.get("currency", "")
+    summable = bool(_NUMBER.fullmatch(amount)) and 0 < len(currency) <= 20
+    return {
+        "subject": fit(next(iter(key_fields.values()), ""), tasks.c.subject),
+        "amount": amount if summable else None,
+        "currency": currency if summable else None,
+        "words": fit(f"{unquote(case_id)} {title}".lower(), tasks.c.words),
     }
 
 

@@ -3,8 +3,9 @@
 Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.database import Database
 from store.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
 from store.tables import batch_rows, cases, chain, checkpoints, decisions, entries, event_payloads, events, tasks
+from workflows.models import ChainHead
+
+Told = Callable[[int, int], None]
 
 _ROWS_AT_ONCE = 1000
+_TURN = 50
+"""Rows that are checked before others in this process have their turn."""
 
 _NAMED_BY = {
     "tasks": select(tasks.c.case_id).distinct(),
@@ -37,20 +43,55 @@ class Verification(BaseModel):
     cases: int
     erased: int
     """Events whose payload was erased; their places and envelopes are still proven."""
+    head: ChainHead | None = None
+    """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
 
 
-async def verify(db: Database) -> Verification:
-    """Check the whole record in one snapshot, while others go on writing. Raises DatabaseUnavailable."""
+async def verify(db: Database, told: Told | None = None) -> Verification:
+    """Check the whole record in one snapshot, while others go on writing. Raises DatabaseUnavailable.
+
+    `told` hears now and then how many events of how many are checked.
+    """
     async with db.read() as conn:
-        walk = await _Walk.prepared(conn)
-        async for row in _paged(conn, _EVENTS, events.c.position):
-            walk.event(row)
-        walk.end()
-        async for row in _paged(conn, _CASES, cases.c.case_id):
-            walk.case(row)
-        await walk.compare_results(conn)
-        await walk.find_missing_cases(conn)
-        return walk.found()
+        return await verify_all(conn, told)
+
+
+async def verify_all(conn: AsyncConnection, told: Told | None = None) -> Verification:
+    """Check the whole record as this snapshot has it."""
+    walk = await _Walk.prepared(conn)
+    async for row in _paged(conn, _EVENTS, events.c.position):
+        walk.event(row)
+        if told and walk.position % _ROWS_AT_ONCE == 0:
+            told(walk.position, walk.length)
+    walk.end()
+    async for row in _paged(conn, _CASES, cases.c.case_id):
+        walk.case(row)
+    await walk.compare_results(conn)
+    await walk.find_missing_cases(conn)
+    return walk.found()
+
+
+async def verify_case(conn: AsyncConnection, case_id: str) -> Verification:
+    """Check the chain of one case, and its row, as this snapshot has them.
+
+    That nothing was put between the events of other cases, or cut off with the case's row, only `verify_all` can tell.
+    """
+    walk = await _Walk.prepared(conn)
+    async for row in _paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.position):
+        walk.event_of_case(row)
+    walk.find_gaps()
+    head = walk.head_of(case_id)
+    row = (await conn.execute(_CASES.where(cases.c.case_id == case_id))).one_or_none()
+    if row is not None:
+        walk.case(row)
+    elif head is None:
+        walk.say(
+            f"there is neither a row nor an event of {_case(case_id)}: it was never there, or all of it was removed"
+        )
+    await walk.compare_results(conn)
+    if row is None and head is not None:
+        walk.say(f"{_case(case_id)}: its row is missing, though {head.count} events name it")
+    return walk.found().model_copy(update={"head": head})
 
 
 _EVENTS = select(
@@ -66,11 +107,13 @@ _CASES = select(
 
 
 async def _paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """All rows in the order of their key, never more than a page of them in memory."""
+    """All rows in the order of their key, never more than a page of them in memory; others have turns in between."""
     query = query.order_by(key).limit(_ROWS_AT_ONCE)
     rows = (await conn.execute(query)).all()
     while rows:
-        for row in rows:
+        for number, row in enumerate(rows):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
             yield row
         rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
 
@@ -113,29 +156,51 @@ class _Walk:
         return cls(head if head and isinstance(head.position, int) else None, marks)
 
     def found(self) -> Verification:
-        return Verification(problems=self._problems, events=self._events, cases=self._cases, erased=self._erased)
+        head = ChainHead(count=self._head.position, hash=str(self._head.hash)) if self._head else None
+        return Verification(
+            problems=self._problems, events=self._events, cases=self._cases, erased=self._erased, head=head
+        )
+
+    def head_of(self, case_id: str) -> ChainHead | None:
+        """The newest event of a case that was walked and whose row was not yet looked at."""
+        seen = self._chains.get(case_id)
+        return ChainHead(count=seen.last, hash=str(seen.hash)) if seen else None
+
+    @property
+    def position(self) -> int:
+        """How far the walk has come."""
+        return self._position
+
+    @property
+    def length(self) -> int:
+        """Where it ends."""
+        return int(self._head.position) if self._head else 0
 
     # ------------------------------------------------------------------------------------------------------ each event
 
     def event(self, row: Any) -> None:
+        self._check_place(row, self.event_of_case(row))
+
+    def event_of_case(self, row: Any) -> str:
+        """The event for itself and in the chain of its case; answers how it is named."""
         self._events += 1
         name = f"event {row.event_id} (position {row.position}, {_case(row.case_id)})"
         intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
         if not intact:
-            self._say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
+            self.say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
         self._check_payload(row, name)
         self._check_link(row, name, intact)
-        self._check_place(row, name)
+        return name
 
     def _check_payload(self, row: Any, name: str) -> None:
         if row.kept is None:
-            self._say(f"{name} has lost its payload: the row was removed, not erased")
+            self.say(f"{name} has lost its payload: the row was removed, not erased")
         elif row.salt is None and row.payload is None:
             self._erased += 1
         elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
             digest_of(row.salt, row.payload) != row.digest
         ):
-            self._say(f"{name} was edited: its payload (summary, data) does not match its digest")
+            self.say(f"{name} was edited: its payload (summary, data) does not match its digest")
 
     def _check_link(self, row: Any, name: str, intact: bool) -> None:
         """Its place in the chain of its case."""
@@ -146,7 +211,7 @@ class _Walk:
             if not intact:
                 return  # edited, and said so: its number means nothing
             if row.seq < due:
-                self._say(
+                self.say(
                     f"{name} is out of order: it is number {row.seq} of its case and comes after number {seen.last}"
                 )
                 seen.late.append(row.seq)
@@ -154,13 +219,13 @@ class _Walk:
             seen.gaps.append((range(due, row.seq), row.event_id))
         elif intact and row.prev_hash != seen.hash:
             before = f"event {seen.event_id}" if seen.event_id else "the start of its case"
-            self._say(f"{name} does not follow from {before}: one of the two was replaced")
+            self.say(f"{name} does not follow from {before}: one of the two was replaced")
         seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
 
     def _check_place(self, row: Any, name: str) -> None:
         """Its place in the global order."""
         if row.position < 1 or (self._head and row.position > self._head.position):
-            self._say(f"{name} lies outside the record, which goes from 1 to {self._head.position}: it was inserted")
+            self.say(f"{name} lies outside the record, which goes from 1 to {self._head.position}: it was inserted")
             return
         self._skip_to(row.position)
         self._position = row.position
@@ -174,7 +239,7 @@ class _Walk:
         missing = range(self._position + 1, position)
         if not missing:
             return
-        self._say(f"{_positions(missing)} of the record: nothing is stored there, events were removed")
+        self.say(f"{_positions(missing)} of the record: nothing is stored there, events were removed")
         # A checkpoint just before the gap's end lets the running hash go on from there.
         self._running = self._marks.get(position - 1)
         self._proven, self._unproven = position - 1, {}
@@ -182,12 +247,12 @@ class _Walk:
     def _compare(self, kept: str | None, what: str) -> None:
         """The running hash with one that was kept; then trust the kept one, so that one fault is told once."""
         if kept is None:
-            self._say(f"{what} is missing")
+            self.say(f"{what} is missing")
             kept = self._running
         elif self._running is not None and kept != self._running:
             where = range(self._proven + 1, self._position + 1)
             who = ", ".join(_case(case_id) for case_id in self._unproven)
-            self._say(
+            self.say(
                 f"{what} does not fit {_positions(where)}: events there were replaced, inserted or changed places, or"
                 f" it was edited itself; the events there are of {who}"
                 if where
@@ -201,21 +266,25 @@ class _Walk:
     def end(self) -> None:
         """The end of the global order, and what the chains of the cases lack."""
         if self._head is None:
-            self._say("the head of the record (table chain) is missing or cannot be read")
+            self.say("the head of the record (table chain) is missing or cannot be read")
         elif self._position < self._head.position:
             cut = range(self._position + 1, self._head.position + 1)
-            self._say(f"the tail of the record was cut off: nothing is stored at {_positions(cut)}")
+            self.say(f"the tail of the record was cut off: nothing is stored at {_positions(cut)}")
         else:
             self._compare(self._head.hash, "the head of the record")
         for position in self._marks:
             if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
-                self._say(f"there is a checkpoint at position {position}, where the record has none")
+                self.say(f"there is a checkpoint at position {position}, where the record has none")
+        self.find_gaps()
+
+    def find_gaps(self) -> None:
+        """What the chains lack."""
         for case_id, seen in self._chains.items():
             for gap, before in seen.gaps:
                 lacking = len(gap) - sum(number in gap for number in set(seen.late))
                 if lacking:
                     numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
-                    self._say(f"{_case(case_id)}: {numbers} of its events was removed, before event {before}")
+                    self.say(f"{_case(case_id)}: {numbers} of its events was removed, before event {before}")
 
     def case(self, row: Any) -> None:
         """The row of one case: the head of its chain, and the head that its result names."""
@@ -223,14 +292,14 @@ class _Walk:
         name = _case(row.case_id)
         seen = self._chains.pop(row.case_id, None)
         if seen is None:
-            self._say(f"{name}: its row counts {row.head_count} events and none is stored: they were removed")
+            self.say(f"{name}: its row counts {row.head_count} events and none is stored: they were removed")
             return
         newest = f"number {seen.last} (event {seen.event_id})"
         if row.head_count != seen.last:
             guess = "events were cut off or inserted, or the row was edited"
-            self._say(f"{name}: its row counts {row.head_count} events, the newest stored is {newest}: {guess}")
+            self.say(f"{name}: its row counts {row.head_count} events, the newest stored is {newest}: {guess}")
         elif row.head_hash != seen.hash:
-            self._say(f"{name}: the hash in its row is not that of {newest}: the event was replaced or the row edited")
+            self.say(f"{name}: the hash in its row is not that of {newest}: the event was replaced or the row edited")
         self._note_result(row, seen)
 
     def _note_result(self, row: Any, seen: _Seen) -> None:
@@ -241,7 +310,7 @@ class _Walk:
                 return
             count, hash_ = int(result["audit"]["count"]), str(result["audit"]["hash"])
         except (ValueError, TypeError, LookupError):
-            self._say(f"{_case(row.case_id)}: its result cannot be read: it was edited")
+            self.say(f"{_case(row.case_id)}: its result cannot be read: it was edited")
             return
         if (count, hash_) != (seen.last, seen.hash):
             self._results.append((row.case_id, count, hash_))
@@ -252,9 +321,9 @@ class _Walk:
             query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
             stored = (await conn.execute(query)).scalar_one_or_none()
             if stored is None:
-                self._say(f"{_case(case_id)}: it ended with {count} events and number {count} is not stored")
+                self.say(f"{_case(case_id)}: it ended with {count} events and number {count} is not stored")
             elif stored != hash_:
-                self._say(f"{_case(case_id)}: its result names another hash for number {count}: one of them was edited")
+                self.say(f"{_case(case_id)}: its result names another hash for number {count}: one of them was edited")
 
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
         """Cases without a row, though something names them."""
@@ -265,9 +334,10 @@ class _Walk:
             for case_id in (await conn.execute(orphans)).scalars():
                 named.setdefault(case_id, []).append(words)
         for case_id, by in named.items():
-            self._say(f"{_case(case_id)}: its row is missing, though {' and '.join(by)} name it")
+            self.say(f"{_case(case_id)}: its row is missing, though {' and '.join(by)} name it")
 
-    def _say(self, sentence: str) -> None:
+    def say(self, sentence: str) -> None:
+        """Remember a problem."""
         self._problems.append(sentence)
 
 

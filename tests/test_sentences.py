@@ -11,7 +11,8 @@ from workflows.models import StepOptions, Trouble
 SENTENCES = every()
 TECHNICAL = re.compile(
     r"[a-z][A-Z]|[a-z]_[a-z]|(?i:\b(exception|traceback|stack|null|none|nil|payload|sql|sqlite|postgres\w*|grpc|rpc|json|"
-    r"uuid|http|workflow|activity|thread|process id|error|errors|timeout|deserial\w*|enum|boolean|string)\b)",
+    r"uuid|http|workflow|activity|thread|process id|error|errors|timeout|deserial\w*|enum|boolean|string|"
+    r"gates?|quorum|veto|facts?|compensat\w*)\b)",
 )
 """Names of classes and of variables, and words of engineers."""
 

@@ -226,7 +226,7 @@ class CaseWorkflow(Unwinding):
             if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
                 raise CaseEnds(
                     Status.FAILED,
-                    f"The facts for {name} are {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown to a reviewer.",
+                    f"What was found for {spoken(name)} is {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown.",
                 )
         left = list(wanted)
         while left:
@@ -480,6 +480,7 @@ class CaseWorkflow(Unwinding):
             "title": self.words.title_of(case.input),
             "key_fields": self.words.key_fields_of(case.input),
             "input": self._masked(self._input_json),
+            "money": self.words.money_of(self._input_json),
             **({"summary": self.words.gate(task.gate, case.input, task.facts)} if task else {}),
         }
 

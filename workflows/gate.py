@@ -13,10 +13,12 @@ from workflows.models import (
     ADMINS,
     Act,
     Action,
+    ClockStep,
     Decision,
     DecisionView,
     FieldChange,
     GateRuling,
+    OnExpiry,
     Outcome,
     Question,
     Quorum,
@@ -54,7 +56,8 @@ REASONS = {
 
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
-    *("changes", "questions", "paused_at", "input", "title", "key_fields", "summary", "excluded_users"),
+    *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
+    *("excluded_users", "clock"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
@@ -109,6 +112,8 @@ class Gate:
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._alarms = _alarms(ruling)
+        if self._told != task.clock:
+            self._change(clock=self._told)
 
     @property
     def task(self) -> TaskView:
@@ -275,7 +280,7 @@ class Gate:
         level = next((alarm for alarm in self._alarms if alarm.kind == "escalate"), None)
         if level is None:
             return Happened("gate_short", f"Nobody is left to decide: {cause}", {"able": left})
-        self._alarms.remove(level)
+        self._goes_by([alarm for alarm in self._alarms if alarm is not level])
         self.uncertain = True
         rang = self._escalate(level)
         return Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)
@@ -356,7 +361,7 @@ class Gate:
                 check_admin(by, "do this")
                 self._check_open(action.revision)
                 if task.kind != "gate" and action.act is Act.NEW_RULES:
-                    raise refusal("Nothing", "Only gates follow rules of the policy.")
+                    raise refusal("Nothing", "Only approval steps follow rules of the policy.")
             case Act.RECOUNT:
                 self._check_open(None)
 
@@ -464,7 +469,7 @@ class Gate:
             told.append(f"expires {end:%Y-%m-%d %H:%M} UTC")
             self._change(expires_at=end)
             kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
-            self._alarms = sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at)
+            self._goes_by(sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at))
         return Happened("clock_set", f"{action.by.id} moved the clock: {', '.join(told)}. {action.text}")
 
     def _replace(self, action: Action) -> Happened:
@@ -536,7 +541,7 @@ class Gate:
         )
         if self._task.assignee and not self._task.owner and not among(self._task.assignee, ruling.users):
             self._change(assignee=None)
-        self._alarms = _alarms(ruling)
+        self._goes_by(_alarms(ruling))
         self._move("candidates")
 
     # ------------------------------------------------------------------------------------------------------- the clock
@@ -549,7 +554,7 @@ class Gate:
         """Do everything that is due at `now`, in order, and say what was done."""
         rang = []
         while (alarm := self.next_alarm()) and alarm.at <= now:
-            self._alarms.pop(0)
+            self._goes_by(self._alarms[1:])
             match alarm.kind:
                 case "remind":
                     rang.append(self._remind())
@@ -558,6 +563,15 @@ class Gate:
                 case "expire":
                     rang.append(self._expire(alarm.at, now))
         return rang
+
+    def _goes_by(self, alarms: list[Alarm]) -> None:
+        self._alarms = alarms
+        self._change(clock=self._told)
+
+    @property
+    def _told(self) -> list[ClockStep]:
+        over = self.ruling.on_expiry == "escalate" and self._expired_before
+        return _clock(self._alarms, self._task.opened_at, "reject" if over else self.ruling.on_expiry)
 
     def _remind(self) -> Happened:
         names = [self._task.assignee] if self._task.assignee else self._task.candidate_groups
@@ -592,7 +606,7 @@ class Gate:
         if on_expiry == "escalate" and not self._expired_before:
             self._expired_before = True
             pending = [alarm for alarm in self._alarms if alarm.kind == "escalate"]
-            self._alarms = [Alarm(at + (at - self._task.opened_at), "expire")]
+            self._goes_by([Alarm(at + (at - self._task.opened_at), "expire")])
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
             return Happened(
@@ -608,7 +622,7 @@ class Gate:
 
     def _shift(self, by: timedelta) -> None:
         """The clock stood still for so long."""
-        self._alarms = [Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms]
+        self._goes_by([Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms])
         task = self._task
         self._change(due_at=task.due_at and task.due_at + by, expires_at=task.expires_at and task.expires_at + by)
 
@@ -655,6 +669,30 @@ def _alarms(ruling: GateRuling) -> list[Alarm]:
     )
     end = [Alarm(ruling.expires_at, "expire")] if ruling.expires_at else []
     return sorted([*(Alarm(at, "remind") for at in ruling.reminders), *levels, *end], key=lambda alarm: alarm.at)
+
+
+def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) -> list[ClockStep]:
+    """`on_expiry`: what the next expiry does. Escalated, it runs once more as long and is then rejected."""
+    steps: list[ClockStep] = []
+    for place, alarm in enumerate(alarms):
+        names = [*alarm.groups, *alarm.users]
+        if alarm.kind == "remind":
+            steps.append(ClockStep(at=alarm.at, does="remind"))
+        elif alarm.kind == "escalate":
+            steps.append(ClockStep(at=alarm.at, does="escalate", to=names, replace=alarm.replace))
+        elif on_expiry == "approve":
+            steps.append(ClockStep(at=alarm.at, does="approve"))
+        elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
+            to = [name for each in later for name in (*each.groups, *each.users)]
+            steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
+            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+        elif on_expiry == "escalate":
+            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+        else:
+            steps.append(ClockStep(at=alarm.at, does="reject"))
+        if alarm.kind == "expire":
+            break
+    return steps
 
 
 def _joined(names: list[str], more: list[str]) -> list[str]:

@@ -451,6 +451,16 @@ class Question(Message):
     answered_at: datetime | None = None
 
 
+class ClockStep(Message):
+    """One thing that the clock of a task will do if nobody decides."""
+
+    at: datetime
+    does: Literal["remind", "escalate", "reject", "approve"]
+    to: list[str] = []
+    """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
+    replace: bool = False
+
+
 class TaskView(Message):
     """One open or closed gate of one case, as it lies in an inbox."""
 
@@ -464,6 +474,8 @@ class TaskView(Message):
     title: str
     summary: str
     key_fields: dict[str, str] = {}
+    money: dict[str, str] = {}
+    """`amount` and `currency`, where it is about money."""
     requester: str
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
@@ -493,6 +505,8 @@ class TaskView(Message):
     """The verdicts that need a comment."""
     editable: list[str] = []
     """The fields of the input that may be changed with an approval; all of a changes task with a resubmission."""
+    clock: list[ClockStep] = []
+    """What happens if nobody decides, in order. While `paused_at` is set it stands still, and all of it comes later."""
     rule: str = ""
     """Why the gate opened: the condition of the policy that held, or what failed."""
     round: int = 1
@@ -566,6 +580,7 @@ class RollbackInput(CaseInput[dict[str, Any]]):
     workflow_id: str
     title: str
     key_fields: dict[str, str] = {}
+    money: dict[str, str] = {}
     shown: dict[str, Any] = {}
     """The input as it may be shown."""
     plan: list[PlannedUndo]

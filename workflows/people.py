@@ -48,7 +48,7 @@ def may_answer(task: TaskView, by: Actor) -> tuple[str, str | None]:
     rule, behalf = _place(task, by)
     if among(by.id, task.excluded_users) or (behalf and among(behalf, task.excluded_users)):
         raise not_allowed(
-            "You decided another gate of this case, or the policy excludes you: somebody else must decide this one."
+            "You decided another step of this case, or the policy excludes you: somebody else must decide this one."
             if among(by.id, task.excluded_users)
             else f"{behalf} must not decide this one, so nobody does in their place.",
             "separation of duties: one person, one gate of a case; people whom the policy excludes",

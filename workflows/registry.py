@@ -65,6 +65,10 @@ class Process:
         """Label and value of the fields a reviewer wants to see first."""
         return self.words.key_fields_of(case)
 
+    def money(self, stored: Mapping[str, Any]) -> dict[str, str]:
+        """`amount` and `currency` of a stored input; empty where it is not about money."""
+        return self.words.money_of(stored)
+
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """A stored input as it may be shown: bank accounts by their last four."""
         return self.words.shown_input(stored)

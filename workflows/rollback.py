@@ -166,5 +166,5 @@ class RollbackWorkflow(Unwinding):
 
     def _shown(self, task: TaskView | None) -> dict[str, Any]:
         case = self._asked_for
-        shown = {"title": case.title, "key_fields": case.key_fields, "input": case.shown}
+        shown = {"title": case.title, "key_fields": case.key_fields, "input": case.shown, "money": case.money}
         return shown | ({"summary": self._question} if task else {})

@@ -70,6 +70,13 @@ class Words:
         values = self._values(case)
         return {self.labels[name]: values[name] for name in self.key_fields if values[name]}
 
+    def money_of(self, stored: Mapping[str, Any]) -> dict[str, str]:
+        """`amount` and `currency` of an input as JSON, for sums; empty where the process or the input has none."""
+        found = [stored.get(name) for name in self.money or ()]
+        if not found or not all(isinstance(each, str) for each in found):
+            return {}
+        return dict(zip(("amount", "currency"), map(str, found), strict=True))
+
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """The input as JSON with masked fields cut to their last four characters."""
         return {

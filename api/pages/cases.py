@@ -1,74 +1,194 @@
-"""One case as a page: what it is about, what happened, and what was undone or would be."""
+"""One case as a page: what it is about, where it stands, what happened, and what was undone or would be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from api.deps import CaseId, InHouse, visible_case
-from api.pages.page import Context, SignedIn, from_here, labelled, pages, render
-from api.routes.cases import Reason, one_case, roll_back_case
+from api.deps import CaseId, House, InHouse, visible_case
+from api.pages.about import About, about
+from api.pages.fields import Changed, Labelled, changed, labelled
+from api.pages.page import Context, SignedIn, from_here, local, pages, render
+from api.pages.said import why_ended
+from api.pages.texts import _, ngettext
+from api.problems import Problem
+from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now
 from api.routes.evidence import NewComment, add_comment, download, store
-from api.security import is_in
 from api.views import CaseDetail
-from store import evidence
-from store.evidence import Attachment
-from workflows.models import ADMINS, OPERATORS
+from store.people import Person
+from store.verification import verify_case
+from workflows.models import FieldChange, TaskView
 
 router = pages()
 
 
 @dataclass(frozen=True)
-class Case(Context):
-    """`case.html`: the case with its tasks and its timeline."""
+class Round:
+    """What was other in one round than in the one before."""
 
+    number: int
+    changes: Sequence[Changed]
+
+
+@dataclass(frozen=True)
+class Case(Context):
+    """`case/page.html`: the case with its answers and its story."""
+
+    about: About
     case: CaseDetail
-    fields: dict[str, Any]
-    """The input by its labels."""
-    attachments: list[Attachment]
-    may_operate: bool
+    now: str
+    """What it does, or how it ended, in a sentence."""
+    fields: Sequence[Labelled]
+    open: Sequence[TaskView]
+    rounds: Sequence[Round]
+    record: str
+    """What checking its record came to."""
+    alert: str
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
 async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
     """The case."""
-    seen = await one_case(await visible_case(case_id, person, parts.db), parts.db, parts.gateway)
-    fields = labelled(seen.process, seen.input)
-    async with parts.db.read() as conn:
-        attachments = await evidence.attached(conn, seen.case_id)
-    return render(request, "case.html", Case(person, seen, fields, attachments, is_in(person, OPERATORS, ADMINS)))
+    return await _shown(request, case_id, person, parts)
 
 
 @router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])
 async def comment(
-    case_id: CaseId, person: SignedIn, parts: InHouse, text: Annotated[str, Form(max_length=4000)]
+    case_id: CaseId,
+    person: SignedIn,
+    parts: InHouse,
+    text: Annotated[str, Form(max_length=4000)],
+    back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
     """Say something, as the JSON route does."""
     found = await visible_case(case_id, person, parts.db)
     await add_comment(found, NewComment(text=text.replace("\0", "")), person, parts.db)
-    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
+    return _back(case_id, back)
+
+
+@router.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
+async def attach(
+    request: Request,
+    case_id: CaseId,
+    person: SignedIn,
+    parts: InHouse,
+    file: UploadFile,
+    back: Annotated[str, Form(max_length=2000)] = "",
+) -> Response:
+    """Attach a file, as the JSON route does."""
+    found = await visible_case(case_id, person, parts.db)
+    try:
+        await store(parts, found, person, file, "")
+    except Problem as no:
+        return await _refused(request, case_id, person, parts, no)
+    return _back(case_id, back)
+
+
+@router.post("/cases/{case_id}/cancel", dependencies=[Depends(from_here)])
+async def cancel(
+    request: Request,
+    case_id: CaseId,
+    person: SignedIn,
+    parts: InHouse,
+    reason: Annotated[str, Form(min_length=1, max_length=4000)],
+) -> Response:
+    """Withdraw it, as the JSON route does."""
+    found = await visible_case(case_id, person, parts.db)
+    try:
+        await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, parts.gateway)
+    except Problem as no:
+        return await _refused(request, case_id, person, parts, no)
+    return _back(case_id)
+
+
+@router.post("/cases/{case_id}/start", dependencies=[Depends(from_here)])
+async def start(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
+    """Start it before its time, as the JSON route does."""
+    found = await visible_case(case_id, person, parts.db)
+    try:
+        await start_case_now(found, person, parts.gateway)
+    except Problem as no:
+        return await _refused(request, case_id, person, parts, no)
+    return _back(case_id)
 
 
 @router.post("/cases/{case_id}/rollback", dependencies=[Depends(from_here)])
 async def roll_back(
-    case_id: CaseId, person: SignedIn, parts: InHouse, reason: Annotated[str, Form(min_length=1, max_length=4000)]
+    request: Request,
+    case_id: CaseId,
+    person: SignedIn,
+    parts: InHouse,
+    reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Roll a completed case back, as the JSON route does."""
+    """Undo a completed case, as the JSON route does."""
     found = await visible_case(case_id, person, parts.db)
-    await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, parts, parts.gateway)
-    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
-
-
-@router.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
-async def attach(case_id: CaseId, person: SignedIn, parts: InHouse, file: UploadFile) -> Response:
-    """Attach a file, as the JSON route does."""
-    await store(parts, await visible_case(case_id, person, parts.db), person, file, "")
-    return RedirectResponse(f"/cases/{quote(case_id, safe='')}", status_code=303)
+    try:
+        await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, parts, parts.gateway)
+    except Problem as no:
+        return await _refused(request, case_id, person, parts, no)
+    return _back(case_id)
 
 
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
 async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, parts: InHouse) -> Response:
     """Download it, as the JSON route does."""
     return await download(await visible_case(case_id, person, parts.db), attachment_id, parts)
+
+
+async def _shown(
+    request: Request, case_id: str, person: Person, parts: House, alert: str = "", status: int = 200
+) -> Response:
+    whole = await about(await visible_case(case_id, person, parts.db), person, parts)
+    seen = whole.case
+    ended = seen.result if seen.closed_at else None
+    page = Case(
+        person=person,
+        about=whole,
+        case=seen,
+        now=why_ended(ended.reason) if ended else (seen.step or ""),
+        fields=labelled(seen.process, seen.input),
+        open=[task for task in seen.tasks if task.status == "open"],
+        rounds=_rounds(seen),
+        record=await _record(case_id, parts),
+        alert=alert,
+    )
+    return render(request, "case/page.html", page, status)
+
+
+def _rounds(case: CaseDetail) -> list[Round]:
+    return [
+        Round(
+            int(event.data.get("round", 0)),
+            changed(case.process, [FieldChange.model_validate(each) for each in event.data.get("changes") or []]),
+        )
+        for event in case.timeline
+        if event.kind == "round_started" and event.data
+    ]
+
+
+async def _record(case_id: str, parts: House) -> str:
+    """Whether the record of the case is still what was written."""
+    async with parts.db.read() as conn:
+        found = await verify_case(conn, case_id)
+    if found.problems:
+        return _("The record of this case was changed. Tell an auditor: %(what)s.", what="; ".join(found.problems))
+    told = ngettext(
+        "Record checked: %(num)s entry, unbroken.", "Record checked: %(num)s entries, unbroken.", found.events
+    )
+    if found.erased:
+        return told + " " + _("%(erased)s were erased at a person's request.", erased=found.erased)
+    return told
+
+
+async def _refused(request: Request, case_id: str, person: Person, parts: House, no: Problem) -> Response:
+    return await _shown(request, case_id, person, parts, str(no.body["detail"]), no.status)
+
+
+def _back(case_id: str, back: str = "") -> Response:
+    """To the page that the form stood on, the case's unless it was that of a task."""
+    here = f"/cases/{quote(case_id, safe='')}"
+    page = local(back) if back else here
+    return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

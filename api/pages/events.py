@@ -1,11 +1,9 @@
 """What is new, for the pages: the same events as of the JSON route, with the cookie."""
 
-from collections.abc import AsyncIterable
-
 from fastapi import Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import InHouse
+from api.live import EventStream
 from api.pages.page import SignedIn, pages
 from api.routes.events import Place
 from api.security import Bearer, visitor
@@ -14,14 +12,11 @@ from store.people import Person
 router = pages()
 
 
-@router.get("/events", response_class=EventSourceResponse)
-async def events(
-    request: Request, person: SignedIn, credentials: Bearer, parts: InHouse, place: Place
-) -> AsyncIterable[ServerSentEvent]:
+@router.get("/events", response_class=EventStream)
+async def events(request: Request, person: SignedIn, credentials: Bearer, parts: InHouse, place: Place) -> EventStream:
     """Changes of tasks and cases that the person may see; ends with the session."""
 
     async def still() -> Person | None:
         return await visitor(request, credentials)
 
-    async for each in parts.feed.listen(person, place, still):
-        yield each
+    return parts.feed.listen(person, place, still)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from api.pages.texts import _
 from intake.problems import problems_of
 from workflows.words import Words
 
@@ -121,7 +122,7 @@ def read_form(
                 errors[name] = str(wrong)
         elif base is not None:
             if name in schema.get("required", ()):
-                errors[name] = "a value is needed"
+                errors[name] = _("a value is needed")
             else:
                 values[name] = part.get("default")
     try:
@@ -254,10 +255,12 @@ def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, 
     try:
         return json.loads(text, parse_constant=_no_number)
     except RecursionError:
-        raise ValueError("is nested too deeply") from None
+        raise ValueError(_("is nested too deeply")) from None
     except json.JSONDecodeError as wrong:
-        raise ValueError(f"is not valid JSON: {wrong.msg} at line {wrong.lineno}, character {wrong.colno}") from None
+        raise ValueError(
+            _("is not valid JSON: at line %(line)s, character %(place)s", line=wrong.lineno, place=wrong.colno)
+        ) from None
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(_("%(name)s is no number of JSON", name=name))

@@ -17,15 +17,16 @@ from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
-from api.pages.kit import capital, readable, state_words
+from api.pages.kit import capital, readable, state_words, step_words
 from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.said import step_named
 from api.pages.texts import _, ngettext, reader
 from api.problems import Problem
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
 from api.security import actor, can_decide, viewer
 from api.views import our_cursor
 from store import audit, inbox_lists
-from store.inbox_lists import Group, Shape, Sought
+from store.inbox_lists import Group, Sought
 from store.people import Person
 from workflows.models import TaskView, Verdict
 from workflows.money import decimals_of
@@ -181,7 +182,6 @@ class Asked:
             payee=self.payee or None,
             batch_id=self.batch or None,
             q=self.q or None,
-            shapes=_shapes(),
         )
 
 
@@ -296,7 +296,7 @@ def row_of(task: TaskView, person: Person) -> Row:
     can = can_decide(task, actor(person))
     return Row(
         task=task,
-        step=capital(readable(task.gate)),
+        step=step_named(task),
         keys=[(name, value) for name, value in task.key_fields.items() if value not in task.title],
         flags=flags_of(task),
         approvals=approvals_of(task),
@@ -336,15 +336,6 @@ def _money(task: TaskView) -> tuple[int | None, str, int]:
         return None, "", 0
 
 
-def _shapes() -> dict[str, Shape]:
-    """Where each process has a payee and a sum."""
-    said = {name: process.words for name, process in PROCESSES.items()}
-    return {
-        name: Shape(words.labels[words.key_fields[0]] if words.key_fields else None, words.money)
-        for name, words in said.items()
-    }
-
-
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
@@ -352,7 +343,7 @@ def _group_row(group: Group, by: str, asked: Asked) -> GroupRow:
     name, changes = group.key, {by: group.key}
     if by == "step":
         process, _slash, gate = group.key.partition("/")
-        name = f"{capital(readable(process))}: {readable(gate)}"
+        name = f"{capital(readable(process))}: {step_words(gate)}"
         changes = {"process": process, "step": gate}
     address = asked.address(cursor=None, **changes) if group.key else asked.address(cursor=None)
     return GroupRow(name or _("none"), address, group.number, group.overdue, group.first_due, group.sums)
@@ -371,7 +362,7 @@ def _steps(process: str) -> list[tuple[str, str]]:
     """The approval steps one can choose: of one process, or of all."""
     known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
     names = dict.fromkeys(gate for each in known for gate in each.words.gates)
-    return [(name, capital(readable(name))) for name in names]
+    return [(name, step_words(name)) for name in names]
 
 
 def _decided(verdict: Verdict, done: int, all: int) -> str:

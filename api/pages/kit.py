@@ -151,6 +151,13 @@ def readable(name: object) -> str:
     return str(name).replace("_", " ").replace("-", " ")
 
 
+def step_words(gate: str) -> str:
+    """What an approval step is called, by its name in the policy."""
+    if gate == "intervention":
+        return _("What to do about a failure")
+    return _("Undo of what was done") if gate == "rollback" else capital(readable(gate))
+
+
 def listed(names: list[str]) -> Markup:
     """Names of people or groups, one after the other."""
     return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names)

@@ -41,6 +41,7 @@ templates.env.filters |= {
     "when": lambda at: kit.time_text(at) if at else "",
     "in_path": kit.in_path,
     "capital": kit.capital,
+    "step": kit.step_words,
     "span": kit.span,
 }
 templates.env.globals |= {
@@ -57,7 +58,7 @@ templates.env.globals |= {
 
 OURS = re.compile(
     r"/|/(notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|policy|mappings|audit)(\?[^\s\\]*)?"
-    r"|/(tasks|cases|new|upload|batches|people|policy)/[^/\\\s]+"
+    r"|/(tasks|cases|new|upload|batches|people|policy|incidents|audit)/[^/\\\s]+"
 )
 """Where signing in may lead: pages of our own, whatever a link says."""
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Form, Query, Request, Response
@@ -9,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
 from api.deps import Cursor, House, InHouse, Plain, visible_case, visible_task
-from api.pages.kit import TONES
+from api.pages.kit import TONES, time_text
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.standing import standing, why
 from api.pages.texts import _
@@ -109,7 +110,7 @@ async def nudge(
     try:
         await nudge_those(await visible_task(task_id, person, parts.db), person, parts.db, key)
     except Problem as no:
-        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+        return await _page(request, person, parts, wrong=_too_soon(no) or no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=nudged", status_code=303)
 
 
@@ -201,6 +202,14 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
         may_withdraw=not case.status.closed and not taken_back,
         may_ask_again=case.status in ENDED_UNDONE and not again,
     )
+
+
+def _too_soon(no: Problem) -> str:
+    """That they were reminded already, with times in the reader's zone; empty for another refusal."""
+    if "again_at" not in no.body:
+        return ""
+    last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))
+    return _("They were reminded on %(last)s. You can do it again from %(again)s on.", last=last, again=again)
 
 
 def _said(what: Said | None) -> str:

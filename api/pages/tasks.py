@@ -1,71 +1,134 @@
-"""One task as a page, which a notice links to: what is asked, on what facts, and a form for who may decide."""
+"""One task as a page, and as a part of the inbox: what is asked, on what grounds, and forms for who may do something.
 
-import json
+With the header `HX-Request` only the part is answered (`task/_task.html`), so that the inbox can show it beside its
+list. Without scripts each form leads back to the page; what did not go through is shown again as it was typed.
+"""
+
+import asyncio
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import FormData
 
-from api.deps import InHouse, TaskId, visible_task
+from api.deps import House, InHouse, TaskId, visible_case, visible_task
 from api.gateway import Answer, Wish
-from api.pages.page import Context, SignedIn, from_here, labelled, pages, render
+from api.pages.about import About, about
+from api.pages.fields import Changed, Checked, Labelled, changed, checked, labelled
+from api.pages.forms import FormField, Read, read_form, schema_form
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.reasons import reason
+from api.pages.task_words import (
+    Asked,
+    Coming,
+    approvals,
+    asked,
+    decided_by,
+    if_nobody_decides,
+    mine,
+    needs_comment,
+    stale_words,
+    why,
+)
+from api.pages.texts import _, reader
+from api.problems import Problem
+from api.routes.task_actions import Later, follow_up, no_follow_up
 from api.routes.tasks import one_task
-from api.security import CanDecide
-from workflows.models import Act, TaskView, UndoView, Verdict
+from api.security import is_in
+from api.views import TaskDetail
+from store import tasks
+from store.cases import CaseRow
+from store.people import Person
+from workflows.models import ADMINS, Act, Verdict
 from workflows.registry import PROCESSES
 
 router = pages()
 
-BUTTONS = {
-    Verdict.APPROVE: "Approve",
-    Verdict.REJECT: "Reject",
-    Verdict.REQUEST_CHANGES: "Request changes",
-    Verdict.ABSTAIN: "Abstain",
-    Verdict.RESUBMIT: "Resubmit",
-    Verdict.RETRY: "Try again",
-    Verdict.SKIP: "Skip this step",
-    Verdict.DONE_BY_HAND: "Done by hand",
-    Verdict.ROLL_BACK: "Roll back",
-}
+Deed = Literal[
+    "claim", "release", "withdraw", "delegate", "reassign", "ask", "answer", "set_clock", "follow_up", "no_follow_up"
+]
+"""What may be done with a task, other than decide it."""
+LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
+"""For how long somebody may hide a task from their own list here; the API takes any time."""
+_ALWAYS = ("always", "true")
+"""Rules of approval steps that are never skipped."""
+_EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
+_MAIN = (
+    *(Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.RESUBMIT),
+    *(Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK),
+)
+"""Answers with a button of their own, in this order; the rest stand under More."""
 
 
 @dataclass(frozen=True)
-class Editable:
-    """A field of the input in a form. A masked one comes empty: left so, it stays as it is."""
+class Sent:
+    """A form that did not go through, as it was typed."""
 
-    name: str
-    label: str
-    value: str
-    masked: bool
-
-    @property
-    def long(self) -> bool:
-        """Whether it wants more than one line."""
-        return "\n" in self.value or len(self.value) > 80
+    alert: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """By field of the form."""
+    act: str = ""
+    """Which of the forms: `decide`, `ask`, ..."""
+    typed: Mapping[str, str] = field(default_factory=dict)
+    read: Read | None = None
+    """What was typed as the input."""
 
 
 @dataclass(frozen=True)
 class Task(Context):
-    """`task.html`: the task, and whether the person may decide it."""
+    """`task/page.html` and `task/_task.html`."""
 
-    task: TaskView
-    fields: dict[str, Any]
-    """The input by its labels."""
-    can_decide: CanDecide
-    can_act: bool
-    """Whether the person may claim, hand over or ask: as a candidate, even if somebody else has claimed the task."""
-    edits: list[Editable]
-    buttons: dict[str, str]
+    level: int
+    """Of the task's own heading: 1 on its page, 2 within the inbox."""
+    part: bool
+    """Whether it is shown within another page, and its forms answer with it."""
+    task: TaskDetail
+    about: About
+    fields: Sequence[Labelled]
+    checked: Checked
+    changes: Sequence[Changed]
+    because: str
+    """Why people are asked, in words."""
+    why: str
+    """Why the reader may decide, or may not."""
+    approvals: str
+    asked: Sequence[Asked]
+    coming: Sequence[Coming]
+    buttons: Mapping[Verdict, str]
+    more: Mapping[Verdict, str]
+    """Answers that stand under More."""
+    comments: Sequence[str]
+    """The names of the buttons that need a comment."""
+    edits: Sequence[FormField]
+    acts: frozenset[str]
+    """What else the person may do with the task."""
+    followed: datetime | None
+    """Until when it is hidden from the person's own list."""
     decision_id: str
     """Made with the page, so that a form which is sent twice is one decision."""
     stored: bool
     """The decision just sent waits for a worker."""
-    plan: list[UndoView]
-    """What would be undone if the answer is no."""
+    sent: Sent
+    zone: str
+
+
+def buttons() -> dict[Verdict, str]:
+    """The answers in words."""
+    return {
+        Verdict.APPROVE: _("Approve"),
+        Verdict.REJECT: _("Reject"),
+        Verdict.REQUEST_CHANGES: _("Request changes"),
+        Verdict.ABSTAIN: _("Abstain"),
+        Verdict.RESUBMIT: _("Send in again"),
+        Verdict.RETRY: _("Try again"),
+        Verdict.SKIP: _("Leave this step out"),
+        Verdict.DONE_BY_HAND: _("Done by hand"),
+        Verdict.ROLL_BACK: _("Undo all of it"),
+    }
 
 
 @router.api_route("/tasks/{task_id}", methods=["GET", "HEAD"])
@@ -77,27 +140,7 @@ async def task(
     sent: Annotated[Literal["stored"] | None, Query()] = None,
 ) -> Response:
     """The task. Opening it decides nothing, whoever or whatever does."""
-    seen = await one_task(await visible_task(task_id, person, parts.db), person, parts.db, parts.gateway)
-    process = PROCESSES.get(seen.process)
-    labels = process.words.labels if process else {}
-    masked = process.words.masked if process else frozenset()
-    edits = [
-        Editable(name, labels.get(name, name), "" if name in masked else _text(seen.input.get(name)), name in masked)
-        for name in seen.editable
-    ]
-    page = Task(
-        person=person,
-        task=seen,
-        fields=labelled(seen.process, seen.input),
-        can_decide=seen.can_decide,
-        can_act=seen.status == "open" and seen.kind != "changes" and seen.can_decide.allowed,
-        edits=edits,
-        buttons={verdict.value: BUTTONS[verdict] for verdict in seen.verdicts},
-        decision_id=uuid.uuid4().hex,
-        stored=sent == "stored",
-        plan=seen.rollback_plan if seen.kind != "changes" else [],
-    )
-    return render(request, "task.html", page)
+    return await shown(request, task_id, person, parts, stored=sent == "stored")
 
 
 @router.post("/tasks/{task_id}/decide", dependencies=[Depends(from_here)])
@@ -111,58 +154,218 @@ async def decide(
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide as the JSON route does, and show the task as it is then."""
+    """Decide as the JSON route does, and show the task as it is then; what is wrong stands beside its field."""
     found = await visible_task(task_id, person, parts.db)
-    takes_edits = verdict in (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
-    edits = _edits(await request.form(), found) if takes_edits else {}
-    answer = Answer(verdict=verdict, comment=comment.replace("\0", ""), revision=revision, edits=edits, via="page")
-    decided = await parts.gateway.decide(person, found, answer, decision_id)
-    return _back(task_id, "" if decided.accepted else "?sent=stored")
+    case = await visible_case(found.case_id, person, parts.db)
+    comment = comment.replace("\0", "")
+    read = _read(await request.form(), case, found.editable) if verdict in _EDITING and found.editable else None
+    sent = Sent(act="decide", typed={"comment": comment}, read=read)
+    if verdict in needs_comment(found) and not comment.strip():
+        told = _("Say why: whoever asked is told, and it stands in the record.")
+        return await shown(request, task_id, person, parts, _with(sent, errors={"comment": told}), 422)
+    if read and read.errors:
+        alert = read.errors.get("") or _("Something in the fields is not right yet. Nothing was sent.")
+        return await shown(request, task_id, person, parts, _with(sent, alert=alert), 422)
+    edits = dict(read.values) if read else {}
+    answer = Answer(verdict=verdict, comment=comment, revision=revision, edits=edits, via="page")
+    try:
+        decided = await parts.gateway.decide(person, found, answer, decision_id)
+    except Problem as no:
+        return await shown(request, task_id, person, parts, _refused(sent, no), no.status)
+    return await _done(request, task_id, person, parts, stored=not decided.accepted, happened="decided")
 
 
 @router.post("/tasks/{task_id}/act", dependencies=[Depends(from_here)])
 async def act(
+    request: Request,
     task_id: TaskId,
     person: SignedIn,
     parts: InHouse,
-    wanted: Annotated[Literal["claim", "release", "withdraw", "delegate", "ask", "answer"], Form(alias="act")],
+    wanted: Annotated[Deed, Form(alias="act")],
     to: Annotated[str, Form(max_length=200)] = "",
     text: Annotated[str, Form(max_length=4000)] = "",
     question: Annotated[str, Form(max_length=100)] = "",
+    due: Annotated[str, Form(max_length=40)] = "",
+    ends: Annotated[str, Form(max_length=40)] = "",
+    later: Annotated[str, Form(max_length=10)] = "1d",
 ) -> Response:
-    """Claim, hand over, take back, ask or answer as the JSON routes do, and show the task as it is then."""
+    """Claim, hand over, take back, ask, answer, move the clock or hide, as the JSON routes do."""
     found = await visible_task(task_id, person, parts.db)
-    wish = Wish(
-        act=Act(wanted),
-        to=to.replace("\0", "").strip() or None,
-        text=text.replace("\0", ""),
-        question=question or None,
-        via="page",
+    to, text = to.replace("\0", "").strip(), text.replace("\0", "")
+    sent = Sent(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
+    try:
+        match wanted:
+            case "follow_up":
+                until = datetime.now(UTC) + LATER.get(later, LATER["1d"])
+                await follow_up(found, Later(until=until), person, parts.db)
+            case "no_follow_up":
+                await no_follow_up(found, person, parts.db)
+            case _:
+                wish = Wish(
+                    act=Act(wanted),
+                    to=to or None,
+                    text=text,
+                    question=question or None,
+                    due_at=_moment(due, "due"),
+                    expires_at=_moment(ends, "ends"),
+                    via="page",
+                )
+                await parts.gateway.act(person, found, wish)
+    except Problem as no:
+        return await shown(request, task_id, person, parts, _refused(sent, no), no.status)
+    return await _done(request, task_id, person, parts, stored=False, happened="acted")
+
+
+# ------------------------------------------------------------------------------------------------------------ the page
+
+
+async def shown(
+    request: Request,
+    task_id: str,
+    person: Person,
+    parts: House,
+    sent: Sent | None = None,
+    status: int = 200,
+    *,
+    stored: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The task for this person, or only its part of a page where that is asked for."""
+    found = await visible_task(task_id, person, parts.db)
+    case = await visible_case(found.case_id, person, parts.db)
+    seen, whole = await asyncio.gather(one_task(found, person, parts.db, parts.gateway), about(case, person, parts))
+    async with parts.db.read() as conn:
+        who = await asked(conn, seen, datetime.now(UTC))
+        followed = await tasks.followed_up(conn, person.id, task_id)
+    part, sent = request.headers.get("hx-request") == "true", sent or Sent()
+    may = seen.can_decide.allowed
+    answers = {verdict: words for verdict, words in buttons().items() if may and verdict in seen.verdicts}
+    page = Task(
+        person=person,
+        level=2 if part else 1,
+        part=part,
+        task=seen,
+        about=whole,
+        fields=labelled(seen.process, seen.input),
+        checked=checked(seen.facts),
+        changes=changed(seen.process, seen.changes),
+        because=_because(seen, whole),
+        why=why(seen, seen.can_decide),
+        approvals=approvals(seen),
+        asked=who,
+        coming=if_nobody_decides(seen) if seen.status == "open" else [],
+        buttons={verdict: answers[verdict] for verdict in _MAIN if verdict in answers},
+        more={verdict: words for verdict, words in answers.items() if verdict not in _MAIN},
+        comments=[answers[verdict] for verdict in needs_comment(seen) if verdict in answers],
+        edits=_edits(seen, case, sent) if may else [],
+        acts=_acts(seen, person, followed),
+        followed=followed if followed and followed > datetime.now(UTC) else None,
+        decision_id=uuid.uuid4().hex,
+        stored=stored,
+        sent=sent,
+        zone=str(reader.get().zone),
     )
-    await parts.gateway.act(person, found, wish)
-    return _back(task_id)
+    return render(request, "task/_task.html" if part else "task/page.html", page, status, headers)
 
 
-def _edits(form: FormData, task: TaskView) -> dict[str, Any]:
-    """The fields of a form that are other than the task shows them. An empty one stands for none."""
-    given = {name: form.get(f"edit:{name}") for name in task.editable}
-    texts = {name: value.replace("\0", "").strip() for name, value in given.items() if isinstance(value, str)}
-    process = PROCESSES.get(task.process)
-    masked = process.words.masked if process else frozenset()
-    return {
-        name: value or None
-        for name, value in texts.items()
-        # A form sends line ends as CR LF, whatever they were.
-        if (value if name in masked else value.splitlines() != _text(task.input.get(name)).strip().splitlines())
+async def _done(
+    request: Request, task_id: str, person: Person, parts: House, *, stored: bool, happened: str
+) -> Response:
+    """Back to the page; within another page, the task as it is now, and an event for that page."""
+    if request.headers.get("hx-request") == "true":
+        return await shown(request, task_id, person, parts, stored=stored, headers={"HX-Trigger": happened})
+    return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
+
+
+def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozenset[str]:
+    """What this person may do with an open task, other than decide it."""
+    if task.status != "open":
+        return frozenset()
+    admin, may = is_in(person, ADMINS), task.can_decide.allowed and task.kind != "changes"
+    handed = task.owner is not None and mine(task, person.id)
+    hidden = followed is not None and followed > datetime.now(UTC)
+    found = {
+        "claim": may and task.assignee is None,
+        "release": task.assignee is not None and (mine(task, person.id) or admin),
+        "withdraw": decided_by(task, person.id),
+        "delegate": may and not handed,
+        "reassign": admin and task.kind != "changes",
+        "ask": may,
+        "set_clock": admin,
+        "follow_up": task.can_decide.allowed and not hidden,
+        "no_follow_up": hidden,
     }
+    return frozenset(act for act, allowed in found.items() if allowed)
 
 
-def _text(value: Any) -> str:
-    """A value as it stands in a form, and as the input model reads it again."""
-    if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return ", ".join(value)
-    return json.dumps(value) if isinstance(value, list | dict) else "" if value is None else str(value)
+def _because(task: TaskDetail, whole: About) -> str:
+    """Why people are asked: what the condition of the policy came to, or what an engine says where there is none."""
+    if task.kind == "intervention":
+        return _("A step has failed, and its attempts have ended.")
+    if task.kind == "changes":
+        return _("Somebody who decides asked for changes.")
+    if task.rule in _ALWAYS:
+        return _("The policy asks for it each time.")
+    opened = next((each for each in whole.story if each.technical.get("task_id") == task.task_id), None)
+    told = opened.technical if opened else {}
+    if told.get("problem"):
+        return _("A rule of the policy could not be worked out, so people are asked.")
+    process = PROCESSES.get(task.process)
+    words = process.words if process else None
+    if found := reason(task.rule, told.get("names") or {}, True, words, task.input):
+        return _("The policy asks for it: %(why)s.", why=found)
+    return _("The policy asks for it.")
 
 
-def _back(task_id: str, query: str = "") -> Response:
-    return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{query}", status_code=303)
+# ------------------------------------------------------------------------------------------------------- what was sent
+
+
+def _edits(task: TaskDetail, case: CaseRow, sent: Sent) -> list[FormField]:
+    process = PROCESSES.get(task.process)
+    if process is None or not task.editable:
+        return []
+    return schema_form(process.input, case.input, words=process.words, only=task.editable, read=sent.read)
+
+
+def _read(form: Mapping[str, Any], case: CaseRow, editable: Sequence[str]) -> Read | None:
+    process = PROCESSES.get(case.process)
+    if process is None:
+        return None
+    return read_form(process.input, form, words=process.words, only=editable, base=case.input)
+
+
+def _with(sent: Sent, *, alert: str = "", errors: Mapping[str, str] | None = None) -> Sent:
+    return Sent(alert or sent.alert, errors or sent.errors, sent.act, sent.typed, sent.read)
+
+
+_FIELDS = {"due_at": "due", "expires_at": "ends", "reason": "text"}
+"""What the fields of the JSON routes are called in the forms."""
+
+
+def _refused(sent: Sent, no: Problem) -> Sent:
+    """What was refused, beside the field it is about where there is one."""
+    told = str(no.body["detail"])
+    if no.body["type"].endswith(":stale"):
+        words = stale_words(no.body.get("changed") or [])
+        told = _("It has changed since you looked: %(what)s. Look again, then decide.", what=words or _("its state"))
+    errors = {str(each.get("field", "")): str(each["message"]) for each in no.body.get("errors") or []}
+    edits = {name.removeprefix("edits."): text for name, text in errors.items() if name.startswith("edits.")}
+    own = {_FIELDS.get(name, name): text for name, text in errors.items() if not name.startswith("edits.")}
+    read = sent.read
+    if read is not None and edits:
+        read = Read(read.typed, read.values, {**read.errors, **edits})
+    # What stands beside a field need not be said above as well.
+    beside = set(own) & {"comment", "to", "text", "due", "ends"}
+    return Sent("" if beside else told, own, sent.act, sent.typed, read)
+
+
+def _moment(text: str, name: str) -> datetime | None:
+    """A time as a browser sends it, which is meant in the reader's zone. Raises Problem 422."""
+    if not text.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError as wrong:
+        message = _("write a day and a time, such as 2027-03-31T17:00")
+        raise Problem(422, message, kind="invalid", errors=[{"field": name, "message": message}]) from wrong
+    return moment if moment.tzinfo else moment.replace(tzinfo=reader.get().zone)

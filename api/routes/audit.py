@@ -1,24 +1,39 @@
-"""The append-only record, as it is."""
+"""The append-only record, as it is, and as evidence for others."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Annotated, Any
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from api.deps import Cursor, Db, Plain
-from api.problems import documented
+from api import evidence_pack as evidence_packs
+from api.deps import Cursor, Db, Plain, Search
+from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.security import Overseer
 from api.views import number_of
-from store import audit
+from store import people, record
+from store.absences import span
 from store.audit import StoredEvent
 from store.database import Database
+from store.people import Person
+from store.record import Sought
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
 PAGE = 500
+CHUNK_BYTES = 256 * 1024
+
+Starts = Annotated[
+    Plain | None, Query(alias="from", max_length=40, examples=["2026-11-01"], description="A day, or a moment")
+]
+Ends = Annotated[
+    Plain | None, Query(alias="to", max_length=40, examples=["2026-11-30"], description="The last day; or a moment")
+]
 
 
 class AuditLine(BaseModel):
@@ -56,24 +71,89 @@ class AuditLine(BaseModel):
     },
 )
 async def read_audit(
-    _person: Overseer,
+    person: Overseer,
     db: Db,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
     since: Cursor = None,
+    actor: Annotated[Plain | None, Query(max_length=200, description="Who did it")] = None,
+    kind: Annotated[Plain | None, Query(max_length=60, examples=["decided"])] = None,
+    starts: Starts = None,
+    ends: Ends = None,
+    q: Search = None,
 ) -> StreamingResponse:
-    """Every event, or those of one case, in their order. For operators, auditors and admins."""
+    """Every event, or those that fit, in their order. For operators, auditors and admins."""
     position = number_of(since, "since")
+    sought = Sought(case_id=case_id, actor=actor, kind=kind, text=q)
+    if starts or ends:
+        sought["since"], sought["until"] = period(person, starts, ends)
     # The first page is read before the answer begins, so that a database that is away is a 503 and not half an answer.
     async with db.read() as conn:
-        first = await audit.page(conn, case_id, since=position, limit=PAGE)
-    return StreamingResponse(_lines(db, case_id, first), media_type="application/x-ndjson")
+        first = await record.oldest(conn, after=position, limit=PAGE, **sought)
+    return StreamingResponse(_lines(db, sought, first), media_type="application/x-ndjson")
 
 
-async def _lines(db: Database, case_id: str | None, page: list[StoredEvent]) -> AsyncIterator[str]:
+@router.get(
+    "/pack",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "A zip: events, cases, report, check and policies", "content": {"application/zip": {}}},
+        **documented(401, 404, 413, 422, 503),
+    },
+)
+async def evidence_pack(
+    person: Overseer,
+    db: Db,
+    case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
+    starts: Starts = None,
+    ends: Ends = None,
+) -> StreamingResponse:
+    """The evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
+    if (case_id is None) == (starts is None and ends is None):
+        message = "name a case, or say from when to when"
+        raise invalid("Of what is the pack to be?", [FieldError(field="case_id", message=message)])
+    since, until = (None, None) if case_id is not None else period(person, starts, ends)
+    scope = evidence_packs.Scope(case_id=case_id, since=since, until=until)
+    with ExitStack() as unless_sent:
+        # Without a name in the file system, so that nothing is left of it whatever ends this process.
+        file = unless_sent.enter_context(TemporaryFile())
+        try:
+            await evidence_packs.build(db, scope, person.id, datetime.now(UTC), file)
+        except evidence_packs.NothingThere as nothing:
+            raise not_found("case") from nothing
+        except evidence_packs.TooMuch as much:
+            raise Problem(413, str(much), kind="too-large") from much
+        unless_sent.pop_all()
+    headers = {
+        "Content-Disposition": f'attachment; filename="{scope.filename}"',
+        "Content-Length": str(file.tell()),
+    }
+    return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
+
+
+def period(person: Person, starts: str | None, ends: str | None) -> tuple[datetime, datetime]:
+    """From when until before when: days, both included, in the caller's time zone; or moments. Raises Problem 422."""
+    try:
+        first, last = span(starts or "1970-01-01", ends or "2999-12-31", people.zone_of(person.time_zone))
+    except ValueError as wrong:
+        field = "from" if starts and repr(starts) in str(wrong) else "to"
+        raise invalid("The period cannot be read.", [FieldError(field=field, message=str(wrong))]) from wrong
+    if last <= first:
+        raise invalid("The period is empty.", [FieldError(field="to", message="must come after 'from'")])
+    return first, last
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+
+
+async def _lines(db: Database, sought: Sought, page: list[StoredEvent]) -> AsyncIterator[str]:
     while page:
         for event in page:
             yield AuditLine.of(event).model_dump_json() + "\n"
         if len(page) < PAGE:
             return
         async with db.read() as conn:
-            page = await audit.page(conn, case_id, since=page[-1].position, limit=PAGE)
+            page = await record.oldest(conn, after=page[-1].position, limit=PAGE, **sought)

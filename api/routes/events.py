@@ -1,12 +1,11 @@
 """What is new, as server-sent events."""
 
-from collections.abc import AsyncIterable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import InHouse
+from api.live import EventStream
 from api.problems import documented
 from api.security import Bearer, Caller, person_of
 from store.people import Person
@@ -30,10 +29,10 @@ Place = Annotated[int | None, Depends(_place)]
 
 @router.get(
     "",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
 )
-async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Place) -> AsyncIterable[ServerSentEvent]:
+async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Place) -> EventStream:
     """Changes of tasks and cases that the caller may see, as server-sent events, within a second.
 
     `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
@@ -46,5 +45,4 @@ async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Pla
     async def still() -> Person | None:
         return await person_of(parts.db, credentials.credentials if credentials else None)
 
-    async for each in parts.feed.listen(person, place, still):
-        yield each
+    return parts.feed.listen(person, place, still)

@@ -1,9 +1,9 @@
 """Incidents: what has failed and waits for operators, as a retry queue."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.deps import Db, IdempotencyKey, InHouse, Limit, Plain, Search
 from api.problems import documented
@@ -11,8 +11,12 @@ from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
 from api.security import Operator
 from store import incidents
 from store.incidents import Incidents
+from workflows.gate import REASONS
+from workflows.models import Verdict
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
+
+AnswerToMany = Literal["retry", "skip", "done_by_hand", "roll_back"]
 
 
 class IncidentQueue(BaseModel):
@@ -27,12 +31,18 @@ class BulkRetry(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    verdict: Literal["retry", "roll_back"]
+    verdict: AnswerToMany
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
         None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answers"
     )
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.verdict in REASONS and not self.comment.strip():
+            raise ValueError(REASONS[Verdict(self.verdict)])
+        return self
 
 
 @router.get("", responses=documented(401, 404, 422, 503))
@@ -46,7 +56,10 @@ async def list_incidents(_person: Operator, db: Db, process: Search = None, limi
 async def answer_incidents(
     bulk: BulkRetry, person: Operator, parts: InHouse, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Try up to a hundred again, or roll them back: one result each, and repeatable with a `decision_id` or key."""
+    """Answer up to a hundred alike: one result each, and repeatable with a `decision_id` or key.
+
+    `skip` and `done_by_hand` need a comment.
+    """
     key = bulk.decision_id or idempotency_key
     items = [
         BulkItem(task_id=task_id, verdict=bulk.verdict, comment=bulk.comment, decision_id=key)

@@ -12,12 +12,12 @@ from api.gateway import Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
-from api.security import Caller, is_in
+from api.security import Admin, Caller, PeopleReader
 from store import absences, people, tasks
 from store.absences import Absence
 from store.database import Database
 from store.people import Person, UnknownPerson
-from workflows.models import ADMINS, Act, TaskView
+from workflows.models import Act, TaskView
 
 router = APIRouter(tags=["people"])
 
@@ -70,19 +70,36 @@ async def come_back(person: Caller, db: Db) -> Response:
     return Response(status_code=204)
 
 
-@router.put("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
-async def send_away(person_id: PersonId, new: NewAbsence, caller: Caller, db: Db) -> Absences:
+@router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
+async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
     """Say that somebody is away. Admins only."""
-    return await _away(db, await _somebody(caller, db, person_id), new, by=caller.id)
+    return await _away(db, await somebody(db, person_id), new, by=caller.id)
 
 
-@router.post("/people/{person_id}/replace", responses=documented(401, 404, 422, 503))
-async def replace(person_id: PersonId, new: Replacement, caller: Caller, parts: InHouse) -> ManyDone:
+@router.get("/people/{person_id}/absence", responses=documented(401, 404, 503))
+async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
+    """When somebody is away. For auditors and admins."""
+    await somebody(db, person_id)
+    async with db.read() as conn:
+        return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
+
+
+@router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 503))
+async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
+    """Say that somebody is back; absences to come are dropped too. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
+    return Response(status_code=204)
+
+
+@router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
+async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: InHouse) -> ManyDone:
     """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
 
     Safe to repeat: tasks that were refused, because no worker answered, are tried again.
     """
-    leaver = await _somebody(caller, parts.db, person_id)
+    leaver = await somebody(parts.db, person_id)
     async with parts.db.read() as conn:
         left = await people.active(conn, leaver.id) is not None
         after = await people.active(conn, new.by)
@@ -108,10 +125,8 @@ async def replace(person_id: PersonId, new: Replacement, caller: Caller, parts: 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
 
 
-async def _somebody(caller: Person, db: Database, id: str) -> Person:
-    """A person whom the caller may administer; 404 for anybody else and for who does not exist."""
-    if not is_in(caller, ADMINS):
-        raise not_found("page")
+async def somebody(db: Database, id: str) -> Person:
+    """A person; 404 for who does not exist."""
     async with db.read() as conn:
         try:
             return await people.get(conn, id)
@@ -120,13 +135,11 @@ async def _somebody(caller: Person, db: Database, id: str) -> Person:
 
 
 async def _away(db: Database, person: Person, new: NewAbsence, by: str) -> Absences:
-    now = datetime.now(UTC)
+    zone = people.zone_of(person.time_zone)
     try:
-        first, last = absences.span(new.starts, new.ends, people.zone_of(person.time_zone))
-        absence = Absence(person=person.id, starts_at=first, ends_at=last, substitute=new.substitute)
         async with db.write() as conn:
-            await absences.set_away(conn, absence, now, by=by)
-            return Absences(items=await absences.of(conn, person.id, now))
+            await absences.go(conn, person.id, zone, (new.starts, new.ends), new.substitute, by=by)
+            return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
         field = "substitute" if "substitute" in str(wrong) else "from"
         raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong

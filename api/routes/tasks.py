@@ -13,7 +13,7 @@ from api.problems import Problem, ProblemBody, documented
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, can_decide, viewer
 from api.views import Page, TaskDetail, our_cursor
-from store import cases, inbox_lists
+from store import cases, inbox_lists, tasks
 from store.inbox_lists import Sought
 from workflows.models import Status, TaskView
 from workflows.saga import plan_of
@@ -135,13 +135,15 @@ async def one_task(task: VisibleTask, person: Caller, db: Db, gateway: TheGatewa
     plan = state.rollback_plan if state else []
     if task.status == "open" and state is None:
         async with db.read() as conn:
+            # Read again: while nobody answered, what was decided may have been recorded.
+            live = await tasks.get(conn, task.task_id) or task
             case = await cases.get(conn, task.case_id)
-        plan = plan_of(case.plan) if case else []
+        plan = plan_of(case.plan) if case and live.status == "open" else []
     return TaskDetail(
         **live.model_dump(),
         can_decide=can_decide(live, by),
         rollback_plan=plan,
-        stale=task.status == "open" and state is None,
+        stale=live.status == "open" and state is None,
     )
 
 

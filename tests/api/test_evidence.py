@@ -141,8 +141,9 @@ async def test_the_page_of_a_case_takes_comments_and_files(gate: Gate) -> None:
 
 
 def test_a_list_of_facts_is_a_table() -> None:
-    table = templates.get_template("_parts.html").module.table  # type: ignore[attr-defined]
+    table = templates.get_template("_kit.html").module.fields  # type: ignore[attr-defined]
     rows = [{"payee": "A <b>", "amount": f"{number}.00"} for number in range(60)]
     html = str(table({"earlier_payments": rows, "reasons": ["one", "two"], "score": 55, "by": {"rule": "x"}}))
     assert html.count("<tr>") == 51 and '<th scope="col">Payee</th>' in html and "10 more" in html
-    assert "<td>A &lt;b&gt;</td>" in html and "<li>one</li>" in html and "<dd>55</dd>" in html
+    assert "<td><bdi>A &lt;b&gt;</bdi></td>" in html
+    assert "<li><bdi>one</bdi></li>" in html and "<dd><bdi>55</bdi></dd>" in html

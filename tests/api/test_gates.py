@@ -314,14 +314,14 @@ async def test_the_page_of_a_changes_task_sends_only_what_was_changed(gate: Gate
     client = gate.as_("requester-1")
     where = f"/tasks/{quote(changes['task_id'])}"
     page = await client.get(where)
-    assert page.status_code == 200 and 'name="edit:memo"' in page.text and "A better memo" in page.text
+    assert page.status_code == 200 and 'name="input.memo"' in page.text and "A better memo" in page.text
     form = {
         "verdict": "resubmit",
         "decision_id": "page-1",
         "revision": str(changes["revision"]),
-        "edit:memo": "The paper for the spring catalogue",
-        "edit:amount": "700.00",
-        "edit:payee_account": "",
+        "input.memo": "The paper for the spring catalogue",
+        "input.amount": "700.00",
+        "input.payee_account": "",
     }
     sent = await client.post(f"{where}/decide", data=form, headers={"Sec-Fetch-Site": "same-origin"})
     assert sent.status_code == 303, sent.text

@@ -175,3 +175,16 @@ async def test_a_gateway_that_stops_sends_its_listeners_away_at_once(gate: Gate,
         async for _ in events:
             pass
         assert time.monotonic() - began < 2
+
+
+async def test_a_quiet_stream_is_kept_alive_with_comments(
+    gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PING_S", 0.05)
+    headers = {"Authorization": f"Bearer {gate.tokens['requester-2']}"}
+    async with (
+        httpx2.AsyncClient(timeout=30, trust_env=False) as client,
+        client.stream("GET", f"{served.url}/api/v1/events", headers=headers) as answer,
+    ):
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert await anext(line async for line in answer.aiter_lines() if line.startswith(":")) == ": ping"

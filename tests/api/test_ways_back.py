@@ -15,6 +15,7 @@ from policy.file import PolicyFile
 from store.ledger import Ledger
 from store.tables import cases
 from tests.api.conftest import Gate, eventually, payment
+from tests.api.pages.visits import signed_in
 from workflows.registry import GATES, INPUTS, STEPS
 
 
@@ -134,22 +135,6 @@ async def test_incidents_are_rolled_back_together_one_result_each(gate: Gate) ->
         assert (await gate.post("operator-1", "/incidents/decisions", body)).status_code == 422
 
 
-async def test_an_operator_answers_a_group_on_the_page(gate: Gate) -> None:
-    account, started = await locked_out(gate, 2)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gate.app), base_url="http://gateway") as client:
-        await client.post("/sign-in", data={"token": gate.tokens["operator-1"]})
-        page = (await client.get("/incidents")).text
-        assert f"Account &#39;{account}&#39; is locked" in page
-        group = await group_of(gate, account)
-        assert group is not None
-        form = {"group": group["group"], "verdict": "roll_back", "decision_id": "once"}
-        assert "2 of 2 answered" in (await client.post("/incidents", data=form)).text
-        for case_id in started:
-            await gate.until(case_id, lambda case: case["status"] == "failed")
-        await client.post("/sign-in", data={"token": gate.tokens["manager-1"]})
-        assert (await client.get("/incidents")).status_code == 404
-
-
 async def test_a_case_that_ended_undone_is_submitted_again_with_a_mended_input_and_either_names_the_other(
     gate: Gate,
 ) -> None:
@@ -204,11 +189,10 @@ async def test_a_case_that_waits_for_its_rollback_cannot_be_cancelled_by_its_req
 @pytest.mark.parametrize("person", ["operator-1", "manager-1"])
 async def test_only_operators_see_how_to_roll_back_on_the_page_of_a_case(gate: Gate, person: str) -> None:
     case_id = await completed(gate)
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gate.app), base_url="http://gateway") as client:
-        await client.post("/sign-in", data={"token": gate.tokens[person]})
+    async with signed_in(gate, person) as client:
         where = f"/cases/{quote(case_id, safe='')}"
         page = (await client.get(where)).text
-        assert ("What rolling it back would undo" in page) == (person == "operator-1")
+        assert ("If it is undone after all" in page) == (person == "operator-1")
         sent = await client.post(f"{where}/rollback", data={"reason": "Paid twice"})
         assert sent.status_code == (303 if person == "operator-1" else 403)
         if person == "operator-1":

@@ -1,62 +1,15 @@
 """The inbox in a browser: looked through and decided by keyboard, in bulk, live, without a script, on a phone."""
 
-import itertools
 import re
 import time
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Windows, violations
+from tests.browser.conftest import Windows, pay, statuses, until, violations
 from tests.product import Product
-
-AMOUNTS = itertools.count(600)
-"""None comes twice: that would be something to look at."""
-
-
-def pay(product: Product, references: Sequence[str], payees: Sequence[str]) -> str:
-    """Ask for payments, wait until each is at its approval step, and answer their sum."""
-    amounts = []
-    with product.client("requester-1") as client:
-        for reference, payee in zip(references, payees, strict=True):
-            amounts.append(next(AMOUNTS))
-            input = {"payee": payee, "amount": f"{amounts[-1]}.00", "currency": "GBP", "account": "operating"}
-            asked = {"process": "payment", "reference": reference, "input": input}
-            assert client.post("/cases", json=asked).status_code == 201
-    until(lambda: statuses(product, references).count("awaiting_approval") == len(references))
-    return f"{sum(amounts):,}.00 GBP"
-
-
-def statuses(product: Product, references: Sequence[str]) -> list[str]:
-    """The states of the cases with these references."""
-    prefix = references[0].rstrip("0123456789")
-    with product.client("auditor-1") as client:
-        found = client.get("/cases", params={"q": prefix, "limit": 200}).json()["items"]
-    return [case["status"] for case in found if case["reference"] in references]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for something in the product; fails after a minute."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@pytest.fixture(scope="session")
-def known(product: Product) -> list[str]:
-    """Payees who were paid once, which needed no approval: a payment to them has nothing to look at."""
-    payees = [f"Known {letter} Ltd" for letter in "ABCDEFGHIJ"]
-    with product.client("requester-1") as client:
-        for n, payee in enumerate(payees):
-            input = {"payee": payee, "amount": "200.00", "currency": "GBP", "account": "operating"}
-            asked = {"process": "payment", "reference": f"KNOWN-{n}", "input": input}
-            assert client.post("/cases", json=asked).status_code == 201
-    until(lambda: statuses(product, [f"KNOWN-{n}" for n in range(10)]).count("completed") == 10)
-    return payees
 
 
 async def rows(page: Page) -> list[str]:

@@ -21,7 +21,7 @@ async def test_a_token_opens_the_pages_and_signing_out_closes_them(windows: Wind
     await page.get_by_text("Sign in with an access token").click()
     await page.get_by_label("Your token").fill(windows.product.token("manager-2"))
     await page.get_by_role("button", name="Sign in with it").click()
-    assert page.url.endswith("/notices")
+    assert page.url.endswith("/settings#notices")
     await page.get_by_label("You: Manager 2").click()
     await page.get_by_role("button", name="Sign out", exact=True).click()
     await expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()

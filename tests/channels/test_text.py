@@ -99,7 +99,12 @@ def test_tasks_of_several_processes_are_counted_by_process_and_not_summed() -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "mark"), [(NoticeKind.TASK_REMINDED, "Reminder"), (NoticeKind.TASK_ESCALATED, "Escalated to you")]
+    ("kind", "mark"),
+    [
+        (NoticeKind.TASK_REMINDED, "Reminder"),
+        (NoticeKind.TASK_NUDGED, "Reminder from the requester"),
+        (NoticeKind.TASK_ESCALATED, "Escalated to you"),
+    ],
 )
 def test_reminders_and_escalations_are_marked(kind: NoticeKind, mark: str) -> None:
     assert write(notice(kind=kind)).subject == f"{mark}: Pay Acme Ltd 1.00 GBP waits for you"
@@ -122,10 +127,10 @@ def test_operators_are_told_that_they_are_needed() -> None:
     [
         (Status.COMPLETED, "is done"),
         (Status.REJECTED, "was rejected"),
-        (Status.EXPIRED, "expired"),
+        (Status.EXPIRED, "ran out of time"),
         (Status.CANCELLED, "was cancelled"),
         (Status.FAILED, "failed"),
-        (Status.ROLLED_BACK, "was rolled back"),
+        (Status.ROLLED_BACK, "was undone afterwards"),
     ],
 )
 def test_the_end_of_ones_own_case_is_named(status: Status, says: str) -> None:

@@ -81,14 +81,14 @@ class Listener:
             assert b" 200 " in await reader.readuntil(b"\r\n")
             await reader.readuntil(b"\r\n\r\n")
             self.connections += 1
-            parts: dict[str, str] = {}
             while True:
-                size = int(await reader.readuntil(b"\r\n"), 16)  # of a chunk: an event, or a comment
-                chunk = (await reader.readexactly(size + 2)).decode()
-                parts = dict(line.split(": ", 1) for line in chunk.splitlines() if line and not line.startswith(":"))
-                if "data" in parts:
-                    yield parts["event"], json.loads(parts["data"])
-                self.place = parts.get("id", self.place)
+                size = int(await reader.readuntil(b"\r\n"), 16)  # of a piece: some events, or a comment
+                piece = (await reader.readexactly(size + 2)).decode()
+                for event in piece.split("\n\n"):
+                    parts = dict(line.split(": ", 1) for line in event.strip().splitlines() if line[0] != ":")
+                    if "data" in parts:
+                        yield parts["event"], json.loads(parts["data"])
+                    self.place = parts.get("id", self.place)
         finally:
             writer.close()
 

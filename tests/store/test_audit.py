@@ -60,7 +60,12 @@ async def test_an_event_is_stored_once(db: Database) -> None:
         assert (one.count, two.count) == (2, 3)
         admin = event("", 1).model_copy(update={"event_id": "admin/1"})
         assert await audit.append(conn, [admin]) == await audit.append(conn, [admin])
-    assert (await audit.verify(db)).model_dump() == {"problems": [], "events": 4, "cases": 1, "erased": 0}
+    assert (await audit.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 4,
+        "cases": 1,
+        "erased": 0,
+    }
 
 
 async def test_an_event_needs_its_case(db: Database) -> None:
@@ -89,18 +94,33 @@ async def test_verifying_streams_and_a_long_record_has_checkpoints(db: Database)
         await cases.insert_many(conn, [(case, event(case.case_id, 0)) for case in new])
     async with db.read() as conn:
         assert (await conn.execute(select(checkpoints.c.position))).scalars().all() == [256 * n for n in range(1, 9)]
-    assert (await audit.verify(db)).model_dump() == {"problems": [], "events": 2300, "cases": 2300, "erased": 0}
+    assert (await audit.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 2300,
+        "cases": 2300,
+        "erased": 0,
+    }
 
 
 async def test_an_empty_record_is_clean(db: Database) -> None:
-    assert (await audit.verify(db)).model_dump() == {"problems": [], "events": 0, "cases": 0, "erased": 0}
+    assert (await audit.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 0,
+        "cases": 0,
+        "erased": 0,
+    }
 
 
 async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
     await submitted(db)
     async with db.write() as conn:
         await conn.execute(update(event_payloads).values(salt=None, payload=None))
-    assert (await audit.verify(db)).model_dump() == {"problems": [], "events": 1, "cases": 1, "erased": 1}
+    assert (await audit.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 1,
+        "cases": 1,
+        "erased": 1,
+    }
     async with db.read() as conn:
         (stored,) = await audit.page(conn)
     assert (stored.erased, stored.summary, stored.data, stored.kind) == (True, "", {}, "submitted")

@@ -92,7 +92,7 @@ async def test_tasks_that_end_with_their_case_are_told_as_closed_and_each_change
     found, newest = await read(db, since)
     told = [each for each in map(told_of, found) if each]
     assert [(each.task_id, each.kind, each.outcome) for each in told] == [(view.task_id, "closed", "cancelled")]
-    assert feed.CaseNews.model_validate_json(found[0].data).status is Status.CANCELLED
+    assert feed.CaseNews.model_validate_json(found[-1].data).status is Status.CANCELLED
     assert {each.position for each in found} == {newest} == {since + 2}
 
 

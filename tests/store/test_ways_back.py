@@ -136,7 +136,7 @@ async def test_decisions_of_a_run_that_was_reset_away_no_longer_count(db: Databa
             .patched[0]
             .model_copy(update={"status": "open", "outcome": None, "given": 0, "closed_at": None, "counting": []})
         )
-        await tasks.patch_all(conn, [again])
+        await tasks.patch_all(conn, [again], case.case_id)
         (found,) = await tasks.of_case(conn, case.case_id)
         assert found.status == "open" and found.decisions == []
         row = await tasks.decision(conn, decision(view).id)

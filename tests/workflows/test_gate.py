@@ -277,3 +277,38 @@ def test_a_level_may_take_the_place_of_those_before() -> None:
     with pytest.raises(ApplicationError, match="not among those"):
         gate.check(an_answer("mia"))
     assert gate.check(an_answer("dora", groups=("directors",))) == "member of directors"
+
+
+def test_a_task_says_what_its_clock_will_do_and_when_in_order() -> None:
+    day = timedelta(days=1)
+    ruling = GateRuling(
+        needed=True,
+        rule="true",
+        groups=["managers"],
+        pause_for_questions=True,
+        reminders=[NOON + timedelta(hours=4)],
+        escalations=[
+            Escalation(at=NOON + day, groups=["directors"]),
+            Escalation(at=NOON + 9 * day, users=["ceo"], replace=True),
+        ],
+        expires_at=NOON + 2 * day,
+        on_expiry="escalate",
+    )
+    gate = Gate(a_gate().task, ruling)
+
+    def told() -> list[tuple[float, str, list[str]]]:
+        return [((step.at - NOON) / day * 24, step.does, step.to) for step in gate.task.clock]
+
+    whole = [(4, "remind", []), (24, "escalate", ["directors"]), (48, "escalate", ["ceo"]), (96, "reject", [])]
+    assert told() == whole
+    gate.ring(NOON + timedelta(hours=5))
+    assert told() == whole[1:]
+    gate.ring(NOON + 2 * day)
+    assert told() == whole[3:], "escalated, it runs once more as long"
+    gate.ring(NOON + 4 * day)
+    assert gate.outcome is Outcome.EXPIRED
+    approves = Gate(
+        a_gate().task, ruling.model_copy(update={"on_expiry": "approve", "escalations": [], "reminders": []})
+    )
+    assert [step.does for step in approves.task.clock] == ["approve"]
+    assert approves.patch().state["clock"], "it is stored with the next change"

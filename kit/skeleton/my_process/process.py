@@ -35,6 +35,7 @@ class MyProcessProcess(CaseWorkflow):
         },
         gates={"approval": "May {amount} be spent on {purpose}?"},
         nouns=("my process", "my processes"),
+        done="Booked {amount} for {purpose}",
     )
 
     @workflow.run

@@ -11,7 +11,7 @@ import pytest
 from api.pages.standing import standing
 from store import cases, tasks
 from tests.api.conftest import Gate
-from tests.api.test_pages import signed_in
+from tests.api.pages.visits import signed_in
 
 
 def text(page: httpx2.Response) -> str:
@@ -42,7 +42,11 @@ async def test_a_request_says_whom_it_waits_for_and_can_be_reminded_of_once_a_da
             answer = await client.post("/requests/nudge", data=form)
             assert (answer.status_code, answer.headers["location"]) == (303, "/requests?said=nudged")
         again = await client.post("/requests/nudge", data=form | {"key": "k2"})
-        assert again.status_code == 409 and "They were reminded at" in text(again) and "Again from" in text(again)
+        assert (
+            again.status_code == 409
+            and "They were reminded on" in text(again)
+            and "You can do it again from" in text(again)
+        )
         page = await client.get("/requests?said=nudged")
         assert "Those who may decide are reminded." in text(page)
         assert "Reminded less than a minute ago, again from" in text(page)

@@ -20,8 +20,8 @@ class Shown(HTMLParser):
         super().__init__()
         self.found: list[str] = []
         self._within: list[str] = []
-        self._open = False
-        """Within a text that holds elements."""
+        self._open = 0
+        """Within how many texts: one may hold elements, and these texts of their own."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in ("input", "meta", "link", "br", "img", "hr"):
@@ -36,8 +36,7 @@ class Shown(HTMLParser):
         text = data.strip(" \n,.:;()·+/-⚑\u00d7▾")
         if any(letter.isalpha() for letter in text) and DATA.isdisjoint(self._within) and not self._open:
             self.found.append(text)
-        if "⟦" in data or "⟧" in data:
-            self._open = data.rfind("⟦") > data.rfind("⟧")
+        self._open += data.count("⟦") - data.count("⟧")
 
 
 def untranslated(page: str) -> list[str]:

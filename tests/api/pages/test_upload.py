@@ -8,7 +8,7 @@ import httpx2
 
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.test_requests import text
-from tests.api.test_pages import signed_in
+from tests.api.pages.visits import signed_in
 
 HEADINGS = "reference,payee,amount,currency,account\n"
 

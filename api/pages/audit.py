@@ -1,0 +1,140 @@
+"""The record as pages: looking things up, checking that nothing was changed, and evidence to give away."""
+
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.checks import Check
+from api.deps import Cursor, Db, InHouse, Plain
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.problems import Problem
+from api.routes.audit import evidence_pack, period
+from api.security import overseer
+from api.views import number_of
+from store import record
+from store.audit import StoredEvent
+from store.record import Sought
+from store.verification import Verification, verify_case
+
+router = pages()
+
+SHOWN = 50
+PROBLEMS = 200
+"""Problems of a check that are shown; the command line tells all."""
+REFRESH_S = "2"
+
+Words = Annotated[Plain, Query(max_length=1500)]
+
+
+@dataclass(frozen=True)
+class Record(Context):
+    """`audit/record.html`: the events that fit, the newest first, and what was looked for."""
+
+    events: list[StoredEvent]
+    sought: dict[str, str]
+    kinds: list[str]
+    address: str
+    next_cursor: str | None
+    first: bool
+    wrong: dict[str, str]
+    """By field, what cannot be looked for."""
+
+
+@dataclass(frozen=True)
+class Checked(Context):
+    """`audit/check.html`: the check of one case, or how far that of the whole record is."""
+
+    case_id: str
+    found: Verification | None
+    whole: Check | None
+    most: int = PROBLEMS
+
+
+@dataclass(frozen=True)
+class Pack(Context):
+    """`audit/pack.html`: of what the evidence is to be, and why the last try came to nothing."""
+
+    sought: dict[str, str]
+    wrong: str
+
+
+@router.api_route("/audit", methods=["GET", "HEAD"])
+async def search(
+    request: Request,
+    person: SignedIn,
+    db: Db,
+    case_id: Words = "",
+    actor: Words = "",
+    kind: Words = "",
+    starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
+    ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
+    q: Words = "",
+    cursor: Cursor = None,
+) -> Response:
+    """Search the record."""
+    await overseer(person)
+    typed = {"case_id": case_id, "actor": actor, "kind": kind, "from": starts, "to": ends, "q": q}
+    typed = {name: text.strip() for name, text in typed.items()}
+    sought = Sought(
+        case_id=typed["case_id"] or None, actor=typed["actor"] or None, kind=typed["kind"] or None, text=typed["q"]
+    )
+    wrong = {}
+    try:
+        if typed["from"] or typed["to"]:
+            sought["since"], sought["until"] = period(person, typed["from"] or None, typed["to"] or None)
+    except Problem as no:
+        wrong = {error["field"]: error["message"] for error in no.body["errors"]}
+    before = number_of(cursor) or None
+    async with db.read() as conn:
+        found = [] if wrong else await record.newest(conn, before=before, limit=SHOWN + 1, **sought)
+        kinds = await record.kinds(conn)
+    following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
+    query = urlencode({name: text for name, text in typed.items() if text})
+    page = Record(
+        person, found[:SHOWN], typed, kinds, f"/audit?{query}" if query else "/audit", following, before is None, wrong
+    )
+    return render(request, "audit/record.html", page, 422 if wrong else 200)
+
+
+@router.api_route("/audit/check", methods=["GET", "HEAD"])
+async def check(request: Request, person: SignedIn, parts: InHouse, case_id: Words = "") -> Response:
+    """Check one case at once; of the whole record, how far the check is."""
+    await overseer(person)
+    found, whole = None, parts.checks.latest
+    if case_id := case_id.strip():
+        async with parts.db.read() as conn:
+            found = await verify_case(conn, case_id)
+    headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
+    return render(request, "audit/check.html", Checked(person, case_id, found, whole), headers=headers)
+
+
+@router.post("/audit/check", dependencies=[Depends(from_here)])
+async def check_all(person: SignedIn, parts: InHouse) -> Response:
+    """Begin to check the whole record; the page then tells how far it is."""
+    await overseer(person)
+    parts.checks.start(person.id)
+    return RedirectResponse("/audit/check", status_code=303)
+
+
+@router.api_route("/audit/pack", methods=["GET", "HEAD"])
+async def pack(
+    request: Request,
+    person: SignedIn,
+    db: Db,
+    case_id: Words = "",
+    starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
+    ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
+) -> Response:
+    """The form, and with its fields the pack itself, as the JSON route gives it."""
+    await overseer(person)
+    typed = {"case_id": case_id.strip(), "from": starts.strip(), "to": ends.strip()}
+    if not any(typed.values()) or request.method == "HEAD":
+        return render(request, "audit/pack.html", Pack(person, typed, ""))
+    try:
+        return await evidence_pack(person, db, *(text or None for text in typed.values()))
+    except Problem as no:
+        told = "; ".join(error["message"] for error in no.body.get("errors") or ()) or no.body["detail"]
+        return render(request, "audit/pack.html", Pack(person, typed, told), no.status)

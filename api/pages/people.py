@@ -1,0 +1,244 @@
+"""The list of people as pages: everybody, one person with all that can be changed of them, and the groups."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import Depends, Form, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from api.deps import Db, InHouse, Plain
+from api.pages.kit import in_path
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.texts import _, ngettext
+from api.problems import Problem
+from api.routes import people as leavers
+from api.routes import roster
+from api.routes.people import NewAbsence, Replacement
+from api.routes.roster import NewPerson, NewToken, PersonChanges
+from api.security import admin, is_in, people_reader
+from store.absences import Absence
+from store.people import Person, Token
+from store.roster import Entry, Group
+from workflows.models import ADMINS
+
+router = pages()
+
+PersonId = Annotated[Plain, Path(max_length=200)]
+Text = Annotated[Plain, Form(max_length=4000)]
+Act = Literal[
+    "email",
+    "manager",
+    "zone",
+    "join",
+    "leave",
+    "away",
+    "back",
+    "replace",
+    "token",
+    "revoke",
+    "revoke-all",
+    "password",
+    "unlock",
+    "sign-out",
+]
+
+
+@dataclass(frozen=True)
+class Everybody(Context):
+    """`people/everybody.html`: a page of the list, and the form for one more."""
+
+    entries: list[Entry]
+    sought: dict[str, str]
+    address: str
+    next_cursor: str | None
+    first: bool
+    may_change: bool
+    typed: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    """By field of the form, what has to be mended."""
+
+
+@dataclass(frozen=True)
+class Groups(Context):
+    """`people/groups.html`: who is in which group."""
+
+    groups: list[Group]
+
+
+@dataclass(frozen=True)
+class Somebody(Context):
+    """`people/somebody.html`: one person, and what the last form came to."""
+
+    entry: Entry
+    tokens: list[Token]
+    absences: list[Absence]
+    groups: list[str]
+    """The names of all groups, to choose from."""
+    may_change: bool
+    act: str = ""
+    """The form that was sent last."""
+    done: str = ""
+    wrong: str = ""
+    shown_once: str = ""
+    """A token or a password, which is shown this once."""
+    typed: dict[str, str] = field(default_factory=dict)
+
+
+@router.api_route("/people", methods=["GET", "HEAD"])
+async def everybody(
+    request: Request,
+    person: SignedIn,
+    db: Db,
+    q: Annotated[Plain, Query(max_length=200)] = "",
+    group: Annotated[Plain, Query(max_length=200)] = "",
+    cursor: Annotated[Plain | None, Query(max_length=200)] = None,
+) -> Response:
+    """The list."""
+    await people_reader(person)
+    return render(request, "people/everybody.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
+
+
+@router.post("/people", dependencies=[Depends(from_here)])
+async def add(
+    request: Request,
+    person: SignedIn,
+    db: Db,
+    id: Text = "",
+    name: Text = "",
+    groups: Text = "",
+    email: Text = "",
+) -> Response:
+    """Add somebody, as the JSON route does, and go to their page."""
+    await admin(person)
+    typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
+    named = [each for each in typed["groups"].replace(",", " ").split() if each]
+    try:
+        new = NewPerson(id=typed["id"], name=typed["name"], groups=named, email=typed["email"] or None)
+        added = await roster.add_person(new, person, db)
+    except (Problem, ValidationError) as no:
+        page = await _everybody(person, db, "", "", None, typed=typed, wrong=by_field(no))
+        return render(request, "people/everybody.html", page, 422)
+    return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
+
+
+@router.api_route("/groups", methods=["GET", "HEAD"])
+async def groups(request: Request, person: SignedIn, db: Db) -> Response:
+    """Who is in which group."""
+    await people_reader(person)
+    return render(request, "people/groups.html", Groups(person, (await roster.list_groups(person, db)).items))
+
+
+@router.api_route("/people/{person_id}", methods=["GET", "HEAD"])
+async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: Db) -> Response:
+    """One person."""
+    await people_reader(person)
+    return render(request, "people/somebody.html", await _somebody(person, db, person_id))
+
+
+@router.post("/people/{person_id}/{act}", dependencies=[Depends(from_here)])
+async def change(
+    request: Request,
+    person_id: PersonId,
+    act: Act,
+    person: SignedIn,
+    parts: InHouse,
+    value: Text = "",
+    starts: Annotated[Plain, Form(alias="from", max_length=40)] = "",
+    ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
+    substitute: Text = "",
+    reason: Text = "",
+) -> Response:
+    """Change something of a person, as the JSON routes do, and say on their page what came of it."""
+    await admin(person)
+    value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
+    typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
+    try:
+        done, shown_once = await _changed(person, person_id, act, typed, parts)
+    except (Problem, ValidationError) as no:
+        if isinstance(no, Problem) and no.status not in (409, 422):
+            raise
+        page = await _somebody(person, parts.db, person_id, act=act, wrong=" ".join(by_field(no).values()), typed=typed)
+        return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
+    page = await _somebody(person, parts.db, person_id, act=act, done=done, shown_once=shown_once)
+    return render(request, "people/somebody.html", page)
+
+
+async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: InHouse) -> tuple[str, str]:
+    """Do it, and answer what to say and what may be seen only now."""
+    db, value = parts.db, typed["value"]
+    match act:
+        case "email":
+            await roster.change_person(id, PersonChanges(email=value or None), by, db)
+            return (_("Mail goes to the new address.") if value else _("No mail is sent any more.")), ""
+        case "manager":
+            await roster.change_person(id, PersonChanges(manager=value or None), by, db)
+            return _("The manager was changed."), ""
+        case "zone":
+            await roster.change_person(id, PersonChanges(time_zone=value or None), by, db)
+            return _("The time zone was changed."), ""
+        case "join":
+            await roster.join_group(id, value, by, db)
+            return _("They are in %(group)s now.", group=value), ""
+        case "leave":
+            await roster.leave_group(id, value, by, db)
+            return _("They are no longer in %(group)s.", group=value), ""
+        case "away":
+            new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
+            await leavers.send_away(id, new, by, db)
+            return _("The absence is written down."), ""
+        case "back":
+            await leavers.call_back(id, by, db)
+            return _("They are back."), ""
+        case "replace":
+            left = await leavers.replace(id, Replacement(by=value, reason=typed["reason"]), by, parts)
+            refused = sum(item.status == "refused" for item in left.items)
+            handed = len(left.items) - refused
+            said = ngettext("%(num)s open task was handed on.", "%(num)s open tasks were handed on.", handed)
+            again = _("%(number)s could not be: do it again when a worker answers.", number=refused) if refused else ""
+            return f"{said} {again}".strip(), ""
+        case "token":
+            made = await roster.make_token(id, NewToken(label=value), by, db)
+            return _("This is the token. It is shown only now:"), made.token
+        case "revoke":
+            await roster.revoke_one(id, value, by, db)
+            return _("The token opens nothing any more."), ""
+        case "revoke-all":
+            await roster.revoke_all(id, by, db)
+            return _("No token of theirs opens anything any more."), ""
+        case "password":
+            given = await roster.give_password(id, by, db)
+            said = _("This is the password to begin with, to be changed at the next sign-in. It is shown only now:")
+            return said, given.password
+        case "unlock":
+            await roster.unlock(id, by, db)
+            return _("They may try to sign in again."), ""
+        case "sign-out":
+            await roster.end_sessions(id, by, db)
+            return _("They were signed out everywhere."), ""
+
+
+async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
+    found = await roster.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
+    sought = {"q": q, "group": group}
+    query = urlencode({name: text for name, text in sought.items() if text})
+    address = f"/people?{query}" if query else "/people"
+    may_change = is_in(person, ADMINS)
+    return Everybody(person, found.items, sought, address, found.next_cursor, cursor is None, may_change, **more)
+
+
+async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
+    entry = await roster.one_person(id, person, db)
+    tokens = (await roster.tokens_of(id, person, db)).items
+    absences = (await leavers.absence(id, person, db)).items
+    groups = [each.group for each in (await roster.list_groups(person, db)).items]
+    return Somebody(person, entry, tokens, absences, groups, is_in(person, ADMINS), **more)
+
+
+def by_field(no: Problem | ValidationError) -> dict[str, str]:
+    """What has to be mended, by field."""
+    if isinstance(no, ValidationError):
+        return {str(error["loc"][0]): _("This is too long, or missing.") for error in no.errors()}
+    found = {error["field"]: error["message"] for error in no.body.get("errors") or ()}
+    return found or {"": no.body["detail"]}

@@ -1,0 +1,180 @@
+"""What somebody can set for themselves: how pages look, what they are told, when they are away, how they sign in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from api.deps import House, InHouse, Plain
+from api.pages.kit import capital
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.people import by_field
+from api.pages.texts import _
+from api.problems import Problem
+from api.routes import people as away
+from api.routes import roster
+from api.routes.people import NewAbsence
+from api.routes.roster import NewToken
+from store import choices, passwords, people, preferences, sessions
+from store.absences import Absence
+from store.people import Person, Token
+from store.sessions import Session
+from workflows.models import NoticeChoice, NoticeKind
+
+router = pages()
+
+Text = Annotated[Plain, Form(max_length=1000)]
+Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke"]
+
+
+@dataclass(frozen=True)
+class Settings(Context):
+    """`settings/settings.html`: everything as it is, and what the last form came to."""
+
+    chosen: dict[NoticeKind, NoticeChoice]
+    asked: dict[NoticeKind, str]
+    when: dict[NoticeChoice, str]
+    look: dict[str, str]
+    absences: list[Absence]
+    tokens: list[Token]
+    sessions: list[Session]
+    this_session: str
+    has_password: bool
+    browser: Callable[[str], str]
+    """What a browser is called."""
+    act: str = ""
+    """The form that was sent last."""
+    done: str = ""
+    wrong: str = ""
+    shown_once: str = ""
+    """A token, which is shown this once."""
+    typed: dict[str, str] = field(default_factory=dict)
+
+
+@router.api_route("/settings", methods=["GET", "HEAD"])
+async def settings(request: Request, person: SignedIn, parts: InHouse) -> Response:
+    """Everything as it is."""
+    return render(request, "settings/settings.html", await _settings(request, person, parts))
+
+
+@router.api_route("/notices", methods=["GET", "HEAD"])
+async def notices(_person: SignedIn) -> Response:
+    """Where the choices once were, and mails still lead."""
+    return RedirectResponse("/settings#notices", status_code=303)
+
+
+@router.post("/settings/{act}", dependencies=[Depends(from_here)])
+async def change(
+    request: Request,
+    act: Act,
+    person: SignedIn,
+    parts: InHouse,
+    value: Text = "",
+    theme: Text = "",
+    shortcuts: Text = "",
+    starts: Annotated[Plain, Form(alias="from", max_length=40)] = "",
+    ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
+    substitute: Text = "",
+) -> Response:
+    """Change something, as the JSON routes do, and say what came of it."""
+    typed = {"value": value.strip(), "from": starts, "to": ends, "substitute": substitute.strip()}
+    look = {"theme": theme, "shortcuts": shortcuts}
+    kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
+    try:
+        done, shown_once = await _changed(person, act, typed, look, kinds, parts)
+    except (Problem, ValidationError, ValueError) as no:
+        if isinstance(no, Problem) and no.status != 422:
+            raise
+        wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
+        page = await _settings(request, person, parts, act=act, wrong=wrong, typed=typed)
+        return render(request, "settings/settings.html", page, 422)
+    if act in ("zone", "look"):  # the frame of this very page hangs on them
+        return RedirectResponse(f"/settings#{act}", status_code=303)
+    page = await _settings(request, person, parts, act=act, done=done, shown_once=shown_once)
+    return render(request, "settings/settings.html", page)
+
+
+async def _changed(
+    person: Person, act: Act, typed: dict[str, str], look: dict[str, str], kinds: dict[str, str], parts: House
+) -> tuple[str, str]:
+    """Do it, and answer what to say and what may be seen only now."""
+    db, value = parts.db, typed["value"]
+    match act:
+        case "zone":
+            async with db.write() as conn:
+                await people.set_time_zone(conn, person.id, value or None, by=person.id)
+            return "", ""
+        case "look":
+            async with db.write() as conn:
+                await preferences.choose(conn, person.id, {name: choice for name, choice in look.items() if choice})
+            return "", ""
+        case "away":
+            new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
+            await away.go_away(new, person, db)
+            return _("Your absence is written down."), ""
+        case "back":
+            await away.come_back(person, db)
+            return _("You are back."), ""
+        case "notices":
+            wanted = {NoticeKind(kind): NoticeChoice(choice) for kind, choice in kinds.items()}
+            async with db.write() as conn:
+                await choices.choose(conn, person.id, wanted)
+            return _("This is what you are told from now on."), ""
+        case "token":
+            made = await roster.make_my_token(NewToken(label=value), person, db)
+            return _("This is the token. It is shown only now:"), made.token
+        case "revoke":
+            await roster.revoke_mine(value, person, db)
+            return _("The token opens nothing any more."), ""
+
+
+async def _settings(request: Request, person: Person, parts: House, **more: Any) -> Settings:
+    now = datetime.now(UTC)
+    signed_in = request.state.signed_in
+    async with parts.db.read() as conn:
+        chosen = await choices.of(conn, person.id)
+        look = await preferences.of(conn, person.id)
+        own = await sessions.of(conn, person.id, now)
+        has_password = await passwords.stored(conn, person.id) is not None
+    return Settings(
+        person,
+        chosen,
+        _asked(),
+        {NoticeChoice.AT_ONCE: _("at once"), NoticeChoice.DIGEST: _("once a day"), NoticeChoice.OFF: _("never")},
+        look,
+        (await away.my_absence(person, parts.db)).items,
+        [each for each in (await roster.my_tokens(person, parts.db)).items if each.revoked_at is None],
+        own,
+        signed_in.session.hash if signed_in else "",
+        has_password,
+        browser,
+        **more,
+    )
+
+
+def browser(agent: str) -> str:
+    """A browser as people call it, by what it calls itself: `Firefox, Linux`."""
+    # In this order: many call themselves by the names of those that come after them, too.
+    names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
+    systems = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "Mac"}
+    systems["Linux"] = "Linux"
+    found = [next((name for sign, name in some.items() if sign in agent), "") for some in (names, systems)]
+    return ", ".join(name for name in found if name) or agent[:60] or _("unknown browser")
+
+
+def _asked() -> dict[NoticeKind, str]:
+    return {
+        NoticeKind.TASK_OPENED: _("Something waits for me"),
+        NoticeKind.TASK_REMINDED: _("It still waits for me"),
+        NoticeKind.TASK_NUDGED: _("Whoever asked for it reminds me"),
+        NoticeKind.TASK_ESCALATED: _("Something was escalated to me"),
+        NoticeKind.TASK_ASKED: _("Somebody asks me something, or answers me"),
+        NoticeKind.TASK_LOST: _("What I was told of no longer waits for me"),
+        NoticeKind.TASK_DECIDED: _("Somebody decided on what I asked for"),
+        NoticeKind.TASK_EXPIRED: _("Nobody decided in time"),
+        NoticeKind.CASE_ENDED: _("What I asked for has ended"),
+    }

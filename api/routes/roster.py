@@ -1,0 +1,273 @@
+"""The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Db, Limit, Plain, Search
+from api.problems import FieldError, Problem, documented, invalid, not_found
+from api.routes.people import PersonId, somebody
+from api.security import Admin, Caller, PeopleReader
+from api.views import Page
+from store import passwords, people, roster, sessions
+from store.database import Database
+from store.people import LastAdmin, Token, UnknownPerson, UnknownToken
+from store.roster import Entry, Group
+
+router = APIRouter(tags=["people"])
+
+GroupName = Annotated[Plain, Path(max_length=60)]
+TokenId = Annotated[Plain, Path(max_length=64)]
+_READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 503)
+
+
+class NewPerson(BaseModel):
+    """Somebody who is to use Holdgate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
+    name: Plain = Field(max_length=200, examples=["Anna Berg"])
+    groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
+    email: Plain | None = Field(None, max_length=254, description="Where they get mail; never told again")
+
+
+class PersonChanges(BaseModel):
+    """What is to be changed; what is left out stays, null removes it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Plain | None = Field(None, max_length=254)
+    manager: Plain | None = Field(None, max_length=200, description="Whom they report to, by id")
+    time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
+
+
+class NewToken(BaseModel):
+    """A token for a script or a program."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Plain = Field(min_length=1, max_length=60, description="Where it is used", examples=["nightly import"])
+
+
+class MadeToken(BaseModel):
+    """The one time that a token can be seen."""
+
+    person: str
+    label: str
+    token: str = Field(examples=["hg_..."])
+
+
+class StartPassword(BaseModel):
+    """The one time that a password to begin with can be seen; it has to be changed at the next sign-in."""
+
+    person: str
+    password: str
+
+
+class Tokens(BaseModel):
+    """The newest first."""
+
+    items: list[Token]
+
+
+class Groups(BaseModel):
+    """By name."""
+
+    items: list[Group]
+
+
+@router.get("/people", responses=_READS)
+async def list_people(
+    _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
+) -> Page[Entry]:
+    """Everybody, by id. For auditors and admins."""
+    async with db.read() as conn:
+        found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
+    return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
+
+
+@router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
+async def add_person(new: NewPerson, admin: Admin, db: Db) -> Entry:
+    """Add a person. They sign in once they have a password or a token. Admins only."""
+    with _mistakes({"an e-mail address": "email", "name has": "name", "be a group": "groups"}, field="id"):
+        async with db.write() as conn:
+            await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
+    return await _entry(db, new.id)
+
+
+@router.get("/people/{person_id}", responses=_READS)
+async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
+    """One person. For auditors and admins."""
+    return await _entry(db, person_id)
+
+
+@router.patch("/people/{person_id}", responses=_KEEPS)
+async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
+    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only."""
+    await somebody(db, person_id)
+    setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
+    async with db.write() as conn:
+        for field in sorted(changes.model_fields_set):
+            with _mistakes({}, field=field):
+                await setters[field](conn, person_id, getattr(changes, field), admin.id)
+    return await _entry(db, person_id)
+
+
+@router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
+async def join_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+    """Make somebody a member. Admins only."""
+    await somebody(db, person_id)
+    with _mistakes({}, field="group"):
+        async with db.write() as conn:
+            await people.join(conn, person_id, group, by=admin.id)
+    return await _entry(db, person_id)
+
+
+@router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
+async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+    """End a membership; nobody takes the last admin away. Admins only."""
+    await somebody(db, person_id)
+    try:
+        with _mistakes({}, field="group"):
+            async with db.write() as conn:
+                await people.leave(conn, person_id, group, by=admin.id)
+    except LastAdmin as last:
+        raise Problem(409, f"{last}.", kind="last-admin") from last
+    return await _entry(db, person_id)
+
+
+@router.get("/groups", responses=_READS)
+async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
+    """All groups that have members. For auditors and admins."""
+    async with db.read() as conn:
+        return Groups(items=await roster.groups(conn))
+
+
+# ----------------------------------------------------------------------------------------------------- how they sign in
+
+
+@router.get("/people/{person_id}/tokens", responses=_READS)
+async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Tokens:
+    """Somebody's tokens, without what opens anything. For auditors and admins."""
+    await somebody(db, person_id)
+    async with db.read() as conn:
+        return Tokens(items=await people.tokens_of(conn, person_id))
+
+
+@router.post("/people/{person_id}/tokens", status_code=201, responses=_KEEPS)
+async def make_token(person_id: PersonId, new: NewToken, admin: Admin, db: Db) -> MadeToken:
+    """Make a token for somebody. It is shown this once. Admins only."""
+    await somebody(db, person_id)
+    return await _made(db, person_id, new, by=admin.id)
+
+
+@router.delete("/people/{person_id}/tokens", responses=_KEEPS)
+async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
+    """Make all tokens of somebody worthless. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await people.revoke_tokens(conn, person_id, by=admin.id)
+        return Tokens(items=await people.tokens_of(conn, person_id))
+
+
+@router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
+async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> Tokens:
+    """Make one token of somebody worthless. Admins only."""
+    await somebody(db, person_id)
+    return await _revoked(db, person_id, token_id, by=admin.id)
+
+
+@router.post("/people/{person_id}/password", responses=_KEEPS)
+async def give_password(person_id: PersonId, admin: Admin, db: Db) -> StartPassword:
+    """Give somebody a password to begin with, shown this once; their sessions end. Admins only."""
+    await somebody(db, person_id)
+    password = passwords.temporary()
+    hashed = await asyncio.to_thread(passwords.hash_of, password)
+    async with db.write() as conn:
+        await sessions.start_anew(conn, person_id, hashed, datetime.now(UTC), by=admin.id)
+    return StartPassword(person=person_id, password=password)
+
+
+@router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
+async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
+    """Let somebody try to sign in again, who has tried too often. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await passwords.unlock(conn, person_id, by=admin.id)
+    return Response(status_code=204)
+
+
+@router.delete("/people/{person_id}/sessions", status_code=204, responses=_KEEPS)
+async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
+    """Sign somebody out of all browsers. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await sessions.end_all(conn, person_id, by=admin.id)
+    return Response(status_code=204)
+
+
+# ------------------------------------------------------------------------------------------------------------ one's own
+
+
+@router.get("/me/tokens", responses=documented(401, 503))
+async def my_tokens(person: Caller, db: Db) -> Tokens:
+    """The caller's tokens, without what opens anything."""
+    async with db.read() as conn:
+        return Tokens(items=await people.tokens_of(conn, person.id))
+
+
+@router.post("/me/tokens", status_code=201, responses=documented(401, 422, 503))
+async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
+    """Make a token for a script of the caller's. It is shown this once, and may all that they may."""
+    return await _made(db, person.id, new, by=person.id)
+
+
+@router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
+async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
+    """Make a token of the caller's worthless."""
+    return await _revoked(db, person.id, token_id, by=person.id)
+
+
+async def _made(db: Database, person: str, new: NewToken, by: str) -> MadeToken:
+    with _mistakes({}, field="label"):
+        async with db.write() as conn:
+            token = await people.new_token(conn, person, new.label, by=by)
+    return MadeToken(person=person, label=new.label.strip(), token=token)
+
+
+async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:
+    try:
+        async with db.write() as conn:
+            await people.revoke_token(conn, person, token_id, by=by)
+            return Tokens(items=await people.tokens_of(conn, person))
+    except UnknownToken as unknown:
+        raise not_found("token") from unknown
+
+
+async def _entry(db: Database, id: str) -> Entry:
+    async with db.read() as conn:
+        found = await roster.page(conn, datetime.now(UTC), only=id)
+    if not found:
+        raise not_found("person")
+    return found[0]
+
+
+@contextmanager
+def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
+    """What the store refuses as a mistake of this field, or of the one whose words stand in the refusal."""
+    try:
+        yield
+    except LastAdmin:
+        raise
+    except (ValueError, UnknownPerson) as wrong:
+        if type(wrong).__module__.startswith("pydantic"):
+            raise
+        at_fault = next((name for words, name in fields.items() if words in str(wrong)), field)
+        message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
+        raise invalid(message, [FieldError(field=at_fault, message=message)]) from wrong

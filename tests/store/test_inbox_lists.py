@@ -1,0 +1,96 @@
+"""Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event as sql_event
+
+from store import inbox_lists
+from store.cases import Viewer
+from store.database import Database
+from store.inbox_lists import By, Group, Sought
+from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+from workflows.models import CaseRecord, Status, TaskView
+
+MANAGER = Viewer(id="manager-1", groups=["managers"])
+LATER = MORNING + timedelta(days=2)
+
+
+async def asked(db: Database, reference: str, payee: str, amount: str, currency: str, **changes: Any) -> TaskView:
+    """A payment that waits for managers."""
+    row = await submitted(db, reference, batch_id=changes.pop("batch_id", None))
+    shown: dict[str, Any] = {"title": f"Pay {payee}", "key_fields": {"Payee": payee, "Amount": amount}}
+    view = task(row.case_id, **shown, money={"amount": amount, "currency": currency}, **changes)
+    await recorded(db, opening(view))
+    return view
+
+
+async def grouped(db: Database, by: By, **sought: Any) -> dict[str, Group]:
+    async with db.read() as conn:
+        found = await inbox_lists.groups(conn, MANAGER, Sought(whose="mine", **sought), by, LATER)
+    assert [group.number for group in found] == sorted((group.number for group in found), reverse=True)
+    return {group.key: group for group in found}
+
+
+async def found(db: Database, **sought: Any) -> list[str]:
+    async with db.read() as conn:
+        views, _ = await inbox_lists.page(conn, MANAGER, Sought(status="open", **sought), LATER)
+        assert await inbox_lists.count(conn, MANAGER, Sought(status="open", **sought), LATER) == len(views)
+    return [view.case_id for view in views]
+
+
+async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
+    for number in range(3):
+        await asked(db, f"A{number}", "Acme", "0.10", "GBP", batch_id="b1", due_at=LATER + timedelta(hours=1))
+    await asked(db, "B", "Acme", "90071992547409.93", "GBP", batch_id="b1")
+    await asked(db, "C", "Acme", "1200", "JPY", gate="fraud-review", due_at=None)
+    await asked(db, "D", "Bolt", "7.5", "EUR")
+    await asked(db, "E", "Bolt", "much", "EUR")
+    by_payee = await grouped(db, "payee")
+    assert by_payee["Acme"].sums == {"GBP": "90071992547410.23", "JPY": "1200"}
+    assert by_payee["Bolt"].sums == {"EUR": "7.50"}
+    assert (by_payee["Acme"].number, by_payee["Acme"].overdue) == (5, 1)
+    assert by_payee["Acme"].first_due == MORNING + timedelta(days=1)
+    by_batch = await grouped(db, "batch")
+    assert {key: group.number for key, group in by_batch.items()} == {"b1": 4, "": 3}
+    assert set(await grouped(db, "step")) == {"payment/manager-approval", "payment/fraud-review"}
+    assert set(await grouped(db, "requester")) == {"requester-1"}
+    assert set(await grouped(db, "payee", q="bolt")) == {"Bolt"}
+
+
+async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
+    view = await asked(db, "A/1", "Acme", "10.00", "GBP")
+    shown = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
+    edit = CaseRecord(
+        case_id=view.case_id,
+        status=Status.AWAITING_APPROVAL,
+        events=[event(view.case_id, 2)],
+        patched=[patch(view, state={**shown, "input": {}})],
+    )
+    await recorded(db, edit)
+    assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+    assert await found(db, payee="Acme") == await found(db, q="acme") == []
+    assert await found(db, payee="Zoë") == await found(db, q="ZOË") == await found(db, q="a/1") == [view.case_id]
+    assert await found(db, q="%") == []
+    plain = edit.model_copy(update={"events": [event(view.case_id, 3)], "patched": [patch(view, given=1)]})
+    await recorded(db, plain)
+    assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -> None:
+    said: list[str] = []
+    engine = db._engine.sync_engine
+    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, *_: said.append(sql))
+    await found(db, q="nobody")
+    await found(db, payee="Nobody")
+    plans = []
+    async with db.read() as conn:
+        for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
+            explained = f"EXPLAIN QUERY PLAN {statement}"
+            rows = (await conn.exec_driver_sql(explained, tuple("?" * statement.count("?")))).mappings()
+            plans.append(" ".join(row["detail"] for row in rows))
+    assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
+    assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
+    assert not any(plan.startswith("SCAN") for plan in plans), plans
