@@ -95,7 +95,8 @@ async def page(
     Raises ValueError for a cursor of another list or sort.
     """
     column, descending, kind = _SORTS[sort]
-    query = _found(select(tasks), viewer, sought, now, zone, among=await _among(conn, viewer, sought, now, zone))
+    among = await _among(conn, viewer, sought, now, zone)
+    query = _found(select(tasks), viewer, sought, now, zone, among=among, first=True)
     if cursor:
         key, task_id = cursors.decode(cursor, kind, str)
         query = query.where(_after(column, descending, key, task_id))
@@ -120,7 +121,9 @@ async def count(
 ) -> int:
     """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
     among = await _among(conn, viewer, sought, now, zone)
-    some = _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among).limit(most + 1).subquery()
+    some = (
+        _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among, first=True).limit(most + 1).subquery()
+    )
     return (await conn.execute(select(func.count()).select_from(some))).scalar_one()
 
 
@@ -246,7 +249,7 @@ async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> 
     return bool((await conn.execute(select(func.count()).select_from(some))).scalar_one() > most)
 
 
-_OPEN = literal_column("'open'")
+_OPEN: ColumnElement[str] = literal_column("'open'")
 """As the index says it, so that SQLite uses it."""
 _AFTERWARDS = tasks.c.status.concat("")
 """The status, so that no database begins with all open tasks to look which of them are among the few."""
@@ -262,6 +265,7 @@ def _found(
     now: datetime | None = None,
     zone: tzinfo = UTC,
     among: Sequence[str] | None = None,
+    first: bool = False,
 ) -> Select[Any]:
     status: ColumnElement[str] = tasks.c.status
     if among is not None:
@@ -269,7 +273,7 @@ def _found(
     if sought.whose == "mine":
         query = query.where(status == _OPEN, _decidable(viewer))
     else:
-        query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+        query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester, first=first and among is None))
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)
     if sought.status:

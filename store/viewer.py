@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, and_, exists, or_, true
+from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 
 from store.tables import candidates, tasks
 from workflows.models import ADMINS, AUDITORS, OPERATORS
@@ -33,8 +33,13 @@ class Viewer(BaseModel):
         own = {("person", self.id), ("asked", self.id)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
-    def sees(self, case_id: ColumnElement[str], requester: ColumnElement[str]) -> ColumnElement[bool]:
-        """The condition under which a row that names a case and its requester is shown."""
+    def sees(
+        self, case_id: ColumnElement[str], requester: ColumnElement[str], *, first: bool = False
+    ) -> ColumnElement[bool]:
+        """The condition under which a row that names a case and its requester is shown.
+
+        `first`: only the first of many rows are wanted, so PostgreSQL should not gather all cases before it begins.
+        """
         if self.sees_all:
             return true()
         open_to = tasks.alias("open_to")
@@ -43,6 +48,9 @@ class Viewer(BaseModel):
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
+        if first:
+            one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
+            return or_(requester == self.id, one.scalar_subquery().is_not(None))
         return or_(requester == self.id, exists().where(open_to.c.case_id == case_id, mine))
 
     @property
