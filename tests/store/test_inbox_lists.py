@@ -1,7 +1,7 @@
 """Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import event as sql_event
@@ -9,7 +9,7 @@ from sqlalchemy import event as sql_event
 from store import inbox_lists
 from store.cases import Viewer
 from store.database import Database
-from store.inbox_lists import By, Group, Sought
+from store.inbox_lists import By, Group, Sought, Whose
 from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
 from workflows.models import CaseRecord, Status, TaskView
 
@@ -76,6 +76,55 @@ async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Datab
     plain = edit.model_copy(update={"events": [event(view.case_id, 3)], "patched": [patch(view, given=1)]})
     await recorded(db, plain)
     assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+
+
+async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, candidates in enumerate((["managers"], ["directors"], ["managers", "directors"])):
+        await asked(db, f"A{number}", "Acme", "1.00", "GBP", batch_id=f"b{number % 2}", candidate_groups=candidates)
+    await asked(db, "B", "Bolt", "1.00", "GBP", candidate_groups=[], candidate_users=["dora"], gate="fraud-review")
+    taken = await asked(db, "C", "Bolt", "1.00", "GBP", due_at=None)
+    held = patch(taken, state={"assignee": "dora"})
+    await recorded(
+        db, CaseRecord(case_id=taken.case_id, status=Status.RUNNING, events=[event(taken.case_id, 2)], patched=[held])
+    )
+    people = [
+        MANAGER,
+        Viewer(id="dora", groups=["directors"]),
+        Viewer(id="requester-1"),
+        Viewer(id="stranger"),
+        Viewer(id="auditor-1", groups=["auditors"]),
+        Viewer(id="dieter", stands_in_for=[Viewer(id="dora", groups=["directors"])]),
+    ]
+    narrowed: list[dict[str, Any]] = [
+        {},
+        {"payee": "Bolt"},
+        {"requester": "requester-1"},
+        {"batch_id": "b1"},
+        {"q": "acme"},
+    ]
+    narrowed += [
+        {"group": "directors"},
+        {"process": "payment", "gate": "fraud-review"},
+        {"due": "none"},
+        {"due": "today"},
+    ]
+
+    lists = [(viewer, Sought(whose=whose, status="open")) for viewer in people for whose in get_args(Whose)]
+    lists += [(people[1], Sought(status="open", **filters)) for filters in narrowed]
+
+    async def all_lists() -> list[list[str]]:
+        async with db.read() as conn:
+            return [
+                [view.case_id for view in (await inbox_lists.page(conn, viewer, sought, LATER))[0]]
+                for viewer, sought in lists
+            ]
+
+    few = await all_lists()
+    monkeypatch.setattr(inbox_lists, "FEW", -1)
+    many = await all_lists()
+    assert few == many
+    assert [len(each) for each in few[: 3 * len(people)]] == [2, 0, 3, 4, 1, 4, 0, 0, 5, 0, 0, 0, 0, 0, 5, 3, 0, 3]
+    assert [len(each) for each in few[3 * len(people) :]] == [4, 2, 4, 1, 2, 2, 1, 1, 3]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
