@@ -160,5 +160,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(pages.router)
     app.include_router(pages.uploads, max_body_size=uploads)
+    app.include_router(pages.attachments, max_body_size=attached)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

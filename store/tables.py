@@ -172,6 +172,7 @@ cases = Table(
         "ix_cases_taken_back",
         "closed_at",
         "requester",
+        "case_id",
         sqlite_where=text("status = 'rolled_back'"),
         postgresql_where=text("status = 'rolled_back'"),
     ),

@@ -47,3 +47,6 @@ for page in (
 uploads = APIRouter(include_in_schema=False)
 """Those that take whole files: their bodies may be larger."""
 uploads.include_router(upload.router)
+attachments = APIRouter(include_in_schema=False)
+"""Those that take one file of a case."""
+attachments.include_router(cases.files)

@@ -23,6 +23,8 @@ from store.verification import verify_case
 from workflows.models import FieldChange, TaskView
 
 router = pages()
+files = pages()
+"""What takes a file, whose body may be larger than that of a form."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ async def comment(
     return _back(case_id, back)
 
 
-@router.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
+@files.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
 async def attach(
     request: Request,
     case_id: CaseId,

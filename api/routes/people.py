@@ -76,7 +76,7 @@ async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db)
     return await _away(db, await somebody(db, person_id), new, by=caller.id)
 
 
-@router.get("/people/{person_id}/absence", responses=documented(401, 404, 503))
+@router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
 async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
     """When somebody is away. For auditors and admins."""
     await somebody(db, person_id)
@@ -84,7 +84,7 @@ async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absence
         return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
 
 
-@router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 503))
+@router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
     """Say that somebody is back; absences to come are dropped too. Admins only."""
     await somebody(db, person_id)

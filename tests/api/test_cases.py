@@ -151,7 +151,3 @@ async def test_lists_come_in_pages_newest_first(gate: Gate) -> None:
     for wrong in ({"limit": 201}, {"limit": 0}, {"cursor": "forged"}, {"status": "sleeping"}):
         assert (await gate.get("requester-1", "/cases", **wrong)).status_code == 422, wrong
     assert (await gate.get("requester-1", "/tasks", cursor="forged")).status_code == 422
-
-
-async def test_what_is_not_built_yet_is_not_there(gate: Gate) -> None:
-    assert (await gate.get("operator-1", "/events")).status_code == 404

@@ -91,3 +91,18 @@ async def test_changes_are_asked_for_made_and_seen_as_a_difference(windows: Wind
     await expect(changed.locator("ins").last).to_contain_text("Order 4711")
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_text("This is decided: Approved.")).to_be_visible()
+
+
+async def test_beside_the_inbox_a_task_is_decided_in_its_place(windows: Windows) -> None:
+    waiting(windows.product, "PANEL-1", "Panel Ltd")
+    page = await windows.of("manager-1", "/?q=PANEL-1", viewport={"width": 1680, "height": 900})
+    await page.get_by_role("link", name="Pay Panel Ltd").focus()
+    panel = page.locator("#panel")
+    await panel.get_by_role("button", name="Reject").click()
+    await expect(panel.get_by_text("Say why: whoever asked is told")).to_be_visible()
+    await expect(panel.get_by_text("Other answers")).to_be_visible()
+    await panel.get_by_label("Comment").fill("Not ours")
+    await panel.get_by_role("button", name="Reject").click()
+    until(lambda: statuses(windows.product, ["PANEL-1"]) == ["rejected"])
+    await expect(page.locator("table.tasks tbody tr:not(.gone)")).to_have_count(0)
+    assert "/?q=PANEL-1" in page.url

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile
 
 import pytest
 
@@ -247,6 +248,23 @@ def test_cases_are_exported_whole_or_not_at_all(run: Run, tmp_path: Path) -> Non
     assert out.read_bytes() == before and sorted(tmp_path.glob(".*")) == []
     nowhere = tmp_path / "none" / "cases.csv"
     assert run("export", "--out", str(nowhere)) == (1, "", f"{nowhere} cannot be written: No such file or directory\n")
+
+
+def test_evidence_is_written_as_a_zip_and_one_case_is_checked(run: Run, tmp_path: Path) -> None:
+    file = payments(tmp_path, "PROOF-1,Oak,32.00,GBP,operating")
+    assert run("submit", str(file), "--process", "payment", "--wait").code == 0
+    out = tmp_path / "evidence.zip"
+    done = run("audit", "pack", "--case", "payment:proof-1", "--out", str(out))
+    assert (done.code, done.out) == (0, f"the evidence is in {out}\n")
+    with ZipFile(out) as pack:
+        assert json.loads(pack.read("manifest.json"))["intact"] is True
+    before = out.read_bytes()
+    assert run("audit", "pack", "--case", "payment:none", "--out", str(out)).code == 1
+    assert run("audit", "pack", "--out", str(out)).code == 2
+    assert out.read_bytes() == before
+    assert run("audit", "verify", "--case", "payment:proof-1").out.startswith("the record is intact")
+    assert run("audit", "verify", "--case", "payment:none").code == 1
+    assert run("people", "unlock", "manager-1").out == "manager-1 may try to sign in again\n"
 
 
 def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(

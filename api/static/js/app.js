@@ -73,7 +73,7 @@ function forget() {
   sessionStorage.removeItem(sent);
 }
 if (!("failed" in body.dataset)) forget();
-document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful && event.detail.requestConfig.verb === "post") forget(); });
+document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr.status < 400 && event.detail.requestConfig.verb === "post") forget(); });
 restore(document);
 document.addEventListener("htmx:load", (event) => restore(event.detail.elt));
 

@@ -29,7 +29,7 @@ def upgrade() -> None:
     op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester"])
     ended = ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester"]
     _index("ix_cases_ended", "cases", ended, "ended_at IS NOT NULL")
-    _index("ix_cases_taken_back", "cases", ["closed_at", "requester"], "status = 'rolled_back'")
+    _index("ix_cases_taken_back", "cases", ["closed_at", "requester", "case_id"], "status = 'rolled_back'")
     op.drop_index("ix_tasks_open", "tasks")
     op.add_column("tasks", sa.Column("asked", sa.Text(), nullable=False, server_default=""))
     _note_groups()

@@ -57,7 +57,7 @@ async def test_the_whole_record_is_checked_beside_other_work_and_one_case_at_onc
         page = await eventually(lambda: client.get("/audit/check"), lambda page: "refresh" not in page.headers)
         assert "Nothing was changed." in page.text and "Checked <time" in page.text
         one = (await client.get("/audit/check", params={"case_id": case_id})).text
-        assert "events of 1 cases are as they were written" in one
+        assert "events of 1 case are as they were written" in one
         none = (await client.get("/audit/check", params={"case_id": "payment:<none>"})).text
         assert "neither a row nor an event of case payment:&lt;none&gt;" in none
 

@@ -10,6 +10,7 @@ import httpx2
 from store import passwords, people, record
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import browser, signed_in
+from tests.api.xss import PAYLOADS, dangers
 
 HOSTILE = '"><script>alert(1)</script>'
 
@@ -179,3 +180,21 @@ async def test_everybody_changes_what_is_theirs_and_only_that(stopped: Gate) -> 
         assert (await client.post("/settings/revoke", data={"value": mine[0]["id"]})).status_code == 200
         answer = await stopped.as_(None).get(f"{API}/me", headers={"Authorization": f"Bearer {token[0]}"})
         assert answer.status_code == 401
+
+
+async def test_fifty_hostile_names_labels_and_searches_stay_text(stopped: Gate) -> None:
+    async with stopped.database.write() as conn:
+        await people.add(conn, "xss", "Named by nobody", [], by="admin-1")
+        for number, hostile in enumerate(PAYLOADS):
+            await people.add(conn, f"xss-{number}", hostile[:200], [], by="admin-1")
+            await people.new_token(conn, "xss", hostile[:60], by=hostile[:200])
+    admin = stopped.as_("admin-1")
+    paths = ["/people?q=xss-&limit=50", "/people/xss", "/people/xss-0", "/audit?q=xss", "/audit?kind=token_made"]
+    for path in paths:
+        page = await admin.get(path)
+        assert page.status_code == 200 and dangers(page.text) == [], path
+    for hostile in PAYLOADS:
+        for path, name in (("/audit", "q"), ("/audit", "from"), ("/audit/check", "case_id"), ("/people", "group")):
+            assert dangers((await admin.get(path, params={name: hostile})).text) == [], (path, hostile)
+        typed = (await admin.post("/people", data={"id": hostile, "name": hostile, "groups": hostile})).text
+        assert dangers(typed) == [], hostile

@@ -131,8 +131,8 @@ async def test_a_no_without_a_reason_is_asked_for_one_and_nothing_typed_is_lost(
             box = page.one("textarea", name="comment")
             assert box.attrs["aria-invalid"] == "true"
             assert (
-                page.one(id="comment-error").text.startswith("Say why")
-                and "comment-error" in box.attrs["aria-describedby"].split()
+                page.one(id="task-comment-error").text.startswith("Say why")
+                and "task-comment-error" in box.attrs["aria-describedby"].split()
             )
         answer = await client.post(
             f"{address}/decide", data=sent | {"verdict": "approve", "comment": "As\nagreed", "revision": "7"}
@@ -252,8 +252,8 @@ async def test_people_claim_hand_over_ask_hide_and_move_the_clock_on_the_page(ga
     async with signed_in(gate, "admin-1") as client:
         later = (datetime.now(UTC) + timedelta(days=40)).strftime("%Y-%m-%dT%H:%M")
         page = await did(client, "set_clock", 422, ends=later)
-        assert page.one(id="ends").attrs["value"] == later and page.one(id="text-set_clock-error").text
-        assert (await did(client, "set_clock", 422, ends="tomorrow", text="Holidays")).one(id="ends-error").text
+        assert page.one(id="task-ends").attrs["value"] == later and page.one(id="text-set_clock-error").text
+        assert (await did(client, "set_clock", 422, ends="tomorrow", text="Holidays")).one(id="task-ends-error").text
         page = await did(client, "set_clock", ends=later, text="Holidays")
         day = datetime.fromisoformat(later)
         assert f"{day.day} {day:%b %Y, %H:%M} UTC: it ends" in page.section("If nobody decides").text
