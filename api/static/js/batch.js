@@ -44,13 +44,24 @@ async function turn() {
 }
 
 if (batch && !("ended" in batch.dataset)) {
-  const source = new EventSource(`/batches/${batch.dataset.batch}/events`);
-  source.addEventListener("counts", (event) => show(JSON.parse(event.data)));
-  source.addEventListener("end", (event) => {
-    source.close();
-    show(JSON.parse(event.data));
-    announce(batch.dataset.finished);
-    turn();
-  });
+  let source = null;
+  const listen = () => {
+    source = new EventSource(`/batches/${batch.dataset.batch}/events`);
+    source.addEventListener("counts", (event) => show(JSON.parse(event.data)));
+    source.addEventListener("end", (event) => {
+      source.close();
+      document.removeEventListener("visibilitychange", listenIfSeen);
+      show(JSON.parse(event.data));
+      announce(batch.dataset.finished);
+      turn();
+    });
+  };
+  // Not in a tab that nobody looks at: a browser has six connections to one server. It begins with all counts anew.
+  const listenIfSeen = () => {
+    source?.close();
+    if (!document.hidden) listen();
+  };
+  listen();
+  document.addEventListener("visibilitychange", listenIfSeen);
   addEventListener("pagehide", () => source.close());
 }

@@ -384,10 +384,15 @@ async function replace(again = false) {
 }
 fresh.addEventListener("click", () => replace(true));
 
-if (rows) {
-  const stream = new EventSource(`/events?since=${inbox.dataset.since}`);
+let stream = null;
+let since = inbox.dataset.since;
+
+/** Listen from where the page was made, or where one stopped listening; what was missed comes first. */
+function listen() {
+  stream = new EventSource(`/events?since=${since}`);
   stream.addEventListener("task", (event) => {
     const task = JSON.parse(event.data);
+    since = event.lastEventId || since;
     const row = document.getElementById(task.task_id);
     if (task.kind === "closed") closed.set(task.task_id, say(words.closed, { outcome: words.outcomes[task.outcome] ?? "" }));
     else if (task.assignee) closed.set(task.task_id, say(words.claimed, { by: task.assignee }));
@@ -396,10 +401,21 @@ if (rows) {
     if (row && task.kind === "closed" && !row.hasAttribute("aria-busy") && !row.classList.contains("gone")) { mark(row, closed.get(row.id), "gone"); summarise(); }
     if (row || task.kind !== "closed") changed();
   });
-  stream.addEventListener("reset", changed);
-  let before = false;
-  stream.addEventListener("open", () => { if (before) changed(); before = true; });
-  addEventListener("pagehide", () => stream.close());
+  stream.addEventListener("case", (event) => { since = event.lastEventId || since; });
+  stream.addEventListener("reset", (event) => { since = event.lastEventId || since; changed(); });
+}
+
+// A browser has six connections to one server: a tab that nobody looks at must not keep one from those that are seen.
+function listenIfSeen() {
+  stream?.close();
+  stream = null;
+  if (!document.hidden) listen();
+}
+if (rows) {
+  listen();
+  document.addEventListener("visibilitychange", listenIfSeen);
+  addEventListener("pagehide", () => stream?.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) listenIfSeen(); });
 }
 
 // ------------------------------------------------------------------------------------------------------------ the keys
