@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.product import ROOT
 
 
+@pytest.mark.soak
 def test_the_benchmark_runs_and_writes_its_figures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "--tiny", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)

@@ -12,7 +12,7 @@ from tests.product import Product
 PAGES = {
     "manager-1": ["/", "/?whose=all&by=step", "{task}", "{case}", "/cases", "/dashboard", "/settings"],
     "requester-1": ["/requests", "/new", "/new/payment", "/new/approval", "/upload", "/batches", "/mappings"],
-    "operator-1": ["/incidents", "/audit", "/dashboard?period=30d"],
+    "operator-1": ["/incidents", "/audit"],
     "admin-1": ["/people", "/people/manager-1", "/groups", "/policy", "/policy/text", "/audit/check"],
     "auditor-1": ["/people", "/policy/explain?process=payment", "/audit", "/audit/pack", "{case}"],
 }

@@ -12,9 +12,9 @@ import pytest
 from tests.product import Product
 
 SEED = 20261123
-FILES = 12
+FILES = 8
 ROWS = 5
-KILLS = 6
+KILLS = 4
 HEAD = "reference,payee,amount,currency,account\n"
 
 
