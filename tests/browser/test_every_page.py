@@ -13,8 +13,8 @@ PAGES = {
     "manager-1": ["/", "/?whose=all&by=step", "{task}", "{case}", "/cases", "/dashboard", "/settings"],
     "requester-1": ["/requests", "/new", "/new/payment", "/new/approval", "/upload", "/batches", "/mappings"],
     "operator-1": ["/incidents", "/audit"],
-    "admin-1": ["/people", "/people/manager-1", "/groups", "/policy", "/policy/text", "/audit/check"],
-    "auditor-1": ["/people", "/policy/explain?process=payment", "/audit", "/audit/pack", "{case}"],
+    "admin-1": ["/people", "/people/manager-1", "/groups", "/policy", "/policy/text"],
+    "auditor-1": ["/policy/explain?process=payment", "/audit/check", "/audit/pack", "{case}"],
 }
 
 
