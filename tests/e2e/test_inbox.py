@@ -12,9 +12,9 @@ import pytest
 from tests.product import Product
 
 SEED = 20261123
-FILES = 8
+FILES = 12
 ROWS = 5
-KILLS = 4
+KILLS = 6
 HEAD = "reference,payee,amount,currency,account\n"
 
 
@@ -33,6 +33,7 @@ TAKEN = "SELECT count(*) FROM batches WHERE status <> 'receiving'"
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.soak
 def test_every_dropped_file_becomes_one_batch_and_every_row_one_case_while_workers_are_killed(tmp_path: Path) -> None:
     chance, inbox = random.Random(SEED), tmp_path / "inbox"
     (inbox / "payment").mkdir(parents=True)

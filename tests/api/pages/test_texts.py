@@ -1,6 +1,7 @@
 """Every text of a page can be translated: it stands in the catalogue, and a pseudo-language reaches all of them."""
 
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 
@@ -66,13 +67,27 @@ PAGES = {
     "/upload": "requester-1",
     "/batches": "requester-1",
     "/cases": "requester-1",
+    "{task}": "manager-1",
+    "{case}": "manager-1",
+    "/settings": "manager-1",
+    "/incidents": "operator-1",
+    "/people": "admin-1",
+    "/people/manager-1": "admin-1",
+    "/groups": "admin-1",
+    "/mappings": "requester-1",
+    "/audit": "auditor-1",
+    "/audit/check": "auditor-1",
+    "/audit/pack": "auditor-1",
+    "/password": "manager-1",
+    "/sign-in": "manager-1",
 }
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_text_of_a_page_can_be_translated(gate: Gate, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    await gate.open_task(await gate.start(payee="Datum"))
+    task = await gate.open_task(await gate.start(payee="Datum"))
+    address = path.format(task=f"/tasks/{task['task_id']}", case=f"/cases/{quote(task['case_id'], safe='')}")
     monkeypatch.setitem(gate.settings.__dict__, "locale", texts.PSEUDO)  # frozen, for everybody else
-    assert untranslated((await gate.as_(PAGES[path]).get(path)).text) == []
+    assert untranslated((await gate.as_(PAGES[path]).get(address)).text) == []
     monkeypatch.setitem(gate.settings.__dict__, "locale", "en")
-    assert "⟦" not in (await gate.as_(PAGES[path]).get(path)).text
+    assert "⟦" not in (await gate.as_(PAGES[path]).get(address)).text

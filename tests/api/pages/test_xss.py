@@ -91,3 +91,21 @@ async def test_each_payload_stays_text_in_what_names_a_case_and_in_its_markdown(
             for page in await pages(client, case_id, [task["task_id"]]):
                 assert not dangers(page)
                 assert parsed(page).one("h1").raw == title, "all of it is shown, as it was written"
+
+
+async def test_each_payload_stays_text_in_the_lists(gate: Gate) -> None:
+    for number, title in enumerate(lines()):
+        await asked(gate, title, "", None, f"LISTED-{number} {title}")
+    for person, path in (
+        ("manager-1", "/?q=listed-"),
+        ("manager-1", "/?q=listed-&by=payee"),
+        ("manager-1", "/cases?q=listed-"),
+        ("requester-1", "/requests"),
+        ("auditor-1", "/audit"),
+    ):
+        async with signed_in(gate, person) as client:
+            answer = await client.get(path)
+            assert answer.status_code == 200 and not dangers(answer.text), path
+    async with signed_in(gate, "manager-1") as client:
+        shown = [each.raw for each in parsed((await client.get("/?q=listed-")).text).all("bdi")]
+        assert set(lines()) <= set(shown), "all of it is shown, as it was written"
