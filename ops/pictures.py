@@ -79,9 +79,10 @@ def _take(browser: Browser, home: str, scheme: Literal["light", "dark"]) -> None
     keep(page_of("manager-1", link, width=1100), "task", whole=True)
     keep(page_of("requester-1", "/cases/payment%3Ainv-1005", width=1100), "case", whole=True)
     upload = page_of("requester-1", "/upload", width=1100)
-    upload.locator("input[type=file]").set_input_files(ROOT / "samples" / "payments.csv")
-    upload.locator("main form button.main").first.click()
-    upload.wait_for_load_state("load")
+    upload.get_by_label("What are the rows?").select_option("payment")
+    upload.get_by_label("The file").set_input_files(ROOT / "samples" / "payments.csv")
+    upload.get_by_role("button", name="Look at it").click()
+    upload.get_by_role("heading", name="payments.csv").wait_for()
     keep(upload, "upload", whole=True)
     keep(page_of("admin-1", "/dashboard", width=1200), "dashboard", whole=True)
 

@@ -36,6 +36,8 @@ router = pages()
 
 SHOWN = 100
 """Tasks on a page: as many as are decided at once."""
+GROUPS = 200
+"""Groups on a page, the largest: who has more narrows the list first."""
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 SPEAK_BULK = (Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES)
@@ -88,6 +90,8 @@ class Inbox(Context):
     """Filters that have no field of their own in the form."""
     tasks: list[Row]
     grouped: list[GroupRow]
+    left_out: int
+    """Groups that are not shown, the smallest."""
     next_cursor: str | None
     since: int
     """The position of the record at which this was so; what comes after it is heard from `/events`."""
@@ -226,7 +230,8 @@ async def inbox(
             if value
         ],
         tasks=[row_of(task, person) for task in found],
-        grouped=[_group_row(each, by, asked) for each in grouped],
+        grouped=[_group_row(each, by, asked) for each in grouped[:GROUPS]],
+        left_out=max(0, len(grouped) - GROUPS),
         next_cursor=following,
         since=since,
         address=asked.address,
