@@ -98,6 +98,19 @@ def span(of: timedelta) -> str:
     return ngettext("%(num)s day", "%(num)s days", seconds // 86400)
 
 
+def clock_words() -> dict[str, str]:
+    """The words of `span` and `due`, for scripts that let them go on."""
+    return {
+        "in": _("in %(span)s", span="{span}"),
+        "late": _("%(span)s late", span="{span}"),
+        "least": _("less than a minute"),
+        "minutes": _("%(num)s min", num="{num}"),
+        "hours": _("%(num)s h", num="{num}"),
+        "day": ngettext("%(num)s day", "%(num)s days", 1),
+        "days": ngettext("%(num)s day", "%(num)s days", 2).replace("2", "{num}"),
+    }
+
+
 def ago(at: datetime | None, now: datetime | None = None) -> Markup:
     """How long ago something was, with the moment on hovering: `since 3 h` is written as `since {{ ago(at) }}`."""
     if at is None:

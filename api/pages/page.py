@@ -54,6 +54,7 @@ templates.env.globals |= {
     "person_named": kit.person,
     "money": kit.money,
     "listed": kit.listed,
+    "clock_words": kit.clock_words,
 }
 
 OURS = re.compile(

@@ -169,6 +169,20 @@ def _summer() -> bool:
     return bool(datetime.now(UTC).astimezone(ZoneInfo("Europe/London")).dst())
 
 
+async def test_the_countdown_goes_on_and_turns_late(windows: Windows, product: Product, known: list[str]) -> None:
+    pay(product, ["COUNT-0"], known[3:4])
+    page = await windows.of("manager-1", "/notices")
+    await page.clock.install()
+    await page.goto(f"{windows.home}/?q=count-", wait_until="load")
+    due = page.locator("table.tasks time.due")
+    await expect(due).to_have_text("in 23 h")
+    await page.clock.fast_forward("02:00:00")
+    await expect(due).to_have_text("in 21 h")
+    await page.clock.fast_forward("25:00:00")
+    await expect(due).to_have_text("3 h late")
+    await expect(due).to_have_class("due late")
+
+
 TIMED = """() => {
   window.took = [];
   let pressed = 0;
