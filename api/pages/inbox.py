@@ -40,7 +40,6 @@ GROUPS = 200
 """Groups on a page, the largest: who has more narrows the list first."""
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
-SPEAK_BULK = (Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES)
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
 """What is said to many without a word helps nobody to mend it."""
 

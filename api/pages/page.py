@@ -15,9 +15,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
-from pydantic import BaseModel
 
-from api.markdown import to_html
 from api.pages import kit, texts
 from api.pages.navigation import places
 from api.problems import Problem
@@ -26,7 +24,6 @@ from api.security import Visitor, csrf_of
 from store import people, preferences
 from store.people import Person
 from store.sessions import SignedIn as SessionOf
-from workflows.registry import PROCESSES
 
 templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
 templates.env.add_extension("jinja2.ext.i18n")
@@ -219,23 +216,6 @@ def sign_in_form(
     if request.headers.get("hx-request"):  # a part of a page cannot hold it: the browser goes there
         return Response(status_code=401, headers={"HX-Redirect": form.following})
     return render(request, "sign_in.html", form, status, headers)
-
-
-def labelled(process_name: str, shown_input: Mapping[str, Any]) -> dict[str, Any]:
-    """The input of a case by its labels, without what is not there; Markdown as HTML."""
-    process = PROCESSES.get(process_name)
-    labels = process.words.labels if process else {}
-    markdown = process.words.markdown if process else frozenset()
-    return {
-        labels.get(name, name): to_html(value) if name in markdown and isinstance(value, str) else value
-        for name, value in shown_input.items()
-        if value not in (None, "", [])
-    }
-
-
-def plain(value: Any) -> Any:
-    """A value as the templates show it: models as mappings."""
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def _address(request: Request) -> str:

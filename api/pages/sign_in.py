@@ -47,6 +47,7 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
         raise NotKnown(_("This name and this password do not belong together."))
     async with parts.db.write() as conn:
         await passwords.forget_tries(conn, *keys)
+        await passwords.sweep(conn, now)
     return person
 
 

@@ -97,6 +97,10 @@ async def test_failed_tries_take_ever_longer_and_one_success_forgets_them(db: Da
             await passwords.take_try(conn, "name:ada", later)
         assert last.value.until == later + passwords.LONGEST
         assert await passwords.take_try(conn, "name:bea", later) == 1
+        await passwords.take_try(conn, "name:long ago", NOW - timedelta(days=2))
+        await passwords.sweep(conn, later)
+        kept = (await conn.execute(sign_in_tries.select())).all()
+        assert len(kept) == 2, "what nobody repeats is forgotten, and what still waits is not"
         await passwords.forget_tries(conn, "name:ada")
         assert await passwords.take_try(conn, "name:ada", later) == 1
 
