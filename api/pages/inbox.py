@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
+from api.pages.fields import checked
 from api.pages.kit import capital, readable, state_words, step_words
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.said import step_named
@@ -313,14 +314,8 @@ def row_of(task: TaskView, person: Person) -> Row:
 
 
 def flags_of(task: TaskView) -> list[str]:
-    """What was checked and should be looked at: whatever a check lists with a text of its own."""
-    return [
-        str(each["text"])
-        for found in task.facts.values()
-        if isinstance(found, list)
-        for each in found
-        if isinstance(each, dict) and each.get("text")
-    ]
+    """What was checked and should be looked at, as the page of the task has it."""
+    return list(checked(task.facts).flags)
 
 
 def approvals_of(task: TaskView) -> str:
