@@ -175,7 +175,7 @@ class Onboarding:
 
 def welcome(asked: OnboardingRequest, access: Access) -> str:
     """The text of the mail. There is no secret in it."""
-    first_day = f"Your first day is {asked.start_date:%Y-%m-%d}.\n" if asked.start_date else ""
+    first_day = f"Your first day is {asked.start_date}.\n" if asked.start_date else ""
     return (
         f"Hello {asked.full_name},\n\n"
         f"you have an account: {access.username}, as {access.role}.\n"

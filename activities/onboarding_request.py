@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from activities.texts import blank_is_none, iso_date, lines, printable
+from activities.texts import blank_is_none, lines, printable
 from workflows.models import Message
+from workflows.moments import Day
 
 MAX_USERNAME = 64
 
@@ -93,7 +93,7 @@ class OnboardingRequest(Message):
         description="Where the welcome goes; else to the username at the domain of the policy.",
         examples=["ada@example.org"],
     )
-    start_date: Annotated[date | None, BeforeValidator(iso_date, json_schema_input_type=date | None)] = Field(
+    start_date: Annotated[Day | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="The first day of work.", examples=["2031-03-17"]
     )
     note: str = Field(

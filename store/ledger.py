@@ -8,7 +8,7 @@ undone before it was done.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -20,6 +20,7 @@ from store import audit, effects
 from store.database import Database
 from store.tables import accounts, entries, lines
 from workflows.models import Refused, Trouble, reference_key
+from workflows.moments import day_in_words, day_of, moment_of, moment_text
 from workflows.money import decimals_of, in_words, payee_key
 
 PAYMENTS = "payments"
@@ -482,7 +483,7 @@ def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
     """Raises Refused when the payment lies in closed books of its account."""
     if account is None or account.closed_until is None or paid.at > account.closed_until:
         return
-    made = (_day if _ends_a_day(account.closed_until) else _moment)(paid.at)
+    made = (day_in_words if _ends_a_day(account.closed_until) else moment_text)(paid.at)
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
         f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead."
@@ -569,32 +570,18 @@ async def _book(
 def closing_moment(text: str) -> datetime:
     """Up to when books are to be closed: a day means its end, in UTC. Raises ValueError."""
     try:
-        if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), time.max, UTC)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no offset")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as wrong:
+        return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)
+    except ValueError as wrong:
         raise ValueError(f"'{text}' is no day such as 2026-11-30, and no moment such as 2026-11-30T18:00Z") from wrong
 
 
 def closed_in_words(until: datetime) -> str:
     """`30 November 2026` for books that are closed up to the end of that day; else with the time."""
-    return _day(until) if _ends_a_day(until) else _moment(until)
+    return day_in_words(until) if _ends_a_day(until) else moment_text(until)
 
 
 def _ends_a_day(at: datetime) -> bool:
     return at.astimezone(UTC).time() == time.max
-
-
-def _day(at: datetime) -> str:
-    utc = at.astimezone(UTC)
-    return f"{utc.day} {utc:%B %Y}"
-
-
-def _moment(at: datetime) -> str:
-    return f"{_day(at)}, {at.astimezone(UTC):%H:%M} UTC"
 
 
 # ----------------------------------------------------------------------------------------------------------- units

@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from workflows.moments import Moment
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -399,7 +401,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -419,7 +421,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 class StartNow(Message):
@@ -428,7 +430,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -736,14 +738,14 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered."""
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
     revision: int | None = None
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
     @property
     def content(self) -> str:
@@ -877,7 +879,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: AwareDatetime
+    at: Moment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False

@@ -13,9 +13,9 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = 1900, 2200
@@ -82,18 +82,16 @@ def local_moment(value: str, zone: tzinfo) -> datetime:
     return _in_calendar(moment)
 
 
-def day_or_moment(value: Any, zone: tzinfo = UTC, *, end: bool = True) -> datetime:
-    """Read a moment, or a day, which stands for its end (else its beginning) in the zone; in UTC. Raises ValueError.
+def day_or_moment(text: str, zone: tzinfo, *, end: bool) -> datetime:
+    """Read a moment, a time in the zone, or a day, which stands for its end or its beginning there. Raises ValueError.
 
-    The end of a day is the beginning of the next one. A time without an offset is one in the zone, unless that is UTC.
+    The end of a day is the beginning of the next one.
     """
-    if type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value.strip())):
-        begins = day_of(value) + timedelta(days=int(end))
-        return _in_calendar(datetime.combine(begins, time(), zone))
-    try:
-        return local_moment(value, zone) if isinstance(value, str) and zone is not UTC else moment_of(value)
-    except ValueError as wrong:
-        raise wrong if _looks_like_a_time(value) else ValueError(f"write {A_DAY}, or {A_MOMENT}") from None
+    if _DAY.fullmatch(text.strip()):
+        return _in_calendar(datetime.combine(day_of(text) + timedelta(days=int(end)), time(), zone))
+    if _looks_like_a_time(text):
+        return local_moment(text, zone)
+    raise ValueError(f"write {A_DAY}, or {A_MOMENT}")
 
 
 def _looks_like_a_time(value: Any) -> bool:
@@ -214,11 +212,33 @@ AskedMoment = Annotated[datetime, Within(always=True)]
 PastMoment = Annotated[datetime, Within(past=100, always=True)]
 """A moment since when, or until when, something is looked for."""
 
+
+def lenient_fields(model: type[BaseModel]) -> list[str]:
+    """The fields, also of parts, that pydantic would read in its lenient way: plain `date`, `datetime` or `time`."""
+    return [
+        f"{name}{rest}"
+        for name, info in model.model_fields.items()
+        if not any(isinstance(each, Within) for each in info.metadata)
+        for rest in _lenient(info.annotation)
+    ]
+
+
+def _lenient(of: Any) -> list[str]:
+    """Where in an annotation, as what stands behind the name of its field."""
+    if get_origin(of) is Annotated and any(isinstance(each, Within) for each in get_args(of)[1:]):
+        return []
+    if isinstance(of, type) and issubclass(of, date | time):
+        return [""]
+    if isinstance(of, type) and issubclass(of, BaseModel):
+        return [f".{name}" for name in lenient_fields(of)]
+    return list(dict.fromkeys(rest for part in get_args(of) for rest in _lenient(part)))
+
+
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
-def moment_text(at: datetime, zone: tzinfo = UTC, *, seconds: bool = False) -> str:
-    """A moment in the zone, with the zone: `2027-07-01 04:00 UTC`."""
+def moment_text(at: datetime, zone: tzinfo | None = UTC, *, seconds: bool = False) -> str:
+    """A moment in the zone, None being that of this machine, with the zone: `2027-07-01 04:00 UTC`."""
     local = _aware(at).astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"
 
@@ -227,6 +247,24 @@ def moment_in_words(at: datetime, zone: tzinfo = UTC) -> str:
     """A moment in the zone as people write it, with the zone: `26 Nov 2026, 10:42 GMT`."""
     local = _aware(at).astimezone(zone)
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def day_in_words(at: date) -> str:
+    """A day as people write it, a moment's in UTC: `26 November 2026`."""
+    day = _aware(at).astimezone(UTC) if isinstance(at, datetime) else at
+    return f"{day.day} {day:%B %Y}"
+
+
+def weekday_and_time(at: datetime, zone: tzinfo = UTC, *, year: bool = True) -> str:
+    """A moment in the zone as it is told somebody: `Wed 25 Nov 2026, 09:00 UTC`."""
+    local = _aware(at).astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b}{f' {local.year}' if year else ''}, {local:%H:%M %Z}"
+
+
+def moment_at_length(at: datetime, zone: tzinfo = UTC) -> str:
+    """A moment in the zone for an explanation: `Wed 25 Nov 2026 at 09:00 GMT`, with the seconds if there are any."""
+    local = _aware(at).astimezone(zone)
+    return f"{local:%a %d %b %Y at %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y at %H:%M %Z}"
 
 
 def rfc3339(at: datetime) -> str:

@@ -1,12 +1,15 @@
 """Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
 
 import unicodedata
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from iso4217 import Currency
 from stdnum import iban
 from stdnum.exceptions import ValidationError as IbanError
+
+from workflows.moments import moment_text
 
 
 def decimals_of(currency: str) -> int:
@@ -61,4 +64,6 @@ def last_four(account: str) -> str:
 
 def shown(value: Any) -> str:
     """A field's value as people read it in titles and key fields."""
+    if isinstance(value, datetime):
+        return moment_text(value)
     return f"{value:,}" if isinstance(value, Decimal) else str(value)
