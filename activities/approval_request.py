@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from activities.texts import lines, printable
+from workflows.folding import identity_key
 from workflows.models import Message
 from workflows.moments import Within
 
@@ -110,4 +111,7 @@ class ApprovalRequest(Message):
     @field_validator("candidates")
     @classmethod
     def _each_once(cls, candidates: list[str]) -> list[str]:
-        return list(dict.fromkeys(printable(name) for name in candidates))
+        once: dict[str, str] = {}
+        for name in candidates:
+            once.setdefault(identity_key(name), name)
+        return list(once.values())

@@ -10,7 +10,7 @@ number is found by its value: `1250` finds `1,250.00`.
 
 import re
 import unicodedata
-from functools import lru_cache
+from urllib.parse import unquote
 
 # ----------------------------------------------------------------------------------------------------------- invisible
 
@@ -78,11 +78,10 @@ def identity_key(text: str) -> str:
     return fold(check_visible(text))
 
 
-@lru_cache(4096)
 def fold(text: str) -> str:
     """The text without what makes no other name of it; what cannot be seen is left out."""
     if text.isascii():
-        return " ".join(text.lower().translate(_ALIKE).split())
+        return " ".join(text.lower().replace("`", "'").split())
     folded, before = _UNSEEN.sub("", text).translate(_ALIKE), None
     while folded != before:  # compatibility forms may hold capitals, and capitals compatibility forms
         before = folded
@@ -115,26 +114,32 @@ LETTERS = {
 }
 """Small letters that Unicode does not take apart into a letter and an accent."""
 _MARKS = re.compile(f"[{ACCENTS}]")
-_LETTERS = str.maketrans(LETTERS)
+_LETTERS = _ALIKE | str.maketrans(LETTERS)
 _NUMBER = re.compile(r"(?<![\d.,'])\d[\d.,' ]*\d(?![\d.,']*\d)")
 _THOUSANDS = re.compile(r"(\d{1,3}(?:([,' ])\d{3})(?:\2\d{3})*)(\.\d+)?")
 _WITH_COMMA = re.compile(r"(\d{1,3}(?:([.' ])\d{3})*|\d+),(\d{1,2})")
+_GROUPING = re.compile(r"[.,' ]")
 MOST_TERMS = 8
 """Words that are looked for; more of them are a pasted text, and the first ones say enough."""
 
 
 def without_accents(text: str) -> str:
-    """The text as it is compared by people who have no such key: folded, and without accents."""
-    folded = fold(text)
-    if folded.isascii():
-        return folded
-    apart = _MARKS.sub("", unicodedata.normalize("NFKD", folded))
-    return fold(unicodedata.normalize("NFKC", apart).translate(_LETTERS))
+    """The text as people type it whose keyboard has no accents: `muller` for `Müller`, composed or decomposed."""
+    if text.isascii():
+        return text.lower()
+    apart = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", apart).casefold()).translate(_LETTERS)
 
 
 def search_key(text: str) -> str:
     """What is searched: without accents, numbers without thousands marks and with a point before the decimals."""
-    return _NUMBER.sub(lambda number: plain_number(number[0]), without_accents(text))
+    return _NUMBER.sub(lambda number: plain_number(number[0]), " ".join(without_accents(text).split()))
+
+
+def search_words(case_id: str, title: str) -> str:
+    """What lists of cases and tasks are searched by; with the id as it stands in addresses, where that is another."""
+    told = unquote(case_id)
+    return search_key(f"{told} {title}" if told == case_id else f"{told} {title} {case_id}")
 
 
 def search_terms(query: str) -> list[tuple[str, ...]]:
@@ -157,7 +162,7 @@ def _readings(word: str) -> tuple[str, ...]:
 def plain_number(text: str) -> str:
     """`1,250.00` and `1.250,00` as `1250.00`; what is no such number, or may be two, as it is."""
     if written := _THOUSANDS.fullmatch(text):
-        return re.sub(r"[,' ]", "", written[1]) + (written[3] or "")
+        return _GROUPING.sub("", written[1]) + (written[3] or "")
     if written := _WITH_COMMA.fullmatch(text):
-        return f"{re.sub(r'[.' ' ]', '', written[1])}.{written[3]}"
+        return f"{_GROUPING.sub('', written[1])}.{written[3]}"
     return text

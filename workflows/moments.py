@@ -4,7 +4,7 @@ A moment is RFC 3339 with its offset from UTC (`2027-03-31T09:00:00Z`, `2027-03-
 `2027-03-31`. Numbers and digits alone are refused: read as Unix seconds, `20270331` would be a day of 1970. A local
 time is read only where a zone is known: in forms, where it is the reader's (`local_moment`).
 
-Every moment lies between the years 1900 and 2200, so that adding a duration to one cannot leave the calendar. What
+Every moment lies between the years 1900 and 3000, so that adding a duration to one cannot leave the calendar. What
 people ask for lies between a year ago and ten years ahead as well, unless its field says otherwise. Only the places
 where requests come in check that, by `asked_now()`: a case that was taken must be readable for as long as it is kept.
 """
@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-EARLIEST, LATEST = 1900, 2200
+EARLIEST, LATEST = 1900, 3000
 """Years that no moment leaves."""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
@@ -35,7 +35,7 @@ _WhenT = TypeVar("_WhenT", date, datetime)
 
 
 def moment_of(value: Any) -> datetime:
-    """Read a moment, in UTC. Raises ValueError for what is none, has no offset or is outside 1900 to 2200."""
+    """Read a moment, in UTC. Raises ValueError for what is none, has no offset or is outside 1900 to 3000."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"needs its offset from UTC: write {A_MOMENT}")
@@ -49,7 +49,7 @@ def moment_of(value: Any) -> datetime:
 
 
 def day_of(value: Any) -> date:
-    """Read a day. Raises ValueError for what is none, or is outside 1900 to 2200."""
+    """Read a day. Raises ValueError for what is none, or is outside 1900 to 3000."""
     if type(value) is date:
         day = value
     else:
