@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
@@ -54,6 +54,7 @@ from workflows.models import (
     Verdict,
     decision_id_for,
 )
+from workflows.moments import Moment
 from workflows.people import candidacy, same
 
 UPDATE_PATIENCE_S = 3.0
@@ -104,8 +105,8 @@ class Wish(BaseModel):
     text: str = ""
     question: str | None = None
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     revision: int | None = None

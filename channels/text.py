@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status, Verdict
+from workflows.moments import weekday_and_time
 
 SHOWN = 20
 """Lines of one section; the pages have the rest."""
@@ -300,8 +301,8 @@ def _in_words(moment: datetime, now: datetime) -> str:
     else:
         number, unit = round(away / timedelta(days=1)), "day"
     far = f"{number} {unit}{'s' * (number != 1)}"
-    day = f"{moment:%a} {moment.day} {moment:%b}" + (f" {moment.year}" if moment.year != now.year else "")
-    return f"{f'in {far}' if moment > now else f'{far} ago'} ({day}, {moment:%H:%M} UTC)"
+    day = weekday_and_time(moment, year=moment.astimezone(UTC).year != now.year)
+    return f"{f'in {far}' if moment > now else f'{far} ago'} ({day})"
 
 
 def _joined(parts: Iterable[str]) -> str:

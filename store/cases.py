@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, ends, tasks
 from store import cursor as cursors
-from store.database import insert_into, insert_once
+from store.database import fit, insert_into, insert_once
+from store.searching import words_say
 from store.tables import Instant, cases
 from store.viewer import Viewer as Viewer
+from workflows.folding import search_words
 from workflows.models import (
     CaseEvent,
     CaseRecord,
@@ -208,7 +210,7 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     if record.status.closed:
         values["closed_at"] = at
     if record.input is not None:
-        values |= {"input": record.input, "title": record.title}
+        values |= {"input": record.input, "title": record.title, "words": _words(record.case_id, record.title or "")}
     if record.plan is not None:
         values["plan"] = [undo.model_dump(mode="json") for undo in record.plan]
     if record.result and record.result.resubmit_after is not None:
@@ -392,8 +394,7 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):
-        texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
-        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+        query = query.where(words_say(cases.c.words, q))
     return query
 
 
@@ -441,5 +442,9 @@ async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
 
 
 def _row(new: NewCase) -> dict[str, Any]:
-    head = {"head_count": 0, "head_hash": ""}
-    return new.model_dump() | head | {"status": Status.STARTING, "updated_at": new.submitted_at}
+    made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
+    return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
+
+
+def _words(case_id: str, title: str) -> str:
+    return fit(search_words(case_id, title), cases.c.words)

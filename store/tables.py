@@ -144,6 +144,7 @@ cases = Table(
     Column("ended_as", String(30), nullable=True),
     Column("took_ms", BigInteger, nullable=True),
     Column("waited_ms", BigInteger, nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at", "requester"),
@@ -204,7 +205,7 @@ tasks = Table(
     Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
-    Column("words", String(400), nullable=False, server_default=""),  # title, reference and case id in lower case
+    Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
     # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
@@ -656,7 +657,8 @@ entries = Table(
     Column("idempotency_key", String(1000), nullable=False, unique=True),
     Column("kind", String(12), nullable=False),  # fund | hold | release | capture | refund | void
     Column("case_id", String(900), nullable=True, index=True),
-    Column("reference", String(120), nullable=False, index=True),
+    Column("reference", String(120), nullable=False),
+    Column("reference_key", String(240), nullable=False, server_default="", index=True),  # as references are compared
     Column("undoes", String(1000), nullable=True, unique=True),  # the key this entry reverses or voids
     Column("account", String(120), nullable=True),
     Column("currency", String(3), nullable=True),

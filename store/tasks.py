@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, or_, select, update
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.database import fit, insert_into, insert_once
 from store.tables import candidates, decisions, follow_ups, tasks
 from store.viewer import Viewer
+from workflows.folding import search_words
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
 
@@ -365,7 +365,7 @@ def _lines_of(
         "subject": fit(next(iter(key_fields.values()), ""), tasks.c.subject),
         "amount": amount if summable else None,
         "currency": currency if summable else None,
-        "words": fit(f"{unquote(case_id)} {title}".lower(), tasks.c.words),
+        "words": fit(search_words(case_id, title), tasks.c.words),
     }
 
 

@@ -38,6 +38,7 @@ from workflows.models import (
     Verdict,
     child_reference,
 )
+from workflows.moments import moment_text
 from workflows.people import refusal
 from workflows.unwinding import Unwinding
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
@@ -419,7 +420,7 @@ class CaseWorkflow(Unwinding):
         """A start in the future is a timer here, never Temporal's start delay, which cannot be ended early."""
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
-        self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
+        self._show(f"Starts at {moment_text(case.start_at)}")
         try:
             await workflow.wait_condition(
                 lambda: self._cancellation is not None or self._early_start is not None,
@@ -439,7 +440,7 @@ class CaseWorkflow(Unwinding):
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
         if self._early_start is None:
             self._early_start = asked
-            planned = f"{self._started.start_at:%Y-%m-%d %H:%M} UTC"
+            planned = moment_text(self._started.start_at) if self._started.start_at else ""
             said = f"Started by {asked.by.id} before its time, {planned}"
             self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
         return Status.RUNNING

@@ -41,6 +41,7 @@ from workflows.models import (
     Verdict,
     task_id_for,
 )
+from workflows.moments import asked
 from workflows.people import refusal, voters
 from workflows.saga import Saga
 
@@ -298,7 +299,8 @@ class Desk:
             return None
         before = self._started.input
         try:
-            edited: BaseModel = type(before).model_validate(before.model_dump(mode="json") | decision.edits)
+            whole = before.model_dump(mode="json") | decision.edits
+            edited: BaseModel = type(before).model_validate(whole, context=asked(workflow.now(), decision.edits))
             return edited
         except ValidationError as wrong:
             found = [

@@ -26,6 +26,7 @@ from workflows.models import (
     TaskView,
     Verdict,
 )
+from workflows.moments import moment_text
 from workflows.people import (
     among,
     candidacy,
@@ -463,10 +464,10 @@ class Gate:
     def _set_clock(self, action: Action) -> Happened:
         told = []
         if action.due_at:
-            told.append(f"due {action.due_at:%Y-%m-%d %H:%M} UTC")
+            told.append(f"due {moment_text(action.due_at)}")
             self._change(due_at=action.due_at)
         if end := action.expires_at:
-            told.append(f"expires {end:%Y-%m-%d %H:%M} UTC")
+            told.append(f"expires {moment_text(end)}")
             self._change(expires_at=end)
             kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
             self._goes_by(sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at))
@@ -714,5 +715,5 @@ def _behalf(person: str | None) -> str:
 
 def _said(value: Any) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
+        return moment_text(value)
     return ", ".join(map(str, value)) or "nobody" if isinstance(value, list) else str(value)

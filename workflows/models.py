@@ -12,9 +12,12 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from workflows.folding import check_visible, fold
+from workflows.moments import Moment
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -48,6 +51,8 @@ SECURITY = "security"
 
 MAX_REFERENCE = 120
 """Characters of a reference after normalisation."""
+MAX_REFERENCE_KEY = 240
+"""Characters of a reference as it is compared: some stand for several."""
 MAX_REFERENCE_ENCODED = 800
 """Characters of a reference inside a case id, where everything outside `[a-z0-9._-]` takes three for each byte. A case
 id has at most 900 in SQL, and 1,000 in Temporal."""
@@ -144,23 +149,23 @@ ENGINE_GATES = (INTERVENTION, ROLLBACK)
 def normalise_reference(reference: str) -> str:
     """The reference as it is displayed: Unicode NFC, trimmed, inner blanks collapsed.
 
-    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has control characters.
+    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has a character that
+    nobody can see.
     """
-    text = " ".join(unicodedata.normalize("NFC", reference).split())
+    text = " ".join(unicodedata.normalize("NFC", check_visible(reference)).split())
     if not text:
         raise ValueError("a reference is needed: 1 to 120 characters, for example an invoice number")
     if len(text) > MAX_REFERENCE:
         raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
-    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in text):
-        raise ValueError("a reference must not hold control characters")
-    if len(quote(text.lower(), safe="")) > MAX_REFERENCE_ENCODED:
+    key = fold(text)
+    if len(key) > MAX_REFERENCE_KEY or len(quote(key, safe="")) > MAX_REFERENCE_ENCODED:
         raise ValueError("this reference makes too long an id: use fewer characters other than a-z and 0-9")
     return text
 
 
 def reference_key(reference: str) -> str:
-    """The reference as it is compared: normalised and in lower case."""
-    return unicodedata.normalize("NFC", normalise_reference(reference).lower())
+    """The reference as it is compared: see `workflows.folding`. The key of a key is itself."""
+    return fold(normalise_reference(reference))
 
 
 def case_id_for(process: str, reference: str, round_: int = 1) -> str:
@@ -399,7 +404,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -419,7 +424,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 class StartNow(Message):
@@ -428,7 +433,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -736,14 +741,14 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered."""
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
     revision: int | None = None
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
     @property
     def content(self) -> str:
@@ -877,7 +882,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: AwareDatetime
+    at: Moment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False

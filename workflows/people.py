@@ -1,12 +1,13 @@
 """Who may do what with a task: the people rules, as plain functions of the task and of what the gateway asserts.
 
-Ids are compared without case: somebody who got a second id in other letters is still one person.
+Ids are compared folded: somebody who got a second id in other letters is still one person.
 """
 
 from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
+from workflows.folding import fold
 from workflows.models import ADMINS, Actor, TaskView
 
 
@@ -22,7 +23,7 @@ def not_allowed(message: str, rule: str) -> ApplicationError:
 
 def same(one: str | None, other: str | None) -> bool:
     """Whether two ids are of one person."""
-    return one is not None and other is not None and one.casefold() == other.casefold()
+    return one is not None and other is not None and fold(one) == fold(other)
 
 
 def among(person: str, people: list[str]) -> bool:

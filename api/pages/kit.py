@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from urllib.parse import quote
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from api.pages.texts import _, ngettext, reader
 from workflows.models import Outcome, Status
+from workflows.moments import moment_in_words, rfc3339
 from workflows.money import in_words
 
 TONES: dict[str, str] = {
@@ -74,8 +75,7 @@ def state(of: str | None) -> Markup:
 
 def time_text(at: datetime) -> str:
     """A moment in the reader's zone, with the zone: `26 Nov 2026, 10:42 GMT`."""
-    local = at.astimezone(reader.get().zone)
-    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+    return moment_in_words(at, reader.get().zone)
 
 
 def time(at: datetime | str | None) -> Markup:
@@ -182,4 +182,4 @@ def capital(text: str) -> str:
 
 
 def _iso(at: datetime) -> str:
-    return str(escape(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")))
+    return rfc3339(at)

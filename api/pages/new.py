@@ -23,6 +23,7 @@ from store import cases
 from store.cases import CaseRow
 from store.people import Person
 from workflows.models import ENDED_UNDONE
+from workflows.moments import local_moment
 from workflows.registry import PROCESSES, Process
 
 router = pages()
@@ -246,10 +247,9 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
             errors["priority"] = _("choose 1, 2, 3, 4 or 5")
     if typed["start_at"]:
         try:
-            start_at = datetime.fromisoformat(typed["start_at"])
-            start_at = start_at if start_at.tzinfo else start_at.replace(tzinfo=reader.get().zone)
-        except ValueError:
-            errors["start_at"] = _("write a day and a time, such as 2027-03-31 09:00")
+            start_at = local_moment(typed["start_at"], reader.get().zone)
+        except ValueError as wrong:
+            errors["start_at"] = str(wrong)
     return priority, start_at, errors
 
 

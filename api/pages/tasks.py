@@ -44,6 +44,7 @@ from store import tasks
 from store.cases import CaseRow
 from store.people import Person
 from workflows.models import ADMINS, Act, Verdict
+from workflows.moments import Within, local_moment
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -364,8 +365,8 @@ def _moment(text: str, name: str) -> datetime | None:
     if not text.strip():
         return None
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = local_moment(text, reader.get().zone)
+        Within().check(moment, datetime.now(UTC))
     except ValueError as wrong:
-        message = _("write a day and a time, such as 2027-03-31T17:00")
-        raise Problem(422, message, kind="invalid", errors=[{"field": name, "message": message}]) from wrong
-    return moment if moment.tzinfo else moment.replace(tzinfo=reader.get().zone)
+        raise Problem(422, str(wrong), kind="invalid", errors=[{"field": name, "message": str(wrong)}]) from wrong
+    return moment
