@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from intake.inbox import Inbox
 from intake.lost import Watcher
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
+from intake.refusals import Refusals
 from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
@@ -76,6 +78,8 @@ hundredths of a second, when something happens to it."""
 HEARTBEAT_EVERY = timedelta(seconds=2)
 SWEEP_EVERY = timedelta(seconds=5)
 INBOX_EVERY = timedelta(seconds=2)
+REFUSALS_EVERY = timedelta(seconds=1)
+REFUSED = ("%d refused messages were recorded", "refused messages could not be recorded")
 
 
 class SqlRecords:
@@ -114,7 +118,12 @@ def steps(
 
 
 def workers(
-    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object] = ()
+    client: Client,
+    database: Database,
+    starter: Starter,
+    settings: Settings,
+    own_steps: Sequence[object] = (),
+    refusals: Refusals | None = None,
 ) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own.
 
@@ -130,7 +139,7 @@ def workers(
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
             activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
-            interceptors=[CountAttempts()],
+            interceptors=[CountAttempts(), refusals or Refusals(database)],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
             max_cached_workflows=REMEMBERED,
@@ -275,11 +284,13 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file, mappings=settings.mappings)
-    running = workers(client, database, starter, settings, own_steps)
+    refusals = Refusals(database)
+    running = workers(client, database, starter, settings, own_steps, refusals)
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
         asyncio.create_task(watch_inbox(database, client, policy_file, settings)),
+        asyncio.create_task(again_and_again(refusals.look, *REFUSED, REFUSALS_EVERY)),
         *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter)),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]
@@ -291,6 +302,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     await asyncio.gather(*(worker.shutdown() for worker in running))
     await asyncio.gather(*runs)
     await asyncio.gather(*background, return_exceptions=True)
+    with suppress(DatabaseUnavailable):
+        await refusals.finish()
     await database.close()
 
 

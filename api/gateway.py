@@ -574,6 +574,8 @@ def _problem(decision_id: str, code: str, message: str, details: dict[str, Any])
             return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
         case "CommentNeeded":
             return invalid(message, [FieldError(field="comment", message=message)])
+        case "Unreadable" | "Unforeseen":  # larger than a case takes, or of another release than the worker's
+            return invalid(message, [])
         case "UnknownTask" | "NotReady":
             return not_found("task")
         case _:

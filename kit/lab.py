@@ -1,7 +1,7 @@
 """The real Temporal server on a clock that can be wound forward, and words for what people do with cases there."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.attempts import CountAttempts
 from intake.rollback import Rollbacks
@@ -55,7 +55,12 @@ async def unskipped(env: WorkflowEnvironment) -> Client:
 
 
 def worker_of(
-    client: Client, workflows: Iterable[type], activities: Iterable[Callable[..., Any]], *, cached: int = 1000
+    client: Client,
+    workflows: Iterable[type],
+    activities: Iterable[Callable[..., Any]],
+    *,
+    cached: int = 1000,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Worker:
     """A worker for tests; `cached`: how many Workflows it keeps in memory."""
     return Worker(
@@ -63,7 +68,7 @@ def worker_of(
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
         activities=list(activities),
-        interceptors=[CountAttempts()],
+        interceptors=[CountAttempts(), *interceptors],
         # A defect must fail a test, not hang it.
         workflow_failure_exception_types=[Exception],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),

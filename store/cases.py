@@ -15,6 +15,7 @@ from store.database import insert_into, insert_once
 from store.tables import Instant, cases
 from store.viewer import Viewer as Viewer
 from workflows.models import (
+    ROLLBACK,
     CaseEvent,
     CaseRecord,
     CaseResult,
@@ -285,6 +286,12 @@ async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | Non
     own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
+
+
+async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The case that this Workflow conducts or has conducted, whatever became of it."""
+    case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:

@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 from activities.records import Records
 from intake.children import SqlChildren
 from intake.pinned import PinnedPolicies
+from intake.refusals import Refusals
 from intake.start import Starter
 from kit.lab import Handle as Handle
 from kit.lab import Lab, furnish, time_skipping_server, unskipped, worker_of
@@ -90,6 +91,7 @@ class House(Lab):
     url: str
     policies: PinnedPolicies
     a_worker: Callable[[], Worker]
+    refusals: Refusals
     running: list[tuple[Worker, asyncio.Task[None]]] = field(default_factory=list)
 
     async def start_worker(self) -> None:
@@ -231,9 +233,11 @@ async def open_house(
 
         def a_worker() -> Worker:
             known = list({**workflows(), **PROCESSES}.values())
-            return worker_of(env.client, known, activities, cached=max_cached_workflows)
+            gathering = [refusals]
+            return worker_of(env.client, known, activities, cached=max_cached_workflows, interceptors=gathering)
 
-        house = House(env, database, receiver, ledger, url, policies, a_worker)
+        refusals = Refusals(database)
+        house = House(env, database, receiver, ledger, url, policies, a_worker, refusals)
         await house.start_worker()
         yield house
         await house.stop_worker()

@@ -39,6 +39,7 @@ from workflows.models import (
     child_reference,
 )
 from workflows.people import refusal
+from workflows.reading import reads_update
 from workflows.unwinding import Unwinding
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
@@ -435,6 +436,7 @@ class CaseWorkflow(Unwinding):
         self._stop_if_cancelled()
 
     @workflow.update(description="Start a scheduled case before its time")
+    @reads_update
     def start_now(self, asked: StartNow) -> Status:
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
         if self._early_start is None:
@@ -445,6 +447,7 @@ class CaseWorkflow(Unwinding):
         return Status.RUNNING
 
     @start_now.validator
+    @reads_update
     def _may_start_now(self, asked: StartNow) -> None:
         if self._early_start is not None and self._early_start.id == asked.id:
             return

@@ -54,8 +54,8 @@ id has at most 900 in SQL, and 1,000 in Temporal."""
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
 """Claims, questions and the like that one case takes; decisions are few by the rules."""
-MAX_IDLE_MESSAGES = 500
-"""Signals that come to nothing which one case records; the rest are dropped, for its history must stay bounded."""
+MAX_IDLE_MESSAGES = 100
+"""Signals that come to nothing which one case lists in the record. The rest are counted in one event, at its end."""
 
 
 class Status(StrEnum):

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.desk import CaseEnds, EndStands
     from workflows.failures import Failure, failure_of
     from workflows.models import ROLLBACK, CaseResult, Outcome, RollbackInput, Status, StepOptions, TaskView, Verdict
+    from workflows.reading import reads_update
     from workflows.unwinding import Unwinding
     from workflows.waiting import RETRY_OR_ROLL_BACK
 
@@ -46,6 +47,7 @@ class RollbackWorkflow(Unwinding):
         return await self._conduct(asked, self._tell)
 
     @workflow.update(description="Answers as soon as people are asked or something is undone; else why nothing is")
+    @reads_update
     async def begun(self) -> str:
         """Empty, or the reason for which the rollback was called off."""
         await workflow.wait_condition(lambda: self._begun is not None)
