@@ -130,21 +130,26 @@ class Records:
 
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
-        task = request.task
+        task, name = request.task, request.task.gate.replace("-", " ")
         try:
-            return rule(
-                await self._policies.get(request.policy_hash),
-                task.process,
-                task.gate,
-                input=self._inputs[task.process].model_validate(request.input),
-                facts=task.facts,
-                case=request.case,
-                at=task.opened_at,
-            )
+            policy = await self._policies.get(request.policy_hash)
+            input = self._inputs[task.process].model_validate(request.input)
         except (LookupError, PolicyError, ValidationError) as error:
-            name = task.gate.replace("-", " ")
             raise NoRuling(
                 f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        try:
+            return rule(
+                policy, task.process, task.gate, input=input, facts=task.facts, case=request.case, at=task.opened_at
+            )
+        except (LookupError, PolicyError) as error:
+            raise NoRuling(
+                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        except Exception as error:  # the same values give the same: trying again would keep the case for ever
+            why = f"{type(error).__name__}: {error}"
+            raise NoRuling(
+                f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
             ) from error
 
 

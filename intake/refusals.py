@@ -72,7 +72,7 @@ class Refusals(Interceptor):
         self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
         """By case: refused messages that are not listed, by name; when the last came."""
 
-    def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
+    def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         """Called once for each worker."""
         queue = self._queue
 

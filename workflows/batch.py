@@ -93,14 +93,14 @@ class BatchWorkflow:
         self.message_refused(name, refusal("Unknown", "There is no such signal."), "")
 
     @workflow.update(dynamic=True)
-    def unknown_update(self, name: str, _sent: Sequence[RawValue]) -> None:
+    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
         """An import takes no Updates: refused by the validator."""
 
     @unknown_update.validator
-    def _no_such_update(self, name: str, _sent: Sequence[RawValue]) -> None:
+    def _no_such_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
         raise refusal("Unknown", "There is no such update.")
 
-    def message_refused(self, message: str, refusal: ApplicationError, claimed: str) -> None:
+    def message_refused(self, message: str, refusal: ApplicationError, _claimed: str) -> None:
         """Leave it to the worker to record: an import has no audit log of its own."""
         self.refused = [*self.refused[-MOST_REFUSED + 1 :], (message, refusal)]
 

@@ -8,6 +8,7 @@ at; it is never thrown into the middle of a rollback or of a record.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
@@ -16,6 +17,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 from activities.children import ChildCases
+from workflows.bounds import until
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
@@ -421,16 +423,17 @@ class CaseWorkflow(Unwinding):
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
         self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
-        try:
-            await workflow.wait_condition(
-                lambda: self._cancellation is not None or self._early_start is not None,
-                timeout=case.start_at - workflow.now(),
-                timeout_summary="the scheduled start",
-            )
-        except TimeoutError:
-            self._journal.note("case_started", "The scheduled time has come")
-        else:
-            self._stop_if_cancelled()
+        while not (self._cancellation is not None or self._early_start is not None):
+            if (left := until(case.start_at, workflow.now())) == timedelta(0):
+                self._journal.note("case_started", "The scheduled time has come")
+                break
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._cancellation is not None or self._early_start is not None,
+                    timeout=left,
+                    timeout_summary="the scheduled start",
+                )
+        self._stop_if_cancelled()
         self._set_status(Status.RUNNING)
         await self._write()
         self._stop_if_cancelled()

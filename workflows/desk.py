@@ -228,7 +228,7 @@ class Desk:
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     @reads_signal
     def submit_decision(self, decision: Decision) -> None:
-        """A refusal is recorded. Nothing proves who has sent a Signal, so the record says whom it names, and no more."""
+        """A refusal is recorded. Nothing proves who has sent a Signal: the record says whom it names, and no more."""
         if decision.id in self._receipts and self._receipts[decision.id].content == decision.content:
             return
         if decision.task_id not in self._gates and not self._status.closed:
@@ -294,11 +294,11 @@ class Desk:
         self.message_refused(name, refusal("Unknown", "There is no such signal."), "")
 
     @workflow.update(dynamic=True)
-    def unknown_update(self, name: str, _sent: Sequence[RawValue]) -> None:
+    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
         """Updates of other names than the above: refused by the validator."""
 
     @unknown_update.validator
-    def _no_such_update(self, name: str, _sent: Sequence[RawValue]) -> None:
+    def _no_such_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
         raise refusal("Unknown", "There is no such update.")
 
     def message_refused(self, message: str, refusal: ApplicationError, claimed: str) -> None:

@@ -7,14 +7,16 @@ queries, rows for SQL, bodies for HTTP) is one of these types, so that a change 
 import hashlib
 import json
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from workflows.bounds import Length, Moment, ZonedMoment, after
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -247,18 +249,18 @@ class StepOptions(Message):
 
     attempts: int = 10
     """0: as many as `retry_for` allows."""
-    first_pause: timedelta = timedelta(milliseconds=500)
+    first_pause: Length = timedelta(milliseconds=500)
     factor: float = 2.0
     """By which each pause is longer than the one before."""
-    longest_pause: timedelta = timedelta(seconds=10)
-    retry_for: timedelta | None = None
+    longest_pause: Length = timedelta(seconds=10)
+    retry_for: Length | None = None
     """No attempt begins after so long."""
-    time_limit: timedelta | None = None
+    time_limit: Length | None = None
     """Of one attempt; None: that of the process."""
     permanent: list[str] = []
     """Names of failures that no further attempt would mend."""
     then: Then = "intervene"
-    resubmit_after: timedelta = timedelta(minutes=10)
+    resubmit_after: Length = timedelta(minutes=10)
 
 
 class StepNames(Message):
@@ -282,8 +284,8 @@ class CaseInput(Message, Generic[InputT]):
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
-    submitted_at: datetime
-    start_at: datetime | None = None
+    submitted_at: Moment
+    start_at: Moment | None = None
     steps: dict[str, StepOptions] = {}
     """By step or undo, where the policy has options for it."""
     own_gates: list[str] = []
@@ -337,7 +339,7 @@ class DecisionView(Message):
     decision_id: str
     verdict: Verdict
     by: str
-    at: datetime
+    at: Moment
     comment: str = ""
     on_behalf_of: str | None = None
     """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
@@ -362,7 +364,7 @@ class CaseResult(Message):
     """The undo steps that were carried out, newest first, in words."""
     decision: DecisionView | None = None
     """What people said last at a gate that they passed or rejected, of a case that ended by it."""
-    resubmit_after: timedelta | None = None
+    resubmit_after: Length | None = None
     """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()
 
@@ -399,7 +401,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: AwareDatetime
+    at: ZonedMoment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -419,7 +421,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: AwareDatetime
+    at: ZonedMoment
 
 
 class StartNow(Message):
@@ -428,7 +430,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: AwareDatetime
+    at: ZonedMoment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -446,15 +448,15 @@ class Question(Message):
     by: str
     to: str
     text: str
-    at: datetime
+    at: Moment
     answer: str | None = None
-    answered_at: datetime | None = None
+    answered_at: Moment | None = None
 
 
 class ClockStep(Message):
     """One thing that the clock of a task will do if nobody decides."""
 
-    at: datetime
+    at: Moment
     does: Literal["remind", "escalate", "reject", "approve"]
     to: list[str] = []
     """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
@@ -493,10 +495,10 @@ class TaskView(Message):
     """Whether one rejection ends the gate."""
     status: Literal["open", "closed"] = "open"
     outcome: Outcome | None = None
-    opened_at: datetime
-    closed_at: datetime | None = None
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
+    opened_at: Moment
+    closed_at: Moment | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     priority: int = 3
     revision: int = 1
     verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
@@ -514,7 +516,7 @@ class TaskView(Message):
     changes: list[FieldChange] = []
     """What is other than in the round before."""
     questions: list[Question] = []
-    paused_at: datetime | None = None
+    paused_at: Moment | None = None
     """Since when the clock stands still, waiting for an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
@@ -563,7 +565,7 @@ class RollbackAsked(Message):
     by: str
     reason: str
     policy_hash: str
-    at: datetime
+    at: Moment
     lost: bool = False
     """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
     ended: CaseResult | None = None
@@ -597,7 +599,7 @@ class CaseEvent(Message):
 
     event_id: str
     case_id: str
-    at: datetime
+    at: Moment
     kind: str
     actor: str
     """A person's id, `holdgate` for the engine, `temporal` for a raw cancel."""
@@ -635,7 +637,7 @@ class Receipt(Message):
 class Escalation(Message):
     """One level of a gate's clock: at this time these candidates are added, or take the place of those before."""
 
-    at: datetime
+    at: Moment
     groups: list[str] = []
     users: list[str] = []
     replace: bool = False
@@ -679,22 +681,22 @@ class GateRuling(Message):
     editable: list[str] = []
     pause_for_questions: bool = False
     max_rounds: int = 5
-    changes_for: timedelta = timedelta(days=7)
+    changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""
-    due_at: datetime | None = None
-    reminders: list[datetime] = []
+    due_at: Moment | None = None
+    reminders: list[Moment] = []
     escalations: list[Escalation] = []
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
     on_expiry: OnExpiry = "reject"
 
     def later(self, by: timedelta) -> "GateRuling":
         """The same ruling with its whole clock moved."""
         return self.model_copy(
             update={
-                "due_at": self.due_at and self.due_at + by,
-                "reminders": [at + by for at in self.reminders],
-                "escalations": [level.model_copy(update={"at": level.at + by}) for level in self.escalations],
-                "expires_at": self.expires_at and self.expires_at + by,
+                "due_at": self.due_at and after(self.due_at, by),
+                "reminders": [after(at, by) for at in self.reminders],
+                "escalations": [level.model_copy(update={"at": after(level.at, by)}) for level in self.escalations],
+                "expires_at": self.expires_at and after(self.expires_at, by),
             }
         )
 
@@ -736,14 +738,14 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered."""
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: ZonedMoment | None = None
+    expires_at: ZonedMoment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
     revision: int | None = None
     via: str = "api"
-    at: AwareDatetime
+    at: ZonedMoment
 
     @property
     def content(self) -> str:
@@ -760,10 +762,10 @@ class TaskPatch(Message):
     given: int
     candidate_groups: list[str]
     candidate_users: list[str]
-    due_at: datetime | None
-    expires_at: datetime | None
+    due_at: Moment | None
+    expires_at: Moment | None
     revision: int
-    closed_at: datetime | None
+    closed_at: Moment | None
     priority: int | None = None
     state: dict[str, Any] = {}
     """Whatever else may change on a task: fields of TaskView as JSON."""
@@ -877,7 +879,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: AwareDatetime
+    at: ZonedMoment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False
@@ -970,8 +972,8 @@ class NoticeTask(Message):
     waiting: bool
     """Whether the reader may decide it now."""
     outcome: Outcome | None
-    due_at: datetime | None
-    expires_at: datetime | None
+    due_at: Moment | None
+    expires_at: Moment | None
     decisions: list[DecisionView] = []
     """Those that were accepted, `by` with the names of people."""
 
