@@ -23,7 +23,7 @@ from activities.deployments import Deployments
 from activities.imports import Imports
 from activities.onboarding import Onboarding
 from activities.payments import Payments
-from activities.records import Records
+from activities.records import NoCase, Records
 from activities.releases import Releases
 from activities.security_reviews import SecurityReviews
 from channels.channel import Channel
@@ -50,7 +50,7 @@ from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
-from store import cases, heartbeats, people
+from store import audit, cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
@@ -89,8 +89,12 @@ class SqlRecords:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        async with self._database.write() as connection:
-            written = await cases.record(connection, record)
+        try:
+            async with self._database.write() as connection:
+                written = await cases.record(connection, record)
+        except audit.UnknownCase as unknown:
+            said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
+            raise NoCase(said, permanent=True) from unknown
         # Kinds only: what events say of people and money is for the record, not for a log.
         kinds = " ".join(event.kind for event in record.events)
         case_log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})

@@ -34,6 +34,10 @@ class NoRuling(Trouble):
     """The pinned policy can no longer be read, or does not fit the case."""
 
 
+class NoCase(Trouble):
+    """The database has no row of the case: a Workflow was started by hand, or an older database was put back."""
+
+
 class NobodyCanDecide(Trouble):
     """A gate has too few people, with all its levels of escalation."""
 
@@ -42,7 +46,7 @@ class RecordStore(Protocol):
     """Where records go."""
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write all of it in one transaction, once, and answer the head of the case's chain."""
+        """Write all of it in one transaction, once, and answer the head of the case's chain. Raises NoCase."""
 
 
 class PinnedPolicies(Protocol):

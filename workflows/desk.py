@@ -171,6 +171,8 @@ class Desk:
         self._show(result.reason)
         for decision in self._early:
             self.submit_decision(decision)
+        if self._journal.nowhere is not None:
+            raise self._journal.nowhere
         self._count_the_rest()
         head = await self._journal.write(self._status, result=result)
         await workflow.wait_condition(workflow.all_handlers_finished)
