@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 import own
 from activities.apps import WrongApps, read_apps
@@ -44,6 +44,7 @@ from intake.refusals import Refusals
 from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
+from intake.stopped import Defects, StoppedWorkflows
 from intake.upload import Uploads
 from ops.leave import leave
 from own import activities_of as activities_of
@@ -127,7 +128,7 @@ def workers(
     starter: Starter,
     settings: Settings,
     own_steps: Sequence[object] = (),
-    refusals: Refusals | None = None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own.
 
@@ -143,7 +144,7 @@ def workers(
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
             activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
-            interceptors=[CountAttempts(), refusals or Refusals(database)],
+            interceptors=[CountAttempts(), *interceptors],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
             max_cached_workflows=REMEMBERED,
@@ -215,7 +216,7 @@ async def again_and_again(
 
 
 def errands(
-    database: Database, client: Client, starter: Starter
+    database: Database, client: Client, starter: Starter, defects: Defects
 ) -> list[tuple[Callable[[], Awaitable[int]], str, str]]:
     """What to look for, what to say of how many were found, and what to say when it could not be looked for."""
     watcher = Watcher(database, client, Rollbacks(database, client, starter))
@@ -234,6 +235,11 @@ def errands(
             watcher.look,
             "%d cases were ended or reset in Temporal",
             "could not look for cases that were ended in Temporal",
+        ),
+        (
+            StoppedWorkflows(database, client, defects.suspects).look,
+            "%d cases stand still, or go on again",
+            "could not look for cases that stand still",
         ),
         (
             Resubmitter(database, starter).look,
@@ -288,14 +294,14 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file, mappings=settings.mappings)
-    refusals = Refusals(database)
-    running = workers(client, database, starter, settings, own_steps, refusals)
+    refusals, defects = Refusals(database), Defects()
+    running = workers(client, database, starter, settings, own_steps, [refusals, defects])
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
         asyncio.create_task(watch_inbox(database, client, policy_file, settings)),
         asyncio.create_task(again_and_again(refusals.look, *REFUSED, REFUSALS_EVERY)),
-        *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter)),
+        *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter, defects)),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)

@@ -48,6 +48,8 @@ def temporal(settings: Settings) -> Program:
     }
     command = [str(temporal_binary()), "server", "start-dev", "--ui-disable-news-fetch"]
     # Measured 1.5 to 2 times the default, and still flushed on commit.
+    # After two failures of a Workflow task Temporal lists its Workflow, about ten seconds; by default a minute.
+    command += ["--dynamic-config-value", "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"]
     command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"]
     for flag, value in flags.items():
         command += [flag, str(value)]

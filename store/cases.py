@@ -294,6 +294,14 @@ async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
 
+async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[CaseRow]:
+    """Cases that have not ended and whose Workflow is known to have run, behind this one in the order of their ids."""
+    query = select(cases).where(
+        cases.c.case_id > case_id, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING
+    )
+    return await _found(conn, query.order_by(cases.c.case_id).limit(limit))
+
+
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
     """The case that was made under this key."""
     return await _one(conn, select(cases).where(cases.c.idempotency_key == key))

@@ -108,6 +108,7 @@ class CaseWorkflow(Unwinding):
         planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
         if planned is not None:
             self._saga.register(planned)
+            call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
         if self._decided:
             # A gate that follows the decided one writes it down along with itself; a step may take long.
             self._decided = False

@@ -305,6 +305,10 @@ class StepCall(Message, Generic[InputT]):
     policy_hash: str
     key: str
     undoes: str | None = None
+    undo: str | None = None
+    """Of a step: the name of its undo. So Temporal's history alone tells how to undo what a case did."""
+    uses: str | None = None
+    """Key of the undo that this step makes needless, once it is done."""
     input: InputT
 
     @property
@@ -574,6 +578,8 @@ class RollbackAsked(Message):
     """How many undos there were."""
     begun: bool = False
     """A rollback before this one was ended in Temporal when some of it was done: it was approved, and must go on."""
+    decided: DecisionView | None = None
+    """Of a case that is lost: what an operator has said already that becomes of it."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):
