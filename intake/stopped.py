@@ -204,7 +204,7 @@ class StoppedWorkflows:
             asked = [task for task in await tasks.of_case(conn, case.case_id) if task.status == "open"]
         if not made:
             return None
-        (last,) = await self._latest(case.conductor, 1)
+        last = (await self._latest(case.conductor, 1))[0]
         if last.event_time.ToDatetime(UTC) < max(made.values()) - ROUNDED:
             return "behind"
         gate = described.typed_search_attributes.get(GATE_ATTRIBUTE)

@@ -34,8 +34,8 @@ from workflows.models import (
 Handle = WorkflowHandle[Any, CaseResult]
 
 
-async def time_skipping_server() -> WorkflowEnvironment:
-    """A server whose clocks tests wind forward. It answers in well under a second."""
+async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
+    """A server whose clocks tests wind forward. It answers in well under a second. `more`: as the SDK takes it."""
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
         data_converter=pydantic_data_converter,
@@ -45,7 +45,10 @@ async def time_skipping_server() -> WorkflowEnvironment:
             "frontend.WorkflowTimeSkippingEnabled=true",
             "--dynamic-config-value",
             'history.timerProcessorMaxTimeShift="10ms"',
+            "--dynamic-config-value",
+            "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
         ],
+        **more,
     )
 
 
@@ -61,16 +64,20 @@ def worker_of(
     *,
     cached: int = 1000,
     interceptors: Sequence[Interceptor] = (),
+    defects_fail: bool = True,
 ) -> Worker:
-    """A worker for tests; `cached`: how many Workflows it keeps in memory."""
+    """A worker for tests; `cached`: how many Workflows it keeps in memory.
+
+    `defects_fail`: a defect fails its Workflow at once, so that a test fails and does not hang. In production the task
+    is tried again until the code is mended.
+    """
     return Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
         activities=list(activities),
         interceptors=[CountAttempts(), *interceptors],
-        # A defect must fail a test, not hang it.
-        workflow_failure_exception_types=[Exception],
+        workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         max_cached_workflows=cached,
     )

@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from store import audit
 from tests.house import Handle, House
-from workflows.models import MAX_IDLE_MESSAGES, CaseResult, Status, Verdict
+from workflows.models import MAX_IDLE_MESSAGES, CaseEvent, CaseResult, Status, Verdict
 
 JSON = {"encoding": b"json/plain"}
 PAYLOADS: dict[str, list[Payload]] = {
@@ -162,7 +162,7 @@ async def test_a_refusal_that_the_gateway_has_recorded_is_not_recorded_again(hou
     with pytest.raises(WorkflowUpdateFailedError):
         await house.send(case, decision)
     assert await house.refusals.look() == 0, "it waits for the gateway, whose id this may be"
-    event = audit.CaseEvent(
+    event = CaseEvent(
         event_id=f"refusal/{uuid.uuid4()}",
         case_id=case.id,
         at=decision.at,
@@ -264,7 +264,13 @@ groups = ["directors"]
 async def test_what_was_started_by_hand_fails_clearly(house: House, process: str, input: Any) -> None:
     now = datetime.now(UTC).isoformat()
     if input == "fits":
-        of_case = {"case_id": "x:1", "process": process, "reference": "1", "requester": "rita", "policy_hash": "0"}
+        of_case: dict[str, Any] = {
+            "case_id": "x:1",
+            "process": process,
+            "reference": "1",
+            "requester": "rita",
+            "policy_hash": "0",
+        }
         of_case |= {"submitted_at": now, "title": "t", "key_fields": {}, "money": None, "shown": {}, "plan": []}
         errand = {"parcel": "p"}
         approval = {"title": "May I?", "candidates": ["managers"]}
@@ -287,7 +293,13 @@ async def test_what_was_started_by_hand_fails_clearly(house: House, process: str
 async def test_a_case_without_a_row_undoes_what_it_did_and_fails_clearly(house: House) -> None:
     now = datetime.now(UTC).isoformat()
     case_id = f"errand:{uuid.uuid4()}"
-    input = {"case_id": case_id, "process": "errand", "reference": "1", "requester": "rita", "policy_hash": "0"}
+    input: dict[str, Any] = {
+        "case_id": case_id,
+        "process": "errand",
+        "reference": "1",
+        "requester": "rita",
+        "policy_hash": "0",
+    }
     input |= {"submitted_at": now, "input": {"parcel": "p"}}
     with house.env.with_time_skipping_disabled():
         case: Handle = await house.env.client.start_workflow(
