@@ -17,6 +17,7 @@ from store.tables import Instant, cases
 from store.viewer import Viewer as Viewer
 from workflows.folding import search_words
 from workflows.models import (
+    ROLLBACK,
     CaseEvent,
     CaseRecord,
     CaseResult,
@@ -287,6 +288,20 @@ async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | Non
     own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
+
+
+async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The case that this Workflow conducts or has conducted, whatever became of it."""
+    case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[CaseRow]:
+    """Cases that have not ended and whose Workflow is known to have run, behind this one in the order of their ids."""
+    query = select(cases).where(
+        cases.c.case_id > case_id, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING
+    )
+    return await _found(conn, query.order_by(cases.c.case_id).limit(limit))
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:

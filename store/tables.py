@@ -456,6 +456,20 @@ heartbeats = Table(
 )
 """Workers say that they live; Temporal's own list of pollers lies for seconds."""
 
+stopped = Table(
+    "stopped",
+    metadata,
+    Column("workflow_id", String(1000), primary_key=True),
+    Column("kind", String(20), nullable=False),  # failing | unknown | behind | ended
+    Column("case_id", String(900)),
+    Column("task_id", String(40)),
+    Column("status", String(30)),  # of the case before
+    Column("cause", Text, nullable=False),
+    Column("technical", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+"""Workflows that cannot go on, as the worker has found them. A row goes when its Workflow goes on."""
+
 # ------------------------------------------------------------------------------------------------------------ notices
 
 readers = Table(

@@ -402,6 +402,25 @@ async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> 
         )
 
 
+async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datetime) -> bool:
+    """Close one task that no Workflow has; False when it is closed already."""
+    left = update(tasks).where(tasks.c.task_id == task_id, tasks.c.status == "open")
+    return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
+
+
+async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
+    """Take back the tasks of a case that its Workflow does not know, which goes on from an earlier point.
+
+    It will open them again. Decisions on them no longer count; the audit log keeps all of it.
+    """
+    query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
+    ids = list((await conn.execute(query)).scalars())
+    gone = update(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
+    await conn.execute(gone.values(status="withdrawn"))
+    for table in (candidates, follow_ups, tasks):
+        await conn.execute(delete(table).where(table.c.task_id.in_(ids)))
+
+
 async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:
     """No task of an ended case stays open, also not one that its Workflow forgot in a crash."""
     left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")

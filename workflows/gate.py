@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from workflows.bounds import LATEST, after
 from workflows.models import (
     ADMINS,
     Act,
@@ -356,6 +357,8 @@ class Gate:
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
+                if any(at and at >= LATEST for at in (action.due_at, action.expires_at)):
+                    raise refusal("Missing", "The new time is too far away.", field="expires_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
                     raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:
@@ -607,7 +610,7 @@ class Gate:
         if on_expiry == "escalate" and not self._expired_before:
             self._expired_before = True
             pending = [alarm for alarm in self._alarms if alarm.kind == "escalate"]
-            self._goes_by([Alarm(at + (at - self._task.opened_at), "expire")])
+            self._goes_by([Alarm(after(at, at - self._task.opened_at), "expire")])
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
             return Happened(
@@ -623,9 +626,11 @@ class Gate:
 
     def _shift(self, by: timedelta) -> None:
         """The clock stood still for so long."""
-        self._goes_by([Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms])
+        self._goes_by([Alarm(**{**vars(alarm), "at": after(alarm.at, by)}) for alarm in self._alarms])
         task = self._task
-        self._change(due_at=task.due_at and task.due_at + by, expires_at=task.expires_at and task.expires_at + by)
+        self._change(
+            due_at=task.due_at and after(task.due_at, by), expires_at=task.expires_at and after(task.expires_at, by)
+        )
 
     def close(self, outcome: Outcome, at: datetime) -> None:
         """End the gate; the first outcome stands."""
@@ -686,9 +691,9 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
             to = [name for each in later for name in (*each.groups, *each.users)]
             steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         elif on_expiry == "escalate":
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         else:
             steps.append(ClockStep(at=alarm.at, does="reject"))
         if alarm.kind == "expire":
