@@ -11,16 +11,16 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
 
-from policy.candidates import People, able, excluded, peopled
+from policy.candidates import People, excluded, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 from workflows.models import (
     CaseEvent,
     CaseRecord,
-    Count,
     GateOpening,
     GateRequest,
     GateRuling,
+    Present,
     Quorum,
     Status,
     TaskView,
@@ -117,9 +117,9 @@ class Records:
         )
 
     @activity.defn
-    async def count(self, task: TaskView) -> Count:
-        """Who of the candidates of a task can decide it now, whether or not they have."""
-        return Count(able=able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
+    async def count(self, task: TaskView) -> Present:
+        """The people who can act on a task now."""
+        return await present(task, self._people)
 
     async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
         """The ruling with its people, and in words which levels came at once for want of people.

@@ -285,6 +285,7 @@ class CaseWorkflow(Unwinding):
             expires_at=end,
         )
         waits = Gate(task, ruling)
+        waits.uncertain = True  # the requester may be away, or have left
         self._journal.note(
             "changes_requested",
             f"{asked.by} asks {case.requester} for changes: {asked.comment}",

@@ -459,6 +459,20 @@ class Question(Message):
     at: BoundedMoment
     answer: str | None = None
     answered_at: BoundedMoment | None = None
+    withdrawn_at: BoundedMoment | None = None
+    """When the question was taken back, by whoever asked it or by operators."""
+    lapsed: bool = False
+    """Whoever was asked could not answer: has left, or is away and nobody stands in. The clock does not wait for it."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the question has neither an answer nor was taken back."""
+        return self.answer is None and self.withdrawn_at is None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the clock waits for the answer."""
+        return self.open and not self.lapsed
 
 
 class ClockStep(Message):
@@ -685,8 +699,6 @@ class GateRuling(Message):
     """The members that groups have at the opening count, not those at the decision."""
     members: dict[str, list[str]] = {}
     """With `snapshot`: who they are, by group."""
-    able: list[str] | None = None
-    """Those who could decide when the gate opened; None: nobody looked."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     editable: list[str] = []
     pause_for_questions: bool = False
@@ -725,6 +737,8 @@ class Act(StrEnum):
     """Take back one's own decision while the gate is open."""
     ASK = "ask"
     ANSWER = "answer"
+    WITHDRAW_QUESTION = "withdraw_question"
+    """Take back one's own question: nobody waits for its answer any more."""
     SET_CLOCK = "set_clock"
     REPLACE = "replace"
     """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
@@ -746,7 +760,7 @@ class Action(Message):
     text: str = ""
     """Question, answer, or the reason."""
     question: str | None = None
-    """The id of the question that is answered."""
+    """The id of the question that is answered or taken back."""
     replaces: str | None = None
     due_at: Moment | None = None
     expires_at: Moment | None = None
@@ -772,6 +786,8 @@ class TaskPatch(Message):
     given: int
     candidate_groups: list[str]
     candidate_users: list[str]
+    members: dict[str, list[str]] = {}
+    """Groups whose members at the opening count, with those."""
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
     revision: int
@@ -839,10 +855,15 @@ class GateRequest(Message):
     event_id: str
 
 
-class Count(Message):
-    """Who of the candidates of a task can decide it now."""
+class Present(Message):
+    """The people whom a task concerns and who can act now: what "can this still be decided?" goes by."""
 
-    able: list[str] = []
+    there: list[Actor] = []
+    """Active and not away, each with those who are away and named them as substitute. No more of them than matter."""
+    giver: Absent | None = None
+    """Who delegated the task, as long as they are active."""
+    silent: list[str] = []
+    """Of those who were asked a question: who can answer none now, and has no substitute who can."""
 
 
 class GateOpening(Message):
