@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
+from jinja2 import StrictUndefined
 from markupsafe import Markup
 
 from api.pages import kit, texts
@@ -26,6 +27,8 @@ from store.people import Person
 from store.sessions import SignedIn as SessionOf
 
 templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
+# A name that a model does not have is a mistake of ours; as an empty text nobody would notice it.
+templates.env.undefined = StrictUndefined
 templates.env.add_extension("jinja2.ext.i18n")
 templates.env.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
     lambda message: texts.reader.get().texts.gettext(message),
