@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.people",
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
         "workflows.money",
+        "workflows.directions",
         "workflows.saga",  # what of a recorded plan is shown
         "workflows.words",  # what a process says to people
         "policy",
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "intake": ("intake", "workflows.models", "workflows.registry", "workflows.money", "store", "policy"),
     "policy": ("policy", "workflows.models", "workflows.people", "workflows.money"),
     "store": ("store", "workflows.models", "workflows.money"),
-    "channels": ("channels", "workflows.models"),
+    "channels": ("channels", "workflows.models", "workflows.directions"),
     "telemetry": ("telemetry",),
 }
 
