@@ -8,8 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
+from workflows.directions import runs
 from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status, Verdict
 from workflows.moments import weekday_and_time
 
@@ -89,7 +91,9 @@ class Writer:
             autoescape=select_autoescape(["html"]),
             trim_blocks=True,
             lstrip_blocks=True,
+            undefined=StrictUndefined,
         )
+        self._templates.filters["isolated"] = _isolated
 
     def write(self, letter: Letter, now: datetime) -> Text:
         """The message as it is true at this moment."""
@@ -319,6 +323,12 @@ def _clean(text: str, limit: int = 500) -> str:
     """Text of other people in one line: nothing in it can start a header, hide, or turn the writing direction."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _isolated(text: str) -> Markup:
+    """For HTML: what is written from right to left changes places with no number beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
+    return Markup("").join(parts)
 
 
 def _short(title: str) -> str:

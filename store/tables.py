@@ -448,6 +448,16 @@ preferences = Table(
 )
 """How a person wants the pages to look and to be used."""
 
+bulk_results = Table(
+    "bulk_results",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(200), nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("results", JSON, nullable=False),  # by task, without titles or names
+)
+"""What became of many tasks that were decided at once, for a day."""
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from api.deps import House, InHouse, Plain, visible_case
 from api.pages.forms import FormField, Read, read_form, schema_form
 from api.pages.kit import capital, in_path, readable
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, pages, render, unfinished
 from api.pages.texts import _, reader
 from api.problems import not_found
 from api.routes.cases import NewCase, start_case
@@ -125,6 +125,8 @@ async def ask(
     )
 
     looked = sent.get("do") == "look"
+    if looked:
+        unfinished(request)
 
     def once_more(status: int, **more: Any) -> Response:
         return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
