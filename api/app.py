@@ -85,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
-        gateway = Gateway(client, db, settings.temporal_ui_url)
+        gateway = Gateway(client, db, settings.temporal_ui_url, policy)
         app.state.house = House(
             settings=settings,
             db=db,

@@ -15,6 +15,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.models",
         "workflows.registry",
         "workflows.case",
+        "workflows.naming",  # which fields of a request name people
         "workflows.people",
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
         "workflows.money",
@@ -29,10 +30,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "telemetry",
     ),
     "workflows": ("workflows", "activities"),
-    "activities": ("activities", "workflows.models", "workflows.money", "policy", "intake"),
-    "intake": ("intake", "workflows.models", "workflows.registry", "workflows.money", "store", "policy"),
+    "activities": ("activities", "workflows.models", "workflows.naming", "workflows.money", "policy", "intake"),
+    "intake": (
+        "intake",
+        "workflows.models",
+        "workflows.naming",
+        "workflows.registry",
+        "workflows.money",
+        "store",
+        "policy",
+    ),
     "policy": ("policy", "workflows.models", "workflows.people", "workflows.money"),
-    "store": ("store", "workflows.models", "workflows.money"),
+    "store": ("store", "workflows.models", "workflows.naming", "workflows.money"),
     "channels": ("channels", "workflows.models"),
     "telemetry": ("telemetry",),
 }
