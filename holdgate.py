@@ -346,12 +346,17 @@ def case(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one case: its tasks, what happened, and what a rejection would undo."""
+    """Show one case: its tasks, what happened, and what a rejection would undo and an approval do."""
     from ops.remote import part
 
     gateway = _gateway(person, ADMIN)
     page = f"{gateway.url}/cases/{part(case_id)}"
-    _answer(gateway.get(f"cases/{part(case_id)}"), as_json, lambda found: show.case(found, page))
+    found = gateway.get(f"cases/{part(case_id)}")
+    _answer(found, as_json, lambda found: show.case(found, page))
+    if not as_json:
+        for each in found["tasks"]:
+            if each["status"] == "open":
+                show.if_approved(gateway.get(f"tasks/{part(each['task_id'])}"))
 
 
 @app.command()
@@ -459,6 +464,20 @@ def tasks(
         "tasks", mine=mine, status="open", process=process, gate=gate, q=q, sort="due_at", limit=limit
     )
     _answer(found, as_json, lambda page: show.tasks(page["items"], page["next_cursor"]))
+
+
+@app.command()
+def task(
+    task_id: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case with one open task.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one task: what is asked, and what happens when it is approved or rejected."""
+    from ops.remote import part
+
+    gateway = _gateway(person, ADMIN)
+    id = _only_open_task(gateway.get(f"cases/{part(task_id)}")) if ":" in task_id else task_id
+    _answer(gateway.get(f"tasks/{part(id)}"), as_json, show.task)
 
 
 @app.command()

@@ -149,7 +149,8 @@ class Starter:
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
