@@ -582,7 +582,7 @@ def people_list(as_json: AsJson = False) -> None:
     _answer(known, as_json, lambda _: show.table_of(columns, rows))
 
 
-Who = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail address.")]
+Id = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail address.")]
 
 
 def _id(text: str) -> str:
@@ -643,7 +643,7 @@ def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]"
 
 @people_app.command("join")
 def people_join(
-    person: Who, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
+    person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
 ) -> None:
     """Make a person a member of a group."""
     from store import people
@@ -655,7 +655,7 @@ def people_join(
 
 
 @people_app.command("leave")
-def people_leave(person: Who, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
+def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
     """End a membership. Gates that too few can decide then say so at once."""
     from store import people
 
@@ -666,7 +666,7 @@ def people_leave(person: Who, group: Annotated[str, typer.Argument(metavar="GROU
 
 @people_app.command("manager")
 def people_manager(
-    person: Who,
+    person: Id,
     manager: Annotated[
         str, typer.Argument(metavar="MANAGER", help="Id, name or e-mail address; empty ('') for nobody.")
     ],
@@ -680,7 +680,7 @@ def people_manager(
 
 
 @people_app.command("zone")
-def people_zone(person: Who, time_zone: Annotated[str, typer.Argument(metavar="ZONE")]) -> None:
+def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZONE")]) -> None:
     """Say where a person's days begin, such as Europe/London."""
     from store import people
 
@@ -691,7 +691,7 @@ def people_zone(person: Who, time_zone: Annotated[str, typer.Argument(metavar="Z
 
 @people_app.command("away")
 def people_away(
-    person: Who,
+    person: Id,
     starts: Annotated[str, typer.Option("--from", metavar="DAY", help="Such as 2026-12-21; or a moment.")],
     ends: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; or a moment.")],
     substitute: Annotated[
@@ -713,7 +713,7 @@ def people_away(
 
 
 @people_app.command("back")
-def people_back(person: Who) -> None:
+def people_back(person: Id) -> None:
     """Say that a person is back. Absences to come are dropped too."""
     from store import absences
 
@@ -745,7 +745,7 @@ def people_replace(
 
 @people_app.command("email")
 def people_email(
-    person: Who,
+    person: Id,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Empty ('') to send them none.")],
 ) -> None:
     """Say where a person gets mail. The record says that it changed, and not to what."""
@@ -758,7 +758,7 @@ def people_email(
 
 @people_app.command("token")
 def people_token(
-    person: Who,
+    person: Id,
     label: Annotated[str, typer.Option(help="Where it is used, for the record.")] = "command line",
     as_json: AsJson = False,
 ) -> None:
@@ -771,7 +771,7 @@ def people_token(
 
 
 @people_app.command("revoke")
-def people_revoke(person: Who) -> None:
+def people_revoke(person: Id) -> None:
     """Make all tokens of a person worthless."""
     from store import people
 
@@ -781,7 +781,7 @@ def people_revoke(person: Who) -> None:
 
 
 @people_app.command("password")
-def people_password(person: Who, as_json: AsJson = False) -> None:
+def people_password(person: Id, as_json: AsJson = False) -> None:
     """Make a password to begin with. It is shown this once, and changed when the person signs in with it."""
     from store import passwords, sessions
 
@@ -799,7 +799,7 @@ def people_password(person: Who, as_json: AsJson = False) -> None:
 
 
 @people_app.command("unlock")
-def people_unlock(person: Who) -> None:
+def people_unlock(person: Id) -> None:
     """Let somebody try to sign in again at once, who has mistyped too often."""
     from store import passwords
 

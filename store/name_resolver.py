@@ -7,6 +7,7 @@ and only of them whom the asker sees anyway.
 
 import asyncio
 import difflib
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -95,9 +96,9 @@ class NameResolver:
             labels = _listed([each.label for each in found], "and")
             said = f"'{shown}' means {len(found)} people: {labels}; give the id"
             raise UnknownName(said, [each.id for each in found], many=True)
-        close = self._close_people(text, seen)
+        close = self._close(text, "person", seen)
         said = f"there is no active person '{shown}'"
-        raise UnknownName(said + _did_you_mean([each.label for each in close]), [each.id for each in close])
+        raise UnknownName(said + _did_you_mean([label for _, label in close]), [id for id, _ in close])
 
     def meant(self, text: str) -> list[Known]:
         """All whom a text means, without regard to case, accents and blanks."""
@@ -121,28 +122,29 @@ class NameResolver:
             found += [group for group in self._groups if _dense(group) == _dense(text)]
         if kind != "group":
             found += [each.id for each in self.meant(text)]
-        if not found and kind != "person":
-            groups = {_dense(group): group for group in self._groups if seen is None or group in seen}
-            found += [groups[key] for key in difflib.get_close_matches(_dense(text), groups, MOST, CLOSE)]
-        if not found and kind != "group":
-            found += [each.id for each in self._close_people(text, seen)]
-        return found
+        return found or [name for name, _ in self._close(text, kind, seen)]
 
-    def _close_people(self, text: str, seen: Collection[str] | None) -> list[Known]:
+    def _close(self, text: str, kind: Kind, seen: Collection[str] | None) -> list[tuple[str, str]]:
+        """Those whose names are like a text, the likeliest first: the id or the group, and what an error calls it."""
         wanted = folded(text)[: 2 * SHOWN]
         if not wanted:
             return []
-        ranked = []
-        for each in self._people.values():
-            if seen is not None and each.id not in seen:
-                continue
-            names = [folded(each.id), folded(each.name)]
-            # One of two names is enough to be asked after, whoever else has it.
-            part = any(set(wanted.split()) <= set(name.replace(".", " ").replace("-", " ").split()) for name in names)
-            likeness = max(difflib.SequenceMatcher(None, wanted, name).ratio() for name in names)
-            if part or likeness >= CLOSE:
-                ranked.append((-likeness - part, each.id, each))
-        return [each for _, _, each in sorted(ranked, key=lambda one: one[:2])[:MOST]]
+        groups = [(group, group, (group,)) for group in self._groups if kind != "person"]
+        persons = [(each.id, each.label, (each.id, each.name)) for each in self._people.values() if kind != "group"]
+        ranked = [
+            (-likeness, id, label)
+            for id, label, names in (*groups, *persons)
+            if seen is None or id in seen
+            if (likeness := max(_likeness(wanted, folded(name)) for name in names)) >= CLOSE
+        ]
+        return [(id, label) for _, id, label in sorted(ranked)[:MOST]]
+
+
+def _likeness(wanted: str, name: str) -> float:
+    """0 to 1; more than 1 where all words of the one stand in the other: half a name is enough to be asked after."""
+    parts = set(re.split(r"[\s._@-]+", name))
+    ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
+    return ratio + (set(wanted.split()) <= parts)
 
 
 async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameResolver:
