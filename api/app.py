@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import own
-from api import pages, problems, refusals
+from api import problems, refusals
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
@@ -17,6 +17,7 @@ from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages import routers as pages
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
@@ -87,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
         rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks))
+        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
         app.state.house = House(
             settings=settings,
             db=db,

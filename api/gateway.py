@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
@@ -27,7 +27,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
+from api.whom import whom
 from intake.launch import Launcher
+from intake.names_check import NamesCheck
+from intake.start import PolicySource
 from intake.stopped import Settlement
 from store import audit, cases, people, tasks
 from store.batches import Batch
@@ -56,7 +59,9 @@ from workflows.models import (
     decision_id_for,
 )
 from workflows.moments import Moment
+from workflows.naming import names_any
 from workflows.people import candidacy, same
+from workflows.registry import PROCESSES
 
 UPDATE_PATIENCE_S = 3.0
 """How long the first door is tried."""
@@ -104,7 +109,7 @@ class Wish(BaseModel):
 
     act: Act
     to: str | None = None
-    """A person's id."""
+    """A person, by id, name or e-mail address."""
     text: str = ""
     question: str | None = None
     replaces: str | None = None
@@ -131,10 +136,11 @@ class Decided(BaseModel):
 class Gateway:
     """Sends people's messages to cases and looks at their state."""
 
-    def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement) -> None:
+    def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement, policy: PolicySource) -> None:
         self._client = client
         self._db = db
         self._settlement = settlement
+        self._policy = policy
         self._ui_url = ui_url
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._noting: set[asyncio.Task[None]] = set()
@@ -202,6 +208,8 @@ class Gateway:
             raise _problem(decision.id, known.code, known.refusal, {"outcome": task.outcome})
         if "stopped" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
+        if not known:
+            await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
             return await self._receive(task, decision, self._update(handle, decision, patience))
@@ -256,7 +264,7 @@ class Gateway:
         Raises Problem: 403, 409 or 422 as the Workflow refuses, 422 for somebody who is unknown, 503 when nobody
         answers: it may be sent again, and with a `client_id` it is done once.
         """
-        to = await self._named(wish.to) if wish.to is not None else None
+        to = await self._named(wish.to, person, task) if wish.to is not None else None
         action = Action(
             id=decision_id_for(person.id, f"{task.task_id}/{wish.act}", client_id or uuid.uuid4().hex),
             task_id=task.task_id,
@@ -284,13 +292,33 @@ class Gateway:
             raise await self._refuse(task, action, "Reused", REUSED)
         return receipt.task
 
-    async def _named(self, id: str) -> Actor:
+    async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
+        """Whoever is meant by an id, a name or an e-mail address; raises Problem 422."""
         async with self._db.read() as conn:
-            found = await people.active(conn, id)
-        if found is None:
-            message = f"there is no active person '{id}'"
-            raise invalid(f"To whom? {message[0].upper()}{message[1:]}.", [FieldError(field="to", message=message)])
+            id = await whom(conn, text, by, field="to", asking="To whom?", task=task)
+            found = await people.get(conn, id)
         return Actor(id=found.id, groups=found.groups)
+
+    async def _check_edits(self, task: TaskView, decision: Decision) -> None:
+        """Refuse edits that name people or groups whom there are not, as the request itself would be. Raises Problem.
+
+        What else is wrong with them is the Workflow's to say.
+        """
+        process = PROCESSES.get(task.process)
+        if not decision.edits or process is None or not names_any(process.input):
+            return
+        async with self._db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        try:
+            whole = process.input.model_validate({**(case.input if case else {}), **decision.edits})
+        except ValidationError:
+            return
+        check = NamesCheck(self._db, self._policy.current, decision.by.id)
+        (wrong,) = await check.problems(task.process, [whole], decision.edits)
+        if wrong:
+            errors = [{"field": each.column, "message": each.message} for each in wrong]
+            message = "; ".join(map(str, wrong))
+            raise await self._refuse(task, decision, "InvalidEdits", message, {"errors": errors})
 
     async def _send(
         self,

@@ -21,6 +21,7 @@ from intake.later import why_not_at
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.names_check import NamesCheck
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.reading import Look, look, read_file
@@ -149,7 +150,8 @@ class Starter:
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
@@ -162,6 +164,7 @@ class Starter:
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped(by, request.idempotency_key)
+        await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
         await self.keep(policy)
         async with self._db.write() as conn:
@@ -205,13 +208,37 @@ class Starter:
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
-    def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """What a case would ask of people. Raises UnknownProcess, NoPolicy and InvalidCase."""
+    async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
         process = self.process(request.process)
-        forecast = Forecast(self.policy(request.process), self._processes, by)
+        policy = self.policy(request.process)
+        forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
+        await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
+
+    async def _check_names(
+        self,
+        process: Process,
+        parsed: BaseModel,
+        policy: Policy,
+        by: str,
+        request: CaseRequest | None = None,
+        key: str = "",
+    ) -> None:
+        """Raise InvalidCase when a request names people or groups whom there are not.
+
+        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        """
+        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        if not problems:
+            return
+        if request is not None and not request.resubmits:
+            async with self._db.read() as conn:
+                if await cases.latest_round(conn, process.name, key):
+                    return
+        raise InvalidCase(problems)
 
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""

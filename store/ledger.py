@@ -28,6 +28,8 @@ PAYMENTS = "payments"
 """What was paid out: the other side of holds and captures."""
 CAPITAL = "capital"
 """Where funds come from."""
+MOST_MINOR = 9 * 10**18
+"""Minor units that an account may hold: as many as its column takes."""
 
 Layer = Literal["posted", "pending"]
 Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
@@ -125,7 +127,7 @@ class Ledger:
         Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
         AccountLocked.
         """
-        minor, account = _minor(amount, currency), fold(account)
+        minor, account = in_minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)  # before looking for the key: see `_account`
@@ -136,7 +138,7 @@ class Ledger:
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{_words(available, currency)} is available."
+                    f"{money_of(available, currency)} is available."
                 )
             return await _book(
                 conn,
@@ -183,7 +185,7 @@ class Ledger:
         what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
         account is closed, or the key was undone.
         """
-        minor, account = _minor(amount, currency), fold(account)
+        minor, account = in_minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)
@@ -195,14 +197,14 @@ class Ledger:
                 raise Refused("No money is held for this payment, so it cannot be paid.")
             if (held.account, held.currency) != (account, currency):
                 raise Refused(
-                    f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
+                    f"{money_of(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
                     f"and {in_words(amount, currency)} was to be paid from account '{account}'."
                 )
             available = paying.posted + paying.pending + held.amount
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{_words(available, currency)} is available."
+                    f"{money_of(available, currency)} is available."
                 )
             to = {"payee": payee, "payee_key": payee_key(payee), "payee_account": payee_account}
             return await _book(
@@ -232,28 +234,9 @@ class Ledger:
 
         A repeat with the same key does nothing.
         """
-        minor, account = _minor(amount, currency), fold(account)
+        minor, account = in_minor(amount, currency), fold(account)
 
-        async def book(conn: AsyncConnection) -> None:
-            if await _find(conn, key):
-                return
-            for name, funded in ((account, True), (CAPITAL, False), (PAYMENTS, False)):
-                if await _account(conn, name, currency) is None:
-                    row = {"name": name, "currency": currency, "funded": funded, "open": True}
-                    row["locked"] = locked and funded
-                    await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
-            await _book(
-                conn,
-                "fund",
-                key,
-                [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
-                reference=key,
-                account=account,
-                currency=currency,
-                amount=minor,
-            )
-
-        await effects.once(self._db, book)
+        await effects.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
 
     async def close_account(self, name: str, currency: str) -> None:
         """Let nothing be paid from the account any more; what is held or was paid can still be undone.
@@ -338,14 +321,13 @@ class Ledger:
             row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
         if row is None:
             raise UnknownAccount(f"there is no account '{name}' in {currency}")
-        held = max(-row.pending, 0)  # money about to come in is neither held nor available
-        return Balance(
-            account=name,
-            currency=currency,
-            balance=str(_major(row.posted, currency)),
-            held=str(_major(held, currency)),
-            available=str(_major(row.posted - held, currency)),
-        )
+        return _balance(row)
+
+    async def balances(self) -> list[Balance]:
+        """All accounts that payments are made from, by name and currency."""
+        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
+        async with self._db.read() as conn:
+            return [_balance(row) for row in await conn.execute(query)]
 
     async def entries(
         self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
@@ -370,8 +352,8 @@ class Ledger:
                         layer=line.layer,
                         account=line.account,
                         currency=line.currency,
-                        debit=str(_major(line.debit, line.currency)),
-                        credit=str(_major(line.credit, line.currency)),
+                        debit=str(major_of(line.debit, line.currency)),
+                        credit=str(major_of(line.credit, line.currency)),
                     )
                 )
         return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
@@ -401,7 +383,7 @@ class Ledger:
                 PastPayment(
                     reference=row.reference,
                     at=row.at,
-                    amount=_major(row.amount, row.currency),
+                    amount=major_of(row.amount, row.currency),
                     currency=row.currency,
                     payee_account=row.payee_account,
                     captured=bool(row.captured),
@@ -429,8 +411,8 @@ class Ledger:
         )
         async with self._db.read() as conn:
             problems = [
-                f"entry {row.entry_id}: {row.layer} debits of {_words(row.debits, row.currency)}, "
-                f"credits of {_words(row.credits, row.currency)}"
+                f"entry {row.entry_id}: {row.layer} debits of {money_of(row.debits, row.currency)}, "
+                f"credits of {money_of(row.credits, row.currency)}"
                 for row in await conn.execute(unbalanced)
             ]
             for row in await conn.execute(without_lines):
@@ -443,8 +425,8 @@ class Ledger:
                 for layer, kept in (("posted", account.posted), ("pending", account.pending)):
                     if (sum_ := told.pop((name, currency, layer), 0)) != kept:
                         problems.append(
-                            f"account {name} {currency}: {layer} {_words(kept, currency)}, "
-                            f"by its lines {_words(sum_, currency)}"
+                            f"account {name} {currency}: {layer} {money_of(kept, currency)}, "
+                            f"by its lines {money_of(sum_, currency)}"
                         )
                 if account.funded and account.posted + account.pending < 0:
                     problems.append(f"account {name} {currency}: more is held than there is")
@@ -453,6 +435,47 @@ class Ledger:
 
 
 # ------------------------------------------------------------------------------------------------ inside a transaction
+
+
+async def open_account(
+    conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
+) -> None:
+    """Open an account without money, unless it is there. `funded`: payments may be made from it."""
+    if await _account(conn, name, currency) is None:
+        row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
+        await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
+
+
+async def book_funds(
+    conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
+) -> None:
+    """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    if await _find(conn, key):
+        return
+    await open_account(conn, account, currency, locked=locked)
+    for name in (CAPITAL, PAYMENTS):
+        await open_account(conn, name, currency, funded=False)
+    await _book(
+        conn,
+        "fund",
+        key,
+        [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
+        reference=key,
+        account=account,
+        currency=currency,
+        amount=minor,
+    )
+
+
+def _balance(row: Row[Any]) -> Balance:
+    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    return Balance(
+        account=row.name,
+        currency=row.currency,
+        balance=str(major_of(row.posted, row.currency)),
+        held=str(major_of(held, row.currency)),
+        available=str(major_of(row.posted - held, row.currency)),
+    )
 
 
 def _is_account(name: str, currency: str) -> Any:
@@ -593,7 +616,7 @@ def _ends_a_day(at: datetime) -> bool:
 # ----------------------------------------------------------------------------------------------------------- units
 
 
-def _minor(amount: Decimal, currency: str) -> int:
+def in_minor(amount: Decimal, currency: str) -> int:
     """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
@@ -601,9 +624,11 @@ def _minor(amount: Decimal, currency: str) -> int:
     return int(minor)
 
 
-def _major(minor: int, currency: str) -> Decimal:
+def major_of(minor: int, currency: str) -> Decimal:
+    """So many minor units as an amount."""
     return Decimal(minor).scaleb(-decimals_of(currency))
 
 
-def _words(minor: int, currency: str) -> str:
-    return in_words(_major(minor, currency), currency)
+def money_of(minor: int, currency: str) -> str:
+    """So many minor units in words: `2,640.00 GBP`."""
+    return in_words(major_of(minor, currency), currency)

@@ -674,6 +674,26 @@ accounts = Table(
 """Each account in each of its currencies. The sums are kept beside the lines, so that a hold costs the same after
 100,000 payments as after one; `Ledger.check` compares them with the lines."""
 
+ledger_changes = Table(
+    "ledger_changes",
+    metadata,
+    Column("change_id", String(40), primary_key=True),
+    Column("idempotency_key", String(64), nullable=True, unique=True),
+    Column("kind", String(8), nullable=False),  # open | fund
+    Column("account", String(120), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount", BigInteger, nullable=True),  # in minor units; None: an account without money
+    Column("reason", String(500), nullable=False),
+    Column("status", String(12), nullable=False),  # waiting | confirmed | withdrawn
+    Column("asked_by", String(200), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("closed_by", String(200), nullable=True),
+    Column("closed_at", Instant, nullable=True),
+    Index("ix_ledger_changes_asked", "asked_at", "change_id"),
+)
+"""What is to happen to accounts, and what became of it."""
+
 entries = Table(
     "entries",
     metadata,

@@ -236,7 +236,7 @@ async def shown(
     """The task for this person, or only its part of a page where that is asked for."""
     found = await visible_task(task_id, person, parts.db)
     case = await visible_case(found.case_id, person, parts.db)
-    seen, whole = await asyncio.gather(one_task(found, person, parts.db, parts.gateway), about(case, person, parts))
+    seen, whole = await asyncio.gather(one_task(found, person, parts), about(case, person, parts))
     async with parts.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)

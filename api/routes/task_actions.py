@@ -7,14 +7,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
-from store import nudges, tasks
+from api.whom import whom
+from store import nudges, people, tasks
 from store.nudges import Nudge
+from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
 from workflows.moments import AskedMoment, moment_text
 
@@ -39,14 +42,14 @@ class Nothing(_Body):
 class HandOver(_Body):
     """Somebody else's from now on."""
 
-    to: Plain = Field(max_length=200, description="A person's id", examples=["manager-2"])
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
 class NewQuestion(_Body):
     """Something one wants to know before deciding."""
 
-    to: Plain = Field(max_length=200, description="A person's id: the requester, or a colleague")
+    to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
@@ -80,7 +83,7 @@ class Filter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="Whose claimed tasks")
+    assignee: Plain | None = Field(None, description="Whose claimed tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -88,7 +91,7 @@ class ManyHandOvers(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Plain = Field(max_length=200)
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: Filter
     reason: Plain = Field("", max_length=4000)
 
@@ -231,17 +234,29 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
+    wanted = body.filter.model_dump()
     async with parts.db.read() as conn:
-        found = await tasks.fitting(conn, viewer(person), limit=MOST, **body.filter.model_dump())
+        to = await whom(conn, body.to, person, field="to", asking="To whom?")
+        if body.filter.assignee:
+            wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
+        found = await tasks.fitting(conn, viewer(person), limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=body.to, text=body.reason), key)
+                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=to, text=body.reason), key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return Done(task_id=task.task_id, status="done")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+
+
+async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
+    """Whose claimed tasks are meant; also those of somebody who has left, by their id."""
+    try:
+        return (await people.get(conn, text)).id
+    except UnknownPerson:
+        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")
