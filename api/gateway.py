@@ -28,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
 from intake.launch import Launcher
-from intake.stopped import Settlement
+from intake.settlement import Settlement
 from store import audit, cases, people, tasks
 from store.batches import Batch
 from store.cases import CaseRow
