@@ -30,8 +30,8 @@ from api.security import actor
 from api.whom import whom
 from intake.launch import Launcher
 from intake.names_check import NamesCheck
+from intake.settlement import Settlement
 from intake.start import PolicySource
-from intake.stopped import Settlement
 from store import audit, cases, people, tasks
 from store.batches import Batch
 from store.cases import CaseRow
