@@ -175,6 +175,6 @@ INVALID: dict[str, tuple[bytes, str]] = {
     "a sign of several currencies": (b"Trans No,Supplier,Amount\nBAD-1,A,$5\n", "currency_signs"),
     "a sign against the currency": (b"Trans No,Supplier,Amount,Currency\nBAD-1,A,\xe2\x82\xac5,GBP\n", "says EUR, and"),
     "an amount below 0": (b"Trans No,Supplier,Amount\nBAD-1,A,(500.00)\n", "'(500.00)': an amount is more than 0"),
-    "a useless moment to start at": (HEAD[:-1] + b",start_at\n" + GOOD[:-1] + b",soon\n", "'soon' is not a date and"),
+    "a useless moment to start at": (HEAD[:-1] + b",start_at\n" + GOOD[:-1] + b",soon\n", "'soon': write a day"),
     "a wrong bank account": (_row("BAD-1,Acme,1,GBP,operating,,,GB00WEST12345698765432"), "'…5432': not a valid IBAN"),
 }
