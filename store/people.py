@@ -92,10 +92,7 @@ async def add(
         raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
     if not 1 <= len(name.strip()) <= 200:
         raise ValueError("a name has 1 to 200 characters")
-    groups = [identity_key(group) for group in groups]
-    for group in groups:
-        if not _GROUP.fullmatch(group):
-            raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    groups = [_group(group) for group in groups]
     person = Person(
         id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
     )
@@ -108,6 +105,13 @@ async def add(
     summary = f"{person.name} was added with {', '.join(person.groups) or 'no groups'}"
     await audit.note(conn, "person_added", by=by, summary=summary, data={"person": id, "groups": person.groups})
     return person
+
+
+def _group(name: str) -> str:
+    """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
+    if not _GROUP.fullmatch(group := identity_key(name)):
+        raise ValueError(f"'{name}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    return group
 
 
 async def _check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
@@ -172,9 +176,7 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
-    named, group = await get(conn, id), identity_key(group)
-    if not _GROUP.fullmatch(group):
-        raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    named, group = await get(conn, id), _group(group)
     if await insert_once(conn, memberships, {"person": id, "group_name": group}):
         data = {"person": id, "group": group}
         await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
@@ -182,7 +184,7 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
-    named = await get(conn, id)
+    named, group = await get(conn, id), fold(group)
     gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
     if not gone.rowcount:
         raise ValueError(f"{id} is not in {group}")

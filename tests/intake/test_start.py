@@ -164,7 +164,7 @@ async def test_a_start_more_than_five_years_ahead_is_refused_by_its_field(
         status = (await office.starter.start_case(request, "rita")).row.status
         assert status is (Status.SCHEDULED if days > 0 else Status.RUNNING)
         return
-    with pytest.raises(InvalidCase, match="more than 5 years ahead") as refused:
+    with pytest.raises(InvalidCase, match=r"more than 5 years ahead|more than 1 year ago") as refused:
         await office.starter.start_case(request, "rita")
     assert [problem.column for problem in refused.value.problems] == ["start_at"]
 
