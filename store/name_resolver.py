@@ -196,7 +196,7 @@ async def there_are(conn: AsyncConnection, names: Collection[str]) -> tuple[set[
     return persons, groups
 
 
-class NewGroup(ValueError):
+class NewGroup(Exception):
     """A group that nobody is in and no policy names: perhaps a slip of the pen. `str()` says so."""
 
     def __init__(self, group: str, suggestions: Sequence[str]) -> None:
@@ -204,16 +204,18 @@ class NewGroup(ValueError):
         self.group, self.suggestions = group, list(suggestions)
 
 
-async def check_groups(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> None:
-    """Raise NewGroup for the first group that nobody is in and that is not `named` by the policy."""
+async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> NewGroup | None:
+    """What to ask before people are put into these groups; `named` are those of the policy.
+
+    Ask it before they are in, and raise it, to undo that, once the store has taken the names as such.
+    """
     known = {*named, *ROLES}
     doubtful = [group for group in wanted if group not in known]
-    if not doubtful:
-        return
     _, there = await there_are(conn, doubtful)
     for group in doubtful:
         if group not in there:
-            raise NewGroup(group, (await resolver(conn, known)).suggestions(group, "group"))
+            return NewGroup(group, (await resolver(conn, known)).suggestions(group, "group"))
+    return None
 
 
 def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:

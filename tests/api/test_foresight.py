@@ -24,17 +24,13 @@ PAYMENT = {"payee": "Acme Ltd", "amount": "662.37", "currency": "GBP", "account"
 
 def row(process: str, input: dict[str, Any]) -> CaseRow:
     stored = PROCESSES[process].input.model_validate(input).model_dump(mode="json")
-    return CaseRow.model_construct(
-        case_id=f"{process}:x",
-        process=process,
-        reference="X",
-        requester="requester-1",
-        priority=3,
-        batch_id=None,
-        policy_hash=POLICY.hash,
-        input=stored,
-        status=Status.AWAITING_APPROVAL,
-    )
+    about: dict[str, Any] = {
+        **{"case_id": f"{process}:x", "process": process, "reference": "X", "reference_key": "x", "title": "X"},
+        **{"round": 1, "resubmits": None, "requester": "requester-1", "priority": 3, "batch_id": None},
+        **{"policy_hash": POLICY.hash, "input": stored, "status": Status.AWAITING_APPROVAL, "start_at": None},
+        **{"submitted_at": NOW, "updated_at": NOW, "idempotency_key": None, "head_count": 0, "head_hash": ""},
+    }
+    return CaseRow(**about)
 
 
 def task(process: str, gate: str, *, facts: Any = None, needed: int = 1, given: int = 0, **more: Any) -> TaskView:
@@ -156,7 +152,7 @@ def test_a_review_keeps_the_accepted_risk_perhaps() -> None:
 def test_who_is_taken_on_waits_for_those_who_are_asked_at_the_same_time() -> None:
     input = {"full_name": "Ada Lovelace", "role": "engineer"}
     open_ = task("user_onboarding", "manager-approval", facts={"x": 1})
-    owners = {"candidate_groups": ["security"], "task_id": "t2"}
+    owners: dict[str, Any] = {"candidate_groups": ["security"], "task_id": "t2"}
     other = task("user_onboarding", "entitlement-approval", facts={"entitlement": "production"}, **owners)
     assert approving("user_onboarding", input, open_, other) == [
         ("wait", "Entitlement approval is asked at the same time, and must be approved, too: security"),
