@@ -30,6 +30,7 @@ from ops.cli_common import gateway as _gateway
 from ops.cli_common import in_database as _in_database
 from ops.cli_common import operator as _operator
 from ops.ledger_commands import ledger_app
+from workflows.moments import moment_text, weekday_and_time
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -715,7 +716,7 @@ def people_away(
 
     made = _of_people(change)
     instead = f"; {instead_of} stands in" if instead_of else "; nobody stands in"
-    show.say(f"{id} is away from {made.starts_at:%Y-%m-%d %H:%M} to {made.ends_at:%Y-%m-%d %H:%M} UTC{instead}")
+    show.say(f"{id} is away from {moment_text(made.starts_at)} to {moment_text(made.ends_at)}{instead}")
 
 
 @people_app.command("back")
@@ -1083,7 +1084,7 @@ def policy_explain(
     gates = [{"gate": each.gate, "answer": each.answer, "sentences": each.sentences} for each in found]
 
     def print_it(_: Any) -> None:
-        show.say(f"{process} by {policy.source}, as if each gate opened on {opens:%a %d %b %Y at %H:%M} UTC")
+        show.say(f"{process} by {policy.source}, as if each gate opened on {weekday_and_time(opens)}")
         for each in found:
             show.say(f"\n{each.gate}: {each.answer}")
             for sentence in each.sentences:

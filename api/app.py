@@ -48,6 +48,7 @@ from connection import connect
 from intake.held import HeldFiles
 from intake.rollback import Rollbacks
 from intake.start import Starter
+from intake.stopped import Settlement
 from intake.upload import Uploads
 from settings import Settings, load
 from store.database import Database
@@ -86,13 +87,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
-        gateway = Gateway(client, db, settings.temporal_ui_url, policy)
+        rollbacks = Rollbacks(db, client, starter)
+        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
         app.state.house = House(
             settings=settings,
             db=db,
             policy=policy,
             starter=starter,
-            rollbacks=Rollbacks(db, client, starter),
+            rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
@@ -31,6 +31,7 @@ from api.whom import whom
 from intake.launch import Launcher
 from intake.names_check import NamesCheck
 from intake.start import PolicySource
+from intake.stopped import Settlement
 from store import audit, cases, people, tasks
 from store.batches import Batch
 from store.cases import CaseRow
@@ -57,6 +58,7 @@ from workflows.models import (
     Verdict,
     decision_id_for,
 )
+from workflows.moments import Moment
 from workflows.naming import names_any
 from workflows.people import candidacy, same
 from workflows.registry import PROCESSES
@@ -70,6 +72,8 @@ NOTE_PATIENCE_S = 0.3
 QUERY_PATIENCE_S = 1.0
 ROLLBACK_PATIENCE_S = 2.0
 """How long a caller waits to hear whether the receiver lets a completed case be undone; it goes on without them."""
+SETTLE_PATIENCE_S = 10.0
+"""How long an operator waits until a case that stands still has been ended in Temporal and handed over."""
 PAUSE_S = 0.1
 """Between two tries within that time: the id makes a second one harmless."""
 UPDATES_AT_ONCE = 4
@@ -109,8 +113,8 @@ class Wish(BaseModel):
     text: str = ""
     question: str | None = None
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     revision: int | None = None
@@ -132,9 +136,10 @@ class Decided(BaseModel):
 class Gateway:
     """Sends people's messages to cases and looks at their state."""
 
-    def __init__(self, client: Client, db: Database, ui_url: str, policy: PolicySource) -> None:
+    def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement, policy: PolicySource) -> None:
         self._client = client
         self._db = db
+        self._settlement = settlement
         self._policy = policy
         self._ui_url = ui_url
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -201,6 +206,8 @@ class Gateway:
             raise await self._refuse(task, decision, "Reused", REUSED)
         if known and known.status == "refused":
             raise _problem(decision.id, known.code, known.refusal, {"outcome": task.outcome})
+        if "stopped" in task.facts and task.kind == "intervention":
+            return await self._settle(task, decision)
         if not known:
             await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
@@ -210,6 +217,27 @@ class Gateway:
             return await self._signal(handle, task, decision, known)
         except Gone:
             return await self._after_the_end(handle, decision)
+
+    async def _settle(self, task: TaskView, decision: Decision) -> Decided:
+        """Carry out what an operator says of a case that stands still: there is no Workflow that could hear it."""
+        async with self._db.read() as conn:
+            known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
+        if known and known.status == "accepted":
+            return await self._as_recorded(known)
+        try:
+            Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
+        except ApplicationError as no:
+            raise await self._refused(now, decision, no) from no
+        try:
+            async with _within(SETTLE_PATIENCE_S):
+                status = await self._settlement.settle(now, decision)
+        except (NoAnswer, Gone, WorkflowQueryFailedError) as error:
+            raise temporal_unreachable(decision_id=decision.id) from error
+        async with self._db.read() as conn:
+            closed = await tasks.get(conn, task.task_id) or now
+        if status is None:
+            raise await self._refuse(closed, decision, "AlreadyClosed", "This case was dealt with a moment ago.")
+        return Decided(decision_id=decision.id, task=closed, case_status=status)
 
     async def speaker(self, person: Person, task: TaskView) -> Actor:
         """The person as the people rules want them: also with whom they were handed this task by, if that person is
@@ -602,6 +630,8 @@ def _problem(decision_id: str, code: str, message: str, details: dict[str, Any])
             return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
         case "CommentNeeded":
             return invalid(message, [FieldError(field="comment", message=message)])
+        case "Unreadable" | "Unforeseen":  # larger than a case takes, or of another release than the worker's
+            return invalid(message, [])
         case "UnknownTask" | "NotReady":
             return not_found("task")
         case _:

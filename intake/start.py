@@ -40,6 +40,7 @@ from workflows.models import (
     normalise_reference,
     reference_key,
 )
+from workflows.moments import asked_now
 from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
@@ -414,7 +415,7 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
         problems.append(Problem(column="start_at", message=wrong_time))
     try:
-        parsed = process.input.model_validate(request.input)
+        parsed = process.input.model_validate(request.input, context=asked_now())
     except ValidationError as wrong:
         raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
     if problems:

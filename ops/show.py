@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from workflows.moments import moment_of, moment_text
 
 if TYPE_CHECKING:
     from ops.replay import Report
@@ -44,7 +45,7 @@ def when(instant: str | None, *, seconds: bool = False) -> str:
     """An RFC 3339 instant in the time zone of whoever reads it; empty for None."""
     if not instant:
         return ""
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    return moment_text(moment_of(instant), None, seconds=seconds)
 
 
 def batch(report: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from store import audit, effects
 from store.database import Database
 from store.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, open_account
 from store.tables import accounts, ledger_changes
+from workflows.folding import identity_key
 from workflows.money import decimals_of, in_words, major_units, minor_units
 
 WAITS_FOR = timedelta(days=7)
@@ -195,10 +196,13 @@ async def changes(
 
 def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, reason: str) -> dict[str, Any]:
     """The change as it is stored. Raises WrongChange."""
-    name = account.strip()
-    if not 1 <= len(name) <= 120 or not name.isprintable():
-        raise WrongChange("account", "an account's name is one line of 1 to 120 characters")
-    if name.casefold() in (CAPITAL, PAYMENTS):
+    try:
+        name = identity_key(account)
+    except ValueError as wrong:
+        raise WrongChange("account", str(wrong)) from wrong
+    if not 1 <= len(name) <= 120:
+        raise WrongChange("account", "an account's name has 1 to 120 characters")
+    if name in (CAPITAL, PAYMENTS):
         raise WrongChange("account", f"'{name}' is the ledger's own: choose another name")
     try:
         decimals = decimals_of(currency)
@@ -227,9 +231,6 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
     if kind == "open":
         if there is not None:
             raise WrongChange("account", f"account '{name}' in {currency} is there already; fund it instead")
-        every = (await conn.execute(select(accounts.c.name).distinct())).scalars().all()
-        if like := next((each for each in every if each != name and each.casefold() == name.casefold()), None):
-            raise WrongChange("account", f"there is an account '{like}' already, which differs only in capitals")
     else:
         if there is None or not there.funded:
             names = ", ".join(sorted(each.name for each in known if each.funded)) or "none"

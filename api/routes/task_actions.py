@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
@@ -19,6 +19,7 @@ from store import nudges, people, tasks
 from store.nudges import Nudge
 from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
+from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 PROBLEMS = documented(401, 403, 404, 409, 422, 503)
@@ -61,8 +62,8 @@ class NewAnswer(_Body):
 class Clock(_Body):
     """New times; those left out stay."""
 
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: AskedMoment | None = None
+    expires_at: AskedMoment | None = None
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
@@ -71,7 +72,7 @@ class Later(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    until: AwareDatetime
+    until: AskedMoment
 
 
 class Filter(BaseModel):
@@ -203,14 +204,10 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
         async with db.write() as conn:
             return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
     except nudges.TooSoon as no:
-        said = f"They were reminded at {_clock(no.last.nudged_at)}. Again from {_clock(no.last.again_at)} on."
+        said = f"They were reminded at {moment_text(no.last.nudged_at)}. Again from {moment_text(no.last.again_at)} on."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except nudges.NotWaiting as no:
         raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))

@@ -140,7 +140,7 @@ async def test_only_a_group_that_nobody_is_in_and_no_policy_names_is_a_question(
     async with db.write() as conn:
         await people.add(conn, "bert", "Bert", ["managers"], by="t")
     async with db.read() as conn:
-        assert await new_group(conn, ["managers", "legal", "admins", "operators"], {"legal"}) is None
-        for wanted, suggested in (("manager", ["managers"]), ("Legal", ["legal"]), ("chess-club", [])):
+        assert await new_group(conn, ["Managers", "LEGAL", "admins", "operators"], {"legal"}) is None
+        for wanted, suggested in (("manager", ["managers"]), ("leggal", ["legal"]), ("chess-club", [])):
             new = await new_group(conn, ["managers", wanted], {"legal"})
             assert new and (new.group, new.suggestions) == (wanted, suggested)
