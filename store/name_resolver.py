@@ -216,8 +216,8 @@ def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
     """Why a name in a request is refused, and what to write instead."""
     what = {
         "person": "is not the id of an active person",
-        "group": "is no group",
-        "person or group": "is neither the id of an active person nor a group",
+        "group": "is not a group that somebody is in",
+        "person or group": "is neither the id of an active person nor a group that somebody is in",
     }[kind]
     return f"'{_shown(name)}' {what}{_did_you_mean(suggestions)}"
 
