@@ -550,12 +550,12 @@ def people_add(
     """Add a person. 'people token' then makes a token for them."""
     from store import people
 
-    async def add(database: "Database") -> people.Person:
-        async with database.write() as connection:
-            return await people.add(connection, person, name or person, group or [], by=_operator(), email=email)
-
-    _question_groups(group or [], new_group, migrated=True)
-    added = _in_database(add, migrated=True)
+    added = _put_into(
+        group or [],
+        new_group,
+        lambda connection: people.add(connection, person, name or person, group or [], by=_operator(), email=email),
+        migrated=True,
+    )
     groups = ", ".join(added.groups) or "no groups"
     _answer(
         added.model_dump(exclude={"stands_in_for"}),
@@ -601,37 +601,6 @@ def _id(text: str) -> str:
     return _in_database(look)
 
 
-def _question_groups(groups: Sequence[str], meant: bool, *, migrated: bool = False) -> None:
-    """Ask at a terminal, and refuse elsewhere, a group that nobody is in and no policy names. Raises Mistake."""
-    import own
-    from policy.groups import known_groups
-    from policy.model import PolicyError
-    from store.name_resolver import NewGroup, check_groups
-
-    if meant or not groups:
-        return
-    try:
-        named = known_groups(own.policy_file(_with_own_processes().policy).current)
-    except (PolicyError, OSError):  # it is not made yet, or is being mended: then each new group is a question
-        named = set()
-    asked: set[str] = set()
-
-    async def look(database: "Database") -> NewGroup | None:
-        async with database.read() as connection:
-            try:
-                await check_groups(connection, groups, named | asked)
-            except NewGroup as new:
-                return new
-        return None
-
-    while new := _in_database(look, migrated=migrated):
-        if not sys.stdin.isatty():
-            raise Mistake(f"{new}\nto make it a new group, add --new-group")
-        if not typer.confirm(f"{new} Make a new group?"):
-            raise Mistake("nothing was changed")
-        asked.add(new.group)
-
-
 def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Change people, in one transaction."""
 
@@ -642,6 +611,44 @@ def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]"
     return _in_database(change)
 
 
+def _put_into(
+    groups: Sequence[str],
+    meant: bool,
+    work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]",
+    *,
+    migrated: bool = False,
+) -> ResultT:
+    """Put somebody into groups; one that nobody is in and no policy names is asked about at a terminal, and refused
+    elsewhere. Raises Mistake."""
+    import own
+    from policy.groups import known_groups
+    from policy.model import PolicyError
+    from store.name_resolver import NewGroup, new_group
+
+    try:
+        named = known_groups(own.policy_file(_with_own_processes().policy).current)
+    except (PolicyError, OSError):  # it is not made yet, or is being mended: then each new group is a question
+        named = set()
+
+    async def change(database: "Database") -> ResultT:
+        async with database.write() as connection:
+            doubtful = None if meant else await new_group(connection, groups, named)
+            done = await work(connection)
+            if doubtful:
+                raise doubtful
+            return done
+
+    while True:
+        try:
+            return _in_database(change, migrated=migrated)
+        except NewGroup as new:
+            if not sys.stdin.isatty():
+                raise Mistake(f"{new}\nto make it a new group, add --new-group") from new
+            if not typer.confirm(f"{new} Make a new group?"):
+                raise Mistake("nothing was changed") from new
+            named.add(new.group)
+
+
 @people_app.command("join")
 def people_join(
     person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
@@ -650,8 +657,7 @@ def people_join(
     from store import people
 
     id = _id(person)
-    _question_groups([group], new_group)
-    _of_people(lambda connection: people.join(connection, id, group, by=_operator()))
+    _put_into([group], new_group, lambda connection: people.join(connection, id, group, by=_operator()))
     show.say(f"{id} is in {group}")
 
 

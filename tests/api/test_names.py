@@ -206,7 +206,7 @@ async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(name
     task = await named.open_task(await named.start(payee="Foreseen Ltd", amount="662.37"))
     told = (await named.get("manager-1", f"/tasks/{task['task_id']}")).json()["if_approved"]
     assert [each["kind"] for each in told] == ["not_needed", "step", "end"]
-    assert told[0]["text"] == "Director approval: not needed: amount 662.37 is below 50,000"
+    assert told[0]["text"] == "Director approval is not needed: amount 662.37 is below 50,000"
     assert told[1] == {
         "kind": "step",
         "name": "capture_payment",

@@ -14,13 +14,15 @@ from intake.rollback import Rollbacks
 from intake.settlement import Settlement
 from intake.stopped import StoppedWorkflows
 from kit.lab import time_skipping_server
+from policy.file import PolicyFile
 from store import cases, incidents, people, stopped, tasks
 from store.stopped import Stopped
 from tests.defective import DefectiveErrand, ReorderedErrand
 from tests.errand import ErrandProcess
 from tests.house import ONE_GATE, Handle, House, open_house
-from tests.product import free_port
+from tests.product import ROOT, free_port
 from workflows.models import CaseResult, Status, TaskView
+from workflows.registry import INPUTS
 
 SOON = 30
 """Seconds within which operators must hear of it."""
@@ -81,7 +83,9 @@ async def settle(house: House, task: TaskView, verdict: str, comment: str = "") 
     """As the API, the page and the command line do."""
     rollbacks = Rollbacks(house.database, house.env.client, house.starter())
     settlement = Settlement(house.database, house.env.client, rollbacks)
-    gateway = Gateway(house.env.client, house.database, "http://ui", settlement)
+    gateway = Gateway(
+        house.env.client, house.database, "http://ui", settlement, PolicyFile(ROOT / "policy.toml", INPUTS)
+    )
     async with house.database.read() as conn:
         olga = await people.active(conn, "olga")
     assert olga is not None
