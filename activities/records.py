@@ -14,6 +14,7 @@ from temporalio import activity
 from policy.candidates import People, able, excluded, peopled
 from policy.model import Policy, PolicyError
 from policy.rules import rule
+from workflows.leavers import named
 from workflows.models import (
     CaseEvent,
     CaseRecord,
@@ -114,7 +115,12 @@ class Records:
 
     @activity.defn
     async def count(self, task: TaskView) -> Count:
-        """Who of the candidates of a task can decide it now, whether or not they have."""
+        """Who of the candidates of a task can decide it now, whether or not they have.
+
+        While the task names people who have left, the answer is who came after them: that comes first.
+        """
+        if left := await self._people.left(named(task)):
+            return Count(left=dict(left))
         return Count(able=able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
 
     async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
