@@ -81,6 +81,8 @@ async def _left(conn: AsyncConnection, id: str, successor: str | None) -> None:
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor))
+    # Whoever came before them: nobody has to follow a line of leavers.
+    await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
     unrevoked = (tokens.c.person == id, tokens.c.revoked_at.is_(None))
     await conn.execute(update(tokens).where(*unrevoked).values(revoked_at=datetime.now(UTC)))
     for table in (sessions, passwords):

@@ -1,4 +1,4 @@
-"""In whose place somebody is: people who have left name who came after them."""
+"""In whose place somebody is: people who have left name who came after them, always somebody who is there."""
 
 from collections.abc import Iterable
 
@@ -6,9 +6,6 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import people
-
-MOST_STEPS = 100
-"""Of successors behind one another; nobody keeps a longer line, and a circle must end."""
 
 
 async def is_active(conn: AsyncConnection, id: str) -> bool:
@@ -22,39 +19,10 @@ async def left(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | N
     Names are compared without case, as the rules of gates compare them.
     """
     low = {name.casefold(): name for name in names}
-    found: dict[str, str | None] = {}
-    for row in await conn.execute(_LEFT.where(func.lower(people.c.id).in_(low))):
-        if (name := low.get(row.id.casefold())) is not None:
-            found[name] = await _after(conn, row.successor)
-    return found
+    gone = select(people.c.id, people.c.successor).where(~people.c.active, func.lower(people.c.id).in_(low))
+    return {low[row.id.casefold()]: row.successor for row in await conn.execute(gone)}
 
 
 async def in_place_of(conn: AsyncConnection, id: str) -> str | None:
     """The person, or if they have left the active person who came after them; None where nobody did."""
-    gone = await left(conn, [id])
-    return gone.get(id, id)
-
-
-async def predecessors(conn: AsyncConnection, id: str) -> list[str]:
-    """All who have left and in whose place this person is now, also by others in between."""
-    found: list[str] = []
-    names = [id]
-    while names and len(found) < MOST_STEPS:
-        query = select(people.c.id).where(people.c.successor.in_(names), ~people.c.active, people.c.id.not_in(found))
-        names = sorted((await conn.execute(query)).scalars())
-        found += names
-    return found
-
-
-_LEFT = select(people.c.id, people.c.successor).where(~people.c.active)
-
-
-async def _after(conn: AsyncConnection, successor: str | None) -> str | None:
-    for _ in range(MOST_STEPS):
-        if successor is None:
-            return None
-        row = (await conn.execute(select(people.c.active, people.c.successor).where(people.c.id == successor))).first()
-        if row is None or row.active:
-            return successor if row else None
-        successor = row.successor
-    return None
+    return (await left(conn, [id])).get(id, id)

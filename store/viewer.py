@@ -30,7 +30,7 @@ class Viewer(BaseModel):
     @cached_property
     def known_as(self) -> frozenset[Name]:
         """The names of which one must be among those of a case, for this viewer to see it: `sees` without SQL."""
-        own = {("person", self.id), ("asked", self.id)}
+        own = {("person", self.id), *(("asked", each.id) for each in (self, *self.stands_in_for))}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
@@ -44,7 +44,8 @@ class Viewer(BaseModel):
             return true()
         open_to = tasks.alias("open_to")
         # One inside the other, not joined: a join lets SQLite read all tasks of a group for each row of the list.
-        asked = and_(candidates.c.kind == "asked", candidates.c.name == self.id)
+        whose = [self.id, *(absent.id for absent in self.stands_in_for)]
+        asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(whose))
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
