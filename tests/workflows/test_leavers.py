@@ -6,11 +6,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from intake.recount import Recounter
-from store import absences, leavers, people, tasks
+from store import absences, leavers, people, recounts, tasks
 from store.tables import candidates
+from store.tables import tasks as tasks_table
 from tests.house import Handle, House
 from tests.workflows.test_handing_over import act, decide, no, person
 from workflows.models import MAX_IDLE_MESSAGES, Absent, Act, Action, Actor, Status, TaskView, Verdict, task_id_for
@@ -332,3 +335,34 @@ async def test_an_interventions_people_follow_too(house: House) -> None:
     assert orphan.candidate_groups == ["operators"], "somebody is always asked"
     await house.send(case, house.decision(orphan, "olga", Verdict.ROLL_BACK, groups=("operators",)))
     assert (await house.end(case)).status is Status.FAILED
+
+
+async def test_all_of_more_than_a_thousand_are_told_and_while_temporal_is_away_none_is_forgotten(house: House) -> None:
+    group = f"g{uuid4().hex[:8]}"
+    mine = await added(house, group)
+    case = await house.start(policy=PAUSING.replace('["managers"]', f'["{group}"]'))
+    real = await house.open_task(case, "approval")
+    await told(house)
+    # Tasks of Workflows that are no more: Temporal answers that at once, and nobody else needs to hear.
+    gone = [
+        real.model_copy(update={"task_id": f"{real.task_id}-{number}", "workflow_id": f"gone-{number}"})
+        for number in range(1_100)
+    ]
+    async with house.database.write() as conn:
+        await tasks.open_all(conn, gone)
+        await people.leave(conn, mine, group, by="ada")
+    nowhere = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    unheard = Recounter(house.database, nowhere)
+    async with house.database.write() as conn:
+        await recounts.gather(conn, datetime.now(UTC))
+        some = await recounts.take(conn, datetime.now(UTC), 20)
+    heard = await unheard._tell(some)
+    assert heard == [], "no server, no message"
+    async with house.database.write() as conn:
+        await recounts.settle(conn, heard, some, datetime.now(UTC) - timedelta(minutes=1))
+    assert await Recounter(house.database, house.env.client).look() == 1_101
+    await once(house, case, lambda task: bool(task.verdicts), "intervention")
+    async with house.database.write() as conn:
+        at = tasks_table.c.task_id.in_([each.task_id for each in gone])
+        await conn.execute(update(tasks_table).where(at).values(status="closed"))
+    await over(house, case)
