@@ -473,7 +473,7 @@ class Gate:
         told = asked.model_copy(update={"answer": action.text.strip(), "answered_at": action.at})
         self._change(questions=[told if each.id == asked.id else each for each in self._task.questions])
         self._move("questions")
-        self._go_on_unless_asked(now)
+        self._resume(now)
         said = f"{action.by.id} answered {asked.by}: {told.answer}"
         return Happened("question_answered", said, {"question": asked.id, "asked_by": asked.by})
 
@@ -482,12 +482,12 @@ class Gate:
         gone = asked.model_copy(update={"withdrawn_at": action.at})
         self._change(questions=[gone if each.id == asked.id else each for each in self._task.questions])
         self._move("questions")
-        self._go_on_unless_asked(now)
+        self._resume(now)
         said = f"{action.by.id} withdrew the question to {asked.to}: {asked.text}"
         return Happened("question_withdrawn", said, {"question": asked.id, "from": asked.to})
 
-    def _go_on_unless_asked(self, now: datetime) -> None:
-        """The clock goes on when no answer that could come is missing any more."""
+    def _resume(self, now: datetime) -> None:
+        """Let the clock go on where no question is left that it waits for."""
         if self._task.paused_at and not any(each.pending for each in self._task.questions):
             self._shift(now - self._task.paused_at)
             self._change(paused_at=None)
@@ -516,7 +516,7 @@ class Gate:
                 for alarm in self._alarms
             ]
         )
-        self._go_on_unless_asked(now)
+        self._resume(now)
         self._move("candidates")
         self.uncertain = True
         said = f"{leaver} was replaced by {heir or 'nobody'}"
