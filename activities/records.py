@@ -14,7 +14,6 @@ from temporalio import activity
 from policy.candidates import People, able, excluded, peopled
 from policy.model import Policy, PolicyError
 from policy.rules import rule
-from workflows.leavers import named
 from workflows.models import (
     CaseEvent,
     CaseRecord,
@@ -119,7 +118,7 @@ class Records:
 
         While the task names people who have left, the answer is who came after them: that comes first.
         """
-        if left := await self._people.left(named(task)):
+        if left := await self._people.left(task.names):
             return Count(left=dict(left))
         return Count(able=able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
 

@@ -10,9 +10,7 @@ from store import cursor as cursors
 from store.tables import Instant, candidates, tasks
 from store.tasks import views
 from store.viewer import Viewer
-from workflows.leavers import named as named_in
 from workflows.models import TaskView
-from workflows.people import among
 
 
 async def fitting(
@@ -52,7 +50,7 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
     named = select(candidates.c.task_id).where(candidates.c.kind.in_(kinds), candidates.c.name == person)
     held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
     query = select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at)
-    return [view for view in await views(conn, query, decided=True) if among(person, named_in(view))]
+    return await views(conn, query, decided=True)
 
 
 async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, limit: int) -> list[TaskView]:

@@ -9,14 +9,6 @@ from workflows.models import OPERATORS, Question, TaskView
 from workflows.people import among, same, voters
 
 
-def named(task: TaskView) -> list[str]:
-    """All who have something to do with an open task by name, now or at a later level of escalation."""
-    asked = [question.to for question in task.questions if question.pending]
-    later = [name for step in task.clock for name in step.to]
-    holders = [name for name in (task.assignee, task.owner) if name]
-    return list(dict.fromkeys([*task.candidate_users, *holders, *asked, *later]))
-
-
 def heir_of(task: TaskView, successor: str | None) -> str | None:
     """The successor, if they may decide the task; None where the rules forbid it, or nobody came after."""
     if successor is None or among(successor, task.excluded_users) or among(successor, voters(task)):

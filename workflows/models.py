@@ -545,6 +545,14 @@ class TaskView(Message):
     decisions: list[DecisionView] = []
 
     @property
+    def names(self) -> list[str]:
+        """All who have something to do with the open task by name, now or at a later level of escalation."""
+        asked = [question.to for question in self.questions if question.pending]
+        later = [name for step in self.clock for name in step.to]
+        holders = [name for name in (self.assignee, self.owner) if name]
+        return list(dict.fromkeys([*self.candidate_users, *holders, *asked, *later]))
+
+    @property
     def digest(self) -> str:
         """Of what a reviewer was shown, for the record of a decision."""
         shown = self.model_dump_json(include={"task_id", "revision", "title", "summary", "rule", "input", "facts"})

@@ -18,6 +18,7 @@ from store.absences import Absence
 from store.database import Database
 from store.people import LastAdmin, Person, UnknownPerson
 from workflows.models import Act, TaskView
+from workflows.people import among
 
 router = APIRouter(tags=["people"])
 
@@ -164,7 +165,8 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
         async with parts.db.write() as conn:
             await leavers.replace(conn, leaver.id, after.id, new.reason, by=caller.id)
     async with parts.db.read() as conn:
-        found = await open_tasks.named_for(conn, leaver.id)
+        named = await open_tasks.named_for(conn, leaver.id)
+    found = [task for task in named if among(leaver.id, task.names)]
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
