@@ -108,6 +108,7 @@ class Wish(BaseModel):
     expires_at: AwareDatetime | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
+    times: bool = False
     revision: int | None = None
     via: str = "api"
 

@@ -34,7 +34,7 @@ from store.tables import (
     tasks,
 )
 from store.viewer import PERSONAL
-from workflows.models import Absent, Actor, NoticeChoice, NoticeKind, Outcome, TaskView
+from workflows.models import OPERATORS, Absent, Actor, NoticeChoice, NoticeKind, Outcome, TaskView
 from workflows.people import places
 
 READER = "notices"
@@ -61,8 +61,9 @@ _KINDS = (
     "candidate_replaced",
     "question_asked",
     "question_answered",
+    "question_withdrawn",
 )
-_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced"}
+_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
 """A task has another holder: `to`, who is told, in place of `from`."""
 
 
@@ -97,8 +98,8 @@ class _Event(NamedTuple):
     @property
     def named(self) -> list[str]:
         """The people whom it names."""
-        found = [self.data.get(name) for name in ("to", "from", "asked_by")]
-        return [name for name in found if isinstance(name, str)]
+        found = [self.data.get(name) for name in ("to", "from", "asked_by", "asked")]
+        return [name for name in (*found, *self.data.get("askers", ())) if isinstance(name, str)]
 
 
 class _Due(NamedTuple):
@@ -172,6 +173,7 @@ class _Crowd:
         found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
         named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
         groups = {name for names in named.values() for kind, name in names if kind == "group"}
+        groups |= {OPERATORS} if any(event.data.get("askers") for event in news) else set()
         members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
         decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
         told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
@@ -244,7 +246,12 @@ class _Crowd:
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
-            if task.status == "open" and new:
+            # Of a leaver's questions: who is asked now; or, where nobody can answer, who asked and the operators.
+            told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
+            told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
+            if task.status == "open":
+                yield from self._reached(NoticeKind.TASK_ASKED, told)
+            if task.status == "open" and new and new not in told:
                 yield from self._reached(NoticeKind.TASK_OPENED, {new})
             if old and old != new:
                 yield from self._reached(NoticeKind.TASK_LOST, {old})

@@ -265,6 +265,18 @@ candidates = Table(
     Index("ix_candidates_name", "kind", "name", "task_id"),
 )
 
+recounts = Table(
+    "recounts",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # how far the record went when the gate was put here
+    Column("told", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_recounts_told_next_at", "told", "next_at"),
+)
+"""Tasks whose Workflow has to look again who can decide them, because people changed. See `store.recounts`."""
+
 decisions = Table(
     "decisions",
     metadata,
@@ -355,6 +367,7 @@ people = Table(
     Column("email", String(254), nullable=True),
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
+    Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
 )
 
 absences = Table(
@@ -364,6 +377,9 @@ absences = Table(
     Column("starts_at", Instant, primary_key=True),
     Column("ends_at", Instant, nullable=False),
     Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
+    # 0: open gates do not know of it; 1: they were told; 2: so were those that opened at the same moment.
+    Column("begin_told", Integer, nullable=False, server_default="0"),
+    Column("end_told", Integer, nullable=False, server_default="0"),
 )
 """Who is away from when to when, and who decides in their place."""
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit, insert_into, insert_once
 from store.tables import candidates, decisions, follow_ups, tasks
-from store.viewer import Name, Viewer, names_of
+from store.viewer import Name, names_of
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
 
@@ -57,34 +57,6 @@ async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | Non
     return DecisionRow.model_validate(row) if row else None
 
 
-async def fitting(
-    conn: AsyncConnection,
-    viewer: Viewer,
-    *,
-    task_ids: Sequence[str] | None = None,
-    process: str | None = None,
-    gate: str | None = None,
-    assignee: str | None = None,
-    limit: int,
-) -> list[TaskView]:
-    """Open gates that the viewer may see and that fit all that is given, oldest first."""
-    query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
-    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
-    if task_ids is not None:
-        query = query.where(tasks.c.task_id.in_(task_ids))
-    for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):
-        if wanted:
-            query = query.where(column == wanted)
-    return await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit), decided=True)
-
-
-async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
-    """Open tasks where the person is a candidate by name, has claimed the task or delegated it."""
-    named = select(candidates.c.task_id).where(candidates.c.kind == "user", candidates.c.name == person)
-    held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
-    return await views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
-
-
 async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[TaskView]]:
     """By case, its open tasks, oldest first and without their decisions."""
     query = select(tasks).where(tasks.c.case_id.in_(case_ids), tasks.c.status == "open")
@@ -92,27 +64,6 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
     for view in await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id)):
         found.setdefault(view.case_id, []).append(view)
     return found
-
-
-async def with_questions_for(conn: AsyncConnection, viewer: Viewer, *, limit: int) -> list[TaskView]:
-    """Open tasks with a question that the viewer may answer, oldest first."""
-    names = viewer.answers_for
-    asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name.in_(names))
-    query = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked)).order_by(tasks.c.opened_at)
-    found = await views(conn, query.limit(limit))
-    return [view for view in found if any(each.to in names and each.open for each in view.questions)]
-
-
-async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
-    """Task and Workflow of the open gates that ask one of these groups or people, oldest first."""
-    named = select(candidates.c.task_id).where(
-        candidates.c.kind.in_(("group", "user")), candidates.c.name.in_(sorted(names))
-    )
-    asks = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("asks")
-    query = select(tasks.c.task_id, asks).where(
-        tasks.c.status == "open", tasks.c.kind == "gate", tasks.c.task_id.in_(named)
-    )
-    return [(row.task_id, row.asks) for row in await conn.execute(query.order_by(tasks.c.opened_at).limit(limit))]
 
 
 async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:

@@ -98,6 +98,8 @@ class Desk:
         self._reset_early: str | None = None
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
+        self._recounts_early: set[str] = set()
+        """Tasks that are to look again who can decide them, and that this Workflow does not know yet."""
         self._ended: dict[str, CaseResult] = {}
         """Cases that this one asked for and that have ended."""
         self._answer: DecisionView | None = None
@@ -193,12 +195,22 @@ class Desk:
     @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
     def submit_action(self, action: Action) -> None:
         """Never raises: a signal handler that raises fails the whole case."""
+        if action.act is Act.RECOUNT:
+            self._recount(action.task_id)
+            return
         try:
             self._check_act(action)
         except ApplicationError:
             return
-        if action.act is not Act.RECOUNT or self._may_idle():
-            self._act(action)
+        self._act(action)
+
+    def _recount(self, task_id: str) -> None:
+        """Have a task look again who can decide it. However often people change, none of it is left out."""
+        gate = self._gates.get(task_id)
+        if gate is not None:
+            gate.uncertain |= gate.open
+        elif len(self._recounts_early) < MAX_IDLE_MESSAGES:
+            self._recounts_early.add(task_id)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     def submit_decision(self, decision: Decision) -> None:
@@ -281,7 +293,7 @@ class Desk:
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
-        if self._messages >= MAX_MESSAGES:
+        if self._messages >= MAX_MESSAGES and action.act is not Act.REPLACE:
             raise refusal("TooMany", f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
 
     def _gate_of(self, task_id: str) -> Gate:
@@ -394,7 +406,7 @@ class Desk:
     def _act(self, action: Action) -> Receipt:
         if receipt := self._receipts.get(action.id):
             return receipt
-        self._messages += action.act is not Act.RECOUNT
+        self._messages += 1
         gate = self._gates[action.task_id]
         happened, void = gate.act(action, workflow.now())
         self._journal.withdraw(void)
@@ -425,6 +437,10 @@ class Desk:
         """Whether one more message that comes to nothing is remembered. Accepted decisions are few by the rules."""
         self._idle_messages += 1
         return self._idle_messages <= MAX_IDLE_MESSAGES
+
+    def _halting(self) -> Callable[[], bool]:
+        """What says whether that which is under way here has to stop."""
+        return lambda: self._forward and self._cancellation is not None
 
     def _stop_if_cancelled(self) -> None:
         """End a case that was cancelled. Looked at after every step: a cancelled activity may still have succeeded."""

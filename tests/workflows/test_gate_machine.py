@@ -105,6 +105,9 @@ class World:
     async def manager_of(self, _: str) -> str | None:
         return None
 
+    async def left(self, _: Sequence[str]) -> dict[str, str | None]:
+        return {}
+
     def actor(self, person: str, task: TaskView) -> Actor:
         """The person as the gateway asserts them."""
 
