@@ -265,7 +265,7 @@ class _Crowd:
                     if person not in deciders and channel in self.channels.get(person, ()):
                         yield NoticeKind.TASK_LOST, person, channel
             return
-        may_decide = self._may_decide(task, requester)
+        may_decide = self._may_decide(task)
         if event.kind == "gate_expired" and added is None:
             yield from self._reached(NoticeKind.TASK_EXPIRED, {requester, *may_decide})
         elif task.status == "open":
@@ -282,20 +282,20 @@ class _Crowd:
             else:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 
-    def _may_decide(self, task: Row[Any], requester: str) -> dict[str, set[str]]:
+    def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
         """Who may decide a task and has not, with the names by which they may: groups, or those of people.
 
         By the rules that validation goes by. Whoever stands in for somebody who is away may in their place.
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
-        alike = task.kind, requester, task.assignee, task.owner, names, done
+        alike = task.kind, task.requester, task.assignee, task.owner, names, done
         if alike not in self.known:
-            self.known[alike] = self._found(task, requester, names, done)
+            self.known[alike] = self._found(task, names, done)
         return self.known[alike]
 
     def _found(
-        self, task: Row[Any], requester: str, names: Iterable[tuple[str, str]], done: Iterable[tuple[str, str | None]]
+        self, task: Row[Any], names: Iterable[tuple[str, str]], done: Iterable[tuple[str, str | None]]
     ) -> dict[str, set[str]]:
         of_kind: defaultdict[str, list[str]] = defaultdict(list)
         for kind, name in names:
@@ -304,7 +304,7 @@ class _Crowd:
         then = dict.fromkeys(of_kind["snapshot"], of_kind["member"])
         rules: dict[str, Any] = {  # those of its fields that the rules go by
             "kind": task.kind,
-            "requester": requester,
+            "requester": task.requester,
             "candidate_groups": [*live, *then],
             "candidate_users": of_kind["user"],
             "members": then,
@@ -346,7 +346,8 @@ _CASES = select(
     cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
 ).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
 _TASKS = select(
-    tasks.c.task_id, tasks.c.kind, tasks.c.status, tasks.c.assignee, tasks.c.state["owner"].as_string().label("owner")
+    *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee),
+    tasks.c.state["owner"].as_string().label("owner"),
 )
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
 _MEMBERS = select(memberships.c.group_name, memberships.c.person)
