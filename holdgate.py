@@ -750,6 +750,29 @@ def people_replace(
     raise typer.Exit(1 if refused else 0)
 
 
+@people_app.command("deactivate")
+def people_deactivate(
+    person: Id, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")]
+) -> None:
+    """Say that a person has left and nobody comes after. They can no longer sign in."""
+    from store import leavers
+
+    _of_people(lambda connection: leavers.deactivate(connection, person, reason, by=_operator()))
+    show.say(f"{person} has left; tasks that nobody else can decide escalate or ask operators")
+
+
+@people_app.command("reactivate")
+def people_reactivate(
+    person: Id,
+    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="May be given more than once.")] = None,
+) -> None:
+    """Bring back a person who has left, under the same id. They need a new password or token."""
+    from store import leavers
+
+    _of_people(lambda connection: leavers.reactivate(connection, person, group or [], by=_operator()))
+    show.say(f"{person} is back with {', '.join(sorted(set(group or []))) or 'no groups'}")
+
+
 @people_app.command("email")
 def people_email(
     person: Id,
@@ -1038,6 +1061,9 @@ def policy_apply(
     open: Annotated[bool, typer.Option("--open", help="The gates that are open now; others never change.")] = False,
     process: Annotated[str | None, typer.Option(metavar="PROCESS", help="Only cases of this kind.")] = None,
     gate: Annotated[str | None, typer.Option(metavar="GATE", help="Only gates of this name.")] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Also replace due times and ends that an admin has set by hand.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     person: AsPerson = None,
 ) -> None:
@@ -1045,12 +1071,12 @@ def policy_apply(
     if not open:
         raise typer.BadParameter("say --open: only gates that are open can follow another policy")
     gateway = _gateway(person, ADMIN)
-    wanted = {"process": process, "gate": gate, "reason": reason}
-    found = gateway.post("policies/apply", {**wanted, "dry_run": True})
+    wanted = {"process": process, "gate": gate, "reason": reason, "times": times}
+    found = gateway.post_all("policies/apply", {**wanted, "dry_run": True})
     show.shifts(found)
     if not found["items"] or not (yes or typer.confirm("Change these?")):
         return
-    changed = gateway.post("policies/apply", wanted)
+    changed = gateway.post_all("policies/apply", wanted)
     refused = [item for item in changed["items"] if item["status"] == "refused"]
     show.say(f"{len(changed['items']) - len(refused)} gates follow policy {changed['policy_hash'][:12]} now")
     for item in refused:

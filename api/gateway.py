@@ -117,6 +117,7 @@ class Wish(BaseModel):
     expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
+    times: bool = False
     revision: int | None = None
     via: str = "api"
 

@@ -120,11 +120,11 @@ async def stands_in_for(conn: AsyncConnection, person: str, at: datetime) -> lis
     return list((await conn.execute(query.order_by(absences.c.person))).scalars())
 
 
-async def handed_on(conn: AsyncConnection, old: str, new: str) -> None:
-    """Whoever comes after somebody stands in for others in their place, but not for themselves."""
-    await conn.execute(
-        update(absences).where(absences.c.substitute == old, absences.c.person != new).values(substitute=new)
-    )
+async def handed_on(conn: AsyncConnection, old: str, new: str | None) -> None:
+    """Whoever comes after somebody stands in for others in their place, but not for themselves; None: nobody does."""
+    if new is not None:
+        theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)
+        await conn.execute(theirs.values(substitute=new))
     await conn.execute(update(absences).where(absences.c.substitute == old).values(substitute=None))
     await conn.execute(delete(absences).where(absences.c.person == old))
 

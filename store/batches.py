@@ -300,13 +300,12 @@ async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
     )
 
 
-async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[Batch]:
+async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
     """Batches that were stored before `older_than` and whose Workflow is not known, oldest first."""
     query = (
         select(batches)
         .where(batches.c.status == "starting", batches.c.created_at < older_than)
         .order_by(batches.c.created_at)
-        .limit(limit)
     )
     return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
 

@@ -320,10 +320,15 @@ async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
     return await _found(conn, select(cases).where(cases.c.parent == case_id).order_by(cases.c.submitted_at))
 
 
-async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[CaseRow]:
-    """Cases submitted before this moment whose Workflow is not known to run, oldest first."""
+async def unstarted(
+    conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
+) -> list[CaseRow]:
+    """Cases submitted before this moment whose Workflow is not known to run, oldest first, behind `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
-    return await _found(conn, query.order_by(cases.c.submitted_at).limit(limit))
+    if after is not None:
+        place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
+        query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) > place)
+    return await _found(conn, query.order_by(cases.c.submitted_at, cases.c.case_id).limit(limit))
 
 
 async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
@@ -340,9 +345,9 @@ async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set
     return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
 
 
-async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int) -> list[CaseRow]:
-    """Cases whose next round is to start by itself by now, the longest overdue first."""
-    query = select(cases).where(cases.c.resubmit_at <= at).order_by(cases.c.resubmit_at)
+async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
+    """Cases whose next round is to start by itself by now, by id, behind this one."""
+    query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
 

@@ -29,7 +29,7 @@ from settings import ROOT, Settings, load
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
-from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
+from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver, SiblingsProcess
 from tests.five import FiveProcess, FiveRequest
 from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import (
@@ -48,6 +48,7 @@ PROCESSES: dict[str, type] = {
     "errand": ErrandProcess,
     "pair": PairProcess,
     "asking": AskingProcess,
+    "siblings": SiblingsProcess,
     "five": FiveProcess,
 }
 
@@ -55,6 +56,7 @@ ERRANDS: dict[str, type[BaseModel]] = {
     "errand": ErrandRequest,
     "pair": ErrandRequest,
     "asking": ErrandRequest,
+    "siblings": ErrandRequest,
     "five": FiveRequest,
 }
 
@@ -64,6 +66,7 @@ KINDS = {
     "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
     "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
     "asking": Process(name="asking", workflow=AskingProcess, input=ErrandRequest, example={}),
+    "siblings": Process(name="siblings", workflow=SiblingsProcess, input=ErrandRequest, example={}),
     "five": Process(name="five", workflow=FiveProcess, input=FiveRequest, example={}),
 }
 

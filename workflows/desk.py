@@ -115,6 +115,8 @@ class Desk:
         self._reset_early: str | None = None
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
+        self._recounts_early: set[str] = set()
+        """Tasks that are to look again who can decide them, and that this Workflow does not know yet."""
         self._ended: dict[str, CaseResult] = {}
         """Cases that this one asked for and that have ended."""
         self._answer: DecisionView | None = None
@@ -219,14 +221,25 @@ class Desk:
     @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
     @reads_signal
     def submit_action(self, action: Action) -> None:
-        """A change of people says the same to all open tasks: where it means nothing, that is no refusal."""
+        """Refuse what cannot be done, which is recorded unless the task is closed or not there yet."""
+        if action.act is Act.RECOUNT:
+            self._recount(action.task_id)
+            return
         try:
             self._check_act(action)
         except ApplicationError as no:
-            if action.act is not Act.RECOUNT and no.type not in ("AlreadyClosed", "NotReady"):
+            if no.type not in ("AlreadyClosed", "NotReady"):
                 self.message_refused("submit_action", no, action.by.id)
             return
         self._act(action)
+
+    def _recount(self, task_id: str) -> None:
+        """Have a task look again who can decide it. However often people change, none of it is left out."""
+        gate = self._gates.get(task_id)
+        if gate is not None:
+            gate.uncertain |= gate.open
+        elif len(self._recounts_early) < MAX_IDLE_MESSAGES:
+            self._recounts_early.add(task_id)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     @reads_signal
@@ -347,7 +360,7 @@ class Desk:
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
-        if self._messages >= MAX_MESSAGES:
+        if self._messages >= MAX_MESSAGES and action.act is not Act.REPLACE:
             raise refusal("TooMany", f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
 
     def _gate_of(self, task_id: str) -> Gate:
@@ -461,7 +474,7 @@ class Desk:
     def _act(self, action: Action) -> Receipt:
         if receipt := self._receipts.get(action.id):
             return receipt
-        self._messages += action.act is not Act.RECOUNT
+        self._messages += 1
         gate = self._gates[action.task_id]
         happened, void = gate.act(action, workflow.now())
         self._journal.withdraw(void)
@@ -500,6 +513,10 @@ class Desk:
             self._journal.note(
                 "messages_counted", f"{rest} more messages came to nothing", {"count": rest}, actor=TEMPORAL
             )
+
+    def _halting(self) -> Callable[[], bool]:
+        """What says whether that which is under way here has to stop."""
+        return lambda: self._forward and self._cancellation is not None
 
     def _stop_if_cancelled(self) -> None:
         """End a case that was cancelled. Looked at after every step: a cancelled activity may still have succeeded."""

@@ -50,7 +50,7 @@ async def test_a_repeat_and_a_duplicate_are_told_as_such_though_whom_they_name_h
     first = await named.post("requester-1", "/cases", sent, idempotency_key=key)
     assert first.status_code == 201
     async with named.database.write() as conn:
-        await people.replace(conn, id, "berg", "left", by="t")
+        await leavers.replace(conn, id, "berg", "left", by="t")
     assert (await named.post("requester-1", "/cases", sent, idempotency_key=key)).json() == first.json()
     assert (await named.post("requester-1", "/cases", sent)).status_code == 409
 

@@ -129,7 +129,7 @@ async def test_people_who_have_left_are_not_meant_and_their_groups_are_empty(db:
         await people.add(conn, "anna", "Anna Berg", ["legal"], by="t", email="anna@example.org")
         await people.add(conn, "bert", "Bert", ["managers"], by="t")
         assert await id_meant(conn, "ANNA@example.org") == "anna"
-        await people.replace(conn, "anna", "bert", "left", by="t")
+        await leavers.replace(conn, "anna", "bert", "left", by="t")
         await people.leave(conn, "bert", "legal", by="t")
         with pytest.raises(UnknownName):
             await id_meant(conn, "anna")
