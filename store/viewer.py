@@ -19,6 +19,8 @@ class Viewer(BaseModel):
 
     id: str
     groups: list[str] = []
+    comes_after: list[str] = []
+    """Those who have left and in whose place this person is: what they asked for is this person's now."""
     stands_in_for: "list[Viewer]" = []
     """Those who are away now and named this person as their substitute."""
 
@@ -27,10 +29,20 @@ class Viewer(BaseModel):
         """Whether a role opens every case."""
         return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
 
+    @property
+    def asks_as(self) -> list[str]:
+        """The ids under which cases and uploads are theirs."""
+        return [self.id, *self.comes_after]
+
+    @property
+    def asked_as(self) -> list[str]:
+        """The ids under which they are asked questions."""
+        return [self.id, *(absent.id for absent in self.stands_in_for)]
+
     @cached_property
     def known_as(self) -> frozenset[Name]:
         """The names of which one must be among those of a case, for this viewer to see it: `sees` without SQL."""
-        own = {("person", self.id), *(("asked", each.id) for each in (self, *self.stands_in_for))}
+        own = {*(("person", each) for each in self.asks_as), *(("asked", each) for each in self.asked_as)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
@@ -44,15 +56,14 @@ class Viewer(BaseModel):
             return true()
         open_to = tasks.alias("open_to")
         # One inside the other, not joined: a join lets SQLite read all tasks of a group for each row of the list.
-        whose = [self.id, *(absent.id for absent in self.stands_in_for)]
-        asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(whose))
+        asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(self.asked_as))
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
         if first:
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
-            return or_(requester == self.id, one.scalar_subquery().is_not(None))
-        return or_(requester == self.id, exists().where(open_to.c.case_id == case_id, mine))
+            return or_(requester.in_(self.asks_as), one.scalar_subquery().is_not(None))
+        return or_(requester.in_(self.asks_as), exists().where(open_to.c.case_id == case_id, mine))
 
     @property
     def _candidate_names(self) -> set[Name]:
