@@ -11,16 +11,16 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
 
-from policy.candidates import People, able, excluded, peopled
+from policy.candidates import People, excluded, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 from workflows.models import (
     CaseEvent,
     CaseRecord,
-    Count,
     GateOpening,
     GateRequest,
     GateRuling,
+    Present,
     Quorum,
     Status,
     TaskView,
@@ -113,14 +113,14 @@ class Records:
         )
 
     @activity.defn
-    async def count(self, task: TaskView) -> Count:
-        """Who of the candidates of a task can decide it now, whether or not they have.
+    async def count(self, task: TaskView) -> Present:
+        """The people who can act on a task now.
 
         While the task names people who have left, the answer is who came after them: that comes first.
         """
         if left := await self._people.left(task.names):
-            return Count(left=dict(left))
-        return Count(able=able(task, await self._people.candidates(task.candidate_groups, task.candidate_users)))
+            return Present(left=dict(left))
+        return await present(task, self._people)
 
     async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
         """The ruling with its people, and in words which levels came at once for want of people.

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import candidates, cases, event_payloads, events, tasks
-from store.viewer import Name, Viewer
+from store.viewer import Name, Viewer, names_of
 from workflows.models import Outcome, Status
 
 _OPENING = {"gate_opened", "intervention_opened", "changes_requested"}
@@ -115,7 +115,7 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
     columns = (
         *(tasks.c.task_id, tasks.c.case_id, tasks.c.process, tasks.c.gate, tasks.c.status, tasks.c.outcome),
         *(tasks.c.assignee, tasks.c.revision, tasks.c.closed_at),
-        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users")),
+        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users", "members")),
     )
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for row in await conn.execute(select(*columns).where(tasks.c.case_id.in_(case_ids))):
@@ -160,7 +160,7 @@ def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
         assignee=task.assignee,
         revision=task.revision,
     )
-    asked_then = {("group", name) for name in task.candidate_groups} | {("user", name) for name in task.candidate_users}
+    asked_then = names_of(task.candidate_groups, task.candidate_users, task.members or {})
     gone = TaskNews(task_id=task.task_id, kind="gone")
     return News(
         touch.position,

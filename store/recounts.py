@@ -29,6 +29,7 @@ from store.tables import (
     recounts,
     tasks,
 )
+from store.viewer import PERSONAL
 
 READER, LATER_READER = "people", "people-again"
 AGAIN = timedelta(minutes=1)
@@ -208,7 +209,7 @@ async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: da
 
 def _names(persons: Collection[str]) -> ColumnElement[bool]:
     """Tasks that have to do with these people by name: as candidate, asked, holder, giver, requester, member then."""
-    named = and_(candidates.c.kind.in_(("user", "asked")), candidates.c.name.in_(persons))
+    named = and_(candidates.c.kind.in_((*PERSONAL, "asked")), candidates.c.name.in_(persons))
     return or_(
         tasks.c.task_id.in_(select(candidates.c.task_id).where(named)),
         tasks.c.assignee.in_(persons),

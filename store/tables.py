@@ -205,7 +205,8 @@ tasks = Table(
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
     Column("words", String(400), nullable=False, server_default=""),  # title, reference and case id in lower case
-    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
+    # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
@@ -257,7 +258,9 @@ candidates = Table(
     "candidates",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
+    # group | user | excluded | asked: a question, so they may see it | of a group whose members at the opening count:
+    # snapshot, by the group's name, and member for each of them
+    Column("kind", String(8), primary_key=True),
     Column("name", String(200), primary_key=True),
     Index("ix_candidates_name", "kind", "name", "task_id"),
 )

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit, insert_into, insert_once
 from store.tables import candidates, decisions, follow_ups, tasks
+from store.viewer import Name, names_of
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
 
@@ -113,17 +114,17 @@ async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[st
 def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
     opened = row.view | (row.state or {})
 
-    def names(kind: str, first: list[str]) -> list[str]:
+    def names(first: list[str], *kinds: str) -> list[str]:
         """In the order of the opening, then who was added since."""
-        now = {name for task_id, of_kind, name in named if task_id == row.task_id and of_kind == kind}
+        now = {name for task_id, kind, name in named if task_id == row.task_id and kind in kinds}
         return [name for name in first if name in now] + sorted(now.difference(first))
 
     return TaskView.model_validate(
         opened
         | {
-            "candidate_groups": names("group", opened["candidate_groups"]),
-            "candidate_users": names("user", opened["candidate_users"]),
-            "excluded_users": names("excluded", opened["excluded_users"]),
+            "candidate_groups": names(opened["candidate_groups"], "group", "snapshot"),
+            "candidate_users": names(opened["candidate_users"], "user"),
+            "excluded_users": names(opened["excluded_users"], "excluded"),
             "quorum": opened["quorum"] | {"given": row.given},
             "status": row.status,
             "outcome": row.outcome,
@@ -155,12 +156,7 @@ async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
     named = [
         {"task_id": view.task_id, "kind": kind, "name": name}
         for view in views
-        for kind, names in (
-            ("group", view.candidate_groups),
-            ("user", view.candidate_users),
-            ("excluded", view.excluded_users),
-        )
-        for name in names
+        for kind, name in _names(view, view.excluded_users)
     ]
     if named:
         await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
@@ -183,13 +179,7 @@ async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id
     wanted = {
         (patch.task_id, kind, name)
         for patch in patches
-        for kind, names in (
-            ("group", patch.candidate_groups),
-            ("user", patch.candidate_users),
-            ("excluded", patch.state.get("excluded_users", [])),
-            ("asked", [question["to"] for question in patch.state.get("questions", [])]),
-        )
-        for name in names
+        for kind, name in _names(patch, patch.state.get("excluded_users", []), patch.state.get("questions", []))
     }
     kept = {patch.task_id for patch in patches if "excluded_users" not in patch.state}
     await _name(conn, wanted - stored)
@@ -275,7 +265,7 @@ def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
         "new_revision": patch.revision,
         "new_closed_at": patch.closed_at,
         "new_assignee": patch.state.get("assignee"),
-        "new_asked": _asked(patch.candidate_groups),
+        "new_asked": _asked(patch),
         "new_priority": patch.priority,
         "new_state": patch.state or None,
         **{f"new_{name}": value for name, value in changed.items()},
@@ -300,7 +290,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "priority": view.priority,
         "revision": view.revision,
         "given": view.quorum.given,
-        "asked": _asked(view.candidate_groups),
+        "asked": _asked(view),
         "view": view.model_dump(mode="json"),
         **_lines_of(view.case_id, view.title, view.key_fields, view.money),
     }
@@ -320,8 +310,18 @@ def _lines_of(
     }
 
 
-def _asked(groups: Iterable[str]) -> str:
-    return ",".join(sorted(set(groups)))
+def _asked(task: TaskView | TaskPatch) -> str:
+    return ",".join(sorted(f"={group}" if group in task.members else group for group in {*task.candidate_groups}))
+
+
+def _names(task: TaskView | TaskPatch, excluded: Iterable[str], asked: Iterable[Mapping[str, Any]] = ()) -> set[Name]:
+    """Kind and name of everybody whom a task knows, as `candidates` has them. Of questions those that were withdrawn
+    open the task to nobody."""
+    return {
+        *names_of(task.candidate_groups, task.candidate_users, task.members),
+        *(("excluded", name) for name in excluded),
+        *(("asked", each["to"]) for each in asked if not each.get("withdrawn_at")),
+    }
 
 
 def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:

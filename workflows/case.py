@@ -299,6 +299,7 @@ class CaseWorkflow(SubCases):
             expires_at=end,
         )
         waits = Gate(task, ruling)
+        waits.uncertain = True  # the requester may be away, or have left
         self._journal.note(
             "changes_requested",
             f"{asked.by} asks {whom} for changes: {asked.comment}",

@@ -20,13 +20,13 @@ from workflows.models import (
     CaseEvent,
     CaseRecord,
     CaseResult,
-    Count,
     DecisionRecord,
     DecisionView,
     GateOpening,
     GateRequest,
     GateRuling,
     PlannedUndo,
+    Present,
     Status,
     TaskView,
     Written,
@@ -166,8 +166,8 @@ class Journal:
             summary=f"rules of {task.gate}",
         )
 
-    async def count(self, task: TaskView) -> Count:
-        """Who can decide a task now."""
+    async def count(self, task: TaskView) -> Present:
+        """The people who can act on a task now."""
         return await workflow.execute_local_activity_method(
             Records.count,
             task.model_copy(update={"input": {}, "facts": {}}),

@@ -456,7 +456,7 @@ class Question(Message):
     withdrawn_at: datetime | None = None
     """When the question was taken back, by whoever asked it or by operators."""
     lapsed: bool = False
-    """The person asked has left and nobody came after them. The clock does not wait for such an answer."""
+    """Whoever was asked could not answer: has left, or is away and nobody stands in. The clock does not wait for it."""
 
     @property
     def open(self) -> bool:
@@ -465,7 +465,7 @@ class Question(Message):
 
     @property
     def pending(self) -> bool:
-        """Whether an answer can still come."""
+        """Whether the clock waits for the answer."""
         return self.open and not self.lapsed
 
 
@@ -705,8 +705,6 @@ class GateRuling(Message):
     """The members that groups have at the opening count, not those at the decision."""
     members: dict[str, list[str]] = {}
     """With `snapshot`: who they are, by group."""
-    able: list[str] | None = None
-    """Those who could decide when the gate opened; None: nobody looked."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     editable: list[str] = []
     pause_for_questions: bool = False
@@ -763,7 +761,7 @@ class Act(StrEnum):
     ASK = "ask"
     ANSWER = "answer"
     WITHDRAW_QUESTION = "withdraw_question"
-    """Take back a question that has no answer."""
+    """Take back a question that has no answer: nobody waits for it any more."""
     SET_CLOCK = "set_clock"
     REPLACE = "replace"
     """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
@@ -785,7 +783,7 @@ class Action(Message):
     text: str = ""
     """Question, answer, or the reason."""
     question: str | None = None
-    """The id of the question that is answered."""
+    """The id of the question that is answered or taken back."""
     replaces: str | None = None
     due_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None
@@ -813,6 +811,8 @@ class TaskPatch(Message):
     given: int
     candidate_groups: list[str]
     candidate_users: list[str]
+    members: dict[str, list[str]] = {}
+    """Groups whose members at the opening count, with those."""
     due_at: datetime | None
     expires_at: datetime | None
     revision: int
@@ -880,12 +880,17 @@ class GateRequest(Message):
     event_id: str
 
 
-class Count(Message):
-    """Who of the candidates of a task can decide it now."""
+class Present(Message):
+    """The people whom a task concerns and who can act now: what "can this still be decided?" goes by."""
 
-    able: list[str] = []
+    there: list[Actor] = []
+    """Active and not away, each with those who are away and named them as substitute. No more of them than matter."""
+    giver: Absent | None = None
+    """Who delegated the task, as long as they are active."""
+    silent: list[str] = []
+    """Of those who were asked a question: who can answer none now, and has no substitute who can."""
     left: dict[str, str | None] = {}
-    """Those it names who have left, each with who came after. Then nobody has looked who is able."""
+    """Those it names who have left, each with who came after. Then nobody has looked who is there."""
 
 
 class GateOpening(Message):

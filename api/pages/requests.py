@@ -170,11 +170,11 @@ async def _page(
             waiting = await tasks.open_of(conn, [row.case_id for row in rows])
             nudged = await nudges.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])
             again = await cases.with_next_round(conn, rows)
-            whose = [person.id, *(absent.id for absent in person.stands_in_for)]
+            whose = viewer(person).answers_for
             asked = await open_tasks.with_questions_for(conn, whose, limit=QUESTIONS) if cursor is None else []
     page = Requests(
         person=person,
-        questions=[Asked(task, each) for task in asked for each in task.questions if each.to in whose and each.pending],
+        questions=[Asked(task, each) for task in asked for each in task.questions if each.to in whose and each.open],
         mine=[_mine(row, waiting.get(row.case_id, []), nudged, row.case_id in again, person) for row in rows],
         ended=ended,
         next_cursor=following,
