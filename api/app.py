@@ -20,6 +20,7 @@ from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, 
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
+    actions,
     audit,
     batches,
     cases,
@@ -137,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        actions,
         events,
         incidents,
         processes,

@@ -30,7 +30,7 @@ class Shift(BaseModel):
     gate: str
     title: str
     difference: str = Field(description="In words", examples=["approvals needed: 1 became 2"])
-    status: str = Field(description="`would_change`, `changed`, or `refused`")
+    status: str = Field(description="`would_change`, `changed`, `refused`, or `pending`: stored until a worker is back")
     problem: ProblemBody | None = None
 
 
@@ -63,11 +63,11 @@ async def _shifted(
 ) -> Shift:
     wish = Wish(act=Act.NEW_RULES, ruling=ruling, policy_hash=policy.hash, text=reason, revision=task.revision)
     try:
-        await parts.gateway.act(person, task, wish)
+        acted = await parts.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
         problem = no if isinstance(no, Problem) else problem_of(no)
         return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**problem.body)})
-    return shift.model_copy(update={"status": "changed"})
+    return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
 
 
 async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | None:

@@ -8,12 +8,13 @@ at; it is never thrown into the middle of a rollback or of a record.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.children import ChildCases
 from workflows.desk import CaseEnds, EndStands, spoken
@@ -76,6 +77,8 @@ class CaseWorkflow(Unwinding):
         """A gate was approved, and that is not in SQL yet."""
         self._early_start: StartNow | None = None
         """By whom the case is started before its time."""
+        self._start_asked: StartNow | None = None
+        """Who asked for that before the story began."""
         self._round = 1
         self._changes: list[FieldChange] = []
         """What the requester, or an operator, changed for this round."""
@@ -420,6 +423,8 @@ class CaseWorkflow(Unwinding):
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
         self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
+        if self._start_asked is not None:
+            self.submit_start(self._start_asked)
         try:
             await workflow.wait_condition(
                 lambda: self._cancellation is not None or self._early_start is not None,
@@ -434,18 +439,35 @@ class CaseWorkflow(Unwinding):
         await self._write()
         self._stop_if_cancelled()
 
+    @workflow.signal(description="The second door of an early start, used when no worker answered")
+    def submit_start(self, asked: StartNow) -> None:
+        """Never raises. Comes to nothing where the case does not wait for its time any more."""
+        if self._case is None:
+            self._start_asked = asked
+            return
+        with suppress(ApplicationError):
+            self._check_start(asked)
+            self._start_early(asked)
+
     @workflow.update(description="Start a scheduled case before its time")
     def start_now(self, asked: StartNow) -> Status:
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
+        self._start_early(asked)
+        return Status.RUNNING
+
+    @start_now.validator
+    def _may_start_now(self, asked: StartNow) -> None:
+        self._check_start(asked)
+
+    def _start_early(self, asked: StartNow) -> None:
         if self._early_start is None:
             self._early_start = asked
             planned = f"{self._started.start_at:%Y-%m-%d %H:%M} UTC"
             said = f"Started by {asked.by.id} before its time, {planned}"
             self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
-        return Status.RUNNING
 
-    @start_now.validator
-    def _may_start_now(self, asked: StartNow) -> None:
+    def _check_start(self, asked: StartNow) -> None:
+        """Raise the refusal of an early start; changes nothing."""
         if self._early_start is not None and self._early_start.id == asked.id:
             return
         status = self._started and self._status

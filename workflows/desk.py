@@ -22,6 +22,7 @@ from workflows.models import (
     MAX_MESSAGES,
     Act,
     Action,
+    ActionRecord,
     Actor,
     Cancellation,
     CaseInput,
@@ -190,15 +191,27 @@ class Desk:
     def _may_act(self, action: Action) -> None:
         self._check_act(action)
 
-    @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
+    @workflow.signal(description="The second door of actions, used when no worker answered: done or refused later")
     def submit_action(self, action: Action) -> None:
-        """Never raises: a signal handler that raises fails the whole case."""
+        """Never raises: a signal handler that raises fails the whole case. A refusal is recorded instead."""
+        recount = action.act is Act.RECOUNT
         try:
             self._check_act(action)
-        except ApplicationError:
+        except ApplicationError as no:
+            if not recount and self._may_idle():
+                self._journal.answer(ActionRecord.of(action, no.message, no.type or ""))
+                self._journal.note(
+                    "action_refused",
+                    f"{action.by.id} was refused to {action.act.replace('_', ' ')}: {no.message}",
+                    {"task_id": action.task_id, "action_id": action.id, "code": no.type, "via": action.via},
+                    actor=action.by.id,
+                )
             return
-        if action.act is not Act.RECOUNT or self._may_idle():
-            self._act(action)
+        if recount and not self._may_idle():
+            return
+        self._act(action)
+        if not recount:
+            self._journal.answer(ActionRecord.of(action))
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     def submit_decision(self, decision: Decision) -> None:

@@ -57,7 +57,7 @@ REASONS = {
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
-    *("excluded_users", "clock"),
+    *("excluded_users", "clock", "revision_required"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
@@ -135,11 +135,11 @@ class Gate:
         """The rule that allows this decision; raises the refusal when none does. Changes nothing.
 
         People rules come before the state of the task: who must not decide learns that, whenever they ask. Refusal
-        codes: NotAllowed, AlreadyClosed, Stale, NotReady, WrongVerdict, CommentNeeded, InvalidEdits.
+        codes: NotAllowed, AlreadyClosed, RevisionNeeded, Stale, NotReady, WrongVerdict, CommentNeeded, InvalidEdits.
         """
         task, verdict = self._task, decision.verdict
         rule, behalf = may_answer(task, decision.by)
-        self._check_open(decision.revision)
+        self._check_open(decision.revision, task.revision_required)
         done = voters(task)
         if among(decision.by.id, done):
             raise not_allowed(
@@ -161,13 +161,19 @@ class Gate:
         self._check_edits(decision)
         return rule
 
-    def _check_open(self, revision: int | None) -> None:
+    def _check_open(self, revision: int | None, required: bool = False) -> None:
         task = self._task
         if task.outcome is not None:
             raise refusal(
                 "AlreadyClosed",
                 f"This task is closed already: {task.outcome.value.replace('_', ' ')}.",
                 outcome=task.outcome.value,
+            )
+        if revision is None and required:
+            raise refusal(
+                "RevisionNeeded",
+                f"Send the revision of the task that you looked at; it is now {task.revision}.",
+                revision=task.revision,
             )
         if revision is not None and revision != task.revision:
             raise refusal(
@@ -536,6 +542,7 @@ class Gate:
             excluded_users=self._excluded,
             veto=ruling.veto,
             comment_needed=ruling.comment_needed,
+            revision_required=ruling.revision_required,
             due_at=ruling.due_at,
             expires_at=ruling.expires_at,
         )

@@ -1,12 +1,14 @@
 """Incidents as pages: like with like, one answer for up to a hundred of them, and all that one group can be told."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from fastapi import Depends, Form, Request, Response
 
 from api.deps import InHouse, Plain
+from api.pages.fields import task_and_revision
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.texts import _
 from api.problems import not_found
@@ -69,7 +71,8 @@ async def answer(
     """Answer the oldest hundred of a group, as the JSON route does, and show one result each."""
     await operator(person)
     found = await _group(parts.db, group)
-    answered, titles = await _answered(parts, person, verdict, found.task_ids, comment, decision_id)
+    shown = dict.fromkeys(found.task_ids)  # of which the page shows the cause, and the group is named by it
+    answered, titles = await _answered(parts, person, verdict, shown, comment, decision_id)
     page = replace(await _queue(parts.db, person), answered=answered, titles=titles)
     return render(request, "incidents/queue.html", page)
 
@@ -97,7 +100,8 @@ async def answer_some(
     ticked = task or []
     wrong, at_fault = _("Tick at least one."), "tasks"
     if ticked and (verdict not in REASONS or comment.strip()):
-        answered, titles = await _answered(parts, person, verdict, ticked, comment, decision_id)
+        chosen = dict(task_and_revision(each) for each in ticked)
+        answered, titles = await _answered(parts, person, verdict, chosen, comment, decision_id)
         page = replace(await _queue(parts.db, person), answered=answered, titles=titles)
         return render(request, "incidents/queue.html", page)
     if ticked:
@@ -134,10 +138,21 @@ async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
 
 
 async def _answered(
-    parts: InHouse, person: Person, verdict: AnswerToMany, task_ids: list[str], comment: str, decision_id: str
+    parts: InHouse,
+    person: Person,
+    verdict: AnswerToMany,
+    chosen: Mapping[str, int | None],
+    comment: str,
+    decision_id: str,
 ) -> tuple[list[BulkResult], dict[str, str]]:
-    """One result for each task, and what the tasks were."""
+    """One result for each task, and what the tasks were. `chosen`: tasks, with the revision that the page showed."""
     async with parts.db.read() as conn:
-        titles = {each.task_id: each.title for each in await incidents.waiting(conn, task_ids)}
-    bulk = BulkRetry(verdict=verdict, task_ids=task_ids, comment=comment, decision_id=decision_id)
+        titles = {each.task_id: each.title for each in await incidents.waiting(conn, list(chosen))}
+    bulk = BulkRetry(
+        verdict=verdict,
+        task_ids=list(chosen),
+        revisions={task_id: revision for task_id, revision in chosen.items() if revision is not None},
+        comment=comment,
+        decision_id=decision_id,
+    )
     return (await answer_incidents(bulk, person, parts)).items, titles

@@ -33,7 +33,11 @@ class NewDecision(BaseModel):
 
     verdict: str = Field(max_length=60, description="One of the task's `verdicts`", examples=["approve"])
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
-    revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
+    revision: int | None = Field(
+        None,
+        description="The task's `revision` you looked at: refused when it has changed. Needed unless the policy says "
+        '`revision = "optional"`',
+    )
     edits: dict[str, Any] | None = Field(
         None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
     )
@@ -90,7 +94,10 @@ class BulkAnswer(BaseModel):
     items: list[BulkResult]
 
 
-APPROVE = {"summary": "Approve", "value": {"verdict": "approve", "comment": "Checked against the purchase order"}}
+APPROVE = {
+    "summary": "Approve",
+    "value": {"verdict": "approve", "comment": "Checked against the purchase order", "revision": 1},
+}
 REJECT = {
     "summary": "Reject, safe to repeat",
     "value": {"verdict": "reject", "comment": "Paid already", "revision": 1, "decision_id": "inbox-7f3a"},
@@ -149,7 +156,7 @@ async def one_task(task: VisibleTask, person: Caller, db: Db, gateway: TheGatewa
 
 @router.post(
     "/{task_id}/decision",
-    responses={**PENDING, **documented(401, 403, 404, 409, 422, 503)},
+    responses={**PENDING, **documented(401, 403, 404, 409, 422, 428, 503)},
 )
 async def decide(
     task: VisibleTask,

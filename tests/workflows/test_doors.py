@@ -63,6 +63,7 @@ async def test_a_signal_that_comes_before_its_task_waits_for_it(house: House) ->
         task_id=task_id_for(case.id, "approval", 1),
         verdict=Verdict.APPROVE,
         by=Actor(id="mia", groups=["managers"]),
+        revision=1,
         at=datetime.now(UTC),
     )
     await case.signal("submit_decision", early)
