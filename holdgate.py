@@ -958,11 +958,13 @@ def _mistakes(wrong: "WrongMapping") -> str:
 
 def _mapping_of(said: str | None) -> str | None:
     """The name of a saved mapping, or the JSON of the one that a file holds. Raises Mistake."""
+    from intake import strict_json
+
     if said is None or not Path(said).is_file():
         return said
     try:
         text = Path(said).read_text(encoding="utf-8")
-        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        found = strict_json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (OSError, ValueError) as wrong:
         raise Mistake(f"{said} holds no mapping: {wrong}") from wrong
     tables = found.get("mappings")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, field_validator
 
 from activities.texts import lines, printable
+from intake import strict_json
 from workflows.models import Message
 
 MAX_PAYLOAD_BYTES = 32 * 1024
@@ -21,7 +22,7 @@ def _json(value: Any) -> Any:
     """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value, parse_constant=_no_number)
+            return json.loads(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
         except RecursionError:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
         except json.JSONDecodeError as wrong:
