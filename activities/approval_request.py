@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, field_va
 
 from activities.texts import lines, printable
 from intake import strict_json
+from workflows.ahead import Ahead
 from workflows.models import Message
 
 MAX_PAYLOAD_BYTES = 32 * 1024
@@ -87,7 +88,7 @@ class ApprovalRequest(Message):
         examples=[["managers"]],
     )
     deadline: Annotated[
-        AwareDatetime | None, BeforeValidator(_moment, json_schema_input_type=datetime | date | None)
+        AwareDatetime | None, BeforeValidator(_moment, json_schema_input_type=datetime | date | None), Ahead()
     ] = Field(
         default=None,
         description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",

@@ -23,6 +23,7 @@ from intake.later import why_not_at
 from intake.problems import problems_of, quoted, shortened
 from intake.tables import FileFormat, Named, Table, filled, table_of
 from intake.tables import UnreadableFile as UnreadableFile
+from workflows.ahead import passed
 from workflows.models import Problem, normalise_reference, reference_key
 
 if TYPE_CHECKING:
@@ -300,6 +301,10 @@ def typed(
     except ValidationError as bad:
         found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
+    if parsed is not None:
+        for name, message in passed(parsed, start_at or datetime.now(UTC)):
+            expected = "a moment that lies ahead"
+            errors.append(_cell(names.get(name, name), str(values.get(name, "")), message, expected))
     if errors or parsed is None:
         return Row(line=line, reference=reference, key=key, errors=errors)
     return Row(line, reference, key, int(priority) if priority else None, parsed, start_at=start_at)

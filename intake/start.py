@@ -31,6 +31,7 @@ from policy.model import Policy
 from store import batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
+from workflows.ahead import passed
 from workflows.models import (
     ENDED_UNDONE,
     CaseEvent,
@@ -170,6 +171,9 @@ class Starter:
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
                 raise _duplicate(latest, parsed)
+            begins = max(filter(None, (datetime.now(UTC), request.start_at)))
+            if late := list(passed(parsed, begins)):
+                raise InvalidCase([Problem(column=name, message=message) for name, message in late])
             # Who did not ask for it may not even know of it, let alone go on with it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))

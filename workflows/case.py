@@ -85,6 +85,20 @@ class CaseWorkflow(Unwinding):
 
     # --------------------------------------------------------------------------------------------- words for a process
 
+    @overload
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT: ...
+
+    @overload
     async def step(
         self,
         activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
@@ -94,14 +108,27 @@ class CaseWorkflow(Unwinding):
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
-    ) -> ResultT:
+    ) -> ResultT | None: ...
+
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT | None = None,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT | None:
         """Carry out one step, its undo registered first.
 
         `uses` names an earlier step whose effect this one uses up, such as the hold that a payment is made from: then
         there is nothing of it left to undo. `options` say how often the step is tried, unless the policy does.
 
         A `Refused` step ends the case. One whose attempts end for any other reason waits for operators: they retry it,
-        with a mended input if need be, skip it or do it by hand (the result is then None), or roll the case back.
+        with a mended input if need be, skip it or do it by hand, or roll the case back. What the step answers when it
+        was skipped or done by hand is `skipped`; without that None, which the story has to expect.
         """
         name = activity.__name__
         call, options = self._call(name, request), self._options(name, options)
@@ -135,7 +162,7 @@ class CaseWorkflow(Unwinding):
                 self._stop_if_cancelled()
                 if await self._failed(name, error, options, planned):
                     continue
-                return None  # type: ignore[return-value]  # an operator said so, with a reason
+                return skipped  # an operator said so, with a reason
             data = result.model_dump(mode="json") if isinstance(result, BaseModel) else None
             if planned is not None:
                 self._saga.done(planned.call.key)
@@ -327,9 +354,10 @@ class CaseWorkflow(Unwinding):
         passed_by = [each.task for each in asked if passed(each)]
         return [view for task in passed_by[-1:] for view in task.decisions if view.verdict is Verdict.APPROVE]
 
-    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult:
+    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
         """Ask for a case of another process, `kind` as people say it, and wait until it has ended.
 
+        None where it could not be asked for and operators have skipped it.
         It belongs to the same requester and has a reference made from this case's. One that is not completed ends this
         case, too; and this one's end, until then, cancels it. What it completed stays when this case is rolled back.
         """
@@ -341,6 +369,8 @@ class CaseWorkflow(Unwinding):
             input=request.model_dump(mode="json"),
         )
         child = await self.step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
+        if child is None:
+            return None
         result = await self._end_of(child.case_id, kind)
         self._saga.forget(ChildCases.ask_for_case.__name__)
         said = f"{kind.capitalize()}: {result.status.value.replace('_', ' ')}. {result.reason}"

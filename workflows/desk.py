@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
+from workflows.ahead import passed
 from workflows.display import attributes, details
 from workflows.gate import Gate, Happened
 from workflows.journal import ENGINE, Journal
@@ -312,7 +313,6 @@ class Desk:
         before = self._started.input
         try:
             edited: BaseModel = type(before).model_validate(before.model_dump(mode="json") | decision.edits)
-            return edited
         except ValidationError as wrong:
             found = [
                 {
@@ -322,6 +322,10 @@ class Desk:
                 for error in wrong.errors()
             ]
             raise refusal("InvalidEdits", "The edited input is not valid.", errors=found) from None
+        if late := list(passed(edited, workflow.now(), decision.edits)):
+            found = [{"field": name, "message": message} for name, message in late]
+            raise refusal("InvalidEdits", "The edited input is not valid.", errors=found)
+        return edited
 
     def _differences(self, before: BaseModel, after: BaseModel) -> list[FieldChange]:
         """Field by field, masked ones as they are shown."""

@@ -361,8 +361,14 @@ class Gate:
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
-                if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
-                    raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
+                for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
+                    if at and at <= action.at:
+                        raise refusal("Missing", "The new time must lie in the future.", field=name)
+                due, end = action.due_at or task.due_at, action.expires_at or task.expires_at
+                if due and end and due > end:
+                    name = "due_at" if action.due_at else "expires_at"
+                    said = f"The task would be due at {_said(due)}, after it ends at {_said(end)}: move both."
+                    raise refusal("Missing", said, field=name)
             case Act.REPLACE | Act.NEW_RULES:
                 check_admin(by, "do this")
                 self._check_open(action.revision)

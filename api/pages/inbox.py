@@ -375,7 +375,7 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
 def _answered(result: BulkResult, title: str, verdict: Verdict) -> Answered:
     message = {
         "accepted": _decided(verdict, 1, 1),
-        "pending": _("Stored. It counts as soon as a worker is back."),
+        "pending": _("Stored. It counts as soon as the request answers again."),
     }.get(result.status, result.problem.detail if result.problem else "")
     return Answered(result.task_id, title, result.status, message)
 
