@@ -123,7 +123,10 @@ async def inbox(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[TaskView]:
-    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first)."""
+    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first).
+
+    Page by page none is left out: a task whose due time or priority has changed meanwhile comes again at the end.
+    """
     with our_cursor():
         async with db.read() as conn:
             sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
