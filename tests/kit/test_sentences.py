@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import own
+from kit.check import files_of_tests, lacks
 from kit.sentences import told_by
 from tests.errand import ErrandProcess, ErrandRequest, Errands, Weighed
 from tests.kit.conftest import change
+from tests.product import ROOT
 from workflows.registry import PROCESSES
 from workflows.words import Words
 
@@ -123,8 +125,11 @@ def test_a_result_that_operators_may_have_skipped_is_looked_at_before_it_is_used
     text = (booking / "process.py").read_text()
     (booking / "process.py").write_text(text + use)
     own.load(folder)
-    found = [name for _, name in told_by(PROCESSES["expense_claim"].workflow).unchecked]
-    assert found == (["booked.page"] if warned else [])
+    process = PROCESSES["expense_claim"]
+    assert [name for _, name in told_by(process.workflow).unchecked] == (["booked.page"] if warned else [])
+    policy = own.policy_file(ROOT / "policy.toml").current
+    said = [line for line in lacks(process, policy, booking / "sample.csv", files_of_tests(process)) if "skip" in line]
+    assert [f"{booking / 'process.py'}:" in line and "skipped=" in line for line in said] == [True] * warned
 
 
 def test_a_story_that_says_what_a_skip_yields_need_not_look(folder: Path, booking: Path) -> None:
