@@ -130,8 +130,6 @@ class _Ruling:
             return GateRuling(needed=False, rule=decision.rule, names=self.read)
         expires = self.clock(gate.expires, "it does not expire")
         due = self.clock(gate.due, "it has no due time")
-        if due and expires and due > expires:
-            due = expires  # what an expression gives may end the gate earlier than it is usually due
         levels = [(self.clock(level.after, "that escalation is left out"), level) for level in gate.escalate]
         escalations = [
             Escalation(at=when, groups=level.to, users=level.users, replace=level.replace, priority=level.priority)

@@ -345,6 +345,8 @@ class Gate:
                 self._check_place(action)
                 if action.to is None or not action.text.strip():
                     raise refusal("Missing", "A question needs a text, and somebody to answer it.")
+                if self._asked_already(action):
+                    raise refusal("Nothing", f"You have asked {action.to.id} this, and the answer is still to come.")
             case Act.ANSWER:
                 asked = self._question(action)
                 if not same(asked.to, by.id):
@@ -392,6 +394,16 @@ class Gate:
         if action.to is None:
             raise refusal("Missing", "Say to whom.", field="to")
         check_fit(self._task, action.to.id)
+
+    def _asked_already(self, action: Action) -> bool:
+        """Whether the very question is open: sent twice by somebody who did not hear of the first, it is asked once."""
+        return any(
+            each.answer is None
+            and same(each.by, action.by.id)
+            and same(each.to, action.to.id if action.to else None)
+            and each.text == action.text.strip()
+            for each in self._task.questions
+        )
 
     def _question(self, action: Action) -> Question:
         found = next((each for each in self._task.questions if each.id == action.question), None)

@@ -157,6 +157,8 @@ async def test_what_changes_a_task_between_look_and_decision_makes_the_decision_
     task = await gate.open_task(await gate.start())
     question = {"to": "requester-1", "text": "Which order is this?"}
     asked = (await gate.post("manager-1", f"/tasks/{task['task_id']}/questions", question)).json()["questions"][0]
+    twice = await gate.post("manager-1", f"/tasks/{task['task_id']}/questions", question)
+    assert (twice.status_code, twice.json()["type"]) == (409, "urn:holdgate:nothing-to-do")
     said = {"text": "There is none"}
     await gate.post("requester-1", f"/tasks/{task['task_id']}/questions/{asked['id']}/answer", said)
     stale = await gate.decide("manager-1", task, revision=task["revision"])
