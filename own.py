@@ -28,6 +28,7 @@ from kit import sentences
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
 from workflows.case import CaseWorkflow
+from workflows.moments import asked_now, lenient_fields
 from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, register
 from workflows.words import Words
 
@@ -186,6 +187,8 @@ def mistakes(process: Process) -> Iterator[str]:
         for name in sorted(set(gates) - set(words.gates)):
             yield f"Words.{key} names '{name}', which is no gate of the process"
     yield from sentences.mistakes(words, process.input, sentences.told_by(process.workflow))
+    for name in lenient_fields(process.input):
+        yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of workflows.moments"
     yield from _mistakes_of_example(process)
 
 
@@ -194,7 +197,7 @@ def _mistakes_of_example(process: Process) -> Iterator[str]:
     if not row.pop("reference", "").strip():
         yield "the example of the process needs a reference"
     try:
-        process.input.model_validate(row)
+        process.input.model_validate(row, context=asked_now())
     except ValidationError as wrong:
         yield from (f"the example of the process is not valid: {problem}" for problem in problems_of(wrong, row))
 

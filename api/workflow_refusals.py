@@ -31,6 +31,8 @@ def problem_of_refusal(id: str, code: str, message: str, details: dict[str, Any]
             return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
         case "CommentNeeded":
             return invalid(message, [FieldError(field="comment", message=message)])
+        case "Unreadable" | "Unforeseen" | "Unknown":  # larger than a case takes, or of another release
+            return invalid(message, [])
         case "UnknownTask" | "NotReady":
             return not_found("task")
     members: dict[str, Any] = {}

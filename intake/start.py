@@ -21,6 +21,7 @@ from intake.later import why_not_at
 from intake.launch import Launch, Launcher, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.names_check import NamesCheck
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.reading import Look, look, read_file
@@ -31,7 +32,6 @@ from policy.model import Policy
 from store import batches, cases, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
-from workflows.ahead import passed
 from workflows.models import (
     ENDED_UNDONE,
     CaseEvent,
@@ -40,6 +40,7 @@ from workflows.models import (
     normalise_reference,
     reference_key,
 )
+from workflows.moments import asked
 from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
@@ -149,7 +150,8 @@ class Starter:
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
@@ -162,6 +164,7 @@ class Starter:
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped(by, request.idempotency_key)
+        await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
         await self.keep(policy)
         async with self._db.write() as conn:
@@ -171,9 +174,6 @@ class Starter:
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
                 raise _duplicate(latest, parsed)
-            begins = max(filter(None, (datetime.now(UTC), request.start_at)))
-            if late := list(passed(parsed, begins)):
-                raise InvalidCase([Problem(column=name, message=message) for name, message in late])
             # Who did not ask for it may not even know of it, let alone go on with it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
@@ -208,13 +208,37 @@ class Starter:
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
-    def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """What a case would ask of people. Raises UnknownProcess, NoPolicy and InvalidCase."""
+    async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
         process = self.process(request.process)
-        forecast = Forecast(self.policy(request.process), self._processes, by)
+        policy = self.policy(request.process)
+        forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
+        await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
+
+    async def _check_names(
+        self,
+        process: Process,
+        parsed: BaseModel,
+        policy: Policy,
+        by: str,
+        request: CaseRequest | None = None,
+        key: str = "",
+    ) -> None:
+        """Raise InvalidCase when a request names people or groups whom there are not.
+
+        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        """
+        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        if not problems:
+            return
+        if request is not None and not request.resubmits:
+            async with self._db.read() as conn:
+                if await cases.latest_round(conn, process.name, key):
+                    return
+        raise InvalidCase(problems)
 
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
@@ -378,6 +402,11 @@ def _same(new: Any, stored: Any) -> bool:
         return False
 
 
+def _begins(start_at: datetime | None) -> datetime:
+    """When a case begins that is asked for now: what must lie ahead must do so then."""
+    return max(filter(None, (datetime.now(UTC), start_at)))
+
+
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
     """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
     problems: list[Problem] = []
@@ -391,7 +420,7 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
         problems.append(Problem(column="start_at", message=wrong_time))
     try:
-        parsed = process.input.model_validate(request.input)
+        parsed = process.input.model_validate(request.input, context=asked(_begins(request.start_at)))
     except ValidationError as wrong:
         raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
     if problems:

@@ -30,6 +30,7 @@ class TaskNews(BaseModel):
     outcome: Outcome | None = None
     assignee: str | None = None
     revision: int | None = None
+    decided_by: list[str] | None = Field(None, description="Who has decided it, as far as their decisions count")
 
 
 class CaseNews(BaseModel):
@@ -115,7 +116,7 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
     columns = (
         *(tasks.c.task_id, tasks.c.case_id, tasks.c.process, tasks.c.gate, tasks.c.status, tasks.c.outcome),
         *(tasks.c.assignee, tasks.c.revision, tasks.c.closed_at),
-        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users")),
+        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users", "decisions")),
     )
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for row in await conn.execute(select(*columns).where(tasks.c.case_id.in_(case_ids))):
@@ -159,13 +160,14 @@ def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
         outcome=task.outcome,
         assignee=task.assignee,
         revision=task.revision,
+        decided_by=[each["by"] for each in task.decisions or []] or None,
     )
     asked_then = {("group", name) for name in task.candidate_groups} | {("user", name) for name in task.candidate_users}
     gone = TaskNews(task_id=task.task_id, kind="gone")
     return News(
         touch.position,
         "task",
-        told.model_dump_json(),
+        told.model_dump_json(exclude=None if told.decided_by else {"decided_by"}),
         audience,
         gone.model_dump_json(exclude_none=True),
         frozenset(asked_then) | touch.given_up_by,

@@ -9,7 +9,7 @@ from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import tasks
-from workflows.models import TaskView, Verdict
+from workflows.models import Outcome, TaskView, Verdict
 
 AT_ONCE = 100
 """Tasks of a group that are named, the oldest; a bulk takes no more."""
@@ -45,6 +45,17 @@ class Waiting(BaseModel):
     opened_at: datetime
     assignee: str | None
     revision: int
+
+
+class Answered(BaseModel):
+    """A task of operators as it is now, whether it is still open or not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str
+    title: str
+    process: str
+    outcome: Outcome | None
 
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
@@ -97,3 +108,9 @@ async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str,
     """The revision of each of these tasks as it is now, or as it was when it closed."""
     query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: row.revision for row in await conn.execute(query)}
+
+
+async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:
+    """Those of these tasks that are there, by id."""
+    query = select(*(tasks.c[name] for name in Answered.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: Answered.model_validate(row) for row in await conn.execute(query)}

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import absences, audit
 from store.database import Database, insert_once
 from store.tables import chain, event_payloads, events, memberships, passwords, people, readers, sessions, tokens
+from workflows.folding import check_visible, fold, identity_key
 from workflows.models import ADMINS
 
 TOKEN_PREFIX = "hg_"
@@ -91,10 +92,13 @@ async def add(
         raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
     if not 1 <= len(name.strip()) <= 200:
         raise ValueError("a name has 1 to 200 characters")
+    groups = [identity_key(group) for group in groups]
     for group in groups:
         if not _GROUP.fullmatch(group):
             raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
-    person = Person(id=id, name=name.strip(), groups=sorted(set(groups)), email=_address(email))
+    person = Person(
+        id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
+    )
     await _check_new(conn, id, person.email)
     row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
     if not await insert_once(conn, people, row):
@@ -168,7 +172,7 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
-    named = await get(conn, id)
+    named, group = await get(conn, id), identity_key(group)
     if not _GROUP.fullmatch(group):
         raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
     if await insert_once(conn, memberships, {"person": id, "group_name": group}):
@@ -224,7 +228,7 @@ async def active(conn: AsyncConnection, id: str) -> Person | None:
 
 async def named(conn: AsyncConnection, name: str) -> Person | None:
     """The active person with this id or mail address, whatever the case of its letters."""
-    low = name.lower()
+    low = fold(name)
     like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
     found = await _found(conn, _PEOPLE.where(like, people.c.active))
     return found[0] if len(found) == 1 else None

@@ -9,6 +9,9 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ["activities", "api", "channels", "intake", "kit", "ops", "policy", "store", "telemetry", "workflows"]
 TOP = ["connection", "own", "settings", "worker", "holdgate"]
 
+VALUES = ("workflows.money", "workflows.moments", "workflows.folding", "workflows.directions", "workflows.naming")
+"""Pure rules of values: sums, moments and days, and how texts are compared."""
+
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "api": (
         "api",
@@ -17,7 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "workflows.case",
         "workflows.people",
         "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
-        "workflows.money",
+        *VALUES,
         "workflows.saga",  # what of a recorded plan is shown
         "workflows.words",  # what a process says to people
         "policy",
@@ -29,19 +32,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "telemetry",
     ),
     "workflows": ("workflows", "activities"),
-    "activities": ("activities", "workflows.ahead", "workflows.models", "workflows.money", "policy", "intake"),
-    "intake": (
-        "intake",
-        "workflows.ahead",
-        "workflows.models",
-        "workflows.registry",
-        "workflows.money",
-        "store",
-        "policy",
-    ),
-    "policy": ("policy", "workflows.models", "workflows.people", "workflows.money"),
-    "store": ("store", "workflows.models", "workflows.money"),
-    "channels": ("channels", "workflows.models"),
+    "activities": ("activities", "workflows.models", *VALUES, "policy", "intake"),
+    "intake": ("intake", "workflows.models", "workflows.registry", *VALUES, "store", "policy"),
+    "policy": ("policy", "workflows.models", "workflows.people", *VALUES),
+    "store": ("store", "workflows.models", *VALUES),
+    "channels": ("channels", "workflows.models", *VALUES),
     "telemetry": ("telemetry",),
 }
 

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, insert, text
 
 import holdgate
 from ops import remote, show
+from ops.cli_common import Mistake
 from settings import Settings
 from store.tables import accounts
 from workflows.registry import PROCESSES
@@ -461,5 +462,5 @@ def test_a_mapping_to_submit_with_is_a_name_or_a_file(tmp_path: Path) -> None:
     file.write_text('{"negative": "skip"}')
     assert json.loads(holdgate._mapping_of(str(file)) or "") == {"negative": "skip"}
     file.write_text("[mappings.one]\n[mappings.two]\n")
-    with pytest.raises(holdgate.Mistake, match="holds 2 mappings"):
+    with pytest.raises(Mistake, match="holds 2 mappings"):
         holdgate._mapping_of(str(file))

@@ -17,6 +17,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.children import ChildCases
+from workflows.bounds import until
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
@@ -39,7 +40,9 @@ from workflows.models import (
     Verdict,
     child_reference,
 )
+from workflows.moments import moment_text
 from workflows.people import refusal
+from workflows.reading import reads_signal, reads_update
 from workflows.unwinding import Unwinding
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
@@ -135,6 +138,7 @@ class CaseWorkflow(Unwinding):
         planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
         if planned is not None:
             self._saga.register(planned)
+            call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
         if self._decided:
             # A gate that follows the decided one writes it down along with itself; a step may take long.
             self._decided = False
@@ -310,6 +314,7 @@ class CaseWorkflow(Unwinding):
             expires_at=end,
         )
         waits = Gate(task, ruling)
+        waits.uncertain = True  # the requester may be away, or have left
         self._journal.note(
             "changes_requested",
             f"{asked.by} asks {case.requester} for changes: {asked.comment}",
@@ -452,47 +457,54 @@ class CaseWorkflow(Unwinding):
         """A start in the future is a timer here, never Temporal's start delay, which cannot be ended early."""
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
-        self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
+        self._show(f"Starts at {moment_text(case.start_at)}")
         if self._start_asked is not None:
-            self.submit_start(self._start_asked)
-        try:
-            await workflow.wait_condition(
-                lambda: self._cancellation is not None or self._early_start is not None,
-                timeout=case.start_at - workflow.now(),
-                timeout_summary="the scheduled start",
-            )
-        except TimeoutError:
-            self._journal.note("case_started", "The scheduled time has come")
-        else:
-            self._stop_if_cancelled()
+            self._start_if_scheduled(self._start_asked)
+        while not (self._cancellation is not None or self._early_start is not None):
+            if (left := until(case.start_at, workflow.now())) == timedelta(0):
+                self._journal.note("case_started", "The scheduled time has come")
+                break
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._cancellation is not None or self._early_start is not None,
+                    timeout=left,
+                    timeout_summary="the scheduled start",
+                )
+        self._stop_if_cancelled()
         self._set_status(Status.RUNNING)
         await self._write()
         self._stop_if_cancelled()
 
     @workflow.signal(description="The second door of an early start, used when no worker answered")
+    @reads_signal
     def submit_start(self, asked: StartNow) -> None:
-        """Never raises. Comes to nothing where the case does not wait for its time any more."""
+        """Comes to nothing where the case does not wait for its time any more."""
         if self._case is None:
             self._start_asked = asked
-            return
+        else:
+            self._start_if_scheduled(asked)
+
+    def _start_if_scheduled(self, asked: StartNow) -> None:
         with suppress(ApplicationError):
             self._check_start(asked)
             self._start_early(asked)
 
     @workflow.update(description="Start a scheduled case before its time")
+    @reads_update
     def start_now(self, asked: StartNow) -> Status:
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
         self._start_early(asked)
         return Status.RUNNING
 
     @start_now.validator
+    @reads_update
     def _may_start_now(self, asked: StartNow) -> None:
         self._check_start(asked)
 
     def _start_early(self, asked: StartNow) -> None:
         if self._early_start is None:
             self._early_start = asked
-            planned = f"{self._started.start_at:%Y-%m-%d %H:%M} UTC"
+            planned = moment_text(self._started.start_at) if self._started.start_at else ""
             said = f"Started by {asked.by.id} before its time, {planned}"
             self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
 

@@ -5,12 +5,15 @@ may do what is in `people.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from workflows.bounds import LATEST, after
+from workflows.decidable import answering, answers_left
 from workflows.models import (
     ADMINS,
+    OPERATORS,
     Act,
     Action,
     ClockStep,
@@ -20,12 +23,14 @@ from workflows.models import (
     GateRuling,
     OnExpiry,
     Outcome,
+    Present,
     Question,
     Quorum,
     TaskPatch,
     TaskView,
     Verdict,
 )
+from workflows.moments import moment_text
 from workflows.people import (
     among,
     candidacy,
@@ -36,6 +41,14 @@ from workflows.people import (
     refusal,
     same,
     voters,
+)
+from workflows.questions import (
+    check_asked,
+    check_asker,
+    check_unanswered,
+    lapsed,
+    question_of,
+    replaced,
 )
 
 OUTCOMES = {
@@ -72,6 +85,8 @@ class Alarm:
     users: tuple[str, ...] = ()
     replace: bool = False
     priority: int | None = None
+    fixed: bool = False
+    """Set by an admin while the clock stood still: that neither delays it nor moves it."""
 
     @property
     def words(self) -> str:
@@ -105,10 +120,14 @@ class Gate:
         self.edited = False
         """Its input was edited, and the rules for the new one are not known yet; until then nobody can decide."""
         self.uncertain = False
-        """Somebody said no or abstained, or people changed: whether enough are left must be counted."""
+        """Something happened after which the task may be one that nobody can decide: that must be asked (`count`)."""
+        self.short = ""
+        """Why nobody can decide the task, where no escalation is left that could help; empty while somebody can."""
         self._task = task
         self._excluded = task.excluded_users
         self._expired_before = False
+        self._due_fixed = False
+        """An admin set the due time while the clock stood still."""
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._alarms = _alarms(ruling)
@@ -208,6 +227,8 @@ class Gate:
         assert self.open, "check() lets no decision through to a closed gate"
         verdict = decision.verdict
         _, behalf = may_answer(self._task, decision.by)
+        # With the answer of a delegate two people are done with the task: the delegate, and who handed it on.
+        self.uncertain |= self._task.owner is not None
         view = DecisionView(
             decision_id=decision.id,
             verdict=verdict,
@@ -240,59 +261,93 @@ class Gate:
 
     def _agree(self, view: DecisionView, now: datetime) -> None:
         """Close an intervention when enough people have given this very answer."""
-        alike = self._alike(view)
-        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=alike))
-        if alike >= self._task.quorum.needed:
+        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=self._given))
+        if self._alike(view) >= self._task.quorum.needed:
             self.close(OUTCOMES[view.verdict], now)
+        else:
+            self.uncertain = True
 
     def _alike(self, view: DecisionView) -> int:
         return sum((each.verdict, each.edits) == (view.verdict, view.edits) for each in self._task.decisions)
 
-    def _tally(self, now: datetime, *, closing: bool = True) -> None:
+    @property
+    def _given(self) -> int:
+        """How many answers count towards the quorum: approvals, or like answers of operators."""
         decisions = self._task.decisions
         if self._task.kind == "intervention":
-            given = max(map(self._alike, decisions), default=0)
-        else:
-            given = sum(view.verdict is Verdict.APPROVE for view in decisions)
+            return max(map(self._alike, decisions), default=0)
+        return sum(view.verdict is Verdict.APPROVE for view in decisions)
+
+    def _tally(self, now: datetime, *, closing: bool = True) -> None:
+        given = self._given
         self._change(quorum=Quorum(needed=self._task.quorum.needed, given=given))
         if closing and given >= self._task.quorum.needed:
             self.close(Outcome.APPROVED, now)
 
-    def count(self, able: Sequence[str], now: datetime) -> Happened | None:
-        """Judge whether enough people are left, of those who are able to decide now. None: enough, or it is over.
+    def count(self, present: Present, now: datetime) -> list[Happened]:
+        """Judge whether the people who can act now can still decide the task, and do what follows. Answers what it was.
 
+        A claim ends when its holder cannot decide. The clock goes on when nobody can answer what it waits for.
         Rejections without veto end the gate as soon as the approvals cannot be reached because of them. Where
-        abstentions or missing people are the cause, the next level of escalation comes at once; the answer says so.
-        Its kind is `gate_short` when there is no level left: then somebody else must help.
+        abstentions or missing people are the cause, the next level of escalation comes at once, and the question is
+        asked again. With no level left `short` says why the gate needs the help of operators.
         """
-        self.uncertain = False
+        if not self.open:
+            return []
+        happened = [*self._lapse(present, now), *self._unclaim(present)]
         task = self._task
-        if not self.open or task.kind == "intervention":
-            return None
-        done = voters(task)
-        left = [person for person in dict.fromkeys(able) if not among(person, done) and self._could(person)]
-        missing = task.quorum.needed - task.quorum.given - len(left)
+        left = answers_left(task, present)
+        missing = task.quorum.needed - self._given - left
         if missing <= 0:
-            return None
+            self.short = ""
+            return happened
         abstained = sum(view.verdict is Verdict.ABSTAIN for view in task.decisions)
         rejected = sum(view.verdict is Verdict.REJECT for view in task.decisions)
         if rejected and missing > abstained:
             self.close(Outcome.REJECTED, now)
-            return None
+            return happened
+        what = "approvals" if task.kind == "gate" else "answers"
         cause = (
-            f"{task.quorum.needed} approvals are needed; {task.quorum.given} given, "
-            f"{len(left)} of the candidates can still decide"
+            f"{task.quorum.needed} {what} are needed; {self._given} given, {left} of the candidates can still decide"
         )
         level = next((alarm for alarm in self._alarms if alarm.kind == "escalate"), None)
-        if level is None:
-            return Happened("gate_short", f"Nobody is left to decide: {cause}", {"able": left})
-        self._goes_by([alarm for alarm in self._alarms if alarm is not level])
-        self.uncertain = True
-        rang = self._escalate(level)
-        return Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)
+        if level is not None:
+            self._goes_by([alarm for alarm in self._alarms if alarm is not level])
+        elif task.kind == "intervention" and OPERATORS not in task.candidate_groups:
+            level = Alarm(now, "escalate", (OPERATORS,))
+        if level is not None:
+            rang = self._escalate(level)
+            return [*happened, Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)]
+        if not self.short:
+            happened.append(Happened("gate_short", f"Nobody is left to decide: {cause}"))
+        self.short = cause
+        return happened
 
-    def _could(self, person: str) -> bool:
-        return not same(person, self._task.requester) and not among(person, self._task.excluded_users)
+    def _unclaim(self, present: Present) -> list[Happened]:
+        """End a claim when nobody can answer under it."""
+        holder = self._task.assignee
+        if holder is None or any(answering(self._task, present)):
+            return []
+        self._change(assignee=None, owner=None)
+        said = f"{holder} cannot decide the task any more, so it is free again"
+        return [Happened("task_released", said, {"from": holder, "to": None})]
+
+    def _lapse(self, present: Present, now: datetime) -> list[Happened]:
+        """Let the clock go on when it waits for people who cannot answer."""
+        if self._task.paused_at is None:
+            return []
+        gone = lapsed(self._task.questions, present.silent)
+        for asked in gone:
+            self._change(questions=replaced(self._task.questions, asked))
+        self._resume(now)
+        return [
+            Happened(
+                "question_lapsed",
+                f"{asked.to} cannot answer {asked.by} now, so the clock does not wait for it",
+                {"question": asked.id, "asked_by": asked.by},
+            )
+            for asked in gone
+        ]
 
     def exclude(self, people: Sequence[str]) -> None:
         """Of gates that are open together: who decided another one must not decide this."""
@@ -348,14 +403,15 @@ class Gate:
                 if self._asked_already(action):
                     raise refusal("Nothing", f"You have asked {action.to.id} this, and the answer is still to come.")
             case Act.ANSWER:
-                asked = self._question(action)
-                if not same(asked.to, by.id):
-                    raise not_allowed(f"{asked.to} was asked.", "questions: who was asked answers")
+                check_asked(task, action)
                 self._check_open(action.revision)
-                if asked.answer is not None:
-                    raise refusal("AlreadyAnswered", "This question has its answer.")
+                check_unanswered(question_of(task, action.question))
                 if not action.text.strip():
                     raise refusal("Missing", "An answer needs a text.")
+            case Act.WITHDRAW_QUESTION:
+                check_asker(task, action)
+                self._check_open(action.revision)
+                check_unanswered(question_of(task, action.question))
             case Act.SET_CLOCK:
                 check_admin(by, "move the clock of a task")
                 self._check_open(action.revision)
@@ -364,6 +420,8 @@ class Gate:
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
                 for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
+                    if at and at >= LATEST:
+                        raise refusal("Missing", "The new time is too far away.", field=name)
                     if at and at <= action.at:
                         raise refusal("Missing", "The new time must lie in the future.", field=name)
                 due, end = action.due_at or task.due_at, action.expires_at or task.expires_at
@@ -405,12 +463,6 @@ class Gate:
             for each in self._task.questions
         )
 
-    def _question(self, action: Action) -> Question:
-        found = next((each for each in self._task.questions if each.id == action.question), None)
-        if found is None:
-            raise refusal("Missing", "There is no such question on this task.", field="question_id")
-        return found
-
     def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
         """Do what `check_action` has allowed; answer what happened and decisions that no longer count."""
         task, by, to = self._task, action.by, action.to.id if action.to else ""
@@ -427,6 +479,7 @@ class Gate:
                 one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
                 back = task.owner if one_of_them else None
                 self._change(assignee=back, owner=None)
+                self.uncertain = True
                 said = f"{by.id} gave the task back" + (f" to {back}" if back else "")
                 happened = Happened("task_released", said, {"from": task.assignee, "to": back})
             case Act.REASSIGN:
@@ -434,6 +487,7 @@ class Gate:
                 if candidacy(task, to, action.to.groups if action.to else []) is None:
                     users = [*users, to]
                 self._change(assignee=to, owner=None, candidate_users=users)
+                self.uncertain = True
                 if self._task.candidate_users != task.candidate_users:
                     self._move("candidates")
                 happened = Happened("task_reassigned", f"{by.id} gave the task to {to}", {"from": task.assignee})
@@ -441,23 +495,28 @@ class Gate:
                 _, behalf = may_answer(task, by)
                 owner = behalf or by.id
                 self._change(assignee=to, owner=owner)
+                self.uncertain = True
                 happened = Happened("task_delegated", f"{by.id} delegated the task to {to}" + _behalf(behalf))
                 happened.data["owner"] = owner
             case Act.WITHDRAW:
                 void = [view for view in task.decisions if same(view.by, by.id)]
                 self._change(decisions=[view for view in task.decisions if view not in void])
                 self._tally(now)
+                self.uncertain = True
                 verdicts = ", ".join(view.verdict.replace("_", " ") for view in void)
                 happened = Happened("decision_withdrawn", f"{by.id} took back: {verdicts}")
                 happened.data["decisions"] = [view.decision_id for view in void]
             case Act.ASK:
                 asked = Question(id=action.id, by=by.id, to=to, text=action.text.strip(), at=action.at)
                 self._change(questions=[*task.questions, asked])
-                if self.ruling.pause_for_questions and task.paused_at is None:
-                    self._change(paused_at=now)
+                if self.ruling.pause_for_questions:
+                    self._change(paused_at=task.paused_at or now)
+                    self.uncertain = True
                 happened = Happened("question_asked", f"{by.id} asked {to}: {asked.text}", {"question": asked.id})
             case Act.ANSWER:
                 happened = self._answer(action, now)
+            case Act.WITHDRAW_QUESTION:
+                happened = self._withdraw_question(action, now)
             case Act.SET_CLOCK:
                 happened = self._set_clock(action)
             case Act.REPLACE:
@@ -474,26 +533,40 @@ class Gate:
         return happened, void
 
     def _answer(self, action: Action, now: datetime) -> Happened:
-        asked = self._question(action)
+        asked = question_of(self._task, action.question)
         told = asked.model_copy(update={"answer": action.text.strip(), "answered_at": action.at})
-        self._change(questions=[told if each.id == asked.id else each for each in self._task.questions])
+        self._change(questions=replaced(self._task.questions, told))
         self._move("questions")
-        if self._task.paused_at and all(each.answer is not None for each in self._task.questions):
-            self._shift(now - self._task.paused_at)
-            self._change(paused_at=None)
+        self._resume(now)
         said = f"{action.by.id} answered {asked.by}: {told.answer}"
         return Happened("question_answered", said, {"question": asked.id, "asked_by": asked.by})
 
+    def _withdraw_question(self, action: Action, now: datetime) -> Happened:
+        asked = question_of(self._task, action.question)
+        withdrawn = asked.model_copy(update={"withdrawn_at": action.at})
+        self._change(questions=replaced(self._task.questions, withdrawn))
+        self._resume(now)
+        said = f"{action.by.id} withdrew a question to {asked.to}: {asked.text}"
+        return Happened("question_withdrawn", said, {"question": asked.id, "from": asked.to})
+
+    def _resume(self, now: datetime) -> None:
+        """Let the clock go on where no question is left that it waits for."""
+        since = self._task.paused_at
+        if since is not None and not any(each.pending for each in self._task.questions):
+            self._shift(now - since)
+            self._change(paused_at=None)
+
     def _set_clock(self, action: Action) -> Happened:
-        told = []
+        told, paused = [], self._task.paused_at is not None
         if action.due_at:
-            told.append(f"due {action.due_at:%Y-%m-%d %H:%M} UTC")
+            self._due_fixed = paused
+            told.append(f"due {moment_text(action.due_at)}")
             self._change(due_at=action.due_at)
         if end := action.expires_at:
-            told.append(f"expires {end:%Y-%m-%d %H:%M} UTC")
+            told.append(f"expires {moment_text(end)}")
             self._change(expires_at=end)
             kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
-            self._goes_by(sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at))
+            self._goes_by(sorted([*kept, Alarm(end, "expire", fixed=paused)], key=lambda alarm: alarm.at))
         return Happened("clock_set", f"{action.by.id} moved the clock: {', '.join(told)}. {action.text}")
 
     def _replace(self, action: Action) -> Happened:
@@ -572,14 +645,18 @@ class Gate:
     # ------------------------------------------------------------------------------------------------------- the clock
 
     def next_alarm(self) -> Alarm | None:
-        """What the clock does next; None when it does nothing more, or stands still."""
-        return self._alarms[0] if self.open and self._alarms and self._task.paused_at is None else None
+        """What the clock does next; None when it does nothing more, or stands still.
+
+        An end that an admin set while the clock stood still comes all the same.
+        """
+        alarms = self._alarms if self._task.paused_at is None else [alarm for alarm in self._alarms if alarm.fixed]
+        return alarms[0] if self.open and alarms else None
 
     def ring(self, now: datetime) -> list[Happened]:
         """Do everything that is due at `now`, in order, and say what was done."""
         rang = []
         while (alarm := self.next_alarm()) and alarm.at <= now:
-            self._goes_by(self._alarms[1:])
+            self._goes_by([each for each in self._alarms if each is not alarm])
             match alarm.kind:
                 case "remind":
                     rang.append(self._remind())
@@ -604,11 +681,14 @@ class Gate:
         return Happened("gate_reminded", f"{', '.join(names)} reminded of the open task", {"to": names})
 
     def _escalate(self, *levels: Alarm) -> Happened:
+        """Ask more people, or others. A claim ends with it, and whether they can decide must be asked."""
         before = self._task
+        self.uncertain = True
+        self._change(assignee=None, owner=None)
         for level in levels:
             groups, users = list(level.groups), list(level.users)
             if level.replace:
-                self._change(candidate_groups=groups, candidate_users=users, assignee=None, owner=None)
+                self._change(candidate_groups=groups, candidate_users=users)
             else:
                 self._change(
                     candidate_groups=_joined(self._task.candidate_groups, groups),
@@ -622,7 +702,9 @@ class Gate:
         if added or removed:
             # Who may decide is part of what a reviewer saw, so the revision moves with it.
             self._move("candidates")
-        data = {"added": added} | ({"removed": removed} if removed else {})
+        data: dict[str, Any] = {"added": added} | ({"removed": removed} if removed else {})
+        if before.assignee is not None:
+            data["from"] = before.assignee
         return Happened("gate_escalated", f"Escalated to {', '.join(added) or 'nobody new'}", data)
 
     def _expire(self, at: datetime, now: datetime) -> Happened:
@@ -631,7 +713,7 @@ class Gate:
         if on_expiry == "escalate" and not self._expired_before:
             self._expired_before = True
             pending = [alarm for alarm in self._alarms if alarm.kind == "escalate"]
-            self._goes_by([Alarm(at + (at - self._task.opened_at), "expire")])
+            self._goes_by([Alarm(after(at, at - self._task.opened_at), "expire")])
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
             return Happened(
@@ -646,10 +728,18 @@ class Gate:
         return Happened("gate_expired", "Nobody decided in time", {"on_expiry": on_expiry})
 
     def _shift(self, by: timedelta) -> None:
-        """The clock stood still for so long."""
-        self._goes_by([Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms])
-        task = self._task
-        self._change(due_at=task.due_at and task.due_at + by, expires_at=task.expires_at and task.expires_at + by)
+        """The clock stood still for so long: all of it comes later, except what an admin set meanwhile."""
+        task, end_fixed = self._task, any(alarm.fixed for alarm in self._alarms)
+        moved = [
+            replace(alarm, fixed=False) if alarm.fixed else replace(alarm, at=after(alarm.at, by))
+            for alarm in self._alarms
+        ]
+        self._goes_by(sorted(moved, key=lambda alarm: alarm.at))
+        self._change(
+            due_at=task.due_at if self._due_fixed else task.due_at and after(task.due_at, by),
+            expires_at=task.expires_at if end_fixed else task.expires_at and after(task.expires_at, by),
+        )
+        self._due_fixed = False
 
     def close(self, outcome: Outcome, at: datetime) -> None:
         """End the gate; the first outcome stands."""
@@ -668,6 +758,7 @@ class Gate:
             given=task.quorum.given,
             candidate_groups=task.candidate_groups,
             candidate_users=task.candidate_users,
+            members=task.members,
             due_at=task.due_at,
             expires_at=task.expires_at,
             revision=task.revision,
@@ -710,9 +801,9 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
             to = [name for each in later for name in (*each.groups, *each.users)]
             steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         elif on_expiry == "escalate":
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         else:
             steps.append(ClockStep(at=alarm.at, does="reject"))
         if alarm.kind == "expire":
@@ -739,5 +830,5 @@ def _behalf(person: str | None) -> str:
 
 def _said(value: Any) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
+        return moment_text(value)
     return ", ".join(map(str, value)) or "nobody" if isinstance(value, list) else str(value)

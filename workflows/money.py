@@ -1,12 +1,15 @@
 """Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
 
-import unicodedata
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from iso4217 import Currency
 from stdnum import iban
 from stdnum.exceptions import ValidationError as IbanError
+
+from workflows.folding import fold
+from workflows.moments import moment_text
 
 
 def decimals_of(currency: str) -> int:
@@ -38,12 +41,11 @@ def in_words(amount: Decimal, currency: str) -> str:
 
 
 def payee_key(payee: str) -> str:
-    """A payee's name as it is compared: without case, width, repeated blanks and invisible characters.
+    """A payee's name as it is compared: see `workflows.folding`.
 
-    Invisible characters go, as one of them in a name would otherwise make a denied payee an unknown one.
+    What nobody can see goes, as one such character in a name would otherwise make a known payee an unknown one.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", payee).casefold())
-    return " ".join("".join(char for char in folded if unicodedata.category(char) != "Cf").split())
+    return fold(payee)
 
 
 def check_iban(text: str) -> str:
@@ -61,4 +63,6 @@ def last_four(account: str) -> str:
 
 def shown(value: Any) -> str:
     """A field's value as people read it in titles and key fields."""
+    if isinstance(value, datetime):
+        return moment_text(value)
     return f"{value:,}" if isinstance(value, Decimal) else str(value)

@@ -149,7 +149,7 @@ PROCESSES: dict[str, Process] = {
                 "reference": "IT-2001",
                 "full_name": "Ada Lovelace",
                 "role": "engineer",
-                "manager": "manager-1",
+                "manager": "",
                 "start_date": "2031-03-17",
                 "note": "Joins the engine team",
             },

@@ -1,21 +1,24 @@
 """The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, Limit, Plain, Search
+from api.deps import Db, House, InHouse, Limit, Plain, Search
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
 from api.security import Admin, Caller, PeopleReader
 from api.views import Page
+from api.whom import whom
+from policy.groups import known_groups
 from store import passwords, people, roster, sessions
 from store.database import Database
+from store.name_resolver import NewGroup, check_groups
 from store.people import LastAdmin, Token, UnknownPerson, UnknownToken
 from store.roster import Entry, Group
 
@@ -23,6 +26,9 @@ router = APIRouter(tags=["people"])
 
 GroupName = Annotated[Plain, Path(max_length=60)]
 TokenId = Annotated[Plain, Path(max_length=64)]
+ConfirmGroup = Annotated[
+    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+]
 _READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 503)
 
 
@@ -43,7 +49,9 @@ class PersonChanges(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Plain | None = Field(None, max_length=254)
-    manager: Plain | None = Field(None, max_length=200, description="Whom they report to, by id")
+    manager: Plain | None = Field(
+        None, max_length=200, description="Whom they report to: an id, a name or an e-mail address"
+    )
     time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
 
 
@@ -93,8 +101,10 @@ async def list_people(
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
-async def add_person(new: NewPerson, admin: Admin, db: Db) -> Entry:
+async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
     """Add a person. They sign in once they have a password or a token. Admins only."""
+    db = parts.db
+    await _question_groups(parts, new.groups, field="groups", confirmed=confirm)
     with _mistakes({"an e-mail address": "email", "name has": "name", "be a group": "groups"}, field="id"):
         async with db.write() as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
@@ -112,6 +122,10 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
     """Change where somebody gets mail, whom they report to, or where their days begin. Admins only."""
     await somebody(db, person_id)
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
+    if changes.manager:
+        async with db.read() as conn:
+            manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
+        changes = changes.model_copy(update={"manager": manager})
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
             with _mistakes({}, field=field):
@@ -120,9 +134,13 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 
 
 @router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
-async def join_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+async def join_group(
+    person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Entry:
     """Make somebody a member. Admins only."""
+    db = parts.db
     await somebody(db, person_id)
+    await _question_groups(parts, [group], field="group", confirmed=confirm)
     with _mistakes({}, field="group"):
         async with db.write() as conn:
             await people.join(conn, person_id, group, by=admin.id)
@@ -256,6 +274,22 @@ async def _entry(db: Database, id: str) -> Entry:
     if not found:
         raise not_found("person")
     return found[0]
+
+
+async def _question_groups(parts: House, groups: Sequence[str], *, field: str, confirmed: bool) -> None:
+    """422 for a group that nobody is in and no policy names, unless it is meant: it may be a slip of the pen."""
+    if confirmed:
+        return
+    try:
+        async with parts.db.read() as conn:
+            await check_groups(conn, groups, known_groups(parts.policy.current))
+    except NewGroup as new:
+        message = f"{new}"
+        detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
+        detail += "Send confirm=true to make it a new group."
+        raise invalid(
+            detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
+        ) from new
 
 
 @contextmanager

@@ -7,16 +7,20 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Acted, Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
-from store import nudges, tasks
+from api.whom import whom
+from store import nudges, people, tasks
 from store.nudges import Nudge
+from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
+from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -60,14 +64,14 @@ class Nothing(_Body):
 class HandOver(_Body):
     """Somebody else's from now on."""
 
-    to: Plain = Field(max_length=200, description="A person's id", examples=["manager-2"])
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
 class NewQuestion(_Body):
     """Something one wants to know before deciding."""
 
-    to: Plain = Field(max_length=200, description="A person's id: the requester, or a colleague")
+    to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
@@ -80,8 +84,8 @@ class NewAnswer(_Body):
 class Clock(_Body):
     """New times; those left out stay."""
 
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: AskedMoment | None = None
+    expires_at: AskedMoment | None = None
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
@@ -90,7 +94,7 @@ class Later(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    until: AwareDatetime
+    until: AskedMoment
 
 
 class Filter(BaseModel):
@@ -101,7 +105,7 @@ class Filter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="Whose claimed tasks")
+    assignee: Plain | None = Field(None, description="Whose claimed tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -109,7 +113,7 @@ class ManyHandOvers(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Plain = Field(max_length=200)
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: Filter
     reason: Plain = Field("", max_length=4000)
 
@@ -226,14 +230,10 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
         async with db.write() as conn:
             return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
     except nudges.TooSoon as no:
-        said = f"They were reminded at {_clock(no.last.nudged_at)}. Again from {_clock(no.last.again_at)} on."
+        said = f"They were reminded at {moment_text(no.last.nudged_at)}. Again from {moment_text(no.last.again_at)} on."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except nudges.NotWaiting as no:
         raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
@@ -260,14 +260,18 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
+    wanted = body.filter.model_dump()
     async with parts.db.read() as conn:
-        found = await tasks.fitting(conn, viewer(person), limit=MOST, **body.filter.model_dump())
+        to = await whom(conn, body.to, person, field="to", asking="To whom?")
+        if body.filter.assignee:
+            wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
+        found = await tasks.fitting(conn, viewer(person), limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                wish = Wish(act=Act.REASSIGN, to=body.to, text=body.reason)
+                wish = Wish(act=Act.REASSIGN, to=to, text=body.reason)
                 acted = await parts.gateway.act(person, task, wish, key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
@@ -275,3 +279,11 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
             return Done(task_id=task.task_id, status="done" if acted.task else "pending")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+
+
+async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
+    """Whose claimed tasks are meant; also those of somebody who has left, by their id."""
+    try:
+        return (await people.get(conn, text)).id
+    except UnknownPerson:
+        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")
