@@ -29,7 +29,8 @@ def until(client: httpx2.Client, case_id: str, *statuses: str) -> dict[str, Any]
 
 def decide(client: httpx2.Client, case: dict[str, Any], verdict: str) -> None:
     (task,) = [task for task in case["tasks"] if task["status"] == "open"]
-    answer = client.post(f"/tasks/{task['task_id']}/decision", json={"verdict": verdict})
+    said = {"verdict": verdict, "revision": task["revision"]}
+    answer = client.post(f"/tasks/{task['task_id']}/decision", json=said)
     assert answer.status_code == 200, answer.text
 
 
