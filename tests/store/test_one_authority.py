@@ -142,14 +142,14 @@ async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) ->
                 view.candidate_groups,
                 sorted(view.candidate_users),
             )
-            for person in persons:
-                may = bool(places(stored, actor(person, stored), voters(stored)))
-                said = f"HOLDGATE_TEST_SEED={seed}: {person.id} and {stored!r}"
-                assert (task_id in lists[person.id]) is may, f"the list. {said}"
-                assert ((task_id, person.id) in reminded) is may, f"notifications. {said}"
-                mail = await conn.scalar(select(waits_for(literal(task_id), literal(person.id))))
+            for known in persons:
+                may = bool(places(stored, actor(known, stored), voters(stored)))
+                said = f"HOLDGATE_TEST_SEED={seed}: {known.id} and {stored!r}"
+                assert (task_id in lists[known.id]) is may, f"the list. {said}"
+                assert ((task_id, known.id) in reminded) is may, f"notifications. {said}"
+                mail = await conn.scalar(select(waits_for(literal(task_id), literal(known.id))))
                 assert bool(mail) is may, f"the mail. {said}"
-                assert task_id in seen[person.id] or not may, f"404. {said}"
+                assert task_id in seen[known.id] or not may, f"404. {said}"
 
 
 async def test_a_task_of_the_members_of_its_opening_is_nothing_to_who_joins_later(db: Database) -> None:
