@@ -11,6 +11,7 @@ from activities.texts import lines, printable
 from workflows.folding import identity_key
 from workflows.models import Message
 from workflows.moments import Within
+from workflows.naming import PersonOrGroup
 
 MAX_PAYLOAD_BYTES = 32 * 1024
 """Of the payload as JSON. Whatever is larger is better attached to the case as a file."""
@@ -71,12 +72,13 @@ class ApprovalRequest(Message):
         examples=[{"price": 1200}],
     )
     candidates: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        list[Annotated[PersonOrGroup, Field(min_length=1, max_length=200)]],
         BeforeValidator(_names, json_schema_input_type=list[str] | str),
     ] = Field(
         default=[],
         max_length=MAX_CANDIDATES,
-        description="Groups and people who may decide; in a CSV with commas between them. Without: as the policy says.",
+        description="Groups and ids of people who may decide; in a CSV with commas between them. "
+        "Without: as the policy says.",
         examples=[["managers"]],
     )
     deadline: Annotated[datetime, Within(whole_days=True)] | None = Field(

@@ -9,12 +9,12 @@ from activities.texts import blank_is_none, lines, printable
 from workflows.folding import check_visible, fold, identity_key, search_key
 from workflows.models import Message
 from workflows.moments import Day
+from workflows.naming import PersonId
 
 MAX_USERNAME = 64
 
 _USERNAME = re.compile(rf"[a-z][a-z0-9._-]{{1,{MAX_USERNAME - 1}}}")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NOBODY = "nobody"
@@ -74,8 +74,9 @@ class OnboardingRequest(Message):
     role: Annotated[str, BeforeValidator(_role)] = Field(
         default="employee", description="A role of the policy, which says what it may use.", examples=["engineer"]
     )
-    manager: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
+    manager: Annotated[PersonId | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
+        max_length=100,
         description="The id of the person of Holdgate who is their manager and decides; else the managers do.",
         examples=["manager-1"],
     )
@@ -112,10 +113,8 @@ class OnboardingRequest(Message):
 
     @field_validator("manager")
     @classmethod
-    def _may_be_a_person(cls, manager: str | None) -> str | None:
-        if manager is not None and not _PERSON.fullmatch(manager):
-            raise ValueError("give the id with which the manager signs in to Holdgate, such as manager-1")
-        return manager
+    def _on_one_line(cls, manager: str | None) -> str | None:
+        return manager and printable(manager)
 
     @field_validator("email")
     @classmethod

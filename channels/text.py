@@ -8,8 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
+from workflows.directions import runs
 from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status, Verdict
 from workflows.moments import weekday_and_time
 
@@ -89,7 +91,9 @@ class Writer:
             autoescape=select_autoescape(["html"]),
             trim_blocks=True,
             lstrip_blocks=True,
+            undefined=StrictUndefined,
         )
+        self._templates.filters["isolated"] = _isolated
 
     def write(self, letter: Letter, now: datetime) -> Text:
         """The message as it is true at this moment."""
@@ -209,6 +213,9 @@ class Writer:
 
 # ------------------------------------------------------------------------------------------------------------- grouping
 
+_OF_OWN = (NoticeKind.CASE_ENDED, NoticeKind.TASK_DECIDED)
+"""What only whoever asked is told, or who came after them."""
+
 
 def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notice]]]:
     """What waits, what no longer does, and by case what happened to the reader's own: each task and case once."""
@@ -218,7 +225,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
     for notice in letter.notices:
         if notice.kind is NoticeKind.TASK_ASKED and _task(notice).outcome is None:
             waiting[_task(notice).task_id] = notice
-        elif notice.requester == letter.person and not _to_be_changed(notice):
+        elif (notice.requester == letter.person or notice.kind in _OF_OWN) and not _to_be_changed(notice):
             own[notice.case_id].append(notice)
         elif notice.kind in _WAITING and _task(notice).waiting:
             waiting[_task(notice).task_id] = notice
@@ -265,7 +272,7 @@ def _outcome(task: NoticeTask) -> str:
         case Outcome.EXPIRED:
             return "Nobody decided in time."
         case Outcome.APPROVED_BY_RULE:
-            return "Approved by rule, as the policy says."
+            return "The request went on without an approval, as the policy says."
         case Outcome.REJECTED_BY_RULE:
             return "Rejected by rule, as the policy says."
         case Outcome.CHANGES_REQUESTED:
@@ -319,6 +326,12 @@ def _clean(text: str, limit: int = 500) -> str:
     """Text of other people in one line: nothing in it can start a header, hide, or turn the writing direction."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _isolated(text: str) -> Markup:
+    """For HTML: what is written from right to left changes places with no number beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
+    return Markup("").join(parts)
 
 
 def _short(title: str) -> str:

@@ -18,9 +18,10 @@ from temporalio.client import Client
 
 from intake.forecast import Forecast, ForecastReport
 from intake.later import why_not_at
-from intake.launch import Launch, Launcher, settle
+from intake.launch import Launch, Launcher, StoredCase, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.names_check import NamesCheck
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.reading import Look, look, read_file
@@ -149,7 +150,8 @@ class Starter:
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
@@ -162,6 +164,7 @@ class Starter:
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped(by, request.idempotency_key)
+        await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
         await self.keep(policy)
         async with self._db.write() as conn:
@@ -205,34 +208,81 @@ class Starter:
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
-    def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """What a case would ask of people. Raises UnknownProcess, NoPolicy and InvalidCase."""
+    async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
         process = self.process(request.process)
-        forecast = Forecast(self.policy(request.process), self._processes, by)
+        policy = self.policy(request.process)
+        forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
+        await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
+
+    async def _check_names(
+        self,
+        process: Process,
+        parsed: BaseModel,
+        policy: Policy,
+        by: str,
+        request: CaseRequest | None = None,
+        key: str = "",
+    ) -> None:
+        """Raise InvalidCase when a request names people or groups whom there are not.
+
+        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        """
+        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        if not problems:
+            return
+        if request is not None and not request.resubmits:
+            async with self._db.read() as conn:
+                if await cases.latest_round(conn, process.name, key):
+                    return
+        raise InvalidCase(problems)
 
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
         before = datetime.now(UTC) - SWEEP_AFTER
+        count, last = 0, None
+        while True:
+            async with self._db.read() as conn:
+                rows = await cases.unstarted(conn, before, SWEEP_LIMIT, last)
+            count += await self._start_stored(rows)
+            if len(rows) < SWEEP_LIMIT:
+                break
+            last = rows[-1]
         async with self._db.read() as conn:
-            rows = await cases.unstarted(conn, before, SWEEP_LIMIT)
-            files = await batches.unstarted(conn, before, SWEEP_LIMIT)
+            files = await batches.unstarted(conn, before)
             half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
-        launch = await self.launcher.launch(rows)
-        # A batch gives its own rows up, so that the row of the file and the case always say the same.
-        of_batches = {row.case_id for row in rows if row.batch_id}
-        refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
         running = [file for file in files if await self.launcher.launch_batch(file)]
         if half_received:
             async with self._db.write() as conn:
                 await batches.forget_received(conn, half_received)
-        if launch.started or refused or running:
+        if running:
             async with self._db.write() as conn:
-                await settle(conn, Launch(started=launch.started, refused=refused))
                 await batches.running(conn, [file.batch_id for file in running])
-        return len(launch.started) + len(running)
+        return count + len(running)
+
+    async def _start_stored(self, rows: Sequence[CaseRow]) -> int:
+        """Start stored cases: how many run now. One that Temporal does not take keeps none behind it waiting."""
+        # A batch gives its own rows up, so that the row of the file and the case always say the same.
+        of_batches = {row.case_id for row in rows if row.batch_id}
+        left: Sequence[StoredCase] = rows
+        count = 0
+        while left:
+            launch = await self.launcher.launch(left)
+            refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
+            if launch.started or refused:
+                async with self._db.write() as conn:
+                    await settle(conn, Launch(started=launch.started, refused=refused))
+            count += len(launch.started)
+            left = launch.waiting[1:]  # the first was tried; those behind it only wait with it
+            if left:
+                try:
+                    await self.launcher.reach(anew=True)
+                except TemporalUnavailable:
+                    break  # then it was not for the one case, and all wait
+        return count
 
     # ------------------------------------------------------------------------------- the pieces, which imports use too
 

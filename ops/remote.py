@@ -49,9 +49,9 @@ class Remote:
         """The answer to a GET. Parameters that are None are left out. Raises Denied, Unusable and Away."""
         return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The answer to a POST of JSON. Raises Denied and Unusable."""
-        return self._send("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, Any], key: str | None = None) -> Any:
+        """The answer to a POST of JSON, which with a `key` is done once. Raises Denied and Unusable."""
+        return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
     def upload(self, path: str, filename: str, content: bytes, *, mapping: str | None = None, **query: Any) -> Any:
         """The answer to a POST of a file, with a mapping if there is one. Raises Denied and Unusable."""
@@ -81,6 +81,17 @@ class Remote:
                     yield name, json.loads(line.removeprefix("data:"))
                 elif line.startswith(":"):
                     yield "", None
+
+    def post_all(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Post, and again with each `next_cursor`, until there is none: the answer with the items of all of them."""
+        answer: dict[str, Any] = self.post(path, body)
+        following = answer
+        while cursor := following.get("next_cursor"):
+            following = self.post(path, {**body, "cursor": cursor})
+            answer["items"] += following["items"]
+            if "looked_at" in answer:
+                answer["looked_at"] += following["looked_at"]
+        return answer
 
     def _send(self, method: str, path: str, **request: Any) -> Any:
         with self._asking(method, path, **request) as answer:

@@ -132,6 +132,24 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
     )
 
 
+def task(found: dict[str, Any]) -> None:
+    """One task: what is asked, whether the reader may answer, and what an approval and a rejection do."""
+    tasks([found])
+    say(found["summary"])
+    can = found["can_decide"]
+    say(f"you can decide it: {can['why']}" if can["allowed"] else f"you cannot decide it: {can['why']}")
+    if_approved(found)
+    if found["rollback_plan"] and found["gate"] != "rollback":
+        table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+
+
+def if_approved(task: dict[str, Any]) -> None:
+    """What happens when a task is approved, in order."""
+    told = [f"{each['text']}{'' if each['certain'] else ' (perhaps)'}" for each in task["if_approved"]]
+    if told:
+        table_of(("", f"If {task['gate']} is approved"), [(str(place), text) for place, text in enumerate(told, 1)])
+
+
 def replayed(found: "Report", what: str) -> None:
     """The cases that would not go on with this code, and why; those that differ alike together at the end."""
     for each in found.differences:

@@ -1,15 +1,19 @@
 """From the groups and names of a ruling to the people who can decide."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from workflows.decidable import answers_left
 from workflows.folding import fold
-from workflows.models import GateRuling, TaskView
-from workflows.people import among, candidacy, same
+from workflows.models import Absent, Actor, GateRuling, Present, TaskView
+from workflows.people import among, places, same, voters
 
 MANAGER = "manager_of(requester)"
 """Stands in a policy for a person."""
+
+SPARE = 50
+"""How many more people than are needed a case is told of: some may answer, or be excluded, before it hears of them."""
 
 
 class Candidate(Protocol):
@@ -41,6 +45,9 @@ class People(Protocol):
     async def manager_of(self, person: str) -> str | None:
         """The manager of a person, if they have one who is active."""
 
+    async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
+        """Of these people those who have left, each with who came after; None where nobody did."""
+
 
 @dataclass(frozen=True)
 class Peopled:
@@ -56,21 +63,23 @@ class Peopled:
 async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalate: bool = False) -> Peopled:
     """Find the people whom a ruling means, and with `escalate` add levels until enough of them can decide.
 
-    Fills `able`, `members`, the quorum of `everyone`, and whoever is the manager of the requester.
+    Fills `members`, the quorum of `everyone`, and whoever is the manager of the requester.
     """
     ruling = await _with_manager(await _with_named(ruling, people), task.requester, people)
-    task = task.model_copy(update={"excluded_users": excluded(task, ruling)})
+    unanswered = {"excluded_users": excluded(task, ruling), "decisions": [], "assignee": None, "owner": None}
+    task = task.model_copy(update=unanswered)
     said = ""
     while True:
         found = await people.candidates(ruling.groups, ruling.users)
         members = _members(ruling, found)
         asked = {"candidate_groups": ruling.groups, "candidate_users": ruling.users, "members": members}
-        can = able(task.model_copy(update=asked), found)
-        quorum = max(len(can), 1) if ruling.everyone else ruling.quorum
+        there = await _there(found, people)
+        can = answers_left(task.model_copy(update=asked), Present(there=there))
+        quorum = max(can, 1) if ruling.everyone else ruling.quorum
         names = ", ".join(ruling.groups + ruling.users) or "nobody"
-        short = "" if len(can) >= quorum else f"{quorum} must approve, and {len(can)} of {names} can"
+        short = "" if can >= quorum else f"{quorum} must approve, and {can} of {names} can"
         if not short or not escalate or not ruling.escalations:
-            filled = ruling.model_copy(update={"able": can, "members": members, "quorum": quorum})
+            filled = ruling.model_copy(update={"members": members, "quorum": quorum})
             return Peopled(filled, said, short)
         level, *later = ruling.escalations
         said += f". {short}, so it went to {', '.join(level.groups + level.users)} at once"
@@ -86,18 +95,51 @@ def excluded(task: TaskView, ruling: GateRuling) -> list[str]:
     return list(dict.fromkeys([*before, *ruling.excluded]))
 
 
-def able(task: TaskView, found: Sequence[Candidate]) -> list[str]:
-    """Those of the people found who can decide the task now: in person, or by somebody who stands in for them."""
+async def present(task: TaskView, people: People) -> Present:
+    """Find the people who can act on a task now: what `workflows.decidable` wants to know."""
+    asked = [question.to for question in task.questions if question.open]
+    members = [person for group in task.members.values() for person in group]
+    held = [name for name in (task.assignee, task.owner) if name]
+    named = list(dict.fromkeys([*task.candidate_users, *members, *held, *asked]))
+    found = await people.candidates(task.candidate_groups, named)
+    there = await _there(found, people)
+    giver = next((each for each in found if same(each.id, task.owner)), None)
+    answering = {name for each in there for name in (each.id, *(absent.id for absent in each.stands_in_for))}
+    return Present(
+        there=_needed(task, there),
+        giver=Absent(id=giver.id, groups=giver.groups) if giver else None,
+        silent=[name for name in asked if not among(name, [*answering])],
+    )
 
-    def barred(person: str) -> bool:
-        return same(person, task.requester) or among(person, task.excluded_users)
 
+def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
+    """Those who matter to the task, so that a large group does not fill the history of a case."""
+    free, done = task.model_copy(update={"assignee": None, "owner": None}), voters(task)
+    can = [each for each in there if places(free, each, done)]
+    held = [each for each in there if _holds(task, each)]
+    return [*held, *[each for each in can if each not in held][: task.quorum.needed + SPARE]]
+
+
+def _holds(task: TaskView, person: Actor) -> bool:
+    """Whether a claim of the task is this person's, or of somebody for whom they stand in."""
+    names = (person.id, *(absent.id for absent in person.stands_in_for))
+    return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
+
+
+async def _there(found: Sequence[Candidate], people: People) -> list[Actor]:
+    """Those of the people who are not away, and whoever stands in for the others."""
+    by_id = {each.id: each for each in found}
+    instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
+    if instead:
+        by_id |= {each.id: each for each in await people.candidates([], sorted(instead))}
+    absent: dict[str, list[Absent]] = {}
+    for each in found:
+        if each.away and each.substitute:
+            absent.setdefault(each.substitute, []).append(Absent(id=each.id, groups=each.groups))
     return [
-        each.id
-        for each in found
-        if candidacy(task, each.id, each.groups)
-        and not barred(each.id)
-        and (not each.away or (each.substitute is not None and not barred(each.substitute)))
+        Actor(id=each.id, groups=each.groups, stands_in_for=absent.get(each.id, []))
+        for each in by_id.values()
+        if not each.away
     ]
 
 

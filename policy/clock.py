@@ -75,8 +75,6 @@ def as_instant(value: Any, text: str, at: datetime, calendar: Calendar | None = 
         value = timedelta(seconds=value)
     if isinstance(value, timedelta):
         value = at + value if abs(value) <= LONGEST else None
-    if isinstance(value, datetime) and not EARLIEST <= value.year < LATEST:
-        value = None
-    if not isinstance(value, datetime):
+    if not isinstance(value, datetime) or not EARLIEST <= value.year < LATEST or value - at > LONGEST:
         raise ExpressionError(f"'{text}' must give a duration such as '8h', seconds, or a moment, within ten years")
     return value

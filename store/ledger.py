@@ -22,12 +22,16 @@ from store.tables import accounts, entries, lines
 from workflows.folding import fold
 from workflows.models import MAX_REFERENCE_KEY, Refused, Trouble, reference_key
 from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
-from workflows.money import decimals_of, in_words, payee_key
+from workflows.money import in_words, payee_key
+from workflows.money import major_units as _major
+from workflows.money import minor_units as _minor
 
 PAYMENTS = "payments"
 """What was paid out: the other side of holds and captures."""
 CAPITAL = "capital"
 """Where funds come from."""
+MOST_MINOR = 9 * 10**18
+"""Minor units that an account may hold: as many as its column takes."""
 
 Layer = Literal["posted", "pending"]
 Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
@@ -234,26 +238,7 @@ class Ledger:
         """
         minor, account = _minor(amount, currency), fold(account)
 
-        async def book(conn: AsyncConnection) -> None:
-            if await _find(conn, key):
-                return
-            for name, funded in ((account, True), (CAPITAL, False), (PAYMENTS, False)):
-                if await _account(conn, name, currency) is None:
-                    row = {"name": name, "currency": currency, "funded": funded, "open": True}
-                    row["locked"] = locked and funded
-                    await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
-            await _book(
-                conn,
-                "fund",
-                key,
-                [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
-                reference=key,
-                account=account,
-                currency=currency,
-                amount=minor,
-            )
-
-        await effects.once(self._db, book)
+        await effects.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
 
     async def close_account(self, name: str, currency: str) -> None:
         """Let nothing be paid from the account any more; what is held or was paid can still be undone.
@@ -338,14 +323,13 @@ class Ledger:
             row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
         if row is None:
             raise UnknownAccount(f"there is no account '{name}' in {currency}")
-        held = max(-row.pending, 0)  # money about to come in is neither held nor available
-        return Balance(
-            account=name,
-            currency=currency,
-            balance=str(_major(row.posted, currency)),
-            held=str(_major(held, currency)),
-            available=str(_major(row.posted - held, currency)),
-        )
+        return _balance(row)
+
+    async def balances(self) -> list[Balance]:
+        """All accounts that payments are made from, by name and currency."""
+        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
+        async with self._db.read() as conn:
+            return [_balance(row) for row in await conn.execute(query)]
 
     async def entries(
         self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
@@ -453,6 +437,47 @@ class Ledger:
 
 
 # ------------------------------------------------------------------------------------------------ inside a transaction
+
+
+async def open_account(
+    conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
+) -> None:
+    """Open an account without money, unless it is there. `funded`: payments may be made from it."""
+    if await _account(conn, name, currency) is None:
+        row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
+        await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
+
+
+async def book_funds(
+    conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
+) -> None:
+    """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    if await _find(conn, key):
+        return
+    await open_account(conn, account, currency, locked=locked)
+    for name in (CAPITAL, PAYMENTS):
+        await open_account(conn, name, currency, funded=False)
+    await _book(
+        conn,
+        "fund",
+        key,
+        [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
+        reference=key,
+        account=account,
+        currency=currency,
+        amount=minor,
+    )
+
+
+def _balance(row: Row[Any]) -> Balance:
+    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    return Balance(
+        account=row.name,
+        currency=row.currency,
+        balance=str(_major(row.posted, row.currency)),
+        held=str(_major(held, row.currency)),
+        available=str(_major(row.posted - held, row.currency)),
+    )
 
 
 def _is_account(name: str, currency: str) -> Any:
@@ -593,17 +618,6 @@ def _ends_a_day(at: datetime) -> bool:
 # ----------------------------------------------------------------------------------------------------------- units
 
 
-def _minor(amount: Decimal, currency: str) -> int:
-    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
-    minor = amount.scaleb(decimals_of(currency))
-    if minor != minor.to_integral_value():
-        raise ValueError(f"{amount} {currency} has more decimals than the currency")
-    return int(minor)
-
-
-def _major(minor: int, currency: str) -> Decimal:
-    return Decimal(minor).scaleb(-decimals_of(currency))
-
-
 def _words(minor: int, currency: str) -> str:
+    """So many minor units in words: `2,640.00 GBP`."""
     return in_words(_major(minor, currency), currency)

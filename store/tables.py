@@ -206,7 +206,8 @@ tasks = Table(
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
     Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
-    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
+    # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
@@ -258,10 +259,24 @@ candidates = Table(
     "candidates",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
+    # group | user | excluded | asked: a question, so they may see it | of a group whose members at the opening count:
+    # snapshot, by the group's name, and member for each of them
+    Column("kind", String(8), primary_key=True),
     Column("name", String(200), primary_key=True),
     Index("ix_candidates_name", "kind", "name", "task_id"),
 )
+
+recounts = Table(
+    "recounts",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # how far the record went when the gate was put here
+    Column("told", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_recounts_told_next_at", "told", "next_at"),
+)
+"""Tasks whose Workflow has to look again who can decide them, because people changed. See `store.recounts`."""
 
 decisions = Table(
     "decisions",
@@ -353,6 +368,7 @@ people = Table(
     Column("email", String(254), nullable=True),
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
+    Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
 )
 
 absences = Table(
@@ -362,6 +378,9 @@ absences = Table(
     Column("starts_at", Instant, primary_key=True),
     Column("ends_at", Instant, nullable=False),
     Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
+    # 0: open gates do not know of it; 1: they were told; 2: so were those that opened at the same moment.
+    Column("begin_told", Integer, nullable=False, server_default="0"),
+    Column("end_told", Integer, nullable=False, server_default="0"),
 )
 """Who is away from when to when, and who decides in their place."""
 
@@ -448,6 +467,16 @@ preferences = Table(
 )
 """How a person wants the pages to look and to be used."""
 
+bulk_results = Table(
+    "bulk_results",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(200), nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("results", JSON, nullable=False),  # by task, without titles or names
+)
+"""What became of many tasks that were decided at once, for a day."""
+
 heartbeats = Table(
     "heartbeats",
     metadata,
@@ -455,6 +484,20 @@ heartbeats = Table(
     Column("at", Instant, nullable=False),
 )
 """Workers say that they live; Temporal's own list of pollers lies for seconds."""
+
+stopped = Table(
+    "stopped",
+    metadata,
+    Column("workflow_id", String(1000), primary_key=True),
+    Column("kind", String(20), nullable=False),  # failing | unknown | behind | ended
+    Column("case_id", String(900)),
+    Column("task_id", String(40)),
+    Column("status", String(30)),  # of the case before
+    Column("cause", Text, nullable=False),
+    Column("technical", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+"""Workflows that cannot go on, as the worker has found them. A row goes when its Workflow goes on."""
 
 # ------------------------------------------------------------------------------------------------------------ notices
 
@@ -649,6 +692,26 @@ accounts = Table(
 )
 """Each account in each of its currencies. The sums are kept beside the lines, so that a hold costs the same after
 100,000 payments as after one; `Ledger.check` compares them with the lines."""
+
+ledger_changes = Table(
+    "ledger_changes",
+    metadata,
+    Column("change_id", String(40), primary_key=True),
+    Column("idempotency_key", String(64), nullable=True, unique=True),
+    Column("kind", String(8), nullable=False),  # open | fund
+    Column("account", String(120), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount", BigInteger, nullable=True),  # in minor units; None: an account without money
+    Column("reason", String(500), nullable=False),
+    Column("status", String(12), nullable=False),  # waiting | confirmed | withdrawn
+    Column("asked_by", String(200), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("closed_by", String(200), nullable=True),
+    Column("closed_at", Instant, nullable=True),
+    Index("ix_ledger_changes_asked", "asked_at", "change_id"),
+)
+"""What is to happen to accounts, and what became of it."""
 
 entries = Table(
     "entries",

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ["activities", "api", "channels", "intake", "kit", "ops", "policy", "store", "telemetry", "workflows"]
 TOP = ["connection", "own", "settings", "worker", "holdgate"]
 
-VALUES = ("workflows.money", "workflows.moments", "workflows.folding")
+VALUES = ("workflows.money", "workflows.moments", "workflows.folding", "workflows.directions", "workflows.naming")
 """Pure rules of values: sums, moments and days, and how texts are compared."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

@@ -5,12 +5,16 @@ may do what is in `people.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from workflows.bounds import LATEST, after
+from workflows.decidable import answering, answers_left
+from workflows.leavers import heir_of, in_place, without
 from workflows.models import (
     ADMINS,
+    OPERATORS,
     Act,
     Action,
     ClockStep,
@@ -20,6 +24,7 @@ from workflows.models import (
     GateRuling,
     OnExpiry,
     Outcome,
+    Present,
     Question,
     Quorum,
     TaskPatch,
@@ -37,6 +42,14 @@ from workflows.people import (
     refusal,
     same,
     voters,
+)
+from workflows.questions import (
+    check_asked,
+    check_asker,
+    check_unanswered,
+    lapsed,
+    question_of,
+    replaced,
 )
 
 OUTCOMES = {
@@ -58,7 +71,7 @@ REASONS = {
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
-    *("excluded_users", "clock"),
+    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
@@ -73,6 +86,8 @@ class Alarm:
     users: tuple[str, ...] = ()
     replace: bool = False
     priority: int | None = None
+    fixed: bool = False
+    """Set by an admin while the clock stood still: that neither delays it nor moves it."""
 
     @property
     def words(self) -> str:
@@ -106,10 +121,16 @@ class Gate:
         self.edited = False
         """Its input was edited, and the rules for the new one are not known yet; until then nobody can decide."""
         self.uncertain = False
-        """Somebody said no or abstained, or people changed: whether enough are left must be counted."""
+        """Something happened after which the task may be one that nobody can decide: that must be asked (`count`)."""
+        self.short = ""
+        """Why nobody can decide the task, where no escalation is left that could help; empty while somebody can."""
+        self.closed_because = ""
+        """In words, where a rule ended it that came later than the gate."""
         self._task = task
         self._excluded = task.excluded_users
         self._expired_before = False
+        self._due_fixed = False
+        """An admin set the due time while the clock stood still."""
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._alarms = _alarms(ruling)
@@ -203,6 +224,8 @@ class Gate:
         assert self.open, "check() lets no decision through to a closed gate"
         verdict = decision.verdict
         _, behalf = may_answer(self._task, decision.by)
+        # With the answer of a delegate two people are done with the task: the delegate, and who handed it on.
+        self.uncertain |= self._task.owner is not None
         view = DecisionView(
             decision_id=decision.id,
             verdict=verdict,
@@ -235,59 +258,93 @@ class Gate:
 
     def _agree(self, view: DecisionView, now: datetime) -> None:
         """Close an intervention when enough people have given this very answer."""
-        alike = self._alike(view)
-        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=alike))
-        if alike >= self._task.quorum.needed:
+        self._change(quorum=Quorum(needed=self._task.quorum.needed, given=self._given))
+        if self._alike(view) >= self._task.quorum.needed:
             self.close(OUTCOMES[view.verdict], now)
+        else:
+            self.uncertain = True
 
     def _alike(self, view: DecisionView) -> int:
         return sum((each.verdict, each.edits) == (view.verdict, view.edits) for each in self._task.decisions)
 
-    def _tally(self, now: datetime, *, closing: bool = True) -> None:
+    @property
+    def _given(self) -> int:
+        """How many answers count towards the quorum: approvals, or like answers of operators."""
         decisions = self._task.decisions
         if self._task.kind == "intervention":
-            given = max(map(self._alike, decisions), default=0)
-        else:
-            given = sum(view.verdict is Verdict.APPROVE for view in decisions)
+            return max(map(self._alike, decisions), default=0)
+        return sum(view.verdict is Verdict.APPROVE for view in decisions)
+
+    def _tally(self, now: datetime, *, closing: bool = True) -> None:
+        given = self._given
         self._change(quorum=Quorum(needed=self._task.quorum.needed, given=given))
         if closing and given >= self._task.quorum.needed:
             self.close(Outcome.APPROVED, now)
 
-    def count(self, able: Sequence[str], now: datetime) -> Happened | None:
-        """Judge whether enough people are left, of those who are able to decide now. None: enough, or it is over.
+    def count(self, present: Present, now: datetime) -> list[Happened]:
+        """Judge whether the people who can act now can still decide the task, and do what follows. Answers what it was.
 
+        A claim ends when its holder cannot decide. The clock goes on when nobody can answer what it waits for.
         Rejections without veto end the gate as soon as the approvals cannot be reached because of them. Where
-        abstentions or missing people are the cause, the next level of escalation comes at once; the answer says so.
-        Its kind is `gate_short` when there is no level left: then somebody else must help.
+        abstentions or missing people are the cause, the next level of escalation comes at once, and the question is
+        asked again. With no level left `short` says why the gate needs the help of operators.
         """
-        self.uncertain = False
+        if not self.open:
+            return []
+        happened = [*self._lapse(present, now), *self._unclaim(present)]
         task = self._task
-        if not self.open or task.kind == "intervention":
-            return None
-        done = voters(task)
-        left = [person for person in dict.fromkeys(able) if not among(person, done) and self._could(person)]
-        missing = task.quorum.needed - task.quorum.given - len(left)
+        left = answers_left(task, present)
+        missing = task.quorum.needed - self._given - left
         if missing <= 0:
-            return None
+            self.short = ""
+            return happened
         abstained = sum(view.verdict is Verdict.ABSTAIN for view in task.decisions)
         rejected = sum(view.verdict is Verdict.REJECT for view in task.decisions)
         if rejected and missing > abstained:
             self.close(Outcome.REJECTED, now)
-            return None
+            return happened
+        what = "approvals" if task.kind == "gate" else "answers"
         cause = (
-            f"{task.quorum.needed} approvals are needed; {task.quorum.given} given, "
-            f"{len(left)} of the candidates can still decide"
+            f"{task.quorum.needed} {what} are needed; {self._given} given, {left} of the candidates can still decide"
         )
         level = next((alarm for alarm in self._alarms if alarm.kind == "escalate"), None)
-        if level is None:
-            return Happened("gate_short", f"Nobody is left to decide: {cause}", {"able": left})
-        self._goes_by([alarm for alarm in self._alarms if alarm is not level])
-        self.uncertain = True
-        rang = self._escalate(level)
-        return Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)
+        if level is not None:
+            self._goes_by([alarm for alarm in self._alarms if alarm is not level])
+        elif task.kind == "intervention" and OPERATORS not in task.candidate_groups:
+            level = Alarm(now, "escalate", (OPERATORS,))
+        if level is not None:
+            rang = self._escalate(level)
+            return [*happened, Happened("gate_escalated", f"{cause}. {rang.summary} at once", rang.data)]
+        if not self.short:
+            happened.append(Happened("gate_short", f"Nobody is left to decide: {cause}"))
+        self.short = cause
+        return happened
 
-    def _could(self, person: str) -> bool:
-        return not same(person, self._task.requester) and not among(person, self._task.excluded_users)
+    def _unclaim(self, present: Present) -> list[Happened]:
+        """End a claim when nobody can answer under it."""
+        holder = self._task.assignee
+        if holder is None or any(answering(self._task, present)):
+            return []
+        self._change(assignee=None, owner=None)
+        said = f"{holder} cannot decide the task any more, so it is free again"
+        return [Happened("task_released", said, {"from": holder, "to": None})]
+
+    def _lapse(self, present: Present, now: datetime) -> list[Happened]:
+        """Let the clock go on when it waits for people who cannot answer."""
+        if self._task.paused_at is None:
+            return []
+        gone = lapsed(self._task.questions, present.silent)
+        for asked in gone:
+            self._change(questions=replaced(self._task.questions, asked))
+        self._resume(now)
+        return [
+            Happened(
+                "question_lapsed",
+                f"{asked.to} cannot answer {asked.by} now, so the clock does not wait for it",
+                {"question": asked.id, "asked_by": asked.by},
+            )
+            for asked in gone
+        ]
 
     def exclude(self, people: Sequence[str]) -> None:
         """Of gates that are open together: who decided another one must not decide this."""
@@ -341,14 +398,15 @@ class Gate:
                 if action.to is None or not action.text.strip():
                     raise refusal("Missing", "A question needs a text, and somebody to answer it.")
             case Act.ANSWER:
-                asked = self._question(action)
-                if not same(asked.to, by.id):
-                    raise not_allowed(f"{asked.to} was asked.", "questions: who was asked answers")
+                check_asked(task, action)
                 self._check_open(action.revision)
-                if asked.answer is not None:
-                    raise refusal("AlreadyAnswered", "This question has its answer.")
+                check_unanswered(question_of(task, action.question))
                 if not action.text.strip():
                     raise refusal("Missing", "An answer needs a text.")
+            case Act.WITHDRAW_QUESTION:
+                check_asker(task, action)
+                self._check_open(action.revision)
+                check_unanswered(question_of(task, action.question))
             case Act.SET_CLOCK:
                 check_admin(by, "move the clock of a task")
                 self._check_open(action.revision)
@@ -356,6 +414,8 @@ class Gate:
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
+                if any(at and at >= LATEST for at in (action.due_at, action.expires_at)):
+                    raise refusal("Missing", "The new time is too far away.", field="expires_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
                     raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:
@@ -382,12 +442,6 @@ class Gate:
             raise refusal("Missing", "Say to whom.", field="to")
         check_fit(self._task, action.to.id)
 
-    def _question(self, action: Action) -> Question:
-        found = next((each for each in self._task.questions if each.id == action.question), None)
-        if found is None:
-            raise refusal("Missing", "There is no such question on this task.", field="question_id")
-        return found
-
     def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
         """Do what `check_action` has allowed; answer what happened and decisions that no longer count."""
         task, by, to = self._task, action.by, action.to.id if action.to else ""
@@ -404,13 +458,16 @@ class Gate:
                 one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
                 back = task.owner if one_of_them else None
                 self._change(assignee=back, owner=None)
+                self.uncertain = True
                 said = f"{by.id} gave the task back" + (f" to {back}" if back else "")
                 happened = Happened("task_released", said, {"from": task.assignee, "to": back})
             case Act.REASSIGN:
                 users = task.candidate_users
                 if candidacy(task, to, action.to.groups if action.to else []) is None:
                     users = [*users, to]
-                self._change(assignee=to, owner=None, candidate_users=users)
+                given = _joined(task.given_by_hand, [to])
+                self._change(assignee=to, owner=None, candidate_users=users, given_by_hand=given)
+                self.uncertain = True
                 if self._task.candidate_users != task.candidate_users:
                     self._move("candidates")
                 happened = Happened("task_reassigned", f"{by.id} gave the task to {to}", {"from": task.assignee})
@@ -418,30 +475,35 @@ class Gate:
                 _, behalf = may_answer(task, by)
                 owner = behalf or by.id
                 self._change(assignee=to, owner=owner)
+                self.uncertain = True
                 happened = Happened("task_delegated", f"{by.id} delegated the task to {to}" + _behalf(behalf))
                 happened.data["owner"] = owner
             case Act.WITHDRAW:
                 void = [view for view in task.decisions if same(view.by, by.id)]
                 self._change(decisions=[view for view in task.decisions if view not in void])
                 self._tally(now)
+                self.uncertain = True
                 verdicts = ", ".join(view.verdict.replace("_", " ") for view in void)
                 happened = Happened("decision_withdrawn", f"{by.id} took back: {verdicts}")
                 happened.data["decisions"] = [view.decision_id for view in void]
             case Act.ASK:
                 asked = Question(id=action.id, by=by.id, to=to, text=action.text.strip(), at=action.at)
                 self._change(questions=[*task.questions, asked])
-                if self.ruling.pause_for_questions and task.paused_at is None:
-                    self._change(paused_at=now)
+                if self.ruling.pause_for_questions:
+                    self._change(paused_at=task.paused_at or now)
+                    self.uncertain = True
                 happened = Happened("question_asked", f"{by.id} asked {to}: {asked.text}", {"question": asked.id})
             case Act.ANSWER:
                 happened = self._answer(action, now)
+            case Act.WITHDRAW_QUESTION:
+                happened = self._withdraw_question(action, now)
             case Act.SET_CLOCK:
                 happened = self._set_clock(action)
             case Act.REPLACE:
-                happened = self._replace(action)
+                return self.replace(action.replaces or "", to or None, now), []
             case Act.NEW_RULES:
                 assert action.ruling is not None, "the gateway sends the ruling"
-                happened = self.adopt(action.ruling, now)
+                happened = self.adopt(action.ruling, now, times=action.times)
                 happened.data.update(reason=action.text, policy=action.policy_hash)
             case Act.RECOUNT:
                 self.uncertain = True
@@ -451,60 +513,87 @@ class Gate:
         return happened, void
 
     def _answer(self, action: Action, now: datetime) -> Happened:
-        asked = self._question(action)
+        asked = question_of(self._task, action.question)
         told = asked.model_copy(update={"answer": action.text.strip(), "answered_at": action.at})
-        self._change(questions=[told if each.id == asked.id else each for each in self._task.questions])
+        self._change(questions=replaced(self._task.questions, told))
         self._move("questions")
-        if self._task.paused_at and all(each.answer is not None for each in self._task.questions):
-            self._shift(now - self._task.paused_at)
-            self._change(paused_at=None)
+        self._resume(now)
         said = f"{action.by.id} answered {asked.by}: {told.answer}"
         return Happened("question_answered", said, {"question": asked.id, "asked_by": asked.by})
 
+    def _withdraw_question(self, action: Action, now: datetime) -> Happened:
+        asked = question_of(self._task, action.question)
+        withdrawn = asked.model_copy(update={"withdrawn_at": action.at})
+        self._change(questions=replaced(self._task.questions, withdrawn))
+        self._move("questions")
+        self._resume(now)
+        said = f"{action.by.id} withdrew the question to {asked.to}: {asked.text}"
+        return Happened("question_withdrawn", said, {"question": asked.id, "from": asked.to})
+
+    def _resume(self, now: datetime) -> None:
+        """Let the clock go on where no question is left that it waits for."""
+        since = self._task.paused_at
+        if since is not None and not any(each.pending for each in self._task.questions):
+            self._shift(now - since)
+            self._change(paused_at=None)
+
     def _set_clock(self, action: Action) -> Happened:
-        told = []
+        told, paused = [], self._task.paused_at is not None
+        times = [name for name in ("due_at", "expires_at") if getattr(action, name)]
+        self._change(set_by_hand=_joined(list(self._task.set_by_hand), times))
         if action.due_at:
+            self._due_fixed = paused
             told.append(f"due {moment_text(action.due_at)}")
             self._change(due_at=action.due_at)
         if end := action.expires_at:
             told.append(f"expires {moment_text(end)}")
             self._change(expires_at=end)
             kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
-            self._goes_by(sorted([*kept, Alarm(end, "expire")], key=lambda alarm: alarm.at))
+            self._goes_by(sorted([*kept, Alarm(end, "expire", fixed=paused)], key=lambda alarm: alarm.at))
         return Happened("clock_set", f"{action.by.id} moved the clock: {', '.join(told)}. {action.text}")
 
-    def _replace(self, action: Action) -> Happened:
-        task, old, new = self._task, action.replaces or "", action.to.id if action.to else None
-        if new and (same(new, task.requester) or among(new, task.excluded_users) or among(new, voters(task))):
-            new = None  # must not decide this one; whoever else is a candidate still may
-        users = [new if same(each, old) else each for each in task.candidate_users]
-        assignee = new if same(task.assignee, old) else task.assignee
-        owner = new if same(task.owner, old) else task.owner
-        users = list(dict.fromkeys(each for each in users if each))
-        if owner is None or same(owner, assignee):
-            owner = None
-        self._change(candidate_users=users, assignee=assignee, owner=owner)
+    def replace(self, leaver: str, successor: str | None, now: datetime) -> Happened:
+        """Give every place of somebody who has left to who came after, as far as they may have it; else to nobody."""
+        task, heir = self._task, heir_of(self._task, successor)
+        self._change(**without(task, leaver, successor))
+        self._goes_by(
+            [
+                Alarm(**{**vars(alarm), "users": tuple(in_place(list(alarm.users), leaver, successor))})
+                for alarm in self._alarms
+            ]
+        )
+        self._resume(now)
         self._move("candidates")
         self.uncertain = True
-        return Happened("candidate_replaced", f"{old} was replaced by {new or 'nobody'}", {"from": old})
+        said = f"{leaver} was replaced by {heir or 'nobody'}"
+        data: dict[str, Any] = {"from": leaver} | ({"to": heir} if heir else {})
+        before = [each.id for each in task.questions if each.pending and same(each.to, leaver)]
+        if moved := [each for each in self._task.questions if each.id in before and each.pending]:
+            said += f"; {successor} is asked: {'; '.join(each.text for each in moved)}"
+            data["asked"] = successor
+        if lapsed := [each for each in self._task.questions if each.id in before and each.lapsed]:
+            said += f"; nobody can answer: {'; '.join(each.text for each in lapsed)}"
+            data["askers"] = sorted({each.by for each in lapsed})
+        return Happened("candidate_replaced", said, data)
 
-    def adopt(self, ruling: GateRuling, now: datetime) -> Happened:
+    def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> Happened:
         """Follow another ruling from now on: after an edit, or because an admin applied a new policy.
 
-        What was decided keeps counting. Where people are no longer needed the rule decides.
+        What was decided keeps counting. Where people are no longer needed the rule decides. What an admin has set by
+        hand stays, and with `times` it gives way to the times of the ruling.
         """
         before, edited = self._task, self.edited
         self.edited = False
         self._excluded = _joined(
             [person for person in self._excluded if person not in self.ruling.excluded], ruling.excluded
         )
-        self.ruling = ruling
-        if not edited and ruling.decided == "reject":
-            self.close(Outcome.REJECTED_BY_RULE, now)
-        elif not edited and not ruling.needed:
-            self.close(Outcome.APPROVED_BY_RULE, now)
+        self.ruling = ruling = ruling if edited else self._kept(ruling, times)
+        if not edited and not ruling.needed:
+            self._change(rule=ruling.reason)
+            self.close(Outcome.REJECTED_BY_RULE if ruling.decided == "reject" else Outcome.APPROVED_BY_RULE, now)
+            self.closed_because = ruling.said
         else:
-            self._follow(ruling, edited)
+            self._follow(ruling, edited, now)
             self._tally(now)
             self.uncertain = self.open
         changed = [
@@ -522,14 +611,32 @@ class Gate:
         ]
         if before.quorum.needed != self._task.quorum.needed:
             changed.append(f"approvals needed: {before.quorum.needed} became {self._task.quorum.needed}")
-        said = "; ".join(changed) or "nothing changed"
-        return Happened("rules_changed", f"The gate follows other rules: {said}", {"changed": changed})
+        if self.open and self._task.expires_at and self._task.expires_at <= now:
+            changed.append("that end is over already, so it comes at once")
+        said = self.closed_because or "; ".join(changed) or "nothing changed"
+        ruled = ruling.model_dump(mode="json", include={"needed", "rule", "names", "problem", "decided"})
+        return Happened("rules_changed", f"The gate follows other rules: {said}", {"changed": changed, **ruled})
 
-    def _follow(self, ruling: GateRuling, edited: bool) -> None:
+    def _kept(self, ruling: GateRuling, times: bool) -> GateRuling:
+        """The ruling with the times set by hand, and as far behind as the clock has stood still until now."""
+        task = self._task
+        if times:
+            self._change(set_by_hand=[])
+        ruling = ruling.later(task.shifted)
+        kept: dict[str, Any] = {name: getattr(task, name) for name in self._task.set_by_hand}
+        if self._expired_before and task.expires_at:
+            kept["expires_at"] = task.expires_at  # it has expired once; the policy's end would end it now
+        end = kept.get("expires_at", ruling.expires_at)
+        if "due_at" not in kept and end and ruling.due_at:
+            kept["due_at"] = min(ruling.due_at, end)
+        return ruling.model_copy(update=kept)
+
+    def _follow(self, ruling: GateRuling, edited: bool, now: datetime) -> None:
         needed = max(ruling.quorum, 1) if ruling.needed else 1
-        self._change(quorum=Quorum(needed=needed, given=self._task.quorum.given), rule=ruling.problem or ruling.rule)
+        self._change(quorum=Quorum(needed=needed, given=self._task.quorum.given), rule=ruling.reason)
         if edited:  # only who and how many may follow from the input; the clock runs on
             return
+        before = self._task
         self._change(
             candidate_groups=ruling.groups,
             candidate_users=ruling.users,
@@ -540,22 +647,38 @@ class Gate:
             due_at=ruling.due_at,
             expires_at=ruling.expires_at,
         )
-        if self._task.assignee and not self._task.owner and not among(self._task.assignee, ruling.users):
-            self._change(assignee=None)
-        self._goes_by(_alarms(ruling))
+        alarms = _alarms(ruling)
+        had = [alarm for alarm in alarms if alarm.kind == "escalate" and _has_had(before, alarm, now)]
+        self._escalate(*had)
+        users = _joined(self._task.candidate_users, before.given_by_hand)
+        claimed = before.assignee is not None and (
+            bool(before.owner)
+            or among(before.assignee, users)
+            or self._task.candidate_groups == before.candidate_groups
+        )
+        self._change(
+            candidate_users=users,
+            assignee=before.assignee if claimed else None,
+            owner=before.owner if claimed else None,
+        )
+        self._goes_by([alarm for alarm in alarms if alarm not in had and (alarm.kind != "remind" or alarm.at > now)])
         self._move("candidates")
 
     # ------------------------------------------------------------------------------------------------------- the clock
 
     def next_alarm(self) -> Alarm | None:
-        """What the clock does next; None when it does nothing more, or stands still."""
-        return self._alarms[0] if self.open and self._alarms and self._task.paused_at is None else None
+        """What the clock does next; None when it does nothing more, or stands still.
+
+        An end that an admin set while the clock stood still comes all the same.
+        """
+        alarms = self._alarms if self._task.paused_at is None else [alarm for alarm in self._alarms if alarm.fixed]
+        return alarms[0] if self.open and alarms else None
 
     def ring(self, now: datetime) -> list[Happened]:
         """Do everything that is due at `now`, in order, and say what was done."""
         rang = []
         while (alarm := self.next_alarm()) and alarm.at <= now:
-            self._goes_by(self._alarms[1:])
+            self._goes_by([each for each in self._alarms if each is not alarm])
             match alarm.kind:
                 case "remind":
                     rang.append(self._remind())
@@ -580,11 +703,14 @@ class Gate:
         return Happened("gate_reminded", f"{', '.join(names)} reminded of the open task", {"to": names})
 
     def _escalate(self, *levels: Alarm) -> Happened:
+        """Ask more people, or others. A claim ends with it, and whether they can decide must be asked."""
         before = self._task
+        self.uncertain = True
+        self._change(assignee=None, owner=None)
         for level in levels:
             groups, users = list(level.groups), list(level.users)
             if level.replace:
-                self._change(candidate_groups=groups, candidate_users=users, assignee=None, owner=None)
+                self._change(candidate_groups=groups, candidate_users=users)
             else:
                 self._change(
                     candidate_groups=_joined(self._task.candidate_groups, groups),
@@ -598,7 +724,9 @@ class Gate:
         if added or removed:
             # Who may decide is part of what a reviewer saw, so the revision moves with it.
             self._move("candidates")
-        data = {"added": added} | ({"removed": removed} if removed else {})
+        data: dict[str, Any] = {"added": added} | ({"removed": removed} if removed else {})
+        if before.assignee is not None:
+            data["from"] = before.assignee
         return Happened("gate_escalated", f"Escalated to {', '.join(added) or 'nobody new'}", data)
 
     def _expire(self, at: datetime, now: datetime) -> Happened:
@@ -607,7 +735,7 @@ class Gate:
         if on_expiry == "escalate" and not self._expired_before:
             self._expired_before = True
             pending = [alarm for alarm in self._alarms if alarm.kind == "escalate"]
-            self._goes_by([Alarm(at + (at - self._task.opened_at), "expire")])
+            self._goes_by([Alarm(after(at, at - self._task.opened_at), "expire")])
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
             return Happened(
@@ -622,10 +750,19 @@ class Gate:
         return Happened("gate_expired", "Nobody decided in time", {"on_expiry": on_expiry})
 
     def _shift(self, by: timedelta) -> None:
-        """The clock stood still for so long."""
-        self._goes_by([Alarm(**{**vars(alarm), "at": alarm.at + by}) for alarm in self._alarms])
-        task = self._task
-        self._change(due_at=task.due_at and task.due_at + by, expires_at=task.expires_at and task.expires_at + by)
+        """The clock stood still for so long: all of it comes later, except what an admin set meanwhile."""
+        task, end_fixed = self._task, any(alarm.fixed for alarm in self._alarms)
+        moved = [
+            replace(alarm, fixed=False) if alarm.fixed else replace(alarm, at=after(alarm.at, by))
+            for alarm in self._alarms
+        ]
+        self._goes_by(sorted(moved, key=lambda alarm: alarm.at))
+        self._change(
+            due_at=task.due_at if self._due_fixed else task.due_at and after(task.due_at, by),
+            expires_at=task.expires_at if end_fixed else task.expires_at and after(task.expires_at, by),
+            shifted=task.shifted + by,
+        )
+        self._due_fixed = False
 
     def close(self, outcome: Outcome, at: datetime) -> None:
         """End the gate; the first outcome stands."""
@@ -644,6 +781,7 @@ class Gate:
             given=task.quorum.given,
             candidate_groups=task.candidate_groups,
             candidate_users=task.candidate_users,
+            members=task.members,
             due_at=task.due_at,
             expires_at=task.expires_at,
             revision=task.revision,
@@ -686,14 +824,25 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
             to = [name for each in later for name in (*each.groups, *each.users)]
             steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         elif on_expiry == "escalate":
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         else:
             steps.append(ClockStep(at=alarm.at, does="reject"))
         if alarm.kind == "expire":
             break
     return steps
+
+
+def _has_had(task: TaskView, level: Alarm, now: datetime) -> bool:
+    """Whether the people of a level of escalation have the task already, as it rang or came early for want of people.
+
+    Then another policy gives it to them without a word.
+    """
+    named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
+    if level.replace or level.priority is not None:
+        return level.at <= now and (named == asked if level.replace else named <= asked)
+    return named <= asked
 
 
 def _joined(names: list[str], more: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ queries, rows for SQL, bodies for HTTP) is one of these types, so that a change 
 import hashlib
 import json
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from workflows.bounds import BoundedMoment, Length, after
 from workflows.folding import check_visible, fold
 from workflows.moments import Moment
 
@@ -59,8 +60,8 @@ id has at most 900 in SQL, and 1,000 in Temporal."""
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
 """Claims, questions and the like that one case takes; decisions are few by the rules."""
-MAX_IDLE_MESSAGES = 500
-"""Signals that come to nothing which one case records; the rest are dropped, for its history must stay bounded."""
+MAX_IDLE_MESSAGES = 100
+"""Signals that come to nothing which one case lists in the record. The rest are counted in one event, at its end."""
 
 
 class Status(StrEnum):
@@ -177,9 +178,13 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
     return f"{process}:{quoted}" if round_ == 1 else f"{process}:{quoted}~{round_}"
 
 
-def child_reference(process: str, reference: str, number: int) -> str:
-    """The reference of the `number`-th case that a case asks for. A long one is cut, with a digest of the whole."""
-    made = f"{process} {reference}" + (f" ({number})" if number > 1 else "")
+def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
+    """The reference of the `number`-th case that a round of a case asks for; of no two rounds are they alike.
+
+    A long one is cut, with a digest of the whole.
+    """
+    which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
+    made = f"{process} {reference}" + (f" ({which})" if which else "")
     try:
         return normalise_reference(made)
     except ValueError:
@@ -252,18 +257,18 @@ class StepOptions(Message):
 
     attempts: int = 10
     """0: as many as `retry_for` allows."""
-    first_pause: timedelta = timedelta(milliseconds=500)
+    first_pause: Length = timedelta(milliseconds=500)
     factor: float = 2.0
     """By which each pause is longer than the one before."""
-    longest_pause: timedelta = timedelta(seconds=10)
-    retry_for: timedelta | None = None
+    longest_pause: Length = timedelta(seconds=10)
+    retry_for: Length | None = None
     """No attempt begins after so long."""
-    time_limit: timedelta | None = None
+    time_limit: Length | None = None
     """Of one attempt; None: that of the process."""
     permanent: list[str] = []
     """Names of failures that no further attempt would mend."""
     then: Then = "intervene"
-    resubmit_after: timedelta = timedelta(minutes=10)
+    resubmit_after: Length = timedelta(minutes=10)
 
 
 class StepNames(Message):
@@ -287,8 +292,8 @@ class CaseInput(Message, Generic[InputT]):
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
-    submitted_at: datetime
-    start_at: datetime | None = None
+    submitted_at: BoundedMoment
+    start_at: BoundedMoment | None = None
     steps: dict[str, StepOptions] = {}
     """By step or undo, where the policy has options for it."""
     own_gates: list[str] = []
@@ -308,6 +313,10 @@ class StepCall(Message, Generic[InputT]):
     policy_hash: str
     key: str
     undoes: str | None = None
+    undo: str | None = None
+    """Of a step: the name of its undo. So Temporal's history alone tells how to undo what a case did."""
+    uses: str | None = None
+    """Key of the undo that this step makes needless, once it is done."""
     input: InputT
 
     @property
@@ -342,7 +351,7 @@ class DecisionView(Message):
     decision_id: str
     verdict: Verdict
     by: str
-    at: datetime
+    at: BoundedMoment
     comment: str = ""
     on_behalf_of: str | None = None
     """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
@@ -367,7 +376,7 @@ class CaseResult(Message):
     """The undo steps that were carried out, newest first, in words."""
     decision: DecisionView | None = None
     """What people said last at a gate that they passed or rejected, of a case that ended by it."""
-    resubmit_after: timedelta | None = None
+    resubmit_after: Length | None = None
     """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()
 
@@ -451,15 +460,29 @@ class Question(Message):
     by: str
     to: str
     text: str
-    at: datetime
+    at: BoundedMoment
     answer: str | None = None
-    answered_at: datetime | None = None
+    answered_at: BoundedMoment | None = None
+    withdrawn_at: BoundedMoment | None = None
+    """When the question was taken back, by whoever asked it or by operators."""
+    lapsed: bool = False
+    """Whoever was asked could not answer: has left, or is away and nobody stands in. The clock does not wait for it."""
+
+    @property
+    def open(self) -> bool:
+        """Whether the question has neither an answer nor was taken back."""
+        return self.answer is None and self.withdrawn_at is None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the clock waits for the answer."""
+        return self.open and not self.lapsed
 
 
 class ClockStep(Message):
     """One thing that the clock of a task will do if nobody decides."""
 
-    at: datetime
+    at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]
     to: list[str] = []
     """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
@@ -498,10 +521,10 @@ class TaskView(Message):
     """Whether one rejection ends the gate."""
     status: Literal["open", "closed"] = "open"
     outcome: Outcome | None = None
-    opened_at: datetime
-    closed_at: datetime | None = None
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
+    opened_at: BoundedMoment
+    closed_at: BoundedMoment | None = None
+    due_at: BoundedMoment | None = None
+    expires_at: BoundedMoment | None = None
     priority: int = 3
     revision: int = 1
     verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
@@ -518,12 +541,26 @@ class TaskView(Message):
     """How often the requester has submitted: 2 after changes were requested once."""
     changes: list[FieldChange] = []
     """What is other than in the round before."""
+    set_by_hand: list[Literal["due_at", "expires_at"]] = []
+    """The times that an admin has set: another policy leaves them alone unless told otherwise."""
+    given_by_hand: list[str] = []
+    """People whom an admin has given the task: another policy leaves it to them."""
+    shifted: timedelta = timedelta(0)
+    """By how much the clock is behind the policy's: the task was stored late, or waited for answers."""
     questions: list[Question] = []
-    paused_at: datetime | None = None
+    paused_at: BoundedMoment | None = None
     """Since when the clock stands still, waiting for an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     decisions: list[DecisionView] = []
+
+    @property
+    def names(self) -> list[str]:
+        """All who have something to do with the open task by name, now or at a later level of escalation."""
+        asked = [question.to for question in self.questions if question.pending]
+        later = [name for step in self.clock for name in step.to]
+        holders = [name for name in (self.assignee, self.owner) if name]
+        return list(dict.fromkeys([*self.candidate_users, *holders, *asked, *later]))
 
     @property
     def digest(self) -> str:
@@ -568,7 +605,7 @@ class RollbackAsked(Message):
     by: str
     reason: str
     policy_hash: str
-    at: datetime
+    at: BoundedMoment
     lost: bool = False
     """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
     ended: CaseResult | None = None
@@ -577,6 +614,8 @@ class RollbackAsked(Message):
     """How many undos there were."""
     begun: bool = False
     """A rollback before this one was ended in Temporal when some of it was done: it was approved, and must go on."""
+    decided: DecisionView | None = None
+    """Of a case that is lost: what an operator has said already that becomes of it."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):
@@ -602,7 +641,7 @@ class CaseEvent(Message):
 
     event_id: str
     case_id: str
-    at: datetime
+    at: BoundedMoment
     kind: str
     actor: str
     """A person's id, `holdgate` for the engine, `temporal` for a raw cancel."""
@@ -640,7 +679,7 @@ class Receipt(Message):
 class Escalation(Message):
     """One level of a gate's clock: at this time these candidates are added, or take the place of those before."""
 
-    at: datetime
+    at: BoundedMoment
     groups: list[str] = []
     users: list[str] = []
     replace: bool = False
@@ -678,28 +717,43 @@ class GateRuling(Message):
     """The members that groups have at the opening count, not those at the decision."""
     members: dict[str, list[str]] = {}
     """With `snapshot`: who they are, by group."""
-    able: list[str] | None = None
-    """Those who could decide when the gate opened; None: nobody looked."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     editable: list[str] = []
     pause_for_questions: bool = False
     max_rounds: int = 5
-    changes_for: timedelta = timedelta(days=7)
+    changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""
-    due_at: datetime | None = None
-    reminders: list[datetime] = []
+    due_at: BoundedMoment | None = None
+    reminders: list[BoundedMoment] = []
     escalations: list[Escalation] = []
-    expires_at: datetime | None = None
+    expires_at: BoundedMoment | None = None
     on_expiry: OnExpiry = "reject"
+
+    @property
+    def reason(self) -> str:
+        """The condition behind the ruling, as it came out."""
+        if self.needed or self.decided:
+            return self.problem or self.rule
+        return f"{self.rule} does not hold"
+
+    @property
+    def said(self) -> str:
+        """The ruling in words."""
+        match self.decided:
+            case "approve":
+                return f"approved by rule: {self.rule} holds"
+            case "reject":
+                return f"rejected by rule: {self.rule} holds"
+        return f"needed: {self.reason}" if self.needed else f"no approval needed: {self.reason}"
 
     def later(self, by: timedelta) -> "GateRuling":
         """The same ruling with its whole clock moved."""
         return self.model_copy(
             update={
-                "due_at": self.due_at and self.due_at + by,
-                "reminders": [at + by for at in self.reminders],
-                "escalations": [level.model_copy(update={"at": level.at + by}) for level in self.escalations],
-                "expires_at": self.expires_at and self.expires_at + by,
+                "due_at": self.due_at and after(self.due_at, by),
+                "reminders": [after(at, by) for at in self.reminders],
+                "escalations": [level.model_copy(update={"at": after(level.at, by)}) for level in self.escalations],
+                "expires_at": self.expires_at and after(self.expires_at, by),
             }
         )
 
@@ -718,6 +772,8 @@ class Act(StrEnum):
     """Take back one's own decision while the gate is open."""
     ASK = "ask"
     ANSWER = "answer"
+    WITHDRAW_QUESTION = "withdraw_question"
+    """Take back a question that has no answer: nobody waits for it any more."""
     SET_CLOCK = "set_clock"
     REPLACE = "replace"
     """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
@@ -739,13 +795,15 @@ class Action(Message):
     text: str = ""
     """Question, answer, or the reason."""
     question: str | None = None
-    """The id of the question that is answered."""
+    """The id of the question that is answered or taken back."""
     replaces: str | None = None
     due_at: Moment | None = None
     expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
+    times: bool = False
+    """The ruling's times count also where an admin has set others by hand."""
     revision: int | None = None
     via: str = "api"
     at: Moment
@@ -765,10 +823,12 @@ class TaskPatch(Message):
     given: int
     candidate_groups: list[str]
     candidate_users: list[str]
-    due_at: datetime | None
-    expires_at: datetime | None
+    members: dict[str, list[str]] = {}
+    """Groups whose members at the opening count, with those."""
+    due_at: BoundedMoment | None
+    expires_at: BoundedMoment | None
     revision: int
-    closed_at: datetime | None
+    closed_at: BoundedMoment | None
     priority: int | None = None
     state: dict[str, Any] = {}
     """Whatever else may change on a task: fields of TaskView as JSON."""
@@ -832,10 +892,17 @@ class GateRequest(Message):
     event_id: str
 
 
-class Count(Message):
-    """Who of the candidates of a task can decide it now."""
+class Present(Message):
+    """The people whom a task concerns and who can act now: what "can this still be decided?" goes by."""
 
-    able: list[str] = []
+    there: list[Actor] = []
+    """Active and not away, each with those who are away and named them as substitute. No more of them than matter."""
+    giver: Absent | None = None
+    """Who delegated the task, as long as they are active."""
+    silent: list[str] = []
+    """Of those who were asked a question: who can answer none now, and has no substitute who can."""
+    left: dict[str, str | None] = {}
+    """Those it names who have left, each with who came after. Then nobody has looked who is there."""
 
 
 class GateOpening(Message):
@@ -975,8 +1042,8 @@ class NoticeTask(Message):
     waiting: bool
     """Whether the reader may decide it now."""
     outcome: Outcome | None
-    due_at: datetime | None
-    expires_at: datetime | None
+    due_at: BoundedMoment | None
+    expires_at: BoundedMoment | None
     decisions: list[DecisionView] = []
     """Those that were accepted, `by` with the names of people."""
 

@@ -3,7 +3,8 @@
 Ids are compared folded: somebody who got a second id in other letters is still one person.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from temporalio.exceptions import ApplicationError
 
@@ -21,12 +22,17 @@ def not_allowed(message: str, rule: str) -> ApplicationError:
     return refusal("NotAllowed", message, rule=rule)
 
 
+def identity(person: str) -> str:
+    """Return what all ids of one person have in common."""
+    return fold(person)
+
+
 def same(one: str | None, other: str | None) -> bool:
     """Whether two ids are of one person."""
-    return one is not None and other is not None and fold(one) == fold(other)
+    return one is not None and other is not None and identity(one) == identity(other)
 
 
-def among(person: str, people: list[str]) -> bool:
+def among(person: str, people: Sequence[str]) -> bool:
     """Whether the person is one of the people."""
     return any(same(person, each) for each in people)
 
@@ -36,51 +42,81 @@ def voters(task: TaskView) -> list[str]:
     return [name for view in task.decisions for name in (view.by, view.on_behalf_of) if name]
 
 
-def may_answer(task: TaskView, by: Actor) -> tuple[str, str | None]:
-    """The rule by which a person may decide the task, and on whose behalf. Raises NotAllowed.
+class Place(NamedTuple):
+    """A place on a task that a person may answer from."""
 
-    Whether it is open, and whether the person has decided it already, are other questions.
+    rule: str
+    behalf: str | None = None
+    """Whose place it is, where it is not their own."""
+
+
+def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
+    """Return every place from which a person may decide the task, the one that the rules take first in front.
+
+    This is the one authority on who may decide: validation, lists, notifications and "can this still be decided?" ask
+    it. `done`: names whose place is taken already. Whether the task is open is another question.
     """
-    if task.kind != "changes" and same(by.id, task.requester):
-        raise not_allowed(
-            "You asked for this case, so somebody else must decide it.",
-            "separation of duties: the requester never decides",
-        )
-    rule, behalf = _place(task, by)
-    if among(by.id, task.excluded_users) or (behalf and among(behalf, task.excluded_users)):
-        raise not_allowed(
-            "You decided another step of this case, or the policy excludes you: somebody else must decide this one."
-            if among(by.id, task.excluded_users)
-            else f"{behalf} must not decide this one, so nobody does in their place.",
-            "separation of duties: one person, one gate of a case; people whom the policy excludes",
-        )
-    return rule, behalf
 
+    def barred(person: str) -> bool:
+        asked_for_it = task.kind != "changes" and same(person, task.requester)
+        return asked_for_it or among(person, task.excluded_users) or among(person, done)
 
-def _place(task: TaskView, by: Actor) -> tuple[str, str | None]:
+    if barred(by.id):
+        return []
     mine = same(by.id, task.assignee)
     if mine and task.owner:
         # Delegated, or taken for somebody who is away: as long as that person may decide.
-        owner = next((each for each in by.stands_in_for if same(each.id, task.owner)), None)
-        rule = candidacy(task, owner.id, owner.groups) if owner and not same(owner.id, task.requester) else None
-        if owner and rule:
-            return f"on behalf of {owner.id}, {rule}", owner.id
-        raise not_allowed(
-            f"{task.owner}, who handed you this task, may no longer decide it.", "delegation: as far as its giver may"
-        )
-    own = candidacy(task, by.id, by.groups)
-    if own and (mine or task.assignee is None):
-        return own, None
+        return [
+            Place(f"on behalf of {giver.id}, {rule}", giver.id)
+            for giver in by.stands_in_for
+            if same(giver.id, task.owner) and not barred(giver.id) and (rule := candidacy(task, giver.id, giver.groups))
+        ]
+    found = []
+    if (mine or task.assignee is None) and (own := candidacy(task, by.id, by.groups)):
+        found.append(Place(own))
     for absent in by.stands_in_for:
         free = mine or task.assignee is None or same(task.assignee, absent.id)
-        if free and not same(absent.id, task.requester) and (rule := candidacy(task, absent.id, absent.groups)):
-            return f"stands in for {absent.id}, {rule}", absent.id
-    if own:
-        raise not_allowed(
+        if free and not barred(absent.id) and (rule := candidacy(task, absent.id, absent.groups)):
+            found.append(Place(f"stands in for {absent.id}, {rule}", absent.id))
+    return found
+
+
+def may_answer(task: TaskView, by: Actor) -> Place:
+    """Return the place from which a person decides the task. Raises NotAllowed.
+
+    Whether it is open, and whether the person has decided it already, are other questions.
+    """
+    if found := places(task, by, voters(task)) or places(task, by):
+        return found[0]
+    raise _no_place(task, by)
+
+
+def _no_place(task: TaskView, by: Actor) -> ApplicationError:
+    """Say why somebody has no place on a task."""
+    if task.kind != "changes" and same(by.id, task.requester):
+        return not_allowed(
+            "You asked for this case, so somebody else must decide it.",
+            "separation of duties: the requester never decides",
+        )
+    freed = task.model_copy(update={"excluded_users": []})
+    if own := places(freed, by):  # only an exclusion stands in the way
+        excluded = among(by.id, task.excluded_users)
+        return not_allowed(
+            "You decided another step of this case, or the policy excludes you: somebody else must decide this one."
+            if excluded
+            else f"{own[0].behalf} must not decide this one, so nobody does in their place.",
+            "separation of duties: one person, one gate of a case; people whom the policy excludes",
+        )
+    if same(by.id, task.assignee) and task.owner:
+        return not_allowed(
+            f"{task.owner}, who handed you this task, may no longer decide it.", "delegation: as far as its giver may"
+        )
+    if task.assignee is not None and candidacy(task, by.id, by.groups):
+        return not_allowed(
             f"{task.assignee} has claimed this task.", "claims: a claimed task is decided by its assignee"
         )
     names = ", ".join(task.candidate_groups + task.candidate_users) or "nobody"
-    raise not_allowed(f"You are not among those who may decide this task: {names}.", "candidates: " + names)
+    return not_allowed(f"You are not among those who may decide this task: {names}.", "candidates: " + names)
 
 
 def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:

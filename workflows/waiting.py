@@ -1,12 +1,13 @@
 """Waiting for people: at gates, until each has an outcome, and at the tasks by which operators deal with a failure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from workflows.bounds import until
 from workflows.desk import CaseEnds, Desk, EndStands, spoken
 from workflows.failures import Failure, failure_of
 from workflows.gate import Gate
@@ -37,6 +38,8 @@ class Waiting(Desk):
         """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
         for gate in gates:
             self._gates[gate.task.task_id] = gate
+            # People changed while it was being stored, and its Workflow was told before it knew of the task.
+            gate.uncertain |= gate.task.task_id in self._recounts_early
         outer = self._asked, self._first_no_ends_all  # operators may be asked while people are
         self._asked, self._first_no_ends_all = gates, first_no_ends_all
         try:
@@ -53,6 +56,7 @@ class Waiting(Desk):
             self.submit_decision(decision)
         closed: list[Gate] = []
         helped: Gate | None = None
+        halts = self._halting()
         while True:
             for gate in gates:
                 if not gate.open and gate not in closed:
@@ -60,7 +64,7 @@ class Waiting(Desk):
                     self._close_gate(gate)
             if not any(gate.open for gate in gates):
                 break
-            if self._forward and self._cancellation is not None:
+            if halts():
                 self._drop([gate for gate in gates if gate.open])
                 closed = list(gates)
                 break
@@ -71,19 +75,30 @@ class Waiting(Desk):
             if self._journal.unwritten:
                 await self._write()
                 continue
-            if unsure := next((gate for gate in gates if gate.open and (gate.edited or gate.uncertain)), None):
+            waiting = [*gates, *([helped] if helped else [])]
+            if unsure := next((gate for gate in waiting if gate.open and (gate.edited or gate.uncertain)), None):
                 try:
-                    helped = await self._look_again(unsure, helped)
+                    await self._look_again(unsure)
                 except CaseEnds:
-                    self._drop([gate for gate in gates if gate.open])
+                    self._drop([gate for gate in waiting if gate.open])
                     raise
                 continue
             if helped is not None and not helped.open:
-                self._helped(helped, [gate for gate in gates if gate.open])
+                self._helped(helped, [gate for gate in gates if gate.open], status)
                 helped = None
                 continue
-            waiting = [*gates, *([helped] if helped else [])]
-            await self._until_message_or_alarm(waiting)
+            short = next(
+                (gate for gate in gates if gate.open and gate.short and gate.task.kind != "intervention"), None
+            )
+            if short is not None and helped is None:
+                helped = await self._ask_for_help(short)
+                continue
+            if short is None and helped is not None:  # people have come who can decide
+                self._drop([helped])
+                self._set_status(status)
+                helped = None
+                continue
+            await self._until_message_or_alarm(waiting, halts)
             for gate in waiting:
                 for rang in gate.ring(workflow.now()):
                     self._happened(gate, rang)
@@ -100,9 +115,10 @@ class Waiting(Desk):
         """Write down how a gate ended, and who decided it: they decide no other of this case."""
         self._journal.changed(gate)
         assert gate.outcome is not None
+        said = gate.closed_because or gate.outcome.value.replace("_", " ")
         self._journal.note(
             "gate_closed",
-            f"{spoken(gate.task.gate).capitalize()}: {gate.outcome.value.replace('_', ' ')}",
+            f"{spoken(gate.task.gate).capitalize()}: {said}",
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
@@ -113,8 +129,8 @@ class Waiting(Desk):
             # Somebody in the requester's place asks as the requester does, and decides as little.
             self._submitters += voters(gate.task)
 
-    async def _look_again(self, gate: Gate, helped: Gate | None) -> Gate | None:
-        """Find the rules for an edited input, or whether enough people are left. Answers what operators are asked."""
+    async def _look_again(self, gate: Gate) -> None:
+        """Find the rules for an edited input, or whether the task can still be decided."""
         if gate.edited:
             try:
                 ruling = await self._journal.rule_again(gate.task, **self._seen)
@@ -122,41 +138,47 @@ class Waiting(Desk):
                 await self._mend(gate.task.gate, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
             else:
                 self._happened(gate, gate.adopt(ruling, workflow.now()))
-            return helped
-        able = (await self._journal.count(gate.task)).able
-        if (short := gate.count(able, workflow.now())) is None:
-            return helped
-        self._happened(gate, short)
-        if short.kind != "gate_short" or helped is not None:
-            return helped
+            return
+        gate.uncertain = False  # before people are read: what changes while they are read makes it uncertain again
+        present = await self._journal.count(gate.task)
+        for leaver, successor in present.left.items():
+            self._happened(gate, gate.replace(leaver, successor, workflow.now()))
+        if not present.left:
+            for happened in gate.count(present, workflow.now()):
+                self._happened(gate, happened)
+
+    async def _ask_for_help(self, gate: Gate) -> Gate:
+        """Ask operators about a gate that nobody can decide: they add people and have it looked at, or roll back."""
         self._set_status(Status.NEEDS_INTERVENTION)
-        facts = {"step": gate.task.gate, "cause": short.summary}
-        helped = await self._intervention(short.summary, facts, RETRY_OR_ROLL_BACK, endless=True)
+        said = f"Nobody is left to decide: {gate.short}"
+        facts = {"step": gate.task.gate, "cause": said}
+        helped = await self._intervention(said, facts, RETRY_OR_ROLL_BACK, endless=True)
         self._gates[helped.task.task_id] = helped
+        helped.uncertain |= helped.task.task_id in self._recounts_early
         return helped
 
-    def _helped(self, helped: Gate, gates: Sequence[Gate]) -> None:
+    def _helped(self, helped: Gate, gates: Sequence[Gate], status: Status) -> None:
         """Operators have answered that a gate has too few people: count again, or roll back."""
         self._close_gate(helped)
         if helped.outcome is Outcome.ROLL_BACK:
             self._drop(gates)
             raise CaseEnds(Status.FAILED, helped.task.summary)
-        self._set_status(Status.AWAITING_APPROVAL)
+        self._set_status(status)
         for gate in gates:
-            gate.uncertain = True
+            gate.uncertain, gate.short = True, ""
 
-    async def _until_message_or_alarm(self, gates: Sequence[Gate]) -> None:
+    async def _until_message_or_alarm(self, gates: Sequence[Gate], halts: Callable[[], bool]) -> None:
         waiting = [gate for gate in gates if gate.open]
         alarm = min((a for gate in waiting if (a := gate.next_alarm())), key=lambda alarm: alarm.at, default=None)
-        wait = alarm.at - workflow.now() if alarm else None
-        if wait is not None and wait <= timedelta(0):
+        wait = until(alarm.at, workflow.now()) if alarm else None
+        if wait == timedelta(0):
             return
         try:
             await workflow.wait_condition(
                 lambda: (
                     any(not gate.open or gate.edited or gate.uncertain for gate in waiting)
                     or self._journal.unwritten
-                    or (self._forward and self._cancellation is not None)
+                    or halts()
                 ),
                 timeout=wait,
                 timeout_summary=alarm.words if alarm else None,
@@ -191,7 +213,8 @@ class Waiting(Desk):
         if late < LATE:
             return Gate(task, ruling)
         ruling = ruling.later(late)
-        gate = Gate(task.model_copy(update={"due_at": ruling.due_at, "expires_at": ruling.expires_at}), ruling)
+        moved = {"due_at": ruling.due_at, "expires_at": ruling.expires_at, "shifted": late}
+        gate = Gate(task.model_copy(update=moved), ruling)
         self._journal.changed(gate)
         self._journal.note("clock_moved", f"The task was stored late; its clock is moved by {late}")
         return gate

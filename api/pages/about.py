@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.deps import House
+from api.foresight import foresight
 from api.pages import said
 from api.pages.page import templates
 from api.pages.pipeline import Pipeline, pipeline
@@ -42,10 +43,10 @@ async def about(row: CaseRow, person: Person, parts: House) -> About:
     """The case as the JSON route tells it, with what the pages show beside it."""
     case, (attachments, comments) = await asyncio.gather(one_case(row, parts.db, parts.gateway), _evidence(row, parts))
     operates = is_in(person, OPERATORS, ADMINS)
-    own = operates or person.id == row.requester
+    own = operates or row.requester in person.asks_as
     return About(
         case=case,
-        way=pipeline(case, row.input),
+        way=pipeline(case, row.input, await foresight(row, case.tasks, parts.starter.pinned)),
         story=said.timeline(case),
         attachments=attachments,
         comments=comments,

@@ -1,15 +1,20 @@
 """What templates say of values: moments in the reader's zone, spans in words, states by one name and one colour."""
 
+import re
+import string
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from api.pages.texts import _, ngettext, reader
+from workflows.directions import runs
 from workflows.models import Outcome, Status
 from workflows.moments import moment_in_words, rfc3339
 from workflows.money import in_words
+from workflows.registry import PROCESSES
 
 TONES: dict[str, str] = {
     "scheduled": "later",
@@ -143,6 +148,37 @@ def due(at: datetime | None, now: datetime | None = None) -> Markup:
 def person(id: str | None) -> Markup:
     """Somebody's id or name, whatever direction it is written in."""
     return Markup("<bdi>{}</bdi>").format(id or "")
+
+
+def isolated(text: object) -> Markup:
+    """A sentence in which names of people's own stand: what is written from right to left moves nothing beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))
+    return Markup("").join(parts)
+
+
+def titled(title: str, process: str) -> Markup:
+    """A title, each value in it isolated: no payee changes places with the amount beside it."""
+    words = PROCESSES[process].words if process in PROCESSES else None
+    found = _template(words.title).fullmatch(title) if words else None
+    if found is None:  # of a process or of words that are no longer there
+        return isolated(title)
+    at, told = 0, Markup("")
+    for number, value in enumerate(found.groups(), 1):
+        told += escape(title[at : found.start(number)]) + Markup("<bdi>{}</bdi>").format(value)
+        at = found.end(number)
+    return told + escape(title[at:])
+
+
+@cache
+def _template(title: str) -> re.Pattern[str]:
+    """What finds the values in a title again."""
+    parts = string.Formatter().parse(title)
+    return re.compile("".join(re.escape(text) + ("(.*)" if name is not None else "") for text, name, *_ in parts), re.S)
+
+
+def plain(text: str) -> str:
+    """As `isolated`, for where there is no markup: the name of a window."""
+    return "".join(f"\u2068{part}\u2069" if rtl else part for part, rtl in runs(text))
 
 
 def money(amount: object, currency: str) -> Markup:

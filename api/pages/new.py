@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from api.deps import House, InHouse, Plain, visible_case
 from api.pages.forms import FormField, Read, read_form, schema_form
 from api.pages.kit import capital, in_path, readable
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, pages, render, unfinished
 from api.pages.texts import _, reader
 from api.problems import not_found
 from api.routes.cases import NewCase, start_case
@@ -125,13 +125,16 @@ async def ask(
     )
 
     looked = sent.get("do") == "look"
+    if looked:
+        unfinished(request)
 
     def once_more(status: int, **more: Any) -> Response:
         return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
 
     try:
-        foreseen = parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
+        foreseen = await parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
     except InvalidCase as wrong:
+        read = _with_problems(read, wrong)
         errors = {**_of_own(wrong, read), **errors}
         return once_more(200 if looked else 422)
     if errors:
@@ -251,6 +254,12 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
         except ValueError as wrong:
             errors["start_at"] = str(wrong)
     return priority, start_at, errors
+
+
+def _with_problems(read: Read, wrong: InvalidCase) -> Read:
+    """What was typed, with what else is wrong with it beside its field: names of people whom there are not."""
+    named = {(each.column or "").split(".")[0]: each.message for each in wrong.problems}
+    return Read(read.typed, read.values, {**{name: named[name] for name in named if name in read.typed}, **read.errors})
 
 
 def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:

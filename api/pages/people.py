@@ -15,7 +15,7 @@ from api.pages.texts import _, ngettext
 from api.problems import Problem
 from api.routes import people as leavers
 from api.routes import roster
-from api.routes.people import NewAbsence, Replacement
+from api.routes.people import Departure, NewAbsence, Replacement, Return
 from api.routes.roster import NewPerson, NewToken, PersonChanges
 from api.security import admin, is_in, people_reader
 from store.absences import Absence
@@ -36,6 +36,8 @@ Act = Literal[
     "away",
     "back",
     "replace",
+    "deactivate",
+    "reactivate",
     "token",
     "revoke",
     "revoke-all",
@@ -58,6 +60,8 @@ class Everybody(Context):
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     """By field of the form, what has to be mended."""
+    new_group: str = ""
+    """The group that nobody is in, about which is asked whether it is meant."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Somebody(Context):
     shown_once: str = ""
     """A token or a password, which is shown this once."""
     typed: dict[str, str] = field(default_factory=dict)
+    new_group: str = ""
+    """The group that nobody is in, about which is asked whether it is meant."""
 
 
 @router.api_route("/people", methods=["GET", "HEAD"])
@@ -104,11 +110,12 @@ async def everybody(
 async def add(
     request: Request,
     person: SignedIn,
-    db: Db,
+    parts: InHouse,
     id: Text = "",
     name: Text = "",
     groups: Text = "",
     email: Text = "",
+    confirm: Text = "",
 ) -> Response:
     """Add somebody, as the JSON route does, and go to their page."""
     await admin(person)
@@ -116,9 +123,11 @@ async def add(
     named = [each for each in typed["groups"].replace(",", " ").split() if each]
     try:
         new = NewPerson(id=typed["id"], name=typed["name"], groups=named, email=typed["email"] or None)
-        added = await roster.add_person(new, person, db)
+        # Confirmed are the groups that stood there when it was asked, and no others.
+        added = await roster.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
-        page = await _everybody(person, db, "", "", None, typed=typed, wrong=by_field(no))
+        more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
+        page = await _everybody(person, parts.db, "", "", None, **more)
         return render(request, "people/everybody.html", page, 422)
     return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
 
@@ -149,17 +158,20 @@ async def change(
     ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
     substitute: Text = "",
     reason: Text = "",
+    confirm: Text = "",
 ) -> Response:
     """Change something of a person, as the JSON routes do, and say on their page what came of it."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
+    typed["confirm"] = confirm.strip()
     try:
         done, shown_once = await _changed(person, person_id, act, typed, parts)
     except (Problem, ValidationError) as no:
         if isinstance(no, Problem) and no.status not in (409, 422):
             raise
-        page = await _somebody(person, parts.db, person_id, act=act, wrong=" ".join(by_field(no).values()), typed=typed)
+        more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
+        page = await _somebody(person, parts.db, person_id, act=act, **more)
         return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
     page = await _somebody(person, parts.db, person_id, act=act, done=done, shown_once=shown_once)
     return render(request, "people/somebody.html", page)
@@ -179,7 +191,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await roster.change_person(id, PersonChanges(time_zone=value or None), by, db)
             return _("The time zone was changed."), ""
         case "join":
-            await roster.join_group(id, value, by, db)
+            await roster.join_group(id, value, by, parts, confirm=typed["confirm"] == value)
             return _("They are in %(group)s now.", group=value), ""
         case "leave":
             await roster.leave_group(id, value, by, db)
@@ -198,6 +210,13 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             said = ngettext("%(num)s open task was handed on.", "%(num)s open tasks were handed on.", handed)
             again = _("%(number)s could not be: do it again when a worker answers.", number=refused) if refused else ""
             return f"{said} {again}".strip(), ""
+        case "deactivate":
+            await leavers.deactivate(id, Departure(reason=typed["reason"]), by, db)
+            return _("They have left. Nobody comes after them."), ""
+        case "reactivate":
+            groups = [each for each in value.replace(",", " ").split() if each]
+            await leavers.reactivate(id, Return(groups=groups), by, db)
+            return _("They are active again. Give them a password or a token."), ""
         case "token":
             made = await roster.make_token(id, NewToken(label=value), by, db)
             return _("This is the token. It is shown only now:"), made.token
@@ -234,6 +253,10 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await roster.list_groups(person, db)).items]
     return Somebody(person, entry, tokens, absences, groups, is_in(person, ADMINS), **more)
+
+
+def _new_group(no: Problem | ValidationError) -> str:
+    return str(no.body.get("new_group", "")) if isinstance(no, Problem) else ""
 
 
 def by_field(no: Problem | ValidationError) -> dict[str, str]:

@@ -7,14 +7,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
-from store import nudges, tasks
+from api.views import our_cursor
+from api.whom import whom
+from store import nudges, open_tasks, people, tasks
 from store.nudges import Nudge
+from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
 from workflows.moments import AskedMoment, moment_text
 
@@ -39,14 +43,14 @@ class Nothing(_Body):
 class HandOver(_Body):
     """Somebody else's from now on."""
 
-    to: Plain = Field(max_length=200, description="A person's id", examples=["manager-2"])
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
 class NewQuestion(_Body):
     """Something one wants to know before deciding."""
 
-    to: Plain = Field(max_length=200, description="A person's id: the requester, or a colleague")
+    to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
@@ -80,7 +84,7 @@ class Filter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="Whose claimed tasks")
+    assignee: Plain | None = Field(None, description="Whose claimed tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -88,9 +92,10 @@ class ManyHandOvers(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Plain = Field(max_length=200)
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: Filter
     reason: Plain = Field("", max_length=4000)
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
 
 
 class Done(BaseModel):
@@ -105,6 +110,7 @@ class ManyDone(BaseModel):
     """One result for each task."""
 
     items: list[Done]
+    next_cursor: str | None = Field(None, description="Not null: more tasks fit. Send the same again with it")
 
 
 @router.post("/{task_id}/claim", responses=PROBLEMS)
@@ -172,6 +178,20 @@ async def answer(
     return await gateway.act(person, task, wish, key)
 
 
+@router.post("/{task_id}/questions/{question_id}/withdraw", responses=PROBLEMS)
+async def withdraw_question(
+    task: VisibleTask,
+    question_id: Annotated[Plain, Path(max_length=100)],
+    person: Caller,
+    gateway: TheGateway,
+    body: Nothing | None = None,
+    key: IdempotencyKey = None,
+) -> TaskView:
+    """Take back a question that has no answer; the clock goes on. For whoever asked it, operators and admins."""
+    wish = Wish(act=Act.WITHDRAW_QUESTION, question=question_id, revision=body.revision if body else None)
+    return await gateway.act(person, task, wish, key)
+
+
 @router.post("/{task_id}/clock", responses=PROBLEMS)
 async def set_clock(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Clock, key: IdempotencyKey = None
@@ -227,21 +247,37 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 
 @router.post("/reassign", responses=documented(401, 403, 422, 503))
 async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key: IdempotencyKey = None) -> ManyDone:
-    """Hand all open tasks that fit to one person, one result each, at most a thousand. Admins only."""
+    """Hand open tasks that fit to one person, one result each. Admins only.
+
+    One call looks at a thousand tasks. `next_cursor` leads to those behind them.
+    """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
-    async with parts.db.read() as conn:
-        found = await tasks.fitting(conn, viewer(person), limit=MOST, **body.filter.model_dump())
+    wanted = body.filter.model_dump()
+    with our_cursor():
+        async with parts.db.read() as conn:
+            to = await whom(conn, body.to, person, field="to", asking="To whom?")
+            if body.filter.assignee:
+                wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
+            found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=body.to, text=body.reason), key)
+                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=to, text=body.reason), key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return Done(task_id=task.task_id, status="done")
 
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
+
+
+async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
+    """Whose claimed tasks are meant; also those of somebody who has left, by their id."""
+    try:
+        return (await people.get(conn, text)).id
+    except UnknownPerson:
+        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")

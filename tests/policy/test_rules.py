@@ -189,7 +189,7 @@ def test_all_that_a_gate_says_reaches_the_ruling() -> None:
     assert made.comment_needed == [Verdict.REJECT, Verdict.ABSTAIN]
     assert made.changes_for == timedelta(hours=36)
     assert made.escalations == [Escalation(at=AT + timedelta(days=1), groups=["directors"], replace=True, priority=1)]
-    assert (made.able, made.members or None, made.problem) == (None, None, None)
+    assert (made.members or None, made.problem) == (None, None)
     assert ruling("comment = []").comment_needed == []
 
 

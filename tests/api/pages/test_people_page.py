@@ -66,7 +66,7 @@ async def test_what_cannot_be_is_said_beside_it_and_what_was_typed_is_kept(stopp
         id = await add(client)
         for act, value, said in (
             ("zone", "Middle-earth/Shire", "is no time zone"),
-            ("manager", "nobody-at-all", "There is no person"),
+            ("manager", "nobody-at-all", "no active person"),
             ("join", "No Group!", "cannot be a group"),
             ("email", "not an address", "cannot be an e-mail address"),
         ):
