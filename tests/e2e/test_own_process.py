@@ -85,22 +85,6 @@ def test_a_changed_policy_of_its_own_is_in_force_at_once(product: Product) -> No
         assert until(asks, "expense_claim:h-3", "completed", "awaiting_approval")["status"] == "completed"
 
 
-def test_payments_go_on_though_the_process_is_gone_after_a_restart(product: Product) -> None:
-    payment = {"payee": "Acme Paper Ltd", "amount": "900.00", "currency": "GBP", "account": "operating"}
-    with product.client("requester-1") as asks:
-        asks.post("/cases", json={"process": "payment", "reference": "P-1", "input": payment})
-        until(asks, "payment:p-1", "awaiting_approval")
-    product.stop()
-    del product.environment["HOLDGATE_PROCESSES"]
-    product.start()
-    with product.client("requester-1") as asks, product.client("manager-1") as decides:
-        decide(decides, until(decides, "payment:p-1", "awaiting_approval"), "approve")
-        until(asks, "payment:p-1", "completed")
-        gone = asks.post("/cases", json={"process": "expense_claim", "reference": "H-4", "input": {}})
-        assert gone.status_code == 422
-        assert asks.get("/cases/expense_claim%3Ah-1").json()["status"] == "completed"
-
-
 def test_a_defect_of_the_process_is_told_within_half_a_minute_and_operators_roll_the_case_back(
     product: Product,
 ) -> None:
@@ -120,3 +104,19 @@ def test_a_defect_of_the_process_is_told_within_half_a_minute_and_operators_roll
         assert answered["status"] == "accepted", answered
         ended = until(asks, "expense_claim:d-1", "failed")
         assert len(ended["result"]["undone"]) == 1, "also what no record had known"
+
+
+def test_payments_go_on_though_the_process_is_gone_after_a_restart(product: Product) -> None:
+    payment = {"payee": "Acme Paper Ltd", "amount": "900.00", "currency": "GBP", "account": "operating"}
+    with product.client("requester-1") as asks:
+        asks.post("/cases", json={"process": "payment", "reference": "P-1", "input": payment})
+        until(asks, "payment:p-1", "awaiting_approval")
+    product.stop()
+    del product.environment["HOLDGATE_PROCESSES"]
+    product.start()
+    with product.client("requester-1") as asks, product.client("manager-1") as decides:
+        decide(decides, until(decides, "payment:p-1", "awaiting_approval"), "approve")
+        until(asks, "payment:p-1", "completed")
+        gone = asks.post("/cases", json={"process": "expense_claim", "reference": "H-4", "input": {}})
+        assert gone.status_code == 422
+        assert asks.get("/cases/expense_claim%3Ah-1").json()["status"] == "completed"
