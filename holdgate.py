@@ -571,7 +571,7 @@ def people_list(as_json: AsJson = False) -> None:
         for each in found
     ]
     columns = ("Id", "Name", "Groups", "Mail", "Manager", "Time zone")
-    known = [person.model_dump(exclude={"stands_in_for"}) for person in found]
+    known = [person.model_dump(exclude={"stands_in_for", "comes_after"}) for person in found]
     _answer(known, as_json, lambda _: show.table_of(columns, rows))
 
 

@@ -203,7 +203,7 @@ async def page(
     """
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
-        query = query.where(batches.c.requester == viewer.id)
+        query = query.where(batches.c.requester.in_(viewer.asks_as))
     if process:
         query = query.where(batches.c.process == process)
     if status:

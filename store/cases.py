@@ -104,6 +104,8 @@ class Sought(TypedDict, total=False):
     status: str | None
     batch_id: str | None
     requester: str | None
+    requesters: Sequence[str] | None
+    """Any of several."""
     ended: bool | None
     """Only those that have ended, or have not."""
     q: str | None
@@ -394,6 +396,8 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
     for column in columns:
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
+    if (several := sought.get("requesters")) is not None:
+        query = query.where(cases.c.requester.in_(several))
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):

@@ -226,7 +226,7 @@ async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
     """Tasks of the cases that `Viewer.sees`."""
     asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
-    own = select(cases.c.case_id).where(cases.c.requester == viewer.id)
+    own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
     if named is None or await _more(conn, own, FEW):
         return None
     other = tasks.alias()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import choices
+from store import choices, successors
 from store.database import insert_into
 from store.nudges import NUDGED
 from store.tables import (
@@ -159,6 +159,8 @@ class _Crowd:
     """By closed task: who was told of it, through which channel."""
     instead: Mapping[str, set[str]]
     """By person who is away: who decides in their place."""
+    heirs: Mapping[str, str | None]
+    """By person who has left: who came after."""
     channels: Mapping[str, Sequence[str]]
     """By person: how they can be reached. Only those who are active."""
     choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
@@ -185,6 +187,8 @@ class _Crowd:
         now = datetime.now(UTC)
         away = _AWAY.where(absences.c.person.in_(everybody), absences.c.starts_at <= now, absences.c.ends_at > now)
         instead = await _sets(conn, away)
+        heirs = await successors.left(conn, {row.requester for row in found_cases.values()})
+        everybody |= {heir for heir in heirs.values() if heir}
         everybody |= {person for persons in instead.values() for person in persons}
         everybody |= {person for pairs in told.values() for person, _ in pairs}
         channels = {
@@ -192,7 +196,7 @@ class _Crowd:
             for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
         }
         chosen = await choices.of_all(conn, channels)
-        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, channels, chosen)
+        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, heirs, channels, chosen)
 
     def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
         """The rows to be added."""
@@ -202,7 +206,7 @@ class _Crowd:
             if case is None:
                 continue
             at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
-            for kind, person, channel in self._told_by(event, case.requester):
+            for kind, person, channel in self._told_by(event, case.requester, self._asker(case.requester)):
                 choice = self.choices[person][kind]
                 if choice is NoticeChoice.OFF:
                     continue
@@ -231,10 +235,15 @@ class _Crowd:
         latest: datetime = case.created_at + self.plan.window
         return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
 
-    def _told_by(self, event: _Event, requester: str) -> Iterable[tuple[NoticeKind, str, str]]:
-        """Kind, person and channel of each notice that an event gives rise to."""
+    def _asker(self, requester: str) -> set[str]:
+        """Who is told of the case as its requester: that person, or who came after them."""
+        heir = self.heirs.get(requester, requester)
+        return {heir} if heir else set()
+
+    def _told_by(self, event: _Event, requester: str, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        """Kind, person and channel of each notice that an event gives rise to. `asker`: who hears as the requester."""
         if event.kind == "case_closed":
-            yield from self._reached(NoticeKind.CASE_ENDED, {requester})
+            yield from self._reached(NoticeKind.CASE_ENDED, asker)
             return
         task = self.tasks.get(event.task_id or "")
         if task is None:  # a gate that needed nobody
@@ -242,7 +251,7 @@ class _Crowd:
         added, outcome = event.data.get("added"), event.data.get("outcome")
         if event.kind in ("question_asked", "question_answered"):
             asked = event.data.get("to" if event.kind == "question_asked" else "asked_by")
-            yield from self._reached(NoticeKind.TASK_ASKED, {asked} if asked else set())
+            yield from self._reached(NoticeKind.TASK_ASKED, {asked, *self.instead.get(asked, ())} if asked else set())
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
@@ -258,7 +267,7 @@ class _Crowd:
             return
         if event.kind == "gate_closed":
             if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
-                yield from self._reached(NoticeKind.TASK_DECIDED, {requester})
+                yield from self._reached(NoticeKind.TASK_DECIDED, asker)
             if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry was told as such
                 for person, channel in sorted(self.told[task.task_id]):
                     deciders = {by for by, _ in self.decided[task.task_id]}
@@ -267,7 +276,7 @@ class _Crowd:
             return
         may_decide = self._may_decide(task)
         if event.kind == "gate_expired" and added is None:
-            yield from self._reached(NoticeKind.TASK_EXPIRED, {requester, *may_decide})
+            yield from self._reached(NoticeKind.TASK_EXPIRED, {*asker, *may_decide})
         elif task.status == "open":
             if added is not None:
                 old = event.data.get("from")

@@ -10,11 +10,12 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, func, insert, literal, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import absences, audit, successors
 from store.database import Database, insert_once
+from store.tables import absences as absent_people
 from store.tables import memberships, people, tokens
 from workflows.models import ADMINS
 
@@ -75,6 +76,13 @@ class Person(BaseModel):
     time_zone: str | None = None
     stands_in_for: "list[Person]" = []
     """Those who are away now and named this person as their substitute; known of whoever has signed in."""
+    comes_after: list[str] = []
+    """Those who have left and in whose place this person is; known of whoever has signed in."""
+
+    @property
+    def asks_as(self) -> list[str]:
+        """The ids under which cases and uploads are theirs: their own, and of those in whose place they are."""
+        return [self.id, *self.comes_after]
 
 
 async def add(
@@ -223,13 +231,21 @@ async def by_token(conn: AsyncConnection, token: str) -> Person | None:
 
 
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
-    """An active person with those for whom they stand in; None when they are not active."""
+    """An active person with those for whom they stand in and whom they came after; None when they are not active."""
     person = await active(conn, id)
-    absent = await absences.stands_in_for(conn, id, at) if person else []
-    if person is None or not absent:
+    if person is None:
+        return None
+    absent = select(absent_people.c.person, literal("away")).where(
+        absent_people.c.substitute == id, absences.covers(at)
+    )
+    gone = select(people.c.id, literal("left")).where(people.c.successor == id, ~people.c.active)
+    others = (await conn.execute(union_all(absent, gone))).all()
+    if not others:
         return person
-    away = await _found(conn, _PEOPLE.where(people.c.id.in_(absent), people.c.active))
-    return person.model_copy(update={"stands_in_for": away})
+    names = [name for name, why in others if why == "away"]
+    away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
+    left = sorted(name for name, why in others if why == "left")
+    return person.model_copy(update={"stands_in_for": away, "comes_after": left})
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:

@@ -215,9 +215,6 @@ def _names(persons: Collection[str]) -> ColumnElement[bool]:
         tasks.c.assignee.in_(persons),
         and_(tasks.c.assignee.is_not(None), tasks.c.state["owner"].as_string().in_(persons)),
         and_(tasks.c.kind == "changes", tasks.c.requester.in_(persons)),
-        # Where the members of the opening count, somebody who has left the group since is one of them.
-        tasks.c.view["members"].as_string() != "{}",
-        tasks.c.state["members"].as_string() != "{}",
     )
 
 

@@ -37,6 +37,8 @@ class Viewer(BaseModel):
 
     id: str
     groups: list[str] = []
+    comes_after: list[str] = []
+    """Those who have left and in whose place this person is: what they asked for is this person's now."""
     stands_in_for: "list[Viewer]" = []
     """Those who are away now and named this person as their substitute."""
 
@@ -46,6 +48,11 @@ class Viewer(BaseModel):
         return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
 
     @property
+    def asks_as(self) -> list[str]:
+        """The ids under which cases and uploads are theirs."""
+        return [self.id, *self.comes_after]
+
+    @property
     def answers_for(self) -> list[str]:
         """Whose questions this viewer may answer: those that were put to them, or to somebody who is away."""
         return [self.id, *(absent.id for absent in self.stands_in_for)]
@@ -53,7 +60,7 @@ class Viewer(BaseModel):
     @cached_property
     def known_as(self) -> frozenset[Name]:
         """The names of which one must be among those of a case, for this viewer to see it: `sees` without SQL."""
-        own = {("person", self.id), *(("asked", name) for name in self.answers_for)}
+        own = {*(("person", name) for name in self.asks_as), *(("asked", name) for name in self.answers_for)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
@@ -73,8 +80,8 @@ class Viewer(BaseModel):
         mine = or_(open_to.c.assignee == self.id, named)
         if first:
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
-            return or_(requester == self.id, one.scalar_subquery().is_not(None))
-        return or_(requester == self.id, exists().where(open_to.c.case_id == case_id, mine))
+            return or_(requester.in_(self.asks_as), one.scalar_subquery().is_not(None))
+        return or_(requester.in_(self.asks_as), exists().where(open_to.c.case_id == case_id, mine))
 
     @property
     def _candidate_names(self) -> set[Name]:

@@ -165,7 +165,7 @@ async def _page(
     with our_cursor():
         async with parts.db.read() as conn:
             rows, following = await cases.page(
-                conn, viewer(person), requester=person.id, ended=ended, cursor=cursor, limit=SHOWN
+                conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN
             )
             waiting = await tasks.open_of(conn, [row.case_id for row in rows])
             nudged = await nudges.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])

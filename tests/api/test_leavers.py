@@ -146,6 +146,24 @@ async def test_what_the_gateway_could_not_hand_on_follows_by_the_worker(gate: Ga
         assert (await gate.decide(new, task)).status_code == 200
 
 
+async def test_requests_of_a_leaver_are_seen_told_and_cancelled_by_who_comes_after(gate: Gate) -> None:
+    async with somebody(gate, "requesters") as old, somebody(gate) as new:
+        case_id = await gate.start(old)
+        await gate.open_task(case_id)
+        assert (await gate.get(new, f"/cases/{case_id}")).status_code == 404
+        await gate.post("admin-1", f"/people/{old}/replace", {"by": new, "reason": "left"})
+        assert (await gate.get(new, f"/cases/{case_id}")).status_code == 200
+        assert case_id in (await gate.as_(new).get("/requests")).text
+        assert (await gate.post(new, f"/cases/{case_id}/cancel", {"reason": "not needed"})).status_code == 202
+        await gate.until(case_id, lambda case: case["status"] == "cancelled")
+        plan = Plan({"console": False}, timedelta(minutes=5), datetime.now(UTC).time())
+        async with gate.database.write() as conn:
+            while await expand(conn, plan, datetime.now(UTC)):
+                pass
+            its = notices.select().where(notices.c.case_id == case_id, notices.c.kind == "case_ended")
+            assert {row.person for row in await conn.execute(its)} == {new}
+
+
 # ---------------------------------------------------------------------------------------------------- another policy
 
 

@@ -245,7 +245,7 @@ def test_a_task_that_was_opened_and_reminded_of_is_one_line() -> None:
         ),
         (closed(Outcome.SKIP, given("Olga", Verdict.SKIP)), "Operators chose to skip it: Olga."),
         (closed(Outcome.EXPIRED), "Nobody decided in time."),
-        (closed(Outcome.APPROVED_BY_RULE), "Approved by rule, as the policy says."),
+        (closed(Outcome.APPROVED_BY_RULE), "The request went on without an approval, as the policy says."),
         (closed(Outcome.CANCELLED), "Cancelled."),
         ({"waiting": False}, "It does not wait for you any more."),
     ],
