@@ -7,7 +7,6 @@ ended by Ctrl-C.
 
 import asyncio
 import csv
-import getpass
 import importlib.util
 import json
 import os
@@ -15,17 +14,23 @@ import re
 import runpy
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 import settings as configuration
 from ops import show
+from ops.cli_common import ADMIN, REQUESTER, AsDecider, AsJson, AsPerson, Mistake, ResultT
+from ops.cli_common import answer as _answer
+from ops.cli_common import gateway as _gateway
+from ops.cli_common import in_database as _in_database
+from ops.cli_common import operator as _operator
+from ops.ledger_commands import ledger_app
+from workflows.moments import moment_text, weekday_and_time
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,10 +40,7 @@ if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that 
     from ops.remote import Remote
     from policy.explain import People
     from store.database import Database
-    from store.ledger import Ledger
 
-REQUESTER = "requester-1"
-ADMIN = "admin-1"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: what was watched goes on, but nobody has seen its end."""
 
@@ -63,7 +65,6 @@ app = typer.Typer(
 people_app = typer.Typer(help="People, their groups and tokens, beside the database.", no_args_is_help=True)
 audit_app = typer.Typer(help="The append-only record.", no_args_is_help=True)
 policy_app = typer.Typer(help="Who decides what, and when.", no_args_is_help=True)
-ledger_app = typer.Typer(help="Accounts of the ledger, beside the database.", no_args_is_help=True)
 process_app = typer.Typer(help="Processes of your own, in the folder HOLDGATE_PROCESSES.", no_args_is_help=True)
 mapping_app = typer.Typer(help="How the columns of people's files are read.", no_args_is_help=True)
 incidents_app = typer.Typer(help="What has failed and waits for operators.", no_args_is_help=True)
@@ -81,31 +82,12 @@ app.add_typer(ledger_app, name="ledger")
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As './holdgate incidents list' names it.")]
 Comment = Annotated[str, typer.Option(help="Why, for the record.")]
-AsPerson = Annotated[
-    str | None,
-    typer.Option(
-        "--as",
-        metavar="PERSON",
-        help=f"A demo person. Without it: the holder of HOLDGATE_TOKEN, else {ADMIN} ({REQUESTER} to submit).",
-    ),
-]
-AsDecider = Annotated[
-    str | None,
-    typer.Option("--as", metavar="PERSON", help="A demo person. Without it: the holder of HOLDGATE_TOKEN."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="As './holdgate batches' names it.")]
 BadRows = Annotated[
     Path | None, typer.Option("--bad-rows", metavar="FILE", help="Write the bad rows there, to mend and submit again.")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Watch until all its cases are closed.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
-
-ResultT = TypeVar("ResultT")
-
-
-class Mistake(Exception):
-    """The command cannot be carried out as it was given. `str()` says what to change."""
 
 
 # ------------------------------------------------------------------------------------------------------------- running
@@ -365,12 +347,17 @@ def case(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one case: its tasks, what happened, and what a rejection would undo."""
+    """Show one case: its tasks, what happened, and what a rejection would undo and an approval do."""
     from ops.remote import part
 
     gateway = _gateway(person, ADMIN)
     page = f"{gateway.url}/cases/{part(case_id)}"
-    _answer(gateway.get(f"cases/{part(case_id)}"), as_json, lambda found: show.case(found, page))
+    found = gateway.get(f"cases/{part(case_id)}")
+    _answer(found, as_json, lambda found: show.case(found, page))
+    if not as_json:
+        for each in found["tasks"]:
+            if each["status"] == "open":
+                show.if_approved(gateway.get(f"tasks/{part(each['task_id'])}"))
 
 
 @app.command()
@@ -481,6 +468,20 @@ def tasks(
 
 
 @app.command()
+def task(
+    task_id: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case with one open task.")],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one task: what is asked, and what happens when it is approved or rejected."""
+    from ops.remote import part
+
+    gateway = _gateway(person, ADMIN)
+    id = _only_open_task(gateway.get(f"cases/{part(task_id)}")) if ":" in task_id else task_id
+    _answer(gateway.get(f"tasks/{part(id)}"), as_json, show.task)
+
+
+@app.command()
 def decide(
     task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")],
     verdict: Annotated[
@@ -532,22 +533,29 @@ def demo() -> None:
 # --------------------------------------------------------------------------------------------- beside the database
 
 
+NewGroupMeant = Annotated[
+    bool, typer.Option("--new-group", help="Make a group that nobody is in and no policy names, without a question.")
+]
+
+
 @people_app.command("add")
 def people_add(
     person: Annotated[str, typer.Argument(metavar="ID", help="A short id that never changes.")],
     name: Annotated[str | None, typer.Option(help="The name as it is shown. Without it: the id.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="A group; may be given more than once.")] = None,
     email: Annotated[str | None, typer.Option(help="Where they get mail.")] = None,
+    new_group: NewGroupMeant = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a person. 'people token' then makes a token for them."""
     from store import people
 
-    async def add(database: "Database") -> people.Person:
-        async with database.write() as connection:
-            return await people.add(connection, person, name or person, group or [], by=_operator(), email=email)
-
-    added = _in_database(add, migrated=True)
+    added = _put_into(
+        group or [],
+        new_group,
+        lambda connection: people.add(connection, person, name or person, group or [], by=_operator(), email=email),
+        migrated=True,
+    )
     groups = ", ".join(added.groups) or "no groups"
     _answer(
         added.model_dump(exclude={"stands_in_for"}),
@@ -575,7 +583,22 @@ def people_list(as_json: AsJson = False) -> None:
     _answer(known, as_json, lambda _: show.table_of(columns, rows))
 
 
-Id = Annotated[str, typer.Argument(metavar="ID")]
+Id = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail address.")]
+
+
+def _id(text: str) -> str:
+    """The id of whoever is meant; also that of somebody who has left, by their id. Raises Mistake."""
+    from store import people
+    from store.name_resolver import id_meant
+
+    async def look(database: "Database") -> str:
+        async with database.read() as connection:
+            try:
+                return (await people.get(connection, text)).id
+            except people.UnknownPerson:
+                return await id_meant(connection, text)
+
+    return _in_database(look)
 
 
 def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
@@ -588,13 +611,54 @@ def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]"
     return _in_database(change)
 
 
+def _put_into(
+    groups: Sequence[str],
+    meant: bool,
+    work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]",
+    *,
+    migrated: bool = False,
+) -> ResultT:
+    """Put somebody into groups; one that nobody is in and no policy names is asked about at a terminal, and refused
+    elsewhere. Raises Mistake."""
+    import own
+    from policy.groups import known_groups
+    from policy.model import PolicyError
+    from store.name_resolver import NewGroup, new_group
+
+    try:
+        named = known_groups(own.policy_file(_with_own_processes().policy).current)
+    except (PolicyError, OSError):  # it is not made yet, or is being mended: then each new group is a question
+        named = set()
+
+    async def change(database: "Database") -> ResultT:
+        async with database.write() as connection:
+            doubtful = None if meant else await new_group(connection, groups, named)
+            done = await work(connection)
+            if doubtful:
+                raise doubtful
+            return done
+
+    while True:
+        try:
+            return _in_database(change, migrated=migrated)
+        except NewGroup as new:
+            if not sys.stdin.isatty():
+                raise Mistake(f"{new}\nto make it a new group, add --new-group") from new
+            if not typer.confirm(f"{new} Make a new group?"):
+                raise Mistake("nothing was changed") from new
+            named.add(new.group)
+
+
 @people_app.command("join")
-def people_join(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
+def people_join(
+    person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
+) -> None:
     """Make a person a member of a group."""
     from store import people
 
-    _of_people(lambda connection: people.join(connection, person, group, by=_operator()))
-    show.say(f"{person} is in {group}")
+    id = _id(person)
+    _put_into([group], new_group, lambda connection: people.join(connection, id, group, by=_operator()))
+    show.say(f"{id} is in {group}")
 
 
 @people_app.command("leave")
@@ -602,19 +666,24 @@ def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP
     """End a membership. Gates that too few can decide then say so at once."""
     from store import people
 
-    _of_people(lambda connection: people.leave(connection, person, group, by=_operator()))
-    show.say(f"{person} is no longer in {group}")
+    id = _id(person)
+    _of_people(lambda connection: people.leave(connection, id, group, by=_operator()))
+    show.say(f"{id} is no longer in {group}")
 
 
 @people_app.command("manager")
 def people_manager(
-    person: Id, manager: Annotated[str, typer.Argument(metavar="MANAGER", help="Empty ('') for nobody.")]
+    person: Id,
+    manager: Annotated[
+        str, typer.Argument(metavar="MANAGER", help="Id, name or e-mail address; empty ('') for nobody.")
+    ],
 ) -> None:
     """Say whom a person reports to: manager_of(requester) in a policy."""
     from store import people
 
-    _of_people(lambda connection: people.set_manager(connection, person, manager or None, by=_operator()))
-    show.say(f"the manager of {person} is {manager}" if manager else f"{person} has no manager")
+    id, above = _id(person), _id(manager) if manager.strip() else None
+    _of_people(lambda connection: people.set_manager(connection, id, above, by=_operator()))
+    show.say(f"the manager of {id} is {above}" if above else f"{id} has no manager")
 
 
 @people_app.command("zone")
@@ -622,8 +691,9 @@ def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZO
     """Say where a person's days begin, such as Europe/London."""
     from store import people
 
-    _of_people(lambda connection: people.set_time_zone(connection, person, time_zone or None, by=_operator()))
-    show.say(f"the days of {person} are those of {time_zone or 'UTC'}")
+    id = _id(person)
+    _of_people(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=_operator()))
+    show.say(f"the days of {id} are those of {time_zone or 'UTC'}")
 
 
 @people_app.command("away")
@@ -631,37 +701,41 @@ def people_away(
     person: Id,
     starts: Annotated[str, typer.Option("--from", metavar="DAY", help="Such as 2026-12-21; or a moment.")],
     ends: Annotated[str, typer.Option("--to", metavar="DAY", help="The last day; or a moment.")],
-    substitute: Annotated[str | None, typer.Option(metavar="ID", help="Who decides in their place.")] = None,
+    substitute: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Who decides in their place: id, name or e-mail address.")
+    ] = None,
 ) -> None:
     """Say that a person is away, from the first day to the last, both included."""
     from store import absences, people
 
+    id, instead_of = _id(person), _id(substitute) if substitute else None
+
     async def change(connection: "AsyncConnection") -> absences.Absence:
-        named = await people.get(connection, person)
-        zone = people.zone_of(named.time_zone)
-        return await absences.go(connection, named.id, zone, (starts, ends), substitute, by=_operator())
+        zone = people.zone_of((await people.get(connection, id)).time_zone)
+        return await absences.go(connection, id, zone, (starts, ends), instead_of, by=_operator())
 
     made = _of_people(change)
-    instead = f"; {substitute} stands in" if substitute else "; nobody stands in"
-    show.say(f"{person} is away from {made.starts_at:%Y-%m-%d %H:%M} to {made.ends_at:%Y-%m-%d %H:%M} UTC{instead}")
+    instead = f"; {instead_of} stands in" if instead_of else "; nobody stands in"
+    show.say(f"{id} is away from {moment_text(made.starts_at)} to {moment_text(made.ends_at)}{instead}")
 
 
 @people_app.command("back")
 def people_back(person: Id) -> None:
     """Say that a person is back. Absences to come are dropped too."""
-    from store import absences, people
+    from store import absences
+
+    id = _id(person)
 
     async def change(connection: "AsyncConnection") -> bool:
-        await people.get(connection, person)
-        return await absences.set_back(connection, person, datetime.now(UTC), by=_operator())
+        return await absences.set_back(connection, id, datetime.now(UTC), by=_operator())
 
-    show.say(f"{person} is back" if _of_people(change) else f"{person} was not away")
+    show.say(f"{id} is back" if _of_people(change) else f"{id} was not away")
 
 
 @people_app.command("replace")
 def people_replace(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Who has left.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Who comes after.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Who has left, by id.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Who comes after: id, name or e-mail address.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")],
     person: AsPerson = None,
 ) -> None:
@@ -701,72 +775,67 @@ def people_reactivate(
 
 @people_app.command("email")
 def people_email(
-    person: Annotated[str, typer.Argument(metavar="ID")],
+    person: Id,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Empty ('') to send them none.")],
 ) -> None:
     """Say where a person gets mail. The record says that it changed, and not to what."""
     from store import people
 
-    async def change(database: "Database") -> None:
-        async with database.write() as connection:
-            await people.set_email(connection, person, address, by=_operator())
-
-    _in_database(change)
-    show.say(f"{person} gets mail at {address}" if address else f"{person} gets no mail")
+    id = _id(person)
+    _of_people(lambda connection: people.set_email(connection, id, address, by=_operator()))
+    show.say(f"{id} gets mail at {address}" if address else f"{id} gets no mail")
 
 
 @people_app.command("token")
 def people_token(
-    person: Annotated[str, typer.Argument(metavar="ID")],
+    person: Id,
     label: Annotated[str, typer.Option(help="Where it is used, for the record.")] = "command line",
     as_json: AsJson = False,
 ) -> None:
     """Make a token. It is shown this once; only its hash is stored."""
     from store import people
 
-    async def make(database: "Database") -> str:
-        async with database.write() as connection:
-            return await people.new_token(connection, person, label, by=_operator())
-
-    token = _in_database(make)
-    _answer({"person": person, "token": token}, as_json, lambda _: show.say(token))
+    id = _id(person)
+    token = _of_people(lambda connection: people.new_token(connection, id, label, by=_operator()))
+    _answer({"person": id, "token": token}, as_json, lambda _: show.say(token))
 
 
 @people_app.command("revoke")
-def people_revoke(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def people_revoke(person: Id) -> None:
     """Make all tokens of a person worthless."""
     from store import people
 
-    async def revoke(database: "Database") -> int:
-        async with database.write() as connection:
-            return await people.revoke_tokens(connection, person, by=_operator())
-
-    show.say(f"tokens of {person} made worthless: {_in_database(revoke)}")
+    id = _id(person)
+    number = _of_people(lambda connection: people.revoke_tokens(connection, id, by=_operator()))
+    show.say(f"tokens of {id} made worthless: {number}")
 
 
 @people_app.command("password")
-def people_password(person: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+def people_password(person: Id, as_json: AsJson = False) -> None:
     """Make a password to begin with. It is shown this once, and changed when the person signs in with it."""
     from store import passwords, sessions
+
+    id = _id(person)
 
     async def make(database: "Database") -> str:
         password = passwords.temporary()
         async with database.write() as connection:
             hashed = passwords.hash_of(password)
-            await sessions.start_anew(connection, person, hashed, datetime.now(UTC), by=_operator())
+            await sessions.start_anew(connection, id, hashed, datetime.now(UTC), by=_operator())
         return password
 
     password = _in_database(make)
-    _answer({"person": person, "password": password}, as_json, lambda _: show.say(password))
+    _answer({"person": id, "password": password}, as_json, lambda _: show.say(password))
 
 
 @people_app.command("unlock")
-def people_unlock(person: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def people_unlock(person: Id) -> None:
     """Let somebody try to sign in again at once, who has mistyped too often."""
     from store import passwords
 
-    _of_people(lambda connection: passwords.unlock(connection, person, by=_operator()))
-    show.say(f"{person} may try to sign in again")
+    id = _id(person)
+    _of_people(lambda connection: passwords.unlock(connection, id, by=_operator()))
+    show.say(f"{id} may try to sign in again")
 
 
 @app.command()
@@ -841,42 +910,6 @@ def audit_pack(
     query = {"case_id": case, "from": starts, "to": ends}
     _download(_gateway(person, ADMIN), "audit/pack", out, "application/zip", **query)
     show.say(f"the evidence is in {out}")
-
-
-Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
-
-
-@ledger_app.command("lock")
-def ledger_lock(account: Account) -> None:
-    """Let payments from an account wait, while it is reconciled, say."""
-    _of_ledger(lambda ledger: ledger.set_locked(account, True, by=_operator()))
-    show.say(f"{account} is locked: steps that want money from it are tried for a minute, then operators are asked")
-
-
-@ledger_app.command("unlock")
-def ledger_unlock(account: Account) -> None:
-    """Let payments be made from an account again."""
-    _of_ledger(lambda ledger: ledger.set_locked(account, False, by=_operator()))
-    show.say(f"{account} is unlocked: operators may now retry what has failed")
-
-
-@ledger_app.command("close-books")
-def ledger_close_books(
-    account: Account,
-    until: Annotated[
-        str, typer.Option(metavar="DAY", help="Such as 2026-11-30: up to its end, in UTC; or a moment with its offset.")
-    ],
-) -> None:
-    """Let payments from an account up to a day no longer be taken back: its month is closed. There is no way back."""
-    from store.ledger import closed_in_words, closing_moment
-
-    async def close(ledger: "Ledger") -> str:
-        moment = closing_moment(until)
-        await ledger.close_books(account, moment, by=_operator())
-        return closed_in_words(moment)
-
-    closed = _of_ledger(close)
-    show.say(f"the books of {account} are closed up to {closed}: what was paid until then can no longer be taken back")
 
 
 # ------------------------------------------------------------------------------------------------------------ mappings
@@ -1077,7 +1110,7 @@ def policy_explain(
     gates = [{"gate": each.gate, "answer": each.answer, "sentences": each.sentences} for each in found]
 
     def print_it(_: Any) -> None:
-        show.say(f"{process} by {policy.source}, as if each gate opened on {opens:%a %d %b %Y at %H:%M} UTC")
+        show.say(f"{process} by {policy.source}, as if each gate opened on {weekday_and_time(opens)}")
         for each in found:
             show.say(f"\n{each.gate}: {each.answer}")
             for sentence in each.sentences:
@@ -1196,45 +1229,6 @@ def _with_own_processes() -> configuration.Settings:
     return settings
 
 
-def _gateway(person: str | None, default: str | None) -> "Remote":
-    from ops.remote import Remote, address, token
-
-    settings = configuration.load()
-    return Remote(address(settings, os.environ), token(settings, os.environ, person, default))
-
-
-def _in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
-    """Do something with the store. `migrated`: make the database first where there is none yet. Raises Mistake."""
-    from store.database import Database, DatabaseUnavailable, migrate, normalised
-    from store.people import UnknownPerson
-
-    url = configuration.load().database_url
-    where = normalised(url)
-    if migrated:
-        migrate(url)
-    elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
-        raise DatabaseUnavailable(f"{where.database} is not there, or not yours; 'make up' creates it")
-
-    others = set(threading.enumerate())
-
-    async def run() -> ResultT:
-        database = Database(url)
-        try:
-            await database.ready()
-            return await work(database)
-        finally:
-            await database.close()
-            # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.
-            for thread in set(threading.enumerate()) - others:
-                if "_connection_worker_thread" in thread.name:
-                    await asyncio.to_thread(thread.join, 1)
-
-    try:
-        return asyncio.run(run())
-    except (UnknownPerson, ValueError) as wrong:
-        raise Mistake(str(wrong)) from wrong
-
-
 def _people_known() -> "People | None":
     """Who there is; None where there is no database to look into."""
     from policy.explain import People
@@ -1250,27 +1244,6 @@ def _people_known() -> "People | None":
     except DatabaseUnavailable:
         return None
     return People.of((person.id, person.name, person.groups) for person in found)
-
-
-def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
-    """Change an account."""
-    from store.ledger import Ledger, UnknownAccount
-
-    async def change(database: "Database") -> ResultT:
-        try:
-            return await work(Ledger(database))
-        except UnknownAccount as wrong:
-            raise Mistake(str(wrong)) from wrong
-
-    return _in_database(change)
-
-
-def _operator() -> str:
-    """Whom the record names for a change at the command line: the account at this machine."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # an account without a name, as in some containers
-        return f"cli:{os.getuid()}"
 
 
 def _interrupted(said: str) -> NoReturn:
@@ -1366,14 +1339,6 @@ def _only_open_task(found: dict[str, Any]) -> str:
         raise Mistake(f"{found['case_id']} has no open task; it is {found['status']}")
     listed = "\n".join(f"  {task['task_id']}  {task['gate']}" for task in open_tasks)
     raise Mistake(f"{found['case_id']} has {len(open_tasks)} open tasks, name one:\n{listed}")
-
-
-def _answer(answer: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
-    """Print an answer: as it is for programs, else by `print_it` for people."""
-    if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
-    else:
-        print_it(answer)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

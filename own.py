@@ -29,6 +29,7 @@ from intake.problems import problems_of
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
 from workflows.case import CaseWorkflow
+from workflows.moments import asked_now, lenient_fields
 from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, register
 from workflows.words import Words
 
@@ -199,6 +200,8 @@ def mistakes(process: Process) -> Iterator[str]:
         sentences |= {f"{key}['{name}']": said for name, said in there.items()}
     for key, said in sentences.items():
         yield from _mistakes_of(f"Words.{key}", said, known, any(f"gates['{gate}']" == key for gate in told.with_facts))
+    for name in lenient_fields(process.input):
+        yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of workflows.moments"
     yield from _mistakes_of_example(process)
 
 
@@ -221,7 +224,7 @@ def _mistakes_of_example(process: Process) -> Iterator[str]:
     if not row.pop("reference", "").strip():
         yield "the example of the process needs a reference"
     try:
-        process.input.model_validate(row)
+        process.input.model_validate(row, context=asked_now())
     except ValidationError as wrong:
         yield from (f"the example of the process is not valid: {problem}" for problem in problems_of(wrong, row))
 

@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 import own
 from activities.apps import WrongApps, read_apps
@@ -22,7 +23,7 @@ from activities.deployments import Deployments
 from activities.imports import Imports
 from activities.onboarding import Onboarding
 from activities.payments import Payments
-from activities.records import Records
+from activities.records import NoCase, Records
 from activities.releases import Releases
 from activities.security_reviews import SecurityReviews
 from channels.channel import Channel
@@ -37,18 +38,21 @@ from intake.drop_box import DropBox
 from intake.importer import Importer, Pace
 from intake.inbox import Inbox
 from intake.lost import Watcher
+from intake.lost_imports import LostImports
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
+from intake.refusals import Refusals
 from intake.resubmit import Resubmitter
 from intake.rollback import Rollbacks
 from intake.start import Starter
+from intake.stopped import Defects, StoppedWorkflows
 from intake.upload import Uploads
 from ops.leave import leave
 from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
-from store import cases, heartbeats, people
+from store import audit, cases, heartbeats, people
 from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
@@ -76,6 +80,8 @@ hundredths of a second, when something happens to it."""
 HEARTBEAT_EVERY = timedelta(seconds=2)
 SWEEP_EVERY = timedelta(seconds=5)
 INBOX_EVERY = timedelta(seconds=2)
+REFUSALS_EVERY = timedelta(seconds=1)
+REFUSED = ("%d refused messages were recorded", "refused messages could not be recorded")
 
 
 class SqlRecords:
@@ -85,8 +91,12 @@ class SqlRecords:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        async with self._database.write() as connection:
-            written = await cases.record(connection, record)
+        try:
+            async with self._database.write() as connection:
+                written = await cases.record(connection, record)
+        except audit.UnknownCase as unknown:
+            said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
+            raise NoCase(said, permanent=True) from unknown
         # Kinds only: what events say of people and money is for the record, not for a log.
         kinds = " ".join(event.kind for event in record.events)
         case_log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
@@ -114,7 +124,12 @@ def steps(
 
 
 def workers(
-    client: Client, database: Database, starter: Starter, settings: Settings, own_steps: Sequence[object] = ()
+    client: Client,
+    database: Database,
+    starter: Starter,
+    settings: Settings,
+    own_steps: Sequence[object] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> list[Worker]:
     """The worker for cases and the one for imports, which has slots of its own.
 
@@ -130,7 +145,7 @@ def workers(
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
             activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
-            interceptors=[CountAttempts()],
+            interceptors=[CountAttempts(), *interceptors],
             max_concurrent_activities=WRITERS,
             max_concurrent_local_activities=WRITERS,
             max_cached_workflows=REMEMBERED,
@@ -202,7 +217,7 @@ async def again_and_again(
 
 
 def errands(
-    database: Database, client: Client, starter: Starter
+    database: Database, client: Client, starter: Starter, defects: Defects
 ) -> list[tuple[Callable[[], Awaitable[int]], str, str]]:
     """What to look for, what to say of how many were found, and what to say when it could not be looked for."""
     watcher = Watcher(database, client, Rollbacks(database, client, starter))
@@ -221,6 +236,16 @@ def errands(
             watcher.look,
             "%d cases were ended or reset in Temporal",
             "could not look for cases that were ended in Temporal",
+        ),
+        (
+            LostImports(database, client).look,
+            "%d imports were lost in Temporal",
+            "could not look for imports that were lost in Temporal",
+        ),
+        (
+            StoppedWorkflows(database, client, defects.suspects).look,
+            "%d cases stand still, or go on again",
+            "could not look for cases that stand still",
         ),
         (
             Resubmitter(database, starter).look,
@@ -275,12 +300,14 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file, mappings=settings.mappings)
-    running = workers(client, database, starter, settings, own_steps)
+    refusals, defects = Refusals(database), Defects()
+    running = workers(client, database, starter, settings, own_steps, [refusals, defects])
     background = [
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
         asyncio.create_task(watch_inbox(database, client, policy_file, settings)),
-        *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter)),
+        asyncio.create_task(again_and_again(refusals.look, *REFUSED, REFUSALS_EVERY)),
+        *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter, defects)),
     ]
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
@@ -291,6 +318,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     await asyncio.gather(*(worker.shutdown() for worker in running))
     await asyncio.gather(*runs)
     await asyncio.gather(*background, return_exceptions=True)
+    with suppress(DatabaseUnavailable):
+        await refusals.finish()
     await database.close()
 
 

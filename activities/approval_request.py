@@ -2,19 +2,21 @@
 
 import json
 import re
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from activities.texts import lines, printable
+from workflows.folding import identity_key
 from workflows.models import Message
+from workflows.moments import Within
+from workflows.naming import PersonOrGroup
 
 MAX_PAYLOAD_BYTES = 32 * 1024
 """Of the payload as JSON. Whatever is larger is better attached to the case as a file."""
 MAX_DEPTH = 20
 MAX_CANDIDATES = 50
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _json(value: Any) -> Any:
@@ -36,13 +38,6 @@ def _no_number(name: str) -> None:
 def _names(value: Any) -> Any:
     """A list; or a text of names with commas or semicolons between them."""
     return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
-
-
-def _moment(value: Any) -> Any:
-    """A day stands for its end in UTC."""
-    if isinstance(value, str) and _ISO_DATE.fullmatch(value.strip()):
-        value = date.fromisoformat(value.strip())
-    return datetime.combine(value, time(23, 59, 59), UTC) if type(value) is date else value
 
 
 def _depth(value: Any) -> int:
@@ -77,17 +72,16 @@ class ApprovalRequest(Message):
         examples=[{"price": 1200}],
     )
     candidates: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        list[Annotated[PersonOrGroup, Field(min_length=1, max_length=200)]],
         BeforeValidator(_names, json_schema_input_type=list[str] | str),
     ] = Field(
         default=[],
         max_length=MAX_CANDIDATES,
-        description="Groups and people who may decide; in a CSV with commas between them. Without: as the policy says.",
+        description="Groups and ids of people who may decide; in a CSV with commas between them. "
+        "Without: as the policy says.",
         examples=[["managers"]],
     )
-    deadline: Annotated[
-        AwareDatetime | None, BeforeValidator(_moment, json_schema_input_type=datetime | date | None)
-    ] = Field(
+    deadline: Annotated[datetime, Within(whole_days=True)] | None = Field(
         default=None,
         description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",
         examples=["2031-06-01"],
@@ -119,4 +113,7 @@ class ApprovalRequest(Message):
     @field_validator("candidates")
     @classmethod
     def _each_once(cls, candidates: list[str]) -> list[str]:
-        return list(dict.fromkeys(printable(name) for name in candidates))
+        once: dict[str, str] = {}
+        for name in candidates:
+            once.setdefault(identity_key(name), name)
+        return list(once.values())

@@ -1,12 +1,13 @@
 """What an import of data starts with: a file, and the dataset that it is a new version of."""
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.folder import relative
-from activities.texts import lines
+from activities.texts import folded_name, lines
+from workflows.folding import fold
 from workflows.models import Message
 
 FORMATS = (".csv", ".jsonl")
@@ -17,7 +18,7 @@ class DataImportRequest(Message):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    dataset: str = Field(
+    dataset: Annotated[str, BeforeValidator(folded_name)] = Field(
         min_length=1,
         max_length=120,
         pattern=r"^[a-z0-9][a-z0-9._-]*$",
@@ -48,7 +49,7 @@ class DataImportRequest(Message):
     @classmethod
     def _usual_names(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(name := data.get("dataset"), str):
-            usual = {"file": f"{name.strip()}.csv", "schema_file": f"{name.strip()}.schema.json"}
+            usual = {"file": f"{fold(name)}.csv", "schema_file": f"{fold(name)}.schema.json"}
             return {**data, **{field: value for field, value in usual.items() if data.get(field) in (None, "")}}
         return data
 

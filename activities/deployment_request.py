@@ -6,7 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from activities.apps import APP_NAME
 from activities.folder import relative
-from activities.texts import blank_is_none, lines
+from activities.texts import blank_is_none, folded_name, lines
+from workflows.folding import fold
 from workflows.models import Message
 
 
@@ -19,7 +20,7 @@ class DeploymentRequest(Message):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    app: str = Field(
+    app: Annotated[str, BeforeValidator(folded_name)] = Field(
         pattern=APP_NAME, description="The app, by its name in the file of HOLDGATE_APPS.", examples=["shop"]
     )
     artefact: str = Field(
@@ -57,7 +58,7 @@ class DeploymentRequest(Message):
     @classmethod
     def _named_for_its_app(cls, data: Any) -> Any:
         if isinstance(data, dict) and not str(data.get("artefact") or "").strip() and isinstance(data.get("app"), str):
-            return {**data, "artefact": f"{data['app'].strip()}.tar.gz"}
+            return {**data, "artefact": f"{fold(data['app'])}.tar.gz"}
         return data
 
     @field_validator("artefact")

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from temporalio import activity
 
-from activities.onboarding_request import OnboardingRequest, folded
+from activities.onboarding_request import OnboardingRequest
+from workflows.folding import fold
 from workflows.models import Message, Refused, StepCall
 
 __all__ = ["Access", "Granted", "Onboarding", "OnboardingRequest", "OwnedEntitlement", "access_of"]
@@ -84,7 +85,7 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
     Raises Refused for a role that is unknown, a name that is reserved, and a policy that leaves open what it must say.
     """
     roles, owners = _named(lists, ROLE), _named(lists, OWNERS)
-    reserved, sensitive = ({folded(name) for name in lists.get(key, ())} for key in ("reserved_names", "sensitive"))
+    reserved, sensitive = ({fold(name) for name in lists.get(key, ())} for key in ("reserved_names", "sensitive"))
     if asked.role not in roles:
         known = ", ".join(sorted(roles)) or "none"
         raise Refused(f"There is no role '{asked.role}'. Known roles are: {known}.")
@@ -95,9 +96,9 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
         raise Refused("Give an e-mail address: the policy names no domain to make one of.")
     entitlements = list(dict.fromkeys(roles[asked.role]))
     owned = [
-        OwnedEntitlement(entitlement=name, owners=list(owners.get(folded(name), ())))
+        OwnedEntitlement(entitlement=name, owners=list(owners.get(fold(name), ())))
         for name in entitlements
-        if folded(name) in sensitive
+        if fold(name) in sensitive
     ]
     for each in owned:
         if not each.owners:
@@ -113,7 +114,7 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
 
 def _named(lists: Mapping[str, Sequence[str]], prefix: str) -> dict[str, Sequence[str]]:
     """The lists whose names begin with the prefix, by the rest of their names."""
-    return {folded(name.removeprefix(prefix)): names for name, names in lists.items() if name.startswith(prefix)}
+    return {fold(name.removeprefix(prefix)): names for name, names in lists.items() if name.startswith(prefix)}
 
 
 class Onboarding:
@@ -175,7 +176,7 @@ class Onboarding:
 
 def welcome(asked: OnboardingRequest, access: Access) -> str:
     """The text of the mail. There is no secret in it."""
-    first_day = f"Your first day is {asked.start_date:%Y-%m-%d}.\n" if asked.start_date else ""
+    first_day = f"Your first day is {asked.start_date}.\n" if asked.start_date else ""
     return (
         f"Hello {asked.full_name},\n\n"
         f"you have an account: {access.username}, as {access.role}.\n"

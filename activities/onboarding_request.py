@@ -1,34 +1,24 @@
 """What an onboarding starts with: somebody new, and the role they will have."""
 
 import re
-import unicodedata
-from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from activities.texts import blank_is_none, iso_date, lines, printable
+from activities.texts import blank_is_none, lines, printable
+from workflows.folding import check_visible, fold, identity_key, search_key
 from workflows.models import Message
+from workflows.moments import Day
+from workflows.naming import PersonId
 
 MAX_USERNAME = 64
 
 _USERNAME = re.compile(rf"[a-z][a-z0-9._-]{{1,{MAX_USERNAME - 1}}}")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_APOSTROPHES = dict.fromkeys(map(ord, "'`\u2018\u2019\u02bc"))
-# Letters that Unicode does not take apart into a letter and a mark.
-_LETTERS = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ŧ": "t", "\u0131": "i"}
-)
 _NOBODY = "nobody"
 """Stands for the username of somebody whose name is at fault, and says so."""
-
-
-def folded(name: str) -> str:
-    """A name as names are compared: without case, and with look-alike forms such as full width letters as one."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def username_of(full_name: str) -> str:
@@ -36,9 +26,11 @@ def username_of(full_name: str) -> str:
 
     Raises ValueError when too little is left of it in the letters a to z.
     """
-    apart = unicodedata.normalize("NFKD", folded(full_name).translate(_LETTERS).translate(_APOSTROPHES))
-    plain = "".join(char for char in apart if not unicodedata.combining(char))
-    made = ".".join(_WORD.findall(plain)).lstrip("0123456789.-")[:MAX_USERNAME].rstrip(".-")
+    made = (
+        ".".join(_WORD.findall(search_key(full_name).replace("'", "")))
+        .lstrip("0123456789.-")[:MAX_USERNAME]
+        .rstrip(".-")
+    )
     if not _USERNAME.fullmatch(made):
         raise ValueError("no username can be made of this full name: give one in a to z, such as ada.lovelace")
     return made
@@ -49,7 +41,7 @@ def _username(given: Any, info: ValidationInfo) -> Any:
     if given is None or (isinstance(given, str) and not given.strip()):
         full_name = info.data.get("full_name")
         return username_of(full_name) if full_name else _NOBODY
-    return folded(given) if isinstance(given, str) else given
+    return fold(check_visible(given), one_script=False) if isinstance(given, str) else given
 
 
 def _as_username(name: str) -> str:
@@ -60,7 +52,7 @@ def _as_username(name: str) -> str:
 
 def _role(given: Any) -> Any:
     """The role, folded; a blank cell of a CSV is the default."""
-    return (folded(given) or "employee") if isinstance(given, str) else given
+    return (identity_key(given) or "employee") if isinstance(given, str) else given
 
 
 class OnboardingRequest(Message):
@@ -82,8 +74,9 @@ class OnboardingRequest(Message):
     role: Annotated[str, BeforeValidator(_role)] = Field(
         default="employee", description="A role of the policy, which says what it may use.", examples=["engineer"]
     )
-    manager: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
+    manager: Annotated[PersonId | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
+        max_length=100,
         description="The id of the person of Holdgate who is their manager and decides; else the managers do.",
         examples=["manager-1"],
     )
@@ -93,7 +86,7 @@ class OnboardingRequest(Message):
         description="Where the welcome goes; else to the username at the domain of the policy.",
         examples=["ada@example.org"],
     )
-    start_date: Annotated[date | None, BeforeValidator(iso_date, json_schema_input_type=date | None)] = Field(
+    start_date: Annotated[Day | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="The first day of work.", examples=["2031-03-17"]
     )
     note: str = Field(
@@ -120,10 +113,8 @@ class OnboardingRequest(Message):
 
     @field_validator("manager")
     @classmethod
-    def _may_be_a_person(cls, manager: str | None) -> str | None:
-        if manager is not None and not _PERSON.fullmatch(manager):
-            raise ValueError("give the id with which the manager signs in to Holdgate, such as manager-1")
-        return manager
+    def _on_one_line(cls, manager: str | None) -> str | None:
+        return manager and printable(manager)
 
     @field_validator("email")
     @classmethod

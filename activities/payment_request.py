@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from activities.texts import iso_date, lines, printable
+from activities.texts import blank_is_none, lines, printable
+from workflows.folding import check_visible, identity_key
 from workflows.models import Message
+from workflows.moments import Day
 from workflows.money import check_iban, decimals_of, payee_key
 
 MAX_AMOUNT = Decimal(10) ** 15
@@ -119,7 +120,7 @@ class PaymentRequest(Message):
     account: str = Field(
         min_length=1, max_length=120, description="The ledger account to pay from.", examples=["operating"]
     )
-    due_date: Annotated[date | None, BeforeValidator(iso_date, json_schema_input_type=date | None)] = Field(
+    due_date: Annotated[Day | None, BeforeValidator(blank_is_none)] = Field(
         default=None, description="When the invoice is due.", examples=["2026-12-15"]
     )
     memo: str = Field(
@@ -139,7 +140,7 @@ class PaymentRequest(Message):
     @field_validator("payee")
     @classmethod
     def _has_a_name(cls, payee: str) -> str:
-        key = payee_key(printable(payee))
+        key = payee_key(printable(check_visible(payee, joiners=True)))
         if not key:
             raise ValueError("name the payee")
         if len(key) > MAX_PAYEE_KEY:
@@ -154,8 +155,8 @@ class PaymentRequest(Message):
 
     @field_validator("account")
     @classmethod
-    def _is_printable(cls, account: str) -> str:
-        return printable(account)
+    def _is_a_name(cls, account: str) -> str:
+        return identity_key(account)
 
     @field_validator("memo")
     @classmethod

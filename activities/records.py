@@ -34,6 +34,10 @@ class NoRuling(Trouble):
     """The pinned policy can no longer be read, or does not fit the case."""
 
 
+class NoCase(Trouble):
+    """The database has no row of the case: a Workflow was started by hand, or an older database was put back."""
+
+
 class NobodyCanDecide(Trouble):
     """A gate has too few people, with all its levels of escalation."""
 
@@ -42,7 +46,7 @@ class RecordStore(Protocol):
     """Where records go."""
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write all of it in one transaction, once, and answer the head of the case's chain."""
+        """Write all of it in one transaction, once, and answer the head of the case's chain. Raises NoCase."""
 
 
 class PinnedPolicies(Protocol):
@@ -135,21 +139,26 @@ class Records:
 
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
-        task = request.task
+        task, name = request.task, request.task.gate.replace("-", " ")
         try:
-            return rule(
-                await self._policies.get(request.policy_hash),
-                task.process,
-                task.gate,
-                input=self._inputs[task.process].model_validate(request.input),
-                facts=task.facts,
-                case=request.case,
-                at=task.opened_at,
-            )
+            policy = await self._policies.get(request.policy_hash)
+            input = self._inputs[task.process].model_validate(request.input)
         except (LookupError, PolicyError, ValidationError) as error:
-            name = task.gate.replace("-", " ")
             raise NoRuling(
                 f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        try:
+            return rule(
+                policy, task.process, task.gate, input=input, facts=task.facts, case=request.case, at=task.opened_at
+            )
+        except (LookupError, PolicyError) as error:
+            raise NoRuling(
+                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        except Exception as error:  # the same values give the same: trying again would keep the case for ever
+            why = f"{type(error).__name__}: {error}"
+            raise NoRuling(
+                f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
             ) from error
 
 

@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import Protocol
 
 from activities.payment_request import PaymentRequest
+from workflows.folding import search_key
 from workflows.models import Message, Refused
 from workflows.money import in_words, last_four, payee_key
 
 REPEAT_WINDOW = timedelta(days=7)
 SELDOM = 3
 """A payee paid at most this often within the window, this payment included, has little reason to repeat an amount."""
+_KEYS = (payee_key, search_key)
 VELOCITY_WINDOW = timedelta(days=1)
 VELOCITY = 20
 SMALL = Decimal(5000)
@@ -63,7 +65,8 @@ def score(request: PaymentRequest, history: Sequence[PastPayment], denied: Itera
 
     Raises Refused for a payee on the list of `denied` names.
     """
-    if payee_key(request.payee) in {payee_key(name) for name in denied}:
+    # Accents do not count here: one that was left out must not make a denied payee another one.
+    if {payee_key(request.payee), search_key(request.payee)} & {key(name) for name in denied for key in _KEYS}:
         raise Refused(f"'{request.payee}' is on the list of payees who must not be paid.")
     rules = (
         _new_payee(request, history),

@@ -1,15 +1,13 @@
-"""Text that people send: what may stand in it, and how a day is written."""
+"""Text that people send: what may stand in it."""
 
-import re
 import unicodedata
-from contextlib import suppress
-from datetime import date
 from typing import Any
+
+from workflows.folding import identity_key
 
 # Controls, line and paragraph separators, and the marks that turn the writing direction and so show a name as another.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def printable(text: str) -> str:
@@ -25,19 +23,11 @@ def lines(text: str) -> str:
     return text
 
 
-def iso_date(value: Any) -> Any:
-    """A day written as 2026-11-30; None for a blank. Raises ValueError for any other form: nothing is guessed."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    if type(value) is date:
-        return value
-    text = str(value).strip()
-    with suppress(ValueError):
-        if _ISO_DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    raise ValueError("write the date as year-month-day, for example 2026-11-30")
-
-
 def blank_is_none(value: Any) -> Any:
     """None for a blank text, such as an empty cell of a CSV; anything else as it is."""
     return None if isinstance(value, str) and not value.strip() else value
+
+
+def folded_name(value: Any) -> Any:
+    """A name in small letters, as it is compared. Raises ValueError for characters that nobody can see."""
+    return identity_key(value) if isinstance(value, str) else value

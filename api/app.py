@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import own
-from api import pages, problems, refusals
+from api import problems, refusals
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
@@ -17,6 +17,7 @@ from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
 from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.pages import routers as pages
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
@@ -46,6 +47,7 @@ from api.watching import Watches
 from connection import connect
 from intake.held import HeldFiles
 from intake.rollback import Rollbacks
+from intake.settlement import Settlement
 from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
@@ -85,13 +87,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
         starter = Starter(db, client, policy, mappings=settings.mappings)
-        gateway = Gateway(client, db, settings.temporal_ui_url)
+        rollbacks = Rollbacks(db, client, starter)
+        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
         app.state.house = House(
             settings=settings,
             db=db,
             policy=policy,
             starter=starter,
-            rollbacks=Rollbacks(db, client, starter),
+            rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=HeldFiles(settings.uploads / "held"),
             watches=Watches(db),

@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -27,6 +27,7 @@ from store.database import Database
 from store.evidence import Attachment
 from store.record import Sought
 from store.verification import Verification, verify_all, verify_case
+from workflows.moments import moment_text
 from workflows.registry import PROCESSES
 
 MOST_EVENTS = 100_000
@@ -48,7 +49,7 @@ ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "conten
 _REPORT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
-_REPORT.filters["utc"] = lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else ""
+_REPORT.filters["utc"] = lambda at: moment_text(at, seconds=True) if at else ""
 _REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii=False)
 
 
@@ -76,7 +77,8 @@ class Scope(BaseModel):
     def __str__(self) -> str:
         if self.case_id is not None:
             return f"case {self.case_id}"
-        return f"everything from {self.since:%Y-%m-%d %H:%M:%S} until before {self.until:%Y-%m-%d %H:%M:%S} UTC"
+        since, until = (moment_text(at, seconds=True) if at else "" for at in (self.since, self.until))
+        return f"everything from {since} until before {until}"
 
     @property
     def filename(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel, ValidationError
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
@@ -27,7 +27,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
+from api.whom import whom
 from intake.launch import Launcher
+from intake.names_check import NamesCheck
+from intake.settlement import Settlement
+from intake.start import PolicySource
 from store import audit, cases, people, tasks
 from store.batches import Batch
 from store.cases import CaseRow
@@ -54,7 +58,10 @@ from workflows.models import (
     Verdict,
     decision_id_for,
 )
+from workflows.moments import Moment
+from workflows.naming import names_any
 from workflows.people import candidacy, same
+from workflows.registry import PROCESSES
 
 UPDATE_PATIENCE_S = 3.0
 """How long the first door is tried."""
@@ -65,6 +72,8 @@ NOTE_PATIENCE_S = 0.3
 QUERY_PATIENCE_S = 1.0
 ROLLBACK_PATIENCE_S = 2.0
 """How long a caller waits to hear whether the receiver lets a completed case be undone; it goes on without them."""
+SETTLE_PATIENCE_S = 10.0
+"""How long an operator waits until a case that stands still has been ended in Temporal and handed over."""
 PAUSE_S = 0.1
 """Between two tries within that time: the id makes a second one harmless."""
 UPDATES_AT_ONCE = 4
@@ -100,12 +109,12 @@ class Wish(BaseModel):
 
     act: Act
     to: str | None = None
-    """A person's id."""
+    """A person, by id, name or e-mail address."""
     text: str = ""
     question: str | None = None
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     times: bool = False
@@ -128,9 +137,11 @@ class Decided(BaseModel):
 class Gateway:
     """Sends people's messages to cases and looks at their state."""
 
-    def __init__(self, client: Client, db: Database, ui_url: str) -> None:
+    def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement, policy: PolicySource) -> None:
         self._client = client
         self._db = db
+        self._settlement = settlement
+        self._policy = policy
         self._ui_url = ui_url
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._noting: set[asyncio.Task[None]] = set()
@@ -196,6 +207,10 @@ class Gateway:
             raise await self._refuse(task, decision, "Reused", REUSED)
         if known and known.status == "refused":
             raise _problem(decision.id, known.code, known.refusal, {"outcome": task.outcome})
+        if "stopped" in task.facts and task.kind == "intervention":
+            return await self._settle(task, decision)
+        if not known:
+            await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
             return await self._receive(task, decision, self._update(handle, decision, patience))
@@ -203,6 +218,27 @@ class Gateway:
             return await self._signal(handle, task, decision, known)
         except Gone:
             return await self._after_the_end(handle, decision)
+
+    async def _settle(self, task: TaskView, decision: Decision) -> Decided:
+        """Carry out what an operator says of a case that stands still: there is no Workflow that could hear it."""
+        async with self._db.read() as conn:
+            known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
+        if known and known.status == "accepted":
+            return await self._as_recorded(known)
+        try:
+            Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
+        except ApplicationError as no:
+            raise await self._refused(now, decision, no) from no
+        try:
+            async with _within(SETTLE_PATIENCE_S):
+                status = await self._settlement.settle(now, decision)
+        except (NoAnswer, Gone, WorkflowQueryFailedError) as error:
+            raise temporal_unreachable(decision_id=decision.id) from error
+        async with self._db.read() as conn:
+            closed = await tasks.get(conn, task.task_id) or now
+        if status is None:
+            raise await self._refuse(closed, decision, "AlreadyClosed", "This case was dealt with a moment ago.")
+        return Decided(decision_id=decision.id, task=closed, case_status=status)
 
     async def speaker(self, person: Person, task: TaskView) -> Actor:
         """The person as the people rules want them: also with whom they were handed this task by, if that person is
@@ -229,7 +265,7 @@ class Gateway:
         Raises Problem: 403, 409 or 422 as the Workflow refuses, 422 for somebody who is unknown, 503 when nobody
         answers: it may be sent again, and with a `client_id` it is done once.
         """
-        to = await self._named(wish.to) if wish.to is not None else None
+        to = await self._named(wish.to, person, task) if wish.to is not None else None
         action = Action(
             id=decision_id_for(person.id, f"{task.task_id}/{wish.act}", client_id or uuid.uuid4().hex),
             task_id=task.task_id,
@@ -257,13 +293,33 @@ class Gateway:
             raise await self._refuse(task, action, "Reused", REUSED)
         return receipt.task
 
-    async def _named(self, id: str) -> Actor:
+    async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
+        """Whoever is meant by an id, a name or an e-mail address; raises Problem 422."""
         async with self._db.read() as conn:
-            found = await people.active(conn, id)
-        if found is None:
-            message = f"there is no active person '{id}'"
-            raise invalid(f"To whom? {message[0].upper()}{message[1:]}.", [FieldError(field="to", message=message)])
+            id = await whom(conn, text, by, field="to", asking="To whom?", task=task)
+            found = await people.get(conn, id)
         return Actor(id=found.id, groups=found.groups)
+
+    async def _check_edits(self, task: TaskView, decision: Decision) -> None:
+        """Refuse edits that name people or groups whom there are not, as the request itself would be. Raises Problem.
+
+        What else is wrong with them is the Workflow's to say.
+        """
+        process = PROCESSES.get(task.process)
+        if not decision.edits or process is None or not names_any(process.input):
+            return
+        async with self._db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        try:
+            whole = process.input.model_validate({**(case.input if case else {}), **decision.edits})
+        except ValidationError:
+            return
+        check = NamesCheck(self._db, self._policy.current, decision.by.id)
+        (wrong,) = await check.problems(task.process, [whole], decision.edits)
+        if wrong:
+            errors = [{"field": each.column, "message": each.message} for each in wrong]
+            message = "; ".join(map(str, wrong))
+            raise await self._refuse(task, decision, "InvalidEdits", message, {"errors": errors})
 
     async def _send(
         self,
@@ -575,6 +631,8 @@ def _problem(decision_id: str, code: str, message: str, details: dict[str, Any])
             return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
         case "CommentNeeded":
             return invalid(message, [FieldError(field="comment", message=message)])
+        case "Unreadable" | "Unforeseen":  # larger than a case takes, or of another release than the worker's
+            return invalid(message, [])
         case "UnknownTask" | "NotReady":
             return not_found("task")
         case _:

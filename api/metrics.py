@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 from store import audit, figures
 from store.database import Database, DatabaseUnavailable
 from store.figures import Figures, Happened
+from store.stopped import Kind
 
 FRESH_S = 5.0
 """How long what was read of the database is good enough."""
@@ -114,6 +116,8 @@ class _Standing(Collector):
         yield _gauges("oldest_open_task_seconds", "Age of the oldest open task", by_gate, ages)
         by_status = ("process", "status")
         yield _gauges("open_cases", "Cases that have not ended", by_status, now.cases.items())
+        kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(Kind))
+        yield _gauges("stopped_workflows", "Workflows that cannot go on by themselves", ("kind",), kinds)
         yield _gauge("workers", "Workers heard of lately", now.workers)
         if now.heard:
             silent = (datetime.now(UTC) - now.heard).total_seconds()
@@ -128,7 +132,7 @@ def _gauge(name: str, help: str, value: float) -> Metric:
     return GaugeMetricFamily(f"holdgate_{name}", help, value=float(value))
 
 
-def _gauges(name: str, help: str, labels: tuple[str, str], values: Iterable[tuple[tuple[str, str], float]]) -> Metric:
+def _gauges(name: str, help: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
     family = GaugeMetricFamily(f"holdgate_{name}", help, labels=labels)
     for key, value in values:
         family.add_metric(key, float(value))

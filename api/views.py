@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, Field
 
+from api.foresight import Consequence
 from api.problems import FieldError, Problem, invalid
 from api.security import CanDecide
 from intake.csv_out import MEDIA_TYPE
@@ -81,6 +82,10 @@ class TaskDetail(TaskView):
     """One task, and whether the caller may decide it."""
 
     can_decide: CanDecide
+    if_approved: list[Consequence] = Field(
+        description="What happens if this is approved, in order, up to the next approval step at which people decide; "
+        "empty once it is decided"
+    )
     rollback_plan: list[UndoView] = Field(
         description="What is undone if this is rejected or rolled back, newest first; empty once it is decided"
     )

@@ -3,14 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
+from workflows.directions import runs
 from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status, Verdict
+from workflows.moments import weekday_and_time
 
 SHOWN = 20
 """Lines of one section; the pages have the rest."""
@@ -88,7 +91,9 @@ class Writer:
             autoescape=select_autoescape(["html"]),
             trim_blocks=True,
             lstrip_blocks=True,
+            undefined=StrictUndefined,
         )
+        self._templates.filters["isolated"] = _isolated
 
     def write(self, letter: Letter, now: datetime) -> Text:
         """The message as it is true at this moment."""
@@ -303,8 +308,8 @@ def _in_words(moment: datetime, now: datetime) -> str:
     else:
         number, unit = round(away / timedelta(days=1)), "day"
     far = f"{number} {unit}{'s' * (number != 1)}"
-    day = f"{moment:%a} {moment.day} {moment:%b}" + (f" {moment.year}" if moment.year != now.year else "")
-    return f"{f'in {far}' if moment > now else f'{far} ago'} ({day}, {moment:%H:%M} UTC)"
+    day = weekday_and_time(moment, year=moment.astimezone(UTC).year != now.year)
+    return f"{f'in {far}' if moment > now else f'{far} ago'} ({day})"
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -321,6 +326,12 @@ def _clean(text: str, limit: int = 500) -> str:
     """Text of other people in one line: nothing in it can start a header, hide, or turn the writing direction."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _isolated(text: str) -> Markup:
+    """For HTML: what is written from right to left changes places with no number beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
+    return Markup("").join(parts)
 
 
 def _short(title: str) -> str:

@@ -50,6 +50,14 @@ class Judge:
                 keys.setdefault(row.process or self._process, []).append(row.key)
         return keys
 
+    def may_start(self, row: Row, known: Known) -> bool:
+        """Whether a row would become a case, as far as the cases that exist let it."""
+        process = row.process or self._process
+        existing = known.get(process, {}).get(row.key)
+        if row.input is None or existing is None:
+            return row.input is not None
+        return (self._resubmit or existing.unstarted) and self._not_again(process, existing) is None
+
     def judge(self, rows: Sequence[Row], known: Known) -> list[PlannedRow]:
         """What the next rows are."""
         return [self._judged(row, known) for row in rows]

@@ -22,6 +22,7 @@ from intake.problems import problems_of, quoted, shortened
 from intake.rows import PRIORITY, REFERENCE, START_AT, Row, Shown, quoted_whole, typed, uneven
 from intake.tables import FileFormat, UnreadableFile
 from workflows.models import Problem
+from workflows.moments import asked_now
 
 SIGNS = {"£": "GBP", "€": "EUR"}
 EVERY_DATE = "*"
@@ -433,7 +434,7 @@ def check_constants(target: Target, constants: Mapping[str, str]) -> None:
     """Raises WrongMapping for a constant that its field would not take in any row."""
     values = {name: value for name, value in constants.items() if name in target.model.model_fields}
     try:
-        target.model.model_validate(values)
+        target.model.model_validate(values, context=asked_now())
     except ValidationError as wrong:
         found = [each for each in problems_of(wrong, target.shown(values)) if each.column in values]
         if found:

@@ -15,7 +15,7 @@ from intake.start import Starter
 from store import cases
 from store.cases import CaseRow
 from store.database import Database, DatabaseUnavailable
-from workflows.models import CaseEvent, PlannedUndo, RollbackAsked, Status, rollback_id_for
+from workflows.models import CaseEvent, DecisionView, PlannedUndo, RollbackAsked, Status, rollback_id_for
 
 QUERY_PATIENCE_S = 5.0
 PLAN: TypeAdapter[list[PlannedUndo]] = TypeAdapter(list[PlannedUndo])
@@ -58,10 +58,23 @@ class Rollbacks:
             raise NotRollable("Somebody else has changed this case a moment ago; look at it again.")
         return given
 
-    async def lost(self, case: CaseRow, reason: str, by: str) -> CaseRow | None:
-        """The Workflow of an open case was ended in Temporal: operators are asked. None if it has moved on since."""
-        # The Workflow knows better than the record, which is behind by the steps since the last gate.
-        plan = await self.plan_of(case.conductor) or case.plan
+    async def lost(
+        self,
+        case: CaseRow,
+        reason: str,
+        by: str,
+        *,
+        plan: list[PlannedUndo] | None = None,
+        decided: DecisionView | None = None,
+    ) -> CaseRow | None:
+        """The Workflow of an open case was ended in Temporal: operators are asked. None if it has moved on since.
+
+        `plan`: what is to be undone, where that is known better than the Workflow and the record tell. `decided`: what
+        an operator has said already.
+        """
+        if plan is None:
+            # The Workflow knows better than the record, which is behind by the steps since the last gate.
+            plan = await self.plan_of(case.conductor) or case.plan
         before = case.rollback
         taken_back = before is not None and before.ended is not None
         asked = RollbackAsked(
@@ -73,6 +86,7 @@ class Rollbacks:
             lost=not taken_back,
             ended=before.ended if before else None,
             planned=len(plan),
+            decided=decided,
             begun=taken_back and before is not None and (before.begun or len(plan) < before.planned),
         )
         return await self._hand_over(case.model_copy(update={"plan": plan}), asked, "case_lost", by)

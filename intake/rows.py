@@ -24,6 +24,7 @@ from intake.problems import problems_of, quoted, shortened
 from intake.tables import FileFormat, Named, Table, filled, table_of
 from intake.tables import UnreadableFile as UnreadableFile
 from workflows.models import Problem, normalise_reference, reference_key
+from workflows.moments import A_MOMENT, asked_now, day_or_moment
 
 if TYPE_CHECKING:
     from intake.mapping import ColumnMapping
@@ -296,7 +297,7 @@ def typed(
             errors += [late] if late else []
     parsed = None
     try:
-        parsed = model.model_validate(values)
+        parsed = model.model_validate(values, context=asked_now())
     except ValidationError as bad:
         found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
@@ -306,13 +307,11 @@ def typed(
 
 
 def moment(cell: str, column: str) -> tuple[datetime | None, Problem | None]:
-    """When a row is to start, in UTC where it names no zone."""
+    """When a row is to start, in UTC where it names no zone; a day is its beginning."""
     try:
-        at = datetime.fromisoformat(cell)
-    except ValueError:
-        expected = "a date and time such as 2027-03-31T09:00:00Z"
-        return None, _cell(column, cell, f"{quoted(cell)} is not {expected}", expected)
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        at = day_or_moment(cell, UTC, end=False)
+    except ValueError as bad:
+        return None, _cell(column, cell, f"{quoted(cell)}: {bad}", A_MOMENT)
     wrong = why_not_at(at)
     return at, _cell(column, cell, wrong, wrong) if wrong else None
 

@@ -21,6 +21,7 @@ from intake.later import why_not_at
 from intake.launch import Launch, Launcher, StoredCase, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.names_check import NamesCheck
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
 from intake.reading import Look, look, read_file
@@ -39,6 +40,7 @@ from workflows.models import (
     normalise_reference,
     reference_key,
 )
+from workflows.moments import asked_now
 from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
@@ -148,7 +150,8 @@ class Starter:
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
-        self.launcher = Launcher(client, processes, PinnedPolicies(db, inputs, steps))
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the case and start its Workflow; `by` is the requester's id.
@@ -161,6 +164,7 @@ class Starter:
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped(by, request.idempotency_key)
+        await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
         await self.keep(policy)
         async with self._db.write() as conn:
@@ -204,13 +208,37 @@ class Starter:
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
-    def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """What a case would ask of people. Raises UnknownProcess, NoPolicy and InvalidCase."""
+    async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
         process = self.process(request.process)
-        forecast = Forecast(self.policy(request.process), self._processes, by)
+        policy = self.policy(request.process)
+        forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
+        await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
+
+    async def _check_names(
+        self,
+        process: Process,
+        parsed: BaseModel,
+        policy: Policy,
+        by: str,
+        request: CaseRequest | None = None,
+        key: str = "",
+    ) -> None:
+        """Raise InvalidCase when a request names people or groups whom there are not.
+
+        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        """
+        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        if not problems:
+            return
+        if request is not None and not request.resubmits:
+            async with self._db.read() as conn:
+                if await cases.latest_round(conn, process.name, key):
+                    return
+        raise InvalidCase(problems)
 
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
@@ -410,7 +438,7 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
         problems.append(Problem(column="start_at", message=wrong_time))
     try:
-        parsed = process.input.model_validate(request.input)
+        parsed = process.input.model_validate(request.input, context=asked_now())
     except ValidationError as wrong:
         raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
     if problems:

@@ -10,6 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from temporalio.client import Client
 from intake.files import base_name, keep
 from intake.forecast import Forecast, ForecastReport
 from intake.judge import Judge
+from intake.names_check import NamesCheck
 from intake.reading import process_of
 from intake.rows import Row, Sheet
 from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
@@ -246,12 +248,37 @@ class Uploads:
         """The rows of a file and what they are, chunk by chunk, so that they are never all in memory."""
         rounds = {name: policy.rounds(name) for name in self._processes if policy.has(name)}
         judge = Judge(process, self._processes, by, rounds, resubmit=resubmit)
+        names = NamesCheck(self._db, policy, by)
         rows = iter(sheet.rows)
         while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
             keys = judge.keys(chunk)
             async with self._db.read() as conn:
                 known = {name: await batches.existing_cases(conn, name, keys[name]) for name in keys}
+            starting = [row for row in chunk if judge.may_start(row, known)]
+            wrong = await _misnamed(names, process, starting, sheet)
+            chunk = [wrong.get(row.line, row) for row in chunk]
             yield chunk, await asyncio.to_thread(judge.judge, chunk, known)
+
+
+async def _misnamed(names: NamesCheck, process: str, rows: Sequence[Row], sheet: Sheet) -> dict[int, Row]:
+    """The rows that name people or groups whom there are not, by line, with what is wrong."""
+    found: dict[int, Row] = {}
+    of_process: dict[str, list[Row]] = {}
+    for row in rows:
+        of_process.setdefault(row.process or process, []).append(row)
+    for name, some in of_process.items():
+        for row, problems in zip(some, await names.problems(name, [row.input for row in some]), strict=True):
+            if problems:
+                errors = [each.model_copy(update={"column": _heading(each.column or "", sheet)}) for each in problems]
+                found[row.line] = replace(row, input=None, errors=errors)
+    return found
+
+
+def _heading(field: str, sheet: Sheet) -> str:
+    """The column that a field was read from, as it is called in the file; of a list the whole field is one cell."""
+    name = field.split(".")[0]
+    headings = sheet.mapping.columns.get(name, ()) if sheet.mapping else ()
+    return headings[0] if len(headings) == 1 else name
 
 
 def _reading(sheet: Sheet) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The real Temporal server on a clock that can be wound forward, and words for what people do with cases there."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.attempts import CountAttempts
 from intake.rollback import Rollbacks
@@ -34,8 +34,8 @@ from workflows.models import (
 Handle = WorkflowHandle[Any, CaseResult]
 
 
-async def time_skipping_server() -> WorkflowEnvironment:
-    """A server whose clocks tests wind forward. It answers in well under a second."""
+async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
+    """A server whose clocks tests wind forward. It answers in well under a second. `more`: as the SDK takes it."""
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
         data_converter=pydantic_data_converter,
@@ -45,7 +45,10 @@ async def time_skipping_server() -> WorkflowEnvironment:
             "frontend.WorkflowTimeSkippingEnabled=true",
             "--dynamic-config-value",
             'history.timerProcessorMaxTimeShift="10ms"',
+            "--dynamic-config-value",
+            "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
         ],
+        **more,
     )
 
 
@@ -55,17 +58,26 @@ async def unskipped(env: WorkflowEnvironment) -> Client:
 
 
 def worker_of(
-    client: Client, workflows: Iterable[type], activities: Iterable[Callable[..., Any]], *, cached: int = 1000
+    client: Client,
+    workflows: Iterable[type],
+    activities: Iterable[Callable[..., Any]],
+    *,
+    cached: int = 1000,
+    interceptors: Sequence[Interceptor] = (),
+    defects_fail: bool = True,
 ) -> Worker:
-    """A worker for tests; `cached`: how many Workflows it keeps in memory."""
+    """A worker for tests; `cached`: how many Workflows it keeps in memory.
+
+    `defects_fail`: a defect fails its Workflow at once, so that a test fails and does not hang. In production the task
+    is tried again until the code is mended.
+    """
     return Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
         activities=list(activities),
-        interceptors=[CountAttempts()],
-        # A defect must fail a test, not hang it.
-        workflow_failure_exception_types=[Exception],
+        interceptors=[CountAttempts(), *interceptors],
+        workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         max_cached_workflows=cached,
     )

@@ -17,6 +17,7 @@ from ops.remote import Unusable
 from policy.model import Policy, PolicyError
 from policy.table_tests import TableError, TableTest, table
 from settings import Settings
+from workflows.moments import asked_now, moment_of
 from workflows.registry import INPUTS, PROCESSES
 
 
@@ -41,7 +42,7 @@ def case_input(path: Path, process: str) -> BaseModel:
     """The input of a case, as its requester would send it."""
     given = json_object(path)
     try:
-        return INPUTS[process].model_validate(given)
+        return INPUTS[process].model_validate(given, context=asked_now())
     except ValidationError as wrong:
         found = problems_of(wrong, PROCESSES[process].shown_input(given))
         raise Unusable("\n".join(f"{path}: {problem}" for problem in found)) from wrong
@@ -63,12 +64,9 @@ def moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise Unusable(f"--at: '{text}' is not a moment such as 2026-11-24T09:00:00Z")
-    return found.astimezone(UTC)
+        return moment_of(text)
+    except ValueError as wrong:
+        raise Unusable(f"--at: '{text}': {wrong}") from wrong
 
 
 def tests(path: Path | None, policy: Policy) -> list[TableTest]:

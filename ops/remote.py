@@ -49,9 +49,9 @@ class Remote:
         """The answer to a GET. Parameters that are None are left out. Raises Denied, Unusable and Away."""
         return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The answer to a POST of JSON. Raises Denied and Unusable."""
-        return self._send("POST", path, json=body)
+    def post(self, path: str, body: Mapping[str, Any], key: str | None = None) -> Any:
+        """The answer to a POST of JSON, which with a `key` is done once. Raises Denied and Unusable."""
+        return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
     def upload(self, path: str, filename: str, content: bytes, *, mapping: str | None = None, **query: Any) -> Any:
         """The answer to a POST of a file, with a mapping if there is one. Raises Denied and Unusable."""

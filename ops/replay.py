@@ -36,6 +36,7 @@ from ops.remote import Unusable
 from settings import Settings
 from worker import workflows
 from workflows.models import TASK_QUEUE
+from workflows.moments import moment_text
 
 FETCHED_AHEAD = 4
 """Histories that are fetched while one is replayed. No more are held, however many cases there are."""
@@ -423,7 +424,7 @@ class _Story:
         event: HistoryEvent | None,
     ) -> Difference:
         at = event.event_time.ToDatetime(UTC) if event else None
-        place = f"at event {event.event_id} ({at:%Y-%m-%d %H:%M} UTC) " if event else ""
+        place = f"at event {event.event_id} ({moment_text(at)}) " if event and at else ""
         process = self._events[0].workflow_execution_started_event_attributes.workflow_type.name
         return Difference(
             case_id=self._history.workflow_id,

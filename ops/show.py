@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from workflows.moments import moment_of, moment_text
 
 if TYPE_CHECKING:
     from ops.replay import Report
@@ -44,7 +45,7 @@ def when(instant: str | None, *, seconds: bool = False) -> str:
     """An RFC 3339 instant in the time zone of whoever reads it; empty for None."""
     if not instant:
         return ""
-    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    return moment_text(moment_of(instant), None, seconds=seconds)
 
 
 def batch(report: dict[str, Any]) -> None:
@@ -129,6 +130,24 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
         ],
         more,
     )
+
+
+def task(found: dict[str, Any]) -> None:
+    """One task: what is asked, whether the reader may answer, and what an approval and a rejection do."""
+    tasks([found])
+    say(found["summary"])
+    can = found["can_decide"]
+    say(f"you can decide it: {can['why']}" if can["allowed"] else f"you cannot decide it: {can['why']}")
+    if_approved(found)
+    if found["rollback_plan"] and found["gate"] != "rollback":
+        table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+
+
+def if_approved(task: dict[str, Any]) -> None:
+    """What happens when a task is approved, in order."""
+    told = [f"{each['text']}{'' if each['certain'] else ' (perhaps)'}" for each in task["if_approved"]]
+    if told:
+        table_of(("", f"If {task['gate']} is approved"), [(str(place), text) for place, text in enumerate(told, 1)])
 
 
 def replayed(found: "Report", what: str) -> None:

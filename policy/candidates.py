@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from workflows.decidable import answers_left
+from workflows.folding import fold
 from workflows.models import Absent, Actor, GateRuling, Present, TaskView
 from workflows.people import among, places, same, voters
 
@@ -153,9 +154,10 @@ async def _with_named(ruling: GateRuling, people: People) -> GateRuling:
     """The ruling with the names of its expression among its groups and people."""
     if not ruling.named:
         return ruling
-    found = await people.groups_among(ruling.named)
-    groups = [name for name in ruling.named if name in found]
-    users = [name for name in ruling.named if name not in found]
+    as_group = {name: fold(name) for name in ruling.named}
+    found = await people.groups_among(list(as_group.values()))
+    groups = [group for group in as_group.values() if group in found]
+    users = [name for name, group in as_group.items() if group not in found]
     return ruling.model_copy(
         update={
             "groups": list(dict.fromkeys([*ruling.groups, *groups])),

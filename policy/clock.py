@@ -11,6 +11,7 @@ from typing import Any
 
 from policy.calendars import LONGEST, Calendar, CalendarError
 from policy.expressions import ExpressionError, evaluate, expression
+from workflows.moments import EARLIEST, LATEST
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
@@ -74,6 +75,6 @@ def as_instant(value: Any, text: str, at: datetime, calendar: Calendar | None = 
         value = timedelta(seconds=value)
     if isinstance(value, timedelta):
         value = at + value if abs(value) <= LONGEST else None
-    if not isinstance(value, datetime):
+    if not isinstance(value, datetime) or not EARLIEST <= value.year < LATEST or value - at > LONGEST:
         raise ExpressionError(f"'{text}' must give a duration such as '8h', seconds, or a moment, within ten years")
     return value

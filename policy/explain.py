@@ -8,6 +8,7 @@ from typing import Any
 from policy.clock import is_duration
 from policy.model import MANAGER_OF_REQUESTER, Policy
 from policy.outlook import Outlook, Supposed
+from workflows.moments import moment_at_length, moment_text
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,7 @@ class _Told:
 
 def local(moment: datetime, outlook: Outlook) -> str:
     """A moment as the people of the gate's calendar see it; in UTC where it has none."""
-    shown = moment.astimezone(outlook.calendar.zone if outlook.calendar else UTC)
-    return shown.strftime("%a %d %b %Y at %H:%M:%S %Z").replace(":00 ", " ")
+    return moment_at_length(moment, outlook.calendar.zone if outlook.calendar else UTC)
 
 
 def _length(length: timedelta) -> str:
@@ -236,4 +236,6 @@ def _length(length: timedelta) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, datetime):
+        return moment_text(value)
     return "not given" if value is None else f"'{value}'" if isinstance(value, str) and not value else str(value)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from policy.calendars import Calendar
+from workflows.folding import identity_key
 from workflows.models import OnExpiry, Then
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
@@ -67,6 +68,7 @@ def _person(value: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1)]
+Group = Annotated[Name, AfterValidator(identity_key)]
 User = Annotated[Name, AfterValidator(_person)]
 Answer = Literal["approve", "reject", "request_changes", "abstain"]
 
@@ -79,7 +81,7 @@ class Level(_Section):
     """One escalation: after this long these groups and people may decide too, or in place of those before."""
 
     after: str
-    to: list[Name] = []
+    to: list[Group] = []
     users: list[User] = []
     replace: bool = False
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
@@ -99,7 +101,7 @@ class Gate(_Section):
     when: str | None = None
     auto_reject: str | None = None
     auto_approve: str | None = None
-    groups: list[Name] = []
+    groups: list[Group] = []
     users: list[User] = []
     candidates: str | None = None
     quorum: Annotated[int | str, BeforeValidator(_count_or_expression)] = 1

@@ -6,11 +6,11 @@ large amount) does not depend on it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -32,12 +32,29 @@ class Supposed:
     facts: Mapping[str, Any] | None = None
     """None: not known. Otherwise these are all."""
     requester: str | None = None
+    known_case: Mapping[str, Any] | None = None
+    """All that conditions see as `case`, of one that is there already."""
 
     @property
     def case(self) -> dict[str, Any]:
-        """What conditions see as `case`: a single case of the usual priority, its reference not known."""
+        """What conditions see as `case`; by itself a single case of the usual priority, its reference not known."""
+        if self.known_case is not None:
+            return dict(self.known_case)
         requester = {} if self.requester is None else {"requester": self.requester}
         return {"priority": 3, "batch_id": None} | requester
+
+
+Answer = Literal["asked", "not needed", "approved", "rejected", "depends"]
+
+
+class Foreseen(NamedTuple):
+    """What would become of a gate, as far as it is known."""
+
+    answer: Answer
+    rule: str = ""
+    """The condition that says so, as it stands in the policy; empty where none does."""
+    depends_on: Sequence[str] = ()
+    """What is not known and says whether people are asked."""
 
 
 class Outlook:
@@ -52,21 +69,37 @@ class Outlook:
     @property
     def answer(self) -> str:
         """The shortest answer: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
+        foreseen = self.foreseen
+        match foreseen.answer:
+            case "depends":
+                return f"depends on {', '.join(foreseen.depends_on)}"
+            case "approved" | "rejected":
+                return f"{foreseen.answer} by rule"
+            case "not needed":
+                return "no"
+        if self.quorum_unknown:
+            return f"depends on {', '.join(self.unknown_in(str(self.rules.quorum)))}"
+        many = "everyone" if self.ruling.everyone else self.ruling.quorum
+        return f"{many} of {self.asked}"
+
+    @property
+    def asked(self) -> str:
+        """Who would decide."""
+        return ", ".join([*self.ruling.groups, *self.ruling.users])
+
+    @cached_property
+    def foreseen(self) -> Foreseen:
+        """Whether people are asked, and which condition says so."""
         for key, text in self.rules.conditions():
             if key in _DECIDE and (unknown := self.unknown_in(text)):
-                return f"depends on {', '.join(unknown)}"
+                return Foreseen("depends", text, unknown)
             # The next one is asked when `when` holds or cannot be told, and when a rule does not decide.
             if key in _DECIDE and self.holds(text) == ("no" if key == "when" else "yes"):
                 break
         ruling = self.ruling
         if ruling.decided:
-            return "approved by rule" if ruling.decided == "approve" else "rejected by rule"
-        if not ruling.needed:
-            return "no"
-        if self.quorum_unknown:
-            return f"depends on {', '.join(self.unknown_in(str(self.rules.quorum)))}"
-        many = "everyone" if ruling.everyone else ruling.quorum
-        return f"{many} of {', '.join([*ruling.groups, *ruling.users])}"
+            return Foreseen("approved" if ruling.decided == "approve" else "rejected", ruling.rule)
+        return Foreseen("asked" if ruling.needed else "not needed", ruling.rule)
 
     @cached_property
     def ruling(self) -> GateRuling:

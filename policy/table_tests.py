@@ -17,17 +17,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from policy.explain import local
 from policy.model import Policy, Problem
 from policy.outlook import Outlook, Supposed
+from workflows.moments import moment_of
 
 
 class TableError(ValueError):
     """A table that cannot be read. `str()` is one line per mistake, each with file, line and row."""
+
+
+def _written(value: Any) -> datetime:
+    """A moment, or a time without an offset, which stays without."""
+    local = value if isinstance(value, datetime) else None
+    return local if local and local.tzinfo is None and moment_of(local.replace(tzinfo=UTC)) else moment_of(value)
+
+
+_Written = Annotated[datetime, BeforeValidator(_written)]
 
 
 class _Row(BaseModel):
@@ -37,11 +47,11 @@ class _Row(BaseModel):
     input: dict[str, Any]
     facts: dict[str, Any] | None = None
     requester: str | None = None
-    at: datetime = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    at: _Written = datetime(2026, 1, 5, 12, tzinfo=UTC)
     """When the gates open; without an offset, UTC."""
     gates: dict[str, str] = {}
-    due: dict[str, datetime] = {}
-    expires: dict[str, datetime] = {}
+    due: dict[str, _Written] = {}
+    expires: dict[str, _Written] = {}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ from policy.model import ProcessPolicy
 _TRUTHS = ("when", "auto_reject", "auto_approve")
 
 
+_DAY = datetime(2030, 1, 1, tzinfo=UTC)
+"""Of made-up values, and of the gate that a clock is tried for."""
+
+
 def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
     """What is wrong with the kinds of values in an expression; None when nothing is.
 
@@ -32,7 +36,7 @@ def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | No
             return f"must give a whole number, not {value!r}"
         # A text put together from the made-up input may be anything; one that stands in the expression must be right.
         if is_clock(key) and (not isinstance(value, str) or _stands_in(value, compiled.source)):
-            as_instant(value, compiled.source, datetime(2000, 1, 1, tzinfo=UTC))
+            as_instant(value, compiled.source, _DAY)
     except ExpressionError as wrong:
         cause = wrong.__cause__
         of_kind = cause is None or isinstance(cause, TypeError) or "Undefined variable or function" in str(cause)
@@ -64,7 +68,7 @@ def _example(annotation: Any) -> Any:
     kind = get_origin(annotation) or annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next(iter(kind)).value
-    day = datetime(2030, 1, 1, tzinfo=UTC)
+    day = _DAY
     examples = {
         Decimal: Decimal("1.5"),
         int: 1,

@@ -1,7 +1,7 @@
 """Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
 from store.tables import absences, people
+from workflows.moments import Within, day_or_moment, moment_text
 
 
 class Absence(BaseModel):
@@ -25,27 +26,28 @@ class Absence(BaseModel):
 
 def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """The moments of an absence that is given by days, both included, or by moments. Raises ValueError."""
-    return _moment(starts, zone, last=False), _moment(ends, zone, last=True)
+    return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
 
 
-def _moment(text: str, zone: ZoneInfo, *, last: bool) -> datetime:
+def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
     try:
-        if len(text) == 10:
-            day = date.fromisoformat(text) + timedelta(days=int(last))
-            return datetime.combine(day, time(), zone).astimezone(UTC)
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as wrong:
-        raise ValueError(f"'{text}' is no day such as 2026-12-21, and no moment such as 2026-12-21T12:00Z") from wrong
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        return day_or_moment(text, zone, end=end)
+    except ValueError as wrong:
+        raise ValueError(f"'{text}': {wrong}") from wrong
 
 
 async def go(
     conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
 ) -> Absence:
     """Say that somebody is away, by their first and last day in their time zone. Raises ValueError as `set_away`."""
-    first, last = span(*days, zone)
+    first, last, now = *span(*days, zone), datetime.now(UTC)
+    for text, moment in zip(days, (first, last), strict=True):
+        try:
+            Within().check(moment, now)
+        except ValueError as wrong:
+            raise ValueError(f"'{text}' {wrong}") from wrong
     absence = Absence(person=person, starts_at=first, ends_at=last, substitute=substitute)
-    await set_away(conn, absence, datetime.now(UTC), by=by)
+    await set_away(conn, absence, now, by=by)
     return absence
 
 
@@ -70,7 +72,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
         delete(absences).where(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
     )
     await conn.execute(insert(absences).values(absence.model_dump()))
-    said = f"{person} is away from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    said = f"{person} is away from {moment_text(start)} to {moment_text(end)}"
     data = absence.model_dump(mode="json")
     await audit.note(
         conn, "absence_set", by=by, summary=said + (f", {substitute} stands in" * bool(substitute)), data=data

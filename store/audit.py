@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from pydantic import BaseModel
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit
@@ -105,6 +105,23 @@ async def page(
     if case_id is not None:
         query = query.where(events.c.case_id == case_id if case_id else events.c.case_id.is_(None))
     return [stored(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def recent(conn: AsyncConnection, case_id: str, kinds: Sequence[str], since: datetime) -> list[StoredEvent]:
+    """The events of these kinds that happened to a case since a moment, oldest first."""
+    query = (
+        select(events, event_payloads.c.payload)
+        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.case_id == case_id, events.c.kind.in_(kinds), events.c.at >= since)
+        .order_by(events.c.position)
+    )
+    return [stored(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def count(conn: AsyncConnection, case_id: str, kind: str) -> int:
+    """How many events of one kind a case has; "": those of no case."""
+    of_case = events.c.case_id == case_id if case_id else events.c.case_id.is_(None)
+    return int(await conn.scalar(select(func.count()).where(of_case, events.c.kind == kind)) or 0)
 
 
 async def position(conn: AsyncConnection) -> int:

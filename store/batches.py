@@ -310,6 +310,13 @@ async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
     return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
 
 
+async def under_way(conn: AsyncConnection, limit: int) -> list[Batch]:
+    """Batches whose Workflow was started and that have not ended, oldest first."""
+    query = select(batches).where(batches.c.status.in_(("running", "paused", "cancelling")))
+    found = (await conn.execute(query.order_by(batches.c.created_at).limit(limit))).mappings()
+    return [Batch.model_validate(row) for row in found]
+
+
 async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:
     """The first rows that are still to be started, in file order."""
     query = (

@@ -11,10 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, ends, tasks
 from store import cursor as cursors
-from store.database import insert_into, insert_once
+from store.database import fit, insert_into, insert_once
+from store.searching import words_say
 from store.tables import Instant, cases
 from store.viewer import Viewer as Viewer
+from workflows.folding import search_words
 from workflows.models import (
+    ROLLBACK,
     CaseEvent,
     CaseRecord,
     CaseResult,
@@ -210,7 +213,7 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     if record.status.closed:
         values["closed_at"] = at
     if record.input is not None:
-        values |= {"input": record.input, "title": record.title}
+        values |= {"input": record.input, "title": record.title, "words": _words(record.case_id, record.title or "")}
     if record.plan is not None:
         values["plan"] = [undo.model_dump(mode="json") for undo in record.plan]
     if record.result and record.result.resubmit_after is not None:
@@ -287,6 +290,20 @@ async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | Non
     own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
+
+
+async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The case that this Workflow conducts or has conducted, whatever became of it."""
+    case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[CaseRow]:
+    """Cases that have not ended and whose Workflow is known to have run, behind this one in the order of their ids."""
+    query = select(cases).where(
+        cases.c.case_id > case_id, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING
+    )
+    return await _found(conn, query.order_by(cases.c.case_id).limit(limit))
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
@@ -401,8 +418,7 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):
-        texts = (cases.c.title, cases.c.reference_key, cases.c.case_id)
-        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+        query = query.where(words_say(cases.c.words, q))
     return query
 
 
@@ -450,5 +466,9 @@ async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
 
 
 def _row(new: NewCase) -> dict[str, Any]:
-    head = {"head_count": 0, "head_hash": ""}
-    return new.model_dump() | head | {"status": Status.STARTING, "updated_at": new.submitted_at}
+    made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
+    return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
+
+
+def _words(case_id: str, title: str) -> str:
+    return fit(search_words(case_id, title), cases.c.words)

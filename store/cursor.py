@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+from workflows.moments import moment_of
+
 
 def encode(*key: Any) -> str:
     """The cursor behind a row with this key: texts, numbers, times or None."""
@@ -28,10 +30,7 @@ def _read(part: Any, kind: type) -> Any:
     if part is None:
         return None
     if kind is datetime:
-        moment = datetime.fromisoformat(part)
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment
+        return moment_of(part)
     if type(part) is not kind:
         raise ValueError
     return part

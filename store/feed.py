@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import candidates, cases, event_payloads, events, tasks
+from store.tables import candidates, cases, decisions, event_payloads, events, tasks
 from store.viewer import Name, Viewer, names_of
 from workflows.models import Outcome, Status
 
@@ -30,6 +30,7 @@ class TaskNews(BaseModel):
     outcome: Outcome | None = None
     assignee: str | None = None
     revision: int | None = None
+    decided_by: list[str] | None = Field(None, description="Who has decided it, as far as their decisions count")
 
 
 class CaseNews(BaseModel):
@@ -93,8 +94,9 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
                 given_up = {("person", old)} if isinstance(old, str) else set()
                 opened = before.opened or event.kind in _OPENING
                 touched[task.task_id] = _Touch(event.position, opened, before.given_up_by | given_up)
+    decided = await _deciders(conn, list(touched))
     found = [
-        _task_news(task, touched[task.task_id], audiences[case_id].names)
+        _task_news(task, touched[task.task_id], audiences[case_id].names, decided[task.task_id])
         for case_id, rows in of_case.items()
         for task in rows
         if task.task_id in touched
@@ -144,11 +146,21 @@ async def _audiences(
     return found
 
 
+async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
+    """By task, who has decided it: nobody should read of their own decision that it was somebody else's."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    query = select(decisions.c.task_id, decisions.c.person)
+    query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)
+    for row in await conn.execute(query):
+        found[row.task_id].append(row.person)
+    return found
+
+
 def _is_open(task: Any, at: Any) -> bool:
     return task.closed_at is None or bool(task.closed_at >= at)
 
 
-def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
+def _task_news(task: Any, touch: _Touch, audience: frozenset[Name], deciders: list[str]) -> News:
     told = TaskNews(
         task_id=task.task_id,
         case_id=task.case_id,
@@ -159,13 +171,14 @@ def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
         outcome=task.outcome,
         assignee=task.assignee,
         revision=task.revision,
+        decided_by=deciders or None,
     )
     asked_then = names_of(task.candidate_groups, task.candidate_users, task.members or {})
     gone = TaskNews(task_id=task.task_id, kind="gone")
     return News(
         touch.position,
         "task",
-        told.model_dump_json(),
+        told.model_dump_json(exclude=None if told.decided_by else {"decided_by"}),
         audience,
         gone.model_dump_json(exclude_none=True),
         frozenset(asked_then) | touch.given_up_by,

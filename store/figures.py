@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, outbox
+from store import audit, outbox, stopped
 from store.tables import cases, event_payloads, events, heartbeats, tasks
 from workflows.models import Status
 
@@ -41,6 +41,8 @@ class Figures(BaseModel):
     heard: datetime | None
     """When any worker was heard of."""
     outbox: outbox.Lag
+    stopped: dict[str, int]
+    """Workflows that cannot go on, by what keeps them."""
 
 
 class Happened(NamedTuple):
@@ -74,6 +76,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
         workers=workers or 0,
         heard=heard,
         outbox=await outbox.lag(conn, at),
+        stopped=await stopped.counts(conn),
     )
 
 

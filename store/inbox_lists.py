@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import cursor as cursors
+from store.searching import words_say
 from store.tables import candidates, cases, decisions, follow_ups, tasks
 from store.tasks import views
 from store.viewer import Viewer
@@ -184,7 +185,7 @@ async def _among(
     narrow = [
         of_status.where(tasks.c.subject == sought.payee) if sought.payee is not None else None,
         of_status.where(tasks.c.requester == sought.requester) if sought.requester is not None else None,
-        of_status.where(_says(sought.q)) if sought.q else None,
+        of_status.where(words_say(tasks.c.words, sought.q)) if sought.q else None,
         of_status.where(_due(sought.due, now, zone)) if sought.due else None,
         of_status.where(*_step(sought)) if sought.process and sought.gate else None,
         query.where(tasks.c.case_id.in_(of_batch)) if sought.batch_id else None,
@@ -295,16 +296,12 @@ def _found(
         query = query.where(tasks.c.subject == sought.payee)
     if sought.batch_id:
         query = query.join(cases, cases.c.case_id == tasks.c.case_id).where(cases.c.batch_id == sought.batch_id)
-    return query.where(_says(sought.q)) if sought.q else query
+    return query.where(words_say(tasks.c.words, sought.q)) if sought.q else query
 
 
 def _step(sought: Sought) -> list[ColumnElement[bool]]:
     wanted = ((tasks.c.process, sought.process), (tasks.c.gate, sought.gate))
     return [column == value for column, value in wanted if value is not None]
-
-
-def _says(q: str) -> ColumnElement[bool]:
-    return tasks.c.words.contains(q.lower(), autoescape=True)
 
 
 def _sum(conn: AsyncConnection) -> ColumnElement[Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import tasks
-from workflows.models import TaskView, Verdict
+from workflows.models import Outcome, TaskView, Verdict
 
 AT_ONCE = 100
 """Tasks of a group that are named, the oldest; a bulk takes no more."""
@@ -44,6 +44,17 @@ class Waiting(BaseModel):
     requester: str
     opened_at: datetime
     assignee: str | None
+
+
+class Answered(BaseModel):
+    """A task of operators as it is now, whether it is still open or not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str
+    title: str
+    process: str
+    outcome: Outcome | None
 
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
@@ -90,3 +101,9 @@ async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waitin
     query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
     rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
     return [Waiting.model_validate(row) for row in rows]
+
+
+async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:
+    """Those of these tasks that are there, by id."""
+    query = select(*(tasks.c[name] for name in Answered.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: Answered.model_validate(row) for row in await conn.execute(query)}

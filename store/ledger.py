@@ -8,7 +8,7 @@ undone before it was done.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -19,13 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, effects
 from store.database import Database
 from store.tables import accounts, entries, lines
-from workflows.models import Refused, Trouble, reference_key
-from workflows.money import decimals_of, in_words, payee_key
+from workflows.folding import fold
+from workflows.models import MAX_REFERENCE_KEY, Refused, Trouble, reference_key
+from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
+from workflows.money import in_words, payee_key
+from workflows.money import major_units as _major
+from workflows.money import minor_units as _minor
 
 PAYMENTS = "payments"
 """What was paid out: the other side of holds and captures."""
 CAPITAL = "capital"
 """Where funds come from."""
+MOST_MINOR = 9 * 10**18
+"""Minor units that an account may hold: as many as its column takes."""
 
 Layer = Literal["posted", "pending"]
 Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
@@ -123,7 +129,7 @@ class Ledger:
         Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
         AccountLocked.
         """
-        minor = _minor(amount, currency)
+        minor, account = _minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)  # before looking for the key: see `_account`
@@ -181,7 +187,7 @@ class Ledger:
         what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
         account is closed, or the key was undone.
         """
-        minor = _minor(amount, currency)
+        minor, account = _minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)
@@ -230,34 +236,16 @@ class Ledger:
 
         A repeat with the same key does nothing.
         """
-        minor = _minor(amount, currency)
+        minor, account = _minor(amount, currency), fold(account)
 
-        async def book(conn: AsyncConnection) -> None:
-            if await _find(conn, key):
-                return
-            for name, funded in ((account, True), (CAPITAL, False), (PAYMENTS, False)):
-                if await _account(conn, name, currency) is None:
-                    row = {"name": name, "currency": currency, "funded": funded, "open": True}
-                    row["locked"] = locked and funded
-                    await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
-            await _book(
-                conn,
-                "fund",
-                key,
-                [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
-                reference=key,
-                account=account,
-                currency=currency,
-                amount=minor,
-            )
-
-        await effects.once(self._db, book)
+        await effects.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
 
     async def close_account(self, name: str, currency: str) -> None:
         """Let nothing be paid from the account any more; what is held or was paid can still be undone.
 
         Raises UnknownAccount.
         """
+        name = fold(name)
         async with self._db.write() as conn:
             if await _account(conn, name, currency) is None:
                 raise UnknownAccount(f"there is no account '{name}' in {currency}")
@@ -268,6 +256,7 @@ class Ledger:
 
         What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownAccount.
         """
+        name = fold(name)
         async with self._db.write() as conn:
             changed = await conn.execute(update(accounts).where(accounts.c.name == name).values(locked=locked))
             if not changed.rowcount:
@@ -286,6 +275,7 @@ class Ledger:
             raise ValueError("the moment up to which books are closed needs a time zone")
         if until > datetime.now(UTC):
             raise ValueError(f"books are closed up to what has passed, and {closed_in_words(until)} has not")
+        name = fold(name)
         async with self._db.write() as conn:
             named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
             found = (await conn.execute(named.with_for_update())).all()  # a capture or refund under way ends first
@@ -328,29 +318,29 @@ class Ledger:
 
     async def balance(self, name: str, currency: str) -> Balance:
         """One account in one currency. Raises UnknownAccount."""
+        name = fold(name)
         async with self._db.read() as conn:
             row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
         if row is None:
             raise UnknownAccount(f"there is no account '{name}' in {currency}")
-        held = max(-row.pending, 0)  # money about to come in is neither held nor available
-        return Balance(
-            account=name,
-            currency=currency,
-            balance=str(_major(row.posted, currency)),
-            held=str(_major(held, currency)),
-            available=str(_major(row.posted - held, currency)),
-        )
+        return _balance(row)
+
+    async def balances(self) -> list[Balance]:
+        """All accounts that payments are made from, by name and currency."""
+        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
+        async with self._db.read() as conn:
+            return [_balance(row) for row in await conn.execute(query)]
 
     async def entries(
         self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
     ) -> list[LedgerEntry]:
-        """Entries in the order they were made, those of one reference (compared without case) or of one case.
+        """Entries in the order they were made, those of one reference (folded) or of one case.
 
         `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
         """
         wanted = [entries.c.entry_id > after]
         if reference is not None:
-            wanted.append(func.lower(entries.c.reference) == reference_key(reference))
+            wanted.append(entries.c.reference_key == reference_key(reference))
         if case_id is not None:
             wanted.append(entries.c.case_id == case_id)
         async with self._db.read() as conn:
@@ -449,6 +439,47 @@ class Ledger:
 # ------------------------------------------------------------------------------------------------ inside a transaction
 
 
+async def open_account(
+    conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
+) -> None:
+    """Open an account without money, unless it is there. `funded`: payments may be made from it."""
+    if await _account(conn, name, currency) is None:
+        row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
+        await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
+
+
+async def book_funds(
+    conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
+) -> None:
+    """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    if await _find(conn, key):
+        return
+    await open_account(conn, account, currency, locked=locked)
+    for name in (CAPITAL, PAYMENTS):
+        await open_account(conn, name, currency, funded=False)
+    await _book(
+        conn,
+        "fund",
+        key,
+        [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
+        reference=key,
+        account=account,
+        currency=currency,
+        amount=minor,
+    )
+
+
+def _balance(row: Row[Any]) -> Balance:
+    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    return Balance(
+        account=row.name,
+        currency=row.currency,
+        balance=str(_major(row.posted, row.currency)),
+        held=str(_major(held, row.currency)),
+        available=str(_major(row.posted - held, row.currency)),
+    )
+
+
 def _is_account(name: str, currency: str) -> Any:
     return and_(accounts.c.name == name, accounts.c.currency == currency)
 
@@ -482,7 +513,7 @@ def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
     """Raises Refused when the payment lies in closed books of its account."""
     if account is None or account.closed_until is None or paid.at > account.closed_until:
         return
-    made = (_day if _ends_a_day(account.closed_until) else _moment)(paid.at)
+    made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
         f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead."
@@ -552,6 +583,7 @@ async def _book(
     """Write one entry with its lines and carry them into the accounts."""
     at = datetime.now(UTC)
     row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
+    row["reference_key"] = fold(about["reference"])[:MAX_REFERENCE_KEY]
     entry_id: int = (await conn.execute(insert(entries).values(row).returning(entries.c.entry_id))).scalar_one()
     if sides:
         numbered = [{"entry_id": entry_id, "number": number, **side._asdict()} for number, side in enumerate(sides)]
@@ -569,48 +601,23 @@ async def _book(
 def closing_moment(text: str) -> datetime:
     """Up to when books are to be closed: a day means its end, in UTC. Raises ValueError."""
     try:
-        if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), time.max, UTC)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no offset")
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as wrong:
+        return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)
+    except ValueError as wrong:
         raise ValueError(f"'{text}' is no day such as 2026-11-30, and no moment such as 2026-11-30T18:00Z") from wrong
 
 
 def closed_in_words(until: datetime) -> str:
     """`30 November 2026` for books that are closed up to the end of that day; else with the time."""
-    return _day(until) if _ends_a_day(until) else _moment(until)
+    return day_in_words(until) if _ends_a_day(until) else moment_in_words(until)
 
 
 def _ends_a_day(at: datetime) -> bool:
     return at.astimezone(UTC).time() == time.max
 
 
-def _day(at: datetime) -> str:
-    utc = at.astimezone(UTC)
-    return f"{utc.day} {utc:%B %Y}"
-
-
-def _moment(at: datetime) -> str:
-    return f"{_day(at)}, {at.astimezone(UTC):%H:%M} UTC"
-
-
 # ----------------------------------------------------------------------------------------------------------- units
 
 
-def _minor(amount: Decimal, currency: str) -> int:
-    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
-    minor = amount.scaleb(decimals_of(currency))
-    if minor != minor.to_integral_value():
-        raise ValueError(f"{amount} {currency} has more decimals than the currency")
-    return int(minor)
-
-
-def _major(minor: int, currency: str) -> Decimal:
-    return Decimal(minor).scaleb(-decimals_of(currency))
-
-
 def _words(minor: int, currency: str) -> str:
+    """So many minor units in words: `2,640.00 GBP`."""
     return in_words(_major(minor, currency), currency)

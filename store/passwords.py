@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, people
 from store.database import insert_into, insert_once
 from store.tables import passwords, sign_in_tries
+from workflows.moments import moment_text
 
 LEAST, MOST = 12, 200
 """Characters of a password. Length is asked for, and no mixture of signs (NIST SP 800-63B, 3.1.1.2)."""
@@ -29,7 +30,7 @@ class TooSoon(Exception):
     """Too many tries have failed: none before `until`."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"no try before {until:%H:%M:%S} UTC")
+        super().__init__(f"no try before {moment_text(until, seconds=True)}")
         self.until = until
 
 

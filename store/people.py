@@ -17,6 +17,7 @@ from store import absences, audit, successors
 from store.database import Database, insert_once
 from store.tables import absences as absent_people
 from store.tables import memberships, people, tokens
+from workflows.folding import check_visible, fold, identity_key
 from workflows.models import ADMINS
 
 TOKEN_PREFIX = "hg_"
@@ -98,9 +99,10 @@ async def add(
         raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
     if not 1 <= len(name.strip()) <= 200:
         raise ValueError("a name has 1 to 200 characters")
-    for group in groups:
-        group_named(group)
-    person = Person(id=id, name=name.strip(), groups=sorted(set(groups)), email=_address(email))
+    groups = [group_named(group) for group in groups]
+    person = Person(
+        id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
+    )
     await check_new(conn, id, person.email)
     row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
     if not await insert_once(conn, people, row):
@@ -114,10 +116,11 @@ async def add(
     return person
 
 
-def group_named(group: str) -> None:
-    """Raise ValueError for what cannot be the name of a group."""
-    if not _GROUP.fullmatch(group):
-        raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+def group_named(name: str) -> str:
+    """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
+    if not _GROUP.fullmatch(group := identity_key(name)):
+        raise ValueError(f"'{name}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    return group
 
 
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
@@ -182,8 +185,7 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
-    named = await get(conn, id)
-    group_named(group)
+    named, group = await get(conn, id), group_named(group)
     if await insert_once(conn, memberships, {"person": id, "group_name": group}):
         data = {"person": id, "group": group}
         await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
@@ -191,7 +193,7 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
-    named = await get(conn, id)
+    named, group = await get(conn, id), fold(group)
     gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
     if not gone.rowcount:
         raise ValueError(f"{id} is not in {group}")
@@ -212,7 +214,7 @@ async def active(conn: AsyncConnection, id: str) -> Person | None:
 
 async def named(conn: AsyncConnection, name: str) -> Person | None:
     """The active person with this id or mail address, whatever the case of its letters."""
-    low = name.lower()
+    low = fold(name)
     like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
     found = await _found(conn, _PEOPLE.where(like, people.c.active))
     return found[0] if len(found) == 1 else None

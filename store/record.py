@@ -1,6 +1,5 @@
 """Looking things up in the record: by case, by who did it, by kind, time or words; and what goes with what is found."""
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.audit import StoredEvent, stored
 from store.cases import CaseRow
 from store.evidence import Attachment
+from store.searching import json_says
 from store.tables import attachments, cases, event_payloads, events, policies
 
 RECENT = 20_000
@@ -107,6 +107,5 @@ def _conditions(sought: Sought) -> list[ColumnElement[bool]]:
     if until is not None:
         found.append(events.c.at < until)
     if isinstance(text, str) and text:
-        as_kept = json.dumps(text, ensure_ascii=False)[1:-1]
-        found.append(func.lower(event_payloads.c.payload).contains(as_kept.lower(), autoescape=True))
+        found.append(json_says(event_payloads.c.payload, text))
     return found

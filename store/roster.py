@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.searching import texts_say
 from store.tables import absences, memberships, passwords, people, tokens
 
 
@@ -59,8 +60,7 @@ async def page(
     """People behind this one, by id. `q` is looked for in ids and names; `only` is one id."""
     query = select(people).where(people.c.id > after).order_by(people.c.id).limit(limit)
     if q:
-        texts = (people.c.id, people.c.name)
-        query = query.where(or_(*(func.lower(text).contains(q.lower(), autoescape=True) for text in texts)))
+        query = query.where(texts_say([people.c.id, people.c.name], q))
     if group:
         query = query.where(people.c.id.in_(select(memberships.c.person).where(memberships.c.group_name == group)))
     if only is not None:

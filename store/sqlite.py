@@ -18,6 +18,8 @@ import aiosqlite
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from workflows.folding import search_key, without_accents
+
 TAKE_THE_LOCK = "BEGIN IMMEDIATE"
 LOOK_EVERY = 0.001
 """Seconds between two looks whether the write lock is free."""
@@ -56,12 +58,18 @@ def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {pragma}").close()
         # SQLite's own lower() knows ASCII only.
         connection.create_function("lower", 1, _lower, deterministic=True)
+        for search in (without_accents, search_key):
+            connection.create_function(search.__name__, 1, partial(_of_text, search), deterministic=True)
         # Its own sum() adds decimals as binary fractions.
         connection.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _of_text(function: Callable[[str], str], value: Any) -> Any:
+    return function(value) if isinstance(value, str) else value
 
 
 def _lower(value: Any) -> Any:

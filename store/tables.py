@@ -144,6 +144,7 @@ cases = Table(
     Column("ended_as", String(30), nullable=True),
     Column("took_ms", BigInteger, nullable=True),
     Column("waited_ms", BigInteger, nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_status", "status", "submitted_at", "requester"),
@@ -204,7 +205,7 @@ tasks = Table(
     Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
-    Column("words", String(400), nullable=False, server_default=""),  # title, reference and case id in lower case
+    Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
     # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
     # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
@@ -466,6 +467,16 @@ preferences = Table(
 )
 """How a person wants the pages to look and to be used."""
 
+bulk_results = Table(
+    "bulk_results",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(200), nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("results", JSON, nullable=False),  # by task, without titles or names
+)
+"""What became of many tasks that were decided at once, for a day."""
+
 heartbeats = Table(
     "heartbeats",
     metadata,
@@ -473,6 +484,20 @@ heartbeats = Table(
     Column("at", Instant, nullable=False),
 )
 """Workers say that they live; Temporal's own list of pollers lies for seconds."""
+
+stopped = Table(
+    "stopped",
+    metadata,
+    Column("workflow_id", String(1000), primary_key=True),
+    Column("kind", String(20), nullable=False),  # failing | unknown | behind | ended
+    Column("case_id", String(900)),
+    Column("task_id", String(40)),
+    Column("status", String(30)),  # of the case before
+    Column("cause", Text, nullable=False),
+    Column("technical", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+"""Workflows that cannot go on, as the worker has found them. A row goes when its Workflow goes on."""
 
 # ------------------------------------------------------------------------------------------------------------ notices
 
@@ -668,6 +693,26 @@ accounts = Table(
 """Each account in each of its currencies. The sums are kept beside the lines, so that a hold costs the same after
 100,000 payments as after one; `Ledger.check` compares them with the lines."""
 
+ledger_changes = Table(
+    "ledger_changes",
+    metadata,
+    Column("change_id", String(40), primary_key=True),
+    Column("idempotency_key", String(64), nullable=True, unique=True),
+    Column("kind", String(8), nullable=False),  # open | fund
+    Column("account", String(120), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount", BigInteger, nullable=True),  # in minor units; None: an account without money
+    Column("reason", String(500), nullable=False),
+    Column("status", String(12), nullable=False),  # waiting | confirmed | withdrawn
+    Column("asked_by", String(200), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("closed_by", String(200), nullable=True),
+    Column("closed_at", Instant, nullable=True),
+    Index("ix_ledger_changes_asked", "asked_at", "change_id"),
+)
+"""What is to happen to accounts, and what became of it."""
+
 entries = Table(
     "entries",
     metadata,
@@ -675,7 +720,8 @@ entries = Table(
     Column("idempotency_key", String(1000), nullable=False, unique=True),
     Column("kind", String(12), nullable=False),  # fund | hold | release | capture | refund | void
     Column("case_id", String(900), nullable=True, index=True),
-    Column("reference", String(120), nullable=False, index=True),
+    Column("reference", String(120), nullable=False),
+    Column("reference_key", String(240), nullable=False, server_default="", index=True),  # as references are compared
     Column("undoes", String(1000), nullable=True, unique=True),  # the key this entry reverses or voids
     Column("account", String(120), nullable=True),
     Column("currency", String(3), nullable=True),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, select, update
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.database import fit, insert_into, insert_once
 from store.tables import candidates, decisions, follow_ups, tasks
 from store.viewer import Name, names_of
+from workflows.folding import search_words
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
 
@@ -306,7 +306,7 @@ def _lines_of(
         "subject": fit(next(iter(key_fields.values()), ""), tasks.c.subject),
         "amount": amount if summable else None,
         "currency": currency if summable else None,
-        "words": fit(f"{unquote(case_id)} {title}".lower(), tasks.c.words),
+        "words": fit(search_words(case_id, title), tasks.c.words),
     }
 
 
@@ -351,6 +351,25 @@ async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> 
                 candidates.c.task_id == task_id, candidates.c.kind == kind, candidates.c.name == name
             )
         )
+
+
+async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datetime) -> bool:
+    """Close one task that no Workflow has; False when it is closed already."""
+    left = update(tasks).where(tasks.c.task_id == task_id, tasks.c.status == "open")
+    return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
+
+
+async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
+    """Take back the tasks of a case that its Workflow does not know, which goes on from an earlier point.
+
+    It will open them again. Decisions on them no longer count; the audit log keeps all of it.
+    """
+    query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
+    ids = list((await conn.execute(query)).scalars())
+    gone = update(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
+    await conn.execute(gone.values(status="withdrawn"))
+    for table in (candidates, follow_ups, tasks):
+        await conn.execute(delete(table).where(table.c.task_id.in_(ids)))
 
 
 async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.records import Records
 from intake.children import SqlChildren
 from intake.pinned import PinnedPolicies
+from intake.refusals import Refusals
 from intake.start import Starter
+from intake.stopped import Defects
 from kit.lab import Handle as Handle
 from kit.lab import Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
@@ -93,6 +96,10 @@ class House(Lab):
     url: str
     policies: PinnedPolicies
     a_worker: Callable[[], Worker]
+    refusals: Refusals
+    defects: Defects
+    code: dict[str, type]
+    """The Workflows that the next worker knows, by name."""
     running: list[tuple[Worker, asyncio.Task[None]]] = field(default_factory=list)
 
     async def start_worker(self) -> None:
@@ -213,7 +220,13 @@ PEOPLE = {
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, *, url: str | None = None, max_cached_workflows: int = 1000, settings: Settings | None = None
+    folder: Path,
+    *,
+    url: str | None = None,
+    max_cached_workflows: int = 1000,
+    settings: Settings | None = None,
+    defects_fail: bool = True,
+    server: WorkflowEnvironment | None = None,
 ) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
     url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
@@ -226,17 +239,24 @@ async def open_house(
     policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
     records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
     ledger = Ledger(database)
-    async with await time_skipping_server() as env:
+    async with server or await time_skipping_server() as env:
         plain = await unskipped(env)
         children = Starter(database, plain, PolicyFile(ROOT / "policy.toml", inputs), KINDS)
         receivers = steps(database, plain, children, policies, settings or load(var=folder))
         activities = activities_of(records, errands, *receivers)
 
         def a_worker() -> Worker:
-            known = list({**workflows(), **PROCESSES}.values())
-            return worker_of(env.client, known, activities, cached=max_cached_workflows)
+            return worker_of(
+                env.client,
+                code.values(),
+                activities,
+                cached=max_cached_workflows,
+                interceptors=[refusals, defects],
+                defects_fail=defects_fail,
+            )
 
-        house = House(env, database, receiver, ledger, url, policies, a_worker)
+        refusals, defects, code = Refusals(database), Defects(), {**workflows(), **PROCESSES}
+        house = House(env, database, receiver, ledger, url, policies, a_worker, refusals, defects, code)
         await house.start_worker()
         yield house
         await house.stop_worker()

@@ -6,11 +6,12 @@
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.imports import Imports
@@ -23,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
         BatchOrder,
         BatchResult,
     )
+    from workflows.people import refusal
+    from workflows.reading import not_ours, reads_signal, reads_start
 
 CHUNKS_PER_RUN = 50
 """A Workflow that ran for 100,000 rows in one history would have thousands of events to replay."""
@@ -37,6 +40,10 @@ FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=5)
 """How long cases have to stop before they are looked at again: twice as long each time."""
 
 
+MOST_REFUSED = 100
+"""Messages that came to nothing which wait for the worker."""
+
+
 @workflow.defn(name="batch")
 class BatchWorkflow:
     """One file: start a case for each of its valid rows."""
@@ -44,9 +51,14 @@ class BatchWorkflow:
     def __init__(self) -> None:
         self._orders: list[BatchOrder] = []
         self._asked: set[str] = set()
+        self.refused: list[tuple[str, ApplicationError]] = []
+        """Messages that came to nothing; the worker takes them from here into the audit log."""
 
     @workflow.run
+    @reads_start
     async def run(self, batch: BatchInput) -> BatchResult:
+        if workflow.info().workflow_id not in (batch_id := f"batch:{batch.batch_id}", f"{batch_id}~cancel"):
+            raise not_ours(f"It says that it is {batch_id}.")
         self._orders[:0] = [order for order in batch.orders if order.id not in self._asked]
         self._asked |= {order.id for order in batch.orders}
         for _ in range(CHUNKS_PER_RUN):
@@ -68,11 +80,29 @@ class BatchWorkflow:
     # ------------------------------------------------------------------------------------------------- what people ask
 
     @workflow.signal(description="Pause, resume or cancel the import")
+    @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """Never raises. An order that was given before, or that changes nothing, comes to nothing."""
+        """An order that was given before, or that changes nothing, comes to nothing."""
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
+        """Signals of other names than the above: a misspelt one must not vanish."""
+        self.message_refused(name, refusal("Unknown", "There is no such signal."), "")
+
+    @workflow.update(dynamic=True)
+    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        """An import takes no Updates: refused by the validator."""
+
+    @unknown_update.validator
+    def _no_such_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        raise refusal("Unknown", "There is no such update.")
+
+    def message_refused(self, message: str, refusal: ApplicationError, _claimed: str) -> None:
+        """Leave it to the worker to record: an import has no audit log of its own."""
+        self.refused = [*self.refused[-MOST_REFUSED + 1 :], (message, refusal)]
 
     @property
     def _cancel(self) -> BatchOrder | None:

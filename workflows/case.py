@@ -8,6 +8,7 @@ at; it is never thrown into the middle of a rollback or of a record.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
@@ -16,6 +17,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 from activities.children import Child, ChildCases
+from workflows.bounds import until
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
@@ -38,7 +40,9 @@ from workflows.models import (
     TaskView,
     Verdict,
 )
+from workflows.moments import moment_text
 from workflows.people import refusal
+from workflows.reading import reads_update
 from workflows.sub_cases import SubCases
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
@@ -116,6 +120,7 @@ class CaseWorkflow(SubCases):
         planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
         if planned is not None:
             self._saga.register(planned)
+            call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
         if self._decided:
             # A gate that follows the decided one writes it down along with itself; a step may take long.
             self._decided = False
@@ -400,32 +405,35 @@ class CaseWorkflow(SubCases):
         """A start in the future is a timer here, never Temporal's start delay, which cannot be ended early."""
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
-        self._show(f"Starts at {case.start_at:%Y-%m-%d %H:%M} UTC")
-        try:
-            await workflow.wait_condition(
-                lambda: self._cancellation is not None or self._early_start is not None,
-                timeout=case.start_at - workflow.now(),
-                timeout_summary="the scheduled start",
-            )
-        except TimeoutError:
-            self._journal.note("case_started", "The scheduled time has come")
-        else:
-            self._stop_if_cancelled()
+        self._show(f"Starts at {moment_text(case.start_at)}")
+        while not (self._cancellation is not None or self._early_start is not None):
+            if (left := until(case.start_at, workflow.now())) == timedelta(0):
+                self._journal.note("case_started", "The scheduled time has come")
+                break
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: self._cancellation is not None or self._early_start is not None,
+                    timeout=left,
+                    timeout_summary="the scheduled start",
+                )
+        self._stop_if_cancelled()
         self._set_status(Status.RUNNING)
         await self._write()
         self._stop_if_cancelled()
 
     @workflow.update(description="Start a scheduled case before its time")
+    @reads_update
     def start_now(self, asked: StartNow) -> Status:
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
         if self._early_start is None:
             self._early_start = asked
-            planned = f"{self._started.start_at:%Y-%m-%d %H:%M} UTC"
+            planned = moment_text(self._started.start_at) if self._started.start_at else ""
             said = f"Started by {asked.by.id} before its time, {planned}"
             self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
         return Status.RUNNING
 
     @start_now.validator
+    @reads_update
     def _may_start_now(self, asked: StartNow) -> None:
         if self._early_start is not None and self._early_start.id == asked.id:
             return

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 
 from workflows.display import attributes, details
@@ -20,6 +21,7 @@ from workflows.journal import ENGINE, Journal
 from workflows.models import (
     MAX_IDLE_MESSAGES,
     MAX_MESSAGES,
+    ROLLBACK,
     Act,
     Action,
     Actor,
@@ -36,16 +38,24 @@ from workflows.models import (
     PlannedUndo,
     Quorum,
     Receipt,
+    RollbackInput,
     Status,
     TaskView,
     Verdict,
     task_id_for,
 )
+from workflows.moments import asked
 from workflows.people import refusal, voters
+from workflows.reading import not_ours, reads_signal, reads_start, reads_update
 from workflows.saga import Saga
 
 TEMPORAL = "temporal"
 """The actor of what somebody did in Temporal itself."""
+MAX_ENDED = 1000
+"""Ends of other cases that are kept for a case which may wait for them."""
+MAX_NAME = 100
+MAX_REASON = 4000
+"""Characters that the record keeps of the name of a message, and of a reason; our own API takes no longer ones."""
 
 
 class CaseEnds(Exception):
@@ -75,6 +85,12 @@ class Desk:
     behind_a_gate: ClassVar[Status] = Status.RUNNING
     """What the case is when the gate that it waited at was passed."""
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Whatever one of ours is started with, it fails in words instead of failing its first task for ever."""
+        super().__init_subclass__(**more)
+        if "run" in vars(cls):
+            cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each process has its own
+
     def __init__(self) -> None:
         # No argument and no @workflow.init: the SDK demands that it match the subclass's `run`.
         self._case: CaseInput[Any] | None = None
@@ -93,6 +109,7 @@ class Desk:
         """Until the case ends or rolls back; only then can it be cancelled."""
         self._cancellation: Cancellation | None = None
         self._idle_messages = 0
+        """Messages that came to nothing."""
         self._messages = 0
         self._resets: set[str] = set()
         self._reset_early: str | None = None
@@ -106,13 +123,15 @@ class Desk:
         """What people said last at a gate that was passed or rejected."""
         self._workflow_id = workflow.info().workflow_id
         self._journal = Journal(self._workflow_id, self._saga)
+        self._journal.about(self._workflow_id.partition(f"~{ROLLBACK}")[0])
 
     # ------------------------------------------------------------------------------------------------------- the story
 
     async def _conduct(self, case: CaseInput[Any], story: Callable[[], Coroutine[Any, Any, CaseResult]]) -> CaseResult:
         """Run a story to its end, and turn whatever cancels it into a message that it looks at."""
+        if self._workflow_id != (case.workflow_id if isinstance(case, RollbackInput) else case.case_id):
+            raise not_ours(f"It says that it is {case.case_id}.")
         self._case = case
-        self._journal.about(case.case_id)
         if self._cancellation is not None:  # it came before this method began
             early, self._cancellation = self._cancellation, None
             self._cancel(early)
@@ -155,6 +174,9 @@ class Desk:
         self._show(result.reason)
         for decision in self._early:
             self.submit_decision(decision)
+        if self._journal.nowhere is not None:
+            raise self._journal.nowhere
+        self._count_the_rest()
         head = await self._journal.write(self._status, result=result)
         await workflow.wait_condition(workflow.all_handlers_finished)
         while self._journal.unwritten:
@@ -170,6 +192,7 @@ class Desk:
     # -------------------------------------------------------------------------------------------------------- messages
 
     @workflow.update(description="Decide a task with one of its verdicts")
+    @reads_update
     async def decide(self, decision: Decision) -> Receipt:
         """The first door: refused or accepted while the caller waits. The same decision id gets the same receipt."""
         receipt = self._accept(decision)
@@ -180,27 +203,33 @@ class Desk:
         return receipt.model_copy(update={"task": gate.task, "case_status": self._status})
 
     @decide.validator
+    @reads_update
     def _may_decide(self, decision: Decision) -> None:
         self._check(decision)
 
     @workflow.update(description="Claim, release, reassign, delegate, withdraw, ask, answer, move the clock")
+    @reads_update
     def act(self, action: Action) -> Receipt:
         """What people do with a task other than decide it. The same action id gets the same receipt."""
         return self._act(action)
 
     @act.validator
+    @reads_update
     def _may_act(self, action: Action) -> None:
         self._check_act(action)
 
     @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
+    @reads_signal
     def submit_action(self, action: Action) -> None:
-        """Never raises: a signal handler that raises fails the whole case."""
+        """Refuse what cannot be done, which is recorded unless the task is closed or not there yet."""
         if action.act is Act.RECOUNT:
             self._recount(action.task_id)
             return
         try:
             self._check_act(action)
-        except ApplicationError:
+        except ApplicationError as no:
+            if no.type not in ("AlreadyClosed", "NotReady"):
+                self.message_refused("submit_action", no, action.by.id)
             return
         self._act(action)
 
@@ -213,8 +242,9 @@ class Desk:
             self._recounts_early.add(task_id)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
+    @reads_signal
     def submit_decision(self, decision: Decision) -> None:
-        """Never raises: a signal handler that raises fails the whole case. A refusal is recorded instead."""
+        """A refusal is recorded. Nothing proves who has sent a Signal: the record says whom it names, and no more."""
         if decision.id in self._receipts and self._receipts[decision.id].content == decision.content:
             return
         if decision.task_id not in self._gates and not self._status.closed:
@@ -229,21 +259,32 @@ class Desk:
             self._journal.judge(DecisionRecord(decision=decision, refusal=no.message, code=no.type or ""))
             self._journal.note(
                 "decision_refused",
-                f"{decision.by.id} was refused to {decision.verdict}: {no.message}",
-                {"task_id": decision.task_id, "decision_id": decision.id, "code": no.type, "via": decision.via},
-                actor=decision.by.id,
+                f"A decision in the name of {decision.by.id} was refused: {no.message}",
+                {
+                    "task_id": decision.task_id,
+                    "decision_id": decision.id,
+                    "verdict": decision.verdict.value,
+                    "code": no.type,
+                    "via": decision.via,
+                    "claimed": decision.by.id,
+                },
+                actor=TEMPORAL,
             )
         else:
             self._accept(decision)
 
     @workflow.signal(description="Stop the case, undo what it did and end cancelled")
+    @reads_signal
     def cancel_case(self, cancellation: Cancellation) -> None:
-        """Never raises. Comes to nothing when the case is rolling back or has ended, which is recorded."""
+        """Comes to nothing when the case is rolling back or has ended, which is recorded."""
         self._cancel(cancellation)
 
     @workflow.signal(description="The Workflow was reset in Temporal: bring the record to where the case is now")
+    @reads_signal
     def resynchronise(self, run_id: str) -> None:
-        """Never raises. The record has tasks and decisions of a run that no longer counts."""
+        """The record has tasks and decisions of a run that no longer counts."""
+        if run_id != workflow.info().run_id:
+            raise refusal("Nothing", "This is another run of the case.")
         if self._case is None:  # the signal came before the story began, which a reset to the first moment brings about
             self._reset_early = run_id
             return
@@ -256,9 +297,35 @@ class Desk:
         self._journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
     @workflow.signal(description="A case that this one asked for has ended")
+    @reads_signal
     def case_ended(self, result: CaseResult) -> None:
-        """Never raises. Of a case that nobody here waits for it is not looked at."""
+        """Of a case that nobody here waits for it is not looked at."""
+        if len(self._ended) >= MAX_ENDED and result.case_id not in self._ended:
+            raise refusal("TooMany", "The ends of more cases are not kept.")
         self._ended[result.case_id] = result
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
+        """Signals of other names than the above: a misspelt one must not vanish."""
+        self.message_refused(name, refusal("Unknown", "There is no such signal."), "")
+
+    @workflow.update(dynamic=True)
+    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        """Updates of other names than the above: refused by the validator."""
+
+    @unknown_update.validator
+    def _no_such_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        raise refusal("Unknown", "There is no such update.")
+
+    def message_refused(self, message: str, refusal: ApplicationError, claimed: str) -> None:
+        """Record that a Signal came to nothing. Those behind the first hundred are only counted."""
+        if self._may_idle():
+            self._journal.note(
+                "message_refused",
+                f"A message to the case came to nothing: {refusal.message}",
+                {"message": message[:MAX_NAME], "via": "signal", "code": refusal.type, "claimed": claimed},
+                actor=TEMPORAL,
+            )
 
     @workflow.query(description="Status, tasks, rollback plan and timeline")
     def status(self) -> CaseState:
@@ -310,7 +377,8 @@ class Desk:
             return None
         before = self._started.input
         try:
-            edited: BaseModel = type(before).model_validate(before.model_dump(mode="json") | decision.edits)
+            whole = before.model_dump(mode="json") | decision.edits
+            edited: BaseModel = type(before).model_validate(whole, context=asked(workflow.now(), decision.edits))
             return edited
         except ValidationError as wrong:
             found = [
@@ -423,20 +491,28 @@ class Desk:
         if self._case is None:
             self._cancellation = self._cancellation or cancellation
             return
-        data = {"reason": cancellation.reason, "via": cancellation.via}
+        data = {"reason": cancellation.reason[:MAX_REASON], "via": cancellation.via}
         if not self._forward or self._cancellation is not None:
             if self._may_idle():
-                self._journal.note(
-                    "cancel_too_late", "A request to cancel came too late", data, actor=cancellation.by.id
-                )
+                data["claimed"] = cancellation.by.id
+                self._journal.note("cancel_too_late", "A request to cancel came too late", data, actor=TEMPORAL)
             return
         self._cancellation = cancellation
-        self._journal.note("cancel_requested", f"Cancelled: {cancellation.reason}", data, actor=cancellation.by.id)
+        self._journal.note("cancel_requested", f"Cancelled: {data['reason']}", data, actor=cancellation.by.id)
 
     def _may_idle(self) -> bool:
-        """Whether one more message that comes to nothing is remembered. Accepted decisions are few by the rules."""
+        """Whether one more message that comes to nothing is recorded. Accepted decisions are few by the rules."""
         self._idle_messages += 1
         return self._idle_messages <= MAX_IDLE_MESSAGES
+
+    def _count_the_rest(self) -> None:
+        """Record how many messages came to nothing besides those that are listed."""
+        rest = self._idle_messages - MAX_IDLE_MESSAGES
+        if rest > 0:
+            self._idle_messages = MAX_IDLE_MESSAGES
+            self._journal.note(
+                "messages_counted", f"{rest} more messages came to nothing", {"count": rest}, actor=TEMPORAL
+            )
 
     def _halting(self) -> Callable[[], bool]:
         """What says whether that which is under way here has to stop."""
@@ -445,8 +521,8 @@ class Desk:
     def _stop_if_cancelled(self) -> None:
         """End a case that was cancelled. Looked at after every step: a cancelled activity may still have succeeded."""
         if self._forward and self._cancellation is not None:
-            by = self._cancellation.by.id
-            raise CaseEnds(Status.CANCELLED, f"Cancelled by {by}: {self._cancellation.reason}")
+            by, why = self._cancellation.by.id, self._cancellation.reason[:MAX_REASON]
+            raise CaseEnds(Status.CANCELLED, f"Cancelled by {by}: {why}")
 
     # ------------------------------------------------------------------------------------------------------ small parts
 

@@ -13,6 +13,7 @@ from workflows.models import (
     TaskView,
     UndoView,
 )
+from workflows.moments import moment_text
 
 
 def attributes(status: Status, task: TaskView | None) -> Sequence[SearchAttributeUpdate[Any]]:
@@ -32,8 +33,8 @@ def details(status: Status, doing: str, tasks: Iterable[TaskView], plan: Sequenc
         if task.status == "open":
             who = ", ".join(task.candidate_groups + task.candidate_users)
             lines += [f"- waits for **{who}** ({task.quorum.given} of {task.quorum.needed} approvals)"]
-            lines += [f"- due {task.due_at:%Y-%m-%d %H:%M} UTC"] if task.due_at else []
-            lines += [f"- expires {task.expires_at:%Y-%m-%d %H:%M} UTC"] if task.expires_at else []
+            lines += [f"- due {moment_text(task.due_at)}"] if task.due_at else []
+            lines += [f"- expires {moment_text(task.expires_at)}"] if task.expires_at else []
     if plan:
         when = "Still to be undone" if status is Status.ROLLING_BACK else "If this case is rejected"
         lines += ["", f"{when}, in this order:", "", *(f"1. {undo.summary}" for undo in plan)]

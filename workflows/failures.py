@@ -102,7 +102,10 @@ def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: tim
     """How long to wait before the next attempt, as the server would; None when there is none."""
     if failure.permanent or (options.attempts and attempt >= options.attempts):
         return None
-    pause = min(options.first_pause * options.factor ** (attempt - 1), options.longest_pause)
+    try:
+        pause = min(options.first_pause * options.factor ** (attempt - 1), options.longest_pause)
+    except OverflowError:  # after some sixty attempts
+        pause = options.longest_pause
     return None if options.retry_for is not None and spent + pause >= options.retry_for else pause
 
 

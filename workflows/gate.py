@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
 from workflows.leavers import heir_of, in_place, without
 from workflows.models import (
@@ -30,6 +31,7 @@ from workflows.models import (
     TaskView,
     Verdict,
 )
+from workflows.moments import moment_text
 from workflows.people import (
     among,
     candidacy,
@@ -412,6 +414,8 @@ class Gate:
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
+                if any(at and at >= LATEST for at in (action.due_at, action.expires_at)):
+                    raise refusal("Missing", "The new time is too far away.", field="expires_at")
                 if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
                     raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
             case Act.REPLACE | Act.NEW_RULES:
@@ -539,10 +543,10 @@ class Gate:
         self._change(set_by_hand=_joined(list(self._task.set_by_hand), times))
         if action.due_at:
             self._due_fixed = paused
-            told.append(f"due {action.due_at:%Y-%m-%d %H:%M} UTC")
+            told.append(f"due {moment_text(action.due_at)}")
             self._change(due_at=action.due_at)
         if end := action.expires_at:
-            told.append(f"expires {end:%Y-%m-%d %H:%M} UTC")
+            told.append(f"expires {moment_text(end)}")
             self._change(expires_at=end)
             kept = [alarm for alarm in self._alarms if alarm.kind != "expire"]
             self._goes_by(sorted([*kept, Alarm(end, "expire", fixed=paused)], key=lambda alarm: alarm.at))
@@ -731,7 +735,7 @@ class Gate:
         if on_expiry == "escalate" and not self._expired_before:
             self._expired_before = True
             pending = [alarm for alarm in self._alarms if alarm.kind == "escalate"]
-            self._goes_by([Alarm(at + (at - self._task.opened_at), "expire")])
+            self._goes_by([Alarm(after(at, at - self._task.opened_at), "expire")])
             self._change(expires_at=self._alarms[0].at)
             rang = self._escalate(*pending)
             return Happened(
@@ -749,12 +753,13 @@ class Gate:
         """The clock stood still for so long: all of it comes later, except what an admin set meanwhile."""
         task, end_fixed = self._task, any(alarm.fixed for alarm in self._alarms)
         moved = [
-            replace(alarm, fixed=False) if alarm.fixed else replace(alarm, at=alarm.at + by) for alarm in self._alarms
+            replace(alarm, fixed=False) if alarm.fixed else replace(alarm, at=after(alarm.at, by))
+            for alarm in self._alarms
         ]
         self._goes_by(sorted(moved, key=lambda alarm: alarm.at))
         self._change(
-            due_at=task.due_at if self._due_fixed else task.due_at and task.due_at + by,
-            expires_at=task.expires_at if end_fixed else task.expires_at and task.expires_at + by,
+            due_at=task.due_at if self._due_fixed else task.due_at and after(task.due_at, by),
+            expires_at=task.expires_at if end_fixed else task.expires_at and after(task.expires_at, by),
             shifted=task.shifted + by,
         )
         self._due_fixed = False
@@ -819,9 +824,9 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
             to = [name for each in later for name in (*each.groups, *each.users)]
             steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         elif on_expiry == "escalate":
-            steps.append(ClockStep(at=alarm.at + (alarm.at - opened_at), does="reject"))
+            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         else:
             steps.append(ClockStep(at=alarm.at, does="reject"))
         if alarm.kind == "expire":
@@ -859,5 +864,5 @@ def _behalf(person: str | None) -> str:
 
 def _said(value: Any) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
+        return moment_text(value)
     return ", ".join(map(str, value)) or "nobody" if isinstance(value, list) else str(value)

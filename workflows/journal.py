@@ -12,9 +12,9 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.records import Records
+from activities.records import NoCase, Records
 from workflows.gate import Gate
 from workflows.models import (
     CaseEvent,
@@ -60,6 +60,10 @@ class Journal:
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
         self._whole: set[str] = set()
+        self._known = False
+        """Something of this case was written."""
+        self.nowhere: ApplicationError | None = None
+        """Set when the database has no such case: then nothing is written, what was done is undone, and that is it."""
 
     def about(self, case_id: str) -> None:
         """Whose journal this is, where another Workflow than the case's own keeps it."""
@@ -105,10 +109,30 @@ class Journal:
     async def write(
         self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
     ) -> Written:
-        """Write what waits to be written. Tried until it succeeds: nothing a case did goes unrecorded."""
+        """Write what waits to be written. Tried until it succeeds: nothing a case did goes unrecorded.
+
+        Raises ApplicationError when there never was such a case. Of one that has vanished, because an older database
+        was put back, the Workflow task fails until the case is there again; operators are told by `intake/stopped.py`.
+        """
+        if self.nowhere is not None:
+            self._take(status, opened, result)
+            return Written()
+        try:
+            written = await self._written(self._take(status, opened, result))
+        except ApplicationError as error:
+            if error.type != NoCase.__name__:
+                raise
+            if self._known:
+                raise LookupError(error.message) from error
+            self.nowhere = error
+            raise
+        self._known = True
+        return written
+
+    async def _written(self, record: CaseRecord) -> Written:
         return await workflow.execute_local_activity_method(
             Records.record,
-            self._take(status, opened, result),
+            record,
             start_to_close_timeout=RECORD_TIMEOUT,
             local_retry_threshold=RECORD_THRESHOLD,
             retry_policy=RECORD_RETRIES,
@@ -149,6 +173,7 @@ class Journal:
             if record.plan is not None:
                 self._plan = []
             raise
+        self._known = True
         self.timeline.append(opening.event)
         return opening
 

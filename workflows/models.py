@@ -7,14 +7,18 @@ queries, rows for SQL, bodies for HTTP) is one of these types, so that a change 
 import hashlib
 import json
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from workflows.bounds import BoundedMoment, Length, after
+from workflows.folding import check_visible, fold
+from workflows.moments import Moment
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -48,14 +52,16 @@ SECURITY = "security"
 
 MAX_REFERENCE = 120
 """Characters of a reference after normalisation."""
+MAX_REFERENCE_KEY = 240
+"""Characters of a reference as it is compared: some stand for several."""
 MAX_REFERENCE_ENCODED = 800
 """Characters of a reference inside a case id, where everything outside `[a-z0-9._-]` takes three for each byte. A case
 id has at most 900 in SQL, and 1,000 in Temporal."""
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
 """Claims, questions and the like that one case takes; decisions are few by the rules."""
-MAX_IDLE_MESSAGES = 500
-"""Signals that come to nothing which one case records; the rest are dropped, for its history must stay bounded."""
+MAX_IDLE_MESSAGES = 100
+"""Signals that come to nothing which one case lists in the record. The rest are counted in one event, at its end."""
 
 
 class Status(StrEnum):
@@ -144,23 +150,23 @@ ENGINE_GATES = (INTERVENTION, ROLLBACK)
 def normalise_reference(reference: str) -> str:
     """The reference as it is displayed: Unicode NFC, trimmed, inner blanks collapsed.
 
-    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has control characters.
+    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has a character that
+    nobody can see.
     """
-    text = " ".join(unicodedata.normalize("NFC", reference).split())
+    text = " ".join(unicodedata.normalize("NFC", check_visible(reference)).split())
     if not text:
         raise ValueError("a reference is needed: 1 to 120 characters, for example an invoice number")
     if len(text) > MAX_REFERENCE:
         raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
-    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in text):
-        raise ValueError("a reference must not hold control characters")
-    if len(quote(text.lower(), safe="")) > MAX_REFERENCE_ENCODED:
+    key = fold(text)
+    if len(key) > MAX_REFERENCE_KEY or len(quote(key, safe="")) > MAX_REFERENCE_ENCODED:
         raise ValueError("this reference makes too long an id: use fewer characters other than a-z and 0-9")
     return text
 
 
 def reference_key(reference: str) -> str:
-    """The reference as it is compared: normalised and in lower case."""
-    return unicodedata.normalize("NFC", normalise_reference(reference).lower())
+    """The reference as it is compared: see `workflows.folding`. The key of a key is itself."""
+    return fold(normalise_reference(reference))
 
 
 def case_id_for(process: str, reference: str, round_: int = 1) -> str:
@@ -251,18 +257,18 @@ class StepOptions(Message):
 
     attempts: int = 10
     """0: as many as `retry_for` allows."""
-    first_pause: timedelta = timedelta(milliseconds=500)
+    first_pause: Length = timedelta(milliseconds=500)
     factor: float = 2.0
     """By which each pause is longer than the one before."""
-    longest_pause: timedelta = timedelta(seconds=10)
-    retry_for: timedelta | None = None
+    longest_pause: Length = timedelta(seconds=10)
+    retry_for: Length | None = None
     """No attempt begins after so long."""
-    time_limit: timedelta | None = None
+    time_limit: Length | None = None
     """Of one attempt; None: that of the process."""
     permanent: list[str] = []
     """Names of failures that no further attempt would mend."""
     then: Then = "intervene"
-    resubmit_after: timedelta = timedelta(minutes=10)
+    resubmit_after: Length = timedelta(minutes=10)
 
 
 class StepNames(Message):
@@ -286,8 +292,8 @@ class CaseInput(Message, Generic[InputT]):
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
-    submitted_at: datetime
-    start_at: datetime | None = None
+    submitted_at: BoundedMoment
+    start_at: BoundedMoment | None = None
     steps: dict[str, StepOptions] = {}
     """By step or undo, where the policy has options for it."""
     own_gates: list[str] = []
@@ -307,6 +313,10 @@ class StepCall(Message, Generic[InputT]):
     policy_hash: str
     key: str
     undoes: str | None = None
+    undo: str | None = None
+    """Of a step: the name of its undo. So Temporal's history alone tells how to undo what a case did."""
+    uses: str | None = None
+    """Key of the undo that this step makes needless, once it is done."""
     input: InputT
 
     @property
@@ -341,7 +351,7 @@ class DecisionView(Message):
     decision_id: str
     verdict: Verdict
     by: str
-    at: datetime
+    at: BoundedMoment
     comment: str = ""
     on_behalf_of: str | None = None
     """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
@@ -366,7 +376,7 @@ class CaseResult(Message):
     """The undo steps that were carried out, newest first, in words."""
     decision: DecisionView | None = None
     """What people said last at a gate that they passed or rejected, of a case that ended by it."""
-    resubmit_after: timedelta | None = None
+    resubmit_after: Length | None = None
     """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()
 
@@ -403,7 +413,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -423,7 +433,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 class StartNow(Message):
@@ -432,7 +442,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -450,10 +460,10 @@ class Question(Message):
     by: str
     to: str
     text: str
-    at: datetime
+    at: BoundedMoment
     answer: str | None = None
-    answered_at: datetime | None = None
-    withdrawn_at: datetime | None = None
+    answered_at: BoundedMoment | None = None
+    withdrawn_at: BoundedMoment | None = None
     """When the question was taken back, by whoever asked it or by operators."""
     lapsed: bool = False
     """Whoever was asked could not answer: has left, or is away and nobody stands in. The clock does not wait for it."""
@@ -472,7 +482,7 @@ class Question(Message):
 class ClockStep(Message):
     """One thing that the clock of a task will do if nobody decides."""
 
-    at: datetime
+    at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]
     to: list[str] = []
     """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
@@ -511,10 +521,10 @@ class TaskView(Message):
     """Whether one rejection ends the gate."""
     status: Literal["open", "closed"] = "open"
     outcome: Outcome | None = None
-    opened_at: datetime
-    closed_at: datetime | None = None
-    due_at: datetime | None = None
-    expires_at: datetime | None = None
+    opened_at: BoundedMoment
+    closed_at: BoundedMoment | None = None
+    due_at: BoundedMoment | None = None
+    expires_at: BoundedMoment | None = None
     priority: int = 3
     revision: int = 1
     verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
@@ -538,7 +548,7 @@ class TaskView(Message):
     shifted: timedelta = timedelta(0)
     """By how much the clock is behind the policy's: the task was stored late, or waited for answers."""
     questions: list[Question] = []
-    paused_at: datetime | None = None
+    paused_at: BoundedMoment | None = None
     """Since when the clock stands still, waiting for an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
@@ -595,7 +605,7 @@ class RollbackAsked(Message):
     by: str
     reason: str
     policy_hash: str
-    at: datetime
+    at: BoundedMoment
     lost: bool = False
     """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
     ended: CaseResult | None = None
@@ -604,6 +614,8 @@ class RollbackAsked(Message):
     """How many undos there were."""
     begun: bool = False
     """A rollback before this one was ended in Temporal when some of it was done: it was approved, and must go on."""
+    decided: DecisionView | None = None
+    """Of a case that is lost: what an operator has said already that becomes of it."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):
@@ -629,7 +641,7 @@ class CaseEvent(Message):
 
     event_id: str
     case_id: str
-    at: datetime
+    at: BoundedMoment
     kind: str
     actor: str
     """A person's id, `holdgate` for the engine, `temporal` for a raw cancel."""
@@ -667,7 +679,7 @@ class Receipt(Message):
 class Escalation(Message):
     """One level of a gate's clock: at this time these candidates are added, or take the place of those before."""
 
-    at: datetime
+    at: BoundedMoment
     groups: list[str] = []
     users: list[str] = []
     replace: bool = False
@@ -709,12 +721,12 @@ class GateRuling(Message):
     editable: list[str] = []
     pause_for_questions: bool = False
     max_rounds: int = 5
-    changes_for: timedelta = timedelta(days=7)
+    changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""
-    due_at: datetime | None = None
-    reminders: list[datetime] = []
+    due_at: BoundedMoment | None = None
+    reminders: list[BoundedMoment] = []
     escalations: list[Escalation] = []
-    expires_at: datetime | None = None
+    expires_at: BoundedMoment | None = None
     on_expiry: OnExpiry = "reject"
 
     @property
@@ -738,10 +750,10 @@ class GateRuling(Message):
         """The same ruling with its whole clock moved."""
         return self.model_copy(
             update={
-                "due_at": self.due_at and self.due_at + by,
-                "reminders": [at + by for at in self.reminders],
-                "escalations": [level.model_copy(update={"at": level.at + by}) for level in self.escalations],
-                "expires_at": self.expires_at and self.expires_at + by,
+                "due_at": self.due_at and after(self.due_at, by),
+                "reminders": [after(at, by) for at in self.reminders],
+                "escalations": [level.model_copy(update={"at": after(level.at, by)}) for level in self.escalations],
+                "expires_at": self.expires_at and after(self.expires_at, by),
             }
         )
 
@@ -785,8 +797,8 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered or taken back."""
     replaces: str | None = None
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: Moment | None = None
+    expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
@@ -794,7 +806,7 @@ class Action(Message):
     """The ruling's times count also where an admin has set others by hand."""
     revision: int | None = None
     via: str = "api"
-    at: AwareDatetime
+    at: Moment
 
     @property
     def content(self) -> str:
@@ -813,10 +825,10 @@ class TaskPatch(Message):
     candidate_users: list[str]
     members: dict[str, list[str]] = {}
     """Groups whose members at the opening count, with those."""
-    due_at: datetime | None
-    expires_at: datetime | None
+    due_at: BoundedMoment | None
+    expires_at: BoundedMoment | None
     revision: int
-    closed_at: datetime | None
+    closed_at: BoundedMoment | None
     priority: int | None = None
     state: dict[str, Any] = {}
     """Whatever else may change on a task: fields of TaskView as JSON."""
@@ -937,7 +949,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: AwareDatetime
+    at: Moment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False
@@ -1030,8 +1042,8 @@ class NoticeTask(Message):
     waiting: bool
     """Whether the reader may decide it now."""
     outcome: Outcome | None
-    due_at: datetime | None
-    expires_at: datetime | None
+    due_at: BoundedMoment | None
+    expires_at: BoundedMoment | None
     decisions: list[DecisionView] = []
     """Those that were accepted, `by` with the names of people."""
 

@@ -1,12 +1,15 @@
 """Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
 
-import unicodedata
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from iso4217 import Currency
 from stdnum import iban
 from stdnum.exceptions import ValidationError as IbanError
+
+from workflows.folding import fold
+from workflows.moments import moment_text
 
 
 def decimals_of(currency: str) -> int:
@@ -37,13 +40,25 @@ def in_words(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{decimals_of(currency)}f} {currency}"
 
 
-def payee_key(payee: str) -> str:
-    """A payee's name as it is compared: without case, width, repeated blanks and invisible characters.
+def minor_units(amount: Decimal, currency: str) -> int:
+    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
+    minor = amount.scaleb(decimals_of(currency))
+    if minor != minor.to_integral_value():
+        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+    return int(minor)
 
-    Invisible characters go, as one of them in a name would otherwise make a denied payee an unknown one.
+
+def major_units(minor: int, currency: str) -> Decimal:
+    """So many minor units as an amount."""
+    return Decimal(minor).scaleb(-decimals_of(currency))
+
+
+def payee_key(payee: str) -> str:
+    """A payee's name as it is compared: see `workflows.folding`.
+
+    What nobody can see goes, as one such character in a name would otherwise make a known payee an unknown one.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", payee).casefold())
-    return " ".join("".join(char for char in folded if unicodedata.category(char) != "Cf").split())
+    return fold(payee)
 
 
 def check_iban(text: str) -> str:
@@ -61,4 +76,6 @@ def last_four(account: str) -> str:
 
 def shown(value: Any) -> str:
     """A field's value as people read it in titles and key fields."""
+    if isinstance(value, datetime):
+        return moment_text(value)
     return f"{value:,}" if isinstance(value, Decimal) else str(value)

@@ -1,6 +1,6 @@
 """Who may do what with a task: the people rules, as plain functions of the task and of what the gateway asserts.
 
-Ids are compared without case: somebody who got a second id in other letters is still one person.
+Ids are compared folded: somebody who got a second id in other letters is still one person.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from temporalio.exceptions import ApplicationError
 
+from workflows.folding import fold
 from workflows.models import ADMINS, Actor, TaskView
 
 
@@ -23,7 +24,7 @@ def not_allowed(message: str, rule: str) -> ApplicationError:
 
 def identity(person: str) -> str:
     """Return what all ids of one person have in common."""
-    return person.casefold()
+    return fold(person)
 
 
 def same(one: str | None, other: str | None) -> bool:

@@ -86,7 +86,7 @@ PROCESSES: dict[str, Process] = {
                 "title": "Rent the town hall in June?",
                 "body": "We need it for **two days**.",
                 "payload": '{"price": 1200}',
-                "candidates": "managers",
+                "candidates": "",
                 "deadline": "2031-06-01",
             },
             seed={
@@ -149,7 +149,7 @@ PROCESSES: dict[str, Process] = {
                 "reference": "IT-2001",
                 "full_name": "Ada Lovelace",
                 "role": "engineer",
-                "manager": "manager-1",
+                "manager": "",
                 "start_date": "2031-03-17",
                 "note": "Joins the engine team",
             },

@@ -13,7 +13,19 @@ from temporalio.exceptions import FailureError
 with workflow.unsafe.imports_passed_through():
     from workflows.desk import CaseEnds, EndStands
     from workflows.failures import Failure, failure_of
-    from workflows.models import ROLLBACK, CaseResult, Outcome, RollbackInput, Status, StepOptions, TaskView, Verdict
+    from workflows.models import (
+        INTERVENTION,
+        ROLLBACK,
+        CaseResult,
+        DecisionView,
+        Outcome,
+        RollbackInput,
+        Status,
+        StepOptions,
+        TaskView,
+        Verdict,
+    )
+    from workflows.reading import reads_update
     from workflows.unwinding import Unwinding
     from workflows.waiting import RETRY_OR_ROLL_BACK
 
@@ -46,6 +58,7 @@ class RollbackWorkflow(Unwinding):
         return await self._conduct(asked, self._tell)
 
     @workflow.update(description="Answers as soon as people are asked or something is undone; else why nothing is")
+    @reads_update
     async def begun(self) -> str:
         """Empty, or the reason for which the rollback was called off."""
         await workflow.wait_condition(lambda: self._begun is not None)
@@ -122,19 +135,27 @@ class RollbackWorkflow(Unwinding):
             "would_be_undone": [undo.summary for undo in self._saga.plan()],
         }
         self._goes_on()
+        if asked.decided is not None and INTERVENTION not in self._asked_for.own_gates:
+            if asked.decided.verdict is Verdict.DONE_BY_HAND:
+                self._settle_all(Outcome.DONE_BY_HAND)
+            return self._said_by(asked.decided)
         gate = await self._intervention(asked.reason, facts, LOST_VERDICTS, endless=True)
         try:
             await self._wait_at([gate], Status.NEEDS_INTERVENTION)
         except CaseEnds as cancelled:
             return cancelled
         if gate.outcome is Outcome.DONE_BY_HAND:
-            while undo := self._saga.newest():
-                self._settled(undo, gate.outcome)
-                self._saga.settle(undo)
-        said = gate.task.decisions[-1]
-        return CaseEnds(
-            Status.FAILED, f"{asked.reason} {said.by}: {said.verdict.replace('_', ' ')}. {said.comment}".rstrip()
-        )
+            self._settle_all(gate.outcome)
+        return self._said_by(gate.task.decisions[-1])
+
+    def _settle_all(self, outcome: Outcome) -> None:
+        while undo := self._saga.newest():
+            self._settled(undo, outcome)
+            self._saga.settle(undo)
+
+    def _said_by(self, said: DecisionView) -> CaseEnds:
+        told = f"{said.by}: {said.verdict.replace('_', ' ')}. {said.comment}"
+        return CaseEnds(Status.FAILED, f"{self._asked_for.asked.reason} {told}".rstrip())
 
     def _undo_refused(self, failure: Failure) -> None:
         asked = self._asked_for.asked

@@ -7,6 +7,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from workflows.bounds import until
 from workflows.desk import CaseEnds, Desk, EndStands, spoken
 from workflows.failures import Failure, failure_of
 from workflows.gate import Gate
@@ -169,8 +170,8 @@ class Waiting(Desk):
     async def _until_message_or_alarm(self, gates: Sequence[Gate], halts: Callable[[], bool]) -> None:
         waiting = [gate for gate in gates if gate.open]
         alarm = min((a for gate in waiting if (a := gate.next_alarm())), key=lambda alarm: alarm.at, default=None)
-        wait = alarm.at - workflow.now() if alarm else None
-        if wait is not None and wait <= timedelta(0):
+        wait = until(alarm.at, workflow.now()) if alarm else None
+        if wait == timedelta(0):
             return
         try:
             await workflow.wait_condition(

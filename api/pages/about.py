@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.deps import House
+from api.foresight import foresight
 from api.pages import said
 from api.pages.page import templates
 from api.pages.pipeline import Pipeline, pipeline
@@ -45,7 +46,7 @@ async def about(row: CaseRow, person: Person, parts: House) -> About:
     own = operates or row.requester in person.asks_as
     return About(
         case=case,
-        way=pipeline(case, row.input),
+        way=pipeline(case, row.input, await foresight(row, case.tasks, parts.starter.pinned)),
         story=said.timeline(case),
         attachments=attachments,
         comments=comments,

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from api.markdown import to_html
 from api.pages.kit import capital, money, readable, time
 from workflows.models import FieldChange
+from workflows.moments import moment_of
 from workflows.registry import PROCESSES, Process
 
 
@@ -79,10 +79,9 @@ def _moment(value: Any) -> Any:
     """A moment in the reader's zone; anything else as it is."""
     if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
         try:
-            moment = datetime.fromisoformat(value)
+            return time(moment_of(value))
         except ValueError:
             return value
-        return time(moment) if moment.tzinfo else value
     return value
 
 
@@ -90,7 +89,10 @@ def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
     """What is other than before, by the labels of the process."""
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
-    return [Changed(labels.get(each.field, readable(each.field)), each.before, each.after) for each in changes]
+    return [
+        Changed(labels.get(each.field, readable(each.field)), _moment(each.before), _moment(each.after))
+        for each in changes
+    ]
 
 
 _TECHNICAL = frozenset({"error", "would_be_undone"})

@@ -7,12 +7,14 @@ so that a form with a mistake comes back as it was sent, with the mistake beside
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from api.pages.texts import _
 from intake.problems import problems_of
+from workflows.moments import asked
 from workflows.words import Words
 
 PREFIX = "input."
@@ -126,7 +128,7 @@ def read_form(
             else:
                 values[name] = part.get("default")
     try:
-        model.model_validate({**(base or {}), **values})
+        model.model_validate({**(base or {}), **values}, context=asked(datetime.now(UTC), values))
     except ValidationError as wrong:
         whole = {**(base or {}), **values}
         for each in problems_of(wrong, words.shown_input(whole) if words else whole):

@@ -5,28 +5,28 @@ form of selected tasks, which asks once more before it decides.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import Depends, Form, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import Depends, Form, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
 from api.pages.fields import checked
 from api.pages.kit import capital, readable, state_words, step_words
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
 from api.pages.said import step_named
 from api.pages.texts import _, ngettext, reader
-from api.problems import Problem
+from api.problems import Problem, not_found
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
 from api.security import actor, can_decide, viewer
 from api.views import our_cursor
-from store import audit, inbox_lists
+from store import audit, bulk_results, inbox_lists
 from store.inbox_lists import Group, Sought
 from store.people import Person
 from workflows.models import TaskView, Verdict
@@ -130,7 +130,6 @@ class Answered:
     """What became of one of many answers."""
 
     task_id: str
-    title: str
     status: str
     message: str
 
@@ -141,6 +140,8 @@ class Done(Context):
 
     heading: str
     results: list[Answered]
+    titles: Mapping[str, tuple[str, str]]
+    """Title and process of each task that the reader may see, by id."""
 
 
 @dataclass(frozen=True)
@@ -271,24 +272,50 @@ async def bulk(
     if len({(each.process, each.gate) for each in found}) > 1:
         raise Problem(422, _("Decide tasks of one process and one approval step together."))
     missing = wanted in NEEDS_COMMENT and not said
-    scripted = "application/json" in request.headers.get("accept", "")
-    if missing and scripted:
+    if missing and scripted(request):
         raise Problem(422, _("Say why, for those who asked."))
     if sure != "yes" or missing:
         wrong = _("Say why, for those who asked.") if missing and sure == "yes" else ""
         page = _confirm(person, rows, wanted, said, decision_id, wrong)
+        unfinished(request)
         return render(request, "inbox/confirm.html", page, 422 if wrong else 200)
     items = [
         BulkItem(task_id=id, verdict=wanted, comment=said or None, revision=revision, decision_id=decision_id)
         for id, revision in chosen.items()
     ]
     answered = (await decide_many(Bulk(items=items), person, parts)).items
-    titles = {each.task_id: each.title for each in found}
-    results = [_answered(each, titles.get(each.task_id, ""), wanted) for each in answered]
-    if scripted:
+    results = [_answered(each, wanted) for each in answered]
+    if scripted(request):
         return JSONResponse({"items": [each.__dict__ for each in results], "decision_id": uuid.uuid4().hex})
+    kept = [{**each.__dict__, "verdict": wanted.value} for each in results]
+    id = bulk_results.id_of(person.id, decision_id, wanted.value, task or [], said)
+    async with parts.db.write() as conn:
+        await bulk_results.keep(conn, id, person.id, kept, datetime.now(UTC))
+    return RedirectResponse(f"/bulk/{id}", status_code=303)
+
+
+@router.api_route("/bulk/{id}", methods=["GET", "HEAD"])
+async def decided(
+    request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, parts: InHouse
+) -> Response:
+    """What became of many that were decided together, as often as it is looked at."""
+    async with parts.db.read() as conn:
+        kept = await bulk_results.kept(conn, id, person.id)
+        if not kept:
+            raise not_found("result")
+        found = await inbox_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])
+    wanted = Verdict(kept[0]["verdict"])
+    # What was stored for a worker counts by now, if the task is decided.
+    over = {each.task_id for each in found if each.outcome}
+    results = [
+        Answered(each["task_id"], each["status"], _decided(wanted, 1, 1))
+        if each["status"] == "pending" and each["task_id"] in over
+        else Answered(each["task_id"], each["status"], each["message"])
+        for each in kept
+    ]
     done = sum(each.status != "refused" for each in results)
-    return render(request, "inbox/done.html", Done(person, _decided(wanted, done, len(results)), results))
+    titles = {each.task_id: (each.title, each.process) for each in found}
+    return render(request, "inbox/done.html", Done(person, _decided(wanted, done, len(results)), results, titles))
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
@@ -372,12 +399,12 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
     return said if done == all else _("%(said)s, %(num)s could not be decided", said=said, num=all - done)
 
 
-def _answered(result: BulkResult, title: str, verdict: Verdict) -> Answered:
+def _answered(result: BulkResult, verdict: Verdict) -> Answered:
     message = {
         "accepted": _decided(verdict, 1, 1),
         "pending": _("Stored. It counts as soon as a worker is back."),
     }.get(result.status, result.problem.detail if result.problem else "")
-    return Answered(result.task_id, title, result.status, message)
+    return Answered(result.task_id, result.status, message)
 
 
 def _chosen(value: str) -> tuple[str, int | None]:
@@ -428,12 +455,15 @@ def _spoken() -> dict[str, Any]:
         "optional": _("if you like"),
         "needed": _("Say why, for those who asked."),
         "failed": _("That did not come through. Nothing is lost: try again."),
-        "signed_out": _("You have been signed out. What you typed is kept: sign in again."),
+        "kept": _("What you typed is kept."),
+        "signed_out": _("You have been signed out. What you typed is kept."),
+        "sign_in": _("Sign in again"),
         "done": _("{number} decided."),
         "some": _("{number} decided, {refused} could not be: the rows say why."),
         "one_new": _("1 new"),
         "many_new": _("{number} new"),
         "closed": _("Decided by somebody else. {outcome}"),
+        "own": _("Decided by you. {outcome}"),
         "claimed": _("Claimed by {by}"),
         "moved": _("No longer waits for you"),
         "outcomes": {

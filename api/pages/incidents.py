@@ -1,10 +1,13 @@
 """Incidents as pages: like with like, one answer for up to a hundred of them, and all that one group can be told."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import Depends, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from api.deps import InHouse, Plain
 from api.pages.page import Context, SignedIn, from_here, pages, render
@@ -13,9 +16,9 @@ from api.problems import not_found
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
 from api.security import operator
-from store import incidents
+from store import bulk_results, incidents
 from store.database import Database
-from store.incidents import AT_ONCE, Incidents, Waiting
+from store.incidents import AT_ONCE, Answered, Incidents, Waiting
 from store.people import Person
 from workflows.gate import REASONS
 from workflows.models import Verdict
@@ -31,8 +34,9 @@ class Queue(Context):
     decision_id: str
     """Made with the page, so that a form which is sent twice is one answer."""
     answered: list[BulkResult]
-    titles: dict[str, str]
-    """Of the tasks that were answered, by id."""
+    """What became of what was just answered."""
+    tasks: Mapping[str, Answered]
+    """Those that were answered as they are now, by id."""
     at_once: int = AT_ONCE
 
 
@@ -50,28 +54,41 @@ class Group(Queue):
 
 
 @router.api_route("/incidents", methods=["GET", "HEAD"])
-async def queue(request: Request, person: SignedIn, parts: InHouse) -> Response:
-    """What has failed and waits for operators."""
+async def queue(
+    request: Request,
+    person: SignedIn,
+    parts: InHouse,
+    answered: Annotated[Plain | None, Query(max_length=40)] = None,
+) -> Response:
+    """What has failed and waits for operators; with `answered` also what became of what was answered last."""
     await operator(person)
-    return render(request, "incidents/queue.html", await _queue(parts.db, person))
+    page = await _queue(parts.db, person)
+    if answered:
+        async with parts.db.read() as conn:
+            kept = await bulk_results.kept(conn, answered, person.id) or []
+            now = await incidents.answered(conn, [str(each["task_id"]) for each in kept])
+        page = replace(page, answered=[BulkResult.model_validate(each) for each in kept], tasks=now)
+    return render(request, "incidents/queue.html", page)
 
 
 @router.post("/incidents", dependencies=[Depends(from_here)])
 async def answer(
-    request: Request,
     person: SignedIn,
     parts: InHouse,
-    group: Annotated[str, Form(max_length=20)],
+    group: Annotated[Plain, Form(max_length=20)],
     verdict: Annotated[Literal["retry", "roll_back"], Form()],
     decision_id: Annotated[Plain, Form(min_length=1, max_length=200)],
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Answer the oldest hundred of a group, as the JSON route does, and show one result each."""
+    """Answer the oldest hundred of a group, as the JSON route does, and go on to one result each."""
     await operator(person)
-    found = await _group(parts.db, group)
-    answered, titles = await _answered(parts, person, verdict, found.task_ids, comment, decision_id)
-    page = replace(await _queue(parts.db, person), answered=answered, titles=titles)
-    return render(request, "incidents/queue.html", page)
+    id = bulk_results.id_of(person.id, decision_id, verdict, group, comment)
+    async with parts.db.read() as conn:
+        again = await bulk_results.kept(conn, id, person.id)
+    if again is None:  # else the form was sent twice, and its group may be gone
+        found = await _group(parts.db, group)
+        await _answered(parts, person, id, verdict, found.task_ids, comment, decision_id)
+    return RedirectResponse(f"/incidents?answered={id}", status_code=303)
 
 
 @router.api_route("/incidents/{group}", methods=["GET", "HEAD"])
@@ -92,14 +109,14 @@ async def answer_some(
     task: Annotated[list[Plain] | None, Form(max_length=AT_ONCE)] = None,
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Answer those that were ticked, as the JSON route does, and show one result each."""
+    """Answer those that were ticked, as the JSON route does, and go on to one result each."""
     await operator(person)
     ticked = task or []
     wrong, at_fault = _("Tick at least one."), "tasks"
     if ticked and (verdict not in REASONS or comment.strip()):
-        answered, titles = await _answered(parts, person, verdict, ticked, comment, decision_id)
-        page = replace(await _queue(parts.db, person), answered=answered, titles=titles)
-        return render(request, "incidents/queue.html", page)
+        id = bulk_results.id_of(person.id, decision_id, verdict, ticked, comment)
+        await _answered(parts, person, id, verdict, ticked, comment, decision_id)
+        return RedirectResponse(f"/incidents?answered={id}", status_code=303)
     if ticked:
         wrong, at_fault = _(REASONS[Verdict(verdict)]), "comment"
     form = await _chosen_from(parts.db, person, await _group(parts.db, group))
@@ -134,10 +151,10 @@ async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
 
 
 async def _answered(
-    parts: InHouse, person: Person, verdict: AnswerToMany, task_ids: list[str], comment: str, decision_id: str
-) -> tuple[list[BulkResult], dict[str, str]]:
-    """One result for each task, and what the tasks were."""
-    async with parts.db.read() as conn:
-        titles = {each.task_id: each.title for each in await incidents.waiting(conn, task_ids)}
+    parts: InHouse, person: Person, id: str, verdict: AnswerToMany, task_ids: list[str], comment: str, decision_id: str
+) -> None:
+    """Answer them, and keep one result each under this id."""
     bulk = BulkRetry(verdict=verdict, task_ids=task_ids, comment=comment, decision_id=decision_id)
-    return (await answer_incidents(bulk, person, parts)).items, titles
+    results = [each.model_dump(mode="json") for each in (await answer_incidents(bulk, person, parts)).items]
+    async with parts.db.write() as conn:
+        await bulk_results.keep(conn, id, person.id, results, datetime.now(UTC))

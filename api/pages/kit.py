@@ -1,14 +1,20 @@
 """What templates say of values: moments in the reader's zone, spans in words, states by one name and one colour."""
 
+import re
+import string
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
 from api.pages.texts import _, ngettext, reader
+from workflows.directions import runs
 from workflows.models import Outcome, Status
+from workflows.moments import moment_in_words, rfc3339
 from workflows.money import in_words
+from workflows.registry import PROCESSES
 
 TONES: dict[str, str] = {
     "scheduled": "later",
@@ -74,8 +80,7 @@ def state(of: str | None) -> Markup:
 
 def time_text(at: datetime) -> str:
     """A moment in the reader's zone, with the zone: `26 Nov 2026, 10:42 GMT`."""
-    local = at.astimezone(reader.get().zone)
-    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+    return moment_in_words(at, reader.get().zone)
 
 
 def time(at: datetime | str | None) -> Markup:
@@ -145,6 +150,37 @@ def person(id: str | None) -> Markup:
     return Markup("<bdi>{}</bdi>").format(id or "")
 
 
+def isolated(text: object) -> Markup:
+    """A sentence in which names of people's own stand: what is written from right to left moves nothing beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))
+    return Markup("").join(parts)
+
+
+def titled(title: str, process: str) -> Markup:
+    """A title, each value in it isolated: no payee changes places with the amount beside it."""
+    words = PROCESSES[process].words if process in PROCESSES else None
+    found = _template(words.title).fullmatch(title) if words else None
+    if found is None:  # of a process or of words that are no longer there
+        return isolated(title)
+    at, told = 0, Markup("")
+    for number, value in enumerate(found.groups(), 1):
+        told += escape(title[at : found.start(number)]) + Markup("<bdi>{}</bdi>").format(value)
+        at = found.end(number)
+    return told + escape(title[at:])
+
+
+@cache
+def _template(title: str) -> re.Pattern[str]:
+    """What finds the values in a title again."""
+    parts = string.Formatter().parse(title)
+    return re.compile("".join(re.escape(text) + ("(.*)" if name is not None else "") for text, name, *_ in parts), re.S)
+
+
+def plain(text: str) -> str:
+    """As `isolated`, for where there is no markup: the name of a window."""
+    return "".join(f"\u2068{part}\u2069" if rtl else part for part, rtl in runs(text))
+
+
 def money(amount: object, currency: str) -> Markup:
     """A sum with its currency, thousands apart: `2,640.00 GBP`."""
     try:
@@ -182,4 +218,4 @@ def capital(text: str) -> str:
 
 
 def _iso(at: datetime) -> str:
-    return str(escape(at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")))
+    return rfc3339(at)

@@ -35,6 +35,7 @@ def places(person: Person) -> list[Place]:
         (reads_rules, Place("/people", _("People"), rare=True)),
         (reads_rules, Place("/policy", _("Policy"), rare=True)),
         (asks or oversees, Place("/mappings", _("Mappings"), rare=True)),
+        (oversees, Place("/ledger", _("Ledger"), rare=True)),
         (oversees, Place("/audit", _("Record"), rare=True)),
         (True, Place("/docs", _("API docs"), rare=True)),
     ]

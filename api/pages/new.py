@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from api.deps import House, InHouse, Plain, visible_case
 from api.pages.forms import FormField, Read, read_form, schema_form
 from api.pages.kit import capital, in_path, readable
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.page import Context, SignedIn, from_here, pages, render, unfinished
 from api.pages.texts import _, reader
 from api.problems import not_found
 from api.routes.cases import NewCase, start_case
@@ -23,6 +23,7 @@ from store import cases
 from store.cases import CaseRow
 from store.people import Person
 from workflows.models import ENDED_UNDONE
+from workflows.moments import local_moment
 from workflows.registry import PROCESSES, Process
 
 router = pages()
@@ -124,13 +125,16 @@ async def ask(
     )
 
     looked = sent.get("do") == "look"
+    if looked:
+        unfinished(request)
 
     def once_more(status: int, **more: Any) -> Response:
         return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
 
     try:
-        foreseen = parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
+        foreseen = await parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
     except InvalidCase as wrong:
+        read = _with_problems(read, wrong)
         errors = {**_of_own(wrong, read), **errors}
         return once_more(200 if looked else 422)
     if errors:
@@ -246,11 +250,16 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
             errors["priority"] = _("choose 1, 2, 3, 4 or 5")
     if typed["start_at"]:
         try:
-            start_at = datetime.fromisoformat(typed["start_at"])
-            start_at = start_at if start_at.tzinfo else start_at.replace(tzinfo=reader.get().zone)
-        except ValueError:
-            errors["start_at"] = _("write a day and a time, such as 2027-03-31 09:00")
+            start_at = local_moment(typed["start_at"], reader.get().zone)
+        except ValueError as wrong:
+            errors["start_at"] = str(wrong)
     return priority, start_at, errors
+
+
+def _with_problems(read: Read, wrong: InvalidCase) -> Read:
+    """What was typed, with what else is wrong with it beside its field: names of people whom there are not."""
+    named = {(each.column or "").split(".")[0]: each.message for each in wrong.problems}
+    return Read(read.typed, read.values, {**{name: named[name] for name in named if name in read.typed}, **read.errors})
 
 
 def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What every page has in common: the template, the person, and errors as pages in plain words."""
 
 import hmac
+import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, fields
@@ -14,7 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
+from jinja2 import StrictUndefined
 from markupsafe import Markup
+from starlette.exceptions import HTTPException
 
 from api.pages import kit, texts
 from api.pages.navigation import places
@@ -26,6 +29,8 @@ from store.people import Person
 from store.sessions import SignedIn as SessionOf
 
 templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
+# A name that a model does not have is a mistake of ours; as an empty text nobody would notice it.
+templates.env.undefined = StrictUndefined
 templates.env.add_extension("jinja2.ext.i18n")
 templates.env.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
     lambda message: texts.reader.get().texts.gettext(message),
@@ -40,6 +45,8 @@ templates.env.filters |= {
     "capital": kit.capital,
     "step": kit.step_words,
     "span": kit.span,
+    "isolated": kit.isolated,
+    "plain": kit.plain,
 }
 templates.env.globals |= {
     "state": kit.state,
@@ -50,15 +57,21 @@ templates.env.globals |= {
     "urgency": kit.urgency,
     "person_named": kit.person,
     "money": kit.money,
+    "titled": kit.titled,
     "listed": kit.listed,
     "clock_words": kit.clock_words,
 }
 
 OURS = re.compile(
-    r"/|/(notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|policy|mappings|audit)(\?[^\s\\]*)?"
-    r"|/(tasks|cases|new|upload|batches|people|policy|incidents|audit)/[^/\\\s]+"
+    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|policy|mappings|audit"
+    r"|(tasks|cases|new|upload|batches|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
 )
-"""Where signing in may lead: pages of our own, whatever a link says."""
+"""Where signing in may lead: pages of our own, with their filters, whatever a link says."""
+WENT_THROUGH = "holdgate-sent-"
+"""Begins the name of the cookie by which a form hears that it went through; the rest is what the form sent as `draft`.
+
+Only the answer to the form itself can say so: the page that follows may be another one, of an error or to sign in.
+"""
 
 
 @dataclass(frozen=True)
@@ -111,9 +124,11 @@ class Page(APIRoute):
         async def in_html(request: Request) -> Response:
             _read_by(request, None)
             try:
-                return await answer(request)
+                return await _noted(request, await answer(request))
             except NotSignedIn:
-                return sign_in_form(request, SignIn(None, local(_address(request))))
+                # A page that is only looked at is the way in itself; a form was not taken, and says so.
+                status = 401 if request.method == "POST" else 200
+                return sign_in_form(request, SignIn(None, address_of(request)), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
             except Problem as problem:
@@ -124,6 +139,25 @@ class Page(APIRoute):
                 return _wrong(request, problem_of(refusal))
 
         return in_html
+
+
+async def _noted(request: Request, answer: Response) -> Response:
+    """Tell the browser that a form went through, so that it forgets what was typed; before, it must not."""
+    if request.method != "POST" or answer.status_code >= 400 or getattr(request.state, "unfinished", False):
+        return answer
+    try:
+        draft = (await request.form()).get("draft")
+    except HTTPException:  # nobody has looked at the body, and it is no form
+        return answer
+    if isinstance(draft, str) and re.fullmatch(r"[0-9a-f-]{1,40}", draft):
+        https = request.app.state.house.settings.https
+        answer.set_cookie(WENT_THROUGH + draft, "1", max_age=600, samesite="strict", secure=https)
+    return answer
+
+
+def unfinished(request: Request) -> None:
+    """Say of a form that its answer asks for more: what was typed is needed again."""
+    request.state.unfinished = True
 
 
 def pages() -> APIRouter:
@@ -170,6 +204,14 @@ async def from_here(request: Request) -> None:
         raise Problem(403, texts._("This form is from another session. Open the page again."), kind="cross-site")
 
 
+def scripted(request: Request) -> bool:
+    """Whether a script of a page asks, which has no use for a whole page."""
+    accept = request.headers.get("accept", "")
+    if "hx-request" in request.headers or ("application/json" in accept and "text/html" not in accept):
+        return True
+    return request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+
+
 def local(path: str) -> str:
     """The path, if it is that of a page of ours; else the start page. No link may lead to another site."""
     return path if OURS.fullmatch(path) else "/"
@@ -194,6 +236,8 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
         "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
         "secret": secret,
         "here": request.url.path,
+        "page_address": address_of(request),
+        "page_home": address_of(request).partition("?")[0],
         "places": places(person) if person else [],
         "preferences": signed_in.preferences if signed_in else preferences.DEFAULTS,
         "demo": demo_people(request) if person is None or signed_in else [],
@@ -215,15 +259,31 @@ def sign_in_form(
     """The page on which one signs in."""
     if request.headers.get("hx-request"):  # a part of a page cannot hold it: the browser goes there
         return Response(status_code=401, headers={"HX-Redirect": form.following})
+    if scripted(request):
+        return Problem(401, texts._("You have been signed out. Sign in again."), kind="unauthenticated").response()
     return render(request, "sign_in.html", form, status, headers)
 
 
-def _address(request: Request) -> str:
-    """Where to come back to: of a form that was sent, the page it stood on."""
-    if request.method == "POST":
-        return quote(request.scope["path"]).rpartition("/")[0] or "/"
+def address_of(request: Request) -> str:
+    """The page that the reader is on, with its filters: of a form that was sent, the one on which it stood."""
     query = f"?{request.url.query}" if request.url.query else ""
-    return quote(request.scope["path"]) + query
+    own = quote(request.scope["path"]) + query
+    if request.method != "POST":
+        return _nearest(own)
+    # Beside the inbox a task is a part of another page, and is found again on its own.
+    came = urlsplit(request.headers.get("referer", "")) if "hx-request" not in request.headers else None
+    before = f"{came.path}?{came.query}" if came and came.query else came.path if came else ""
+    return _nearest(before or own)
+
+
+def _nearest(address: str) -> str:
+    """The address if it is that of a page of ours, else that of the page it hangs on: forms are sent below theirs."""
+    if OURS.fullmatch(address):
+        return address
+    path = address.partition("?")[0]
+    while path and not OURS.fullmatch(path):
+        path = path.rpartition("/")[0]
+    return path or "/"
 
 
 def too_large(request: Request) -> Response:
@@ -261,13 +321,20 @@ def as_page(request: Request, problem: Problem) -> Response | None:
 
 def _wrong(request: Request, problem: Problem) -> Response:
     status = problem.status
+    if "hx-request" in request.headers:  # beside what was typed, which stays; see `app.js`
+        told = json.dumps({"refused": f"{problem.body['detail']} {_advice(status)}".strip()})
+        return Response(
+            status_code=status, headers={"HX-Reswap": "none", "HX-Trigger": told, **(problem.headers or {})}
+        )
+    if scripted(request):
+        return problem.response()
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
     page = Wrong(
         person=signed_in.person if signed_in else None,
         title=problem.body["title"],
         detail=problem.body["detail"],
         advice=_advice(status),
-        back=local(_address(request)) if request.method == "POST" else "/",
+        back=address_of(request) if request.method == "POST" or status >= 500 or status == 429 else "/",
     )
     answer = render(request, "wrong.html", page, status)
     answer.headers.update(problem.headers or {})

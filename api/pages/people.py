@@ -60,6 +60,8 @@ class Everybody(Context):
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     """By field of the form, what has to be mended."""
+    new_group: str = ""
+    """The group that nobody is in, about which is asked whether it is meant."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Somebody(Context):
     shown_once: str = ""
     """A token or a password, which is shown this once."""
     typed: dict[str, str] = field(default_factory=dict)
+    new_group: str = ""
+    """The group that nobody is in, about which is asked whether it is meant."""
 
 
 @router.api_route("/people", methods=["GET", "HEAD"])
@@ -106,11 +110,12 @@ async def everybody(
 async def add(
     request: Request,
     person: SignedIn,
-    db: Db,
+    parts: InHouse,
     id: Text = "",
     name: Text = "",
     groups: Text = "",
     email: Text = "",
+    confirm: Text = "",
 ) -> Response:
     """Add somebody, as the JSON route does, and go to their page."""
     await admin(person)
@@ -118,9 +123,11 @@ async def add(
     named = [each for each in typed["groups"].replace(",", " ").split() if each]
     try:
         new = NewPerson(id=typed["id"], name=typed["name"], groups=named, email=typed["email"] or None)
-        added = await roster.add_person(new, person, db)
+        # Confirmed are the groups that stood there when it was asked, and no others.
+        added = await roster.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
-        page = await _everybody(person, db, "", "", None, typed=typed, wrong=by_field(no))
+        more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
+        page = await _everybody(person, parts.db, "", "", None, **more)
         return render(request, "people/everybody.html", page, 422)
     return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
 
@@ -151,17 +158,20 @@ async def change(
     ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
     substitute: Text = "",
     reason: Text = "",
+    confirm: Text = "",
 ) -> Response:
     """Change something of a person, as the JSON routes do, and say on their page what came of it."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
+    typed["confirm"] = confirm.strip()
     try:
         done, shown_once = await _changed(person, person_id, act, typed, parts)
     except (Problem, ValidationError) as no:
         if isinstance(no, Problem) and no.status not in (409, 422):
             raise
-        page = await _somebody(person, parts.db, person_id, act=act, wrong=" ".join(by_field(no).values()), typed=typed)
+        more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
+        page = await _somebody(person, parts.db, person_id, act=act, **more)
         return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
     page = await _somebody(person, parts.db, person_id, act=act, done=done, shown_once=shown_once)
     return render(request, "people/somebody.html", page)
@@ -181,7 +191,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await roster.change_person(id, PersonChanges(time_zone=value or None), by, db)
             return _("The time zone was changed."), ""
         case "join":
-            await roster.join_group(id, value, by, db)
+            await roster.join_group(id, value, by, parts, confirm=typed["confirm"] == value)
             return _("They are in %(group)s now.", group=value), ""
         case "leave":
             await roster.leave_group(id, value, by, db)
@@ -243,6 +253,10 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await roster.list_groups(person, db)).items]
     return Somebody(person, entry, tokens, absences, groups, is_in(person, ADMINS), **more)
+
+
+def _new_group(no: Problem | ValidationError) -> str:
+    return str(no.body.get("new_group", "")) if isinstance(no, Problem) else ""
 
 
 def by_field(no: Problem | ValidationError) -> dict[str, str]:

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
-
+from api.foresight import Foresight, typed
 from api.pages.kit import capital, readable, state_words
 from api.pages.reasons import reason
 from api.pages.story import Stop, story_of
 from api.pages.texts import _, ngettext
 from api.views import CaseDetail, TimelineItem
 from workflows.models import Outcome, Status, TaskView
-from workflows.registry import PROCESSES, Process
+from workflows.registry import PROCESSES
 
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
 
@@ -57,8 +56,11 @@ class Pipeline:
         return "; ".join(f"{stand.label}: {stand.words}" for stand in self.stands)
 
 
-def pipeline(case: CaseDetail, stored: Mapping[str, Any]) -> Pipeline | None:
-    """Where the case stands, `stored` being its whole input; None for a process whose order is not known here."""
+def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight | None = None) -> Pipeline | None:
+    """Where the case stands, `stored` being its whole input; None for a process whose order is not known here.
+
+    `foresight` says what the policy makes of the stops that it has not come to.
+    """
     process = PROCESSES.get(case.process)
     stops = story_of(process.workflow) if process else ()
     if process is None or not stops:
@@ -67,8 +69,8 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any]) -> Pipeline | None:
     for event in case.timeline:
         seen.event(event, event.data or {})
     here = seen.here(stops)
-    input = _typed(process, stored)
-    stands = [_stand(stop, process, input, case, seen, stop == here, place) for place, stop in enumerate(stops)]
+    known = foresight or Foresight(process, typed(process, stored), stops, {})
+    stands = [_stand(stop, known, case, seen, stop == here, place) for place, stop in enumerate(stops)]
     return Pipeline(stands, WIDTH * len(stands))
 
 
@@ -162,22 +164,22 @@ class _Seen:
         return next((stop for stop in stops[last + 1 :] if not stop.maybe), None)
 
 
-def _stand(
-    stop: Stop, process: Process, input: BaseModel, case: CaseDetail, seen: _Seen, here: bool, place: int
-) -> Stand:
-    state, words = seen.of(stop) or (("here", _("under way")) if here else _nothing_yet(stop, case.status))
+def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bool, place: int) -> Stand:
+    state, words = seen.of(stop) or (("here", _("under way")) if here else _nothing_yet(stop, case.status, known))
     if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
         words = _waits(open_)
-    stand = Stand(stop, _label(stop, process, input), _short(stop), state, words)
+    stand = Stand(stop, known.label(stop), _short(stop), state, words)
     return replace(stand, x=WIDTH * place + WIDTH // 2)
 
 
-def _nothing_yet(stop: Stop, status: Status) -> tuple[State, str]:
+def _nothing_yet(stop: Stop, status: Status, known: Foresight) -> tuple[State, str]:
     """Of a stop of which nothing is recorded."""
     if status in (Status.COMPLETED, Status.ROLLED_BACK):
         return "not_reached", _("not needed")
     if status.closed or status is Status.ROLLING_BACK:
         return "not_reached", _("not reached")
+    if words := known.coming(stop):
+        return "skipped" if known.passes(stop) else "to_come", words
     return "to_come", _("to come, if it is needed") if stop.maybe else _("to come")
 
 
@@ -188,23 +190,6 @@ def _waits(tasks: Sequence[TaskView]) -> str:
     )
     who = ", ".join([*task.candidate_groups, *task.candidate_users])
     return _("here now: waits for %(who)s, %(given)s", who=who, given=given)
-
-
-def _label(stop: Stop, process: Process, input: BaseModel) -> str:
-    """The sentence of a step with what this case has in it, the name of an approval step."""
-    if stop.kind != "step":
-        return capital(readable(stop.name))
-    try:
-        return process.words.step(stop.name, input)
-    except (LookupError, ValueError, TypeError, AttributeError):  # of older code
-        return capital(readable(stop.name))
-
-
-def _typed(process: Process, stored: Mapping[str, Any]) -> BaseModel:
-    try:
-        return process.input.model_validate(stored)
-    except ValidationError:  # an input of older code is shown as it is
-        return process.input.model_construct(**{name: stored.get(name) for name in process.input.model_fields})
 
 
 def _short(stop: Stop) -> tuple[str, ...]:

@@ -33,6 +33,29 @@ def reason(condition: str, names: Mapping[str, Any], holds: bool, words: Words |
     return ", ".join(told)
 
 
+def comparison(condition: str, names: Mapping[str, Any], holds: bool, words: Words | None, currency: str = "") -> str:
+    """What a condition comes to, as a sentence with both its sides: `amount 662.37 is below 50,000`.
+
+    Of what is no comparison, the values that it reads, as `reason` tells them.
+    """
+    found = _COMPARES.fullmatch(condition)
+    if found is None or found[1] not in names or any(value is None for value in names.values()):
+        return reason(condition, names, holds, words, {})
+    sign, limit = found[2] if holds else _OTHER[found[2]], names.get(found[3], found[3])
+    told = {
+        ">=": _("%(name)s %(value)s is %(limit)s or more"),
+        ">": _("%(name)s %(value)s is above %(limit)s"),
+        "<=": _("%(name)s %(value)s is at most %(limit)s"),
+        "<": _("%(name)s %(value)s is below %(limit)s"),
+    }[sign]
+    value = names[found[1]]
+    if words and words.money and found[1] == words.money[0] and currency:
+        shown = _plain_money(value, currency).removesuffix(f" {currency}")
+    else:
+        shown = _value(value)
+    return told % {"name": _label(found[1], words), "value": shown, "limit": _value(limit)}
+
+
 def _compared(left: str, sign: str, limit: object, words: Words | None, shown: Mapping[str, Any]) -> str:
     amount, currency = words.money if words and words.money else ("", "")
     if left == amount and shown.get(currency):

@@ -209,6 +209,10 @@ def _closed(it: _Told) -> str:
 
 def _refused(it: _Told) -> str:
     told = it.event.summary.partition(": ")[2]
+    if it.event.actor == "temporal":
+        if who := it.data.get("claimed"):
+            return _("A message in the name of %(who)s was refused. %(told)s", who=who, told=told)
+        return _("A message was refused. %(told)s", told=told)
     return _("%(who)s could not do this. %(told)s", who=it.event.actor, told=told)
 
 
@@ -267,6 +271,7 @@ _SENTENCES: dict[str, _Sentence] = {
     "intervention_opened": _stuck,
     "decision_refused": _refused,
     "action_refused": _refused,
+    "message_refused": _refused,
     "rules_changed": _rules,
     "rollback_started": _undoing,
     "case_closed": _end,

@@ -5,8 +5,11 @@ route that sends the browser away, and one to which it comes back with a proof, 
 """
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -14,7 +17,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from api.deps import House, InHouse
 from api.pages.page import Context, SignedIn, SignIn, demo_people, from_here, local, pages, render, sign_in_form
 from api.pages.texts import _
-from api.problems import FieldError, Problem, invalid
+from api.problems import Problem
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of
 from store import passwords, people, sessions
 from store.passwords import TooSoon
@@ -24,6 +27,19 @@ router = pages()
 
 FREE_BY_ADDRESS = 30
 """Tries from one address that may fail: a whole office may sit behind it."""
+
+
+LONGEST_ADDRESS = 16_000
+"""Of a page to come back to: how a file is read stands in its address."""
+
+
+@dataclass(frozen=True)
+class NewPassword(Context):
+    """`password.html`: the form, and where it leads."""
+
+    following: str
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """By field of the form."""
 
 
 class NotKnown(Exception):
@@ -76,7 +92,10 @@ async def welcome(request: Request, parts: House, person: Person, way: str, foll
         if (old := cookie_of(request)) and (before := await sessions.by_token(conn, old, now)):
             await sessions.end(conn, before.session)
         token = await sessions.begin(conn, person, way, now, lasts, agent=agent, zone=zone or None)
-    answer = RedirectResponse(local(following), status_code=303)
+        first = way == "password" and await passwords.must_change(conn, person.id)
+    # A first password is changed before anything else, and then one is where one wanted to be.
+    goes_to = f"/password?following={quote(local(following), safe='')}" if first else local(following)
+    answer = RedirectResponse(goes_to, status_code=303)
     answer.set_cookie(
         SECURE_COOKIE if parts.settings.https else COOKIE,
         token,
@@ -99,7 +118,7 @@ async def sign_in(
     token: Annotated[str, Form(max_length=1000)] = "",
     demo: Annotated[str, Form(max_length=200)] = "",
     zone: Annotated[str, Form(max_length=60)] = "",
-    following: Annotated[str, Form(max_length=2000)] = "/",
+    following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
     """Sign in by name and password, by an access token, or as a demo person by one click."""
     try:
@@ -149,9 +168,9 @@ async def stay(request: Request, _person: SignedIn, parts: InHouse) -> Response:
 
 
 @router.api_route("/password", methods=["GET", "HEAD"])
-async def password_form(request: Request, person: SignedIn) -> Response:
+async def password_form(request: Request, person: SignedIn, following: str = "/") -> Response:
     """The form for a new password."""
-    return render(request, "password.html", Context(person))
+    return render(request, "password.html", NewPassword(person, local(following)))
 
 
 @router.post("/password", dependencies=[Depends(from_here)])
@@ -162,9 +181,15 @@ async def change_password(
     new: Annotated[str, Form(max_length=1000)],
     again: Annotated[str, Form(max_length=1000)],
     old: Annotated[str, Form(max_length=1000)] = "",
+    following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
     """Change one's password; asks for the old one where there is one. All other sessions end."""
     now = datetime.now(UTC)
+
+    def again_with(field: str, message: str) -> Response:
+        page = NewPassword(person, local(following), {field: message})
+        return render(request, "password.html", page, 422)
+
     async with parts.db.write() as conn:
         try:
             await passwords.take_try(conn, f"change:{person.id}", now)
@@ -172,26 +197,22 @@ async def change_password(
             raise Problem(403, _("Too many tries have failed. Wait a little.")) from soon
         stored = await passwords.stored(conn, person.id)
     if stored is not None and not await asyncio.to_thread(passwords.matches, old, stored):
-        raise _not_so("old", _("This is not your password."))
+        return again_with("old", _("This is not your password."))
     if new != again:
-        raise _not_so("again", _("The two new passwords differ."))
+        return again_with("again", _("The two new passwords differ."))
     try:
         hashed = await asyncio.to_thread(passwords.hash_of, new)
     except ValueError as weak:
-        raise _not_so("new", _sentence(str(weak))) from weak
+        return again_with("new", _sentence(str(weak)))
     async with parts.db.write() as conn:
         await passwords.put(conn, person.id, hashed, now, by=person.id)
         await passwords.forget_tries(conn, f"change:{person.id}")
         await sessions.end_all(conn, person.id, by=person.id)
-    return await welcome(request, parts, person, "password", "/", "")
+    return await welcome(request, parts, person, "password", following, "")
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _not_so(field: str, message: str) -> Problem:
-    return invalid(message, [FieldError(field=field, message=message)])
 
 
 def _forgotten(parts: House) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from api.pages.kit import ago, listed, person, readable, state_words, time
+from api.pages.kit import ago, isolated, listed, person, readable, state_words, time
 from api.pages.texts import _
 from store.cases import CaseRow
 from workflows.models import Status, TaskView
@@ -21,7 +21,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
         case Status.SCHEDULED:
             return _say(_("Scheduled for %(at)s"), at=time(case.start_at))
         case Status.COMPLETED:
-            return _say(_("%(done)s on %(at)s"), done=_done(case), at=time(case.closed_at))
+            return _say(_("%(done)s on %(at)s"), done=isolated(_done(case)), at=time(case.closed_at))
         case Status.ROLLED_BACK:
             return _say(_("Done, then taken back on %(at)s"), at=time(case.closed_at))
         case Status.REJECTED | Status.EXPIRED | Status.CANCELLED | Status.FAILED:

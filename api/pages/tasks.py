@@ -44,6 +44,7 @@ from store import tasks
 from store.cases import CaseRow
 from store.people import Person
 from workflows.models import ADMINS, OPERATORS, Act, Verdict
+from workflows.moments import Within, local_moment
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -123,6 +124,8 @@ class Task(Context):
     stored: bool
     """The decision just sent waits for a worker."""
     sent: Sent
+    unsent: Sequence[tuple[str, str]]
+    """What was typed into a form that is no longer here: its label and its text."""
     zone: str
 
 
@@ -243,12 +246,13 @@ async def shown(
     """The task for this person, or only its part of a page where that is asked for."""
     found = await visible_task(task_id, person, parts.db)
     case = await visible_case(found.case_id, person, parts.db)
-    seen, whole = await asyncio.gather(one_task(found, person, parts.db, parts.gateway), about(case, person, parts))
+    seen, whole = await asyncio.gather(one_task(found, person, parts), about(case, person, parts))
     async with parts.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)
     part, sent = request.headers.get("hx-request") == "true", sent or Sent()
     may = seen.can_decide.allowed
+    acts = _acts(seen, person, followed)
     answers = {verdict: words for verdict, words in buttons().items() if may and verdict in seen.verdicts}
     page = Task(
         person=person,
@@ -268,11 +272,12 @@ async def shown(
         more={verdict: words for verdict, words in answers.items() if verdict not in _MAIN},
         comments=[answers[verdict] for verdict in needs_comment(seen) if verdict in answers],
         edits=_edits(seen, case, sent) if may else [],
-        acts=_acts(seen, person, followed),
+        acts=acts,
         followed=followed if followed and followed > datetime.now(UTC) else None,
         decision_id=uuid.uuid4().hex,
-        stored=stored,
+        stored=stored and seen.status == "open" and not decided_by(seen, person.id),
         sent=sent,
+        unsent=_unsent(sent, seen, case, may, acts),
         zone=str(reader.get().zone),
     )
     return render(request, "task/_task.html" if part else "task/page.html", page, status, headers)
@@ -285,6 +290,22 @@ async def _done(
     if request.headers.get("hx-request") == "true":
         return await shown(request, task_id, person, parts, stored=stored, headers={"HX-Trigger": happened})
     return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
+
+
+def _unsent(sent: Sent, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]) -> Sequence[tuple[str, str]]:
+    """What was typed into a form that the page no longer has, as when somebody else has decided meanwhile."""
+    open_question = any(each.answer is None for each in task.questions)
+    there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
+    if not sent.act or there.get(sent.act, sent.act in acts):
+        return []
+    labels = {"comment": _("Comment"), "text": _("Text"), "to": _("To whom"), "due": _("Due"), "ends": _("Ends")}
+    typed = [(labels[name], text) for name, text in sent.typed.items() if text.strip()]
+    process = PROCESSES.get(case.process)
+    if sent.read and process:
+        typed += [
+            (process.words.labels.get(name, name), text) for name, text in sent.read.typed.items() if text.strip()
+        ]
+    return typed
 
 
 def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozenset[str]:
@@ -378,8 +399,8 @@ def _moment(text: str, name: str) -> datetime | None:
     if not text.strip():
         return None
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = local_moment(text, reader.get().zone)
+        Within().check(moment, datetime.now(UTC))
     except ValueError as wrong:
-        message = _("write a day and a time, such as 2027-03-31T17:00")
-        raise Problem(422, message, kind="invalid", errors=[{"field": name, "message": message}]) from wrong
-    return moment if moment.tzinfo else moment.replace(tzinfo=reader.get().zone)
+        raise Problem(422, str(wrong), kind="invalid", errors=[{"field": name, "message": str(wrong)}]) from wrong
+    return moment

@@ -133,7 +133,7 @@ async def evidence_pack(
 def period(person: Person, starts: str | None, ends: str | None) -> tuple[datetime, datetime]:
     """From when until before when: days, both included, in the caller's time zone; or moments. Raises Problem 422."""
     try:
-        first, last = span(starts or "1970-01-01", ends or "2999-12-31", people.zone_of(person.time_zone))
+        first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))
     except ValueError as wrong:
         field = "from" if starts and repr(starts) in str(wrong) else "to"
         raise invalid("The period cannot be read.", [FieldError(field=field, message=str(wrong))]) from wrong

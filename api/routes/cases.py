@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
 from api.export import export
@@ -19,6 +19,7 @@ from store import audit, cases, tasks
 from store.cases import Sought
 from telemetry import logs
 from workflows.models import Status
+from workflows.moments import Moment
 
 router = APIRouter(prefix="/cases", tags=["cases"])
 
@@ -47,7 +48,7 @@ class NewCase(BaseModel):
     reference: str = Field(max_length=1000, description="Your business key, such as an invoice number; never a name")
     input: dict[str, Any] = Field(description="By the JSON Schema of the process, see GET /processes/{name}")
     priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is first")
-    start_at: AwareDatetime | None = Field(None, description="Not before; a time with its zone")
+    start_at: Moment | None = Field(None, description="Not before; a time with its zone")
     resubmits: str | None = Field(None, description="The case that ended undone and is submitted again")
 
 

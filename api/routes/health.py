@@ -11,7 +11,7 @@ from api.deps import House, InHouse
 from api.metrics import WORKER_SILENCE
 from api.problems import documented, unavailable
 from intake.inbox import why_not_requester
-from store import heartbeats
+from store import heartbeats, stopped
 from store.database import DatabaseUnavailable
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -43,10 +43,12 @@ async def live() -> Live:
 @router.head("/ready", include_in_schema=False)
 async def ready(parts: InHouse) -> Ready:
     """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
-    temporal, stored, inbox = await asyncio.gather(parts.gateway.reachable(), _stored(parts), _inbox(parts))
+    temporal, stored, inbox, still = await asyncio.gather(
+        parts.gateway.reachable(), _stored(parts), _inbox(parts), _stopped(parts)
+    )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
-    warnings = [problem for problem in (parts.policy.problem, inbox) if problem]
+    warnings = [problem for problem in (parts.policy.problem, inbox) if problem] + still
     if missing:
         raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)
@@ -72,3 +74,21 @@ async def _inbox(parts: House) -> str | None:
         async with parts.db.read() as conn:
             return await why_not_requester(conn, settings.inbox_requester)
     return None
+
+
+async def _stopped(parts: House) -> list[str]:
+    """What stands still, and what to do: cases are incidents, too; of anything else this is the place to hear of it."""
+    with suppress(DatabaseUnavailable):  # which is said already
+        async with parts.db.read() as conn:
+            found = await stopped.all(conn)
+        said = []
+        if count := sum(each.case_id is not None for each in found):
+            causes = sorted({each.cause for each in found if each.case_id is not None})
+            stand = "1 case stands" if count == 1 else f"{count} cases stand"
+            said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
+        others = [each for each in found if each.case_id is None]
+        said += [f"{each.workflow_id} stands still: {each.technical or each.cause}" for each in others[: stopped.NAMED]]
+        if len(others) > stopped.NAMED:
+            said.append(f"{len(others) - stopped.NAMED} more Workflows stand still.")
+        return said
+    return []

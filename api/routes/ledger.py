@@ -1,21 +1,81 @@
-"""The demo ledger: what payments did to money."""
+"""The ledger: what payments did to money, and its accounts, which two administrators open and fund together."""
 
-from typing import Annotated
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.deps import Cursor, InHouse, Limit, Plain
-from api.problems import documented, not_found
-from api.security import Overseer
-from api.views import Page, number_of, page_by_number
+from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain
+from api.problems import FieldError, Problem, documented, forbidden, invalid, not_found
+from api.security import Caller, Overseer, check_admin, overseer
+from api.views import Page, number_of, our_cursor, page_by_number
+from store import ledger_changes
+from store.database import Database
 from store.ledger import Balance, LedgerEntry, UnknownAccount
+from store.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
+from store.people import Person
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
+_ASKS = documented(401, 403, 404, 422, 503)
+_CLOSES = documented(401, 403, 404, 409, 422, 503)
+
+
+def _as_text(value: Any) -> Any:
+    """Money is a decimal string; a whole number is exact, too. A float is not."""
+    if isinstance(value, float):
+        raise ValueError("send the amount as a string such as '2640.00': a JSON number with a point is not exact")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+AccountName = Annotated[Plain, Path(max_length=120, examples=["operating"])]
+ChangeId = Annotated[Plain, Path(max_length=40, examples=["l4c1f0a9e5b7d2c3a"])]
+Currency = Annotated[Plain, Field(min_length=3, max_length=3, examples=["GBP"])]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_as_text, json_schema_input_type=str),
+    Field(gt=0, le=ledger_changes.MAX_AMOUNT, max_digits=20, examples=["250000.00"]),
+]
+
+
+class _Change(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    currency: Currency
+    reason: Plain = Field(min_length=1, max_length=500, examples=["Account for the London office"])
+
+
+class NewAccount(_Change):
+    """An account that payments are made from."""
+
+    account: Plain = Field(min_length=1, max_length=120, examples=["operating"])
+    amount: Amount | None = Field(None, description="What it begins with; without it, nothing")
+
+
+class NewFunds(_Change):
+    """Money from outside for an account."""
+
+    amount: Amount
+
+
+class Balances(BaseModel):
+    """By name and currency."""
+
+    items: list[Balance]
+
+
+@router.get("/accounts", responses=documented(401, 404, 503))
+async def accounts(_person: Overseer, parts: InHouse) -> Balances:
+    """All accounts that payments are made from."""
+    return Balances(items=await parts.ledger.balances())
 
 
 @router.get("/accounts/{name}", responses=documented(401, 404, 422, 503))
 async def account(
-    name: Annotated[Plain, Path(max_length=120, examples=["operating"])],
+    name: AccountName,
     currency: Annotated[Plain, Query(max_length=10, examples=["GBP"])],
     _person: Overseer,
     parts: InHouse,
@@ -41,3 +101,99 @@ async def entries(
     items = await parts.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
     page, more = page_by_number(items, limit, lambda entry: entry.entry_id)
     return Page(items=page, next_cursor=more)
+
+
+# ------------------------------------------------------------------------------------------ what two people do together
+
+
+@router.post("/accounts", status_code=202, responses=_ASKS)
+async def open_account(
+    new: NewAccount, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
+) -> LedgerChange:
+    """Ask for an account to be opened; another admin confirms it. Admins only."""
+    wanted = await _asked(db, person, "open", new.account, new, new.amount, key)
+    response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
+    return wanted
+
+
+@router.post("/accounts/{name}/funds", status_code=202, responses=_ASKS)
+async def fund(
+    name: AccountName, new: NewFunds, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
+) -> LedgerChange:
+    """Ask for money to be put into an account; another admin confirms it. Admins only."""
+    wanted = await _asked(db, person, "fund", name, new, new.amount, key)
+    response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
+    return wanted
+
+
+@router.get("/changes", responses=documented(401, 404, 422, 503))
+async def changes(
+    _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
+) -> Page[LedgerChange]:
+    """What was asked for, and what became of it, the newest first."""
+    with our_cursor():
+        async with db.read() as conn:
+            found = await ledger_changes.changes(conn, status, before=cursor, limit=limit + 1)
+    return Page(items=found[:limit], next_cursor=found[limit - 1].change_id if len(found) > limit else None)
+
+
+@router.get("/changes/{change_id}", responses=documented(401, 404, 422, 503))
+async def change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
+    """One of them."""
+    with _refusals():
+        async with db.read() as conn:
+            return await ledger_changes.get(conn, change_id)
+
+
+@router.post("/changes/{change_id}/confirm", responses=_CLOSES)
+async def confirm(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
+    """Let a change take effect that another admin asked for. Admins only; a repeat changes nothing."""
+    await _check_keeps(person)
+    with _refusals():
+        return await ledger_changes.confirm(db, change_id, person.id)
+
+
+@router.post("/changes/{change_id}/withdraw", responses=_CLOSES)
+async def withdraw(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
+    """Call a change off that waits. Admins only; a repeat changes nothing."""
+    await _check_keeps(person)
+    with _refusals():
+        return await ledger_changes.withdraw(db, change_id, person.id)
+
+
+async def _asked(
+    db: Database,
+    person: Person,
+    kind: ledger_changes.Kind,
+    name: str,
+    new: _Change,
+    amount: Decimal | None,
+    key: str | None,
+) -> LedgerChange:
+    await _check_keeps(person)
+    scoped = hashlib.sha256(f"{person.id}\n{key}".encode()).hexdigest() if key else None
+    with _refusals():
+        return await ledger_changes.ask(db, kind, name, new.currency, amount, new.reason, person.id, scoped)
+
+
+async def _check_keeps(person: Person) -> None:
+    """404 for who may not know the ledger, 403 for who only reads it."""
+    await overseer(person)
+    check_admin(person, "Only admins open and fund accounts.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except WrongChange as wrong:
+        message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
+        raise invalid(message, [FieldError(field=wrong.field, message=str(wrong))]) from wrong
+    except UnknownChange as unknown:
+        raise not_found("change of the ledger") from unknown
+    except SamePerson as no:
+        raise forbidden(str(no), "two administrators: one asks, another one confirms") from no
+    except ChangeClosed as closed:
+        raise Problem(
+            409, str(closed), kind="already-closed", change_id=closed.change.change_id, outcome=closed.change.status
+        ) from closed

@@ -13,6 +13,7 @@ from api.problems import FieldError, Problem, ProblemBody, documented, invalid, 
 from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
 from api.security import Admin, Caller, PeopleReader
+from api.whom import whom
 from store import absences, leavers, open_tasks, people, successors
 from store.absences import Absence
 from store.database import Database
@@ -32,7 +33,9 @@ class NewAbsence(BaseModel):
 
     starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
     ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
-    substitute: Plain | None = Field(None, max_length=200, description="Who decides in their place")
+    substitute: Plain | None = Field(
+        None, max_length=200, description="Who decides in their place: an id, a name or an e-mail address"
+    )
 
 
 class Absences(BaseModel):
@@ -46,7 +49,7 @@ class Replacement(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Plain = Field(max_length=200)
+    by: Plain = Field(max_length=200, description="An id, a name or an e-mail address")
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
@@ -60,7 +63,7 @@ async def my_absence(person: Caller, db: Db) -> Absences:
 @router.put("/me/absence", responses=documented(401, 422, 503))
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
     """Say that the caller is away, and who stands in. Overlapping absences give way."""
-    return await _away(db, person, new, by=person.id)
+    return await _away(db, person, new, by=person)
 
 
 @router.delete("/me/absence", status_code=204, responses=documented(401, 503))
@@ -74,7 +77,7 @@ async def come_back(person: Caller, db: Db) -> Response:
 @router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
 async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
     """Say that somebody is away. Admins only."""
-    return await _away(db, await somebody(db, person_id), new, by=caller.id)
+    return await _away(db, await somebody(db, person_id), new, by=caller)
 
 
 @router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
@@ -157,13 +160,13 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
     """
     leaver = await somebody(parts.db, person_id)
     async with parts.db.read() as conn:
-        after = await people.active(conn, new.by)
-        done = after is not None and await successors.in_place_of(conn, leaver.id) == after.id
-    if after is None or after.id == leaver.id:
+        after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
+        done = await successors.in_place_of(conn, leaver.id) == after
+    if after == leaver.id:
         raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
     if not done:
         async with parts.db.write() as conn:
-            await leavers.replace(conn, leaver.id, after.id, new.reason, by=caller.id)
+            await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
     async with parts.db.read() as conn:
         named = await open_tasks.named_for(conn, leaver.id)
     found = [task for task in named if among(leaver.id, task.names)]
@@ -172,7 +175,7 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after.id, text=new.reason)
+                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
                 await parts.gateway.act(caller, task, wish)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
@@ -191,11 +194,14 @@ async def somebody(db: Database, id: str) -> Person:
             raise not_found("person") from unknown
 
 
-async def _away(db: Database, person: Person, new: NewAbsence, by: str) -> Absences:
-    zone = people.zone_of(person.time_zone)
+async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Absences:
+    zone, substitute = people.zone_of(person.time_zone), None
+    if new.substitute and new.substitute.strip():
+        async with db.read() as conn:
+            substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
     try:
         async with db.write() as conn:
-            await absences.go(conn, person.id, zone, (new.starts, new.ends), new.substitute, by=by)
+            await absences.go(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
         field = "substitute" if "substitute" in str(wrong) else "from"

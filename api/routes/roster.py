@@ -6,16 +6,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, Limit, Plain, Search
+from api.deps import Db, InHouse, Limit, Plain, Search
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
 from api.security import Admin, Caller, PeopleReader
 from api.views import Page
+from api.whom import whom
+from policy.groups import known_groups
 from store import passwords, people, roster, sessions
 from store.database import Database
+from store.name_resolver import NewGroup, new_group
 from store.people import LastAdmin, Token, UnknownPerson, UnknownToken
 from store.roster import Entry, Group
 
@@ -23,6 +26,9 @@ router = APIRouter(tags=["people"])
 
 GroupName = Annotated[Plain, Path(max_length=60)]
 TokenId = Annotated[Plain, Path(max_length=64)]
+ConfirmGroup = Annotated[
+    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+]
 _READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 503)
 
 
@@ -43,7 +49,9 @@ class PersonChanges(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     email: Plain | None = Field(None, max_length=254)
-    manager: Plain | None = Field(None, max_length=200, description="Whom they report to, by id")
+    manager: Plain | None = Field(
+        None, max_length=200, description="Whom they report to: an id, a name or an e-mail address"
+    )
     time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
 
 
@@ -93,12 +101,16 @@ async def list_people(
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
-async def add_person(new: NewPerson, admin: Admin, db: Db) -> Entry:
+async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
     """Add a person. They sign in once they have a password or a token. Admins only."""
-    with _mistakes({"an e-mail address": "email", "name has": "name", "be a group": "groups"}, field="id"):
-        async with db.write() as conn:
+    fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
+    with _question("groups"), _mistakes(fields, field="id"):
+        async with parts.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, new.groups, known_groups(parts.policy.current))
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
-    return await _entry(db, new.id)
+            if doubtful:
+                raise doubtful
+    return await _entry(parts.db, new.id)
 
 
 @router.get("/people/{person_id}", responses=_READS)
@@ -112,6 +124,10 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
     """Change where somebody gets mail, whom they report to, or where their days begin. Admins only."""
     await somebody(db, person_id)
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
+    if changes.manager:
+        async with db.read() as conn:
+            manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
+        changes = changes.model_copy(update={"manager": manager})
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
             with _mistakes({}, field=field):
@@ -120,13 +136,18 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 
 
 @router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
-async def join_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+async def join_group(
+    person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Entry:
     """Make somebody a member. Admins only."""
-    await somebody(db, person_id)
-    with _mistakes({}, field="group"):
-        async with db.write() as conn:
+    await somebody(parts.db, person_id)
+    with _question("group"), _mistakes({}, field="group"):
+        async with parts.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, [group], known_groups(parts.policy.current))
             await people.join(conn, person_id, group, by=admin.id)
-    return await _entry(db, person_id)
+            if doubtful:
+                raise doubtful
+    return await _entry(parts.db, person_id)
 
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
@@ -256,6 +277,20 @@ async def _entry(db: Database, id: str) -> Entry:
     if not found:
         raise not_found("person")
     return found[0]
+
+
+@contextmanager
+def _question(field: str) -> Iterator[None]:
+    """422 for a group that nobody is in and no policy names: it may be a slip of the pen."""
+    try:
+        yield
+    except NewGroup as new:
+        message = str(new)
+        detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
+        detail += "Send confirm=true to make it a new group."
+        raise invalid(
+            detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
+        ) from new
 
 
 @contextmanager

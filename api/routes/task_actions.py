@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Wish
@@ -14,9 +15,12 @@ from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
 from api.views import our_cursor
-from store import nudges, open_tasks, tasks
+from api.whom import whom
+from store import nudges, open_tasks, people, tasks
 from store.nudges import Nudge
+from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
+from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 PROBLEMS = documented(401, 403, 404, 409, 422, 503)
@@ -39,14 +43,14 @@ class Nothing(_Body):
 class HandOver(_Body):
     """Somebody else's from now on."""
 
-    to: Plain = Field(max_length=200, description="A person's id", examples=["manager-2"])
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
 class NewQuestion(_Body):
     """Something one wants to know before deciding."""
 
-    to: Plain = Field(max_length=200, description="A person's id: the requester, or a colleague")
+    to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
@@ -59,8 +63,8 @@ class NewAnswer(_Body):
 class Clock(_Body):
     """New times; those left out stay."""
 
-    due_at: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    due_at: AskedMoment | None = None
+    expires_at: AskedMoment | None = None
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
@@ -69,7 +73,7 @@ class Later(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    until: AwareDatetime
+    until: AskedMoment
 
 
 class Filter(BaseModel):
@@ -80,7 +84,7 @@ class Filter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="Whose claimed tasks")
+    assignee: Plain | None = Field(None, description="Whose claimed tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -88,7 +92,7 @@ class ManyHandOvers(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    to: Plain = Field(max_length=200)
+    to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: Filter
     reason: Plain = Field("", max_length=4000)
     cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
@@ -217,14 +221,10 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
         async with db.write() as conn:
             return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
     except nudges.TooSoon as no:
-        said = f"They were reminded at {_clock(no.last.nudged_at)}. Again from {_clock(no.last.again_at)} on."
+        said = f"They were reminded at {moment_text(no.last.nudged_at)}. Again from {moment_text(no.last.again_at)} on."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except nudges.NotWaiting as no:
         raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
-
-
-def _clock(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
@@ -254,20 +254,30 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
+    wanted = body.filter.model_dump()
     with our_cursor():
         async with parts.db.read() as conn:
-            found, following = await open_tasks.fitting(
-                conn, viewer(person), after=body.cursor, limit=MOST, **body.filter.model_dump()
-            )
+            to = await whom(conn, body.to, person, field="to", asking="To whom?")
+            if body.filter.assignee:
+                wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
+            found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=body.to, text=body.reason), key)
+                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=to, text=body.reason), key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return Done(task_id=task.task_id, status="done")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
+
+
+async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
+    """Whose claimed tasks are meant; also those of somebody who has left, by their id."""
+    try:
+        return (await people.get(conn, text)).id
+    except UnknownPerson:
+        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")

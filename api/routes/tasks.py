@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleTask, visible_task
+from api.foresight import if_approved
 from api.gateway import UPDATE_PATIENCE_S, Answer, Decided
 from api.problems import Problem, ProblemBody, documented
 from api.refusals import REFUSALS, problem_of
@@ -127,21 +128,27 @@ async def inbox(
 
 
 @router.get("/{task_id}", responses=documented(401, 404, 422, 503))
-async def one_task(task: VisibleTask, person: Caller, db: Db, gateway: TheGateway) -> TaskDetail:
-    """One task with its decisions, whether the caller may decide it, and what a rejection would undo."""
+async def one_task(task: VisibleTask, person: Caller, parts: InHouse) -> TaskDetail:
+    """One task with its decisions, whether the caller may decide it, and what an approval and a rejection would do."""
+    gateway = parts.gateway
     state = await gateway.state(task.workflow_id or task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
     by = await gateway.speaker(person, live)
-    plan = state.rollback_plan if state else []
-    if task.status == "open" and state is None:
-        async with db.read() as conn:
-            # Read again: while nobody answered, what was decided may have been recorded.
-            live = await tasks.get(conn, task.task_id) or task
+    plan, case = state.rollback_plan if state else [], None
+    of_case = state.tasks if state else []
+    if task.status == "open":
+        async with parts.db.read() as conn:
             case = await cases.get(conn, task.case_id)
-        plan = plan_of(case.plan) if case and live.status == "open" else []
+            if state is None:
+                # Read again: while nobody answered, what was decided may have been recorded.
+                live = await tasks.get(conn, task.task_id) or task
+                of_case = await tasks.of_case(conn, task.case_id)
+        if state is None:
+            plan = plan_of(case.plan) if case and live.status == "open" else []
     return TaskDetail(
         **live.model_dump(),
         can_decide=can_decide(live, by),
+        if_approved=await if_approved(live, case, of_case, plan, parts.starter.pinned),
         rollback_plan=plan,
         stale=live.status == "open" and state is None,
     )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import batches, cases
+from store import batches, cases, stopped
 from store.dashboard.scope import Scope
 from store.outbox import Lag, lag
 from store.tables import batches as batches_table
@@ -44,6 +44,7 @@ class Signs(BaseModel):
 
     workers: list[Worker]
     outbox: Lag = Field(description="Notices to people, by mail and other channels")
+    stopped: dict[str, int] = Field(description="Workflows that cannot go on by themselves, by what keeps them")
 
 
 async def statuses(conn: AsyncConnection, scope: Scope) -> dict[Status, int]:
@@ -74,4 +75,4 @@ async def signs(conn: AsyncConnection, at: datetime, silence: timedelta) -> Sign
     """Who works; a worker that was silent for so long counts as gone."""
     rows = await conn.execute(select(heartbeats.c.worker, heartbeats.c.at).order_by(heartbeats.c.worker))
     heard = [Worker(name=row.worker, heard_at=row.at, alive=row.at > at - silence) for row in rows]
-    return Signs(workers=heard, outbox=await lag(conn, at))
+    return Signs(workers=heard, outbox=await lag(conn, at), stopped=await stopped.counts(conn))

@@ -315,3 +315,9 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert found.tags.isdisjoint({"script", "style", "img", "link", "form", "button", "iframe"})
     assert all(link.startswith(f"{URL}/") for link in found.links)
     assert {link.removeprefix(URL) for link in found.links} <= {f"/tasks/t{n}" for n in range(30)} | {"/", "/notices"}
+
+
+def test_a_payee_that_is_written_from_right_to_left_stays_before_its_amount() -> None:
+    text = write(notice(title="Pay شركة النور 7.00 GBP"))
+    assert "Pay <bdi>شركة النور</bdi> 7.00 GBP</a>" in text.html
+    assert "<h1" in text.html and "Pay <bdi>شركة النور</bdi> 7.00 GBP waits for you</h1>" in text.html

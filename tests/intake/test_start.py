@@ -186,7 +186,7 @@ async def test_a_start_in_the_future_is_scheduled(office: Office) -> None:
     assert seen.execution_time == seen.start_time  # a timer in the Workflow, no start delay
 
 
-@pytest.mark.parametrize(("days", "fits"), [(-400, True), (1825, True), (1830, False), (70_000, False)])
+@pytest.mark.parametrize(("days", "fits"), [(-400, False), (-360, True), (1825, True), (1830, False), (70_000, False)])
 async def test_a_start_more_than_five_years_ahead_is_refused_by_its_field(
     office: Office, days: int, fits: bool
 ) -> None:
@@ -195,7 +195,7 @@ async def test_a_start_more_than_five_years_ahead_is_refused_by_its_field(
         status = (await office.starter.start_case(request, "rita")).row.status
         assert status is (Status.SCHEDULED if days > 0 else Status.RUNNING)
         return
-    with pytest.raises(InvalidCase, match="more than 5 years ahead") as refused:
+    with pytest.raises(InvalidCase, match=r"more than 5 years ahead|more than 1 year ago") as refused:
         await office.starter.start_case(request, "rita")
     assert [problem.column for problem in refused.value.problems] == ["start_at"]
 

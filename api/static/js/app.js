@@ -1,4 +1,4 @@
-// What every page does beyond plain HTML: secrets of forms, the reader's zone, drafts, the end of the session, menus.
+// What every page does beyond plain HTML: secrets of forms, the reader's zone, the end of the session, menus.
 
 const body = document.body;
 const said = document.getElementById("said");
@@ -78,30 +78,25 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => button.classList.remove("copied"), 1500);
 });
 
-// What is typed outlives a session, a mistaken click and a reload, in this window only.
-const key = (field) => `draft:${location.pathname}:${field.form?.getAttribute("action") ?? ""}:${field.name}`;
-const kept = (field) => field.matches?.("textarea[name]");
-export function restore(within) {
-  for (const field of within.querySelectorAll("textarea[name]")) {
-    const draft = sessionStorage.getItem(key(field));
-    if (draft && !field.value) field.value = draft;
+// A form within a page that did not go through says so beside what was typed, which stays.
+function refused(form, text) {
+  let told = form.querySelector(":scope > .alert[data-refused]");
+  if (!told) {
+    told = document.createElement("p");
+    Object.assign(told.dataset, { refused: "" });
+    told.className = "alert";
+    told.setAttribute("role", "alert");
+    form.prepend(told);
   }
+  told.textContent = text;
 }
-document.addEventListener("input", (event) => { if (kept(event.target)) sessionStorage.setItem(key(event.target), event.target.value); });
-// A draft goes once its form has gone through: when a page follows that is neither an error nor asks to sign in.
-const sent = "sent drafts";
-document.addEventListener("submit", (event) => {
-  const keys = [...event.target.elements].filter(kept).map(key);
-  if (keys.length) sessionStorage.setItem(sent, JSON.stringify(keys));
-});
-function forget() {
-  for (const name of JSON.parse(sessionStorage.getItem(sent) ?? "[]")) sessionStorage.removeItem(name);
-  sessionStorage.removeItem(sent);
+document.addEventListener("refused", ({ target, detail }) => { if (target.closest("form")) refused(target.closest("form"), detail.value); });
+for (const name of ["htmx:responseError", "htmx:sendError"]) {
+  document.addEventListener(name, ({ target, detail }) => {
+    const form = target.closest("form");
+    if (form && !detail.xhr?.getResponseHeader("HX-Trigger") && detail.xhr?.status !== 401) refused(form, body.dataset.failed);
+  });
 }
-if (!("failed" in body.dataset)) forget();
-document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr.status < 400 && event.detail.requestConfig.verb === "post") forget(); });
-restore(document);
-document.addEventListener("htmx:load", (event) => restore(event.detail.elt));
 
 // The end of the session is said in time.
 const ending = document.getElementById("ending");
@@ -118,15 +113,21 @@ function watch() {
     text.textContent = words;
     announce(words);
   }
-  document.getElementById("stay").hidden = over;
-  document.getElementById("again").hidden = !over;
+  document.getElementById("session-stay").hidden = over;
+  document.getElementById("session-again").hidden = !over;
+}
+/** Say that the session has ended: a script was answered so. */
+export function signedOut() {
+  ends = 0;
+  watch();
 }
 if (ends) {
   watch();
   setInterval(watch, 5000);
-  document.getElementById("stay").addEventListener("click", async () => {
+  document.getElementById("session-stay").addEventListener("click", async () => {
     const answer = await send("/session");
     if (answer.ok) ends = Date.parse((await answer.json()).ends_at);
+    else if (answer.status === 401) ends = 0;
     watch();
   });
 }

@@ -1,7 +1,8 @@
 // The inbox by keyboard, with live changes, deciding in place, and the task beside the list on wide screens.
 // Rule: nothing moves under the cursor. New tasks wait behind a button; what others decided stays, dimmed, where it was.
 
-import { announce, restore, send, shortcuts, typing } from "./app.js";
+import { announce, send, shortcuts, signedOut, typing } from "./app.js";
+import { forget, restore } from "./drafts.js";
 
 const inbox = document.getElementById("inbox");
 const words = JSON.parse(inbox.dataset.words);
@@ -162,8 +163,7 @@ function summarise() {
   const [one, many] = list[0].dataset.noun.split("|");
   const can = list.filter((row) => !row.dataset.not);
   const kinds = new Set(list.map((row) => row.dataset.of));
-  const parts = [list.length === 1 ? title(list[0]) : `${list.length} ${many || words.tasks}`];
-  if (list.length > 1) parts.push(...sums(list));
+  const parts = list.length === 1 ? [] : [`${list.length} ${many || words.tasks}`, ...sums(list)];
   const flagged = list.filter((row) => row.dataset.flags).length;
   if (flagged) parts.push(say(words.flagged, { number: flagged }));
   const cannot = new Map();
@@ -171,7 +171,10 @@ function summarise() {
   for (const [why, number] of cannot) parts.push(say(words.cannot, { number, why: why.replace(/\.$/, "") }));
   if (kinds.size > 1) parts.push(words.mixed);
   if (list.length > 100) parts.push(words.most);
-  sum.textContent = asking ? `${say(words.ask[asking], { number: can.length, noun: can.length === 1 ? one : many })} ${parts.join(" · ")}` : parts.join(" · ");
+  const question = asking ? `${say(words.ask[asking], { number: can.length, noun: can.length === 1 ? one : many })} ` : "";
+  // The title as it stands in its row: a payee keeps its place beside the amount.
+  const named = list.length === 1 ? [...list[0].querySelector("th a").cloneNode(true).childNodes] : [];
+  sum.replaceChildren(question, ...named, (named.length && parts.length ? " · " : "") + parts.join(" · "));
   for (const button of bar.querySelectorAll("button[name=verdict]")) {
     button.disabled = !can.length || kinds.size > 1 || list.length > 100 || !can.every((row) => row.dataset.takes.split(" ").includes(button.value));
   }
@@ -226,10 +229,9 @@ async function decide(verdict) {
   for (const row of list) row.removeAttribute("aria-busy");
   if (!answer?.ok || !answer.headers.get("content-type")?.includes("json")) {
     // The same id goes with the next try: what came through this time is not decided twice.
-    barWrong.textContent = answer?.status === 401 || answer?.redirected ? words.signed_out : words.failed;
-    barWrong.hidden = false;
-    return announce(barWrong.textContent);
+    return notDecided(answer, list);
   }
+  forget(comment.form);
   const { items, decision_id } = await answer.json();
   document.querySelector("#bulk input[name=decision_id]").value = decision_id;
   const by = new Map(items.map((item) => [item.task_id, item]));
@@ -249,6 +251,31 @@ async function decide(verdict) {
   panel.removeAttribute("data-of");
   if (following) choose(following);
   else if (!live().length) await replace(true);
+}
+
+/** Nothing was decided: why, and a way on. The comment is kept as all that is typed is, the selection until one is back. */
+async function notDecided(answer, list) {
+  const out = [401, 403].includes(answer?.status);
+  const problem = out ? null : await answer?.json().catch(() => null);
+  barWrong.textContent = out ? words.signed_out : problem?.detail ? `${problem.detail} ${words.kept}` : words.failed;
+  if (out) {
+    const again = document.createElement("a");
+    Object.assign(again, { href: location.href, textContent: words.sign_in });
+    barWrong.append(" ", again);
+    try {
+      sessionStorage.setItem("selected", JSON.stringify([document.body.dataset.person, ...list.map((row) => box(row).value)]));
+    } catch { /* then they are selected anew */ }
+  }
+  barWrong.hidden = false;
+  announce(barWrong.textContent);
+}
+
+/** Select what was selected when the session ended, as far as it has not changed since. */
+function reselect() {
+  const [person, ...chosen] = JSON.parse(sessionStorage.getItem("selected") ?? "[]");
+  sessionStorage.removeItem("selected");
+  if (person !== document.body.dataset.person || chosen.length < 2) return;
+  for (const row of live()) box(row).checked = chosen.includes(box(row).value);
 }
 
 /** Where one goes on: behind the last row, or before it, without those that go. */
@@ -318,6 +345,7 @@ function changed() {
     try {
       const answer = await fetch(inbox.dataset.list, { headers: { "HX-Request": "true" } });
       looking = null;
+      if (answer.status === 401) return signedOut();
       if (!answer.ok) return;
       latest = new DOMParser().parseFromString(await answer.text(), "text/html");
       compare();
@@ -394,13 +422,15 @@ function listen() {
     const task = JSON.parse(event.data);
     since = event.lastEventId || since;
     const row = document.getElementById(task.task_id);
-    if (task.kind === "closed") closed.set(task.task_id, say(words.closed, { outcome: words.outcomes[task.outcome] ?? "" }));
+    const mine = task.decided_by?.includes(document.body.dataset.person);
+    if (task.kind === "closed") closed.set(task.task_id, say(mine ? words.own : words.closed, { outcome: words.outcomes[task.outcome] ?? "" }));
     else if (task.assignee) closed.set(task.task_id, say(words.claimed, { by: task.assignee }));
     else closed.set(task.task_id, words.moved);
     // What is decided is said at once; the list itself is not asked for more than every few seconds.
     if (row && task.kind === "closed" && !row.hasAttribute("aria-busy") && !row.classList.contains("gone")) { mark(row, closed.get(row.id), "gone"); summarise(); }
     if (row || task.kind !== "closed") changed();
   });
+  stream.addEventListener("error", () => { if (stream?.readyState === EventSource.CLOSED) changed(); }); // signed out, perhaps
   stream.addEventListener("case", (event) => { since = event.lastEventId || since; });
   stream.addEventListener("reset", (event) => { since = event.lastEventId || since; changed(); });
 }
@@ -462,6 +492,7 @@ function prepare() {
 inbox.classList.add("scripted");
 if (rows) {
   prepare();
+  reselect();
   summarise();
   if (all().length && document.activeElement === document.body) choose(all()[0], { show: wide.matches });
 }

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pydantic import ConfigDict, Field
 from temporalio import activity
 
 from workflows.models import Message, Refused, StepCall
+from workflows.moments import Day
 
 
 class MyProcessRequest(Message):
@@ -23,7 +23,7 @@ class MyProcessRequest(Message):
     amount: Decimal = Field(
         gt=0, le=100_000, max_digits=8, decimal_places=2, description="What it costs.", examples=["184.50"]
     )
-    needed_by: date = Field(description="The day it is needed.", examples=["2031-03-17"])
+    needed_by: Day = Field(description="The day it is needed.", examples=["2031-03-17"])
     note: str = Field(default="", max_length=500, description="A note for those who decide.")
 
 

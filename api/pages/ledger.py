@@ -1,0 +1,141 @@
+"""The ledger as a page: its accounts, and what administrators ask for and confirm."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from fastapi import Depends, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from api.deps import InHouse, Plain
+from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.pages.people import by_field
+from api.pages.texts import _
+from api.problems import Problem
+from api.routes import ledger as routes
+from api.routes.ledger import ChangeId, NewAccount, NewFunds
+from api.security import is_in, overseer
+from store.ledger import Balance
+from store.ledger_changes import LedgerChange
+from store.people import Person
+from workflows.models import ADMINS
+
+router = pages()
+
+SHOWN = 50
+"""Changes of the page."""
+Text = Annotated[Plain, Form(max_length=600)]
+Act = Literal["confirm", "withdraw"]
+Done = Literal["asked", "confirm", "withdraw"]
+
+
+@dataclass(frozen=True)
+class Ledger(Context):
+    """`ledger/ledger.html`."""
+
+    balances: list[Balance]
+    waiting: list[LedgerChange]
+    closed: list[LedgerChange]
+    may_change: bool
+    key: str
+    """Made with the page, so that a form which is sent twice asks once."""
+    said: str = ""
+    alert: str = ""
+    act: str = ""
+    """The form that was sent last and did not go through: `open` or `fund`."""
+    typed: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+@router.api_route("/ledger", methods=["GET", "HEAD"])
+async def ledger(
+    request: Request, person: SignedIn, parts: InHouse, done: Annotated[Done | None, Query()] = None
+) -> Response:
+    """Accounts, what waits for a second administrator, and what became of the rest."""
+    await overseer(person)
+    said = {
+        "asked": _("It waits for another administrator to confirm it."),
+        "confirm": _("It is confirmed and done."),
+        "withdraw": _("It is withdrawn. Nothing was changed."),
+    }
+    return await _shown(request, person, parts, said=said[done] if done else "")
+
+
+@router.post("/ledger/{act}", dependencies=[Depends(from_here)])
+async def ask(
+    request: Request,
+    act: Literal["open", "fund"],
+    person: SignedIn,
+    parts: InHouse,
+    key: Annotated[Plain, Form(min_length=1, max_length=200)],
+    account: Text = "",
+    currency: Text = "",
+    amount: Text = "",
+    reason: Text = "",
+) -> Response:
+    """Ask for a change, as the JSON routes do."""
+    typed = {"account": account.strip(), "currency": currency.strip().upper(), "reason": reason.strip()}
+    money = {"amount": amount.strip()} if amount.strip() else {}
+    try:
+        if act == "open":
+            await routes.open_account(NewAccount.model_validate(typed | money), person, parts.db, Response(), key)
+        else:
+            new = NewFunds.model_validate({name: typed[name] for name in ("currency", "reason")} | money)
+            await routes.fund(typed["account"], new, person, parts.db, Response(), key)
+    except (Problem, ValidationError) as no:
+        if isinstance(no, Problem) and no.status != 422:
+            raise
+        typed |= {"amount": amount}
+        return await _shown(request, person, parts, 422, act=act, typed=typed, wrong=_wrong(no))
+    return RedirectResponse("/ledger?done=asked", status_code=303)
+
+
+@router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(from_here)])
+async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, parts: InHouse) -> Response:
+    """Confirm or withdraw a change, as the JSON routes do."""
+    try:
+        await (routes.confirm if act == "confirm" else routes.withdraw)(change_id, person, parts.db)
+    except Problem as no:
+        if no.status not in (403, 409):
+            raise
+        await overseer(person)
+        return await _shown(request, person, parts, no.status, alert=str(no.body["detail"]))
+    return RedirectResponse(f"/ledger?done={act}", status_code=303)
+
+
+def _wrong(no: Problem | ValidationError) -> dict[str, str]:
+    """What has to be mended, by field."""
+    if isinstance(no, Problem):
+        return by_field(no)
+    return {str(each["loc"][0]): each["msg"].removeprefix("Value error, ") for each in no.errors()}
+
+
+async def _shown(
+    request: Request,
+    person: Person,
+    parts: InHouse,
+    status: int = 200,
+    *,
+    said: str = "",
+    alert: str = "",
+    act: str = "",
+    typed: dict[str, str] | None = None,
+    wrong: dict[str, str] | None = None,
+) -> Response:
+    found = (await routes.changes(person, parts.db, None, None, SHOWN)).items
+    waiting = (await routes.changes(person, parts.db, "waiting", None, SHOWN)).items
+    page = Ledger(
+        person=person,
+        balances=(await routes.accounts(person, parts)).items,
+        waiting=waiting,
+        closed=[each for each in found if each.status != "waiting"],
+        may_change=is_in(person, ADMINS),
+        key=uuid.uuid4().hex,
+        said=said,
+        alert=alert,
+        act=act,
+        typed=typed or {},
+        wrong=wrong or {},
+    )
+    return render(request, "ledger/ledger.html", page, status)

@@ -1,0 +1,54 @@
+"""Pages for people: HTML over the same functions as the JSON routes. GET and HEAD never change anything."""
+
+from fastapi import APIRouter
+
+from api.pages import (
+    audit,
+    batches,
+    cases,
+    dashboard,
+    docs,
+    events,
+    inbox,
+    incidents,
+    ledger,
+    mappings,
+    new,
+    people,
+    policy,
+    requests,
+    search,
+    settings,
+    sign_in,
+    tasks,
+    upload,
+)
+
+router = APIRouter(include_in_schema=False)
+for page in (
+    inbox,
+    events,
+    sign_in,
+    docs,
+    tasks,
+    cases,
+    incidents,
+    ledger,
+    people,
+    policy,
+    mappings,
+    audit,
+    settings,
+    dashboard,
+    requests,
+    new,
+    batches,
+    search,
+):
+    router.include_router(page.router)
+uploads = APIRouter(include_in_schema=False)
+"""Those that take whole files: their bodies may be larger."""
+uploads.include_router(upload.router)
+attachments = APIRouter(include_in_schema=False)
+"""Those that take one file of a case."""
+attachments.include_router(cases.files)

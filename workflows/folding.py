@@ -1,0 +1,177 @@
+"""How texts are compared: strictly as names of one thing, and loosely where people search.
+
+*Identity* (`identity_key`): references, ids, names of groups, accounts, payees. Two spellings that people read as one
+are one: capitals, widths, ligatures, kinds of blanks, dashes, quotation marks and digits. What nobody can see is
+refused: `INV-1` with a zero width space would be a second invoice, and be paid again.
+
+*Search* (`search_key` of what is searched, `search_terms` of what is looked for): accents do not count either, and a
+number is found by its value: `1250` finds `1,250.00`.
+"""
+
+import re
+import unicodedata
+from urllib.parse import unquote
+
+# ----------------------------------------------------------------------------------------------------------- invisible
+
+_IGNORABLE = (
+    *("\u00ad", "\u034f", "\u061c", "\u115f-\u1160", "\u17b4-\u17b5", "\u180b-\u180f", "\u200b-\u200f"),
+    *("\u202a-\u202e", "\u2060-\u206f", "\u2800", "\u3164", "\ufe00-\ufe0f", "\ufeff", "\uffa0", "\ufff0-\uffff"),
+    *("\U0001bca0-\U0001bca3", "\U0001d173-\U0001d17a", "\U000e0000-\U000e0fff"),
+)
+"""Default_Ignorable_Code_Point of Unicode, and what else is shown as nothing, or as a blank that is none."""
+_UNSEEN = re.compile(f"[{''.join(_IGNORABLE)}]")
+_LAID_OUT = "\t\n\v\f\r"
+"""Control characters that are blanks, as they come with copied cells."""
+_NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_JOINERS = "\u200c\u200d"
+_NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
+
+
+def check_visible(text: str, *, joiners: bool = False) -> str:
+    """The text as it is. Raises ValueError, with the position, for a character that nobody can see.
+
+    With `joiners` those that Persian or Hindi needs between two of its letters are taken, as names have them.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    for number, char in enumerate(text, 1):
+        hidden = unicodedata.category(char) in _NO_TEXT and char not in _LAID_OUT
+        if (hidden or _UNSEEN.match(char)) and not (joiners and _joins(text, number - 1)):
+            name = unicodedata.name(char, "control character").lower()
+            raise ValueError(
+                f"has a character that cannot be seen (U+{ord(char):04X}, {name}) at position {number}: remove it"
+            )
+    return text
+
+
+def _joins(text: str, at: int) -> bool:
+    if text[at] not in _JOINERS or not 0 < at < len(text) - 1:
+        return False
+    return all(
+        unicodedata.category(char)[0] in "LM" and not unicodedata.name(char, "").startswith(_NEVER_JOINED)
+        for char in (text[at - 1], text[at + 1])
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ identity
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u2043\ufe58\ufe63\uff0d"
+_ALIKE = str.maketrans(
+    dict.fromkeys(_DASHES, "-")
+    | dict.fromkeys("\u2018\u2019\u201b\u2032\u02bc\u00b4\u0060", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2044\u2215\u29f8", "/")
+    | {"\u0131": "i"}  # a Turkish keyboard makes it of I
+)
+_WORD = re.compile(r"[^\W\d_]+")
+# Cyrillic letters that look like Latin ones, small or capital; then Greek ones.
+_OTHERS = (
+    "\u0430\u0432\u0435\u0451\u0456\u0458\u043a\u043c\u043d\u043e\u0440\u0441\u051b\u0455\u0442\u0443\u0445\u051d\u04bb\u0475\u0501\u04cf"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7"
+)
+_LOOK_ALIKES = str.maketrans(_OTHERS, "abeeijkmhopcqstyxwhvdl" + "abezhikmnoptyx")
+
+
+def identity_key(text: str) -> str:
+    """A name as it is compared with others. Raises ValueError as `check_visible` does."""
+    return fold(check_visible(text))
+
+
+def fold(text: str, *, one_script: bool = True) -> str:
+    """The text without what makes no other name of it; what cannot be seen is left out.
+
+    With `one_script` a word that mixes Latin letters with look-alikes from other scripts is one of Latin letters.
+    """
+    if text.isascii():
+        return " ".join(text.lower().replace("`", "'").split())
+    folded, before = _UNSEEN.sub("", text).translate(_ALIKE), None
+    while folded != before:  # compatibility forms may hold capitals, and capitals compatibility forms
+        before = folded
+        folded = unicodedata.normalize("NFKC", folded).casefold()
+        folded = _UNSEEN.sub("", folded.replace("i\u0307", "i").translate(_ALIKE))
+        folded = " ".join("".join(map(_digit, folded)).split())
+        folded = _WORD.sub(_in_latin, folded) if one_script else folded
+    return folded
+
+
+def _digit(char: str) -> str:
+    return char if char.isascii() or not char.isdecimal() else str(unicodedata.decimal(char))
+
+
+def _in_latin(word: re.Match[str]) -> str:
+    """A word of Latin letters and look-alikes of them in Latin letters alone; of one script, as it is."""
+    text = word[0]
+    if text.isascii() or not any("a" <= char <= "z" for char in text):
+        return text
+    latin = text.translate(_LOOK_ALIKES)
+    return latin if all(unicodedata.name(char, "").startswith("LATIN") for char in latin) else text
+
+
+# -------------------------------------------------------------------------------------------------------------- search
+
+ACCENTS = "\u0300-\u036f"
+LETTERS = {
+    **{"\u00e6": "ae", "\u0153": "oe", "\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d", "\u00fe": "th"},
+    **{"\u0127": "h", "\u0167": "t", "\u0131": "i", "\u00df": "ss"},
+}
+"""Small letters that Unicode does not take apart into a letter and an accent."""
+_MARKS = re.compile(f"[{ACCENTS}]")
+_LETTERS = _ALIKE | str.maketrans(LETTERS)
+_MARKED = re.compile(r"\d[,' ]\d")
+_NUMBER = re.compile(r"\d(?<![\d.,'].)[\d.,' ]*\d(?![\d.,']*\d)")
+_THOUSANDS = re.compile(r"(\d{1,3}(?:([,' ])\d{3})(?:\2\d{3})*)(\.\d+)?")
+_WITH_COMMA = re.compile(r"(\d{1,3}(?:([.' ])\d{3})*|\d+),(\d{1,2})")
+_GROUPING = re.compile(r"[.,' ]")
+MOST_TERMS = 8
+"""Words that are looked for; more of them are a pasted text, and the first ones say enough."""
+
+
+def without_accents(text: str) -> str:
+    """The text as people type it whose keyboard has no accents: `muller` for `Müller`, composed or decomposed."""
+    if text.isascii():
+        return text.lower()
+    apart = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    if apart.isascii():
+        return apart.lower()
+    return unicodedata.normalize("NFKC", _UNSEEN.sub("", apart).casefold()).translate(_LETTERS)
+
+
+def search_key(text: str) -> str:
+    """What is searched: without accents, numbers without thousands marks and with a point before the decimals."""
+    plain = " ".join(without_accents(text).split())
+    # Few texts have such numbers, and looking for them first is ten times as fast.
+    return _NUMBER.sub(lambda number: plain_number(number[0]), plain) if _MARKED.search(plain) else plain
+
+
+def search_words(case_id: str, title: str) -> str:
+    """What lists of cases and tasks are searched by."""
+    return search_key(f"{unquote(case_id)} {title}")
+
+
+def search_terms(query: str) -> list[tuple[str, ...]]:
+    """What is looked for: parts of `search_key` which must all be there, each as one of its readings."""
+    words = without_accents(query).split()
+    found = dict.fromkeys(_readings(word) for word in words)
+    return list(found)[:MOST_TERMS]
+
+
+def _readings(word: str) -> tuple[str, ...]:
+    plain = search_key(word)
+    if "%" in word and (told := search_key(unquote(word))) != plain:
+        return plain, told  # an id as it stands in addresses
+    if not re.fullmatch(r"\d+\.\d+", plain):
+        return (plain,)
+    # 1250.00 is 1250. As a part of a text that also finds what goes on, such as 1250.50.
+    value = plain.rstrip("0").rstrip(".")
+    # 1.250 may be a thousand and more, to those who write 1.250,00.
+    return (value, plain.replace(".", "")) if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", word) else (value,)
+
+
+def plain_number(text: str) -> str:
+    """`1,250.00` and `1.250,00` as `1250.00`; what is no such number, or may be two, as it is."""
+    if written := _THOUSANDS.fullmatch(text):
+        return _GROUPING.sub("", written[1]) + (written[3] or "")
+    if written := _WITH_COMMA.fullmatch(text):
+        return f"{_GROUPING.sub('', written[1])}.{written[3]}"
+    return text
