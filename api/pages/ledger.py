@@ -82,7 +82,7 @@ async def ask(
             await routes.open_account(NewAccount.model_validate(typed | money), person, parts.db, Response(), key)
         else:
             new = NewFunds.model_validate({name: typed[name] for name in ("currency", "reason")} | money)
-            await routes.fund(typed["account"], new, person, parts.db, Response(), key)
+            await routes.fund_account(typed["account"], new, person, parts.db, Response(), key)
     except (Problem, ValidationError) as no:
         if isinstance(no, Problem) and no.status != 422:
             raise
@@ -95,7 +95,7 @@ async def ask(
 async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, parts: InHouse) -> Response:
     """Confirm or withdraw a change, as the JSON routes do."""
     try:
-        await (routes.confirm if act == "confirm" else routes.withdraw)(change_id, person, parts.db)
+        await (routes.confirm_change if act == "confirm" else routes.withdraw_change)(change_id, person, parts.db)
     except Problem as no:
         if no.status not in (403, 409):
             raise
@@ -123,11 +123,11 @@ async def _shown(
     typed: dict[str, str] | None = None,
     wrong: dict[str, str] | None = None,
 ) -> Response:
-    found = (await routes.changes(person, parts.db, None, None, SHOWN)).items
-    waiting = (await routes.changes(person, parts.db, "waiting", None, SHOWN)).items
+    found = (await routes.change_list(person, parts.db, None, None, SHOWN)).items
+    waiting = (await routes.change_list(person, parts.db, "waiting", None, SHOWN)).items
     page = Ledger(
         person=person,
-        balances=(await routes.accounts(person, parts)).items,
+        balances=(await routes.account_list(person, parts)).items,
         waiting=waiting,
         closed=[each for each in found if each.status != "waiting"],
         may_change=is_in(person, ADMINS),

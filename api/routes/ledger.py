@@ -68,7 +68,7 @@ class Balances(BaseModel):
 
 
 @router.get("/accounts", responses=documented(401, 404, 503))
-async def accounts(_person: Overseer, parts: InHouse) -> Balances:
+async def account_list(_person: Overseer, parts: InHouse) -> Balances:
     """All accounts that payments are made from."""
     return Balances(items=await parts.ledger.balances())
 
@@ -117,7 +117,7 @@ async def open_account(
 
 
 @router.post("/accounts/{name}/funds", status_code=202, responses=_ASKS)
-async def fund(
+async def fund_account(
     name: AccountName, new: NewFunds, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
 ) -> LedgerChange:
     """Ask for money to be put into an account; another admin confirms it. Admins only."""
@@ -127,7 +127,7 @@ async def fund(
 
 
 @router.get("/changes", responses=documented(401, 404, 422, 503))
-async def changes(
+async def change_list(
     _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[LedgerChange]:
     """What was asked for, and what became of it, the newest first."""
@@ -138,7 +138,7 @@ async def changes(
 
 
 @router.get("/changes/{change_id}", responses=documented(401, 404, 422, 503))
-async def change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
+async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
     """One of them."""
     with _refusals():
         async with db.read() as conn:
@@ -146,7 +146,7 @@ async def change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange
 
 
 @router.post("/changes/{change_id}/confirm", responses=_CLOSES)
-async def confirm(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
+async def confirm_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
     """Let a change take effect that another admin asked for. Admins only; a repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
@@ -154,7 +154,7 @@ async def confirm(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
 
 
 @router.post("/changes/{change_id}/withdraw", responses=_CLOSES)
-async def withdraw(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
+async def withdraw_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
     """Call a change off that waits. Admins only; a repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():

@@ -39,6 +39,7 @@ ORDERS = (401, YES, 404, YES, 403, YES, 404)
 READS_DATA = (401, YES, 404, YES, YES, YES, YES)
 """Anybody else here is a data steward."""
 OVERSEES = (401, 404, 404, YES, YES, YES, 404)
+KEEPS_ACCOUNTS = (401, 404, 404, 403, 403, YES, 404)
 
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     # ------------------------------------------ nobody, requester, candidate, operator, auditor, admin, anybody else
@@ -126,6 +127,13 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/audit/pack"): OVERSEES,
     ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
     ("get", "/api/v1/ledger/entries"): OVERSEES,
+    ("get", "/api/v1/ledger/accounts"): OVERSEES,
+    ("post", "/api/v1/ledger/accounts"): KEEPS_ACCOUNTS,
+    ("post", "/api/v1/ledger/accounts/{name}/funds"): KEEPS_ACCOUNTS,
+    ("get", "/api/v1/ledger/changes"): OVERSEES,
+    ("get", "/api/v1/ledger/changes/{change_id}"): (401, 404, 404, 404, 404, 404, 404),  # there is none of this id
+    ("post", "/api/v1/ledger/changes/{change_id}/confirm"): (401, 404, 404, 403, 403, 404, 404),
+    ("post", "/api/v1/ledger/changes/{change_id}/withdraw"): (401, 404, 404, 403, 403, 404, 404),
     ("get", "/api/v1/directory/accounts/{username}"): OVERSEES,
     ("get", "/api/v1/datasets"): READS_DATA,
     ("get", "/api/v1/datasets/{name}"): READS_DATA,
@@ -212,12 +220,15 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         group="kept",
         username="auth.orised",
         name="operating" if "ledger" in path else "payment",
+        change_id="none",
     )
     bodies: dict[str, Any] = {
         "/api/v1/cases": payment(),
         "/api/v1/cases/{case_id}/cancel": {"reason": "a test"},
         "/api/v1/cases/{case_id}/start": None,
         "/api/v1/cases/{case_id}/rollback": {"reason": "a test"},
+        "/api/v1/ledger/accounts": {"account": "tested", "currency": "GBP", "reason": "a test"},
+        "/api/v1/ledger/accounts/{name}/funds": {"currency": "GBP", "amount": "1.00", "reason": "a test"},
         "/api/v1/incidents/decisions": {"verdict": "retry", "task_ids": ["none"]},
         "/api/v1/cases/{case_id}/comments": {"text": "A comment"},
         "/api/v1/tasks/{task_id}/decision": {"verdict": "approve", "revision": 1},

@@ -1,5 +1,6 @@
 """Accounts of the ledger over the API and on its page: one administrator asks, another one confirms."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,12 +13,14 @@ from tests.api.pages.visits import hidden, parsed, signed_in
 
 
 @pytest_asyncio.fixture(scope="module")
-async def office(gate: Gate) -> Gate:
-    """The gateway with a second administrator."""
+async def office(gate: Gate) -> AsyncIterator[Gate]:
+    """The gateway with a second administrator, who is none afterwards: other tests look at the only one."""
     async with gate.database.write() as conn:
         await people.add(conn, "admin-2", "Second Admin", ["admins"], by="t")
         gate.tokens["admin-2"] = await people.new_token(conn, "admin-2", "test", by="t")
-    return gate
+    yield gate
+    async with gate.database.write() as conn:
+        await people.leave(conn, "admin-2", "admins", by="t")
 
 
 def account() -> dict[str, Any]:

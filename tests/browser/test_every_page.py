@@ -12,7 +12,7 @@ from tests.product import Product
 PAGES = {
     "manager-1": ["/", "/?whose=all&by=step", "{task}", "{case}", "/cases", "/dashboard", "/settings", "/password"],
     "requester-1": ["/requests", "/new", "/new/payment", "/new/approval", "/upload", "/batches", "/mappings"],
-    "operator-1": ["/incidents", "/audit"],
+    "operator-1": ["/incidents", "/audit", "/ledger"],
     "admin-1": ["/people", "/people/manager-1", "/groups", "/policy", "/policy/text"],
     "auditor-1": ["/policy/explain?process=payment", "/audit/check", "/audit/pack", "{case}"],
 }
