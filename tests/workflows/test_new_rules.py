@@ -75,7 +75,7 @@ def test_times_that_an_admin_has_set_stay_unless_told_otherwise(fields: tuple[st
 
 
 def test_a_due_time_of_the_policy_never_lies_behind_an_end_set_by_hand() -> None:
-    open_gate = gate()
+    open_gate = gate(ruled(due_at=None))
     act(open_gate, Act.SET_CLOCK, OPENED + HOUR, text="today", expires_at=OPENED + 5 * HOUR)
     open_gate.adopt(ruled(due_at=OPENED + 8 * HOUR), OPENED + 2 * HOUR)
     assert open_gate.task.due_at == open_gate.task.expires_at == OPENED + 5 * HOUR
