@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import settings as configuration
-from ops import show
+from ops import show, shown
 from ops.cli_common import ADMIN, REQUESTER, AsDecider, AsJson, AsPerson, Mistake, ResultT
 from ops.cli_common import answer as _answer
 from ops.cli_common import gateway as _gateway
@@ -358,6 +358,7 @@ def case(
         for each in found["tasks"]:
             if each["status"] == "open":
                 show.if_approved(gateway.get(f"tasks/{part(each['task_id'])}"))
+    shown.remember(configuration.load().var, found["tasks"])
 
 
 @app.command()
@@ -465,6 +466,7 @@ def tasks(
         "tasks", mine=mine, status="open", process=process, gate=gate, q=q, sort="due_at", limit=limit
     )
     _answer(found, as_json, lambda page: show.tasks(page["items"], page["next_cursor"]))
+    shown.remember(configuration.load().var, found["items"])
 
 
 @app.command()
@@ -496,20 +498,30 @@ def decide(
         list[str] | None,
         typer.Option(metavar="FIELD=VALUE", help="Change a field of the input; may be repeated."),
     ] = None,
+    revision: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The revision that you looked at. Without it: the one that 'tasks' or 'case' showed last. "
+            "A task that was not shown yet is shown, and you are asked.",
+        ),
+    ] = None,
     person: AsDecider = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide a task."""
+    """Decide a task, as it was shown to you."""
     from ops.remote import part
 
     remote = _gateway(person, None)
     # Only a case id has a colon: it is reserved.
     task_id = _only_open_task(remote.get(f"cases/{part(task)}")) if ":" in task else task
     edits = dict(_edit(each) for each in edit or [])
-    answer = remote.post(
-        f"tasks/{part(task_id)}/decision", {"verdict": verdict, "comment": comment, "edits": edits or None}
-    )
-    _answer(answer, as_json, show.decision)
+    if revision is None:
+        revision = shown.revision_of(configuration.load().var, task_id)
+    if revision is None:
+        revision = _seen(remote.get(f"tasks/{part(task_id)}"), verdict)
+    sent = {"verdict": verdict, "comment": comment, "edits": edits or None, "revision": revision}
+    _answer(remote.post(f"tasks/{part(task_id)}/decision", sent), as_json, show.decision)
 
 
 # ------------------------------------------------------------------------------------------------ people, audit, policy
@@ -1001,11 +1013,13 @@ def _mistakes(wrong: "WrongMapping") -> str:
 
 def _mapping_of(said: str | None) -> str | None:
     """The name of a saved mapping, or the JSON of the one that a file holds. Raises Mistake."""
+    from intake import strict_json
+
     if said is None or not Path(said).is_file():
         return said
     try:
         text = Path(said).read_text(encoding="utf-8")
-        found = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        found = strict_json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (OSError, ValueError) as wrong:
         raise Mistake(f"{said} holds no mapping: {wrong}") from wrong
     tables = found.get("mappings")
@@ -1321,7 +1335,7 @@ def _answer_group(group: str, verdict: str, comment: str, person: str | None) ->
         if not wanted:
             break
         seen |= set(wanted)
-        sent = {"verdict": verdict, "comment": comment, "task_ids": wanted}
+        sent = {"verdict": verdict, "comment": comment, "task_ids": wanted}  # a group has one cause, which was shown
         refused += [each for each in remote.post("incidents/decisions", sent)["items"] if each["problem"]]
     if not seen:
         raise Mistake(f"there is no group '{group}' of incidents; './holdgate incidents list' shows those there are")
@@ -1329,6 +1343,19 @@ def _answer_group(group: str, verdict: str, comment: str, person: str | None) ->
     for each in refused:
         show.say(f"{each['task_id']}: {each['problem']['detail']}")
     raise typer.Exit(1 if refused else 0)
+
+
+def _seen(task: dict[str, Any], verdict: str) -> int:
+    """The revision of a task that the person was shown and decides. Raises Mistake where nobody can be asked."""
+    revision = int(task["revision"])
+    if task["status"] != "open":
+        return revision  # the gateway says what became of it
+    show.tasks([task])
+    shown.remember(configuration.load().var, [task])
+    if not sys.stdin.isatty():
+        raise Mistake("nothing is decided yet: you had not seen the task. Send the same again, and it is decided")
+    typer.confirm(f"{verdict.replace('_', ' ')}?", abort=True, err=True)
+    return revision
 
 
 def _only_open_task(found: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ Each program calls `load` once, when it starts, before anything uses the table o
 process is found here and told in words, and not by a case that meets it.
 """
 
-import ast
 import asyncio
 import importlib
 import importlib.util
@@ -13,11 +12,10 @@ import keyword
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +24,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.children import ChildCases
 from activities.records import Records
 from intake.problems import problems_of
+from kit import sentences
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
 from workflows.case import CaseWorkflow
@@ -184,39 +183,13 @@ def mistakes(process: Process) -> Iterator[str]:
     for key, names in named.items():
         for name in sorted(set(names) - known):
             yield f"Words.{key} names '{name}', which is no field of the input"
-    told = told_by(process.workflow)
-    for key, used, there in (
-        ("steps", told.steps, words.steps),
-        ("undos", told.undos, words.undos),
-        ("gates", told.gates, words.gates),
-    ):
-        for name in sorted(used - set(there)):
-            yield f"Words.{key} has no sentence for '{name}'"
     for key, gates in (("facts_after", words.facts_after), ("repeated", words.repeated)):
         for name in sorted(set(gates) - set(words.gates)):
             yield f"Words.{key} names '{name}', which is no gate of the process"
-    sentences = {"title": words.title, **({"done": words.done} if words.done else {})}
-    for key, there in (("steps", words.steps), ("undos", words.undos), ("gates", words.gates)):
-        sentences |= {f"{key}['{name}']": said for name, said in there.items()}
-    for key, said in sentences.items():
-        yield from _mistakes_of(f"Words.{key}", said, known, any(f"gates['{gate}']" == key for gate in told.with_facts))
+    yield from sentences.mistakes(words, process.input, sentences.told_by(process.workflow))
     for name in lenient_fields(process.input):
         yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of workflows.moments"
     yield from _mistakes_of_example(process)
-
-
-def _mistakes_of(key: str, said: str, known: Collection[str], more: bool) -> Iterator[str]:
-    """What is wrong with one sentence. `more`: it may name other things than fields of the input."""
-    try:
-        fields = [name for _, name, _, _ in Formatter().parse(said) if name is not None]
-    except ValueError as wrong:
-        yield f"{key} cannot be read: {wrong}"
-        return
-    if not said.strip():
-        yield f"{key} is empty"
-    for name in fields:
-        if name not in known and not more:
-            yield f"{key} names '{name}', which is no field of the input; it has {', '.join(sorted(known))}"
 
 
 def _mistakes_of_example(process: Process) -> Iterator[str]:
@@ -227,42 +200,6 @@ def _mistakes_of_example(process: Process) -> Iterator[str]:
         process.input.model_validate(row, context=asked_now())
     except ValidationError as wrong:
         yield from (f"the example of the process is not valid: {problem}" for problem in problems_of(wrong, row))
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the story of a process names, as far as its source shows."""
-
-    steps: set[str] = field(default_factory=set)
-    undos: set[str] = field(default_factory=set)
-    gates: set[str] = field(default_factory=set)
-    with_facts: set[str] = field(default_factory=set)
-    """Gates whose sentences may name fields of their facts, too."""
-
-
-def told_by(workflow: type[CaseWorkflow]) -> Told:
-    """The steps, undos and gates in the file of a Workflow."""
-    told = Told()
-    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[workflow.__module__]))):
-        if not isinstance(node, ast.Call):
-            continue
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        given = {each.arg: each.value for each in node.keywords}
-        names = {each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)}
-        match called:
-            case "step" if node.args:
-                told.steps.update(_attribute(node.args[0]))
-                told.undos.update(_attribute(given.get("undo")))
-            case "gate" | "gates" | "GateAt":
-                told.gates.update(names)
-                if "facts" in given or (called == "GateAt" and len(node.args) > 1):
-                    told.with_facts.update(names)
-    return told
-
-
-def _attribute(node: ast.expr | None) -> list[str]:
-    """`hold_days` of `Leave.hold_days`."""
-    return [node.attr] if isinstance(node, ast.Attribute) else []
 
 
 # -------------------------------------------------------------------------------------------------- what carries it out

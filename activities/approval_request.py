@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
 from activities.texts import lines, printable
+from intake import strict_json
 from workflows.folding import identity_key
 from workflows.models import Message
 from workflows.moments import Within
@@ -23,7 +24,7 @@ def _json(value: Any) -> Any:
     """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value, parse_constant=_no_number)
+            return json.loads(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
         except RecursionError:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
         except json.JSONDecodeError as wrong:
@@ -81,7 +82,7 @@ class ApprovalRequest(Message):
         "Without: as the policy says.",
         examples=[["managers"]],
     )
-    deadline: Annotated[datetime, Within(whole_days=True)] | None = Field(
+    deadline: Annotated[datetime, Within(past=0, whole_days=True)] | None = Field(
         default=None,
         description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",
         examples=["2031-06-01"],

@@ -177,6 +177,7 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
                 if verdict is not Verdict.REQUEST_CHANGES or task.round < ruling.max_rounds
             ],
             "comment_needed": ruling.comment_needed,
+            "revision_required": ruling.revision_required,
             # What operators may mend is all of it, unless the policy names fields.
             "editable": [name for name in ruling.editable if name in task.editable]
             if ruling.editable or task.kind != "intervention"

@@ -21,6 +21,7 @@ from api.pages import routers as pages
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
 from api.routes import (
+    actions,
     audit,
     batches,
     cases,
@@ -43,6 +44,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
+from api.strict_requests import STRICT
 from api.watching import Watches
 from connection import connect
 from intake.held import HeldFiles
@@ -140,6 +142,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tasks,
         task_actions,
         decisions,
+        actions,
         events,
         incidents,
         processes,
@@ -154,11 +157,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         roster,
         dashboard,
     ):
-        app.include_router(noun.router, prefix=API)
+        app.include_router(noun.router, prefix=API, dependencies=STRICT)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(batches.router, prefix=API, max_body_size=uploads)
+    app.include_router(batches.router, prefix=API, dependencies=STRICT, max_body_size=uploads)
     attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(evidence.router, prefix=API, max_body_size=attached)
+    app.include_router(evidence.router, prefix=API, dependencies=STRICT, max_body_size=attached)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)

@@ -7,32 +7,28 @@ goes through the Signal with the same id, which Temporal keeps until a worker is
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ValidationError
-from temporalio.client import (
-    Client,
-    RPCTimeoutOrCancelledError,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
-)
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import FieldError, Problem, forbidden, invalid, not_found, temporal_unreachable, unavailable
+from api.problems import FieldError, Problem, invalid, not_found, temporal_unreachable, unavailable
 from api.security import actor
+from api.temporal_calls import PAUSE_S, Gone, NoAnswer, Refused, send, within
 from api.whom import whom
+from api.workflow_refusals import problem_of_refusal
 from intake.launch import Launcher
 from intake.names_check import NamesCheck
 from intake.settlement import Settlement
 from intake.start import PolicySource
-from store import audit, cases, people, tasks
+from store import actions, audit, cases, people, tasks
+from store.actions import ActionRow
 from store.batches import Batch
 from store.cases import CaseRow
 from store.database import Database, DatabaseUnavailable
@@ -43,6 +39,7 @@ from workflows.models import (
     Absent,
     Act,
     Action,
+    ActionRecord,
     Actor,
     BatchAct,
     BatchOrder,
@@ -69,28 +66,19 @@ SIGNAL_PATIENCE_S = 0.5
 """How long the second is: a caller has an answer within 4 s, whatever is down."""
 NOTE_PATIENCE_S = 0.3
 """How long an answer waits until it is noted that the decision is pending; the note is written all the same."""
+MAY_COME = "Temporal does not answer. What you sent may still arrive; sent again, it is done once."
 QUERY_PATIENCE_S = 1.0
 ROLLBACK_PATIENCE_S = 2.0
 """How long a caller waits to hear whether the receiver lets a completed case be undone; it goes on without them."""
 SETTLE_PATIENCE_S = 10.0
 """How long an operator waits until a case that stands still has been ended in Temporal and handed over."""
-PAUSE_S = 0.1
-"""Between two tries within that time: the id makes a second one harmless."""
 UPDATES_AT_ONCE = 4
 """On one task. The server takes ten and aborts many of them; measured, fifty at once then took longer than in turn."""
+SURE = frozenset({"NotAllowed", "AlreadyClosed", "RevisionNeeded", "Missing"})
+"""Refusals that the stored task is enough for: no worker need be asked."""
 REUSED = "This decision id was used already, with another answer."
 
 _log = logging.getLogger("holdgate.api")
-
-AnswerT = TypeVar("AnswerT")
-
-
-class NoAnswer(Exception):
-    """Neither yes nor no within the time: no worker, or no Temporal server. What was sent may still be applied."""
-
-
-class Gone(Exception):
-    """Temporal knows no Workflow of this case that takes messages: it has ended, or has not begun."""
 
 
 class Answer(BaseModel):
@@ -134,6 +122,13 @@ class Decided(BaseModel):
         return self.task is not None
 
 
+class Acted(BaseModel):
+    """What became of an action: with `task` it was done, without it waits for a worker."""
+
+    action_id: str
+    task: TaskView | None = None
+
+
 class Gateway:
     """Sends people's messages to cases and looks at their state."""
 
@@ -153,7 +148,7 @@ class Gateway:
     async def reachable(self) -> bool:
         """Whether the Temporal server answers within a second."""
         try:
-            async with _within(QUERY_PATIENCE_S):
+            async with within(QUERY_PATIENCE_S):
                 return await self._client.service_client.check_health()
         except (NoAnswer, Gone):
             return False
@@ -161,11 +156,11 @@ class Gateway:
     async def state(self, workflow_id: str) -> CaseState | None:
         """The case as the Workflow that has it knows it; None when it did not answer within a second."""
         try:
-            async with _within(QUERY_PATIENCE_S):
+            async with within(QUERY_PATIENCE_S):
                 handle = self._client.get_workflow_handle(workflow_id)
                 state: CaseState = await handle.query("status", result_type=CaseState)
                 return state
-        except (NoAnswer, Gone, WorkflowQueryFailedError):
+        except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: of code that is newer, or older
             return None
 
     # ------------------------------------------------------------------------------------------------------- decisions
@@ -206,7 +201,7 @@ class Gateway:
         if known and known.content != decision.content:
             raise await self._refuse(task, decision, "Reused", REUSED)
         if known and known.status == "refused":
-            raise _problem(decision.id, known.code, known.refusal, {"outcome": task.outcome})
+            raise problem_of_refusal(decision.id, known.code, known.refusal, {"outcome": task.outcome})
         if "stopped" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
         if not known:
@@ -228,9 +223,9 @@ class Gateway:
         try:
             Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
         except ApplicationError as no:
-            raise await self._refused(now, decision, no) from no
+            raise await self._refuse_as(now, decision, no) from no
         try:
-            async with _within(SETTLE_PATIENCE_S):
+            async with within(SETTLE_PATIENCE_S):
                 status = await self._settlement.settle(now, decision)
         except (NoAnswer, Gone, WorkflowQueryFailedError) as error:
             raise temporal_unreachable(decision_id=decision.id) from error
@@ -259,11 +254,12 @@ class Gateway:
 
     # --------------------------------------------------------------------------------------------------- other messages
 
-    async def act(self, person: Person, task: TaskView, wish: Wish, client_id: str | None = None) -> TaskView:
-        """Do something with a task and answer it as it is then.
+    async def act(self, person: Person, task: TaskView, wish: Wish, client_id: str | None = None) -> Acted:
+        """Do something with a task, once, and answer it as it is then.
 
-        Raises Problem: 403, 409 or 422 as the Workflow refuses, 422 for somebody who is unknown, 503 when nobody
-        answers: it may be sent again, and with a `client_id` it is done once.
+        Where no worker answers, the action is stored and done or refused later. The same action sent again before that
+        is no second one, nor is one with the same `client_id` ever. Raises Problem: 403, 409 or 422 as the Workflow
+        refuses, 422 for somebody who is unknown, 503 when Temporal does not answer.
         """
         to = await self._named(wish.to, person, task) if wish.to is not None else None
         action = Action(
@@ -275,23 +271,70 @@ class Gateway:
             **wish.model_dump(exclude={"to", "ruling"}),
             ruling=wish.ruling,
         )
+        known = await self._sent_before(action, client_id)
+        if known:
+            action = action.model_copy(update={"id": known.action_id})
+            if known.content != action.content:
+                raise await self._refuse(task, action, "Reused", REUSED)
+            if known.status == "refused":
+                raise problem_of_refusal(action.id, known.code, known.refusal, {"outcome": task.outcome})
+        handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
-            async with _within(UPDATE_PATIENCE_S):
-                handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
-                receipt = await self._send(handle, "act", action, Receipt)
-        except WorkflowUpdateFailedError as failed:
-            raise await self._refused(task, action, failed.cause) from failed
-        except NoAnswer as error:
-            raise unavailable("No worker answers now; try again in a moment.") from error
+            async with within(UPDATE_PATIENCE_S):
+                receipt = await send(handle, "act", action, Receipt)
+        except Refused as no:
+            await self._answered_now(known, no)
+            raise await self._refuse(task, action, no.code, no.message, no.details) from no
+        except NoAnswer:
+            return await self._act_later(handle, task, action)
         except Gone as error:
-            async with self._db.read() as conn:
-                case = await cases.get(conn, task.case_id)
-            if case is not None and case.status.closed:
-                raise _ended(case) from error
-            raise unavailable("The case is about to start; try again in a moment.") from error
+            raise await self._not_there(task) from error
         if receipt.content != action.content:
             raise await self._refuse(task, action, "Reused", REUSED)
-        return receipt.task
+        await self._answered_now(known)
+        return Acted(action_id=action.id, task=receipt.task)
+
+    async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
+        """The action that this one repeats: by the client's id, or the same content that still waits for a worker."""
+        async with self._db.read() as conn:
+            if client_id:
+                return await actions.get(conn, action.id)
+            return await actions.waiting(conn, action.by.id, action.task_id, action.content)
+
+    async def _answered_now(self, known: ActionRow | None, no: Refused | None = None) -> None:
+        """What had been stored for later was answered now."""
+        if known and known.status == "pending":
+            async with self._db.write() as conn:
+                await actions.settle(conn, known.action_id, no.message if no else "", no.code if no else "")
+
+    async def _act_later(self, handle: WorkflowHandle[Any, Any], task: TaskView, action: Action) -> Acted:
+        """The second door of actions. Noted first: what may yet be done must be found when it is sent again."""
+        try:
+            Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
+        except ApplicationError as no:
+            if no.type in SURE:
+                raise await self._refuse_as(task, action, no) from no
+        async with self._db.write() as conn:
+            await actions.pending(conn, ActionRecord.of(action), task.case_id)
+        try:
+            async with within(SIGNAL_PATIENCE_S):
+                await handle.signal("submit_action", action)
+        except NoAnswer as error:
+            raise unavailable(MAY_COME, action_id=action.id) from error
+        except Gone as error:
+            problem = await self._not_there(task)
+            async with self._db.write() as conn:
+                await actions.settle(conn, action.id, str(problem), "AlreadyClosed")
+            raise problem from error
+        return Acted(action_id=action.id)
+
+    async def _not_there(self, task: TaskView) -> Problem:
+        """Why no Workflow takes a message for a task."""
+        async with self._db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        if case is not None and case.status.closed:
+            return _ended(case)
+        return unavailable("The case is about to start; try again in a moment.")
 
     async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
         """Whoever is meant by an id, a name or an e-mail address; raises Problem 422."""
@@ -321,34 +364,14 @@ class Gateway:
             message = "; ".join(map(str, wrong))
             raise await self._refuse(task, decision, "InvalidEdits", message, {"errors": errors})
 
-    async def _send(
-        self,
-        handle: WorkflowHandle[Any, Any],
-        update: str,
-        message: Decision | Action | StartNow,
-        answer: type[AnswerT],
-    ) -> AnswerT:
-        """An Update; again while the Workflow has not quite reached the task, or the server is not ready."""
-        while True:
-            try:
-                given: AnswerT = await handle.execute_update(update, message, id=message.id, result_type=answer)
-                return given
-            except WorkflowUpdateFailedError as failed:
-                if not (isinstance(failed.cause, ApplicationError) and failed.cause.type == "NotReady"):
-                    raise
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise
-            await asyncio.sleep(PAUSE_S)
-
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
         """The first door. Tries again while the Workflow has not quite reached the task, or the server is not ready.
 
         A few at a time for one case: the server aborts Updates that crowd in on one Workflow, and they start over.
         """
         turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
-        async with _within(patience), turns:
-            return await self._send(handle, "decide", decision, Receipt)
+        async with within(patience), turns:
+            return await send(handle, "decide", decision, Receipt)
 
     async def _signal(
         self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
@@ -360,7 +383,7 @@ class Gateway:
             await self._refuse_at_once(task, decision)
         try:
             # Also one that the record says was accepted: after a power cut Temporal may know less than the record does.
-            async with _within(SIGNAL_PATIENCE_S):
+            async with within(SIGNAL_PATIENCE_S):
                 await handle.signal("submit_decision", decision)
         except NoAnswer as error:
             raise temporal_unreachable(decision_id=decision.id) from error
@@ -387,8 +410,8 @@ class Gateway:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except ApplicationError as no:
-            if no.type in ("NotAllowed", "AlreadyClosed"):
-                raise await self._refused(task, decision, no) from no
+            if no.type in SURE:
+                raise await self._refuse_as(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> Decided:
         """The Workflow takes no more messages: find out whether it took this one before it ended."""
@@ -404,12 +427,12 @@ class Gateway:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except ApplicationError as no:
-            raise await self._refused(task, decision, no) from no
+            raise await self._refuse_as(task, decision, no) from no
         raise await self._refuse(task, decision, "AlreadyClosed", "The case of this task has ended.")
 
     async def _outcome(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> Receipt:
         """What an Update that was sent before came to; Temporal still knows when the Workflow has ended."""
-        async with _within(QUERY_PATIENCE_S):
+        async with within(QUERY_PATIENCE_S):
             receipt: Receipt = await handle.get_update_handle(decision.id, result_type=Receipt).result()
             return receipt
 
@@ -417,8 +440,8 @@ class Gateway:
         """The answer of an Update; raises its refusal."""
         try:
             receipt = await update
-        except WorkflowUpdateFailedError as failed:
-            raise await self._refused(task, decision, failed.cause) from failed
+        except Refused as no:
+            raise await self._refuse(task, decision, no.code, no.message, no.details) from no
         if receipt.content != decision.content:
             # The server answers a known Update id with its first result, without asking the Workflow.
             raise await self._refuse(task, decision, "Reused", REUSED)
@@ -430,11 +453,9 @@ class Gateway:
             task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
         return Decided(decision_id=known.decision_id, task=task, case_status=case.status if case else None)
 
-    async def _refused(self, task: TaskView, message: Decision | Action, cause: BaseException | None) -> Problem:
-        if not isinstance(cause, ApplicationError):
-            raise RuntimeError(f"the Workflow of {task.case_id} failed a message in a way nobody foresaw") from cause
-        details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-        return await self._refuse(task, message, cause.type or "", cause.message, details)
+    async def _refuse_as(self, task: TaskView, sent: Decision | Action, no: ApplicationError) -> Problem:
+        refused = Refused(no)
+        return await self._refuse(task, sent, refused.code, refused.message, refused.details)
 
     async def _refuse(
         self,
@@ -475,7 +496,7 @@ class Gateway:
         )
         async with self._db.write() as conn:
             await audit.append(conn, [event])
-        return _problem(sent.id, code, message, details)
+        return problem_of_refusal(sent.id, code, message, details)
 
     # ---------------------------------------------------------------------------------------------------------- cancel
 
@@ -487,16 +508,17 @@ class Gateway:
             message = "The case was completed and is being rolled back. To call that off, reject its rollback."
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
-            id=f"{case.case_id}/cancel/{client_id or uuid.uuid4().hex}",
+            # Only the first cancellation counts, so a repeat needs no id of its own to be the same.
+            id=decision_id_for(person.id, f"{case.case_id}/cancel", client_id or reason),
             by=actor(person),
             reason=reason,
             at=datetime.now(UTC),
         )
         try:
-            async with _within(UPDATE_PATIENCE_S):
+            async with within(UPDATE_PATIENCE_S):
                 await self._client.get_workflow_handle(case.conductor).signal("cancel_case", cancellation)
         except NoAnswer as error:
-            raise temporal_unreachable() from error
+            raise unavailable(MAY_COME) from error
         except Gone as error:
             async with self._db.read() as conn:
                 now = await cases.get(conn, case.case_id) or case
@@ -513,11 +535,11 @@ class Gateway:
         """
         if batch.closed_at is None:
             try:
-                async with _within(UPDATE_PATIENCE_S):
+                async with within(UPDATE_PATIENCE_S):
                     await self._client.get_workflow_handle(f"batch:{batch.batch_id}").signal("order", order)
                 return
             except NoAnswer as error:
-                raise temporal_unreachable() from error
+                raise unavailable(MAY_COME) from error
             except Gone as error:
                 if batch.status in ("starting", "running"):  # about to start, or about to be recorded as completed
                     raise unavailable("The import has not begun or ends just now; try again in a moment.") from error
@@ -531,30 +553,32 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------------------- scheduled cases
 
-    async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status:
-        """Start a scheduled case before its time. Raises Problem: 409 when it does not wait for it, 503 when nobody
-        answers: it may be sent again, and with a `client_id` the repeat gets the first answer."""
+    async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status | None:
+        """Start a scheduled case before its time, once; None where no worker answers: it is started when one does.
+
+        Raises Problem: 409 when it does not wait for its time, 503 when Temporal does not answer.
+        """
         asked = StartNow(
-            id=decision_id_for(person.id, f"{case.case_id}/start", client_id or uuid.uuid4().hex),
+            # A case begins once, so the same person's repeat is the same with or without an id of the client's.
+            id=decision_id_for(person.id, f"{case.case_id}/start", client_id or "start"),
             by=actor(person),
             at=datetime.now(UTC),
         )
         handle = self._client.get_workflow_handle(case.case_id)
         try:
-            async with _within(UPDATE_PATIENCE_S):
-                status: Status = await self._send(handle, "start_now", asked, Status)
-                return status
-        except WorkflowUpdateFailedError as failed:
-            no = failed.cause
-            if isinstance(no, ApplicationError) and no.type == "NotScheduled":
-                raise Problem(409, no.message, kind="not-scheduled", case_id=case.case_id) from failed
-            raise
-        except NoAnswer as error:
-            raise unavailable("No worker answers now; try again in a moment.") from error
+            async with within(UPDATE_PATIENCE_S):
+                return await send(handle, "start_now", asked, Status)
+        except Refused as no:
+            problem = problem_of_refusal(asked.id, no.code, no.message, no.details)
+            problem.body["case_id"] = case.case_id
+            raise problem from no
+        except NoAnswer:
+            await self._start_later(handle, asked)
+            return None
         except Gone as error:
-            with suppress(NoAnswer, Gone):  # then it never came before the end
-                async with _within(QUERY_PATIENCE_S):
-                    status = await handle.get_update_handle(asked.id, result_type=Status).result()
+            with suppress(NoAnswer, Gone, Refused):  # then it never came before the end
+                async with within(QUERY_PATIENCE_S):
+                    status: Status = await handle.get_update_handle(asked.id, result_type=Status).result()
                     return status
             async with self._db.read() as conn:
                 now = await cases.get(conn, case.case_id) or case
@@ -562,12 +586,19 @@ class Gateway:
                 raise _ended(now) from error
             raise unavailable("The case is about to be scheduled; try again in a moment.") from error
 
+    async def _start_later(self, handle: WorkflowHandle[Any, Any], asked: StartNow) -> None:
+        try:
+            async with within(SIGNAL_PATIENCE_S):
+                await handle.signal("submit_start", asked)
+        except (NoAnswer, Gone) as error:
+            raise unavailable(MAY_COME) from error
+
     # -------------------------------------------------------------------------------------------------------- rollback
 
     async def begun(self, workflow_id: str) -> str:
         """Why a rollback was called off; empty when it goes on, or when that is not known within 2 s."""
         try:
-            async with _within(ROLLBACK_PATIENCE_S):
+            async with within(ROLLBACK_PATIENCE_S):
                 while True:
                     try:
                         handle = self._client.get_workflow_handle(workflow_id)
@@ -577,67 +608,6 @@ class Gateway:
                         await asyncio.sleep(PAUSE_S)
         except (NoAnswer, Gone):
             return ""
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    """A deadline for one conversation with Temporal. Raises NoAnswer and Gone; refusals of the Workflow pass through.
-
-    The SDK's own `rpc_timeout` is not used: measured, 3 s of it took 6 s.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except (TimeoutError, RPCTimeoutOrCancelledError) as error:
-        raise NoAnswer from error
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise Gone from error
-        _log.warning("Temporal: %s", error.message)
-        raise NoAnswer from error
-    except RuntimeError as error:
-        # What the SDK raises when a client that has never been connected cannot connect.
-        if "connect" in str(error):
-            raise NoAnswer from error
-        raise
-
-
-def _problem(decision_id: str, code: str, message: str, details: dict[str, Any]) -> Problem:
-    """A refusal of the Workflow in HTTP's terms. An unknown code is a defect, never an acceptance."""
-    match code:
-        case "NotAllowed":
-            return forbidden(message, details.get("rule", message))
-        case "AlreadyClosed":
-            kind, members = "already-closed", {"outcome": details.get("outcome")}
-        case "Stale":
-            kind, members = "stale", {"changed": details.get("changed", []), "revision": details.get("revision")}
-        case "Reused":
-            kind, members = "reused-id", {"changed": ["verdict, comment, edits or revision"]}
-        case "AlreadyClaimed":
-            kind, members = "already-claimed", {"assignee": details.get("assignee")}
-        case "AlreadyAnswered" | "Nothing":
-            kind, members = "nothing-to-do", {}
-        case "TooMany":
-            kind, members = "too-many-messages", {}
-        case "WrongVerdict":
-            return invalid(message, [FieldError(field="verdict", message=message)], **details)
-        case "InvalidEdits":
-            errors = details.get("errors") or [{"field": name, "message": message} for name in details["fields"]]
-            named = [
-                FieldError(field=f"edits.{each['field'] or ''}".rstrip("."), message=each["message"]) for each in errors
-            ]
-            return invalid(message, named or [FieldError(field="edits", message=message)])
-        case "Missing":
-            return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
-        case "CommentNeeded":
-            return invalid(message, [FieldError(field="comment", message=message)])
-        case "Unreadable" | "Unforeseen":  # larger than a case takes, or of another release than the worker's
-            return invalid(message, [])
-        case "UnknownTask" | "NotReady":
-            return not_found("task")
-        case _:
-            raise ValueError(f"a refusal of unknown kind '{code}': {message}")
-    return Problem(409, message, kind=kind, decision_id=decision_id, **members)
 
 
 def _ended(case: CaseRow) -> Problem:

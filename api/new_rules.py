@@ -30,7 +30,7 @@ class Shift(BaseModel):
     gate: str
     title: str
     difference: str = Field(description="In words", examples=["approvals needed: 1 became 2"])
-    status: str = Field(description="`would_change`, `changed`, or `refused`")
+    status: str = Field(description="`would_change`, `changed`, `refused`, or `pending`: stored until a worker is back")
     problem: ProblemBody | None = None
 
 
@@ -77,10 +77,10 @@ async def shifts(
 
 async def _shifted(parts: House, person: Person, task: TaskView, wish: Wish, shift: Shift) -> Shift:
     try:
-        await parts.gateway.act(person, task, wish)
+        acted = await parts.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
         return _refused(shift, no if isinstance(no, Problem) else problem_of(no))
-    return shift.model_copy(update={"status": "changed"})
+    return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
 
 
 def _refused(shift: Shift, no: Problem) -> Shift:

@@ -108,6 +108,7 @@ _WORDS = {
     413: "the body is too large",
     415: "not a file this route reads",
     422: "wrong input; `errors` names every field",
+    428: "no `revision`: the problem names the one that the task has now",
     503: "Temporal or the database does not answer; `Retry-After` says when to try again",
 }
 

@@ -225,7 +225,15 @@ def check_may_operate(person: Person, what: str) -> None:
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:
     """Whether the person may decide the task now, by the very rules that its Workflow applies."""
-    probe = Decision(id="probe", task_id=task.task_id, verdict=task.verdicts[0], by=by, comment="-", at=task.opened_at)
+    probe = Decision(
+        id="probe",
+        task_id=task.task_id,
+        verdict=task.verdicts[0],
+        by=by,
+        comment="-",
+        revision=task.revision,
+        at=task.opened_at,
+    )
     try:
         rule = Gate(task, GateRuling(needed=True, rule=task.rule)).check(probe)
     except ApplicationError as no:

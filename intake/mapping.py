@@ -5,7 +5,6 @@ complete: given back, it reads the same file in the same way, whatever would be 
 """
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
-from intake import cells
+from intake import cells, strict_json
 from intake.cells import Amount, Marks, Misread
 from intake.problems import problems_of, quoted, shortened
 from intake.rows import PRIORITY, REFERENCE, START_AT, Row, Shown, quoted_whole, typed, uneven
@@ -145,7 +144,7 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
     """A mapping as JSON or TOML has it, for a process with these fields. Raises WrongMapping with all that is wrong."""
     if isinstance(given, str):
         try:
-            given = json.loads(given)
+            given = strict_json.loads(given)
         except (ValueError, RecursionError) as wrong:
             raise WrongMapping([Problem(column="", message=f"is not JSON: {wrong}")]) from wrong
     if not isinstance(given, Mapping):

@@ -24,7 +24,7 @@ from intake.problems import problems_of, quoted, shortened
 from intake.tables import FileFormat, Named, Table, filled, table_of
 from intake.tables import UnreadableFile as UnreadableFile
 from workflows.models import Problem, normalise_reference, reference_key
-from workflows.moments import A_MOMENT, asked_now, day_or_moment
+from workflows.moments import A_MOMENT, asked, day_or_moment
 
 if TYPE_CHECKING:
     from intake.mapping import ColumnMapping
@@ -297,7 +297,7 @@ def typed(
             errors += [late] if late else []
     parsed = None
     try:
-        parsed = model.model_validate(values, context=asked_now())
+        parsed = model.model_validate(values, context=asked(start_at or datetime.now(UTC)))
     except ValidationError as bad:
         found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]

@@ -40,7 +40,7 @@ from workflows.models import (
     normalise_reference,
     reference_key,
 )
-from workflows.moments import asked_now
+from workflows.moments import asked
 from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
@@ -425,6 +425,11 @@ def _same(new: Any, stored: Any) -> bool:
         return False
 
 
+def _begins(start_at: datetime | None) -> datetime:
+    """When a case begins that is asked for now: what must lie ahead must do so then."""
+    return max(filter(None, (datetime.now(UTC), start_at)))
+
+
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
     """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
     problems: list[Problem] = []
@@ -438,7 +443,7 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
         problems.append(Problem(column="start_at", message=wrong_time))
     try:
-        parsed = process.input.model_validate(request.input, context=asked_now())
+        parsed = process.input.model_validate(request.input, context=asked(_begins(request.start_at)))
     except ValidationError as wrong:
         raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
     if problems:

@@ -1,11 +1,13 @@
 """What a process still lacks: words for everything, a sample that imports, a policy, a test of each undo."""
 
 import ast
+import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import own
 from intake.rows import UnreadableFile, read
+from kit import sentences
 from policy.model import Policy, PolicyError
 from settings import ROOT, Settings
 from workflows.registry import PROCESSES, Process
@@ -64,6 +66,11 @@ def files_of_tests(process: Process) -> list[Path]:
 def lacks(process: Process, policy: Policy, sample: Path, tests: Iterable[Path]) -> Iterator[str]:
     """What a process lacks, a line each; nothing when it is whole."""
     yield from own.mistakes(process)
+    for line, name in sentences.told_by(process.workflow).unchecked:
+        yield (
+            f"{inspect.getsourcefile(process.workflow)}:{line}: {name}: operators may skip a step, and its result is "
+            "then None: look whether there is one, or say step(..., skipped=...), what a skip yields"
+        )
     if not policy.has(process.name):
         yield f"{policy.source}: there is no section [{process.name}], so nobody could decide"
     else:

@@ -132,6 +132,7 @@ class Lab:
         """What somebody says to a task. Without `groups` they are in those that may decide it."""
         groups = tuple(task.candidate_groups) if groups is None else groups
         more.setdefault("id", f"d{uuid4().hex}")
+        more.setdefault("revision", task.revision)
         return Decision(
             task_id=task.task_id,
             verdict=verdict,

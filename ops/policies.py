@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 import own
+from intake import strict_json
 from intake.problems import problems_of
 from ops.remote import Unusable
 from policy.model import Policy, PolicyError
@@ -51,7 +52,7 @@ def case_input(path: Path, process: str) -> BaseModel:
 def json_object(path: Path) -> dict[str, Any]:
     """A JSON object; numbers are exact."""
     try:
-        found = json.loads(_text(path), parse_float=Decimal)
+        found = json.loads(_text(path), parse_float=Decimal, object_pairs_hook=strict_json.each_key_once)
     except (ValueError, RecursionError) as wrong:
         raise Unusable(f"{path} is not JSON: {wrong}") from wrong
     if not isinstance(found, dict):

@@ -202,7 +202,7 @@ def shifts(answer: dict[str, Any]) -> None:
 def decision(answer: dict[str, Any]) -> None:
     """What a decision came to."""
     if answer["status"] == "pending":
-        say(f"stored as {answer['decision_id']}: no worker answers now, it will be applied or refused when one does")
+        say(f"stored as {answer['decision_id']}: the case does not answer now; it is applied or refused when it does")
         return
     task = answer["task"]
     votes = f"{task['quorum']['given']} of {task['quorum']['needed']} approvals"

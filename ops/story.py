@@ -129,7 +129,12 @@ def _reject(manager: Remote, case_id: str) -> None:
     """Unless somebody has decided it before."""
     for task in manager.get(f"cases/{part(case_id)}")["tasks"]:
         if task["status"] == "open":
-            answer = {"verdict": "reject", "comment": "We have no contract with them", "decision_id": "demo"}
+            answer = {
+                "verdict": "reject",
+                "comment": "We have no contract with them",
+                "revision": task["revision"],
+                "decision_id": "demo",
+            }
             manager.post(f"tasks/{part(task['task_id'])}/decision", answer)
 
 

@@ -58,9 +58,9 @@ The same with curl:
   first() {{ {python} 'import json, sys; print(json.load(sys.stdin)["items"][0][sys.argv[1]])' $1; }}
   curl -sS -H "Authorization: Bearer $(token requester-1)" -F file=@{_sample()} "$api/batches?process=payment"
   mine() {{ curl -sS -H "Authorization: Bearer $(token manager-1)" "$api/tasks?mine=true&q=INV-1006"; }}
-  until task=$(mine | first task_id 2>/dev/null); do sleep 1; done; mine
+  until task=$(mine | first task_id 2>/dev/null); do sleep 1; done; mine; revision=$(mine | first revision)
   curl -sS -H "Authorization: Bearer $(token manager-1)" -H "Content-Type: application/json" \\
-    -d '{{"verdict": "approve"}}' "$api/tasks/$task/decision\""""
+    -d '{{"verdict": "approve", "revision": '$revision'}}' "$api/tasks/$task/decision\""""
 
 
 def _sample() -> str:

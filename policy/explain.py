@@ -133,6 +133,8 @@ class _Told:
         if ruling.comment_needed:
             verdicts = " and ".join(verdict.replace("_", " ") for verdict in ruling.comment_needed)
             yield f"These answers need a comment: {verdicts}."
+        if not ruling.revision_required:
+            yield "A decision need not name the revision of the task that its person looked at."
         if ruling.editable:
             yield f"Whoever approves may change {', '.join(ruling.editable)}."
         changes = self.rules.changes

@@ -96,6 +96,7 @@ class Gate(_Section):
     `3d`) or CEL that gives one; durations count in the working time of `calendar`, if there is one.
     At its end (`expires`) the gate is rejected or approved, or, with `on_expiry = "escalate"`, opened to the people of
     all its levels; then the same time runs once more, and after that the gate is rejected.
+    With `revision = "required"` a decision names the revision of the task that its person looked at.
     """
 
     when: str | None = None
@@ -110,6 +111,7 @@ class Gate(_Section):
     exclude: list[Name] = []
     membership: Literal["live", "snapshot"] = "live"
     comment: list[Answer] = ["request_changes"]
+    revision: Literal["required", "optional"] = "required"
     edit: list[Name] = []
     rounds: Annotated[int, Field(ge=1, le=20)] = 5
     changes: str = "7d"

@@ -152,6 +152,7 @@ class _Ruling:
             snapshot=gate.membership == "snapshot",
             comment_needed=[Verdict(answer) for answer in gate.comment],
             editable=gate.edit,
+            revision_required=gate.revision == "required",
             pause_for_questions=gate.pause_for_questions,
             max_rounds=gate.rounds,
             changes_for=self.changes_for(),

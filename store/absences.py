@@ -1,6 +1,6 @@
 """Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -52,7 +52,7 @@ async def go(
 
 
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
-    """Say that somebody is away; earlier absences that overlap give way.
+    """Say that somebody is away; of absences that were said before what lies outside of this one stays.
 
     Raises ValueError for an end that is not after the start or lies in the past, and for a substitute who is unknown,
     inactive, or the person.
@@ -68,15 +68,24 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
         active = select(people.c.id).where(people.c.id == substitute, people.c.active)
         if (await conn.execute(active)).first() is None:
             raise ValueError(f"there is no active person '{substitute}' to be the substitute")
-    await conn.execute(
-        delete(absences).where(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
-    )
-    await conn.execute(insert(absences).values(absence.model_dump()))
+    overlapping = and_(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
+    before = [Absence.model_validate(row) for row in await conn.execute(select(absences).where(overlapping))]
+    await conn.execute(delete(absences).where(overlapping))
+    left = [part for old in before for part in _left(old, absence)]
+    await conn.execute(insert(absences), [each.model_dump() for each in (absence, *left)])
     said = f"{person} is away from {moment_text(start)} to {moment_text(end)}"
     data = absence.model_dump(mode="json")
     await audit.note(
         conn, "absence_set", by=by, summary=said + (f", {substitute} stands in" * bool(substitute)), data=data
     )
+
+
+def _left(old: Absence, new: Absence) -> Iterator[Absence]:
+    """What of an absence lies before and behind another."""
+    if old.starts_at < new.starts_at:
+        yield old.model_copy(update={"ends_at": new.starts_at})
+    if old.ends_at > new.ends_at:
+        yield old.model_copy(update={"starts_at": new.ends_at})
 
 
 async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:

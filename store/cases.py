@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, 
 from sqlalchemy import case as either
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, ends, tasks
+from store import actions, audit, ends, tasks
 from store import cursor as cursors
 from store.database import fit, insert_into, insert_once
 from store.searching import words_say
@@ -184,6 +184,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
         head, added = await _head(conn, record.case_id), 1
     await tasks.judge_all(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
+    await actions.judge(conn, record.actions, record.case_id)
     if not (added and await _move(conn, record, head)):
         return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
     await tasks.open_all(conn, record.opened)

@@ -15,11 +15,13 @@ def encode(*key: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, *shape: type) -> list[Any]:
-    """The key back, checked against the types of its parts, each of which may be None. Raises ValueError."""
+def decode(cursor: str, *shape: type, optional: int = 0) -> list[Any]:
+    """The key back, checked against the types of its parts; the first `optional` may be None. Raises ValueError."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(parts, list) or len(parts) != len(shape):
+            raise ValueError
+        if None in parts[optional:]:
             raise ValueError
         return [_read(part, kind) for part, kind in zip(parts, shape, strict=True)]
     except (ValueError, TypeError, binascii.Error):
@@ -31,6 +33,6 @@ def _read(part: Any, kind: type) -> Any:
         return None
     if kind is datetime:
         return moment_of(part)
-    if type(part) is not kind:
+    if type(part) is not kind or (isinstance(part, int) and abs(part) >= 2**63):
         raise ValueError
     return part

@@ -47,6 +47,12 @@ _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
 """Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
 _GROUPS = ("group", "snapshot")
 """Kinds of candidates that are groups, whichever of their members count."""
+_MOVE: frozenset[Sort] = frozenset({"due_at", "priority"})
+"""Sorts by what may change while somebody reads page by page."""
+_LONGEST = timedelta(days=30)
+"""How long somebody may read on."""
+_OVERLAP = timedelta(seconds=10)
+"""By which clocks of a worker and a gateway may differ; a task that comes twice is no loss."""
 
 
 @dataclass(frozen=True)
@@ -95,23 +101,42 @@ async def page(
 ) -> tuple[list[TaskView], str | None]:
     """One page of the tasks, without their decisions, and the cursor of the next page.
 
-    Raises ValueError for a cursor of another list or sort.
+    None is left out: those whose due time or priority has changed since the first page come again at the end, as they
+    may have moved from the pages to come to those that were read. Raises ValueError for a cursor of another list or
+    sort.
     """
     column, descending, kind = _SORTS[sort]
     among = await _among(conn, viewer, sought, now, zone)
     query = _found(select(tasks), viewer, sought, now, zone, among=among, first=True)
+    key, task_id, since, over = None, "", now, False
     if cursor:
-        key, task_id = cursors.decode(cursor, kind, str)
-        query = query.where(_after(column, descending, key, task_id))
-    order = column.desc() if descending else column.asc()
-    if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
-        order = order.nulls_last()
-    # One more than asked for tells whether there is a next page.
-    found = await views(conn, query.order_by(order, tasks.c.task_id).limit(limit + 1))
-    if len(found) <= limit:
-        return found, None
-    last = found[limit - 1]
-    return found[:limit], cursors.encode(getattr(last, column.name), last.task_id)
+        key, task_id, since, over = cursors.decode(cursor, kind, str, datetime, bool, optional=1)
+        if not now - _LONGEST < since <= now + _OVERLAP:
+            raise ValueError("a cursor that is too old, or not ours")
+    found: list[TaskView] = []
+    if not over:
+        ordered = query.where(_after(column, descending, key, task_id)) if cursor else query
+        order = column.desc() if descending else column.asc()
+        if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
+            order = order.nulls_last()
+        # One more than asked for tells whether there is a next page.
+        found = await views(conn, ordered.order_by(order, tasks.c.task_id).limit(limit + 1))
+        if len(found) > limit:
+            last = found[limit - 1]
+            return found[:limit], cursors.encode(getattr(last, column.name), last.task_id, since, False)
+        if not cursor or sort not in _MOVE:
+            return found, None  # read in one piece, or by what never changes
+        task_id = ""
+    moved = query.where(tasks.c.moved_at > since - _OVERLAP, tasks.c.task_id > task_id)
+    again = await views(conn, moved.order_by(tasks.c.task_id).limit(limit - len(found) + 1))
+    if len(found) + len(again) <= limit:
+        return _once([*found, *again]), None
+    kept = again[: limit - len(found)]
+    return _once([*found, *kept]), cursors.encode(None, kept[-1].task_id if kept else "", since, True)
+
+
+def _once(found: Sequence[TaskView]) -> list[TaskView]:
+    return list({each.task_id: each for each in found}.values())
 
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:

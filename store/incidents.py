@@ -44,6 +44,7 @@ class Waiting(BaseModel):
     requester: str
     opened_at: datetime
     assignee: str | None
+    revision: int
 
 
 class Answered(BaseModel):
@@ -101,6 +102,12 @@ async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waitin
     query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
     rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
     return [Waiting.model_validate(row) for row in rows]
+
+
+async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
+    """The revision of each of these tasks as it is now, or as it was when it closed."""
+    query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: row.revision for row in await conn.execute(query)}
 
 
 async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:

@@ -206,7 +206,7 @@ class _Crowd:
             if case is None:
                 continue
             at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
-            for kind, person, channel in self._told_by(event, case.requester, self._asker(case.requester)):
+            for kind, person, channel in self._told_by(event, self._asker(case.requester)):
                 choice = self.choices[person][kind]
                 if choice is NoticeChoice.OFF:
                     continue
@@ -240,7 +240,7 @@ class _Crowd:
         heir = self.heirs.get(requester, requester)
         return {heir} if heir else set()
 
-    def _told_by(self, event: _Event, requester: str, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+    def _told_by(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
         """Kind, person and channel of each notice that an event gives rise to. `asker`: who hears as the requester."""
         if event.kind == "case_closed":
             yield from self._reached(NoticeKind.CASE_ENDED, asker)

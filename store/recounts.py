@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import insert_into
@@ -122,13 +122,31 @@ async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]
 
 async def settle(conn: AsyncConnection, told: Iterable[Wanted], failed: Iterable[Wanted], now: datetime) -> None:
     """Write down which Workflows were told. A task that is wanted anew since it was taken stays wanted."""
-    for each in told:
-        same = (recounts.c.task_id == each.task_id, recounts.c.position == each.position)
-        await conn.execute(update(recounts).where(*same).values(told=True))
-    for each in failed:
-        pause = min(timedelta(seconds=5) * 2 ** min(each.attempts, 10), LONGEST_PAUSE)
-        its = recounts.c.task_id == each.task_id
-        await conn.execute(update(recounts).where(its).values(attempts=each.attempts + 1, next_at=now + pause))
+    heard = [{"its": each.task_id, "at": each.position} for each in told]
+    if heard:
+        await conn.execute(_HEARD, heard)
+    again = [
+        {
+            "its": each.task_id,
+            "tried": each.attempts + 1,
+            "next": now + min(timedelta(seconds=5) * 2 ** min(each.attempts, 10), LONGEST_PAUSE),
+        }
+        for each in failed
+    ]
+    if again:
+        await conn.execute(_AGAIN, again)
+
+
+_HEARD = (
+    update(recounts)
+    .where(recounts.c.task_id == bindparam("its"), recounts.c.position == bindparam("at"))
+    .values(told=True)
+)
+_AGAIN = (
+    update(recounts)
+    .where(recounts.c.task_id == bindparam("its"))
+    .values(attempts=bindparam("tried"), next_at=bindparam("next", type_=Instant))
+)
 
 
 async def waiting(conn: AsyncConnection) -> int:

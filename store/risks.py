@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, case, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store import cursor as cursors
 from store import effects
 from store.database import Database
 from store.tables import accepted_risks
@@ -75,23 +76,37 @@ class Risks:
         async with self._db.read() as conn:
             return (await conn.execute(query.limit(1))).first() is not None
 
-    async def listed(self, target: str | None = None, *, after: int | None = None, limit: int = 50) -> list[Risk]:
-        """Risks: those that are accepted now, then those that were, each the newest first.
+    async def listed(self, target: str | None = None) -> list[Risk]:
+        """The first fifty of `page`."""
+        return (await self.page(target))[0]
 
-        `after` is the last `risk_id` of the page before.
+    async def page(
+        self, target: str | None = None, *, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[Risk], str | None]:
+        """Risks: those that are accepted, then those that were, each the newest first; and the cursor of the next page.
+
+        The cursor keeps the moment of the first page: what expires or is withdrawn while somebody reads on stays in its
+        place. Raises ValueError for a cursor of another list.
         """
-        risk, now = accepted_risks.c, datetime.now(UTC)
-        stands = case((_stands(now), 1), else_=0)
-        query = select(accepted_risks).order_by(stands.desc(), risk.risk_id.desc()).limit(limit)
+        risk = accepted_risks.c
+        at, last, after = cursors.decode(cursor, datetime, int, int) if cursor else (datetime.now(UTC), 1, None)
+        stands = case((_stood(at), 1), else_=0)
+        query = select(accepted_risks, stands.label("stood")).order_by(stands.desc(), risk.risk_id.desc())
         if target is not None:
             query = query.where(risk.target == target)
+        if after is not None:
+            query = query.where(or_(stands < last, and_(stands == last, risk.risk_id < after)))
         async with self._db.read() as conn:
-            if after is not None:
-                last = (await conn.execute(select(stands).where(risk.risk_id == after))).scalar()
-                if last is None:
-                    return []
-                query = query.where(or_(stands < last, and_(stands == last, risk.risk_id < after)))
-            return [Risk.model_validate(row) for row in await conn.execute(query)]
+            found = (await conn.execute(query.limit(limit + 1))).all()
+        page = found[:limit]
+        following = cursors.encode(at, page[-1].stood, page[-1].risk_id) if len(found) > limit else None
+        return [Risk.model_validate(row) for row in page], following
+
+
+def _stood(at: datetime) -> ColumnElement[bool]:
+    """Whether a risk was accepted at a moment that has passed."""
+    risk = accepted_risks.c
+    return and_(or_(risk.withdrawn_at.is_(None), risk.withdrawn_at > at), risk.expires_at > at)
 
 
 def _stands(at: datetime) -> ColumnElement[bool]:

@@ -210,7 +210,14 @@ tasks = Table(
     # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
+    Column("moved_at", Instant, nullable=True),  # when its due time or priority last changed, by which lists are sorted
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
+    Index(
+        "ix_tasks_moved",
+        "moved_at",
+        sqlite_where=text("moved_at IS NOT NULL"),
+        postgresql_where=text("moved_at IS NOT NULL"),
+    ),
     Index("ix_tasks_newest", "status", "opened_at"),
     Index("ix_tasks_due", "due_at", "task_id"),  # of lists of open and closed ones
     Index(
@@ -296,6 +303,23 @@ decisions = Table(
     Column("on_behalf_of", String(200), nullable=True),
     Column("edits", JSON, nullable=True),  # list of FieldChange
     Index("ix_decisions_at", "at", "status", "person", "verdict"),
+)
+
+# What people wanted to do with a task, other than decide it, when no worker answered; and what became of it.
+actions = Table(
+    "actions",
+    metadata,
+    Column("action_id", String(80), primary_key=True),
+    Column("task_id", String(40), nullable=False),
+    Column("case_id", String(900), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("act", String(20), nullable=False),
+    Column("content", String(64), nullable=False),  # Action.content
+    Column("status", String(10), nullable=False),  # pending | done | refused
+    Column("refusal", Text, nullable=False, default=""),
+    Column("code", String(40), nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+    Index("ix_actions_task", "task_id", "person"),
 )
 
 batches = Table(

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, Integer, String, and_, bindparam, delete, func, select, update
+from sqlalchemy import JSON, Integer, String, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit, insert_into, insert_once
@@ -242,6 +242,17 @@ _PATCH = (
         | {
             # A patch of older code does not know these.
             "priority": func.coalesce(bindparam("new_priority", type_=Integer), tasks.c.priority),
+            # A list that is sorted by them must not lose the task between two of its pages.
+            "moved_at": case(
+                (
+                    or_(
+                        tasks.c.due_at.is_distinct_from(bindparam("new_due_at", type_=tasks.c.due_at.type)),
+                        tasks.c.priority != bindparam("new_priority", type_=Integer),
+                    ),
+                    bindparam("new_moved_at", type_=tasks.c.moved_at.type),
+                ),
+                else_=tasks.c.moved_at,
+            ),
             "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
             # With an input that people changed come its title, key fields and sum.
             **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
@@ -267,6 +278,7 @@ def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
         "new_assignee": patch.state.get("assignee"),
         "new_asked": _asked(patch),
         "new_priority": patch.priority,
+        "new_moved_at": datetime.now(UTC),
         "new_state": patch.state or None,
         **{f"new_{name}": value for name, value in changed.items()},
     }

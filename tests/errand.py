@@ -149,7 +149,7 @@ class ErrandProcess(CaseWorkflow):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.step(Errands.pack, request, undo=Errands.unpack)
         request = await self.gate("approval", request, facts=weighed)
@@ -168,7 +168,7 @@ class PairProcess(CaseWorkflow):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.gates("approval", "second", facts=weighed, first_no_ends_all=request.parcel != "wait for all")
         await self.step(Errands.send, request, undo=Errands.recall)

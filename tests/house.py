@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -33,6 +34,7 @@ from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, P
 from tests.five import FiveProcess, FiveRequest
 from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import (
+    PROCESS_ATTRIBUTE,
     TASK_QUEUE,
     CaseEvent,
     CaseInput,
@@ -181,6 +183,7 @@ class House(Lab):
                 task_queue=TASK_QUEUE,
                 result_type=CaseResult,
                 task_timeout=task_timeout,
+                search_attributes=TypedSearchAttributes([SearchAttributePair(PROCESS_ATTRIBUTE, process)]),
             )
 
     def starter(self, policy: str = ONE_GATE) -> Starter:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, overload
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from activities.children import Child, ChildCases
 from workflows.bounds import until
@@ -42,7 +42,7 @@ from workflows.models import (
 )
 from workflows.moments import moment_text
 from workflows.people import refusal
-from workflows.reading import reads_update
+from workflows.reading import reads_signal, reads_update
 from workflows.sub_cases import SubCases
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
@@ -79,12 +79,28 @@ class CaseWorkflow(SubCases):
         """A gate was approved, and that is not in SQL yet."""
         self._early_start: StartNow | None = None
         """By whom the case is started before its time."""
+        self._start_asked: StartNow | None = None
+        """Who asked for that before the story began."""
         self._round = 1
         self._changes: list[FieldChange] = []
         """What the requester, or an operator, changed for this round."""
 
     # --------------------------------------------------------------------------------------------- words for a process
 
+    @overload
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT: ...
+
+    @overload
     async def step(
         self,
         activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
@@ -94,27 +110,41 @@ class CaseWorkflow(SubCases):
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
-    ) -> ResultT:
+    ) -> ResultT | None: ...
+
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT | None = None,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT | None:
         """Carry out one step, its undo registered first.
 
         `uses` names an earlier step whose effect this one uses up, such as the hold that a payment is made from: then
         there is nothing of it left to undo. `options` say how often the step is tried, unless the policy does.
 
         A `Refused` step ends the case. One whose attempts end for any other reason waits for operators: they retry it,
-        with a mended input if need be, skip it or do it by hand (the result is then None), or roll the case back.
+        with a mended input if need be, skip it or do it by hand, or roll the case back. What the step answers when it
+        was skipped or done by hand is `skipped`; without that None, which the story has to expect.
         """
         with self._branch():
-            return await self._carried_out(activity, request, undo, uses, heartbeat, options)
+            return await self._carried_out(activity, request, skipped, undo, uses, heartbeat, options)
 
     async def _carried_out(
         self,
         activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
         request: RequestT,
+        skipped: ResultT | None,
         undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None,
         uses: Callable[..., Any] | None,
         heartbeat: timedelta | None,
         options: StepOptions | None,
-    ) -> ResultT:
+    ) -> ResultT | None:
         name = activity.__name__
         call, options = self._call(name, request), self._options(name, options)
         planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
@@ -149,7 +179,7 @@ class CaseWorkflow(SubCases):
                 self._stop_if_cancelled()
                 if await self._failed(name, error, options, planned):
                     continue
-                return None  # type: ignore[return-value]  # an operator said so, with a reason
+                return skipped  # an operator said so, with a reason
             data = result.model_dump(mode="json") if isinstance(result, BaseModel) else None
             if planned is not None:
                 self._saga.done(planned.call.key)
@@ -349,7 +379,7 @@ class CaseWorkflow(SubCases):
         passed_by = [each.task for each in asked if passed(each)]
         return [view for task in passed_by[-1:] for view in task.decisions if view.verdict is Verdict.APPROVE]
 
-    async def _ask_for(self, asked: ChildRequest) -> Child:
+    async def _ask_for(self, asked: ChildRequest) -> Child | None:
         return await self.step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
 
     # ------------------------------------------------------------------------------------------------------- the story
@@ -406,6 +436,8 @@ class CaseWorkflow(SubCases):
         if case.start_at is None or self._status is not Status.SCHEDULED:
             return
         self._show(f"Starts at {moment_text(case.start_at)}")
+        if self._start_asked is not None:
+            self._start_if_scheduled(self._start_asked)
         while not (self._cancellation is not None or self._early_start is not None):
             if (left := until(case.start_at, workflow.now())) == timedelta(0):
                 self._journal.note("case_started", "The scheduled time has come")
@@ -421,20 +453,41 @@ class CaseWorkflow(SubCases):
         await self._write()
         self._stop_if_cancelled()
 
+    @workflow.signal(description="The second door of an early start, used when no worker answered")
+    @reads_signal
+    def submit_start(self, asked: StartNow) -> None:
+        """Comes to nothing where the case does not wait for its time any more."""
+        if self._case is None:
+            self._start_asked = asked
+        else:
+            self._start_if_scheduled(asked)
+
+    def _start_if_scheduled(self, asked: StartNow) -> None:
+        with suppress(ApplicationError):
+            self._check_start(asked)
+            self._start_early(asked)
+
     @workflow.update(description="Start a scheduled case before its time")
     @reads_update
     def start_now(self, asked: StartNow) -> Status:
         """Answers the status of the case. The same id gets the same answer, and starts it once."""
-        if self._early_start is None:
-            self._early_start = asked
-            planned = moment_text(self._started.start_at) if self._started.start_at else ""
-            said = f"Started by {asked.by.id} before its time, {planned}"
-            self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
+        self._start_early(asked)
         return Status.RUNNING
 
     @start_now.validator
     @reads_update
     def _may_start_now(self, asked: StartNow) -> None:
+        self._check_start(asked)
+
+    def _start_early(self, asked: StartNow) -> None:
+        if self._early_start is None:
+            self._early_start = asked
+            planned = moment_text(self._started.start_at) if self._started.start_at else ""
+            said = f"Started by {asked.by.id} before its time, {planned}"
+            self._journal.note("case_started", said, {"early": True, "via": asked.via}, actor=asked.by.id)
+
+    def _check_start(self, asked: StartNow) -> None:
+        """Raise the refusal of an early start; changes nothing."""
         if self._early_start is not None and self._early_start.id == asked.id:
             return
         status = self._started and self._status

@@ -47,7 +47,7 @@ class DataImportProcess(CaseWorkflow):
     async def run(self, case: CaseInput[DataImportRequest]) -> CaseResult:
         return await self.conduct(case, self.publish)
 
-    async def publish(self, request: DataImportRequest) -> Published:
+    async def publish(self, request: DataImportRequest) -> Published | None:
         profile = await self.step(DataImports.profile_file, request, heartbeat=BEAT, options=LONG)
         staging = Staging(
             dataset=request.dataset,

@@ -69,7 +69,7 @@ class DeploymentProcess(CaseWorkflow):
     async def run(self, case: CaseInput[DeploymentRequest]) -> CaseResult:
         return await self.conduct(case, self.deploy)
 
-    async def deploy(self, request: DeploymentRequest) -> Deployed:
+    async def deploy(self, request: DeploymentRequest) -> Deployed | None:
         unpacked = await self.step(
             Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
         )

@@ -24,6 +24,7 @@ from workflows.models import (
     ROLLBACK,
     Act,
     Action,
+    ActionRecord,
     Actor,
     Cancellation,
     CaseInput,
@@ -218,20 +219,35 @@ class Desk:
     def _may_act(self, action: Action) -> None:
         self._check_act(action)
 
-    @workflow.signal(description="What a change of people means for open tasks: comes to nothing where it cannot be")
+    @workflow.signal(description="The second door of actions, used when no worker answered: done or refused later")
     @reads_signal
     def submit_action(self, action: Action) -> None:
-        """Refuse what cannot be done, which is recorded unless the task is closed or not there yet."""
+        """A refusal is recorded. A change of people says the same to all open tasks: there it is none."""
         if action.act is Act.RECOUNT:
             self._recount(action.task_id)
             return
         try:
             self._check_act(action)
         except ApplicationError as no:
-            if no.type not in ("AlreadyClosed", "NotReady"):
-                self.message_refused("submit_action", no, action.by.id)
+            if not self._may_idle():
+                return
+            self._journal.answer(ActionRecord.of(action, no.message, no.type or ""))
+            self._journal.note(
+                "action_refused",
+                f"A request in the name of {action.by.id} was refused: {no.message}",
+                {
+                    "task_id": action.task_id,
+                    "action_id": action.id,
+                    "act": action.act.value,
+                    "code": no.type,
+                    "via": action.via,
+                    "claimed": action.by.id,
+                },
+                actor=TEMPORAL,
+            )
             return
         self._act(action)
+        self._journal.answer(ActionRecord.of(action))
 
     def _recount(self, task_id: str) -> None:
         """Have a task look again who can decide it. However often people change, none of it is left out."""
@@ -389,6 +405,7 @@ class Desk:
                 for error in wrong.errors()
             ]
             raise refusal("InvalidEdits", "The edited input is not valid.", errors=found) from None
+        return edited
 
     def _differences(self, before: BaseModel, after: BaseModel) -> list[FieldChange]:
         """Field by field, masked ones as they are shown."""

@@ -71,7 +71,7 @@ REASONS = {
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
-    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted"),
+    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
@@ -157,11 +157,11 @@ class Gate:
         """The rule that allows this decision; raises the refusal when none does. Changes nothing.
 
         People rules come before the state of the task: who must not decide learns that, whenever they ask. Refusal
-        codes: NotAllowed, AlreadyClosed, Stale, NotReady, WrongVerdict, CommentNeeded, InvalidEdits.
+        codes: NotAllowed, AlreadyClosed, RevisionNeeded, Stale, NotReady, WrongVerdict, CommentNeeded, InvalidEdits.
         """
         task, verdict = self._task, decision.verdict
         rule, behalf = may_answer(task, decision.by)
-        self._check_open(decision.revision)
+        self._check_open(decision.revision, task.revision_required)
         done = voters(task)
         if among(decision.by.id, done):
             raise not_allowed(
@@ -183,13 +183,19 @@ class Gate:
         self._check_edits(decision)
         return rule
 
-    def _check_open(self, revision: int | None) -> None:
+    def _check_open(self, revision: int | None, required: bool = False) -> None:
         task = self._task
         if task.outcome is not None:
             raise refusal(
                 "AlreadyClosed",
                 f"This task is closed already: {task.outcome.value.replace('_', ' ')}.",
                 outcome=task.outcome.value,
+            )
+        if revision is None and required:
+            raise refusal(
+                "RevisionNeeded",
+                f"Send the revision of the task that you looked at; it is now {task.revision}.",
+                revision=task.revision,
             )
         if revision is not None and revision != task.revision:
             raise refusal(
@@ -397,6 +403,8 @@ class Gate:
                 self._check_place(action)
                 if action.to is None or not action.text.strip():
                     raise refusal("Missing", "A question needs a text, and somebody to answer it.")
+                if self._asked_already(action):
+                    raise refusal("Nothing", f"You have asked {action.to.id} this, and the answer is still to come.")
             case Act.ANSWER:
                 check_asked(task, action)
                 self._check_open(action.revision)
@@ -414,10 +422,16 @@ class Gate:
                     raise refusal("Missing", "Say why the clock is moved.", field="reason")
                 if action.due_at is None and action.expires_at is None:
                     raise refusal("Missing", "Say to when: a new due time, a new end, or both.", field="due_at")
-                if any(at and at >= LATEST for at in (action.due_at, action.expires_at)):
-                    raise refusal("Missing", "The new time is too far away.", field="expires_at")
-                if any(at and at <= action.at for at in (action.due_at, action.expires_at)):
-                    raise refusal("Missing", "The new time must lie in the future.", field="expires_at")
+                for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
+                    if at and at >= LATEST:
+                        raise refusal("Missing", "The new time is too far away.", field=name)
+                    if at and at <= action.at:
+                        raise refusal("Missing", "The new time must lie in the future.", field=name)
+                due, end = action.due_at or task.due_at, action.expires_at or task.expires_at
+                if due and end and due > end:
+                    name = "due_at" if action.due_at else "expires_at"
+                    said = f"The task would be due at {_said(due)}, after it ends at {_said(end)}: move both."
+                    raise refusal("Missing", said, field=name)
             case Act.REPLACE | Act.NEW_RULES:
                 check_admin(by, "do this")
                 self._check_open(action.revision)
@@ -441,6 +455,16 @@ class Gate:
         if action.to is None:
             raise refusal("Missing", "Say to whom.", field="to")
         check_fit(self._task, action.to.id)
+
+    def _asked_already(self, action: Action) -> bool:
+        """Whether the very question is open: sent twice by somebody who did not hear of the first, it is asked once."""
+        return any(
+            each.answer is None
+            and same(each.by, action.by.id)
+            and same(each.to, action.to.id if action.to else None)
+            and each.text == action.text.strip()
+            for each in self._task.questions
+        )
 
     def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
         """Do what `check_action` has allowed; answer what happened and decisions that no longer count."""
@@ -644,6 +668,7 @@ class Gate:
             excluded_users=self._excluded,
             veto=ruling.veto,
             comment_needed=ruling.comment_needed,
+            revision_required=ruling.revision_required,
             due_at=ruling.due_at,
             expires_at=ruling.expires_at,
         )

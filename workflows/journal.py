@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 from activities.records import NoCase, Records
 from workflows.gate import Gate
 from workflows.models import (
+    ActionRecord,
     CaseEvent,
     CaseRecord,
     CaseResult,
@@ -57,6 +58,7 @@ class Journal:
         self._events: list[CaseEvent] = []
         self._decisions: list[DecisionRecord] = []
         self._withdrawn: list[str] = []
+        self._actions: list[ActionRecord] = []
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
         self._whole: set[str] = set()
@@ -87,6 +89,10 @@ class Journal:
         """A decision was accepted or refused."""
         self._decisions.append(judged)
 
+    def answer(self, done: ActionRecord) -> None:
+        """An action that came by signal was done or refused."""
+        self._actions.append(done)
+
     def withdraw(self, decisions: Iterable[DecisionView]) -> None:
         """Decisions that were accepted count no longer."""
         self._withdrawn += [view.decision_id for view in decisions]
@@ -104,7 +110,7 @@ class Journal:
     @property
     def unwritten(self) -> bool:
         """Whether something happened that is not written yet."""
-        return bool(self._events or self._decisions or self._withdrawn or self._input)
+        return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
 
     async def write(
         self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
@@ -168,6 +174,7 @@ class Journal:
             self._events[:0] = record.events
             self._decisions[:0] = record.decisions
             self._withdrawn[:0] = record.withdrawn
+            self._actions[:0] = record.actions
             if record.input is not None and record.title is not None and self._input is None:
                 self._input = record.input, record.title
             if record.plan is not None:
@@ -219,6 +226,7 @@ class Journal:
             patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
             decisions=self._decisions,
             withdrawn=self._withdrawn,
+            actions=self._actions,
             input=self._input[0] if self._input else None,
             title=self._input[1] if self._input else None,
             plan=plan if plan != self._plan else None,
@@ -226,5 +234,6 @@ class Journal:
             result=result,
         )
         self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
+        self._actions = []
         self._whole, self._plan = set(), plan
         return record

@@ -531,6 +531,8 @@ class TaskView(Message):
     """The verdicts this task takes."""
     comment_needed: list[Verdict] = []
     """The verdicts that need a comment."""
+    revision_required: bool = True
+    """Whether a decision must name the revision that its person looked at."""
     editable: list[str] = []
     """The fields of the input that may be changed with an approval; all of a changes task with a resubmission."""
     clock: list[ClockStep] = []
@@ -718,6 +720,7 @@ class GateRuling(Message):
     members: dict[str, list[str]] = {}
     """With `snapshot`: who they are, by group."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
+    revision_required: bool = True
     editable: list[str] = []
     pause_for_questions: bool = False
     max_rounds: int = 5
@@ -848,6 +851,33 @@ class DecisionRecord(Message):
     """The kind of refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
 
 
+class ActionRecord(Message):
+    """One action that came by signal, as the Workflow judged it. `refusal` is empty when it was done."""
+
+    action_id: str
+    task_id: str
+    act: Act
+    person: str
+    content: str
+    at: Moment
+    refusal: str = ""
+    code: str = ""
+
+    @classmethod
+    def of(cls, action: Action, refusal: str = "", code: str = "") -> "ActionRecord":
+        """What became of an action."""
+        return cls(
+            action_id=action.id,
+            task_id=action.task_id,
+            act=action.act,
+            person=action.by.id,
+            content=action.content,
+            at=action.at,
+            refusal=refusal,
+            code=code,
+        )
+
+
 class CaseRecord(Message):
     """What one record activity writes, in one transaction: events, and the projection they lead to."""
 
@@ -859,6 +889,7 @@ class CaseRecord(Message):
     decisions: list[DecisionRecord] = []
     withdrawn: list[str] = []
     """Ids of accepted decisions that no longer count."""
+    actions: list[ActionRecord] = []
     input: dict[str, Any] | None = None
     """The input as it is from now on, where people changed it; with `title`."""
     title: str | None = None

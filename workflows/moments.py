@@ -133,8 +133,8 @@ class Within:
     """Bounds of a field in whole years around now, for `Annotated[datetime, Within(...)]` and for dates.
 
     With `always` every validation checks them: for bodies and queries, which are read once. Else only one with the
-    context of `asked_now()` does: for inputs of cases, which are read again for years. `whole_days` takes a day for a
-    moment, too; that is its end in UTC.
+    context of `asked_now()` does: for inputs of cases, which are read again for years. `past=0` is for what must lie
+    ahead when somebody asks, such as a deadline. `whole_days` takes a day for a moment, too; that is its end in UTC.
     """
 
     past: int = 1
@@ -146,7 +146,8 @@ class Within:
         """Raise ValueError for a day or a moment that is outside."""
         today: date = now if isinstance(when, datetime) else now.date()
         if when < years_from(today, -self.past):
-            raise ValueError(f"is more than {_years(self.past)} ago")
+            ago = f"is more than {_years(self.past)} ago"
+            raise ValueError(ago if self.past else "lies in the past: choose a later time")
         if when > years_from(today, self.ahead):
             raise ValueError(f"is more than {_years(self.ahead)} ahead")
 

@@ -59,7 +59,7 @@ class PaymentProcess(CaseWorkflow):
     async def run(self, case: CaseInput[PaymentRequest]) -> CaseResult:
         return await self.conduct(case, self.pay)
 
-    async def pay(self, request: PaymentRequest) -> PaymentReceipt:
+    async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
         await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
         screening = await self.step(Payments.screen_payment, request)
         request = await self.gate("fraud-review", request, facts=screening)

@@ -48,7 +48,7 @@ class SecurityReviewProcess(CaseWorkflow):
     async def run(self, case: CaseInput[SecurityReviewRequest]) -> CaseResult:
         return await self.conduct(case, self.review)
 
-    async def review(self, request: SecurityReviewRequest) -> ScanReport:
+    async def review(self, request: SecurityReviewRequest) -> ScanReport | None:
         report = await self.step(SecurityReviews.scan_target, request, heartbeat=BEAT, options=LONG)
         await self.gate("risk-acceptance", facts=report)
         accepted = self.approvals("risk-acceptance")

@@ -18,16 +18,17 @@ class SubCases(Branches):
         super().__init__()
         self._keys: dict[str, int] = {}
 
-    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult:
+    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
         """Ask for a case of another process, `kind` as people say it, and wait until it has ended.
 
         It belongs to the same requester and has a reference made from this case's. One that is not completed ends this
         case, too; and this one's end, until then, cancels it. What it completed stays when this case is rolled back.
+        None where it could not be asked for and operators have skipped it.
         """
         with self._branch():
             return await self._sub_case(kind, process, request)
 
-    async def _sub_case(self, kind: str, process: str, request: BaseModel) -> CaseResult:
+    async def _sub_case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
         name = ChildCases.ask_for_case.__name__
         number = self._keys.get(name, 0) + 1
         asked = ChildRequest(
@@ -39,6 +40,8 @@ class SubCases(Branches):
         # Several may wait side by side, so each forgets what is its own, by its key.
         undo_key = f"{self._key(name, number)}/undo"
         child = await self._ask_for(asked)
+        if child is None:
+            return None
         result = await self._end_of(child.case_id, kind)
         self._saga.forget(undo_key)
         said = f"{kind.capitalize()}: {result.status.value.replace('_', ' ')}. {result.reason}"
@@ -70,8 +73,8 @@ class SubCases(Branches):
                     return ended
         return self._ended[case_id]
 
-    async def _ask_for(self, asked: ChildRequest) -> Child:
-        """Start a case, as a step of this one."""
+    async def _ask_for(self, asked: ChildRequest) -> Child | None:
+        """Start a case, as a step of this one. None where operators have skipped it."""
         raise NotImplementedError
 
     def _key(self, name: str, count: int) -> str:

@@ -61,7 +61,7 @@ class UserOnboardingProcess(CaseWorkflow):
     async def run(self, case: CaseInput[OnboardingRequest]) -> CaseResult:
         return await self.conduct(case, self.take_on)
 
-    async def take_on(self, request: OnboardingRequest) -> Granted:
+    async def take_on(self, request: OnboardingRequest) -> Granted | None:
         access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
         # Operators may have skipped that step. Then nothing is held, and the directory will refuse to grant anything.
         owned = access.sensitive if access else []

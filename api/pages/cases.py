@@ -111,7 +111,7 @@ async def start(request: Request, case_id: CaseId, person: SignedIn, parts: InHo
     """Start it before its time, as the JSON route does."""
     found = await visible_case(case_id, person, parts.db)
     try:
-        await start_case_now(found, person, parts.gateway)
+        await start_case_now(found, person, parts.gateway, Response())
     except Problem as no:
         return await _refused(request, case_id, person, parts, no)
     return _back(case_id)

@@ -98,3 +98,9 @@ def checked(facts: Mapping[str, Any]) -> Checked:
         elif name not in _TECHNICAL and _there(value):
             rest[name] = readable(str(value)) if name == "step" else as_shown(value)
     return Checked(flags, rest)
+
+
+def task_and_revision(value: str) -> tuple[str, int | None]:
+    """Task and revision of a form's `task.revision`: what was ticked, as it was shown."""
+    id, _dot, revision = value.rpartition(".")
+    return (id, int(revision)) if id and revision.isdecimal() and len(revision) < 9 else (value, None)

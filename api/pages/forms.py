@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from api.pages.texts import _
+from intake import strict_json
 from intake.problems import problems_of
 from workflows.moments import asked
 from workflows.words import Words
@@ -255,13 +256,19 @@ def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, 
     if kind != "json" or (types & {"string", None} and text.lstrip()[:1] not in ("{", "[")):
         return text if kind in ("long", "json") else text.strip()
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_key_once)
     except RecursionError:
         raise ValueError(_("is nested too deeply")) from None
     except json.JSONDecodeError as wrong:
         raise ValueError(
             _("is not valid JSON: at line %(line)s, character %(place)s", line=wrong.lineno, place=wrong.colno)
         ) from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if key := strict_json.twice(pairs):
+        raise ValueError(_("has the key %(key)s twice in one object", key=key))
+    return dict(pairs)
 
 
 def _no_number(name: str) -> None:

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
-from api.pages.fields import checked
+from api.pages.fields import checked, task_and_revision
 from api.pages.kit import capital, readable, state_words, step_words
 from api.pages.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
 from api.pages.said import step_named
@@ -262,7 +262,7 @@ async def bulk(
 ) -> Response:
     """Decide what is selected, as the JSON route does. Asks once more unless the person is `sure`; scripts have asked
     and want JSON, one result for each."""
-    chosen = dict(_chosen(each) for each in task or [])
+    chosen = dict(task_and_revision(each) for each in task or [])
     if not chosen:
         raise Problem(422, _("Select at least one task first."))
     wanted, said = Verdict(verdict), comment.replace("\0", "").strip()
@@ -402,15 +402,9 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
 def _answered(result: BulkResult, verdict: Verdict) -> Answered:
     message = {
         "accepted": _decided(verdict, 1, 1),
-        "pending": _("Stored. It counts as soon as a worker is back."),
+        "pending": _("Stored. It counts as soon as the request answers again."),
     }.get(result.status, result.problem.detail if result.problem else "")
     return Answered(result.task_id, result.status, message)
-
-
-def _chosen(value: str) -> tuple[str, int | None]:
-    """Task and revision of a form's `task.revision`."""
-    id, _dot, revision = value.rpartition(".")
-    return (id, int(revision)) if id and revision.isdigit() and len(revision) < 9 else (value, None)
 
 
 def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, decision_id: str, wrong: str) -> Confirm:

@@ -10,6 +10,7 @@ from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import InHouse, Plain
+from api.pages.fields import task_and_revision
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.texts import _
 from api.problems import not_found
@@ -87,7 +88,8 @@ async def answer(
         again = await bulk_results.kept(conn, id, person.id)
     if again is None:  # else the form was sent twice, and its group may be gone
         found = await _group(parts.db, group)
-        await _answered(parts, person, id, verdict, found.task_ids, comment, decision_id)
+        shown = dict.fromkeys(found.task_ids)  # of which the page shows the cause, and the group is named by it
+        await _answered(parts, person, id, verdict, shown, comment, decision_id)
     return RedirectResponse(f"/incidents?answered={id}", status_code=303)
 
 
@@ -114,8 +116,9 @@ async def answer_some(
     ticked = task or []
     wrong, at_fault = _("Tick at least one."), "tasks"
     if ticked and (verdict not in REASONS or comment.strip()):
+        chosen = dict(task_and_revision(each) for each in ticked)
         id = bulk_results.id_of(person.id, decision_id, verdict, ticked, comment)
-        await _answered(parts, person, id, verdict, ticked, comment, decision_id)
+        await _answered(parts, person, id, verdict, chosen, comment, decision_id)
         return RedirectResponse(f"/incidents?answered={id}", status_code=303)
     if ticked:
         wrong, at_fault = _(REASONS[Verdict(verdict)]), "comment"
@@ -151,10 +154,22 @@ async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
 
 
 async def _answered(
-    parts: InHouse, person: Person, id: str, verdict: AnswerToMany, task_ids: list[str], comment: str, decision_id: str
+    parts: InHouse,
+    person: Person,
+    id: str,
+    verdict: AnswerToMany,
+    chosen: Mapping[str, int | None],
+    comment: str,
+    decision_id: str,
 ) -> None:
-    """Answer them, and keep one result each under this id."""
-    bulk = BulkRetry(verdict=verdict, task_ids=task_ids, comment=comment, decision_id=decision_id)
+    """Answer them, and keep one result each under this id. `chosen`: tasks, with the revision that the page showed."""
+    bulk = BulkRetry(
+        verdict=verdict,
+        task_ids=list(chosen),
+        revisions={task_id: revision for task_id, revision in chosen.items() if revision is not None},
+        comment=comment,
+        decision_id=decision_id,
+    )
     results = [each.model_dump(mode="json") for each in (await answer_incidents(bulk, person, parts)).items]
     async with parts.db.write() as conn:
         await bulk_results.keep(conn, id, person.id, results, datetime.now(UTC))

@@ -1,6 +1,5 @@
 """The policy as pages: in words, as it is read, what its check says of it, and what it would do with a case."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from api.pages.texts import _, ngettext
 from api.problems import not_found
 from api.routes.policies import one_policy
 from api.security import policy_reader
+from intake import strict_json
 from policy.check import expressions_of
 from policy.clock import duration
 from policy.explain import Explained, People, explain
@@ -191,14 +191,17 @@ def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
 def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dict[str, str]]:
     """What was checked, as far as it was typed: JSON, or a text. None when nothing was."""
     found: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
     for name in names:
         if text := _text(form, FACT + name):
             try:
-                found[name] = json.loads(text)
-            except ValueError:
+                found[name] = strict_json.loads(text)
+            except (ValueError, RecursionError) as why:
                 found[name] = text
+                if text.lstrip()[:1] in ("{", "["):
+                    wrong[name] = _("This is not JSON: %(why)s.", why=why)
     missing = [name for name in names if name not in found] if found else []
-    return found or None, {name: _("Say all of them, or none.") for name in missing}
+    return found or None, wrong | {name: _("Say all of them, or none.") for name in missing}
 
 
 def _text(form: FormData, name: str) -> str:

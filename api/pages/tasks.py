@@ -206,6 +206,7 @@ async def act(
     found = await visible_task(task_id, person, parts.db)
     to, text = to.replace("\0", "").strip(), text.replace("\0", "")
     sent = Sent(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
+    stored = False
     try:
         match wanted:
             case "follow_up":
@@ -223,10 +224,11 @@ async def act(
                     expires_at=_moment(ends, "ends"),
                     via="page",
                 )
-                await parts.gateway.act(person, found, wish)
+                acted = await parts.gateway.act(person, found, wish)
+                stored = acted.task is None
     except Problem as no:
         return await shown(request, task_id, person, parts, _refused(sent, no), no.status)
-    return await _done(request, task_id, person, parts, stored=False, happened="acted")
+    return await _done(request, task_id, person, parts, stored=stored, happened="acted")
 
 
 # ------------------------------------------------------------------------------------------------------------ the page

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Respon
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Cursor, Db, House, InHouse, Limit, Plain, Search
+from api.deps import Cursor, Db, House, IdempotencyKey, InHouse, Limit, Plain, Search
 from api.problems import Problem, documented, not_found
 from api.security import Caller, Requester, actor, check_own, may_operate, may_see_batch, viewer
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
@@ -23,7 +23,7 @@ from intake.upload import BatchReport
 from store import batches
 from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
 from store.people import Person
-from workflows.models import BatchAct, BatchOrder
+from workflows.models import BatchAct, BatchOrder, decision_id_for
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 
@@ -230,31 +230,39 @@ _MAY = documented(401, 403, 404, 409, 422, 503)
 
 
 @router.post("/{batch_id}/pause", status_code=202, responses=_MAY)
-async def pause_batch(batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse) -> BatchOrdered:
+async def pause_batch(
+    batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+) -> BatchOrdered:
     """Start no more rows for now. Those that are being started come to their gates."""
-    return await _order(batch, BatchAct.PAUSE, body, person, parts)
+    return await _order(batch, BatchAct.PAUSE, body, person, parts, key)
 
 
 @router.post("/{batch_id}/resume", status_code=202, responses=_MAY)
-async def resume_batch(batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse) -> BatchOrdered:
+async def resume_batch(
+    batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+) -> BatchOrdered:
     """Go on with a paused batch."""
-    return await _order(batch, BatchAct.RESUME, body, person, parts)
+    return await _order(batch, BatchAct.RESUME, body, person, parts, key)
 
 
 @router.post("/{batch_id}/cancel", status_code=202, responses=_MAY)
-async def cancel_batch(batch: VisibleBatch, body: CancelReason, person: Caller, parts: InHouse) -> BatchOrdered:
+async def cancel_batch(
+    batch: VisibleBatch, body: CancelReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+) -> BatchOrdered:
     """Start no more rows at all, and undo what was started if that is asked for.
 
     A batch whose rows are all started can be cancelled too, with `rollback_started`.
     """
-    return await _order(batch, BatchAct.CANCEL, body, person, parts)
+    return await _order(batch, BatchAct.CANCEL, body, person, parts, key)
 
 
-async def _order(batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House) -> BatchOrdered:
+async def _order(
+    batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House, key: str | None
+) -> BatchOrdered:
     check_own(person, batch.requester, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
-        id=uuid4().hex,
+        id=decision_id_for(person.id, f"{batch.batch_id}/{act}", key) if key else uuid4().hex,
         act=act,
         by=actor(person),
         reason=body.reason,

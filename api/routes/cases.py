@@ -198,13 +198,25 @@ async def cancel_case(
     return Cancelling(case_id=case.case_id, status=case.status)
 
 
-@router.post("/{case_id}/start", responses=documented(401, 403, 404, 409, 422, 503))
+@router.post(
+    "/{case_id}/start",
+    responses={
+        202: {"model": StartingNow, "description": "No worker answered: stored, and started when one does"},
+        **documented(401, 403, 404, 409, 422, 503),
+    },
+)
 async def start_case_now(
-    case: VisibleCase, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+    case: VisibleCase,
+    person: Caller,
+    gateway: TheGateway,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> StartingNow:
     """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
     check_own(person, case.requester, "start a case before its time")
-    return StartingNow(case_id=case.case_id, status=await gateway.start_now(person, case, idempotency_key))
+    status = await gateway.start_now(person, case, idempotency_key)
+    response.status_code = 202 if status is None else 200
+    return StartingNow(case_id=case.case_id, status=status or case.status)
 
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
@@ -214,10 +226,15 @@ async def roll_back_case(
     """Undo a completed case, newest step first; it ends `rolled_back`. Operators and admins only.
 
     If the policy has a gate `rollback` for the process, people must approve it first. 409 when there is nothing to roll
-    back, when a rollback is under way or done, and with the receiver's reason when it does not let this be undone.
+    back, when another rollback is under way or one is done, and with the receiver's reason when it does not let this be
+    undone.
     """
     check_may_operate(person, "roll back a completed case")
-    given = await parts.rollbacks.ask(case, person.id, body.reason)
+    under_way = case.rollback if not case.status.closed else None
+    if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
+        given = case  # sent again: the first answer stands
+    else:
+        given = await parts.rollbacks.ask(case, person.id, body.reason)
     if off := await gateway.begun(given.conductor):
         raise Problem(409, f"Nothing was undone: {off}", kind="not-rollable", case_id=case.case_id)
     async with parts.db.read() as conn:

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.deps import Cursor, InHouse, Limit, Plain
-from api.problems import documented, not_found
+from api.problems import Problem, documented, not_found
 from api.security import DataReader
-from api.views import Page, number_of, page_by_number
+from api.views import Page, our_cursor
+from store import cursor as cursors
 from store.datasets import DatasetView
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -26,7 +27,7 @@ async def list_datasets(_person: DataReader, parts: InHouse) -> Page[DatasetView
     return Page(items=await parts.datasets.views(), next_cursor=None)
 
 
-@router.get("/{name}", responses=documented(401, 404, 422, 503))
+@router.get("/{name}", responses=documented(401, 404, 409, 422, 503))
 async def dataset(
     name: Annotated[Plain, Path(max_length=120, examples=["customers"])],
     _person: DataReader,
@@ -34,10 +35,19 @@ async def dataset(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> DatasetPage:
-    """The version in force: where it came from, what it is like, and its rows."""
+    """The version in force: where it came from, what it is like, and its rows.
+
+    409 when another version was published since the page before: begin again.
+    """
     view = await parts.datasets.view(name)
     if view is None:
         raise not_found("dataset")
-    found = await parts.datasets.rows(name, view.version, after=number_of(cursor), limit=limit + 1)
-    page, more = page_by_number(found, limit, lambda numbered: numbered[0])
+    with our_cursor():
+        version, after = cursors.decode(cursor, int, int) if cursor else (view.version, 0)
+    if version != view.version:
+        said = f"Version {view.version} was published meanwhile: begin again, without a cursor."
+        raise Problem(409, said, kind="another-version", version=view.version)
+    found = await parts.datasets.rows(name, version, after=after, limit=limit + 1)
+    page = found[:limit]
+    more = cursors.encode(version, page[-1][0]) if len(found) > limit else None
     return DatasetPage(**view.model_dump(), items=[row for _, row in page], next_cursor=more)

@@ -33,6 +33,11 @@ class BulkRetry(BaseModel):
 
     verdict: AnswerToMany
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
+    revisions: dict[Plain, int] = Field(
+        {},
+        description="The revision that you looked at, by task. Without it an answer is for the task as it is now: "
+        "the incidents of a group have one cause",
+    )
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
         None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answers"
@@ -61,8 +66,16 @@ async def answer_incidents(
     `skip` and `done_by_hand` need a comment.
     """
     key = bulk.decision_id or idempotency_key
+    async with parts.db.read() as conn:
+        revisions = await incidents.revisions(conn, bulk.task_ids) | bulk.revisions
     items = [
-        BulkItem(task_id=task_id, verdict=bulk.verdict, comment=bulk.comment, decision_id=key)
+        BulkItem(
+            task_id=task_id,
+            verdict=bulk.verdict,
+            comment=bulk.comment,
+            revision=revisions.get(task_id),
+            decision_id=key,
+        )
         for task_id in dict.fromkeys(bulk.task_ids)
     ]
     return await decide_many(Bulk(items=items), person, parts)

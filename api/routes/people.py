@@ -176,11 +176,11 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
         async with slots:
             try:
                 wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
-                await parts.gateway.act(caller, task, wish)
+                acted = await parts.gateway.act(caller, task, wish)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done")
+            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api.deps import Cursor, InHouse, Limit, Plain
 from api.problems import documented
 from api.security import RiskReader
-from api.views import Page, number_of, page_by_number
+from api.views import Page, our_cursor
 from store.risks import Risk
 
 router = APIRouter(prefix="/risks", tags=["risks"])
@@ -29,10 +29,9 @@ async def list_risks(
     limit: Limit = 50,
 ) -> Page[RiskView]:
     """Those that are accepted now, then those that have expired or were withdrawn, each the newest first."""
-    after = number_of(cursor) if cursor else None
-    found = await parts.risks.listed(target, after=after, limit=limit + 1)
-    page, more = page_by_number(found, limit, lambda risk: risk.risk_id)
-    return Page(items=[_view(risk) for risk in page], next_cursor=more)
+    with our_cursor():
+        page, following = await parts.risks.page(target, cursor=cursor, limit=limit)
+    return Page(items=[_view(risk) for risk in page], next_cursor=following)
 
 
 def _view(risk: Risk) -> RiskView:

@@ -3,14 +3,15 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
-from api.gateway import Wish
+from api.gateway import Acted, Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
@@ -23,7 +24,28 @@ from workflows.models import Act, TaskView, decision_id_for
 from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
-PROBLEMS = documented(401, 403, 404, 409, 422, 503)
+
+
+class PendingAction(BaseModel):
+    """An action that no worker answered. It is stored, and done or refused when one does."""
+
+    action_id: str = Field(description="`GET /actions/{action_id}` tells what became of it")
+    status: Literal["pending"] = "pending"
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"model": PendingAction, "description": "No worker answered: stored, `GET /actions/{action_id}` tells more"},
+    **documented(401, 403, 404, 409, 422, 503),
+}
+Answered = TaskView | JSONResponse
+
+
+def answered(acted: Acted) -> Answered:
+    """The task as it is then; 202 for what waits for a worker."""
+    if acted.task is None:
+        return JSONResponse(PendingAction(action_id=acted.action_id).model_dump(), 202)
+    return acted.task
+
 
 AT_ONCE = 10
 MOST = 1_000
@@ -102,7 +124,7 @@ class Done(BaseModel):
     """What became of one task."""
 
     task_id: str
-    status: str = Field(description="`done` or `refused`")
+    status: str = Field(description="`done`, `refused`, or `pending`: stored until a worker is back")
     problem: ProblemBody | None = None
 
 
@@ -113,58 +135,62 @@ class ManyDone(BaseModel):
     next_cursor: str | None = Field(None, description="Not null: more tasks fit. Send the same again with it")
 
 
-@router.post("/{task_id}/claim", responses=PROBLEMS)
+@router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
 async def claim(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Take a task: nobody else decides it until it is given back. Who may decide it may claim it."""
-    return await gateway.act(person, task, Wish(act=Act.CLAIM, revision=body.revision if body else None), key)
+    return answered(await gateway.act(person, task, Wish(act=Act.CLAIM, revision=body.revision if body else None), key))
 
 
-@router.post("/{task_id}/release", responses=PROBLEMS)
+@router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
 async def release(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Give a task back: to all candidates, or to whoever delegated it. Admins may do it for anybody."""
-    return await gateway.act(person, task, Wish(act=Act.RELEASE, revision=body.revision if body else None), key)
+    return answered(
+        await gateway.act(person, task, Wish(act=Act.RELEASE, revision=body.revision if body else None), key)
+    )
 
 
-@router.post("/{task_id}/reassign", responses=PROBLEMS)
+@router.post("/{task_id}/reassign", response_model=TaskView, responses=ANSWERS)
 async def reassign(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Hand a task to somebody for good. Admins only."""
     wish = Wish(act=Act.REASSIGN, to=body.to, text=body.reason, revision=body.revision)
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/delegate", responses=PROBLEMS)
+@router.post("/{task_id}/delegate", response_model=TaskView, responses=ANSWERS)
 async def delegate(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Let somebody else decide in one's place. They give it back by `release`, or decide: both names are recorded."""
     wish = Wish(act=Act.DELEGATE, to=body.to, text=body.reason, revision=body.revision)
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/withdraw", responses=PROBLEMS)
+@router.post("/{task_id}/withdraw", response_model=TaskView, responses=ANSWERS)
 async def withdraw(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Take back one's own decision while the gate is still open."""
-    return await gateway.act(person, task, Wish(act=Act.WITHDRAW, revision=body.revision if body else None), key)
+    return answered(
+        await gateway.act(person, task, Wish(act=Act.WITHDRAW, revision=body.revision if body else None), key)
+    )
 
 
-@router.post("/{task_id}/questions", responses=PROBLEMS)
+@router.post("/{task_id}/questions", response_model=TaskView, responses=ANSWERS)
 async def ask(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: NewQuestion, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Ask the requester or a colleague. The gate stays open; its clock stands still if the policy says so."""
     wish = Wish(act=Act.ASK, to=body.to, text=body.text, revision=body.revision)
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/questions/{question_id}/answer", responses=PROBLEMS)
+@router.post("/{task_id}/questions/{question_id}/answer", response_model=TaskView, responses=ANSWERS)
 async def answer(
     task: VisibleTask,
     question_id: Annotated[Plain, Path(max_length=100)],
@@ -172,13 +198,13 @@ async def answer(
     gateway: TheGateway,
     body: NewAnswer,
     key: IdempotencyKey = None,
-) -> TaskView:
+) -> Answered:
     """Answer a question. The revision of the task moves: reviewers know more than they did."""
     wish = Wish(act=Act.ANSWER, question=question_id, text=body.text, revision=body.revision)
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/questions/{question_id}/withdraw", responses=PROBLEMS)
+@router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
 async def withdraw_question(
     task: VisibleTask,
     question_id: Annotated[Plain, Path(max_length=100)],
@@ -186,16 +212,16 @@ async def withdraw_question(
     gateway: TheGateway,
     body: Nothing | None = None,
     key: IdempotencyKey = None,
-) -> TaskView:
+) -> Answered:
     """Take back a question that has no answer; the clock goes on. For whoever asked it, operators and admins."""
     wish = Wish(act=Act.WITHDRAW_QUESTION, question=question_id, revision=body.revision if body else None)
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/clock", responses=PROBLEMS)
+@router.post("/{task_id}/clock", response_model=TaskView, responses=ANSWERS)
 async def set_clock(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Clock, key: IdempotencyKey = None
-) -> TaskView:
+) -> Answered:
     """Extend or shorten a task. Admins only, with a reason."""
     wish = Wish(
         act=Act.SET_CLOCK,
@@ -204,10 +230,10 @@ async def set_clock(
         text=body.reason,
         revision=body.revision,
     )
-    return await gateway.act(person, task, wish, key)
+    return answered(await gateway.act(person, task, wish, key))
 
 
-@router.post("/{task_id}/nudge", responses=PROBLEMS)
+@router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
     """Remind those who may decide the task now, once in 24 hours. For whoever asked for the case.
 
@@ -266,11 +292,12 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                await parts.gateway.act(person, task, Wish(act=Act.REASSIGN, to=to, text=body.reason), key)
+                wish = Wish(act=Act.REASSIGN, to=to, text=body.reason)
+                acted = await parts.gateway.act(person, task, wish, key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done")
+            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
 

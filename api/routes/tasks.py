@@ -34,7 +34,11 @@ class NewDecision(BaseModel):
 
     verdict: str = Field(max_length=60, description="One of the task's `verdicts`", examples=["approve"])
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
-    revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
+    revision: int | None = Field(
+        None,
+        description="The task's `revision` you looked at: refused when it has changed. Needed unless the policy says "
+        '`revision = "optional"`',
+    )
     edits: dict[str, Any] | None = Field(
         None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
     )
@@ -91,7 +95,10 @@ class BulkAnswer(BaseModel):
     items: list[BulkResult]
 
 
-APPROVE = {"summary": "Approve", "value": {"verdict": "approve", "comment": "Checked against the purchase order"}}
+APPROVE = {
+    "summary": "Approve",
+    "value": {"verdict": "approve", "comment": "Checked against the purchase order", "revision": 1},
+}
 REJECT = {
     "summary": "Reject, safe to repeat",
     "value": {"verdict": "reject", "comment": "Paid already", "revision": 1, "decision_id": "inbox-7f3a"},
@@ -117,7 +124,10 @@ async def inbox(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[TaskView]:
-    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first)."""
+    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first).
+
+    Page by page none is left out: a task whose due time or priority has changed meanwhile comes again at the end.
+    """
     with our_cursor():
         async with db.read() as conn:
             sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
@@ -156,7 +166,7 @@ async def one_task(task: VisibleTask, person: Caller, parts: InHouse) -> TaskDet
 
 @router.post(
     "/{task_id}/decision",
-    responses={**PENDING, **documented(401, 403, 404, 409, 422, 503)},
+    responses={**PENDING, **documented(401, 403, 404, 409, 422, 428, 503)},
 )
 async def decide(
     task: VisibleTask,

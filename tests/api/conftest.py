@@ -26,7 +26,7 @@ from intake.refusals import Refusals
 from intake.start import Starter
 from policy.file import PolicyFile
 from settings import Settings
-from store import people
+from store import people, tasks
 from store.database import Database, migrate
 from store.ledger import Ledger
 from tests.product import ROOT, free_port
@@ -112,7 +112,13 @@ class Gate:
         return task
 
     async def decide(self, person: str, task: dict[str, Any], verdict: str = "approve", **more: Any) -> httpx2.Response:
-        return await self.post(person, f"/tasks/{task['task_id']}/decision", {"verdict": verdict, **more})
+        """Decide a task as it is now, unless the test names the `revision` that its person has seen."""
+        if "revision" not in more:
+            async with self.database.read() as conn:
+                now = await tasks.get(conn, task["task_id"])
+            more["revision"] = now.revision if now else 1
+        said = {"verdict": verdict, **more}
+        return await self.post(person, f"/tasks/{task['task_id']}/decision", said)
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:

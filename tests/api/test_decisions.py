@@ -32,7 +32,7 @@ async def test_a_repeat_gets_the_first_answer_also_after_the_end(gate: Gate) -> 
     again = await gate.decide("manager-1", task, decision_id="mine")
     await gate.until(task["case_id"], lambda case: case["status"] == "completed")
     late = await gate.post(
-        "manager-1", f"/tasks/{task['task_id']}/decision", {"verdict": "approve"}, Idempotency_Key="mine"
+        "manager-1", f"/tasks/{task['task_id']}/decision", {"verdict": "approve", "revision": 1}, Idempotency_Key="mine"
     )
     assert first.status_code == again.status_code == late.status_code == 200
     assert first.json() == again.json() == late.json()
@@ -125,7 +125,7 @@ async def test_who_may_decide_is_said_with_the_task(gate: Gate) -> None:
 
 async def test_a_bulk_answers_each_item_and_may_be_repeated(gate: Gate) -> None:
     tasks = [await gate.open_task(await gate.start()) for _ in range(3)]
-    items = [{"task_id": task["task_id"], "verdict": "approve", "decision_id": "b"} for task in tasks]
+    items = [{"task_id": task["task_id"], "verdict": "approve", "revision": 1, "decision_id": "b"} for task in tasks]
     items += [{"task_id": "unknown", "verdict": "approve"}, {**items[0], "decision_id": "c", "verdict": "perhaps"}]
     first = (await gate.post("manager-1", "/tasks/decisions", {"items": items})).json()["items"]
     assert [item["status"] for item in first] == ["accepted"] * 3 + ["refused"] * 2
@@ -134,3 +134,33 @@ async def test_a_bulk_answers_each_item_and_may_be_repeated(gate: Gate) -> None:
     assert again == first[:3]
     many = {"items": [{"task_id": "t", "verdict": "approve"}] * 101}
     assert (await gate.post("manager-1", "/tasks/decisions", many)).status_code == 422
+
+
+async def test_a_decision_without_a_revision_is_told_the_current_one_and_decides_nothing(gate: Gate) -> None:
+    task = await gate.open_task(await gate.start())
+    for verdict in ("approve", "reject", "abstain"):
+        blind = await gate.decide("manager-1", task, verdict, revision=None)
+        assert (blind.status_code, blind.json()["revision"]) == (428, 1)
+        assert blind.json()["type"] == "urn:holdgate:revision-needed"
+    items = [{"task_id": task["task_id"], "verdict": "approve"}]
+    (one,) = (await gate.post("manager-1", "/tasks/decisions", {"items": items})).json()["items"]
+    assert (one["status"], one["problem"]["status"], one["problem"]["revision"]) == ("refused", 428, 1)
+    assert (await gate.case(task["case_id"]))["tasks"][0]["decisions"] == []
+    stranger = await gate.decide("auditor-1", task, revision=None)
+    assert stranger.status_code == 403, "who may never decide learns that first"
+    assert (await gate.decide("manager-1", task)).status_code == 200
+    late = await gate.decide("manager-2", task, revision=None)
+    assert late.status_code == 409, "a closed task says what it came to"
+
+
+async def test_what_changes_a_task_between_look_and_decision_makes_the_decision_stale(gate: Gate) -> None:
+    task = await gate.open_task(await gate.start())
+    question = {"to": "requester-1", "text": "Which order is this?"}
+    asked = (await gate.post("manager-1", f"/tasks/{task['task_id']}/questions", question)).json()["questions"][0]
+    twice = await gate.post("manager-1", f"/tasks/{task['task_id']}/questions", question)
+    assert (twice.status_code, twice.json()["type"]) == (409, "urn:holdgate:nothing-to-do")
+    said = {"text": "There is none"}
+    await gate.post("requester-1", f"/tasks/{task['task_id']}/questions/{asked['id']}/answer", said)
+    stale = await gate.decide("manager-1", task, revision=task["revision"])
+    assert (stale.status_code, stale.json()["revision"], stale.json()["changed"]) == (409, 2, ["questions"])
+    assert (await gate.decide("manager-1", task, revision=2)).status_code == 200

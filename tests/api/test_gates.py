@@ -17,7 +17,7 @@ from intake.recount import Recounter
 from store import people
 from store.notices import Plan, expand
 from store.tables import notices
-from tests.api.conftest import API, Gate, eventually
+from tests.api.conftest import API, Gate, eventually, payment
 
 
 async def task_of(gate: Gate, **input: Any) -> dict[str, Any]:
@@ -362,3 +362,28 @@ async def test_whoever_gets_or_loses_a_task_or_is_asked_is_told(gate: Gate) -> N
     await news(("requester-1", "task_opened"))
     await gate.post("requester-1", f"/cases/{quote(case_id, safe='')}/cancel", {"reason": "no"})
     await gate.until(case_id, lambda case: case["status"] == "cancelled")
+
+
+async def test_a_deadline_in_the_past_and_a_due_time_after_the_end_are_refused(gate: Gate) -> None:
+    body = payment() | {"process": "approval", "input": {"title": "Too late?", "deadline": "2020-01-31"}}
+    late = await gate.post("requester-1", "/cases", body)
+    assert (late.status_code, [each["field"] for each in late.json()["errors"]]) == (422, ["deadline"])
+    soon = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    early = body | {"input": {"title": "Too late?", "deadline": soon}}
+    early["start_at"] = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    assert (await gate.post("requester-1", "/cases", early)).status_code == 422, "it would be late when it starts"
+    task = await gate.open_task(await gate.start())
+    times = [(datetime.now(UTC) + timedelta(days=days)).isoformat() for days in (2, 3, 4)]
+    where = f"/tasks/{task['task_id']}/clock"
+    for wrong, field in (
+        ({"due_at": times[1], "expires_at": times[0]}, "due_at"),
+        ({"due_at": "2020-01-31T00:00:00Z"}, "due_at"),
+        ({"expires_at": "2020-01-31T00:00:00Z"}, "expires_at"),
+    ):
+        answer = await gate.post("admin-1", where, {**wrong, "reason": "why not"})
+        assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field]), wrong
+    moved = await gate.post("admin-1", where, {"due_at": times[0], "expires_at": times[1], "reason": "They are away"})
+    assert moved.status_code == 200, moved.text
+    for wrong, field in (({"due_at": times[2]}, "due_at"), ({"expires_at": task["opened_at"]}, "expires_at")):
+        answer = await gate.post("admin-1", where, {**wrong, "reason": "why not"})
+        assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field]), wrong

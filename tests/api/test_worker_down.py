@@ -42,7 +42,7 @@ async def test_a_bulk_without_a_worker_does_not_wait_for_each_item(stopped: Gate
     async with stopped.worker():
         tasks = [await stopped.open_task(case_id) for case_id in [await stopped.start() for _ in range(25)]]
     began = time.monotonic()
-    items = [{"task_id": task["task_id"], "verdict": "reject"} for task in tasks]
+    items = [{"task_id": task["task_id"], "verdict": "reject", "revision": 1} for task in tasks]
     answer = await stopped.post("manager-2", "/tasks/decisions", {"items": items}, Idempotency_Key="all")
     assert {item["status"] for item in answer.json()["items"]} == {"pending"}
     assert time.monotonic() - began < 9

@@ -26,7 +26,7 @@ def places(product: Product, known: list[str]) -> dict[str, str]:
         items = client.get("/tasks", params={"q": "every-", "mine": True}).json()["items"]
         by_case = {each["case_id"]: each for each in items}
         task = by_case["payment:every-1"]
-        said = {"verdict": "reject", "comment": "We have no contract with them"}
+        said = {"verdict": "reject", "revision": task["revision"], "comment": "We have no contract with them"}
         assert client.post(f"/tasks/{task['task_id']}/decision", json=said).status_code == 200
         until(lambda: client.get("/cases/payment%3Aevery-1").json()["status"] == "rejected")
     return {"task": f"/tasks/{by_case['payment:every-0']['task_id']}", "case": f"/cases/{quote('payment:every-1', '')}"}

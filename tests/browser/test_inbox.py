@@ -99,7 +99,8 @@ async def test_what_another_decides_is_seen_in_two_seconds_and_nothing_moves(
         first = {each["task_id"]: each for each in items}[
             await page.locator("tbody tr").nth(0).get_attribute("id") or ""
         ]
-        assert other.post(f"/tasks/{first['task_id']}/decision", json={"verdict": "approve"}).status_code == 200
+        said = {"verdict": "approve", "revision": first["revision"]}
+        assert other.post(f"/tasks/{first['task_id']}/decision", json=said).status_code == 200
     began = time.monotonic()
     await expect(page.locator("tr.gone")).to_contain_text("Decided by somebody else")
     assert time.monotonic() - began < 2

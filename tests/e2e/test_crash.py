@@ -120,7 +120,7 @@ class Driver:
             "manager-1",
             "POST",
             f"/tasks/{task}/decision",
-            json={"verdict": verdict, "decision_id": str(uuid4()), "comment": "crash test"},
+            json={"verdict": verdict, "revision": 1, "decision_id": str(uuid4()), "comment": "crash test"},
         )
         assert answer.status_code in (200, 202), answer.text
         decision_id = answer.json()["decision_id"]

@@ -123,7 +123,7 @@ def test_a_case_that_one_gateway_starts_is_decided_at_the_other_and_once(house: 
         assert requester.post("/cases", json=payment("BOTH-1", "900.00")).status_code == 201
         assert there.post("/cases", json=payment("BOTH-1", "900.00")).status_code == 403
         task = waiting(there, "BOTH-1")["task_id"]
-        answer = {"verdict": "approve", "decision_id": "the-same"}
+        answer = {"verdict": "approve", "revision": 1, "decision_id": "the-same"}
         first = there.post(f"/tasks/{task}/decision", json=answer)
         with house.client("manager-1", 1) as here:
             again = here.post(f"/tasks/{task}/decision", json=answer)
@@ -158,7 +158,8 @@ def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) 
     def decide(number: int) -> httpx2.Response:
         manager = managers[number % 2]
         task = waiting(manager, f"KILLED-{number:02}")["task_id"]
-        answer = {"verdict": "approve" if number < approved else "reject", "decision_id": "once"}
+        verdict = "approve" if number < approved else "reject"
+        answer = {"verdict": verdict, "revision": 1, "decision_id": "once"}
         return patiently(lambda: manager.post(f"/tasks/{task}/decision", json=answer))
 
     # Others are under way, at both gateways, whenever one is killed.

@@ -18,7 +18,7 @@ class Reordered(ErrandProcess):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         await self.step(Errands.pack, request, undo=Errands.unpack)
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.gate("approval", facts=weighed)
@@ -33,7 +33,7 @@ class OtherGate(ErrandProcess):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.step(Errands.pack, request, undo=Errands.unpack)
         await self.gate("second", facts=weighed)
@@ -48,7 +48,7 @@ class Ungated(ErrandProcess):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
         await self.step(Errands.pack, request, undo=Errands.unpack)
         await self.step(Errands.send, request, undo=Errands.recall)
@@ -63,7 +63,7 @@ class Broken(ErrandProcess):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         await self.step(Errands.fetch, request, undo=Errands.bring_back)
         raise ValueError(f"no scales for {request.parcel}")
 
@@ -89,7 +89,7 @@ class Guarded(ErrandProcess):
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
         return await self.conduct(case, self.send_parcel)
 
-    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         if not workflow.patched("pack-first"):
             return await super().send_parcel(request)
         await self.step(Errands.pack, request, undo=Errands.unpack)

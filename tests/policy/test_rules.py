@@ -172,6 +172,7 @@ def test_all_that_a_gate_says_reaches_the_ruling() -> None:
     )
     assert (plain.comment_needed, plain.max_rounds) == ([Verdict.REQUEST_CHANGES], 5)
     assert plain.changes_for == timedelta(days=7)
+    assert plain.revision_required and not ruling('revision = "optional"').revision_required
     made = ruling(
         'users = ["manager_of(requester)"]',
         'quorum = "everyone"',

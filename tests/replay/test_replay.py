@@ -44,7 +44,7 @@ class Reordered(PaymentProcess):
     async def run(self, case: CaseInput[PaymentRequest]) -> CaseResult:
         return await self.conduct(case, self.pay)
 
-    async def pay(self, request: PaymentRequest) -> PaymentReceipt:
+    async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
         screening = await self.step(Payments.screen_payment, request)
         await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
         await self.gate("fraud-review", facts=screening)

@@ -1,15 +1,16 @@
 """Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
 from sqlalchemy import event as sql_event
 
+from store import cursor as cursors
 from store import inbox_lists
 from store.cases import Viewer
 from store.database import Database
-from store.inbox_lists import By, Group, Sought, Whose
+from store.inbox_lists import By, Group, Sort, Sought, Whose
 from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
 from workflows.models import CaseRecord, Status, TaskView
 
@@ -143,3 +144,69 @@ async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -
     assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
     assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
     assert not any(plan.startswith("SCAN") for plan in plans), plans
+
+
+async def moved(db: Database, view: TaskView, number: int, **changes: Any) -> None:
+    patched = [patch(view, **changes)]
+    at = [event(view.case_id, number)]
+    await recorded(db, CaseRecord(case_id=view.case_id, status=Status.AWAITING_APPROVAL, events=at, patched=patched))
+
+
+@pytest.mark.parametrize("sort", get_args(Sort))
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+async def test_whatever_moves_while_somebody_pages_no_task_is_left_out(db: Database, sort: Sort, limit: int) -> None:
+    """The last tasks become the first while the first page is read, and the other way round."""
+    now = datetime.now(UTC)
+    tasks = [
+        await asked(db, f"M{n}", "Acme", "1.00", "GBP", due_at=now + timedelta(hours=n), priority=1 + n // 2)
+        for n in range(7)
+    ]
+    seen: list[str] = []
+    cursor, pages = None, 0
+    while True:
+        async with db.read() as conn:
+            page, cursor = await inbox_lists.page(
+                conn, MANAGER, Sought(status="open"), now, sort=sort, cursor=cursor, limit=limit
+            )
+        assert len(page) <= limit
+        seen += [view.task_id for view in page]
+        pages += 1
+        if pages == 1:
+            await moved(db, tasks[6], 2, due_at=now - timedelta(hours=1), priority=1)
+            await moved(db, tasks[5], 2, due_at=now - timedelta(hours=2), priority=1)
+            await moved(db, tasks[0], 2, due_at=now + timedelta(hours=9), priority=5)
+            await moved(db, tasks[3], 2, due_at=None, priority=2)
+        if cursor is None:
+            break
+    assert set(seen) == {task.task_id for task in tasks}
+    twice = {each for each in seen if seen.count(each) > 1}
+    assert twice <= {tasks[number].task_id for number in (0, 3, 5, 6)}
+
+
+async def test_a_task_that_did_not_move_comes_once_and_a_patch_of_something_else_moves_none(db: Database) -> None:
+    now = datetime.now(UTC)
+    tasks = [await asked(db, f"S{n}", "Acme", "1.00", "GBP", due_at=now + timedelta(hours=n)) for n in range(5)]
+    for view in tasks:
+        await moved(db, view, 2, given=1, due_at=view.due_at)
+    async with db.read() as conn:
+        first, cursor = await inbox_lists.page(conn, MANAGER, Sought(), now, limit=3)
+        second, end = await inbox_lists.page(conn, MANAGER, Sought(), now, cursor=cursor, limit=3)
+    assert [view.task_id for view in [*first, *second]] == [view.task_id for view in tasks]
+    assert end is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        cursors.encode(None, None, None, None),
+        cursors.encode("soon", "t", MORNING, False),
+        cursors.encode(None, "t", MORNING - timedelta(days=365), True),
+        cursors.encode(None, "t", "0001-01-01T00:00:00+00:00", True),
+        cursors.encode(MORNING, "t"),
+        "nonsense",
+    ],
+)
+async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        async with db.read() as conn:
+            await inbox_lists.page(conn, MANAGER, Sought(), datetime.now(UTC), cursor=forged)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store import people
+from store import leavers, people
 from store.database import Database
 from store.name_resolver import (
     Known,

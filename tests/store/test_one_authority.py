@@ -132,10 +132,10 @@ async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) ->
         told = select(notices.c.task_id, notices.c.person).where(notices.c.kind == NoticeKind.TASK_REMINDED)
         reminded = {(row.task_id, row.person) for row in await conn.execute(told)}
         lists, seen = {}, {}
-        for person, viewer in viewers.items():
+        for viewer in viewers.values():
             mine, _ = await inbox_lists.page(conn, viewer, Sought(whose="mine"), datetime.now(UTC), limit=200)
-            lists[person] = {view.task_id for view in mine}
-            seen[person] = {view.task_id for view in await inbox_lists.some(conn, viewer, list(wanted))}
+            lists[viewer.id] = {view.task_id for view in mine}
+            seen[viewer.id] = {view.task_id for view in await inbox_lists.some(conn, viewer, list(wanted))}
         for task_id, view in wanted.items():
             stored = await tasks.get(conn, task_id)
             assert stored is not None and (stored.candidate_groups, sorted(stored.candidate_users)) == (
@@ -147,7 +147,8 @@ async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) ->
                 said = f"HOLDGATE_TEST_SEED={seed}: {person.id} and {stored!r}"
                 assert (task_id in lists[person.id]) is may, f"the list. {said}"
                 assert ((task_id, person.id) in reminded) is may, f"notifications. {said}"
-                mail = await conn.scalar(select(waits_for(literal(task_id), literal(person.id))))
+                mailed = waits_for(literal(task_id), literal(person.id)).label("mailed")
+                mail = await conn.scalar(select(mailed))
                 assert bool(mail) is may, f"the mail. {said}"
                 assert task_id in seen[person.id] or not may, f"404. {said}"
 

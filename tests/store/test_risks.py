@@ -31,11 +31,15 @@ async def test_risks_that_stand_come_first_and_no_page_loses_or_repeats_one(db: 
     numbers = [await accepted(risks, f"k{number}", days) for number, days in enumerate((5, -1, 5, -1, 5, 5))]
     await risks.withdraw("k4/undo", "k4", "security_review:store")
     expected = [numbers[each] for each in (5, 2, 0, 4, 3, 1)]
-    seen: list[int] = []
-    while page := await risks.listed("job", after=seen[-1] if seen else None, limit=2):
+    page, cursor = await risks.page("job", limit=2)
+    seen = [each.risk_id for each in page]
+    # What is withdrawn while somebody reads on stays in its place; otherwise the third that stands would be skipped.
+    await risks.withdraw("k2/undo", "k2", "security_review:store")
+    while cursor:
+        page, cursor = await risks.page("job", cursor=cursor, limit=2)
         seen += [each.risk_id for each in page]
     assert seen == expected
-    assert await risks.listed("job", after=10_000) == [] and await risks.listed("other") == []
+    assert await risks.listed("other") == []
 
 
 @pytest.mark.undoes("withdraw_accepted_risk")

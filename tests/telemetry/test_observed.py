@@ -108,8 +108,10 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             assert settled(requester, "payment:paid")["status"] == "completed"
             manager.get("/cases", params={"q": "a-secret-search"})
             task = settled(requester, "payment:rejected")["tasks"][0]["task_id"]
-            assert requester.post(f"/tasks/{task}/decision", json={"verdict": "approve"}).status_code == 403
-            assert manager.post(f"/tasks/{task}/decision", json={"verdict": "reject"}).status_code == 200
+            assert (
+                requester.post(f"/tasks/{task}/decision", json={"verdict": "approve", "revision": 1}).status_code == 403
+            )
+            assert manager.post(f"/tasks/{task}/decision", json={"verdict": "reject", "revision": 1}).status_code == 200
             assert settled(manager, "payment:rejected")["status"] == "rejected"
         yield seen
     receiver.close()

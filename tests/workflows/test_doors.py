@@ -63,6 +63,7 @@ async def test_a_signal_that_comes_before_its_task_waits_for_it(house: House) ->
         task_id=task_id_for(case.id, "approval", 1),
         verdict=Verdict.APPROVE,
         by=Actor(id="mia", groups=["managers"]),
+        revision=1,
         at=datetime.now(UTC),
     )
     await case.signal("submit_decision", early)
@@ -146,3 +147,19 @@ async def test_fifty_people_at_once_end_one_task_one_way_and_all_are_told_which(
     result = await house.end(case)
     expected = Outcome.APPROVED if result.status is Status.COMPLETED else Outcome.REJECTED
     assert told[0][1] == expected.value
+
+
+async def test_by_no_door_does_a_decision_without_a_revision_count_unless_the_policy_lets_it(house: House) -> None:
+    case = await house.start()
+    blind = house.decision(await house.open_task(case), revision=None)
+    refused = await the_refusal(house, case, blind)
+    assert (refused.type, refused.details[0]["revision"]) == ("RevisionNeeded", 1)
+    await case.signal("submit_decision", blind)
+    state = await house.until(case, lambda s: any(event.kind == "decision_refused" for event in s.timeline))
+    assert [event.data["code"] for event in state.timeline if event.kind == "decision_refused"] == ["RevisionNeeded"]
+    assert state.tasks[0].decisions == []
+    await house.cancel(case)
+    lenient = ONE_GATE.replace('groups = ["managers"]', 'groups = ["managers"]\nrevision = "optional"', 1)
+    case = await house.start(policy=lenient)
+    await house.send(case, house.decision(await house.open_task(case), revision=None))
+    assert (await house.end(case)).status is Status.COMPLETED

@@ -51,6 +51,7 @@ def a_gate(
         opened_at=NOON,
         expires_at=expires_at,
         verdicts=list(verdicts),
+        revision_required=False,
     )
     ruling = GateRuling(
         needed=True,
@@ -312,3 +313,16 @@ def test_a_task_says_what_its_clock_will_do_and_when_in_order() -> None:
     )
     assert [step.does for step in approves.task.clock] == ["approve"]
     assert approves.patch().state["clock"], "it is stored with the next change"
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_decision_names_the_revision_where_the_policy_wants_it(required: bool) -> None:
+    gate = a_gate()
+    gate = Gate(gate.task.model_copy(update={"revision_required": required}), gate.ruling)
+    if required:
+        with pytest.raises(ApplicationError) as refused:
+            gate.check(an_answer("mia"))
+        assert (refused.value.type, refused.value.details[0]["revision"]) == ("RevisionNeeded", 1)
+    else:
+        gate.check(an_answer("mia"))
+    gate.check(an_answer("mia", revision=1))

@@ -7,7 +7,7 @@ from typing import Any
 
 def loads(text: str) -> Any:
     """The value of a JSON text. Raises ValueError with a sentence, and RecursionError for what is nested too deeply."""
-    value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_each_key_once)
+    value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=each_key_once)
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -25,11 +25,18 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of a key that stands twice readers take the first or the last, so nobody knows which one was meant."""
-    made: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in made:
-            raise ValueError(f"{key[:80]!a} stands twice in one object")
-        made[key] = value
-    return made
+    if key := twice(pairs):
+        raise ValueError(f"{key} stands twice in one object")
+    return dict(pairs)
+
+
+def twice(pairs: list[tuple[str, Any]]) -> str | None:
+    """The first key that an object has twice, as it may be shown; None where each stands once."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return f"{key[:80]!a}"
+        seen.add(key)
+    return None

@@ -1,0 +1,103 @@
+"""Conversations with Temporal: each has a deadline, and a failure is one of a few things that a caller can handle.
+
+`Refused`: the Workflow said no. `Gone`: no Workflow takes messages there. `NoAnswer`: nobody knows what became of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from temporalio.client import RPCTimeoutOrCancelledError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.problems import Problem
+from workflows.models import Action, Decision, StartNow
+
+PAUSE_S = 0.1
+"""Between two tries within a deadline: the id makes a second one harmless."""
+COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
+"""Failures by which the server says that the Workflow ended before it answered an Update."""
+AGAIN = frozenset({"NotReady", "UnprocessedUpdate"})
+"""Failures that pass: the Workflow has not reached the task yet, or a worker ended its task without the Update."""
+
+_log = logging.getLogger("holdgate.api")
+
+AnswerT = TypeVar("AnswerT")
+
+
+class NoAnswer(Exception):
+    """Neither yes nor no within the time: no worker, or no Temporal server. What was sent may still be applied."""
+
+
+class Gone(Exception):
+    """Temporal knows no Workflow of this case that takes messages: it has ended, or has not begun."""
+
+
+class Refused(Exception):
+    """The Workflow refused a message, for a reason of ours."""
+
+    def __init__(self, cause: ApplicationError) -> None:
+        super().__init__(cause.message)
+        self.code = cause.type or ""
+        self.message = cause.message
+        self.details: dict[str, Any] = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """A deadline for one conversation. Raises NoAnswer, Gone and Refused, and Problem for what Temporal never takes.
+
+    The SDK's own `rpc_timeout` is not used: measured, 3 s of it took 6 s.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (TimeoutError, RPCTimeoutOrCancelledError) as error:
+        raise NoAnswer from error
+    except WorkflowUpdateFailedError as failed:
+        raise meaning(failed.cause) from failed
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise Gone from error
+        _log.warning("Temporal: %s", error.message)
+        if error.status is RPCStatusCode.INVALID_ARGUMENT:
+            raise Problem(422, "Temporal does not take this message: it is too large.", kind="too-large") from error
+        raise NoAnswer from error
+    except RuntimeError as error:
+        # What the SDK raises when a client that has never been connected cannot connect.
+        if "connect" in str(error):
+            raise NoAnswer from error
+        raise
+
+
+def meaning(cause: BaseException | None) -> Refused | Gone | NoAnswer:
+    """What a failed Update comes to. What nobody foresaw is no refusal: it may still be applied by the second door."""
+    if isinstance(cause, ApplicationError):
+        if cause.type in COMPLETED:
+            return Gone()
+        if cause.type in AGAIN:
+            return NoAnswer()
+        if cause.details and isinstance(cause.details[0], dict):  # as `workflows.people.refusal` makes them
+            return Refused(cause)
+    _log.error("Temporal: an Update failed in a way nobody foresaw: %r", cause)
+    return NoAnswer()
+
+
+async def send(
+    handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
+) -> AnswerT:
+    """An Update; again while it is refused for a reason that passes, or the server is not ready. Use it `within`."""
+    while True:
+        try:
+            given: AnswerT = await handle.execute_update(update, message, id=message.id, result_type=answer)
+            return given
+        except WorkflowUpdateFailedError as failed:
+            if not (isinstance(failed.cause, ApplicationError) and failed.cause.type in AGAIN):
+                raise
+        except RPCError as error:
+            if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                raise
+        await asyncio.sleep(PAUSE_S)

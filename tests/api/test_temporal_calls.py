@@ -1,0 +1,99 @@
+"""What Temporal's failures mean: none of them is a 500, and none is taken for an answer that nobody gave."""
+
+import ast
+import builtins
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError, CancelledError, TimeoutError, TimeoutType
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.problems import Problem
+from api.temporal_calls import Gone, NoAnswer, Refused, meaning, send, within
+from api.workflow_refusals import problem_of_refusal
+from tests.product import ROOT
+from workflows.people import refusal
+
+
+@pytest.mark.parametrize("status", list(RPCStatusCode))
+async def test_every_status_of_the_server_is_one_of_three_things(status: RPCStatusCode) -> None:
+    expected = {RPCStatusCode.NOT_FOUND: Gone, RPCStatusCode.INVALID_ARGUMENT: Problem}.get(status, NoAnswer)
+    with pytest.raises(expected) as raised:
+        async with within(1):
+            raise RPCError("as the server says", status, b"")
+    if isinstance(raised.value, Problem):
+        assert raised.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (builtins.TimeoutError(), NoAnswer),
+        (WorkflowUpdateRPCTimeoutOrCancelledError(), NoAnswer),
+        (RuntimeError("Failed client connect: no server"), NoAnswer),
+        (WorkflowUpdateFailedError(refusal("NotAllowed", "No.", rule="one")), Refused),
+    ],
+)
+async def test_a_conversation_that_fails_is_one_of_three_things(failure: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        async with within(1):
+            raise failure
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (refusal("NotReady", "Not yet."), NoAnswer),
+        (refusal("Stale", "It has changed.", revision=2, changed=[]), Refused),
+        (refusal("ACodeOfTomorrow", "No."), Refused),
+        (ApplicationError("not processed by the worker", type="UnprocessedUpdate"), NoAnswer),
+        (ApplicationError("the Workflow completed before", type="AcceptedUpdateCompletedWorkflow"), Gone),
+        (ApplicationError("Update handler for 'act' expected but not found", type="RuntimeError"), NoAnswer),
+        (ApplicationError("Failed decoding arguments", type="RuntimeError"), NoAnswer),
+        (CancelledError("cancelled"), NoAnswer),
+        (TimeoutError("too late", type=TimeoutType.START_TO_CLOSE, last_heartbeat_details=[]), NoAnswer),
+        (None, NoAnswer),
+    ],
+)
+def test_only_what_the_workflow_refuses_is_a_refusal(cause: BaseException | None, expected: type[Exception]) -> None:
+    assert type(meaning(cause)) is expected
+
+
+async def test_an_update_that_a_worker_did_not_process_is_sent_again() -> None:
+    class Handle:
+        """A handle to a server whose worker ends its task without the Update, as under load."""
+
+        calls = 0
+
+        async def execute_update(self, *_: Any, **__: Any) -> str:
+            self.calls += 1
+            if self.calls < 3:
+                raise WorkflowUpdateFailedError(ApplicationError("not processed", type="UnprocessedUpdate"))
+            return "done"
+
+    class Message:
+        id = "m"
+
+    handle: Any = Handle()
+    message: Any = Message()
+    async with within(3):
+        assert await send(handle, "decide", message, str) == "done"
+    assert handle.calls == 3
+
+
+def test_every_refusal_of_a_workflow_has_its_problem() -> None:
+    codes = {
+        node.args[0].value
+        for path in (ROOT / "workflows").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "refusal"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(codes) > 10
+    for code in sorted(map(str, codes)):
+        problem = problem_of_refusal("d1", code, "No.", {})
+        assert 400 <= problem.status < 500, code
+        assert problem.body["type"] != "urn:holdgate:refused", f"{code} has no kind of its own"
