@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.markdown import to_html
-from api.pages.kit import capital, money, readable, time
+from api.pages.kit import as_shown, capital, money, readable
 from workflows.models import FieldChange
-from workflows.moments import moment_of
 from workflows.registry import PROCESSES, Process
 
 
@@ -72,17 +71,7 @@ def _there(value: Any) -> bool:
 def _value(process: Process, name: str, value: Any) -> Any:
     if name in process.words.markdown and isinstance(value, str):
         return to_html(value)
-    return _moment(value)
-
-
-def _moment(value: Any) -> Any:
-    """A moment in the reader's zone; anything else as it is."""
-    if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
-        try:
-            return time(moment_of(value))
-        except ValueError:
-            return value
-    return value
+    return as_shown(value)
 
 
 def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
@@ -90,7 +79,7 @@ def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
     return [
-        Changed(labels.get(each.field, readable(each.field)), _moment(each.before), _moment(each.after))
+        Changed(labels.get(each.field, readable(each.field)), as_shown(each.before), as_shown(each.after))
         for each in changes
     ]
 
@@ -107,7 +96,7 @@ def checked(facts: Mapping[str, Any]) -> Checked:
         if isinstance(value, list) and value and all(isinstance(each, dict) and each.get("text") for each in value):
             flags += [str(each["text"]) for each in value]
         elif name not in _TECHNICAL and _there(value):
-            rest[name] = readable(str(value)) if name == "step" else _moment(value)
+            rest[name] = readable(str(value)) if name == "step" else as_shown(value)
     return Checked(flags, rest)
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from api.pages.texts import _, ngettext, reader
 from workflows.directions import runs
 from workflows.models import Outcome, Status
-from workflows.moments import moment_in_words, rfc3339
+from workflows.moments import moment_in_words, moment_of, rfc3339
 from workflows.money import in_words
 from workflows.registry import PROCESSES
 
@@ -89,6 +89,16 @@ def time(at: datetime | str | None) -> Markup:
         return Markup("")
     moment = datetime.fromisoformat(at) if isinstance(at, str) else at
     return Markup('<time datetime="{}">{}</time>').format(_iso(moment), time_text(moment))
+
+
+def as_shown(value: object) -> object:
+    """A stored value for the page: a moment in the reader's zone, anything else as it is."""
+    if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
+        try:
+            return time(moment_of(value))
+        except ValueError:
+            return value
+    return value
 
 
 def span(of: timedelta) -> str:

@@ -52,6 +52,7 @@ templates.env.globals |= {
     "state": kit.state,
     "state_words": kit.state_words,
     "time": kit.time,
+    "as_shown": kit.as_shown,
     "ago": kit.ago,
     "due": kit.due,
     "urgency": kit.urgency,
