@@ -562,12 +562,12 @@ def people_add(
     """Add a person. 'people token' then makes a token for them."""
     from store import people
 
-    async def add(database: "Database") -> people.Person:
-        async with database.write() as connection:
-            return await people.add(connection, person, name or person, group or [], by=_operator(), email=email)
-
-    _question_groups(group or [], new_group, migrated=True)
-    added = _in_database(add, migrated=True)
+    added = _put_into(
+        group or [],
+        new_group,
+        lambda connection: people.add(connection, person, name or person, group or [], by=_operator(), email=email),
+        migrated=True,
+    )
     groups = ", ".join(added.groups) or "no groups"
     _answer(
         added.model_dump(exclude={"stands_in_for"}),
@@ -591,7 +591,7 @@ def people_list(as_json: AsJson = False) -> None:
         for each in found
     ]
     columns = ("Id", "Name", "Groups", "Mail", "Manager", "Time zone")
-    known = [person.model_dump(exclude={"stands_in_for"}) for person in found]
+    known = [person.model_dump(exclude={"stands_in_for", "comes_after"}) for person in found]
     _answer(known, as_json, lambda _: show.table_of(columns, rows))
 
 
@@ -613,37 +613,6 @@ def _id(text: str) -> str:
     return _in_database(look)
 
 
-def _question_groups(groups: Sequence[str], meant: bool, *, migrated: bool = False) -> None:
-    """Ask at a terminal, and refuse elsewhere, a group that nobody is in and no policy names. Raises Mistake."""
-    import own
-    from policy.groups import known_groups
-    from policy.model import PolicyError
-    from store.name_resolver import NewGroup, check_groups
-
-    if meant or not groups:
-        return
-    try:
-        named = known_groups(own.policy_file(_with_own_processes().policy).current)
-    except (PolicyError, OSError):  # it is not made yet, or is being mended: then each new group is a question
-        named = set()
-    asked: set[str] = set()
-
-    async def look(database: "Database") -> NewGroup | None:
-        async with database.read() as connection:
-            try:
-                await check_groups(connection, groups, named | asked)
-            except NewGroup as new:
-                return new
-        return None
-
-    while new := _in_database(look, migrated=migrated):
-        if not sys.stdin.isatty():
-            raise Mistake(f"{new}\nto make it a new group, add --new-group")
-        if not typer.confirm(f"{new} Make a new group?"):
-            raise Mistake("nothing was changed")
-        asked.add(new.group)
-
-
 def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Change people, in one transaction."""
 
@@ -654,6 +623,44 @@ def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]"
     return _in_database(change)
 
 
+def _put_into(
+    groups: Sequence[str],
+    meant: bool,
+    work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]",
+    *,
+    migrated: bool = False,
+) -> ResultT:
+    """Put somebody into groups; one that nobody is in and no policy names is asked about at a terminal, and refused
+    elsewhere. Raises Mistake."""
+    import own
+    from policy.groups import known_groups
+    from policy.model import PolicyError
+    from store.name_resolver import NewGroup, new_group
+
+    try:
+        named = known_groups(own.policy_file(_with_own_processes().policy).current)
+    except (PolicyError, OSError):  # it is not made yet, or is being mended: then each new group is a question
+        named = set()
+
+    async def change(database: "Database") -> ResultT:
+        async with database.write() as connection:
+            doubtful = None if meant else await new_group(connection, groups, named)
+            done = await work(connection)
+            if doubtful:
+                raise doubtful
+            return done
+
+    while True:
+        try:
+            return _in_database(change, migrated=migrated)
+        except NewGroup as new:
+            if not sys.stdin.isatty():
+                raise Mistake(f"{new}\nto make it a new group, add --new-group") from new
+            if not typer.confirm(f"{new} Make a new group?"):
+                raise Mistake("nothing was changed") from new
+            named.add(new.group)
+
+
 @people_app.command("join")
 def people_join(
     person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
@@ -662,8 +669,7 @@ def people_join(
     from store import people
 
     id = _id(person)
-    _question_groups([group], new_group)
-    _of_people(lambda connection: people.join(connection, id, group, by=_operator()))
+    _put_into([group], new_group, lambda connection: people.join(connection, id, group, by=_operator()))
     show.say(f"{id} is in {group}")
 
 
@@ -754,6 +760,29 @@ def people_replace(
     for item in refused:
         show.say(f"{item['task_id']}: {item['problem']['detail']}")
     raise typer.Exit(1 if refused else 0)
+
+
+@people_app.command("deactivate")
+def people_deactivate(
+    person: Id, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")]
+) -> None:
+    """Say that a person has left and nobody comes after. They can no longer sign in."""
+    from store import leavers
+
+    _of_people(lambda connection: leavers.deactivate(connection, person, reason, by=_operator()))
+    show.say(f"{person} has left; tasks that nobody else can decide escalate or ask operators")
+
+
+@people_app.command("reactivate")
+def people_reactivate(
+    person: Id,
+    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="May be given more than once.")] = None,
+) -> None:
+    """Bring back a person who has left, under the same id. They need a new password or token."""
+    from store import leavers
+
+    _of_people(lambda connection: leavers.reactivate(connection, person, group or [], by=_operator()))
+    show.say(f"{person} is back with {', '.join(sorted(set(group or []))) or 'no groups'}")
 
 
 @people_app.command("email")
@@ -1046,6 +1075,9 @@ def policy_apply(
     open: Annotated[bool, typer.Option("--open", help="The gates that are open now; others never change.")] = False,
     process: Annotated[str | None, typer.Option(metavar="PROCESS", help="Only cases of this kind.")] = None,
     gate: Annotated[str | None, typer.Option(metavar="GATE", help="Only gates of this name.")] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Also replace due times and ends that an admin has set by hand.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     person: AsPerson = None,
 ) -> None:
@@ -1053,12 +1085,12 @@ def policy_apply(
     if not open:
         raise typer.BadParameter("say --open: only gates that are open can follow another policy")
     gateway = _gateway(person, ADMIN)
-    wanted = {"process": process, "gate": gate, "reason": reason}
-    found = gateway.post("policies/apply", {**wanted, "dry_run": True})
+    wanted = {"process": process, "gate": gate, "reason": reason, "times": times}
+    found = gateway.post_all("policies/apply", {**wanted, "dry_run": True})
     show.shifts(found)
     if not found["items"] or not (yes or typer.confirm("Change these?")):
         return
-    changed = gateway.post("policies/apply", wanted)
+    changed = gateway.post_all("policies/apply", wanted)
     refused = [item for item in changed["items"] if item["status"] == "refused"]
     show.say(f"{len(changed['items']) - len(refused)} gates follow policy {changed['policy_hash'][:12]} now")
     for item in refused:

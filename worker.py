@@ -38,6 +38,7 @@ from intake.drop_box import DropBox
 from intake.importer import Importer, Pace
 from intake.inbox import Inbox
 from intake.lost import Watcher
+from intake.lost_imports import LostImports
 from intake.pinned import PinnedPolicies
 from intake.recount import Recounter
 from intake.refusals import Refusals
@@ -235,6 +236,11 @@ def errands(
             watcher.look,
             "%d cases were ended or reset in Temporal",
             "could not look for cases that were ended in Temporal",
+        ),
+        (
+            LostImports(database, client).look,
+            "%d imports were lost in Temporal",
+            "could not look for imports that were lost in Temporal",
         ),
         (
             StoppedWorkflows(database, client, defects.suspects).look,

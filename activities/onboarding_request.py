@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from activities.texts import blank_is_none, lines, printable
-from workflows.folding import identity_key, search_key
+from workflows.folding import check_visible, fold, identity_key, search_key
 from workflows.models import Message
 from workflows.moments import Day
 from workflows.naming import PersonId
@@ -41,7 +41,7 @@ def _username(given: Any, info: ValidationInfo) -> Any:
     if given is None or (isinstance(given, str) and not given.strip()):
         full_name = info.data.get("full_name")
         return username_of(full_name) if full_name else _NOBODY
-    return identity_key(given) if isinstance(given, str) else given
+    return fold(check_visible(given), one_script=False) if isinstance(given, str) else given
 
 
 def _as_username(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from activities.texts import blank_is_none, lines
+from activities.texts import blank_is_none, lines, printable
 from workflows.folding import check_visible, identity_key
 from workflows.models import Message
 from workflows.moments import Day
@@ -140,7 +140,7 @@ class PaymentRequest(Message):
     @field_validator("payee")
     @classmethod
     def _has_a_name(cls, payee: str) -> str:
-        key = payee_key(check_visible(payee, joiners=True))
+        key = payee_key(printable(check_visible(payee, joiners=True)))
         if not key:
             raise ValueError("name the payee")
         if len(key) > MAX_PAYEE_KEY:

@@ -118,7 +118,12 @@ class Records:
 
     @activity.defn
     async def count(self, task: TaskView) -> Present:
-        """The people who can act on a task now."""
+        """The people who can act on a task now.
+
+        While the task names people who have left, the answer is who came after them: that comes first.
+        """
+        if left := await self._people.left(task.names):
+            return Present(left=dict(left))
         return await present(task, self._people)
 
     async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:

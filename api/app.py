@@ -49,8 +49,8 @@ from api.watching import Watches
 from connection import connect
 from intake.held import HeldFiles
 from intake.rollback import Rollbacks
+from intake.settlement import Settlement
 from intake.start import Starter
-from intake.stopped import Settlement
 from intake.upload import Uploads
 from settings import Settings, load
 from store.database import Database

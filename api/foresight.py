@@ -114,17 +114,20 @@ class Foresight:
     def _gate(self, stop: Stop, sure: bool) -> Consequence:
         name, outlook = self.label(stop), self.outlooks.get(stop.name)
         if outlook is None:
-            text = _("%(gate)s, if it is needed", gate=name)
+            text = _("Then perhaps people decide: %(gate)s", gate=name)
             return Consequence(kind="gate", name=stop.name, text=text, certain=False)
-        told = _("%(gate)s: %(what)s", gate=name, what=self.coming(stop))
-        if self.passes(stop):
-            return Consequence(kind="not_needed", name=stop.name, text=told, certain=sure)
         answer = outlook.foreseen.answer
-        if answer == "rejected":
-            return Consequence(kind="end", name=stop.name, text=told, certain=sure)
-        if answer == "asked" and sure:
-            told = _("%(gate)s: %(who)s", gate=name, who=_who(outlook))
-        return Consequence(kind="gate", name=stop.name, text=told, certain=sure and answer == "asked")
+        if self.passes(stop) or answer == "rejected":
+            told = _("%(gate)s is %(what)s", gate=name, what=self.coming(stop))
+            return Consequence(
+                kind="end" if answer == "rejected" else "not_needed", name=stop.name, text=told, certain=sure
+            )
+        if answer == "depends":
+            told = _("Then perhaps people decide: %(gate)s, which depends on %(what)s")
+            told = told % {"gate": name, "what": ", ".join(outlook.foreseen.depends_on)}
+            return Consequence(kind="gate", name=stop.name, text=told, certain=False)
+        told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(outlook))
+        return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
 
     def label(self, stop: Stop) -> str:
         """The sentence of a step with what this case has in it, the name of anything else."""

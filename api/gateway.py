@@ -25,8 +25,8 @@ from api.whom import whom
 from api.workflow_refusals import problem_of_refusal
 from intake.launch import Launcher
 from intake.names_check import NamesCheck
+from intake.settlement import Settlement
 from intake.start import PolicySource
-from intake.stopped import Settlement
 from store import actions, audit, cases, people, tasks
 from store.actions import ActionRow
 from store.batches import Batch
@@ -105,6 +105,7 @@ class Wish(BaseModel):
     expires_at: Moment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
+    times: bool = False
     revision: int | None = None
     via: str = "api"
 

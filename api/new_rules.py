@@ -6,7 +6,7 @@ Decided gates never shift, and gates that open later go by the policy that the c
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from api.deps import House
 from api.gateway import Wish
@@ -35,39 +35,56 @@ class Shift(BaseModel):
 
 
 async def shifts(
-    parts: House, person: Person, found: Sequence[TaskView], policy: Policy, reason: str, *, dry_run: bool
+    parts: House, person: Person, found: Sequence[TaskView], policy: Policy, reason: str, *, dry_run: bool, times: bool
 ) -> list[Shift]:
-    """The gates that the policy rules on in another way than they go by; unless `dry_run` they go by it now."""
+    """The gates that the policy rules on in another way than they go by; unless `dry_run` they go by it now.
+
+    `times`: its times count also where an admin has set others by hand.
+    """
     if not dry_run:
         async with parts.db.write() as conn:
             await policies.keep(conn, policy.hash, policy.text)
     answers = []
     for task in found:
-        ruling = await _ruling(parts, policy, task)
-        if ruling is None or not (difference := _difference(task, ruling)):
-            continue
         shift = Shift(
             task_id=task.task_id,
             case_id=task.case_id,
             gate=task.gate,
             title=task.title,
-            difference=difference,
+            difference="",
             status="would_change",
         )
-        answers.append(shift if dry_run else await _shifted(parts, person, task, ruling, policy, reason, shift))
+        try:
+            ruling = await _ruling(parts, policy, task)
+        except ValidationError:
+            why = f"The input of {task.case_id} does not fit its process any more, so the policy cannot rule on it."
+            answers.append(_refused(shift, Problem(409, why, kind="cannot-rule")))
+            continue
+        if ruling is None or not (difference := _difference(task, ruling, times)):
+            continue
+        shift = shift.model_copy(update={"difference": difference})
+        wish = Wish(
+            act=Act.NEW_RULES,
+            ruling=ruling,
+            policy_hash=policy.hash,
+            text=reason,
+            times=times,
+            revision=task.revision,
+        )
+        answers.append(shift if dry_run else await _shifted(parts, person, task, wish, shift))
     return answers
 
 
-async def _shifted(
-    parts: House, person: Person, task: TaskView, ruling: GateRuling, policy: Policy, reason: str, shift: Shift
-) -> Shift:
-    wish = Wish(act=Act.NEW_RULES, ruling=ruling, policy_hash=policy.hash, text=reason, revision=task.revision)
+async def _shifted(parts: House, person: Person, task: TaskView, wish: Wish, shift: Shift) -> Shift:
     try:
         acted = await parts.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
-        problem = no if isinstance(no, Problem) else problem_of(no)
-        return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**problem.body)})
+        return _refused(shift, no if isinstance(no, Problem) else problem_of(no))
     return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
+
+
+def _refused(shift: Shift, no: Problem) -> Shift:
+    return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**no.body)})
 
 
 async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | None:
@@ -97,11 +114,8 @@ async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | 
     return (await peopled(task, ruling, Directory(parts.db))).ruling if ruling.needed else ruling
 
 
-def _difference(task: TaskView, ruling: GateRuling) -> str:
+def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:
     """What would be other, in words; empty when nothing would."""
     probe = Gate(task, ruling)
-    happened = probe.adopt(ruling, datetime.now(UTC))
-    if probe.outcome is not None and not ruling.needed:
-        said = "rejected" if ruling.decided == "reject" else "approved"
-        return f"{said} by rule: {ruling.rule}"
-    return "; ".join(happened.data["changed"])
+    happened = probe.adopt(ruling, datetime.now(UTC), times=times)
+    return probe.closed_because or "; ".join(happened.data["changed"])

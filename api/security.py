@@ -105,7 +105,7 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 def viewer(person: Person) -> Viewer:
     """The person as the store's visibility rules want them."""
     absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent)
+    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
 
 
 def actor(person: Person) -> Actor:
@@ -195,12 +195,12 @@ def check_admin(person: Person, message: str) -> None:
 
 def may_see_batch(person: Person, uploader: str) -> bool:
     """Whether the person may see a batch: the one who uploaded it, and those who see everything."""
-    return person.id == uploader or is_in(person, OPERATORS, AUDITORS, ADMINS)
+    return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
 def check_own(person: Person, case_requester: str, what: str) -> None:
     """403 unless the person asked for the case or batch, operates or administers. `what` they would do, in words."""
-    if person.id != case_requester and not may_operate(person):
+    if case_requester not in person.asks_as and not may_operate(person):
         raise forbidden(
             f"Only the requester, operators and admins {what}.", f"the requester, members of {OPERATORS} or {ADMINS}"
         )
@@ -213,7 +213,7 @@ def may_operate(person: Person) -> bool:
 
 def check_may_nudge(person: Person, case_requester: str) -> None:
     """403 unless the person asked for the case."""
-    if person.id != case_requester:
+    if case_requester not in person.asks_as:
         raise forbidden("Only whoever asked for a case reminds those who may decide it.", "the requester")
 
 

@@ -213,6 +213,9 @@ class Writer:
 
 # ------------------------------------------------------------------------------------------------------------- grouping
 
+_OF_OWN = (NoticeKind.CASE_ENDED, NoticeKind.TASK_DECIDED)
+"""What only whoever asked is told, or who came after them."""
+
 
 def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notice]]]:
     """What waits, what no longer does, and by case what happened to the reader's own: each task and case once."""
@@ -222,7 +225,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
     for notice in letter.notices:
         if notice.kind is NoticeKind.TASK_ASKED and _task(notice).outcome is None:
             waiting[_task(notice).task_id] = notice
-        elif notice.requester == letter.person and not _to_be_changed(notice):
+        elif (notice.requester == letter.person or notice.kind in _OF_OWN) and not _to_be_changed(notice):
             own[notice.case_id].append(notice)
         elif notice.kind in _WAITING and _task(notice).waiting:
             waiting[_task(notice).task_id] = notice
@@ -269,7 +272,7 @@ def _outcome(task: NoticeTask) -> str:
         case Outcome.EXPIRED:
             return "Nobody decided in time."
         case Outcome.APPROVED_BY_RULE:
-            return "Approved by rule, as the policy says."
+            return "The request went on without an approval, as the policy says."
         case Outcome.REJECTED_BY_RULE:
             return "Rejected by rule, as the policy says."
         case Outcome.CHANGES_REQUESTED:

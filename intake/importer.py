@@ -31,6 +31,7 @@ from workflows.models import (
     CaseEvent,
     Problem,
     Status,
+    Trouble,
 )
 
 CHUNK = 50
@@ -245,6 +246,8 @@ class Importer:
 
     async def _completed(self, batch_id: str) -> BatchResult:
         async with self._db.write() as conn:
+            if await batches.get(conn, batch_id) is None:
+                raise Trouble("There is no such upload. Upload files in Holdgate.", permanent=True)
             await batches.close(conn, batch_id, "completed", datetime.now(UTC))
             return BatchResult(batch_id=batch_id, rows=await batches.counts(conn, batch_id))
 

@@ -20,7 +20,7 @@ from intake.mapping import WrongMapping
 from intake.rows import MAX_ROWS, UnreadableFile
 from intake.start import NoPolicy, UnknownProcess
 from intake.upload import BatchReport, Uploads
-from store import batches, inbox, people
+from store import batches, inbox, people, successors
 from store.batches import AsyncConnection
 from store.database import Database, DatabaseUnavailable
 from store.inbox import TakenBefore
@@ -61,7 +61,7 @@ class Inbox:
         self._db = db
         self._uploads = uploads
         self._box = box
-        self._requester = requester or ""
+        self._named = self._requester = requester or ""
         self._most_bytes = most_bytes
         self._url = url
         self._trouble: dict[str, str] = {}
@@ -74,6 +74,8 @@ class Inbox:
         """
         try:
             async with self._db.read() as conn:
+                # Whoever came after somebody who has left asks for what is dropped from then on.
+                self._requester = await successors.in_place_of(conn, self._named) or self._named
                 wrong = await why_not_requester(conn, self._requester)
             if wrong is None:
                 await self._uploads.reach()

@@ -90,12 +90,12 @@ class Launcher:
         self._policies = policies
         self._reached_at = float("-inf")
 
-    async def reach(self) -> None:
+    async def reach(self, *, anew: bool = False) -> None:
         """Ask whether Temporal is there before anything is stored, unless it has answered a moment ago.
 
-        Raises TemporalUnavailable.
+        `anew`: ask in any case. Raises TemporalUnavailable.
         """
-        if time.monotonic() - self._reached_at < _REACHED_FOR:
+        if not anew and time.monotonic() - self._reached_at < _REACHED_FOR:
             return
         try:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):

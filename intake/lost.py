@@ -5,11 +5,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, WorkflowHistoryEventFilterType
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from intake.rollback import Rollbacks
 from store import cases
-from store.database import Database
+from store.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES
 
 log = logging.getLogger(__name__)
@@ -42,9 +42,17 @@ class Watcher:
         query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({self._kinds})"
         if self._looked is not None:
             query += f" AND CloseTime > '{(self._looked - OVERLAP).isoformat()}'"
+        whole = True
         async for execution in self._client.list_workflows(query):
-            found += await self._settle(execution.id)
-        self._looked = now
+            try:
+                found += await self._settle(execution.id)
+            except DatabaseUnavailable:
+                raise  # of no use to look at the others now
+            except Exception:  # one that cannot be settled must not keep those behind it waiting
+                log.exception("%s, which has ended in Temporal, could not be settled; it is tried again", execution.id)
+                whole = False
+        if whole:
+            self._looked = now
         return found
 
     async def _settle(self, workflow_id: str) -> bool:
@@ -70,8 +78,9 @@ class Watcher:
             return False
         try:
             await handle.signal("resynchronise", run_id)
-        except RPCError as error:  # it has ended meanwhile, and has written how
-            log.info("%s was reset and could not be told: %s", handle.id, error.message)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile, and has written how
+                raise
         self._told.add(run_id)
         return True
 

@@ -44,7 +44,6 @@ class NamesCheck:
             return [[] for _ in requests]
         async with self._db.read() as conn:
             persons, groups = await there_are(conn, names)
-        groups |= names & groups_of(self._policy)  # people who are put into one of these can decide
         there = {"person": persons, "group": groups, "person or group": persons | groups}
         return [
             [await self._problem(process, each) for each in some if each.name not in there[each.kind]] for some in found

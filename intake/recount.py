@@ -1,54 +1,77 @@
-"""People change: open gates look again whether enough of them can decide. No gate waits in silence."""
+"""People change: open tasks look again whether enough of them can decide. No task waits in silence."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from store import absences, tasks
-from store import people as persons
+from store import recounts
 from store.database import Database
+from store.recounts import Wanted
 from workflows.models import Act, Action, Actor
 
 log = logging.getLogger(__name__)
 
-BACK = timedelta(hours=1)
-"""How far a worker looks back for absences that began while none ran."""
-MOST = 1_000
-"""Gates that look again at once."""
+AT_ONCE = 16
+"""Signals under way at one time."""
+CHUNK = 500
+"""Tasks taken in one transaction. Those behind them stay in SQL, and are taken next."""
+PATIENCE = timedelta(seconds=5)
 
 
 class Recounter:
-    """Tells gates whose candidates have changed."""
+    """Tells tasks whose people have changed. What is still to be told is in SQL, so nothing is lost with a worker."""
 
     def __init__(self, database: Database, client: Client) -> None:
         self._database, self._client = database, client
-        self._looked = datetime.now(UTC) - BACK
 
     async def look(self) -> int:
-        """Read what has changed of people since the last time, and tell the open gates it may concern: how many."""
-        now = datetime.now(UTC)
+        """Find all open tasks that changes of people may concern, and tell their Workflows: how many were told."""
         async with self._database.read() as conn:
-            position, names = await persons.changed(conn)
-            gone = await absences.begun(conn, self._looked, now)
-            names |= await persons.names_of(conn, gone)
-            found = await tasks.asked_of(conn, names, limit=MOST)
-        for task_id, workflow_id in found:
-            action = Action(
-                id=f"recount-{uuid4().hex}",
-                task_id=task_id,
-                act=Act.RECOUNT,
-                by=Actor(id="holdgate"),
-                via="worker",
-                at=now,
-            )
-            try:
-                await self._client.get_workflow_handle(workflow_id).signal("submit_action", action)
-            except RPCError as error:  # the case has ended, or the server is away: the gate counts at its next event
-                log.info("gate %s could not be told that people changed: %s", task_id, error.message)
+            if not await recounts.is_news(conn, datetime.now(UTC)):
+                return 0
         async with self._database.write() as conn:
-            await persons.seen(conn, position)
-        self._looked = now
-        return len(found)
+            await recounts.gather(conn, datetime.now(UTC))
+        count = 0
+        while True:
+            async with self._database.write() as conn:
+                wanted = await recounts.take(conn, datetime.now(UTC), CHUNK)
+            if not wanted:
+                return count
+            told = await self._tell(wanted)
+            failed = [each for each in wanted if each not in told]
+            async with self._database.write() as conn:
+                await recounts.settle(conn, told, failed, datetime.now(UTC))
+            count += len(told)
+            if failed:
+                log.warning("%d open tasks could not be told that people changed; they are told later", len(failed))
+
+    async def _tell(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Those whose Workflow has the message now, or is there no more to need it."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(each: Wanted) -> bool:
+            async with slots:
+                action = Action(
+                    id=f"recount-{uuid4().hex}",
+                    task_id=each.task_id,
+                    act=Act.RECOUNT,
+                    by=Actor(id="holdgate"),
+                    via="worker",
+                    at=datetime.now(UTC),
+                )
+                try:
+                    handle = self._client.get_workflow_handle(each.workflow_id)
+                    await handle.signal("submit_action", action, rpc_timeout=PATIENCE)
+                except RPCError as error:
+                    return error.status is RPCStatusCode.NOT_FOUND  # it has ended, and its tasks with it
+                except (RuntimeError, TimeoutError):  # no connection
+                    return False
+                return True
+
+        heard = await asyncio.gather(*(one(each) for each in wanted))
+        return [each for each, had in zip(wanted, heard, strict=True) if had]

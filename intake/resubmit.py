@@ -3,15 +3,25 @@
 import logging
 from datetime import UTC, datetime
 
-from intake.start import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, Starter, UnknownProcess
+from intake.start import (
+    CaseRequest,
+    DuplicateCase,
+    InvalidCase,
+    NoPolicy,
+    NotResubmittable,
+    Starter,
+    TemporalUnavailable,
+    UnknownProcess,
+)
 from store import audit, cases
 from store.cases import CaseRow
-from store.database import Database
+from store.database import Database, DatabaseUnavailable
 from workflows.models import CaseEvent
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100
+"""Cases read in one transaction; one look goes over all of them."""
 
 
 class Resubmitter:
@@ -22,9 +32,20 @@ class Resubmitter:
 
     async def look(self) -> int:
         """Submit again what is due, with the same input and for the same requester: how many were."""
-        async with self._db.read() as conn:
-            due = await cases.to_resubmit(conn, datetime.now(UTC), AT_ONCE)
-        return sum([await self._again(case) for case in due])
+        count, after, now = 0, "", datetime.now(UTC)
+        while True:
+            async with self._db.read() as conn:
+                due = await cases.to_resubmit(conn, now, AT_ONCE, after)
+            for case in due:
+                try:
+                    count += await self._again(case)
+                except (DatabaseUnavailable, TemporalUnavailable):
+                    raise  # of no use to try the others now
+                except Exception:  # one case that cannot be submitted again must not keep those behind it waiting
+                    log.exception("case %s could not be submitted again; it is tried again", case.case_id)
+            if len(due) < AT_ONCE:
+                return count
+            after = due[-1].case_id
 
     async def _again(self, case: CaseRow) -> bool:
         request = CaseRequest(

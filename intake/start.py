@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from intake.forecast import Forecast, ForecastReport
 from intake.later import why_not_at
-from intake.launch import Launch, Launcher, settle
+from intake.launch import Launch, Launcher, StoredCase, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
 from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.names_check import NamesCheck
@@ -243,23 +243,46 @@ class Starter:
     async def sweep(self) -> int:
         """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
         before = datetime.now(UTC) - SWEEP_AFTER
+        count, last = 0, None
+        while True:
+            async with self._db.read() as conn:
+                rows = await cases.unstarted(conn, before, SWEEP_LIMIT, last)
+            count += await self._start_stored(rows)
+            if len(rows) < SWEEP_LIMIT:
+                break
+            last = rows[-1]
         async with self._db.read() as conn:
-            rows = await cases.unstarted(conn, before, SWEEP_LIMIT)
-            files = await batches.unstarted(conn, before, SWEEP_LIMIT)
+            files = await batches.unstarted(conn, before)
             half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
-        launch = await self.launcher.launch(rows)
-        # A batch gives its own rows up, so that the row of the file and the case always say the same.
-        of_batches = {row.case_id for row in rows if row.batch_id}
-        refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
         running = [file for file in files if await self.launcher.launch_batch(file)]
         if half_received:
             async with self._db.write() as conn:
                 await batches.forget_received(conn, half_received)
-        if launch.started or refused or running:
+        if running:
             async with self._db.write() as conn:
-                await settle(conn, Launch(started=launch.started, refused=refused))
                 await batches.running(conn, [file.batch_id for file in running])
-        return len(launch.started) + len(running)
+        return count + len(running)
+
+    async def _start_stored(self, rows: Sequence[CaseRow]) -> int:
+        """Start stored cases: how many run now. One that Temporal does not take keeps none behind it waiting."""
+        # A batch gives its own rows up, so that the row of the file and the case always say the same.
+        of_batches = {row.case_id for row in rows if row.batch_id}
+        left: Sequence[StoredCase] = rows
+        count = 0
+        while left:
+            launch = await self.launcher.launch(left)
+            refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
+            if launch.started or refused:
+                async with self._db.write() as conn:
+                    await settle(conn, Launch(started=launch.started, refused=refused))
+            count += len(launch.started)
+            left = launch.waiting[1:]  # the first was tried; those behind it only wait with it
+            if left:
+                try:
+                    await self.launcher.reach(anew=True)
+                except TemporalUnavailable:
+                    break  # then it was not for the one case, and all wait
+        return count
 
     # ------------------------------------------------------------------------------- the pieces, which imports use too
 

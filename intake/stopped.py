@@ -27,8 +27,6 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from intake.plan_in_history import plan_in_history
-from intake.rollback import Rollbacks
 from store import cases, stopped, tasks
 from store.cases import CaseRow
 from store.database import Database
@@ -39,10 +37,6 @@ from workflows.models import (
     OPERATORS,
     CaseEvent,
     CaseState,
-    Decision,
-    DecisionRecord,
-    DecisionView,
-    Outcome,
     Quorum,
     Status,
     TaskView,
@@ -65,7 +59,8 @@ TECHNICAL = 2000
 """Characters of a technical message that are kept."""
 CAUSES: dict[Kind, str] = {
     "failing": "The code of this case fails, so it cannot go on.",
-    "unknown": "Temporal does not know this case: an older state of it was put back, or it is another server.",
+    "unknown": "Temporal does not know this case: it was deleted there, an older state was put back, "
+    "or this is another server.",
     "behind": "Temporal stands at an earlier point of this case than the record: an older state of it was put back.",
     "ended": "Temporal has this case as ended, and the record does not: an older database was put back.",
 }
@@ -142,7 +137,12 @@ class StoppedWorkflows:
         query = (
             f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
         )
-        listed = {execution.id async for execution in self._client.list_workflows(query)}
+        try:
+            listed = {execution.id async for execution in self._client.list_workflows(query)}
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            listed = set()  # a server that is too old to list them
         while self._suspects:
             listed.add(self._suspects.popleft())
         return listed
@@ -272,6 +272,8 @@ class StoppedWorkflows:
                 goes_on = described is None or not _fails(described)
             elif not goes_on and case is not None:
                 goes_on = await self._knows_less(case) is None
+            elif not goes_on:
+                goes_on = await self._described(each.workflow_id) is not None
             if not goes_on:
                 continue
             said = "The case goes on" if case is not None else "The case stands still no more"
@@ -311,57 +313,6 @@ class StoppedWorkflows:
         return list(found.history.events)
 
 
-class Settlement:
-    """Carries out what an operator says of a case that stands still."""
-
-    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
-        self._db, self._client, self._rollbacks = db, client, rollbacks
-
-    async def settle(self, task: TaskView, decision: Decision) -> Status | None:
-        """Do it, and answer the status of the case then; None when somebody else was faster.
-
-        If this dies in between, the case is found again, by the job above or as one that was ended in Temporal. Raises
-        RPCError when Temporal does not answer.
-        """
-        view = DecisionView(
-            decision_id=decision.id,
-            verdict=decision.verdict,
-            by=decision.by.id,
-            at=decision.at,
-            comment=decision.comment,
-        )
-        async with self._db.write() as conn:
-            one = await stopped.by_task(conn, task.task_id)
-            if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
-                return None
-            await tasks.judge_all(conn, [DecisionRecord(decision=decision)], task.case_id)
-            await stopped.over(conn, one, _decided(task, decision))
-            case = await cases.get(conn, task.case_id)
-        if case is None:
-            return None
-        handle = self._client.get_workflow_handle(one.workflow_id)
-        if decision.verdict is Verdict.RETRY:
-            state: CaseState = await handle.query("status", result_type=CaseState)
-            async with self._db.write() as conn:
-                await tasks.forget(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
-            await handle.signal("resynchronise", (await handle.describe()).run_id)
-            return case.status
-        plan = _joined(case, await plan_in_history(self._client, one.workflow_id))
-        try:
-            await handle.terminate(reason=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}")
-        except RPCError as error:  # it has ended, or is not there
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-        given = await self._rollbacks.lost(case, one.cause, by=decision.by.id, plan=plan, decided=view)
-        return (given or case).status
-
-
-def _joined(case: CaseRow, found: list[Any]) -> list[Any]:
-    """The plan of the record, and what only Temporal's history tells. An undo that is done changes nothing again."""
-    keys = {undo.call.key for undo in case.plan}
-    return [*case.plan, *(undo for undo in found if undo.call.key not in keys)]
-
-
 def _resting(status: Status) -> Status | None:
     return None if status is Status.NEEDS_INTERVENTION else status
 
@@ -393,25 +344,4 @@ def _task(case: CaseRow, one: Stopped, number: int) -> TaskView:
         priority=case.priority,
         facts=facts | {"stopped": one.kind},
         rule="the case stands still",
-    )
-
-
-def _decided(task: TaskView, decision: Decision) -> CaseEvent:
-    comment = f" ({decision.comment})" if decision.comment else ""
-    return CaseEvent(
-        event_id=f"stopped/{task.task_id}/{decision.id}",
-        case_id=task.case_id,
-        at=decision.at,
-        kind="decided",
-        actor=decision.by.id,
-        summary=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}{comment}",
-        data={
-            "task_id": task.task_id,
-            "gate": task.gate,
-            "decision_id": decision.id,
-            "verdict": decision.verdict.value,
-            "comment": decision.comment,
-            "groups": decision.by.groups,
-            "via": decision.via,
-        },
     )

@@ -82,6 +82,17 @@ class Remote:
                 elif line.startswith(":"):
                     yield "", None
 
+    def post_all(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Post, and again with each `next_cursor`, until there is none: the answer with the items of all of them."""
+        answer: dict[str, Any] = self.post(path, body)
+        following = answer
+        while cursor := following.get("next_cursor"):
+            following = self.post(path, {**body, "cursor": cursor})
+            answer["items"] += following["items"]
+            if "looked_at" in answer:
+                answer["looked_at"] += following["looked_at"]
+        return answer
+
     def _send(self, method: str, path: str, **request: Any) -> Any:
         with self._asking(method, path, **request) as answer:
             content = answer.read()

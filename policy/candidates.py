@@ -1,6 +1,6 @@
 """From the groups and names of a ruling to the people who can decide."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,9 @@ class People(Protocol):
 
     async def manager_of(self, person: str) -> str | None:
         """The manager of a person, if they have one who is active."""
+
+    async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
+        """Of these people those who have left, each with who came after; None where nobody did."""
 
 
 @dataclass(frozen=True)

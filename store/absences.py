@@ -91,7 +91,7 @@ def _left(old: Absence, new: Absence) -> Iterator[Absence]:
 async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:
     """The person is back: the absence of now ends, those to come are dropped. Answers whether there was one."""
     future = await conn.execute(delete(absences).where(absences.c.person == person, absences.c.starts_at >= now))
-    current = await conn.execute(update(absences).where(absences.c.person == person, _covers(now)).values(ends_at=now))
+    current = await conn.execute(update(absences).where(absences.c.person == person, covers(now)).values(ends_at=now))
     if not (future.rowcount or current.rowcount):
         return False
     await audit.note(conn, "absence_ended", by=by, summary=f"{person} is back", data={"person": person})
@@ -112,31 +112,20 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
         select(absences.c.person, substitute.c.id, too.c.person.label("away_too"))
         .outerjoin(substitute, and_(substitute.c.id == absences.c.substitute, substitute.c.active))
         .outerjoin(too, and_(too.c.person == substitute.c.id, too.c.starts_at <= at, too.c.ends_at > at))
-        .where(absences.c.person.in_(list(persons)), _covers(at))
+        .where(absences.c.person.in_(list(persons)), covers(at))
     )
     return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
 
 
-async def begun(conn: AsyncConnection, after: datetime, until: datetime) -> list[str]:
-    """Those whose absence begins in this time."""
-    query = select(absences.c.person).where(absences.c.starts_at > after, absences.c.starts_at <= until)
-    return list((await conn.execute(query)).scalars())
-
-
-async def stands_in_for(conn: AsyncConnection, person: str, at: datetime) -> list[str]:
-    """Those who are away and named this person."""
-    query = select(absences.c.person).where(absences.c.substitute == person, _covers(at))
-    return list((await conn.execute(query.order_by(absences.c.person))).scalars())
-
-
-async def handed_on(conn: AsyncConnection, old: str, new: str) -> None:
-    """Whoever comes after somebody stands in for others in their place, but not for themselves."""
-    await conn.execute(
-        update(absences).where(absences.c.substitute == old, absences.c.person != new).values(substitute=new)
-    )
+async def handed_on(conn: AsyncConnection, old: str, new: str | None) -> None:
+    """Whoever comes after somebody stands in for others in their place, but not for themselves; None: nobody does."""
+    if new is not None:
+        theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)
+        await conn.execute(theirs.values(substitute=new))
     await conn.execute(update(absences).where(absences.c.substitute == old).values(substitute=None))
     await conn.execute(delete(absences).where(absences.c.person == old))
 
 
-def _covers(at: datetime) -> ColumnElement[bool]:
+def covers(at: datetime) -> ColumnElement[bool]:
+    """The condition under which an absence is one at this moment."""
     return and_(absences.c.starts_at <= at, absences.c.ends_at > at)

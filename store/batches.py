@@ -203,7 +203,7 @@ async def page(
     """
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
-        query = query.where(batches.c.requester == viewer.id)
+        query = query.where(batches.c.requester.in_(viewer.asks_as))
     if process:
         query = query.where(batches.c.process == process)
     if status:
@@ -300,15 +300,21 @@ async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
     )
 
 
-async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[Batch]:
+async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
     """Batches that were stored before `older_than` and whose Workflow is not known, oldest first."""
     query = (
         select(batches)
         .where(batches.c.status == "starting", batches.c.created_at < older_than)
         .order_by(batches.c.created_at)
-        .limit(limit)
     )
     return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def under_way(conn: AsyncConnection, limit: int) -> list[Batch]:
+    """Batches whose Workflow was started and that have not ended, oldest first."""
+    query = select(batches).where(batches.c.status.in_(("running", "paused", "cancelling")))
+    found = (await conn.execute(query.order_by(batches.c.created_at).limit(limit))).mappings()
+    return [Batch.model_validate(row) for row in found]
 
 
 async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:

@@ -107,6 +107,8 @@ class Sought(TypedDict, total=False):
     status: str | None
     batch_id: str | None
     requester: str | None
+    requesters: Sequence[str] | None
+    """Any of several."""
     ended: bool | None
     """Only those that have ended, or have not."""
     q: str | None
@@ -321,10 +323,15 @@ async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
     return await _found(conn, select(cases).where(cases.c.parent == case_id).order_by(cases.c.submitted_at))
 
 
-async def unstarted(conn: AsyncConnection, older_than: datetime, limit: int) -> list[CaseRow]:
-    """Cases submitted before this moment whose Workflow is not known to run, oldest first."""
+async def unstarted(
+    conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
+) -> list[CaseRow]:
+    """Cases submitted before this moment whose Workflow is not known to run, oldest first, behind `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
-    return await _found(conn, query.order_by(cases.c.submitted_at).limit(limit))
+    if after is not None:
+        place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
+        query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) > place)
+    return await _found(conn, query.order_by(cases.c.submitted_at, cases.c.case_id).limit(limit))
 
 
 async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
@@ -341,9 +348,9 @@ async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set
     return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
 
 
-async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int) -> list[CaseRow]:
-    """Cases whose next round is to start by itself by now, the longest overdue first."""
-    query = select(cases).where(cases.c.resubmit_at <= at).order_by(cases.c.resubmit_at)
+async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
+    """Cases whose next round is to start by itself by now, by id, behind this one."""
+    query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
 
@@ -407,6 +414,8 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
     for column in columns:
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
+    if (several := sought.get("requesters")) is not None:
+        query = query.where(cases.c.requester.in_(several))
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):

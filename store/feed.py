@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import candidates, cases, event_payloads, events, tasks
-from store.viewer import Name, Viewer
+from store.tables import candidates, cases, decisions, event_payloads, events, tasks
+from store.viewer import Name, Viewer, names_of
 from workflows.models import Outcome, Status
 
 _OPENING = {"gate_opened", "intervention_opened", "changes_requested"}
@@ -94,8 +94,9 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
                 given_up = {("person", old)} if isinstance(old, str) else set()
                 opened = before.opened or event.kind in _OPENING
                 touched[task.task_id] = _Touch(event.position, opened, before.given_up_by | given_up)
+    decided = await _deciders(conn, list(touched))
     found = [
-        _task_news(task, touched[task.task_id], audiences[case_id].names)
+        _task_news(task, touched[task.task_id], audiences[case_id].names, decided[task.task_id])
         for case_id, rows in of_case.items()
         for task in rows
         if task.task_id in touched
@@ -116,7 +117,7 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
     columns = (
         *(tasks.c.task_id, tasks.c.case_id, tasks.c.process, tasks.c.gate, tasks.c.status, tasks.c.outcome),
         *(tasks.c.assignee, tasks.c.revision, tasks.c.closed_at),
-        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users", "decisions")),
+        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users", "members")),
     )
     found: defaultdict[str, list[Any]] = defaultdict(list)
     for row in await conn.execute(select(*columns).where(tasks.c.case_id.in_(case_ids))):
@@ -145,11 +146,21 @@ async def _audiences(
     return found
 
 
+async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
+    """By task, who has decided it: nobody should read of their own decision that it was somebody else's."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    query = select(decisions.c.task_id, decisions.c.person)
+    query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)
+    for row in await conn.execute(query):
+        found[row.task_id].append(row.person)
+    return found
+
+
 def _is_open(task: Any, at: Any) -> bool:
     return task.closed_at is None or bool(task.closed_at >= at)
 
 
-def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
+def _task_news(task: Any, touch: _Touch, audience: frozenset[Name], deciders: list[str]) -> News:
     told = TaskNews(
         task_id=task.task_id,
         case_id=task.case_id,
@@ -160,9 +171,9 @@ def _task_news(task: Any, touch: _Touch, audience: frozenset[Name]) -> News:
         outcome=task.outcome,
         assignee=task.assignee,
         revision=task.revision,
-        decided_by=[each["by"] for each in task.decisions or []] or None,
+        decided_by=deciders or None,
     )
-    asked_then = {("group", name) for name in task.candidate_groups} | {("user", name) for name in task.candidate_users}
+    asked_then = names_of(task.candidate_groups, task.candidate_users, task.members or {})
     gone = TaskNews(task_id=task.task_id, kind="gone")
     return News(
         touch.position,

@@ -45,6 +45,8 @@ _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
     "priority": (tasks.c.priority, False, int),
 }
 """Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
+_GROUPS = ("group", "snapshot")
+"""Kinds of candidates that are groups, whichever of their members count."""
 _MOVE: frozenset[Sort] = frozenset({"due_at", "priority"})
 """Sorts by what may change while somebody reads page by page."""
 _LONGEST = timedelta(days=30)
@@ -218,7 +220,7 @@ async def _among(
         if each is not None and (few := await _few(conn, each)) is not None:
             return few
     if sought.group:
-        of_group = await _asking(conn, candidates.c.kind == "group", candidates.c.name == sought.group)
+        of_group = await _asking(conn, candidates.c.kind.in_(_GROUPS), candidates.c.name == sought.group)
         if of_group is not None and (few := await _few(conn, of_group)) is not None:
             return few
     if sought.whose == "mine":
@@ -248,9 +250,9 @@ async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
 
 async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
     """Tasks of the cases that `Viewer.sees`."""
-    asked = and_(candidates.c.kind == "asked", candidates.c.name == viewer.id)
+    asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
-    own = select(cases.c.case_id).where(cases.c.requester == viewer.id)
+    own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
     if named is None or await _more(conn, own, FEW):
         return None
     other = tasks.alias()
@@ -310,7 +312,8 @@ def _found(
             query = query.where(column == wanted)
     if sought.group:
         asked = candidates.alias()
-        of_group = and_(asked.c.task_id == tasks.c.task_id, asked.c.kind == "group", asked.c.name == sought.group)
+        named = and_(asked.c.kind.in_(_GROUPS), asked.c.name == sought.group)
+        of_group = and_(asked.c.task_id == tasks.c.task_id, named)
         query = query.where(exists().where(of_group))
     if sought.due and now:
         query = query.where(_due(sought.due, now, zone))

@@ -22,7 +22,9 @@ from store.tables import accounts, entries, lines
 from workflows.folding import fold
 from workflows.models import MAX_REFERENCE_KEY, Refused, Trouble, reference_key
 from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
-from workflows.money import decimals_of, in_words, payee_key
+from workflows.money import in_words, payee_key
+from workflows.money import major_units as _major
+from workflows.money import minor_units as _minor
 
 PAYMENTS = "payments"
 """What was paid out: the other side of holds and captures."""
@@ -127,7 +129,7 @@ class Ledger:
         Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
         AccountLocked.
         """
-        minor, account = in_minor(amount, currency), fold(account)
+        minor, account = _minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)  # before looking for the key: see `_account`
@@ -138,7 +140,7 @@ class Ledger:
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{money_of(available, currency)} is available."
+                    f"{_words(available, currency)} is available."
                 )
             return await _book(
                 conn,
@@ -185,7 +187,7 @@ class Ledger:
         what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
         account is closed, or the key was undone.
         """
-        minor, account = in_minor(amount, currency), fold(account)
+        minor, account = _minor(amount, currency), fold(account)
 
         async def book(conn: AsyncConnection) -> Booking:
             locked = await _account(conn, account, currency)
@@ -197,14 +199,14 @@ class Ledger:
                 raise Refused("No money is held for this payment, so it cannot be paid.")
             if (held.account, held.currency) != (account, currency):
                 raise Refused(
-                    f"{money_of(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
+                    f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
                     f"and {in_words(amount, currency)} was to be paid from account '{account}'."
                 )
             available = paying.posted + paying.pending + held.amount
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{money_of(available, currency)} is available."
+                    f"{_words(available, currency)} is available."
                 )
             to = {"payee": payee, "payee_key": payee_key(payee), "payee_account": payee_account}
             return await _book(
@@ -234,7 +236,7 @@ class Ledger:
 
         A repeat with the same key does nothing.
         """
-        minor, account = in_minor(amount, currency), fold(account)
+        minor, account = _minor(amount, currency), fold(account)
 
         await effects.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
 
@@ -352,8 +354,8 @@ class Ledger:
                         layer=line.layer,
                         account=line.account,
                         currency=line.currency,
-                        debit=str(major_of(line.debit, line.currency)),
-                        credit=str(major_of(line.credit, line.currency)),
+                        debit=str(_major(line.debit, line.currency)),
+                        credit=str(_major(line.credit, line.currency)),
                     )
                 )
         return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
@@ -383,7 +385,7 @@ class Ledger:
                 PastPayment(
                     reference=row.reference,
                     at=row.at,
-                    amount=major_of(row.amount, row.currency),
+                    amount=_major(row.amount, row.currency),
                     currency=row.currency,
                     payee_account=row.payee_account,
                     captured=bool(row.captured),
@@ -411,8 +413,8 @@ class Ledger:
         )
         async with self._db.read() as conn:
             problems = [
-                f"entry {row.entry_id}: {row.layer} debits of {money_of(row.debits, row.currency)}, "
-                f"credits of {money_of(row.credits, row.currency)}"
+                f"entry {row.entry_id}: {row.layer} debits of {_words(row.debits, row.currency)}, "
+                f"credits of {_words(row.credits, row.currency)}"
                 for row in await conn.execute(unbalanced)
             ]
             for row in await conn.execute(without_lines):
@@ -425,8 +427,8 @@ class Ledger:
                 for layer, kept in (("posted", account.posted), ("pending", account.pending)):
                     if (sum_ := told.pop((name, currency, layer), 0)) != kept:
                         problems.append(
-                            f"account {name} {currency}: {layer} {money_of(kept, currency)}, "
-                            f"by its lines {money_of(sum_, currency)}"
+                            f"account {name} {currency}: {layer} {_words(kept, currency)}, "
+                            f"by its lines {_words(sum_, currency)}"
                         )
                 if account.funded and account.posted + account.pending < 0:
                     problems.append(f"account {name} {currency}: more is held than there is")
@@ -472,9 +474,9 @@ def _balance(row: Row[Any]) -> Balance:
     return Balance(
         account=row.name,
         currency=row.currency,
-        balance=str(major_of(row.posted, row.currency)),
-        held=str(major_of(held, row.currency)),
-        available=str(major_of(row.posted - held, row.currency)),
+        balance=str(_major(row.posted, row.currency)),
+        held=str(_major(held, row.currency)),
+        available=str(_major(row.posted - held, row.currency)),
     )
 
 
@@ -616,19 +618,6 @@ def _ends_a_day(at: datetime) -> bool:
 # ----------------------------------------------------------------------------------------------------------- units
 
 
-def in_minor(amount: Decimal, currency: str) -> int:
-    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
-    minor = amount.scaleb(decimals_of(currency))
-    if minor != minor.to_integral_value():
-        raise ValueError(f"{amount} {currency} has more decimals than the currency")
-    return int(minor)
-
-
-def major_of(minor: int, currency: str) -> Decimal:
-    """So many minor units as an amount."""
-    return Decimal(minor).scaleb(-decimals_of(currency))
-
-
-def money_of(minor: int, currency: str) -> str:
+def _words(minor: int, currency: str) -> str:
     """So many minor units in words: `2,640.00 GBP`."""
-    return in_words(major_of(minor, currency), currency)
+    return in_words(_major(minor, currency), currency)

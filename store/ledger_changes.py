@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit, effects
 from store.database import Database
-from store.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, in_minor, major_of, money_of, open_account
+from store.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, open_account
 from store.tables import accounts, ledger_changes
-from workflows.money import decimals_of, in_words
+from workflows.folding import identity_key
+from workflows.money import decimals_of, in_words, major_units, minor_units
 
 WAITS_FOR = timedelta(days=7)
 """How long a change waits to be confirmed."""
@@ -138,7 +139,7 @@ async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
         _check_waits(change)
         if _same(change.asked_by, by):
             raise SamePerson("You asked for this change, so another administrator must confirm it.")
-        minor = in_minor(Decimal(change.amount), change.currency) if change.amount else None
+        minor = minor_units(Decimal(change.amount), change.currency) if change.amount else None
         wanted = {"account": change.account, "currency": change.currency, "amount": minor}
         try:
             await _check_possible(conn, change.kind, wanted)
@@ -195,10 +196,13 @@ async def changes(
 
 def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, reason: str) -> dict[str, Any]:
     """The change as it is stored. Raises WrongChange."""
-    name = account.strip()
-    if not 1 <= len(name) <= 120 or not name.isprintable():
-        raise WrongChange("account", "an account's name is one line of 1 to 120 characters")
-    if name.casefold() in (CAPITAL, PAYMENTS):
+    try:
+        name = identity_key(account)
+    except ValueError as wrong:
+        raise WrongChange("account", str(wrong)) from wrong
+    if not 1 <= len(name) <= 120:
+        raise WrongChange("account", "an account's name has 1 to 120 characters")
+    if name in (CAPITAL, PAYMENTS):
         raise WrongChange("account", f"'{name}' is the ledger's own: choose another name")
     try:
         decimals = decimals_of(currency)
@@ -216,7 +220,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > decimals and amount != round(amount, decimals):
         raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals")
-    return about | {"amount": in_minor(amount, currency)}
+    return about | {"amount": minor_units(amount, currency)}
 
 
 async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, Any]) -> None:
@@ -227,9 +231,6 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
     if kind == "open":
         if there is not None:
             raise WrongChange("account", f"account '{name}' in {currency} is there already; fund it instead")
-        every = (await conn.execute(select(accounts.c.name).distinct())).scalars().all()
-        if like := next((each for each in every if each != name and each.casefold() == name.casefold()), None):
-            raise WrongChange("account", f"there is an account '{like}' already, which differs only in capitals")
     else:
         if there is None or not there.funded:
             names = ", ".join(sorted(each.name for each in known if each.funded)) or "none"
@@ -240,7 +241,10 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
             raise WrongChange("account", f"account '{name}' in {currency} is closed")
     capital = next((abs(each.posted) for each in known if each.name == CAPITAL), 0)
     if max(there.posted if there else 0, capital) + (amount or 0) > MOST_MINOR:
-        raise WrongChange("amount", f"the ledger keeps at most {money_of(MOST_MINOR, currency)} in one currency")
+        raise WrongChange(
+            "amount",
+            f"the ledger keeps at most {in_words(major_units(MOST_MINOR, currency), currency)} in one currency",
+        )
 
 
 def _check_waits(change: LedgerChange) -> None:
@@ -272,7 +276,7 @@ async def get(conn: AsyncConnection, change_id: str, *, lock: bool = False) -> L
 
 def _change(row: Row[Any]) -> LedgerChange:
     status = "expired" if row.status == "waiting" and row.expires_at <= datetime.now(UTC) else row.status
-    amount = None if row.amount is None else str(major_of(row.amount, row.currency))
+    amount = None if row.amount is None else str(major_units(row.amount, row.currency))
     names = [name for name in LedgerChange.model_fields if name not in ("status", "amount")]
     return LedgerChange(**{name: getattr(row, name) for name in names}, status=status, amount=amount)
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import absences, candidates, cases, decisions, memberships, messages, notices, people, tasks
+from store.viewer import PERSONAL
 from workflows.models import DecisionView, Letter, Notice, NoticeTask
 
 
@@ -121,27 +122,55 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
 
 
 def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a task is open, asks the person, and has not ruled them out: as requester, excluded, or done with it."""
-    asked, given = tasks.alias("asked"), decisions.alias("given")
-    named, excluded = candidates.alias("named"), candidates.alias("excluded")
-    now = datetime.now(UTC)
-    absent = select(absences.c.person).where(
-        absences.c.substitute == person, absences.c.starts_at <= now, absences.c.ends_at > now
+    """Whether a task is open and may be decided by the person, by the rules of `workflows.people.places`."""
+    asked, absent, now = tasks.alias("asked"), absences.alias("absent"), datetime.now(UTC)
+
+    def candidate(who: ColumnElement[Any]) -> ColumnElement[bool]:
+        named = candidates.alias()
+        groups = select(memberships.c.group_name).where(memberships.c.person == who).correlate_except(memberships)
+        means = or_(
+            and_(named.c.kind.in_(PERSONAL), named.c.name == who),
+            and_(named.c.kind == "group", named.c.name.in_(groups)),
+        )
+        return exists().where(named.c.task_id == task_id, means).correlate_except(named)
+
+    def free(who: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Not ruled out: as the requester, excluded, or done with it."""
+        excluded, given = candidates.alias(), decisions.alias()
+        return and_(
+            or_(asked.c.requester != who, asked.c.kind == "changes"),
+            ~exists()
+            .where(excluded.c.task_id == task_id, excluded.c.kind == "excluded", excluded.c.name == who)
+            .correlate_except(excluded),
+            ~exists()
+            .where(
+                given.c.task_id == task_id,
+                or_(given.c.person == who, given.c.on_behalf_of == who),
+                given.c.status.in_(("pending", "accepted")),
+            )
+            .correlate_except(given),
+        )
+
+    instead = (
+        exists()
+        .where(
+            absent.c.substitute == person,
+            absent.c.starts_at <= now,
+            absent.c.ends_at > now,
+            or_(asked.c.assignee.is_(None), asked.c.assignee == absent.c.person),
+            candidate(absent.c.person),
+            free(absent.c.person),
+        )
+        .correlate_except(absent)
     )
-    means = or_(memberships.c.person == person, memberships.c.person.in_(absent.correlate_except(absences)))
-    groups = select(memberships.c.group_name).where(means).correlate_except(memberships)
-    users = or_(named.c.name == person, named.c.name.in_(absent.correlate_except(absences)))
-    may = or_(and_(named.c.kind == "user", users), and_(named.c.kind == "group", named.c.name.in_(groups)))
-    candidate = exists().where(named.c.task_id == task_id, may)
-    return and_(
-        exists().where(
+    own = and_(asked.c.assignee.is_(None), candidate(person))
+    return (
+        exists()
+        .where(
             asked.c.task_id == task_id,
             asked.c.status == "open",
-            or_(asked.c.requester != person, asked.c.kind == "changes"),
-            or_(asked.c.assignee == person, and_(asked.c.assignee.is_(None), candidate)),
-        ),
-        ~exists().where(excluded.c.task_id == task_id, excluded.c.kind == "excluded", excluded.c.name == person),
-        ~exists().where(
-            given.c.task_id == task_id, given.c.person == person, given.c.status.in_(("pending", "accepted"))
-        ),
+            free(person),
+            or_(asked.c.assignee == person, own, instead),
+        )
+        .correlate_except(asked)
     )

@@ -8,7 +8,6 @@ and only of them whom the asker sees anyway.
 import asyncio
 import difflib
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import memberships, people
+from workflows.folding import fold, without_accents
 from workflows.models import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
 from workflows.naming import Kind
 
@@ -27,10 +27,6 @@ MOST = 3
 """So many suggestions."""
 SHOWN = 80
 """Characters of a name that an error repeats."""
-# Letters that Unicode does not take apart into a letter and a mark.
-_LETTERS = str.maketrans(
-    {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "\u0131": "i"}
-)
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,8 @@ class UnknownName(ValueError):
 
 
 def folded(text: str) -> str:
-    """A name as names are compared: without case, accents, invisible marks and doubled blanks."""
-    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS))
-    kept = (char for char in apart if not unicodedata.combining(char) and unicodedata.category(char) != "Cf")
-    return " ".join("".join(kept).split())
+    """A name as people compare names: without case, accents, invisible marks and doubled blanks."""
+    return " ".join(without_accents(fold(text)).split())
 
 
 class NameResolver:
@@ -196,7 +190,7 @@ async def there_are(conn: AsyncConnection, names: Collection[str]) -> tuple[set[
     return persons, groups
 
 
-class NewGroup(ValueError):
+class NewGroup(Exception):
     """A group that nobody is in and no policy names: perhaps a slip of the pen. `str()` says so."""
 
     def __init__(self, group: str, suggestions: Sequence[str]) -> None:
@@ -204,24 +198,26 @@ class NewGroup(ValueError):
         self.group, self.suggestions = group, list(suggestions)
 
 
-async def check_groups(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> None:
-    """Raise NewGroup for the first group that nobody is in and that is not `named` by the policy."""
+async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> NewGroup | None:
+    """What to ask before people are put into these groups; `named` are those of the policy.
+
+    Ask it before they are in, and raise it, to undo that, once the store has taken the names as such.
+    """
     known = {*named, *ROLES}
-    doubtful = [group for group in wanted if group not in known]
-    if not doubtful:
-        return
+    doubtful = [group for group in map(fold, wanted) if group not in known]
     _, there = await there_are(conn, doubtful)
     for group in doubtful:
         if group not in there:
-            raise NewGroup(group, (await resolver(conn, known)).suggestions(group, "group"))
+            return NewGroup(group, (await resolver(conn, known)).suggestions(group, "group"))
+    return None
 
 
 def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
     """Why a name in a request is refused, and what to write instead."""
     what = {
         "person": "is not the id of an active person",
-        "group": "is no group",
-        "person or group": "is neither the id of an active person nor a group",
+        "group": "is not a group that somebody is in",
+        "person or group": "is neither the id of an active person nor a group that somebody is in",
     }[kind]
     return f"'{_shown(name)}' {what}{_did_you_mean(suggestions)}"
 

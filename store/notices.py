@@ -7,14 +7,14 @@ source: a reader goes over it once, in order, and nothing is added to what a cas
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import choices
+from store import choices, successors
 from store.database import insert_into
 from store.nudges import NUDGED
 from store.tables import (
@@ -33,7 +33,9 @@ from store.tables import (
     readers,
     tasks,
 )
-from workflows.models import NoticeChoice, NoticeKind, Outcome
+from store.viewer import PERSONAL
+from workflows.models import OPERATORS, Absent, Actor, NoticeChoice, NoticeKind, Outcome, TaskView
+from workflows.people import places
 
 READER = "notices"
 CHUNK = 1000
@@ -59,8 +61,9 @@ _KINDS = (
     "candidate_replaced",
     "question_asked",
     "question_answered",
+    "question_withdrawn",
 )
-_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced"}
+_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
 """A task has another holder: `to`, who is told, in place of `from`."""
 
 
@@ -95,8 +98,8 @@ class _Event(NamedTuple):
     @property
     def named(self) -> list[str]:
         """The people whom it names."""
-        found = [self.data.get(name) for name in ("to", "from", "asked_by")]
-        return [name for name in found if isinstance(name, str)]
+        found = [self.data.get(name) for name in ("to", "from", "asked_by", "asked")]
+        return [name for name in (*found, *self.data.get("askers", ())) if isinstance(name, str)]
 
 
 class _Due(NamedTuple):
@@ -150,14 +153,19 @@ class _Crowd:
     candidates: Mapping[str, set[tuple[str, str]]]
     """By task: kind and name of its candidates, and of those who are excluded."""
     members: Mapping[str, set[str]]
-    decided: Mapping[str, set[str]]
+    decided: Mapping[str, set[tuple[str, str | None]]]
+    """By task: who decided it, and in whose place."""
     told: Mapping[str, set[tuple[str, str]]]
     """By closed task: who was told of it, through which channel."""
     instead: Mapping[str, set[str]]
     """By person who is away: who decides in their place."""
+    heirs: Mapping[str, str | None]
+    """By person who has left: who came after."""
     channels: Mapping[str, Sequence[str]]
     """By person: how they can be reached. Only those who are active."""
     choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
+    known: dict[Any, dict[str, set[str]]] = field(default_factory=dict)
+    """Who may decide tasks that ask the same people, as those of one file do."""
 
     @classmethod
     async def around(cls, conn: AsyncConnection, news: Sequence[_Event], plan: Plan) -> "_Crowd":
@@ -167,16 +175,20 @@ class _Crowd:
         found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
         named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
         groups = {name for names in named.values() for kind, name in names if kind == "group"}
+        groups |= {OPERATORS} if any(event.data.get("askers") for event in news) else set()
         members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
         decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
         told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
         everybody = {row.requester for row in found_cases.values()}
-        everybody |= {name for names in named.values() for kind, name in names if kind == "user"}
+        everybody |= {name for names in named.values() for kind, name in names if kind in PERSONAL}
+        everybody |= {name for row in found_tasks.values() for name in (row.assignee, row.owner) if name}
         everybody |= {person for persons in members.values() for person in persons}
         everybody |= {name for event in news for name in event.named}
         now = datetime.now(UTC)
         away = _AWAY.where(absences.c.person.in_(everybody), absences.c.starts_at <= now, absences.c.ends_at > now)
         instead = await _sets(conn, away)
+        heirs = await successors.left(conn, {row.requester for row in found_cases.values()})
+        everybody |= {heir for heir in heirs.values() if heir}
         everybody |= {person for persons in instead.values() for person in persons}
         everybody |= {person for pairs in told.values() for person, _ in pairs}
         channels = {
@@ -184,7 +196,7 @@ class _Crowd:
             for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
         }
         chosen = await choices.of_all(conn, channels)
-        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, channels, chosen)
+        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, heirs, channels, chosen)
 
     def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
         """The rows to be added."""
@@ -194,7 +206,7 @@ class _Crowd:
             if case is None:
                 continue
             at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
-            for kind, person, channel in self._told_by(event, case.requester):
+            for kind, person, channel in self._told_by(event, self._asker(case.requester)):
                 choice = self.choices[person][kind]
                 if choice is NoticeChoice.OFF:
                     continue
@@ -223,10 +235,15 @@ class _Crowd:
         latest: datetime = case.created_at + self.plan.window
         return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
 
-    def _told_by(self, event: _Event, requester: str) -> Iterable[tuple[NoticeKind, str, str]]:
-        """Kind, person and channel of each notice that an event gives rise to."""
+    def _asker(self, requester: str) -> set[str]:
+        """Who is told of the case as its requester: that person, or who came after them."""
+        heir = self.heirs.get(requester, requester)
+        return {heir} if heir else set()
+
+    def _told_by(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        """Kind, person and channel of each notice that an event gives rise to. `asker`: who hears as the requester."""
         if event.kind == "case_closed":
-            yield from self._reached(NoticeKind.CASE_ENDED, {requester})
+            yield from self._reached(NoticeKind.CASE_ENDED, asker)
             return
         task = self.tasks.get(event.task_id or "")
         if task is None:  # a gate that needed nobody
@@ -234,28 +251,37 @@ class _Crowd:
         added, outcome = event.data.get("added"), event.data.get("outcome")
         if event.kind in ("question_asked", "question_answered"):
             asked = event.data.get("to" if event.kind == "question_asked" else "asked_by")
-            yield from self._reached(NoticeKind.TASK_ASKED, {asked} if asked else set())
+            yield from self._reached(NoticeKind.TASK_ASKED, {asked, *self.instead.get(asked, ())} if asked else set())
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
-            if task.status == "open" and new:
+            # Of a leaver's questions: who is asked now; or, where nobody can answer, who asked and the operators.
+            told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
+            told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
+            if task.status == "open":
+                yield from self._reached(NoticeKind.TASK_ASKED, told)
+            if task.status == "open" and new and new not in told:
                 yield from self._reached(NoticeKind.TASK_OPENED, {new})
             if old and old != new:
                 yield from self._reached(NoticeKind.TASK_LOST, {old})
             return
         if event.kind == "gate_closed":
             if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
-                yield from self._reached(NoticeKind.TASK_DECIDED, {requester})
+                yield from self._reached(NoticeKind.TASK_DECIDED, asker)
             if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry was told as such
                 for person, channel in sorted(self.told[task.task_id]):
-                    if person not in self.decided[task.task_id] and channel in self.channels.get(person, ()):
+                    deciders = {by for by, _ in self.decided[task.task_id]}
+                    if person not in deciders and channel in self.channels.get(person, ()):
                         yield NoticeKind.TASK_LOST, person, channel
             return
-        may_decide = self._may_decide(task, requester)
+        may_decide = self._may_decide(task)
         if event.kind == "gate_expired" and added is None:
-            yield from self._reached(NoticeKind.TASK_EXPIRED, {requester, *may_decide})
+            yield from self._reached(NoticeKind.TASK_EXPIRED, {*asker, *may_decide})
         elif task.status == "open":
             if added is not None:
+                old = event.data.get("from")
+                if old and old not in may_decide:
+                    yield from self._reached(NoticeKind.TASK_LOST, {old})
                 new = {person for person, names in may_decide.items() if names <= set(added)}
                 yield from self._reached(NoticeKind.TASK_ESCALATED, new)
             elif event.kind == "gate_reminded":
@@ -265,26 +291,61 @@ class _Crowd:
             else:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 
-    def _may_decide(self, task: Row[Any], requester: str) -> dict[str, set[str]]:
-        """Who may decide a task and has not, with the names by which they may: groups, or their own.
+    def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
+        """Who may decide a task and has not, with the names by which they may: groups, or those of people.
 
-        Of a claimed one that is who has it. Whoever stands in for somebody who is away may in their place.
+        By the rules that validation goes by. Whoever stands in for somebody who is away may in their place.
         """
-        found: defaultdict[str, set[str]] = defaultdict(set)
-        task_id = task.task_id
-        excluded = {*self.decided[task_id]} | (set() if task.kind == "changes" else {requester})
-        if task.assignee is not None:
-            return {} if task.assignee in excluded else {task.assignee: {task.assignee}}
-        for kind, name in self.candidates[task_id]:
-            if kind == "excluded":
-                excluded.add(name)
-            else:
-                for person in self.members[name] if kind == "group" else {name} if kind == "user" else ():
-                    found[person].add(name)
-        for person in [each for each in found if each not in excluded]:
+        names = frozenset(self.candidates[task.task_id])
+        done = frozenset(self.decided[task.task_id])
+        alike = task.kind, task.requester, task.assignee, task.owner, names, done
+        if alike not in self.known:
+            self.known[alike] = self._found(task, names, done)
+        return self.known[alike]
+
+    def _found(
+        self, task: Row[Any], names: Iterable[tuple[str, str]], done: Iterable[tuple[str, str | None]]
+    ) -> dict[str, set[str]]:
+        of_kind: defaultdict[str, list[str]] = defaultdict(list)
+        for kind, name in names:
+            of_kind[kind].append(name)
+        live = {group: self.members[group] for group in of_kind["group"]}
+        then = dict.fromkeys(of_kind["snapshot"], of_kind["member"])
+        rules: dict[str, Any] = {  # those of its fields that the rules go by
+            "kind": task.kind,
+            "requester": task.requester,
+            "candidate_groups": [*live, *then],
+            "candidate_users": of_kind["user"],
+            "members": then,
+            "excluded_users": of_kind["excluded"],
+            "assignee": task.assignee,
+            "owner": task.owner,
+        }
+        view = TaskView.model_construct(**rules)
+        groups: defaultdict[str, list[str]] = defaultdict(list)
+        for group, people_in_it in live.items():
+            for person in people_in_it:
+                groups[person].append(group)
+        asked = {*groups, *of_kind["user"], *of_kind["member"], *(name for name in (task.assignee,) if name)}
+        absent: defaultdict[str, list[Absent]] = defaultdict(list)
+        for person in asked:
             for substitute in self.instead.get(person, ()):
-                found[substitute] |= found[person]
-        return {person: names for person, names in found.items() if person not in excluded}
+                absent[substitute].append(Absent.model_construct(id=person, groups=groups[person]))
+        if task.owner and task.assignee and task.owner in self.channels:
+            absent[task.assignee].append(Absent.model_construct(id=task.owner, groups=groups[task.owner]))
+        decided = [name for pair in done for name in pair if name]
+        found = {}
+        for person in {*asked, *absent}:
+            by = Actor.model_construct(id=person, groups=groups[person], stands_in_for=absent[person])
+            if taken := [place.behalf or person for place in places(view, by, decided)]:
+                found[person] = {name for each in taken for name in (*groups[each], *self._named(of_kind, each))}
+        return found
+
+    @staticmethod
+    def _named(of_kind: Mapping[str, list[str]], person: str) -> list[str]:
+        """By which names a person is asked, beside the groups they are in now."""
+        own = [person] if person in of_kind["user"] else []
+        return own + (of_kind["snapshot"] if person in of_kind["member"] else [])
 
     def _reached(self, kind: NoticeKind, persons: Iterable[str]) -> Iterable[tuple[NoticeKind, str, str]]:
         return ((kind, person, channel) for person in sorted(persons) for channel in self.channels.get(person, ()))
@@ -293,10 +354,15 @@ class _Crowd:
 _CASES = select(
     cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
 ).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
-_TASKS = select(tasks.c.task_id, tasks.c.kind, tasks.c.status, tasks.c.assignee)
+_TASKS = select(
+    *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee),
+    tasks.c.state["owner"].as_string().label("owner"),
+)
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
 _MEMBERS = select(memberships.c.group_name, memberships.c.person)
-_DECIDED = select(decisions.c.task_id, decisions.c.person).where(decisions.c.status.in_(("pending", "accepted")))
+_DECIDED = select(decisions.c.task_id, decisions.c.person, decisions.c.on_behalf_of).where(
+    decisions.c.status.in_(("pending", "accepted"))
+)
 _AWAY = select(absences.c.person, absences.c.substitute).where(absences.c.substitute.is_not(None))
 _TOLD = (
     select(notices.c.task_id, notices.c.person, notices.c.channel)

@@ -1,22 +1,22 @@
 """People, their groups and their bearer tokens. Every change is an event of the record."""
 
 import hashlib
-import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, func, insert, literal, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import absences, audit
+from store import absences, audit, successors
 from store.database import Database, insert_once
-from store.tables import chain, event_payloads, events, memberships, passwords, people, readers, sessions, tokens
+from store.tables import absences as absent_people
+from store.tables import memberships, people, tokens
 from workflows.folding import check_visible, fold, identity_key
 from workflows.models import ADMINS
 
@@ -77,6 +77,13 @@ class Person(BaseModel):
     time_zone: str | None = None
     stands_in_for: "list[Person]" = []
     """Those who are away now and named this person as their substitute; known of whoever has signed in."""
+    comes_after: list[str] = []
+    """Those who have left and in whose place this person is; known of whoever has signed in."""
+
+    @property
+    def asks_as(self) -> list[str]:
+        """The ids under which cases and uploads are theirs: their own, and of those in whose place they are."""
+        return [self.id, *self.comes_after]
 
 
 async def add(
@@ -92,17 +99,16 @@ async def add(
         raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
     if not 1 <= len(name.strip()) <= 200:
         raise ValueError("a name has 1 to 200 characters")
-    groups = [identity_key(group) for group in groups]
-    for group in groups:
-        if not _GROUP.fullmatch(group):
-            raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    groups = [group_named(group) for group in groups]
     person = Person(
         id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
     )
-    await _check_new(conn, id, person.email)
+    await check_new(conn, id, person.email)
     row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
     if not await insert_once(conn, people, row):
-        raise ValueError(f"there is a person '{id}' already")
+        known = await conn.scalar(select(people.c.active).where(people.c.id == id))
+        back = "" if known else f", who has left. To bring them back: holdgate people reactivate {id}"
+        raise ValueError(f"there is a person '{id}' already{back}")
     if person.groups:
         await conn.execute(insert(memberships), [{"person": id, "group_name": group} for group in person.groups])
     summary = f"{person.name} was added with {', '.join(person.groups) or 'no groups'}"
@@ -110,7 +116,14 @@ async def add(
     return person
 
 
-async def _check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
+def group_named(name: str) -> str:
+    """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
+    if not _GROUP.fullmatch(group := identity_key(name)):
+        raise ValueError(f"'{name}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    return group
+
+
+async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """One person, one id and one address: with two they could ask and approve. Raises ValueError."""
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
@@ -172,9 +185,7 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
-    named, group = await get(conn, id), identity_key(group)
-    if not _GROUP.fullmatch(group):
-        raise ValueError(f"'{group}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    named, group = await get(conn, id), group_named(group)
     if await insert_once(conn, memberships, {"person": id, "group_name": group}):
         data = {"person": id, "group": group}
         await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
@@ -182,7 +193,7 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
-    named = await get(conn, id)
+    named, group = await get(conn, id), fold(group)
     gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
     if not gone.rowcount:
         raise ValueError(f"{id} is not in {group}")
@@ -193,31 +204,6 @@ async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
     if group == ADMINS and (await conn.execute(others)).first() is None:
         raise LastAdmin(f"{named.name} is the last of {ADMINS}: nobody could manage people then. Add another one first")
-
-
-async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
-    """Somebody has left: `new` gets their groups, reports and substitutions; they can no longer sign in.
-
-    Raises UnknownPerson, ValueError for replacing somebody by themselves. Their open tasks are the gateway's business.
-    """
-    leaver, successor = await get(conn, old), await get(conn, new)
-    if leaver.id.casefold() == successor.id.casefold():
-        raise ValueError("say who comes after: somebody else")
-    for group in leaver.groups:
-        await insert_once(conn, memberships, {"person": new, "group_name": group})
-    await conn.execute(delete(memberships).where(memberships.c.person == old))
-    await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
-    await conn.execute(update(people).where(people.c.manager == old).values(manager=None))
-    await absences.handed_on(conn, old, new)
-    await conn.execute(update(people).where(people.c.id == old).values(active=False))
-    await conn.execute(
-        update(tokens).where(tokens.c.person == old, tokens.c.revoked_at.is_(None)).values(revoked_at=datetime.now(UTC))
-    )
-    for table in (sessions, passwords):
-        await conn.execute(delete(table).where(table.c.person == old))
-    summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
-    data = {"person": old, "by": new, "groups": leaver.groups, "reason": reason}
-    await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
 
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
@@ -247,13 +233,21 @@ async def by_token(conn: AsyncConnection, token: str) -> Person | None:
 
 
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
-    """An active person with those for whom they stand in; None when they are not active."""
+    """An active person with those for whom they stand in and whom they came after; None when they are not active."""
     person = await active(conn, id)
-    absent = await absences.stands_in_for(conn, id, at) if person else []
-    if person is None or not absent:
+    if person is None:
+        return None
+    absent = select(absent_people.c.person, literal("away")).where(
+        absent_people.c.substitute == id, absences.covers(at)
+    )
+    gone = select(people.c.id, literal("left")).where(people.c.successor == id, ~people.c.active)
+    others = (await conn.execute(union_all(absent, gone))).all()
+    if not others:
         return person
-    away = await _found(conn, _PEOPLE.where(people.c.id.in_(absent), people.c.active))
-    return person.model_copy(update={"stands_in_for": away})
+    names = [name for name, why in others if why == "away"]
+    away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
+    left = sorted(name for name, why in others if why == "left")
+    return person.model_copy(update={"stands_in_for": away, "comes_after": left})
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
@@ -264,7 +258,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     named, address = await get(conn, id), _address(email)
     if named.email == address:
         return
-    await _check_new(conn, id, address)
+    await check_new(conn, id, address)
     await conn.execute(update(people).where(people.c.id == id).values(email=address))
     summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
     await audit.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
@@ -363,40 +357,6 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-# ---------------------------------------------------------------------------- changes, for open gates
-
-READER = "people"
-_CHANGES = ("group_joined", "group_left", "person_replaced", "absence_set", "absence_ended")
-
-
-async def changed(conn: AsyncConnection) -> tuple[int, set[str]]:
-    """How far the record goes, and the groups and ids that changes of people since the last look may concern."""
-    came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
-    head = (await conn.execute(select(chain.c.position))).scalar_one()
-    query = (
-        select(event_payloads.c.payload)
-        .join(events, events.c.position == event_payloads.c.position)
-        .where(events.c.position > came, events.c.position <= head, events.c.case_id.is_(None))
-        .where(events.c.kind.in_(_CHANGES), event_payloads.c.payload.is_not(None))
-    )
-    found = [json.loads(payload)["data"] for payload in (await conn.execute(query)).scalars()]
-    names = {group for data in found for group in (data.get("group"), *data.get("groups", [])) if group}
-    return head, names | await names_of(conn, [data["person"] for data in found])
-
-
-async def names_of(conn: AsyncConnection, persons: Sequence[str]) -> set[str]:
-    """These people and the groups they are in."""
-    if not persons:
-        return set()
-    query = select(memberships.c.group_name).where(memberships.c.person.in_(persons))
-    return {*persons, *(await conn.execute(query)).scalars()}
-
-
-async def seen(conn: AsyncConnection, position: int) -> None:
-    """The changes up to here have been told."""
-    await conn.execute(update(readers).where(readers.c.name == READER).values(position=position))
-
-
 class Directory:
     """Candidates and managers as the rules of gates ask for them, each in a transaction of its own."""
 
@@ -418,3 +378,10 @@ class Directory:
         """The manager of a person, if there is one who is active."""
         async with self._db.read() as conn:
             return await manager_of(conn, person)
+
+    async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
+        """Of these people those who have left, each with who came after; None where nobody did."""
+        if not names:
+            return {}
+        async with self._db.read() as conn:
+            return await successors.left(conn, names)

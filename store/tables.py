@@ -206,7 +206,8 @@ tasks = Table(
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
     Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
-    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's.
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
+    # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
     Column("moved_at", Instant, nullable=True),  # when its due time or priority last changed, by which lists are sorted
@@ -265,10 +266,24 @@ candidates = Table(
     "candidates",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    Column("kind", String(8), primary_key=True),  # group | user | excluded | asked: a question, so they may see it
+    # group | user | excluded | asked: a question, so they may see it | of a group whose members at the opening count:
+    # snapshot, by the group's name, and member for each of them
+    Column("kind", String(8), primary_key=True),
     Column("name", String(200), primary_key=True),
     Index("ix_candidates_name", "kind", "name", "task_id"),
 )
+
+recounts = Table(
+    "recounts",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # how far the record went when the gate was put here
+    Column("told", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_recounts_told_next_at", "told", "next_at"),
+)
+"""Tasks whose Workflow has to look again who can decide them, because people changed. See `store.recounts`."""
 
 decisions = Table(
     "decisions",
@@ -377,6 +392,7 @@ people = Table(
     Column("email", String(254), nullable=True),
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
+    Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
 )
 
 absences = Table(
@@ -386,6 +402,9 @@ absences = Table(
     Column("starts_at", Instant, primary_key=True),
     Column("ends_at", Instant, nullable=False),
     Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
+    # 0: open gates do not know of it; 1: they were told; 2: so were those that opened at the same moment.
+    Column("begin_told", Integer, nullable=False, server_default="0"),
+    Column("end_told", Integer, nullable=False, server_default="0"),
 )
 """Who is away from when to when, and who decides in their place."""
 

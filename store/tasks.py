@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import fit, insert_into, insert_once
 from store.tables import candidates, decisions, follow_ups, tasks
-from store.viewer import Viewer
+from store.viewer import Name, names_of
 from workflows.folding import search_words
 from workflows.models import Decision, DecisionRecord, DecisionView, Outcome, TaskPatch, TaskView, Verdict
 
@@ -57,34 +57,6 @@ async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | Non
     return DecisionRow.model_validate(row) if row else None
 
 
-async def fitting(
-    conn: AsyncConnection,
-    viewer: Viewer,
-    *,
-    task_ids: Sequence[str] | None = None,
-    process: str | None = None,
-    gate: str | None = None,
-    assignee: str | None = None,
-    limit: int,
-) -> list[TaskView]:
-    """Open gates that the viewer may see and that fit all that is given, oldest first."""
-    query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
-    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
-    if task_ids is not None:
-        query = query.where(tasks.c.task_id.in_(task_ids))
-    for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):
-        if wanted:
-            query = query.where(column == wanted)
-    return await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit), decided=True)
-
-
-async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
-    """Open tasks where the person is a candidate by name, has claimed the task or delegated it."""
-    named = select(candidates.c.task_id).where(candidates.c.kind == "user", candidates.c.name == person)
-    held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
-    return await views(conn, select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at))
-
-
 async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[TaskView]]:
     """By case, its open tasks, oldest first and without their decisions."""
     query = select(tasks).where(tasks.c.case_id.in_(case_ids), tasks.c.status == "open")
@@ -92,26 +64,6 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
     for view in await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id)):
         found.setdefault(view.case_id, []).append(view)
     return found
-
-
-async def with_questions_for(conn: AsyncConnection, person: str, *, limit: int) -> list[TaskView]:
-    """Open tasks on which the person was asked something and has not answered, oldest first."""
-    asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name == person)
-    query = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked)).order_by(tasks.c.opened_at)
-    found = await views(conn, query.limit(limit))
-    return [view for view in found if any(each.to == person and each.answer is None for each in view.questions)]
-
-
-async def asked_of(conn: AsyncConnection, names: Iterable[str], *, limit: int) -> list[tuple[str, str]]:
-    """Task and Workflow of the open gates that ask one of these groups or people, oldest first."""
-    named = select(candidates.c.task_id).where(
-        candidates.c.kind.in_(("group", "user")), candidates.c.name.in_(sorted(names))
-    )
-    asks = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("asks")
-    query = select(tasks.c.task_id, asks).where(
-        tasks.c.status == "open", tasks.c.kind == "gate", tasks.c.task_id.in_(named)
-    )
-    return [(row.task_id, row.asks) for row in await conn.execute(query.order_by(tasks.c.opened_at).limit(limit))]
 
 
 async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
@@ -162,17 +114,17 @@ async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[st
 def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
     opened = row.view | (row.state or {})
 
-    def names(kind: str, first: list[str]) -> list[str]:
+    def names(first: list[str], *kinds: str) -> list[str]:
         """In the order of the opening, then who was added since."""
-        now = {name for task_id, of_kind, name in named if task_id == row.task_id and of_kind == kind}
+        now = {name for task_id, kind, name in named if task_id == row.task_id and kind in kinds}
         return [name for name in first if name in now] + sorted(now.difference(first))
 
     return TaskView.model_validate(
         opened
         | {
-            "candidate_groups": names("group", opened["candidate_groups"]),
-            "candidate_users": names("user", opened["candidate_users"]),
-            "excluded_users": names("excluded", opened["excluded_users"]),
+            "candidate_groups": names(opened["candidate_groups"], "group", "snapshot"),
+            "candidate_users": names(opened["candidate_users"], "user"),
+            "excluded_users": names(opened["excluded_users"], "excluded"),
             "quorum": opened["quorum"] | {"given": row.given},
             "status": row.status,
             "outcome": row.outcome,
@@ -204,12 +156,7 @@ async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
     named = [
         {"task_id": view.task_id, "kind": kind, "name": name}
         for view in views
-        for kind, names in (
-            ("group", view.candidate_groups),
-            ("user", view.candidate_users),
-            ("excluded", view.excluded_users),
-        )
-        for name in names
+        for kind, name in _names(view, view.excluded_users)
     ]
     if named:
         await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
@@ -232,13 +179,7 @@ async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id
     wanted = {
         (patch.task_id, kind, name)
         for patch in patches
-        for kind, names in (
-            ("group", patch.candidate_groups),
-            ("user", patch.candidate_users),
-            ("excluded", patch.state.get("excluded_users", [])),
-            ("asked", [question["to"] for question in patch.state.get("questions", [])]),
-        )
-        for name in names
+        for kind, name in _names(patch, patch.state.get("excluded_users", []), patch.state.get("questions", []))
     }
     kept = {patch.task_id for patch in patches if "excluded_users" not in patch.state}
     await _name(conn, wanted - stored)
@@ -335,7 +276,7 @@ def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
         "new_revision": patch.revision,
         "new_closed_at": patch.closed_at,
         "new_assignee": patch.state.get("assignee"),
-        "new_asked": _asked(patch.candidate_groups),
+        "new_asked": _asked(patch),
         "new_priority": patch.priority,
         "new_moved_at": datetime.now(UTC),
         "new_state": patch.state or None,
@@ -361,7 +302,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "priority": view.priority,
         "revision": view.revision,
         "given": view.quorum.given,
-        "asked": _asked(view.candidate_groups),
+        "asked": _asked(view),
         "view": view.model_dump(mode="json"),
         **_lines_of(view.case_id, view.title, view.key_fields, view.money),
     }
@@ -381,8 +322,18 @@ def _lines_of(
     }
 
 
-def _asked(groups: Iterable[str]) -> str:
-    return ",".join(sorted(set(groups)))
+def _asked(task: TaskView | TaskPatch) -> str:
+    return ",".join(sorted(f"={group}" if group in task.members else group for group in {*task.candidate_groups}))
+
+
+def _names(task: TaskView | TaskPatch, excluded: Iterable[str], asked: Iterable[Mapping[str, Any]] = ()) -> set[Name]:
+    """Kind and name of everybody whom a task knows, as `candidates` has them. Of questions those that were withdrawn
+    open the task to nobody."""
+    return {
+        *names_of(task.candidate_groups, task.candidate_users, task.members),
+        *(("excluded", name) for name in excluded),
+        *(("asked", each["to"]) for each in asked if not each.get("withdrawn_at")),
+    }
 
 
 def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:

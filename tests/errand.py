@@ -5,6 +5,7 @@ The receiver honours idempotency keys as a real one must, counts what took effec
 
 import asyncio
 from collections import defaultdict
+from datetime import timedelta
 
 from pydantic import BaseModel
 from temporalio import activity, workflow
@@ -172,6 +173,27 @@ class PairProcess(CaseWorkflow):
         await self.gates("approval", "second", facts=weighed, first_no_ends_all=request.parcel != "wait for all")
         await self.step(Errands.send, request, undo=Errands.recall)
         return weighed
+
+
+@workflow.defn(name="siblings")
+class SiblingsProcess(CaseWorkflow):
+    """Have two other cases approved side by side, beside an errand, then send."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.ask_twice)
+
+    async def ask_twice(self, request: ErrandRequest) -> None:
+        await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        first, second = (ApprovalRequest(title=title, candidates=["managers"]) for title in ("first", "second"))
+        await asyncio.gather(
+            self.case("first opinion", "approval", first),
+            self.case("second opinion", "approval", second),
+            self.step(Errands.pack, request, undo=Errands.unpack, heartbeat=timedelta(seconds=5)),
+        )
+        await self.step(Errands.send, request, undo=Errands.recall)
 
 
 @workflow.defn(name="asking")

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -29,10 +30,11 @@ from settings import ROOT, Settings, load
 from store import audit, cases, people, policies
 from store.database import Database, migrate
 from store.ledger import Ledger
-from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver
+from tests.errand import AskingProcess, ErrandProcess, ErrandRequest, Errands, PairProcess, Receiver, SiblingsProcess
 from tests.five import FiveProcess, FiveRequest
 from worker import SqlRecords, activities_of, steps, workflows
 from workflows.models import (
+    PROCESS_ATTRIBUTE,
     TASK_QUEUE,
     CaseEvent,
     CaseInput,
@@ -48,6 +50,7 @@ PROCESSES: dict[str, type] = {
     "errand": ErrandProcess,
     "pair": PairProcess,
     "asking": AskingProcess,
+    "siblings": SiblingsProcess,
     "five": FiveProcess,
 }
 
@@ -55,6 +58,7 @@ ERRANDS: dict[str, type[BaseModel]] = {
     "errand": ErrandRequest,
     "pair": ErrandRequest,
     "asking": ErrandRequest,
+    "siblings": ErrandRequest,
     "five": FiveRequest,
 }
 
@@ -64,6 +68,7 @@ KINDS = {
     "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
     "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
     "asking": Process(name="asking", workflow=AskingProcess, input=ErrandRequest, example={}),
+    "siblings": Process(name="siblings", workflow=SiblingsProcess, input=ErrandRequest, example={}),
     "five": Process(name="five", workflow=FiveProcess, input=FiveRequest, example={}),
 }
 
@@ -178,6 +183,7 @@ class House(Lab):
                 task_queue=TASK_QUEUE,
                 result_type=CaseResult,
                 task_timeout=task_timeout,
+                search_attributes=TypedSearchAttributes([SearchAttributePair(PROCESS_ATTRIBUTE, process)]),
             )
 
     def starter(self, policy: str = ONE_GATE) -> Starter:

@@ -1,6 +1,7 @@
 """The rooms may be entered only through their doors: who imports whom."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ TOP = ["connection", "own", "settings", "worker", "holdgate"]
 
 VALUES = ("workflows.money", "workflows.moments", "workflows.folding", "workflows.directions", "workflows.naming")
 """Pure rules of values: sums, moments and days, and how texts are compared."""
+
+AUTHORITY = ("workflows.people", "workflows.decidable")
+"""Pure rules of who may decide, one for validation, lists, mails and the question whether anybody still can."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "api": (
@@ -34,8 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows": ("workflows", "activities"),
     "activities": ("activities", "workflows.models", *VALUES, "policy", "intake"),
     "intake": ("intake", "workflows.models", "workflows.registry", *VALUES, "store", "policy"),
-    "policy": ("policy", "workflows.models", "workflows.people", *VALUES),
-    "store": ("store", "workflows.models", *VALUES),
+    "policy": ("policy", "workflows.models", *AUTHORITY, *VALUES),
+    "store": ("store", "workflows.models", *AUTHORITY, *VALUES),
     "channels": ("channels", "workflows.models", *VALUES),
     "telemetry": ("telemetry",),
 }
@@ -112,5 +116,44 @@ def test_sql_is_written_in_the_store_only() -> None:
         for line in path.read_text().splitlines()
         # The connection that a transaction goes through may be named; statements may not be written.
         if "import" in line and "sqlalchemy" in line and not line.endswith("import AsyncConnection")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+TIMES = {
+    "workflows/moments.py": "the formatter",
+    "intake/cells.py": "reads cells by the formats of a mapping",
+    "api/pages/dashboard.py": "the hour of a bar",
+    "api/pages/new.py": "the name of the reader's zone",
+    "api/evidence_pack.py": "the name of a file",
+    "intake/drop_box.py": "the name of a file",
+    "ops/up.py": "the log of the one who runs it",
+}
+
+
+def test_times_are_printed_by_the_one_formatter_which_converts_them() -> None:
+    """`f"{at:%H:%M} UTC"` prints 09:00+05:00 as 09:00 UTC: see `workflows.moments`."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for room in [*ROOMS, *(f"{name}.py" for name in TOP)]
+        for path in ([ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py")))
+        if str(path.relative_to(ROOT)) not in TIMES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"%H|strftime\(|%I:%M", line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_moments_are_read_by_the_one_rule() -> None:
+    """Elsewhere only what we stored ourselves is read by Python's own lenient reading."""
+    own = {"store/verification.py", "store/directory.py", "activities/row_schema.py", "api/pages/kit.py"}
+    own |= {"api/pages/requests.py", "workflows/moments.py"}
+    wrong = [
+        f"{path.relative_to(ROOT)}: {call}"
+        for room in ROOMS
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if str(path.relative_to(ROOT)) not in own
+        for call in ("fromisoformat(", "fromtimestamp(", "AwareDatetime", "NaiveDatetime")
+        if call in path.read_text()
     ]
     assert not wrong, "\n".join(wrong)

@@ -16,11 +16,12 @@ from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
-from activities.children import ChildCases
+from activities.children import Child, ChildCases
 from workflows.bounds import until
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
+from workflows.leavers import without
 from workflows.models import (
     MAX_FACTS_BYTES,
     CaseInput,
@@ -38,12 +39,11 @@ from workflows.models import (
     StepOptions,
     TaskView,
     Verdict,
-    child_reference,
 )
 from workflows.moments import moment_text
 from workflows.people import refusal
 from workflows.reading import reads_signal, reads_update
-from workflows.unwinding import Unwinding
+from workflows.sub_cases import SubCases
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
 from workflows.words import Words
 
@@ -68,14 +68,13 @@ class NextRound(Exception):
     """Raised when a case has another input than it began with: all is undone, and the story begins anew."""
 
 
-class CaseWorkflow(Unwinding):
+class CaseWorkflow(SubCases):
     """Base of every process."""
 
     words: ClassVar[Words]
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: dict[str, int] = {}
         self._decided = False
         """A gate was approved, and that is not in SQL yet."""
         self._early_start: StartNow | None = None
@@ -133,6 +132,19 @@ class CaseWorkflow(Unwinding):
         with a mended input if need be, skip it or do it by hand, or roll the case back. What the step answers when it
         was skipped or done by hand is `skipped`; without that None, which the story has to expect.
         """
+        with self._branch():
+            return await self._carried_out(activity, request, skipped, undo, uses, heartbeat, options)
+
+    async def _carried_out(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        skipped: ResultT | None,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None,
+        uses: Callable[..., Any] | None,
+        heartbeat: timedelta | None,
+        options: StepOptions | None,
+    ) -> ResultT | None:
         name = activity.__name__
         call, options = self._call(name, request), self._options(name, options)
         planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
@@ -143,6 +155,7 @@ class CaseWorkflow(Unwinding):
             # A gate that follows the decided one writes it down along with itself; a step may take long.
             self._decided = False
             await self._write()
+        halts = self._halting()
         while True:
             self._stop_if_cancelled()
             self._show(self.words.step(name, request))
@@ -157,7 +170,7 @@ class CaseWorkflow(Unwinding):
                 # An undo must never overlap the step it undoes.
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
-            await workflow.wait_condition(lambda: running.done() or self._cancellation is not None)  # noqa: B023
+            await workflow.wait_condition(lambda: running.done() or halts())  # noqa: B023
             if not running.done():
                 running.cancel()
             try:
@@ -255,6 +268,10 @@ class CaseWorkflow(Unwinding):
         await self._pass(stops, first_no_ends_all=first_no_ends_all)
 
     async def _pass(self, wanted: Sequence[GateAt], *, editable: bool = False, first_no_ends_all: bool = True) -> None:
+        with self._branch():
+            await self._passed(wanted, editable, first_no_ends_all)
+
+    async def _passed(self, wanted: Sequence[GateAt], editable: bool, first_no_ends_all: bool) -> None:
         self._stop_if_cancelled()
         for name, facts in wanted:
             if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
@@ -292,11 +309,13 @@ class CaseWorkflow(Unwinding):
         asked = gate.task.decisions[-1]
         case, limit = self._started, gate.ruling.changes_for
         task = self._task(CHANGES, f"{asked.by} asks for changes: {asked.comment}", facts=gate.task.facts)
+        task = task.model_copy(update={"kind": "changes", "candidate_users": [case.requester]})
+        for leaver, successor in (await self._journal.count(task)).left.items():
+            task = task.model_copy(update=without(task, leaver, successor))
+        whom = ", ".join(task.candidate_users + task.candidate_groups)
         end = workflow.now() + limit
         task = task.model_copy(
             update={
-                "kind": "changes",
-                "candidate_users": [case.requester],
                 "verdicts": [Verdict.RESUBMIT],
                 "editable": list(type(case.input).model_fields),
                 "rule": f"changes were requested at {spoken(gate.task.gate)}",
@@ -307,7 +326,8 @@ class CaseWorkflow(Unwinding):
         ruling = GateRuling(
             needed=True,
             rule=task.rule,
-            users=[case.requester],
+            groups=task.candidate_groups,
+            users=task.candidate_users,
             separation_of_duties=False,
             reminders=[end - limit / 2],
             due_at=end,
@@ -317,7 +337,7 @@ class CaseWorkflow(Unwinding):
         waits.uncertain = True  # the requester may be away, or have left
         self._journal.note(
             "changes_requested",
-            f"{asked.by} asks {case.requester} for changes: {asked.comment}",
+            f"{asked.by} asks {whom} for changes: {asked.comment}",
             {"task_id": task.task_id, "gate": gate.task.gate},
         )
         self._status = Status.AWAITING_CHANGES
@@ -325,7 +345,7 @@ class CaseWorkflow(Unwinding):
         before = case.input
         await self._wait_at([waits], Status.AWAITING_CHANGES)
         if waits.outcome is Outcome.EXPIRED:
-            raise CaseEnds(Status.EXPIRED, f"{case.requester} did not make the changes in time.")
+            raise CaseEnds(Status.EXPIRED, f"{whom} did not make the changes in time.")
         self._note_round(self._differences(before, self._started.input))
         if self._changes:
             raise NextRound
@@ -359,53 +379,8 @@ class CaseWorkflow(Unwinding):
         passed_by = [each.task for each in asked if passed(each)]
         return [view for task in passed_by[-1:] for view in task.decisions if view.verdict is Verdict.APPROVE]
 
-    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
-        """Ask for a case of another process, `kind` as people say it, and wait until it has ended.
-
-        None where it could not be asked for and operators have skipped it.
-        It belongs to the same requester and has a reference made from this case's. One that is not completed ends this
-        case, too; and this one's end, until then, cancels it. What it completed stays when this case is rolled back.
-        """
-        number = self._keys.get(ChildCases.ask_for_case.__name__, 0) + self._started.round
-        asked = ChildRequest(
-            kind=kind,
-            process=process,
-            reference=child_reference(self._started.process, self._started.reference, number),
-            input=request.model_dump(mode="json"),
-        )
-        child = await self.step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
-        if child is None:
-            return None
-        result = await self._end_of(child.case_id, kind)
-        self._saga.forget(ChildCases.ask_for_case.__name__)
-        said = f"{kind.capitalize()}: {result.status.value.replace('_', ' ')}. {result.reason}"
-        self._journal.note("child_ended", said, {"case_id": child.case_id, "status": result.status.value})
-        if result.status is not Status.COMPLETED:
-            kept = (Status.REJECTED, Status.EXPIRED)
-            raise CaseEnds(result.status if result.status in kept else Status.FAILED, said)
-        return result
-
-    async def _end_of(self, case_id: str, kind: str) -> CaseResult:
-        """Wait for the end of a case, of which it tells; and look now and then, in case it could not."""
-        await self._write()
-        self._show(f"Waits for the {kind} {case_id}")
-        pause = timedelta(minutes=1)
-        while case_id not in self._ended:
-            self._stop_if_cancelled()
-            try:
-                await workflow.wait_condition(
-                    lambda: case_id in self._ended or self._cancellation is not None,
-                    timeout=pause,
-                    timeout_summary=f"before looking for the end of {case_id}",
-                )
-            except TimeoutError:
-                ended = await workflow.execute_activity_method(
-                    ChildCases.end_of_case, case_id, start_to_close_timeout=timedelta(seconds=10)
-                )
-                pause = min(2 * pause, timedelta(hours=6))
-                if ended is not None:
-                    return ended
-        return self._ended[case_id]
+    async def _ask_for(self, asked: ChildRequest) -> Child | None:
+        return await self.step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
 
     # ------------------------------------------------------------------------------------------------------- the story
 
@@ -429,15 +404,18 @@ class CaseWorkflow(Unwinding):
                         output = await procedure(self._started.input)
                         break
                     except NextRound:
+                        await self._branches_stop()
                         await self._unwind()
                         self._undone, self._deciders = [], {}
                 self._stop_if_cancelled()
                 end = CaseEnds(Status.COMPLETED, "Everything was done.")
             except CaseEnds as error:
                 end = error
+                await self._branches_stop()
                 await self._roll_back(end.reason)
             except FailureError as error:
                 end = CaseEnds(Status.FAILED, failure_of(error, StepOptions()).said)
+                await self._branches_stop()
                 await self._roll_back(end.reason)
         except EndStands as stands:
             return await self._close(stands.ended)
@@ -529,7 +507,7 @@ class CaseWorkflow(Unwinding):
             reference=case.reference,
             requester=case.requester,
             policy_hash=case.policy_hash,
-            key=f"{case.case_id}/{name}" + (f"#{count}" if count > 1 else ""),
+            key=self._key(name, count),
             input=request,
         )
 

@@ -116,6 +116,8 @@ class Desk:
         self._reset_early: str | None = None
         self._receipts: dict[str, Receipt] = {}
         self._early: list[Decision] = []
+        self._recounts_early: set[str] = set()
+        """Tasks that are to look again who can decide them, and that this Workflow does not know yet."""
         self._ended: dict[str, CaseResult] = {}
         """Cases that this one asked for and that have ended."""
         self._answer: DecisionView | None = None
@@ -221,22 +223,39 @@ class Desk:
     @reads_signal
     def submit_action(self, action: Action) -> None:
         """A refusal is recorded. A change of people says the same to all open tasks: there it is none."""
-        recount = action.act is Act.RECOUNT
+        if action.act is Act.RECOUNT:
+            self._recount(action.task_id)
+            return
         try:
             self._check_act(action)
         except ApplicationError as no:
-            if not recount and self._may_idle():
-                self._journal.answer(ActionRecord.of(action, no.message, no.type or ""))
-                self._journal.note(
-                    "action_refused",
-                    f"{action.by.id} was refused to {action.act.replace('_', ' ')}: {no.message}",
-                    {"task_id": action.task_id, "action_id": action.id, "code": no.type, "via": action.via},
-                    actor=action.by.id,
-                )
+            if not self._may_idle():
+                return
+            self._journal.answer(ActionRecord.of(action, no.message, no.type or ""))
+            self._journal.note(
+                "action_refused",
+                f"A request in the name of {action.by.id} was refused: {no.message}",
+                {
+                    "task_id": action.task_id,
+                    "action_id": action.id,
+                    "act": action.act.value,
+                    "code": no.type,
+                    "via": action.via,
+                    "claimed": action.by.id,
+                },
+                actor=TEMPORAL,
+            )
             return
         self._act(action)
-        if not recount:
-            self._journal.answer(ActionRecord.of(action))
+        self._journal.answer(ActionRecord.of(action))
+
+    def _recount(self, task_id: str) -> None:
+        """Have a task look again who can decide it. However often people change, none of it is left out."""
+        gate = self._gates.get(task_id)
+        if gate is not None:
+            gate.uncertain |= gate.open
+        elif len(self._recounts_early) < MAX_IDLE_MESSAGES:
+            self._recounts_early.add(task_id)
 
     @workflow.signal(description="The second door, used when no worker answered: applied or refused later")
     @reads_signal
@@ -357,7 +376,7 @@ class Desk:
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
-        if self._messages >= MAX_MESSAGES:
+        if self._messages >= MAX_MESSAGES and action.act is not Act.REPLACE:
             raise refusal("TooMany", f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
 
     def _gate_of(self, task_id: str) -> Gate:
@@ -472,7 +491,7 @@ class Desk:
     def _act(self, action: Action) -> Receipt:
         if receipt := self._receipts.get(action.id):
             return receipt
-        self._messages += action.act is not Act.RECOUNT
+        self._messages += 1
         gate = self._gates[action.task_id]
         happened, void = gate.act(action, workflow.now())
         self._journal.withdraw(void)
@@ -511,6 +530,10 @@ class Desk:
             self._journal.note(
                 "messages_counted", f"{rest} more messages came to nothing", {"count": rest}, actor=TEMPORAL
             )
+
+    def _halting(self) -> Callable[[], bool]:
+        """What says whether that which is under way here has to stop."""
+        return lambda: self._forward and self._cancellation is not None
 
     def _stop_if_cancelled(self) -> None:
         """End a case that was cancelled. Looked at after every step: a cancelled activity may still have succeeded."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
+from workflows.leavers import heir_of, in_place, without
 from workflows.models import (
     ADMINS,
     OPERATORS,
@@ -70,7 +71,7 @@ REASONS = {
 _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
-    *("excluded_users", "clock", "revision_required"),
+    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
 
@@ -123,6 +124,8 @@ class Gate:
         """Something happened after which the task may be one that nobody can decide: that must be asked (`count`)."""
         self.short = ""
         """Why nobody can decide the task, where no escalation is left that could help; empty while somebody can."""
+        self.closed_because = ""
+        """In words, where a rule ended it that came later than the gate."""
         self._task = task
         self._excluded = task.excluded_users
         self._expired_before = False
@@ -486,7 +489,8 @@ class Gate:
                 users = task.candidate_users
                 if candidacy(task, to, action.to.groups if action.to else []) is None:
                     users = [*users, to]
-                self._change(assignee=to, owner=None, candidate_users=users)
+                given = _joined(task.given_by_hand, [to])
+                self._change(assignee=to, owner=None, candidate_users=users, given_by_hand=given)
                 self.uncertain = True
                 if self._task.candidate_users != task.candidate_users:
                     self._move("candidates")
@@ -520,10 +524,10 @@ class Gate:
             case Act.SET_CLOCK:
                 happened = self._set_clock(action)
             case Act.REPLACE:
-                happened = self._replace(action)
+                return self.replace(action.replaces or "", to or None, now), []
             case Act.NEW_RULES:
                 assert action.ruling is not None, "the gateway sends the ruling"
-                happened = self.adopt(action.ruling, now)
+                happened = self.adopt(action.ruling, now, times=action.times)
                 happened.data.update(reason=action.text, policy=action.policy_hash)
             case Act.RECOUNT:
                 self.uncertain = True
@@ -545,8 +549,9 @@ class Gate:
         asked = question_of(self._task, action.question)
         withdrawn = asked.model_copy(update={"withdrawn_at": action.at})
         self._change(questions=replaced(self._task.questions, withdrawn))
+        self._move("questions")
         self._resume(now)
-        said = f"{action.by.id} withdrew a question to {asked.to}: {asked.text}"
+        said = f"{action.by.id} withdrew the question to {asked.to}: {asked.text}"
         return Happened("question_withdrawn", said, {"question": asked.id, "from": asked.to})
 
     def _resume(self, now: datetime) -> None:
@@ -558,6 +563,8 @@ class Gate:
 
     def _set_clock(self, action: Action) -> Happened:
         told, paused = [], self._task.paused_at is not None
+        times = [name for name in ("due_at", "expires_at") if getattr(action, name)]
+        self._change(set_by_hand=_joined(list(self._task.set_by_hand), times))
         if action.due_at:
             self._due_fixed = paused
             told.append(f"due {moment_text(action.due_at)}")
@@ -569,38 +576,48 @@ class Gate:
             self._goes_by(sorted([*kept, Alarm(end, "expire", fixed=paused)], key=lambda alarm: alarm.at))
         return Happened("clock_set", f"{action.by.id} moved the clock: {', '.join(told)}. {action.text}")
 
-    def _replace(self, action: Action) -> Happened:
-        task, old, new = self._task, action.replaces or "", action.to.id if action.to else None
-        if new and (same(new, task.requester) or among(new, task.excluded_users) or among(new, voters(task))):
-            new = None  # must not decide this one; whoever else is a candidate still may
-        users = [new if same(each, old) else each for each in task.candidate_users]
-        assignee = new if same(task.assignee, old) else task.assignee
-        owner = new if same(task.owner, old) else task.owner
-        users = list(dict.fromkeys(each for each in users if each))
-        if owner is None or same(owner, assignee):
-            owner = None
-        self._change(candidate_users=users, assignee=assignee, owner=owner)
+    def replace(self, leaver: str, successor: str | None, now: datetime) -> Happened:
+        """Give every place of somebody who has left to who came after, as far as they may have it; else to nobody."""
+        task, heir = self._task, heir_of(self._task, successor)
+        self._change(**without(task, leaver, successor))
+        self._goes_by(
+            [
+                Alarm(**{**vars(alarm), "users": tuple(in_place(list(alarm.users), leaver, successor))})
+                for alarm in self._alarms
+            ]
+        )
+        self._resume(now)
         self._move("candidates")
         self.uncertain = True
-        return Happened("candidate_replaced", f"{old} was replaced by {new or 'nobody'}", {"from": old})
+        said = f"{leaver} was replaced by {heir or 'nobody'}"
+        data: dict[str, Any] = {"from": leaver} | ({"to": heir} if heir else {})
+        before = [each.id for each in task.questions if each.pending and same(each.to, leaver)]
+        if moved := [each for each in self._task.questions if each.id in before and each.pending]:
+            said += f"; {successor} is asked: {'; '.join(each.text for each in moved)}"
+            data["asked"] = successor
+        if lapsed := [each for each in self._task.questions if each.id in before and each.lapsed]:
+            said += f"; nobody can answer: {'; '.join(each.text for each in lapsed)}"
+            data["askers"] = sorted({each.by for each in lapsed})
+        return Happened("candidate_replaced", said, data)
 
-    def adopt(self, ruling: GateRuling, now: datetime) -> Happened:
+    def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> Happened:
         """Follow another ruling from now on: after an edit, or because an admin applied a new policy.
 
-        What was decided keeps counting. Where people are no longer needed the rule decides.
+        What was decided keeps counting. Where people are no longer needed the rule decides. What an admin has set by
+        hand stays, and with `times` it gives way to the times of the ruling.
         """
         before, edited = self._task, self.edited
         self.edited = False
         self._excluded = _joined(
             [person for person in self._excluded if person not in self.ruling.excluded], ruling.excluded
         )
-        self.ruling = ruling
-        if not edited and ruling.decided == "reject":
-            self.close(Outcome.REJECTED_BY_RULE, now)
-        elif not edited and not ruling.needed:
-            self.close(Outcome.APPROVED_BY_RULE, now)
+        self.ruling = ruling = ruling if edited else self._kept(ruling, times)
+        if not edited and not ruling.needed:
+            self._change(rule=ruling.reason)
+            self.close(Outcome.REJECTED_BY_RULE if ruling.decided == "reject" else Outcome.APPROVED_BY_RULE, now)
+            self.closed_because = ruling.said
         else:
-            self._follow(ruling, edited)
+            self._follow(ruling, edited, now)
             self._tally(now)
             self.uncertain = self.open
         changed = [
@@ -618,14 +635,32 @@ class Gate:
         ]
         if before.quorum.needed != self._task.quorum.needed:
             changed.append(f"approvals needed: {before.quorum.needed} became {self._task.quorum.needed}")
-        said = "; ".join(changed) or "nothing changed"
-        return Happened("rules_changed", f"The gate follows other rules: {said}", {"changed": changed})
+        if self.open and self._task.expires_at and self._task.expires_at <= now:
+            changed.append("that end is over already, so it comes at once")
+        said = self.closed_because or "; ".join(changed) or "nothing changed"
+        ruled = ruling.model_dump(mode="json", include={"needed", "rule", "names", "problem", "decided"})
+        return Happened("rules_changed", f"The gate follows other rules: {said}", {"changed": changed, **ruled})
 
-    def _follow(self, ruling: GateRuling, edited: bool) -> None:
+    def _kept(self, ruling: GateRuling, times: bool) -> GateRuling:
+        """The ruling with the times set by hand, and as far behind as the clock has stood still until now."""
+        task = self._task
+        if times:
+            self._change(set_by_hand=[])
+        ruling = ruling.later(task.shifted)
+        kept: dict[str, Any] = {name: getattr(task, name) for name in self._task.set_by_hand}
+        if self._expired_before and task.expires_at:
+            kept["expires_at"] = task.expires_at  # it has expired once; the policy's end would end it now
+        end = kept.get("expires_at", ruling.expires_at)
+        if "due_at" not in kept and end and ruling.due_at:
+            kept["due_at"] = min(ruling.due_at, end)
+        return ruling.model_copy(update=kept)
+
+    def _follow(self, ruling: GateRuling, edited: bool, now: datetime) -> None:
         needed = max(ruling.quorum, 1) if ruling.needed else 1
-        self._change(quorum=Quorum(needed=needed, given=self._task.quorum.given), rule=ruling.problem or ruling.rule)
+        self._change(quorum=Quorum(needed=needed, given=self._task.quorum.given), rule=ruling.reason)
         if edited:  # only who and how many may follow from the input; the clock runs on
             return
+        before = self._task
         self._change(
             candidate_groups=ruling.groups,
             candidate_users=ruling.users,
@@ -637,9 +672,21 @@ class Gate:
             due_at=ruling.due_at,
             expires_at=ruling.expires_at,
         )
-        if self._task.assignee and not self._task.owner and not among(self._task.assignee, ruling.users):
-            self._change(assignee=None)
-        self._goes_by(_alarms(ruling))
+        alarms = _alarms(ruling)
+        had = [alarm for alarm in alarms if alarm.kind == "escalate" and _has_had(before, alarm, now)]
+        self._escalate(*had)
+        users = _joined(self._task.candidate_users, before.given_by_hand)
+        claimed = before.assignee is not None and (
+            bool(before.owner)
+            or among(before.assignee, users)
+            or self._task.candidate_groups == before.candidate_groups
+        )
+        self._change(
+            candidate_users=users,
+            assignee=before.assignee if claimed else None,
+            owner=before.owner if claimed else None,
+        )
+        self._goes_by([alarm for alarm in alarms if alarm not in had and (alarm.kind != "remind" or alarm.at > now)])
         self._move("candidates")
 
     # ------------------------------------------------------------------------------------------------------- the clock
@@ -738,6 +785,7 @@ class Gate:
         self._change(
             due_at=task.due_at if self._due_fixed else task.due_at and after(task.due_at, by),
             expires_at=task.expires_at if end_fixed else task.expires_at and after(task.expires_at, by),
+            shifted=task.shifted + by,
         )
         self._due_fixed = False
 
@@ -809,6 +857,17 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         if alarm.kind == "expire":
             break
     return steps
+
+
+def _has_had(task: TaskView, level: Alarm, now: datetime) -> bool:
+    """Whether the people of a level of escalation have the task already, as it rang or came early for want of people.
+
+    Then another policy gives it to them without a word.
+    """
+    named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
+    if level.replace or level.priority is not None:
+        return level.at <= now and (named == asked if level.replace else named <= asked)
+    return named <= asked
 
 
 def _joined(names: list[str], more: list[str]) -> list[str]:

@@ -178,9 +178,13 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
     return f"{process}:{quoted}" if round_ == 1 else f"{process}:{quoted}~{round_}"
 
 
-def child_reference(process: str, reference: str, number: int) -> str:
-    """The reference of the `number`-th case that a case asks for. A long one is cut, with a digest of the whole."""
-    made = f"{process} {reference}" + (f" ({number})" if number > 1 else "")
+def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
+    """The reference of the `number`-th case that a round of a case asks for; of no two rounds are they alike.
+
+    A long one is cut, with a digest of the whole.
+    """
+    which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
+    made = f"{process} {reference}" + (f" ({which})" if which else "")
     try:
         return normalise_reference(made)
     except ValueError:
@@ -539,12 +543,26 @@ class TaskView(Message):
     """How often the requester has submitted: 2 after changes were requested once."""
     changes: list[FieldChange] = []
     """What is other than in the round before."""
+    set_by_hand: list[Literal["due_at", "expires_at"]] = []
+    """The times that an admin has set: another policy leaves them alone unless told otherwise."""
+    given_by_hand: list[str] = []
+    """People whom an admin has given the task: another policy leaves it to them."""
+    shifted: timedelta = timedelta(0)
+    """By how much the clock is behind the policy's: the task was stored late, or waited for answers."""
     questions: list[Question] = []
     paused_at: BoundedMoment | None = None
     """Since when the clock stands still, waiting for an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     decisions: list[DecisionView] = []
+
+    @property
+    def names(self) -> list[str]:
+        """All who have something to do with the open task by name, now or at a later level of escalation."""
+        asked = [question.to for question in self.questions if question.pending]
+        later = [name for step in self.clock for name in step.to]
+        holders = [name for name in (self.assignee, self.owner) if name]
+        return list(dict.fromkeys([*self.candidate_users, *holders, *asked, *later]))
 
     @property
     def digest(self) -> str:
@@ -714,6 +732,23 @@ class GateRuling(Message):
     expires_at: BoundedMoment | None = None
     on_expiry: OnExpiry = "reject"
 
+    @property
+    def reason(self) -> str:
+        """The condition behind the ruling, as it came out."""
+        if self.needed or self.decided:
+            return self.problem or self.rule
+        return f"{self.rule} does not hold"
+
+    @property
+    def said(self) -> str:
+        """The ruling in words."""
+        match self.decided:
+            case "approve":
+                return f"approved by rule: {self.rule} holds"
+            case "reject":
+                return f"rejected by rule: {self.rule} holds"
+        return f"needed: {self.reason}" if self.needed else f"no approval needed: {self.reason}"
+
     def later(self, by: timedelta) -> "GateRuling":
         """The same ruling with its whole clock moved."""
         return self.model_copy(
@@ -741,7 +776,7 @@ class Act(StrEnum):
     ASK = "ask"
     ANSWER = "answer"
     WITHDRAW_QUESTION = "withdraw_question"
-    """Take back one's own question: nobody waits for its answer any more."""
+    """Take back a question that has no answer: nobody waits for it any more."""
     SET_CLOCK = "set_clock"
     REPLACE = "replace"
     """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
@@ -770,6 +805,8 @@ class Action(Message):
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
+    times: bool = False
+    """The ruling's times count also where an admin has set others by hand."""
     revision: int | None = None
     via: str = "api"
     at: Moment
@@ -895,6 +932,8 @@ class Present(Message):
     """Who delegated the task, as long as they are active."""
     silent: list[str] = []
     """Of those who were asked a question: who can answer none now, and has no substitute who can."""
+    left: dict[str, str | None] = {}
+    """Those it names who have left, each with who came after. Then nobody has looked who is there."""
 
 
 class GateOpening(Message):

@@ -40,6 +40,19 @@ def in_words(amount: Decimal, currency: str) -> str:
     return f"{amount:,.{decimals_of(currency)}f} {currency}"
 
 
+def minor_units(amount: Decimal, currency: str) -> int:
+    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
+    minor = amount.scaleb(decimals_of(currency))
+    if minor != minor.to_integral_value():
+        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+    return int(minor)
+
+
+def major_units(minor: int, currency: str) -> Decimal:
+    """So many minor units as an amount."""
+    return Decimal(minor).scaleb(-decimals_of(currency))
+
+
 def payee_key(payee: str) -> str:
     """A payee's name as it is compared: see `workflows.folding`.
 

@@ -25,7 +25,7 @@ class Names:
 PersonId = Annotated[str, Names("person")]
 """The id of an active person."""
 GroupName = Annotated[str, Names("group")]
-"""The name of a group that somebody is in, or that the policy names."""
+"""The name of a group that somebody is in."""
 PersonOrGroup = Annotated[str, Names("person or group")]
 
 

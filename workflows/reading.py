@@ -16,10 +16,14 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, TemporalError
 
+from workflows.models import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE
+
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Of one message: more than any that our own programs send. What is accepted is kept in the history several times."""
+OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
+"""Search attributes that all Workflows have which Holdgate starts."""
 MAX_CLAIM = 120
 """Characters that are kept of what a message claims about its sender."""
 
@@ -79,8 +83,12 @@ def reads_signal(handler: HandlerT) -> HandlerT:
     def take(self: Recipient, *sent: Any) -> None:
         try:
             handler(self, *_read(model, sent))
+        except Unreadable as no:
+            # In the SDK's words, which `holdgate replay` listens to.
+            workflow.logger.warning(f"Failed deserializing signal input for {handler.__name__}", exc_info=no)
+            self.message_refused(handler.__name__, no, no.claimed)
         except ApplicationError as no:
-            self.message_refused(handler.__name__, no, no.claimed if isinstance(no, Unreadable) else "")
+            self.message_refused(handler.__name__, no, "")
         except TemporalError:  # the SDK's own: of a history that does not fit the code
             raise
         except Exception as error:
@@ -100,6 +108,9 @@ def reads_start(run: HandlerT) -> HandlerT:
         try:
             read = _read(model, sent, most=None)
         except Unreadable as no:
+            if OURS & {pair.key.name for pair in workflow.info().typed_search_attributes}:
+                # Newer code that does not fit: corrected code goes on. `intake/stopped.py` tells operators.
+                raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
             raise not_ours(f"Its input cannot be read: {no.details[0]['why']}.") from None
         return await run(self, *read)
 
@@ -136,12 +147,20 @@ def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES)
     except ValidationError as wrong:
         first = wrong.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise Unreadable(f"{where}: {first['msg']}" if where else first["msg"], _claimed(one.payload.data)) from None
+        why = f"{where}: {first['msg']}" if where else first["msg"]
+        raise Unreadable(why, _claimed(one.payload.data)) from _without_values(wrong)
     except Exception as error:
         raise Unreadable(f"it is written in another way ({type(error).__name__})") from None
     if not isinstance(message, model):
         raise Unreadable("it holds something else" if message is not None else "it is empty")
     return (message,)
+
+
+def _without_values(wrong: ValidationError) -> ValueError:
+    """The same for a log, in Pydantic's form: what does not fit may be about people."""
+    found = wrong.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(map(str, each['loc']))}\n  {each['msg']} [type={each['type']}]" for each in found]
+    return ValueError("\n".join([f"{len(found)} validation errors for {wrong.title}", *lines]))
 
 
 def _claimed(data: bytes) -> str:

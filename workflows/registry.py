@@ -86,7 +86,7 @@ PROCESSES: dict[str, Process] = {
                 "title": "Rent the town hall in June?",
                 "body": "We need it for **two days**.",
                 "payload": '{"price": 1200}',
-                "candidates": "managers",
+                "candidates": "",
                 "deadline": "2031-06-01",
             },
             seed={

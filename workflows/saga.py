@@ -32,9 +32,8 @@ class Saga:
         """The key of the undo of the newest step of this name."""
         return next((undo.call.key for undo in reversed(self._undos) if undo.step == step), None)
 
-    def forget(self, step: str) -> None:
-        """There is nothing of the newest step of this name left that could be undone."""
-        key = self.key_of(step)
+    def forget(self, key: str) -> None:
+        """There is nothing left that the undo of this key could undo."""
         self._undos = [undo for undo in self._undos if undo.call.key != key]
 
     def newest(self) -> PlannedUndo | None:

@@ -1,6 +1,6 @@
 """Waiting for people: at gates, until each has an outcome, and at the tasks by which operators deal with a failure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -38,6 +38,8 @@ class Waiting(Desk):
         """Until all gates have an outcome; a cancellation of a case that is still going forward closes them."""
         for gate in gates:
             self._gates[gate.task.task_id] = gate
+            # People changed while it was being stored, and its Workflow was told before it knew of the task.
+            gate.uncertain |= gate.task.task_id in self._recounts_early
         outer = self._asked, self._first_no_ends_all  # operators may be asked while people are
         self._asked, self._first_no_ends_all = gates, first_no_ends_all
         try:
@@ -54,6 +56,7 @@ class Waiting(Desk):
             self.submit_decision(decision)
         closed: list[Gate] = []
         helped: Gate | None = None
+        halts = self._halting()
         while True:
             for gate in gates:
                 if not gate.open and gate not in closed:
@@ -61,7 +64,7 @@ class Waiting(Desk):
                     self._close_gate(gate)
             if not any(gate.open for gate in gates):
                 break
-            if self._forward and self._cancellation is not None:
+            if halts():
                 self._drop([gate for gate in gates if gate.open])
                 closed = list(gates)
                 break
@@ -95,7 +98,7 @@ class Waiting(Desk):
                 self._set_status(status)
                 helped = None
                 continue
-            await self._until_message_or_alarm(waiting)
+            await self._until_message_or_alarm(waiting, halts)
             for gate in waiting:
                 for rang in gate.ring(workflow.now()):
                     self._happened(gate, rang)
@@ -112,9 +115,10 @@ class Waiting(Desk):
         """Write down how a gate ended, and who decided it: they decide no other of this case."""
         self._journal.changed(gate)
         assert gate.outcome is not None
+        said = gate.closed_because or gate.outcome.value.replace("_", " ")
         self._journal.note(
             "gate_closed",
-            f"{spoken(gate.task.gate).capitalize()}: {gate.outcome.value.replace('_', ' ')}",
+            f"{spoken(gate.task.gate).capitalize()}: {said}",
             {"task_id": gate.task.task_id, "gate": gate.task.gate, "outcome": gate.outcome.value},
         )
         if gate.task.kind == "gate":
@@ -137,8 +141,11 @@ class Waiting(Desk):
             return
         gate.uncertain = False  # before people are read: what changes while they are read makes it uncertain again
         present = await self._journal.count(gate.task)
-        for happened in gate.count(present, workflow.now()):
-            self._happened(gate, happened)
+        for leaver, successor in present.left.items():
+            self._happened(gate, gate.replace(leaver, successor, workflow.now()))
+        if not present.left:
+            for happened in gate.count(present, workflow.now()):
+                self._happened(gate, happened)
 
     async def _ask_for_help(self, gate: Gate) -> Gate:
         """Ask operators about a gate that nobody can decide: they add people and have it looked at, or roll back."""
@@ -147,6 +154,7 @@ class Waiting(Desk):
         facts = {"step": gate.task.gate, "cause": said}
         helped = await self._intervention(said, facts, RETRY_OR_ROLL_BACK, endless=True)
         self._gates[helped.task.task_id] = helped
+        helped.uncertain |= helped.task.task_id in self._recounts_early
         return helped
 
     def _helped(self, helped: Gate, gates: Sequence[Gate], status: Status) -> None:
@@ -159,7 +167,7 @@ class Waiting(Desk):
         for gate in gates:
             gate.uncertain, gate.short = True, ""
 
-    async def _until_message_or_alarm(self, gates: Sequence[Gate]) -> None:
+    async def _until_message_or_alarm(self, gates: Sequence[Gate], halts: Callable[[], bool]) -> None:
         waiting = [gate for gate in gates if gate.open]
         alarm = min((a for gate in waiting if (a := gate.next_alarm())), key=lambda alarm: alarm.at, default=None)
         wait = until(alarm.at, workflow.now()) if alarm else None
@@ -170,7 +178,7 @@ class Waiting(Desk):
                 lambda: (
                     any(not gate.open or gate.edited or gate.uncertain for gate in waiting)
                     or self._journal.unwritten
-                    or (self._forward and self._cancellation is not None)
+                    or halts()
                 ),
                 timeout=wait,
                 timeout_summary=alarm.words if alarm else None,
@@ -205,7 +213,8 @@ class Waiting(Desk):
         if late < LATE:
             return Gate(task, ruling)
         ruling = ruling.later(late)
-        gate = Gate(task.model_copy(update={"due_at": ruling.due_at, "expires_at": ruling.expires_at}), ruling)
+        moved = {"due_at": ruling.due_at, "expires_at": ruling.expires_at, "shifted": late}
+        gate = Gate(task.model_copy(update=moved), ruling)
         self._journal.changed(gate)
         self._journal.note("clock_moved", f"The task was stored late; its clock is moved by {late}")
         return gate

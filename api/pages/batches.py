@@ -179,7 +179,7 @@ async def _page(
         labels=words.labels if words else {},
         done=answer.rows.started + answer.rows.failed,
         statuses={each.value: answer.cases.get(each, 0) for each in Status},
-        may_order=person.id == batch.requester or may_operate(person),
+        may_order=batch.requester in person.asks_as or may_operate(person),
         may_roll_back=may_operate(person),
         ended=answer.closed_at is not None and all(Status(each).closed for each in answer.cases),
         outcome=outcome,

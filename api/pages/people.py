@@ -15,7 +15,7 @@ from api.pages.texts import _, ngettext
 from api.problems import Problem
 from api.routes import people as leavers
 from api.routes import roster
-from api.routes.people import NewAbsence, Replacement
+from api.routes.people import Departure, NewAbsence, Replacement, Return
 from api.routes.roster import NewPerson, NewToken, PersonChanges
 from api.security import admin, is_in, people_reader
 from store.absences import Absence
@@ -36,6 +36,8 @@ Act = Literal[
     "away",
     "back",
     "replace",
+    "deactivate",
+    "reactivate",
     "token",
     "revoke",
     "revoke-all",
@@ -208,6 +210,13 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             said = ngettext("%(num)s open task was handed on.", "%(num)s open tasks were handed on.", handed)
             again = _("%(number)s could not be: do it again when a worker answers.", number=refused) if refused else ""
             return f"{said} {again}".strip(), ""
+        case "deactivate":
+            await leavers.deactivate(id, Departure(reason=typed["reason"]), by, db)
+            return _("They have left. Nobody comes after them."), ""
+        case "reactivate":
+            groups = [each for each in value.replace(",", " ").split() if each]
+            await leavers.reactivate(id, Return(groups=groups), by, db)
+            return _("They are active again. Give them a password or a token."), ""
         case "token":
             made = await roster.make_token(id, NewToken(label=value), by, db)
             return _("This is the token. It is shown only now:"), made.token

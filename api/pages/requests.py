@@ -21,7 +21,7 @@ from api.routes.task_actions import answer as answer_question
 from api.routes.task_actions import nudge as nudge_those
 from api.security import viewer
 from api.views import our_cursor
-from store import cases, nudges, tasks
+from store import cases, nudges, open_tasks, tasks
 from store.cases import CaseRow
 from store.nudges import Nudge
 from store.people import Person
@@ -165,20 +165,16 @@ async def _page(
     with our_cursor():
         async with parts.db.read() as conn:
             rows, following = await cases.page(
-                conn, viewer(person), requester=person.id, ended=ended, cursor=cursor, limit=SHOWN
+                conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN
             )
             waiting = await tasks.open_of(conn, [row.case_id for row in rows])
             nudged = await nudges.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])
             again = await cases.with_next_round(conn, rows)
-            asked = await tasks.with_questions_for(conn, person.id, limit=QUESTIONS) if cursor is None else []
+            whose = viewer(person).answers_for
+            asked = await open_tasks.with_questions_for(conn, whose, limit=QUESTIONS) if cursor is None else []
     page = Requests(
         person=person,
-        questions=[
-            Asked(task, each)
-            for task in asked
-            for each in task.questions
-            if each.to == person.id and each.answer is None
-        ],
+        questions=[Asked(task, each) for task in asked for each in task.questions if each.to in whose and each.open],
         mine=[_mine(row, waiting.get(row.case_id, []), nudged, row.case_id in again, person) for row in rows],
         ended=ended,
         next_cursor=following,

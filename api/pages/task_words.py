@@ -44,7 +44,7 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
     found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
 
     def members(group: str) -> list[str]:
-        ids = task.members.get(group) or [each.id for each in found if group in each.groups]
+        ids = task.members[group] if group in task.members else [each.id for each in found if group in each.groups]
         barred = [*task.excluded_users, *([] if task.kind == "changes" else [task.requester])]
         return [each for each in ids if not among(each, barred)]
 

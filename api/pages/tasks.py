@@ -43,14 +43,24 @@ from api.views import TaskDetail
 from store import tasks
 from store.cases import CaseRow
 from store.people import Person
-from workflows.models import ADMINS, Act, Verdict
+from workflows.models import ADMINS, OPERATORS, Act, Verdict
 from workflows.moments import Within, local_moment
 from workflows.registry import PROCESSES
 
 router = pages()
 
 Deed = Literal[
-    "claim", "release", "withdraw", "delegate", "reassign", "ask", "answer", "set_clock", "follow_up", "no_follow_up"
+    "claim",
+    "release",
+    "withdraw",
+    "delegate",
+    "reassign",
+    "ask",
+    "answer",
+    "withdraw_question",
+    "set_clock",
+    "follow_up",
+    "no_follow_up",
 ]
 """What may be done with a task, other than decide it."""
 LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
@@ -314,6 +324,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
         "delegate": may and not handed,
         "reassign": admin and task.kind != "changes",
         "ask": may,
+        "withdraw_question": is_in(person, ADMINS, OPERATORS),
         "set_clock": admin,
         "follow_up": task.can_decide.allowed and not hidden,
         "no_follow_up": hidden,
@@ -329,10 +340,13 @@ def _because(task: TaskDetail, whole: About) -> str:
         return _("Somebody who decides asked for changes.")
     if task.rule in _ALWAYS:
         return _("The policy asks for it each time.")
-    opened = next((each for each in whole.story if each.technical.get("task_id") == task.task_id), None)
-    told = opened.technical if opened else {}
+    # The newest ruling: an edit or another policy may have changed it since the gate opened.
+    ruled = [each.technical for each in whole.story if each.technical.get("task_id") == task.task_id]
+    told: Mapping[str, Any] = next((each for each in reversed(ruled) if "names" in each), {})
     if told.get("problem"):
         return _("A rule of the policy could not be worked out, so people are asked.")
+    if told.get("needed") is False:
+        return _("The policy would no longer ask for it, but it was asked for before the change.")
     process = PROCESSES.get(task.process)
     words = process.words if process else None
     if found := reason(task.rule, told.get("names") or {}, True, words, task.input):

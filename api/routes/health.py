@@ -84,7 +84,8 @@ async def _stopped(parts: House) -> list[str]:
         said = []
         if count := sum(each.case_id is not None for each in found):
             causes = sorted({each.cause for each in found if each.case_id is not None})
-            said.append(f"{count} cases stand still; deal with them under Incidents. {' '.join(causes[:3])}")
+            stand = "1 case stands" if count == 1 else f"{count} cases stand"
+            said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
         others = [each for each in found if each.case_id is None]
         said += [f"{each.workflow_id} stands still: {each.technical or each.cause}" for each in others[: stopped.NAMED]]
         if len(others) > stopped.NAMED:

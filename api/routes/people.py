@@ -14,11 +14,12 @@ from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
 from api.security import Admin, Caller, PeopleReader
 from api.whom import whom
-from store import absences, people, tasks
+from store import absences, leavers, open_tasks, people, successors
 from store.absences import Absence
 from store.database import Database
-from store.people import Person, UnknownPerson
+from store.people import LastAdmin, Person, UnknownPerson
 from workflows.models import Act, TaskView
+from workflows.people import among
 
 router = APIRouter(tags=["people"])
 
@@ -96,23 +97,79 @@ async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
     return Response(status_code=204)
 
 
+class Departure(BaseModel):
+    """Why somebody is gone, with nobody after them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Plain = Field(min_length=1, max_length=4000)
+
+
+class Return(BaseModel):
+    """Which groups somebody is in who is back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
+
+
+@router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
+    """Somebody has left and nobody comes after; they can no longer sign in. Admins only.
+
+    Open tasks that nobody else can decide escalate or ask operators. Questions to them end, and whoever asked is told.
+    """
+    await somebody(db, person_id)
+    try:
+        async with db.write() as conn:
+            await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
+    except LastAdmin as last:
+        raise Problem(409, f"{last}.", kind="last-admin") from last
+    except ValueError as wrong:
+        raise _not_so(wrong) from wrong
+    return Response(status_code=204)
+
+
+@router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def reactivate(person_id: PersonId, back: Return, caller: Admin, db: Db) -> Response:
+    """Somebody who has left is back under the same id. Admins only.
+
+    They are in the groups named here and in no others, and need a new password or token. What went to their successor
+    stays there.
+    """
+    await somebody(db, person_id)
+    try:
+        async with db.write() as conn:
+            await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
+    except ValueError as wrong:
+        if "be a group" in str(wrong):
+            raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
+        raise _not_so(wrong) from wrong
+    return Response(status_code=204)
+
+
+def _not_so(wrong: ValueError) -> Problem:
+    return Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="nothing-to-do")
+
+
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
 async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: InHouse) -> ManyDone:
     """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
 
-    Safe to repeat: tasks that were refused, because no worker answered, are tried again.
+    Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
     """
     leaver = await somebody(parts.db, person_id)
     async with parts.db.read() as conn:
-        left = await people.active(conn, leaver.id) is not None
         after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
+        done = await successors.in_place_of(conn, leaver.id) == after
     if after == leaver.id:
         raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
-    if left:
+    if not done:
         async with parts.db.write() as conn:
-            await people.replace(conn, leaver.id, after, new.reason, by=caller.id)
+            await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
     async with parts.db.read() as conn:
-        found = await tasks.named_for(conn, leaver.id)
+        named = await open_tasks.named_for(conn, leaver.id)
+    found = [task for task in named if among(leaver.id, task.names)]
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:

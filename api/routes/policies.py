@@ -9,7 +9,8 @@ from api.deps import Db, InHouse, Plain
 from api.new_rules import Shift, shifts
 from api.problems import FieldError, documented, invalid, not_found
 from api.security import Caller, PolicyReader, is_in, viewer
-from store import policies, tasks
+from api.views import our_cursor
+from store import open_tasks, policies
 from workflows.models import ADMINS
 
 router = APIRouter(prefix="/policies", tags=["processes"])
@@ -35,6 +36,8 @@ class NewRules(BaseModel):
     gate: Plain | None = None
     reason: Plain = Field("", max_length=4000)
     dry_run: bool = Field(False, description="Only say what would change")
+    times: bool = Field(False, description="Also replace due times and ends that an admin has set by hand")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
 
 
 class Shifts(BaseModel):
@@ -43,20 +46,28 @@ class Shifts(BaseModel):
     policy_hash: str
     looked_at: int = Field(description="Open gates that fit")
     items: list[Shift]
+    next_cursor: str | None = Field(None, description="Not null: more gates fit. Send the same again with it")
 
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))
 async def apply(body: NewRules, person: Caller, parts: InHouse) -> Shifts:
-    """Let gates that are open follow the policy in force. Admins only; at most a thousand gates at once."""
+    """Let gates that are open follow the policy in force. Admins only.
+
+    What admins have set by hand stays: people who were given a task, and, unless `times`, due times and ends. One call
+    looks at a thousand gates. `next_cursor` leads to those behind them.
+    """
     if not is_in(person, ADMINS):
         raise not_found("page")
     if not body.dry_run and not body.reason.strip():
         raise invalid("Say why.", [FieldError(field="reason", message="is needed, for the record")])
     policy = parts.policy.current
-    async with parts.db.read() as conn:
-        found = await tasks.fitting(conn, viewer(person), process=body.process, gate=body.gate, limit=MOST)
-    changed = await shifts(parts, person, found, policy, body.reason, dry_run=body.dry_run)
-    return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed)
+    with our_cursor():
+        async with parts.db.read() as conn:
+            found, following = await open_tasks.fitting(
+                conn, viewer(person), process=body.process, gate=body.gate, after=body.cursor, limit=MOST
+            )
+    changed = await shifts(parts, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
+    return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
 
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))

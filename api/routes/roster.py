@@ -1,7 +1,7 @@
 """The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, House, InHouse, Limit, Plain, Search
+from api.deps import Db, InHouse, Limit, Plain, Search
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
 from api.security import Admin, Caller, PeopleReader
@@ -18,7 +18,7 @@ from api.whom import whom
 from policy.groups import known_groups
 from store import passwords, people, roster, sessions
 from store.database import Database
-from store.name_resolver import NewGroup, check_groups
+from store.name_resolver import NewGroup, new_group
 from store.people import LastAdmin, Token, UnknownPerson, UnknownToken
 from store.roster import Entry, Group
 
@@ -103,12 +103,14 @@ async def list_people(
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
     """Add a person. They sign in once they have a password or a token. Admins only."""
-    db = parts.db
-    await _question_groups(parts, new.groups, field="groups", confirmed=confirm)
-    with _mistakes({"an e-mail address": "email", "name has": "name", "be a group": "groups"}, field="id"):
-        async with db.write() as conn:
+    fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
+    with _question("groups"), _mistakes(fields, field="id"):
+        async with parts.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, new.groups, known_groups(parts.policy.current))
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
-    return await _entry(db, new.id)
+            if doubtful:
+                raise doubtful
+    return await _entry(parts.db, new.id)
 
 
 @router.get("/people/{person_id}", responses=_READS)
@@ -138,13 +140,14 @@ async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
 ) -> Entry:
     """Make somebody a member. Admins only."""
-    db = parts.db
-    await somebody(db, person_id)
-    await _question_groups(parts, [group], field="group", confirmed=confirm)
-    with _mistakes({}, field="group"):
-        async with db.write() as conn:
+    await somebody(parts.db, person_id)
+    with _question("group"), _mistakes({}, field="group"):
+        async with parts.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, [group], known_groups(parts.policy.current))
             await people.join(conn, person_id, group, by=admin.id)
-    return await _entry(db, person_id)
+            if doubtful:
+                raise doubtful
+    return await _entry(parts.db, person_id)
 
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
@@ -276,15 +279,13 @@ async def _entry(db: Database, id: str) -> Entry:
     return found[0]
 
 
-async def _question_groups(parts: House, groups: Sequence[str], *, field: str, confirmed: bool) -> None:
-    """422 for a group that nobody is in and no policy names, unless it is meant: it may be a slip of the pen."""
-    if confirmed:
-        return
+@contextmanager
+def _question(field: str) -> Iterator[None]:
+    """422 for a group that nobody is in and no policy names: it may be a slip of the pen."""
     try:
-        async with parts.db.read() as conn:
-            await check_groups(conn, groups, known_groups(parts.policy.current))
+        yield
     except NewGroup as new:
-        message = f"{new}"
+        message = str(new)
         detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
         detail += "Send confirm=true to make it a new group."
         raise invalid(

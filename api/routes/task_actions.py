@@ -15,8 +15,9 @@ from api.gateway import Acted, Wish
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.refusals import REFUSALS, problem_of
 from api.security import Caller, check_admin, check_may_nudge, viewer
+from api.views import our_cursor
 from api.whom import whom
-from store import nudges, people, tasks
+from store import nudges, open_tasks, people, tasks
 from store.nudges import Nudge
 from store.people import Person, UnknownPerson
 from workflows.models import Act, TaskView, decision_id_for
@@ -116,6 +117,7 @@ class ManyHandOvers(BaseModel):
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: Filter
     reason: Plain = Field("", max_length=4000)
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
 
 
 class Done(BaseModel):
@@ -130,6 +132,7 @@ class ManyDone(BaseModel):
     """One result for each task."""
 
     items: list[Done]
+    next_cursor: str | None = Field(None, description="Not null: more tasks fit. Send the same again with it")
 
 
 @router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
@@ -201,6 +204,20 @@ async def answer(
     return answered(await gateway.act(person, task, wish, key))
 
 
+@router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
+async def withdraw_question(
+    task: VisibleTask,
+    question_id: Annotated[Plain, Path(max_length=100)],
+    person: Caller,
+    gateway: TheGateway,
+    body: Nothing | None = None,
+    key: IdempotencyKey = None,
+) -> Answered:
+    """Take back a question that has no answer; the clock goes on. For whoever asked it, operators and admins."""
+    wish = Wish(act=Act.WITHDRAW_QUESTION, question=question_id, revision=body.revision if body else None)
+    return answered(await gateway.act(person, task, wish, key))
+
+
 @router.post("/{task_id}/clock", response_model=TaskView, responses=ANSWERS)
 async def set_clock(
     task: VisibleTask, person: Caller, gateway: TheGateway, body: Clock, key: IdempotencyKey = None
@@ -256,16 +273,20 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 
 @router.post("/reassign", responses=documented(401, 403, 422, 503))
 async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key: IdempotencyKey = None) -> ManyDone:
-    """Hand all open tasks that fit to one person, one result each, at most a thousand. Admins only."""
+    """Hand open tasks that fit to one person, one result each. Admins only.
+
+    One call looks at a thousand tasks. `next_cursor` leads to those behind them.
+    """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
     wanted = body.filter.model_dump()
-    async with parts.db.read() as conn:
-        to = await whom(conn, body.to, person, field="to", asking="To whom?")
-        if body.filter.assignee:
-            wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
-        found = await tasks.fitting(conn, viewer(person), limit=MOST, **wanted)
+    with our_cursor():
+        async with parts.db.read() as conn:
+            to = await whom(conn, body.to, person, field="to", asking="To whom?")
+            if body.filter.assignee:
+                wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
+            found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> Done:
@@ -278,7 +299,7 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return Done(task_id=task.task_id, status="done" if acted.task else "pending")
 
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:

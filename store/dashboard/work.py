@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.dashboard.scope import Scope, Span
 from store.tables import candidates, cases, decisions, tasks
+from store.viewer import PERSONAL
 from workflows.models import Outcome, Verdict
 
 
@@ -81,8 +82,9 @@ async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> 
             step = steps.setdefault((process, gate), Step(process=process, gate=gate))
             for each in (total, step):
                 each.add(figures)
-            for name in filter(None, asked.split(",")):
-                if scope.everything or name in scope.groups:
+            for asks in filter(None, asked.split(",")):
+                if scope.everything or asks in scope.groups:
+                    name = asks.removeprefix("=")
                     groups.setdefault(name, Group(name=name)).add(figures)
     return Tasks(
         total=total,
@@ -191,7 +193,7 @@ async def _counted(
 
 async def _named(conn: AsyncConnection, person: str) -> Sequence[str]:
     """The tasks that ask this person by name, ever: first their ids, else SQLite looks at all tasks for them."""
-    mine = (candidates.c.kind == "user", candidates.c.name == person)
+    mine = (candidates.c.kind.in_(PERSONAL), candidates.c.name == person)
     return (await conn.execute(select(candidates.c.task_id).where(*mine))).scalars().all()
 
 

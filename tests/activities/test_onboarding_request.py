@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from activities.onboarding_request import OnboardingRequest, folded, username_of
+from activities.onboarding_request import OnboardingRequest, username_of
+from workflows.folding import identity_key
 
 
 def asked(**fields: Any) -> OnboardingRequest:
@@ -53,7 +54,7 @@ def test_a_name_makes_a_valid_username_or_none_and_always_the_same(full_name: st
         return
     assert 2 <= len(made) <= 64 and made[0] in string.ascii_lowercase
     assert set(made) <= set(string.ascii_lowercase + string.digits + "._-")
-    assert made == username_of(full_name) == folded(made)
+    assert made == username_of(full_name) == identity_key(made)
     assert asked(username=made).username == made
 
 

@@ -22,6 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.__main__ import Server
 from api.app import create_app
 from api.deps import House
+from intake.refusals import Refusals
 from intake.start import Starter
 from policy.file import PolicyFile
 from settings import Settings
@@ -66,6 +67,7 @@ class Gate:
     database: Database
     client: Client
     tokens: dict[str, str]
+    refusals: Refusals
     _clients: dict[str | None, httpx2.AsyncClient] = field(default_factory=dict)
 
     def as_(self, person: str | None) -> httpx2.AsyncClient:
@@ -124,7 +126,7 @@ class Gate:
         starter = Starter(self.database, self.client, PolicyFile(self.settings.policy, INPUTS))
         heart = asyncio.create_task(beat(self.database, "test"))
         async with AsyncExitStack() as stack:
-            for worker in workers(self.client, self.database, starter, self.settings):
+            for worker in workers(self.client, self.database, starter, self.settings, interceptors=[self.refusals]):
                 await stack.enter_async_context(worker)
             yield
         heart.cancel()
@@ -210,7 +212,7 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
     ) as env:
         app = create_app(settings)
         async with app.router.lifespan_context(app):
-            yield Gate(app, settings, database, env.client, tokens)
+            yield Gate(app, settings, database, env.client, tokens, Refusals(database))
     await database.close()
 
 

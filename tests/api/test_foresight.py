@@ -24,17 +24,13 @@ PAYMENT = {"payee": "Acme Ltd", "amount": "662.37", "currency": "GBP", "account"
 
 def row(process: str, input: dict[str, Any]) -> CaseRow:
     stored = PROCESSES[process].input.model_validate(input).model_dump(mode="json")
-    return CaseRow.model_construct(
-        case_id=f"{process}:x",
-        process=process,
-        reference="X",
-        requester="requester-1",
-        priority=3,
-        batch_id=None,
-        policy_hash=POLICY.hash,
-        input=stored,
-        status=Status.AWAITING_APPROVAL,
-    )
+    about: dict[str, Any] = {
+        **{"case_id": f"{process}:x", "process": process, "reference": "X", "reference_key": "x", "title": "X"},
+        **{"round": 1, "resubmits": None, "requester": "requester-1", "priority": 3, "batch_id": None},
+        **{"policy_hash": POLICY.hash, "input": stored, "status": Status.AWAITING_APPROVAL, "start_at": None},
+        **{"submitted_at": NOW, "updated_at": NOW, "idempotency_key": None, "head_count": 0, "head_hash": ""},
+    }
+    return CaseRow(**about)
 
 
 def task(process: str, gate: str, *, facts: Any = None, needed: int = 1, given: int = 0, **more: Any) -> TaskView:
@@ -96,7 +92,7 @@ def test_a_currency_without_limits_is_asked_about() -> None:
 def test_a_small_payment_is_paid_at_once_when_the_manager_approves() -> None:
     open_ = task("payment", "manager-approval", facts={"score": 10})
     assert approving("payment", PAYMENT, open_) == [
-        ("not_needed", "Director approval: not needed: amount 662.37 is below 50,000"),
+        ("not_needed", "Director approval is not needed: amount 662.37 is below 50,000"),
         ("step", "Pay 662.37 GBP to Acme Ltd"),
         ("end", "Paid 662.37 GBP to Acme Ltd"),
     ]
@@ -106,7 +102,7 @@ def test_a_large_payment_goes_to_a_director_and_is_not_said_to_be_paid() -> None
     open_ = task("payment", "manager-approval", facts={"score": 10}, needed=2)
     assert approving("payment", PAYMENT | {"amount": "60000.00"}, open_) == [
         ("wait", "1 more approval is needed first"),
-        ("gate", "Director approval: 1 approval of directors"),
+        ("gate", "Then people decide: Director approval, 1 approval of directors"),
     ]
     last = task("payment", "manager-approval", facts={"score": 10}, needed=2, given=1)
     assert [kind for kind, _ in approving("payment", PAYMENT | {"amount": "60000.00"}, last)] == ["gate"]
@@ -126,7 +122,7 @@ def test_an_import_is_published_when_the_steward_approves() -> None:
 def test_a_deployment_goes_from_security_to_the_release_manager_and_then_live() -> None:
     input = {"app": "shop", "artefact": "shop-2.tar.gz"}
     assert approving("deployment", input, task("deployment", "security-approval", facts={"x": 1})) == [
-        ("gate", "Release approval: 1 approval of release-managers")
+        ("gate", "Then people decide: Release approval, 1 approval of release-managers")
     ]
     assert [text for _, text in approving("deployment", input, task("deployment", "release-approval"))] == [
         "Hold shop for this deployment",
@@ -156,7 +152,7 @@ def test_a_review_keeps_the_accepted_risk_perhaps() -> None:
 def test_who_is_taken_on_waits_for_those_who_are_asked_at_the_same_time() -> None:
     input = {"full_name": "Ada Lovelace", "role": "engineer"}
     open_ = task("user_onboarding", "manager-approval", facts={"x": 1})
-    owners = {"candidate_groups": ["security"], "task_id": "t2"}
+    owners: dict[str, Any] = {"candidate_groups": ["security"], "task_id": "t2"}
     other = task("user_onboarding", "entitlement-approval", facts={"entitlement": "production"}, **owners)
     assert approving("user_onboarding", input, open_, other) == [
         ("wait", "Entitlement approval is asked at the same time, and must be approved, too: security"),

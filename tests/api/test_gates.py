@@ -160,7 +160,7 @@ async def test_while_somebody_is_away_their_substitute_decides(gate: Gate) -> No
         assert (await gate.get(sue, f"/tasks/{task['task_id']}")).status_code == 404
         today = datetime.now(UTC).date()
         for wrong, field in (
-            ({"from": "tomorrow", "to": "2099-01-01"}, "from"),
+            ({"from": "tomorrow", "to": "2033-01-01"}, "from"),
             ({"from": "2020-01-01", "to": "2020-01-02"}, "from"),
             ({"from": f"{today}", "to": f"{today}", "substitute": "manager-3"}, "substitute"),
         ):
@@ -197,7 +197,7 @@ async def test_a_leavers_open_tasks_go_to_whoever_comes_after(gate: Gate) -> Non
         await is_mine(gate, new, task)
         assert (await gate.decide(new, task)).status_code == 200
         again = await gate.post("admin-1", f"/people/{old}/replace", {"by": new, "reason": "left"})
-        assert again.json() == {"items": []}, "safe to repeat"
+        assert again.json()["items"] == [], "safe to repeat"
 
 
 async def test_a_task_that_is_put_off_is_hidden_from_one_list_until_then(gate: Gate) -> None:
@@ -250,7 +250,7 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
         asked = {"gate": "manager-approval", "dry_run": True}
         would = (await gate.post("admin-1", "/policies/apply", asked)).json()
         said = {item["task_id"]: item["difference"] for item in would["items"]}
-        assert "approved by rule" in said[small["task_id"]]
+        assert said[small["task_id"]] == "no approval needed: amount >= limits.manager does not hold"
         assert "approvals needed: 1 became 2" in said[large["task_id"]]
         assert (await gate.post("admin-1", "/policies/apply", {"gate": "manager-approval"})).status_code == 422
         done = await gate.post("admin-1", "/policies/apply", {"gate": "manager-approval", "reason": "New limits"})

@@ -155,7 +155,7 @@ async def test_two_administrators_do_it_on_the_page(office: Gate) -> None:
         late = await client.post(f"/ledger/changes/{change}/withdraw", data={})
         assert late.status_code == 409 and "confirmed already" in late.text
     async with signed_in(office, "auditor-1") as client:
-        page = await client.get("/ledger")
-        assert page.status_code == 200 and '<form method="post" action="/ledger' not in page.text
+        read = await client.get("/ledger")
+        assert read.status_code == 200 and '<form method="post" action="/ledger' not in read.text
     async with signed_in(office, "requester-1") as client:
         assert (await client.get("/ledger")).status_code == 404

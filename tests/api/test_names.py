@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from store import people
+from store import leavers, people
 from tests.api.conftest import Gate
 from tests.api.pages.visits import hidden, parsed, signed_in
 
@@ -50,7 +50,7 @@ async def test_a_repeat_and_a_duplicate_are_told_as_such_though_whom_they_name_h
     first = await named.post("requester-1", "/cases", sent, idempotency_key=key)
     assert first.status_code == 201
     async with named.database.write() as conn:
-        await people.replace(conn, id, "berg", "left", by="t")
+        await leavers.replace(conn, id, "berg", "left", by="t")
     assert (await named.post("requester-1", "/cases", sent, idempotency_key=key)).json() == first.json()
     assert (await named.post("requester-1", "/cases", sent)).status_code == 409
 
@@ -206,7 +206,7 @@ async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(name
     task = await named.open_task(await named.start(payee="Foreseen Ltd", amount="662.37"))
     told = (await named.get("manager-1", f"/tasks/{task['task_id']}")).json()["if_approved"]
     assert [each["kind"] for each in told] == ["not_needed", "step", "end"]
-    assert told[0]["text"] == "Director approval: not needed: amount 662.37 is below 50,000"
+    assert told[0]["text"] == "Director approval is not needed: amount 662.37 is below 50,000"
     assert told[1] == {
         "kind": "step",
         "name": "capture_payment",

@@ -245,7 +245,7 @@ def test_a_task_that_was_opened_and_reminded_of_is_one_line() -> None:
         ),
         (closed(Outcome.SKIP, given("Olga", Verdict.SKIP)), "Operators chose to skip it: Olga."),
         (closed(Outcome.EXPIRED), "Nobody decided in time."),
-        (closed(Outcome.APPROVED_BY_RULE), "Approved by rule, as the policy says."),
+        (closed(Outcome.APPROVED_BY_RULE), "The request went on without an approval, as the policy says."),
         (closed(Outcome.CANCELLED), "Cancelled."),
         ({"waiting": False}, "It does not wait for you any more."),
     ],
@@ -315,3 +315,9 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert found.tags.isdisjoint({"script", "style", "img", "link", "form", "button", "iframe"})
     assert all(link.startswith(f"{URL}/") for link in found.links)
     assert {link.removeprefix(URL) for link in found.links} <= {f"/tasks/t{n}" for n in range(30)} | {"/", "/notices"}
+
+
+def test_a_payee_that_is_written_from_right_to_left_stays_before_its_amount() -> None:
+    text = write(notice(title="Pay شركة النور 7.00 GBP"))
+    assert "Pay <bdi>شركة النور</bdi> 7.00 GBP</a>" in text.html
+    assert "<h1" in text.html and "Pay <bdi>شركة النور</bdi> 7.00 GBP waits for you</h1>" in text.html

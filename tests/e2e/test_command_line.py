@@ -148,6 +148,45 @@ def test_a_scheduled_case_is_listed_and_started_early(run: Run, product: Product
     assert (late.code, late.err) == (1, "The case has ended already: completed.\n")
 
 
+def test_two_administrators_open_and_fund_an_account(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("people", "add", "admin-2", "--group", "admins").code == 0
+    second = run("people", "token", "admin-2").out.strip()
+    opened = run("ledger", "open", "branch", "EUR", "--amount", "20.00", "--reason", "A branch", "--key", "k", "--json")
+    change = opened.json["change_id"]
+    again = run("ledger", "open", "branch", "EUR", "--amount", "20.00", "--reason", "A branch", "--key", "k", "--json")
+    assert again.json["change_id"] == change
+    own = run("ledger", "confirm", change)
+    assert own.code == 1 and "another administrator must confirm it" in own.err
+    monkeypatch.setenv("HOLDGATE_TOKEN", second)
+    assert change in run("ledger", "changes", "--status", "waiting").out
+    assert run("ledger", "confirm", change).out == f"{change} is confirmed and done\n"
+    asked = run("ledger", "fund", "branch", "30.00", "EUR", "--reason", "More")
+    fund = asked.out.split()[0]
+    assert asked.code == 0 and f"./holdgate ledger confirm {fund}" in asked.out
+    monkeypatch.delenv("HOLDGATE_TOKEN")
+    assert run("ledger", "confirm", fund).code == 0
+    accounts = {(each["account"], each["currency"]): each for each in run("ledger", "accounts", "--json").json["items"]}
+    assert accounts["branch", "EUR"]["available"] == "50.00"
+    wrong = run("ledger", "fund", "brunch", "1", "EUR", "--reason", "A slip")
+    assert wrong.code == 1 and "open it first" in wrong.err
+    gone = run("ledger", "fund", "branch", "1", "EUR", "--reason", "A slip", "--json").json["change_id"]
+    assert run("ledger", "withdraw", gone).code == 0
+    late = run("ledger", "confirm", gone)
+    assert late.code == 1 and "withdrawn already, by admin-1" in late.err
+
+
+def test_a_task_and_its_case_say_what_an_approval_does(run: Run, tmp_path: Path) -> None:
+    file = payments(tmp_path, "CLI-TASK,Fern Paper Ltd,662.37,GBP,operating")
+    assert run("submit", str(file), "--process", "payment").code == 0
+    case = "payment:cli-task"
+    until(run, case, "awaiting_approval")
+    for shown in (run("task", case), run("case", case)):
+        assert shown.code == 0 and "If manager-approval is approved" in shown.out
+        assert "Pay 662.37 GBP to Fern Paper Ltd" in shown.out
+        assert "Director approval is not needed: amount 662.37 is below 50,000" in shown.out
+    assert run("task", case, "--json").json["if_approved"][-1]["text"] == "Paid 662.37 GBP to Fern Paper Ltd"
+
+
 def test_a_revoked_token_is_exit_code_2(run: Run, product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
     run("people", "add", "zoe", "--group", "auditors")
     monkeypatch.setenv("HOLDGATE_TOKEN", run("people", "token", "zoe").out.strip())

@@ -16,6 +16,12 @@ from tests.product import Product
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("own")
     make("expense_claim", folder / "mine")
+    process = folder / "mine" / "expense_claim" / "process.py"
+    story = process.read_text()
+    gate = '        await self.gate("approval")\n'
+    assert gate in story
+    stumbles = '        if request.purpose == "A defect":\n            raise KeyError(request.purpose)\n'
+    process.write_text(story.replace(gate, stumbles + gate))
     with Product(folder, HOLDGATE_PROCESSES=str(folder / "mine")) as product:
         yield product
 
@@ -78,6 +84,27 @@ def test_a_changed_policy_of_its_own_is_in_force_at_once(product: Product) -> No
     with product.client("requester-1") as asks:
         asks.post("/cases", json={"process": "expense_claim", "reference": "H-3", "input": claim})
         assert until(asks, "expense_claim:h-3", "completed", "awaiting_approval")["status"] == "completed"
+
+
+def test_a_defect_of_the_process_is_told_within_half_a_minute_and_operators_roll_the_case_back(
+    product: Product,
+) -> None:
+    claim = {"purpose": "A defect", "amount": "18.00", "needed_by": "2031-03-17"}
+    with product.client("requester-1") as asks, product.client("operator-1") as operates:
+        sent = asks.post("/cases", json={"process": "expense_claim", "reference": "D-1", "input": claim})
+        assert sent.status_code == 201, sent.text
+        began = time.monotonic()
+        while not (warnings := operates.get(f"{product.up['gateway_url']}/health/ready").json()["warnings"]):
+            assert time.monotonic() - began < 30, "nobody was told"
+            time.sleep(0.5)
+        assert "still" in warnings[0] and "KeyError" in warnings[0]
+        (group,) = operates.get("/incidents").json()["items"]
+        assert group["step"] == "case" and "KeyError" in group["example"]["facts"]["error"]
+        answer = {"verdict": "roll_back", "task_ids": group["task_ids"], "comment": "A defect"}
+        (answered,) = operates.post("/incidents/decisions", json=answer).json()["items"]
+        assert answered["status"] == "accepted", answered
+        ended = until(asks, "expense_claim:d-1", "failed")
+        assert len(ended["result"]["undone"]) == 1, "also what no record had known"
 
 
 def test_payments_go_on_though_the_process_is_gone_after_a_restart(product: Product) -> None:

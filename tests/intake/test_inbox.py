@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from intake.drop_box import DropBox, StillWritten
 from intake.inbox import Inbox
-from store import people
+from store import leavers, people
 from tests.intake.conftest import HEAD, ROOT, Office
 from tests.intake.test_import import rows
 
@@ -317,6 +317,16 @@ async def test_a_file_of_any_name_is_imported(house: Office, folder: Path, name:
 
 
 # -------------------------------------------------------------------------------------------------------- who and when
+
+
+async def test_files_are_asked_for_by_who_came_after_the_person_that_is_named(house: Office, folder: Path) -> None:
+    async with house.db.write() as conn:
+        await people.add(conn, "bert", "Bert", [], by="test")
+        await leavers.replace(conn, "rita", "bert", "left", by="test")
+    (folder / "payment" / "march.csv").write_text(HEAD + rows(3))
+    assert await looked(inbox_of(house, folder)) == 1
+    taken = await house.report(report(folder, "march.csv")["batch_id"])
+    assert taken.requester == "bert"
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,9 @@ WRONG_CELLS = {
     "L1,Dune,3,,,,,high": ["priority: 'high' is not 1, 2, 3, 4 or 5"],
     ",Dune,3,,,,,": ["reference: a reference is needed: 1 to 120 characters, for example an invoice number"],
     "R" * 121 + ",Dune,3,,,,,": ["reference: a reference has at most 120 characters, this one has 121"],
-    "A\x07B,Dune,3,,,,,": ["reference: a reference must not hold control characters"],
+    "A\x07B,Dune,3,,,,,": [
+        "reference: has a character that cannot be seen (U+0007, control character) at position 2: remove it"
+    ],
     "L1,Dune,3,,,,": ["too few cells: 7, and the headings are 8"],
     "L1": ["too few cells: 1, and the headings are 8"],
     "L1,Dune,3,,,,,,": ["too many cells: 9, and the headings are 8"],

@@ -126,7 +126,7 @@ async def test_a_rollback_that_waits_for_its_approval_goes_on_or_the_gate_that_i
 
 
 async def test_an_import_under_way_goes_on_unless_its_step_has_another_name(house: House) -> None:
-    client, queue = house.env.client, "imports-that-nobody-does"
+    client, queue = house.env.client, "batch:b1"
     asked = BatchInput(
         batch_id="b1",
         process="payment",

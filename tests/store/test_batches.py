@@ -150,7 +150,7 @@ async def test_a_batch_is_unstarted_until_it_runs_and_the_newest_of_the_same_byt
         await batches.running(conn, ["b0"])
         await batches.running(conn, [])
     async with db.read() as conn:
-        waiting = await batches.unstarted(conn, NOW + timedelta(minutes=2), 10)
+        waiting = await batches.unstarted(conn, NOW + timedelta(minutes=2))
         assert [found.batch_id for found in waiting] == ["b1"]
         assert await batches.same_file(conn, "payment", "f" * 64) == "b2"
         assert await batches.same_file(conn, "payment", "e" * 64) is None

@@ -141,6 +141,35 @@ async def test_an_upgrade_notes_how_long_the_cases_before_it_took_and_whom_their
     assert asked == ["", "directors,managers", ""]
 
 
+async def test_an_upgrade_folds_what_is_compared_and_what_is_searched(empty_url: str) -> None:
+    upgraded_to("0013", empty_url)
+    with engine_of(empty_url).begin() as old:
+
+        def insert(table: str, **row: Any) -> None:
+            names = ", ".join(row)
+            old.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
+
+        at = "2026-11-20 08:00:00"
+        always = {"process": "payment", "requester": "r", "priority": 3}
+        for number, key in enumerate(("inv\u20111", "inv-2", "inv\u20112", "stra\u00dfe")):
+            named = {"case_id": f"payment:{number}", "reference": key, "reference_key": key, "round": 1, "input": "{}"}
+            times = {"submitted_at": at, "updated_at": at, "status": "running", "title": "M\u00fcller 1,250.00"}
+            insert("cases", **always, **named, **times, policy_hash="f", head_count=1, head_hash="h")
+        task = {"task_id": "t", "case_id": "payment:0", "gate": "g", "kind": "gate", "status": "open", "opened_at": at}
+        insert("tasks", **always, **task, title="M\u00fcller 1,250.00", revision=1, given=0, view="{}", words="old")
+        entry = {"idempotency_key": "k", "kind": "hold", "reference": "INV\u20111", "at": at}
+        insert("entries", **entry, payee="O\u2019Neil", payee_key="o\u2019neil")
+    migrate(empty_url)
+    with engine_of(empty_url).begin() as new:
+        keys = list(new.execute(text("SELECT reference_key FROM cases ORDER BY case_id")).scalars())
+        words = list(new.execute(text("SELECT words FROM cases WHERE case_id = 'payment:0'")).scalars())
+        words += new.execute(text("SELECT words FROM tasks")).scalars()
+        booked = [tuple(row) for row in new.execute(text("SELECT reference_key, payee_key FROM entries"))]
+    assert keys == ["inv-1", "inv-2", "inv\u20112", "strasse"], "a key that another case has already stays as it was"
+    assert words == ["payment:0 muller 1250.00"] * 2
+    assert booked == [("inv-1", "o'neil")]
+
+
 async def test_a_database_that_was_never_migrated_is_not_ready(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "empty.db").close()
     database = Database(f"sqlite:///{tmp_path}/empty.db")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import passwords, people, preferences, sessions
+from store import leavers, passwords, people, preferences, sessions
 from store.database import Database
 from store.people import Person
 from store.tables import passwords as passwords_table
@@ -56,7 +56,7 @@ async def test_who_is_signed_out_everywhere_or_replaced_has_no_session_left(db: 
         assert [await sessions.by_token(conn, token, NOW) for token in tokens] == [None] * 3
         token = await sessions.begin(conn, person, "token", NOW, HOUR)
         await passwords.put(conn, "ada", passwords.hash_of("correct horse battery"), NOW, by="ada")
-        await people.replace(conn, "ada", "bea", "left", by="test")
+        await leavers.replace(conn, "ada", "bea", "left", by="test")
         assert await sessions.by_token(conn, token, NOW) is None
         assert await passwords.stored(conn, "ada") is None
 

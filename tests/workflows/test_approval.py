@@ -112,10 +112,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": "x", "payload": "[" * 100_000}, "payload:"),
     ({"title": "x", "candidates": [f"p{n}" for n in range(51)]}, "candidates"),
     ({"title": "x", "candidates": [""]}, "candidates.0"),
-    ({"title": "x", "candidates": ["a\x00b"]}, "must not hold control characters"),
+    ({"title": "x", "candidates": ["a\x00b"]}, "has a character that cannot be seen"),
     ({"title": "x", "candidates": 7}, "candidates"),
     ({"title": "x", "deadline": "next week"}, "deadline"),
-    ({"title": "x", "deadline": "2031-06-01T10:00:00"}, "needs a time zone"),
+    ({"title": "x", "deadline": "2031-06-01T10:00:00"}, "needs its offset from UTC"),
     ({"title": "x", "deadline": "2031-02-30"}, "deadline"),
     ({"title": "x", "colour": "red"}, "colour: is not a field of this process"),
 ]

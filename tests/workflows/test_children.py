@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from store import cases, tables
+from store import cases, tables, tasks
 from store.cases import CaseRow
 from tests.house import Handle, House, open_house
 from workflows.models import CaseResult, ChildRequest, Status, StepCall, Verdict, child_reference
@@ -67,6 +67,71 @@ async def test_a_case_that_is_cancelled_withdraws_the_one_it_asked_for(house: Ho
     assert house.effects(case) == ["fetch", "bring_back"]
 
 
+async def two_asked(house: House, case: Handle) -> tuple[Handle, Handle]:
+    """The two cases that a case has asked for side by side, as soon as people are asked in both."""
+    async with asyncio.timeout(20):
+        while True:
+            async with house.database.read() as connection:
+                found = await cases.children_of(connection, case.id)
+            if len(found) == 2 and all(row.status is Status.AWAITING_APPROVAL for row in found):
+                break
+            await asyncio.sleep(0.05)
+    # The first that was asked for comes first, whichever was stored first.
+    first, second = sorted((row.case_id for row in found), key=lambda case_id: (len(case_id), case_id))
+    return tuple(house.env.client.get_workflow_handle(each, result_type=CaseResult) for each in (first, second))  # type: ignore[return-value]
+
+
+@pytest.mark.undoes("withdraw_case")
+@pytest.mark.parametrize("rejected", [0, 1])
+async def test_of_two_side_by_side_the_other_is_withdrawn_when_one_is_rejected(house: House, rejected: int) -> None:
+    case = await house.start(process="siblings", policy="[siblings]\n")
+    asked = await two_asked(house, case)
+    await house.decide(asked[rejected], "mia", Verdict.REJECT, comment="no")
+    assert (await house.end(case)).status is Status.REJECTED
+    other = await house.end(asked[1 - rejected])
+    assert other.status is Status.CANCELLED and case.id in other.reason
+    async with house.database.read() as connection:
+        assert await tasks.open_of(connection, [asked[1 - rejected].id]) == {}, "nobody has it in the inbox"
+
+
+@pytest.mark.undoes("withdraw_case")
+@pytest.mark.parametrize("completed", [0, 1])
+async def test_of_two_side_by_side_one_that_is_completed_stays_and_the_other_is_withdrawn(
+    house: House, completed: int
+) -> None:
+    case = await house.start(process="siblings", policy="[siblings]\n")
+    asked = await two_asked(house, case)
+    await house.decide(asked[completed], "mia")
+    assert (await house.end(asked[completed])).status is Status.COMPLETED
+    await house.until(case, lambda state: any(event.kind == "child_ended" for event in state.timeline))
+    await house.cancel(case)
+    assert (await house.end(case)).status is Status.CANCELLED
+    assert (await house.end(asked[1 - completed])).status is Status.CANCELLED
+    assert (await house.row(asked[completed])).status is Status.COMPLETED
+
+
+async def test_two_side_by_side_that_are_completed_leave_nothing_to_be_withdrawn(house: House) -> None:
+    case = await house.start(process="siblings", policy="[siblings]\n")
+    for child in await two_asked(house, case):
+        await house.decide(child, "mia")
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert sorted(house.effects(case)) == ["fetch", "pack", "send"]
+    assert [undo.undo for undo in (await house.row(case)).plan] == ["bring_back", "unpack", "recall"]
+
+
+@pytest.mark.undoes("withdraw_case")
+async def test_a_step_beside_a_rejected_case_has_ended_before_anything_is_undone(house: House) -> None:
+    def slow(case_id: str) -> None:
+        house.receiver.slow.add((case_id, "pack"))
+
+    case = await house.start(process="siblings", policy="[siblings]\n", before=slow)
+    asked = await two_asked(house, case)
+    await house.decide(asked[0], "mia", Verdict.REJECT, comment="no")
+    assert (await house.end(case)).status is Status.REJECTED
+    assert house.effects(case) == ["fetch", "bring_back"], "the errand under way was stopped first"
+    assert (await house.end(asked[1])).status is Status.CANCELLED
+
+
 async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_path: Path) -> None:
     # In a house of its own: the end that is put into the record here is one that the audit would find.
     async with open_house(tmp_path) as house:
@@ -110,5 +175,7 @@ async def test_a_key_starts_one_case_however_often_it_comes(house: House) -> Non
 def test_the_reference_of_a_child_is_bounded_and_tells_rounds_apart() -> None:
     assert child_reference("deployment", "Rel 7", 1) == "deployment Rel 7"
     assert child_reference("deployment", "Rel 7", 2) == "deployment Rel 7 (2)"
+    every = [child_reference("deployment", "Rel 7", number, round_) for number in (1, 2, 3) for round_ in (1, 2, 3)]
+    assert len(set(every)) == 9, "the second case of round 1 is not the first of round 2"
     long = {child_reference("deployment", "x" * 119, number) for number in (1, 2, 3)}
     assert len(long) == 3 and all(len(each) <= 120 for each in long)

@@ -51,7 +51,7 @@ class Asked(BaseModel):
         ({"either": 3, "plain": "x", "anything": {"owner": "x"}}, []),
     ],
 )
-def test_names_are_found_wherever_the_type_says_so(given: dict[str, Any], named: list[tuple[str, str, str]]) -> None:
+def test_names_are_found_wherever_the_type_says_so(given: dict[str, Any], named: list[Any]) -> None:
     assert names_in(Asked(**given)) == [Named(*each) for each in named]
 
 

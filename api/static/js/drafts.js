@@ -158,4 +158,4 @@ document.addEventListener("submit", ({ target: form }) => {
 restore(document);
 addEventListener("pageshow", (event) => { if (event.persisted) settle(); });
 document.addEventListener("htmx:afterRequest", settle);
-document.addEventListener("htmx:load", (event) => restore(event.detail.elt));
+document.addEventListener("htmx:load", ({ detail }) => { if (detail.elt !== body) restore(detail.elt); });

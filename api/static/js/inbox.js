@@ -229,7 +229,7 @@ async function decide(verdict) {
   for (const row of list) row.removeAttribute("aria-busy");
   if (!answer?.ok || !answer.headers.get("content-type")?.includes("json")) {
     // The same id goes with the next try: what came through this time is not decided twice.
-    return refused(answer, list);
+    return notDecided(answer, list);
   }
   forget(comment.form);
   const { items, decision_id } = await answer.json();
@@ -254,7 +254,7 @@ async function decide(verdict) {
 }
 
 /** Nothing was decided: why, and a way on. The comment is kept as all that is typed is, the selection until one is back. */
-async function refused(answer, list) {
+async function notDecided(answer, list) {
   const out = [401, 403].includes(answer?.status);
   const problem = out ? null : await answer?.json().catch(() => null);
   barWrong.textContent = out ? words.signed_out : problem?.detail ? `${problem.detail} ${words.kept}` : words.failed;

@@ -9,7 +9,7 @@ from alembic import op
 from workflows.folding import fold, search_words
 
 revision = "0018"
-down_revision = "0013"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,89 @@
+"""People who leave, who comes after them, and people who come back under their old id.
+
+An id is never given to somebody else, so it can be given back to the person it was made for.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import absences, audit
+from store.database import insert_once
+from store.people import LastAdmin, check_new, get, group_named
+from store.successors import is_active
+from store.tables import memberships, passwords, people, sessions, tokens
+from workflows.models import ADMINS
+
+
+async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
+    """Somebody has left: `new` gets their groups, reports and substitutions; they can no longer sign in.
+
+    Raises UnknownPerson, ValueError for replacing somebody by themselves. Open tasks follow by `store.recounts`.
+    """
+    leaver, successor = await get(conn, old), await get(conn, new)
+    if leaver.id.casefold() == successor.id.casefold():
+        raise ValueError("say who comes after: somebody else")
+    for group in leaver.groups:
+        await insert_once(conn, memberships, {"person": new, "group_name": group})
+    await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
+    await absences.handed_on(conn, old, new)
+    await _left(conn, old, new)
+    summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
+    data = {"person": old, "by": new, "groups": leaver.groups, "reason": reason}
+    await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
+
+
+async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> None:
+    """Somebody has left and nobody comes after: they lose their groups and can no longer sign in.
+
+    Raises UnknownPerson, LastAdmin, and ValueError for somebody who has left already.
+    """
+    leaver = await get(conn, id)
+    if not await is_active(conn, id):
+        raise ValueError(f"{id} has left already")
+    await absences.handed_on(conn, id, None)
+    await _left(conn, id, None)
+    summary = f"{leaver.name} has left, and nobody comes after: {reason}"
+    data = {"person": id, "groups": leaver.groups, "reason": reason}
+    await audit.note(conn, "person_deactivated", by=by, summary=summary, data=data)
+    # After the event: two at once wait for each other at the record, and the second sees the first gone.
+    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
+    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
+    if ADMINS in leaver.groups and (await conn.execute(others)).first() is None:
+        raise LastAdmin(
+            f"{leaver.name} is the last of {ADMINS}: nobody could manage people then. Add another one first"
+        )
+
+
+async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
+    """Somebody who has left is back under the same id, in these groups and no others.
+
+    What went to their successor stays there. They need a new password or token. Raises UnknownPerson, and ValueError
+    for somebody who has not left, for a group that cannot be, and for an address that somebody else has by now.
+    """
+    back = await get(conn, id)
+    if await is_active(conn, id):
+        raise ValueError(f"{id} has not left")
+    await check_new(conn, id, back.email)
+    for group in groups:
+        group_named(group)
+    await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None))
+    for group in sorted(set(groups)):
+        await insert_once(conn, memberships, {"person": id, "group_name": group})
+    summary = f"{back.name} is back with {', '.join(sorted(set(groups))) or 'no groups'}"
+    data = {"person": id, "groups": sorted(set(groups))}
+    await audit.note(conn, "person_reactivated", by=by, summary=summary, data=data)
+
+
+async def _left(conn: AsyncConnection, id: str, successor: str | None) -> None:
+    await conn.execute(delete(memberships).where(memberships.c.person == id))
+    await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
+    await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor))
+    # Whoever came before them: nobody has to follow a line of leavers.
+    await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
+    unrevoked = (tokens.c.person == id, tokens.c.revoked_at.is_(None))
+    await conn.execute(update(tokens).where(*unrevoked).values(revoked_at=datetime.now(UTC)))
+    for table in (sessions, passwords):
+        await conn.execute(delete(table).where(table.c.person == id))
