@@ -197,7 +197,7 @@ async def test_moments_at_the_end_of_time_stop_no_case(house: House, at: str) ->
         await case.signal("submit_action", move | clock)
         await update(case, "act", [await payload(case, move | clock)])
     await case.signal("submit_decision", {"id": "x", "task_id": "no", "verdict": "approve", "by": by, "at": at})
-    said = {"id": f"d{at}", "task_id": task.task_id, "verdict": "approve", "by": by, "at": at}
+    said = {"id": f"d{at}", "task_id": task.task_id, "verdict": "approve", "revision": 1, "by": by, "at": at}
     await case.signal("submit_decision", said)
     assert (await house.end(case)).status is Status.COMPLETED
     assert await house.audit_problems() == []
