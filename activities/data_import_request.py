@@ -1,11 +1,12 @@
 """What an import of data starts with: a file, and the dataset that it is a new version of."""
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from activities.folder import relative
+from activities.headings import DATA_IMPORT, Headings
 from activities.texts import lines
 from workflows.models import Message
 
@@ -16,6 +17,7 @@ class DataImportRequest(Message):
     """One file of data. Files are named by their path in the folder of files (`HOLDGATE_FILES`)."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = DATA_IMPORT
 
     dataset: str = Field(
         min_length=1,

@@ -3,10 +3,11 @@
 import re
 import unicodedata
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from activities.headings import ONBOARDING, Headings
 from activities.texts import blank_is_none, iso_date, lines, printable
 from workflows.models import Message
 
@@ -67,6 +68,7 @@ class OnboardingRequest(Message):
     """Somebody who is to have an account."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = ONBOARDING
 
     full_name: str = Field(
         min_length=1, max_length=200, description="The name as people write it, on one line.", examples=["Ada Lovelace"]
