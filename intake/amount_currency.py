@@ -6,9 +6,8 @@ in the file says another one.
 
 from collections.abc import Mapping, Sequence
 
-from intake.currencies import currencies_in, is_currency, joined
-from intake.currencies import MAJOR
 from intake.bound_mapping import Source
+from intake.currencies import MAJOR, currencies_in, is_currency, joined
 from intake.mapping import ColumnMapping, WrongMapping
 from intake.problems import quoted
 from intake.target import Target
@@ -34,9 +33,7 @@ def check_constant(said: Said, source: Source, constants: Mapping[str, str], tar
         raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
 
 
-def settled(
-    said: Said, where: str, usual: str | None, target: Target, *, sure: bool
-) -> tuple[str | None, list[str]]:
+def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
     """The currency of a file that has no column of it, and what to tell. Raises WrongMapping where only people know.
 
     `said` is what stands at `where`; of what is not `sure` to be about the amounts several codes are no question.

@@ -21,7 +21,6 @@ from intake.target import Target
 from workflows.models import Problem
 
 
-
 @dataclass(frozen=True)
 class Source:
     """The column, or columns, that a field is read from."""
@@ -236,10 +235,9 @@ class BoundMapping:
         if self._beside:
             if said:
                 values[currency] = said
-        elif source := self.sources.get(currency):
-            if flaw := self._flaw(line, source, row):
-                wrong[currency] = self._problem(currency, source.heading, "", flaw, "a currency")
-                return
+        elif (source := self.sources.get(currency)) and (flaw := self._flaw(line, source, row)):
+            wrong[currency] = self._problem(currency, source.heading, "", flaw, "a currency")
+            return
         told = values.get(currency)
         if amount not in self.sources or amount in wrong:
             return
@@ -304,5 +302,3 @@ def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Sou
     if problems:
         raise WrongMapping(problems)
     return found
-
-

@@ -101,9 +101,12 @@ def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | N
         if (rest := _without(text, sign)) is not None:
             if told in codes:
                 return told, rest
-            known = f"says {joined(codes)}, and the currency is {told}" if told else ""
-            hint = f"has the sign of several currencies: say in the mapping which it is, such as currency_signs {sign} = "
-            raise Misread(known or f"{hint}{'USD' if 'USD' in codes else min(codes)}", AMOUNT)
+            known = (
+                f"says {joined(codes)}, and the currency is {told}" if told else "has the sign of several currencies"
+            )
+            example = "USD" if "USD" in codes else min(codes)
+            hint = f"say in the mapping which it is, such as currency_signs {sign} = {example}"
+            raise Misread(f"{known}: {hint}", AMOUNT)
     if (found := _CODE.search(text)) and is_currency(code := (found[1] or found[2]).upper()):
         return code, f"{text[: found.start()]}{text[found.end() :]}".strip()
     return None, text

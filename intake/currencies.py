@@ -25,10 +25,11 @@ SHARED: Mapping[str, frozenset[str]] = {
 }
 """Signs of several currencies."""
 
-MAJOR = frozenset(
-    "EUR USD GBP CHF JPY CNY AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN INR BRL MXN ZAR SGD HKD KRW RUB UAH ILS".split()
-    + "AED SAR THB TWD MYR IDR PHP VND ARS CLP COP NGN KES EGP ISK".split()
-)
+_MAJOR = """
+    EUR USD GBP CHF JPY CNY AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN INR BRL MXN ZAR SGD HKD KRW RUB UAH ILS AED SAR
+    THB TWD MYR IDR PHP VND ARS CLP COP NGN KES EGP ISK
+    """.split()  # noqa: SIM905 - read as a table
+MAJOR = frozenset(_MAJOR)
 """Codes that are believed in any heading. Others, such as ALL and TOP, are words as well."""
 
 _WORDS: Mapping[str, frozenset[str]] = {
@@ -56,7 +57,8 @@ def is_currency(code: str) -> bool:
 
 
 _TOKEN = re.compile(r"[^\W\d_]+|[^\w\s]")
-_SIGNED = re.compile("|".join(re.escape(sign) for sign in sorted({*SIGNS, *SHARED} - {"Ft", "kr", "kr."}, key=len)[::-1]))
+_IN_HEADINGS = sorted({*SIGNS, *SHARED} - {"Ft", "kr", "kr."}, key=len, reverse=True)
+_SIGNED = re.compile("|".join(map(re.escape, _IN_HEADINGS)))
 
 
 @lru_cache(4096)
@@ -94,7 +96,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
 
 def joined(codes: Iterable[str]) -> str:
     """Codes in a sentence: the first few."""
-    listed = sorted(codes, key=lambda code: (code not in MAJOR, code))
+    listed = sorted(codes, key=lambda code: (_MAJOR.index(code) if code in MAJOR else len(_MAJOR), code))
     return " or ".join(listed[:3]) + (" or another" if len(listed) > 3 else "")
 
 

@@ -3,25 +3,22 @@
 import re
 
 _NAMES = frozenset(
-    # English, and what is the same elsewhere
-    "#N/A #REF! #VALUE! #NAME? #NUM! #NULL! #DIV/0! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #UNKNOWN! #BUSY! #EXTERNAL!"
-    " #GETTING_DATA #GETTINGDATA #PYTHON! #TIMEOUT! #ERROR! #ERROR #REF #VALUE #DIV/0"
-    " #NV #BEZUG! #WERT! #ZAHL! #ÜBERLAUF! #KALK!"  # German
-    " #VALEUR! #NOM? #NOMBRE! #NUL! #PROPAGATION! #CALCUL!"  # French
-    " #N/D #¡REF! #¡VALOR! #¿NOMBRE? #¡NUM! #¡NULO! #¡DIV/0! #¡DESBORDAMIENTO! #¡CALC!"  # Spanish
-    " #RIF! #VALORE! #NOME? #NULLO! #ESPANSIONE!"  # Italian
-    " #VALOR! #NÚM! #NULO! #DESPEJAR!"  # Portuguese
-    " #N/B #VERW! #WAARDE! #NAAM? #GETAL! #LEEG! #DEEL/0! #OVERLOOP!"  # Dutch
-    " #N/D! #ADR! #ARG! #NAZWA? #LICZBA! #ZERO! #DZIEL/0! #ROZLANIE!"  # Polish
-    " #Н/Д #ССЫЛКА! #ЗНАЧ! #ИМЯ? #ЧИСЛО! #ПУСТО! #ДЕЛ/0! #ПЕРЕНОС!"  # Russian
-    " #SAKNAS! #REFERENS! #VÄRDEFEL! #NAMN? #OGILTIGT! #SKÄRNING! #DIVISION/0! #SPILL!"  # Swedish
-    " #I/T #REFERENCE! #VÆRDI! #NAVN? #NUMMER! #INTETSEGMENT! #DIVISION/0!"  # Danish, Norwegian
-    " #VERDI! #NAVN? #TALL!"
-    " #PUUTTUU #PUUTTUU! #VIITTAUS! #ARVO! #NIMI? #LUKU! #TYHJÄ! #JAKO/0!"  # Finnish
-    " #NENÍ_K_DISPOZICI #NENÍ_K_DISPOZICI! #ODKAZ! #HODNOTA! #NÁZEV? #ČÍSLO! #DĚLENÍ_NULOU!"  # Czech
-    " #HIÁNYZIK #HIV! #ÉRTÉK! #NÉV? #SZÁM! #NULLA! #ZÉRÓOSZTÓ!"  # Hungarian
-    " #YOK #BAŞV! #DEĞER! #AD? #SAYI! #BOŞ! #SAYI/0!".split()  # Turkish
+    """
+    #N/A #REF! #VALUE! #NAME? #NUM! #NULL! #DIV/0! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #UNKNOWN! #BUSY!
+    #EXTERNAL! #GETTING_DATA #GETTINGDATA #PYTHON! #TIMEOUT! #ERROR! #ERROR #REF #VALUE #DIV/0 #NV #BEZUG!
+    #WERT! #ZAHL! #ÜBERLAUF! #KALK! #VALEUR! #NOM? #NOMBRE! #NUL! #PROPAGATION! #CALCUL! #N/D #¡REF! #¡VALOR!
+    #¿NOMBRE? #¡NUM! #¡NULO! #¡DIV/0! #¡DESBORDAMIENTO! #¡CALC! #RIF! #VALORE! #NOME? #NULLO! #ESPANSIONE!
+    #VALOR! #NÚM! #NULO! #DESPEJAR! #N/B #VERW! #WAARDE! #NAAM? #GETAL! #LEEG! #DEEL/0! #OVERLOOP! #N/D! #ADR!
+    #ARG! #NAZWA? #LICZBA! #ZERO! #DZIEL/0! #ROZLANIE! #Н/Д #ССЫЛКА! #ЗНАЧ! #ИМЯ? #ЧИСЛО! #ПУСТО! #ДЕЛ/0!
+    #ПЕРЕНОС! #SAKNAS! #REFERENS! #VÄRDEFEL! #NAMN? #OGILTIGT! #SKÄRNING! #DIVISION/0! #SPILL! #I/T #REFERENCE!
+    #VÆRDI! #NAVN? #NUMMER! #INTETSEGMENT! #DIVISION/0! #VERDI! #NAVN? #TALL! #PUUTTUU #PUUTTUU! #VIITTAUS!
+    #ARVO! #NIMI? #LUKU! #TYHJÄ! #JAKO/0! #NENÍ_K_DISPOZICI #NENÍ_K_DISPOZICI! #ODKAZ! #HODNOTA! #NÁZEV? #ČÍSLO!
+    #DĚLENÍ_NULOU! #HIÁNYZIK #HIV! #ÉRTÉK! #NÉV? #SZÁM! #NULLA! #ZÉRÓOSZTÓ! #YOK #BAŞV! #DEĞER! #AD? #SAYI!
+    #BOŞ! #SAYI/0!
+    """.split()  # noqa: SIM905 - read as a table
 )
+"""In English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish, Danish, Norwegian, Finnish,
+Czech, Hungarian and Turkish."""
 _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
 """A column that was too narrow for its numbers when it was saved; an error of LibreOffice."""
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from intake.currencies import MAJOR
+from intake.currencies import MAJOR, currencies_in
 
 _CLOSE = 0.85
 _LONGEST = 80
@@ -18,13 +18,69 @@ _SHORT = {
     **dict.fromkeys(("number", "num", "nr", "numb", "nro", "numero", "nummer", "numer", "n", "nos", "#"), "no"),
     **dict.fromkeys(("trans", "tran", "txn", "trx"), "transaction"),
     **{"amt": "amount", "ref": "reference", "inv": "invoice", "doc": "document", "desc": "description"},
-    **{"supp": "supplier", "benef": "beneficiary", "pymt": "payment", "pmt": "payment", "dt": "date", "emp": "employee"},
+    **{
+        "supp": "supplier",
+        "benef": "beneficiary",
+        "pymt": "payment",
+        "pmt": "payment",
+        "dt": "date",
+        "emp": "employee",
+    },
     **{"dept": "department", "mgr": "manager", "cur": "currency", "curr": "currency", "fact": "facture"},
     **{"rech": "rechnung", "empf": "empfanger", "lief": "lieferant", "imp": "importe", "prov": "proveedor"},
 }
 _SMALL = frozenset(
-    "of the a an de du des la le les l d del della delle dei degli di da do dos das der die den dem von vom im e y et und"
-    " en el los las al au aux van het een für fur fuer for per by".split()
+    [
+        "of",
+        "the",
+        "a",
+        "an",
+        "de",
+        "du",
+        "des",
+        "la",
+        "le",
+        "les",
+        "l",
+        "d",
+        "del",
+        "della",
+        "delle",
+        "dei",
+        "degli",
+        "di",
+        "da",
+        "do",
+        "dos",
+        "das",
+        "der",
+        "die",
+        "den",
+        "dem",
+        "von",
+        "vom",
+        "im",
+        "e",
+        "y",
+        "et",
+        "und",
+        "en",
+        "el",
+        "los",
+        "las",
+        "al",
+        "au",
+        "aux",
+        "van",
+        "het",
+        "een",
+        "für",
+        "fur",
+        "fuer",
+        "for",
+        "per",
+        "by",
+    ]
 )
 _NUMBERS = ("nummer", "numer", "nr", "no")
 _VAT = re.compile(
@@ -86,6 +142,8 @@ def forms_of(heading: str) -> tuple[str, ...]:
     forms = [words_of(each) for each in (heading, split, outside, inside)]
     forms += [" ".join(_VAT.sub(" ", form).split()) for form in list(forms)]
     forms += [" ".join(word for word in form.split() if word not in _CURRENCIES) for form in list(forms)]
+    if forms and set(forms[0].split()) <= _CURRENCIES and currencies_in(heading):
+        forms.append("euro")  # `EUR` alone: the amounts, as any `Euro` may be
     forms += [form.removeprefix("sum of ") for form in list(forms)]  # a pivot table
     forms += [plain(form) for form in list(forms)]
     forms += [_in_full(form) for form in list(forms)]

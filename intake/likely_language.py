@@ -30,7 +30,7 @@ ALPHABETS: Mapping[str, tuple[str, ...]] = {
 _VOWELS = {"CYRILLIC": "аеёиоуыэюяіїєў", "GREEK": "αεηιουωάέήίόύώϊϋΐΰ"}
 _FREQUENT = {"HEBREW": "יוהלאמרתבשנחק", "ARABIC": "اليمنرتوبةدسع"}
 _CYRILLIC = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюяіїєґўђјљњћџѓќѕ")
-_ALONE = frozenset("àáâèéêíóòôúùåäöæøŷ" "авикосуяєїіз" "ηοήωτ" "ªº")
+_ALONE = frozenset("àáâèéêíóòôúùåäöæøŷавикосуяєїізηοήωτªº")
 """Letters that are words."""
 _MARKS = frozenset("’‘“”„–—…«»€£™®©№§°ªº·\u00a0´")
 """Signs that stand beside words in any language."""
@@ -80,10 +80,10 @@ def _odd(word: str, codec: str) -> float:
         if one.islower() and other.isupper() and not (one + other).isascii():
             return 1.0
     for char, script in zip(word, scripts, strict=True):
-        if not script and not char.isascii() and char not in _MARKS:
-            # A sign inside a word; marks above and below letters are a part of some scripts.
-            if unicodedata.category(char) not in ("Mn", "Mc") or "LATIN" in there or not there:
-                return 1.0
+        # A sign inside a word; marks above and below letters are a part of some scripts.
+        sign = not script and not char.isascii() and char not in _MARKS
+        if sign and (unicodedata.category(char) not in ("Mn", "Mc") or "LATIN" in there or not there):
+            return 1.0
     if not there:
         return 0.0
     if sum(map(bool, scripts)) == 1:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from intake.currencies import MAJOR, SHARED, SIGNS, of_format
@@ -40,21 +41,24 @@ class Shown(NamedTuple):
     """Whether more decimals are stored than shown."""
 
 
-Format = Callable[[str], Shown]
+Format = Callable[[str], "str | Shown"]
+"""What shows a number: as a text, where nothing is to be told of it."""
 
 
-def general(digits: str) -> Shown:
+def general(digits: str) -> str:
     """A number as it was typed: 1500, not 1500.0. Beyond 2^53 it is no longer that: it stays `1.2E+19`.
 
     Raises ValueError for what is no number.
     """
+    if digits.isdigit() and len(digits) < EXACT and digits[0] != "0":
+        return digits
     number = float(digits)
     if number.is_integer():
-        return Shown(str(int(number)) if abs(number) < 2**53 else f"{number:.15E}")
+        return str(int(number)) if abs(number) < 2**53 else f"{number:.15E}"
     if not math.isfinite(number):
         raise ValueError("is no number")
     short = f"{number:.{EXACT}g}"
-    return Shown(f"{Decimal(short):f}" if "e" in short else short)
+    return f"{Decimal(short):f}" if "e" in short else short
 
 
 def format_of(code: str, *, since_1904: bool = False) -> Format:
@@ -62,10 +66,28 @@ def format_of(code: str, *, since_1904: bool = False) -> Format:
     sections = [_section(tokens) for tokens in _sections(code)]
     if any(section.is_date for section in sections[:1]):
         elapsed, day = sections[0].is_elapsed, sections[0].has_day
-        return lambda digits: _moment(digits, since_1904, elapsed=elapsed, day=day)
+        return lru_cache(4096)(lambda digits: _moment(digits, since_1904, elapsed=elapsed, day=day))
     if not sections or any(section.unusual for section in sections) or sections[0].text:
         return general
+    if sections[0].is_plain:
+        return _decimals(sections)
     return lambda digits: _in_section(digits, sections)
+
+
+def _decimals(sections: list["_Section"]) -> Format:
+    """The same, short for amounts as most are: `#,##0.00`."""
+    behind = sections[0].places[sections[0].places.index(".") + 1 :]
+    most, least = len(behind), behind.count("0")
+
+    def shown(digits: str) -> str | Shown:
+        whole, _, part = digits.partition(".")
+        if len(part) <= most and len(digits) < EXACT and whole.isdigit() and (not part or part.isdigit()):
+            part = part.ljust(least, "0")
+            if whole.strip("0") or part.strip("0"):
+                return f"{whole}.{part}" if part else whole
+        return _in_section(digits, sections)
+
+    return shown
 
 
 # --------------------------------------------------------------------------------------------------------- the sections
@@ -97,6 +119,12 @@ class _Section:
     @property
     def holds_digits(self) -> bool:
         return self.general or any(place in "0#?" for place in self.places)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it shows decimals, and nothing else."""
+        dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
+        return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
 
     @property
     def of_an_identifier(self) -> bool:
@@ -175,7 +203,7 @@ def _literal(made: _Section, text: str) -> None:
 
 
 def _in_section(digits: str, sections: list[_Section]) -> Shown:
-    plain = general(digits).text
+    plain = general(digits)
     if "E" in plain:
         return Shown(plain)
     value = Decimal(plain)
@@ -259,6 +287,6 @@ def _moment(digits: str, since_1904: bool, *, elapsed: bool, day: bool) -> Shown
     elif number < 60:
         number += 1  # spreadsheets believe that 1900 had a 29 February
     if not 0 <= number < 2_958_466:
-        return Shown(general(digits).text, "is no day that can be shown")
+        return Shown(general(digits), "is no day that can be shown")
     at = datetime(1899, 12, 30) + timedelta(days=int(number)) + of_day
     return Shown(at.date().isoformat() if at.time() == time() else at.isoformat(sep=" "))

@@ -1,6 +1,6 @@
 """A file and a process to a sheet of rows: by the fields' own names, by a given mapping, or by the suggested one."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -9,13 +9,23 @@ from typing import Any
 from pydantic import BaseModel
 
 from intake import amount_currency, cells
-from intake.bound_mapping import BoundMapping, Source, is_total, missing_headings, parts_of, source_of, sources_of
+from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.cells import Marks
 from intake.currencies import currencies_in
 from intake.mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.problems import quoted
 from intake.row import REFERENCE
-from intake.rows import MAX_COLUMNS, Rows, Sheet, check_headings, counted, needed_of, notes_of, plain_columns, read_plain
+from intake.rows import (
+    MAX_COLUMNS,
+    Rows,
+    Sheet,
+    check_headings,
+    counted,
+    needed_of,
+    notes_of,
+    plain_columns,
+    read_plain,
+)
 from intake.suggest import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
 from intake.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
 from intake.tables import Named, table_of
@@ -183,7 +193,10 @@ def _bind(
     constants = {**made.constants, **given.constants}
     currency = (target.money or ("", ""))[1]
     added = {name: value for name, value in usual.items() if name not in columns and name not in constants}
-    missing = [name for name in target.needed if name not in {*columns, *constants, *added, currency}]
+    there = {*columns, *constants, *added}
+    if (target.money or ("", ""))[0] in columns:
+        there.add(currency)  # its heading may say it
+    missing = [name for name in target.needed if name not in there]
     if missing:
         _no_twice(line, headings)
         raise missing_headings(missing, headings, line)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
-from pydantic import ValidationError
-
 from activities.headings import FIRST_NAME, LAST_NAME
 from intake import cells
 from intake.bound_mapping import is_total
@@ -31,12 +29,11 @@ LOOKED_AT = 500
 DISTINCT = 2_000
 """Different dates of a column by which their order is found; a later one that does not fit is an invalid row."""
 
-FITTED = 50
-"""Different cells of a column that are tried in its field."""
 _BLANK = 0.1
 """The share of rows without a reference from which on another column is the better one."""
 _NAMES = ("payee", "full_name")
 """Fields that hold names, which have letters."""
+
 
 @dataclass
 class Suggestion:
@@ -124,8 +121,8 @@ def _known(target: Target) -> dict[str, str]:
     """The field that each name stands for."""
     known: dict[str, str] = {}
     for name in target.fields:
-        for spellings in _aliases(name, target):
-            for each in spellings:
+        for written in _aliases(name, target):
+            for each in written:
                 known.setdefault(each, name)
     return known
 
@@ -167,9 +164,7 @@ def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -
     return sorted(found, key=lambda each: not good(each))
 
 
-def _full_name(
-    name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]
-) -> None:
+def _full_name(name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]) -> None:
     """A name of two columns, where no column holds all of it: `{First name} {Last name}`."""
     firsts, lasts = (
         [place for place, heading in enumerate(headings) if _is_one_of(heading, words)]
@@ -220,21 +215,7 @@ def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Targ
         return "it holds other than 1 to 5"
     if name in _NAMES and sum(any(char.isalpha() for char in each) for each in values) * 2 < len(values):
         return "it holds numbers and no names"
-    if name in target.model.model_fields and name not in (*target.numbers, *target.dates, *(target.money or ())):
-        cells_ = list(dict.fromkeys(values))[:FITTED]
-        wrong = sum(not _taken(name, each, target) for each in cells_)
-        if wrong * 2 > len(cells_):
-            return "its values do not fit"
     return ""
-
-
-def _taken(name: str, cell: str, target: Target) -> bool:
-    """Whether a field takes this cell, whatever else its row says."""
-    try:
-        target.model.model_validate({name: cell})
-    except ValidationError as wrong:
-        return not any(error["loc"][:1] == (name,) for error in wrong.errors(include_url=False))
-    return True
 
 
 _ANY = Marks(signs=(*SIGNS.items(), ("$", "USD")))

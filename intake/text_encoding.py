@@ -23,8 +23,8 @@ NAMES: Mapping[str, str] = {
     **{"cp1251": "Windows-1251", "cp1253": "Windows-1253", "cp1254": "Windows-1254", "cp1255": "Windows-1255"},
     **{"cp1256": "Windows-1256", "cp1257": "Windows-1257", "cp932": "Shift-JIS", "gb18030": "GB18030"},
     **{"big5": "Big5", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "koi8_r": "KOI8-R", "cp866": "IBM866"},
-    **{"cp850": "IBM850", "mac_roman": "Macintosh", "iso8859_2": "ISO-8859-2", "iso8859_15": "ISO-8859-15"},
-    **{"iso8859_5": "ISO-8859-5", "cp874": "Windows-874"},
+    **{"cp850": "IBM850", "mac_roman": "Macintosh", "iso8859_2": "ISO-8859-2"},
+    **{"iso8859_15": "ISO-8859-15", "iso8859_5": "ISO-8859-5", "cp874": "Windows-874"},
 }
 """What people call the encodings, by their codecs; the likelier first. Any other that Python knows can be given."""
 _GUESSED = [codec for codec in NAMES if not codec.startswith("utf")]
@@ -157,11 +157,14 @@ def _guessed(data: bytes, place: int) -> Text:
             readings.append(_Reading(codec, words, odd))
     least = min((each.odd for each in readings), default=0.0)
     # The likelier encoding comes first among those that are about as good.
+    western = any(each.codec == "cp1252" for each in readings)
     for best in sorted(readings, key=lambda each: each.odd > least + _CLOSE and each.odd):
         try:
             text = data.decode(best.codec)
         except UnicodeDecodeError:
             continue
+        if best.odd >= _ODD and not western:
+            break
         same = next(each for each in readings if each.words == best.words)
         with suppress(UnicodeDecodeError):
             best = best._replace(codec=same.codec) if data.decode(same.codec) == text else best

@@ -254,11 +254,12 @@ class _SheetReader:
         self._found = SheetRows()
         self._local = _Local()
         self._columns: dict[str, int] = {}
+        self._by_style: dict[str, Format] = {}
         self._hidden_columns: set[int] = set()
         self._merged: list[tuple[int, int, int, int, str]] = []
         self._in_data = self._in_row = False
         self._reading: list[str] | None = None
-        self._line = self._place = self._width = self._characters = self._flaws = 0
+        self._line = self._place = self._width = self._widest = self._characters = self._flaws = 0
         self._row: list[str] = []
         self._suffix, self._numbered = "", False
         self._heads: list[list[str]] = []
@@ -387,7 +388,7 @@ class _SheetReader:
         value = "".join(self._value) if len(self._value) != 1 else self._value[0]
         kind = self._type
         if kind == "n":
-            text = self._number(value) if value else ""
+            text = self._number(value.strip()) if value else ""
         elif kind == "s":
             try:
                 text = self._texts[int(value)] if value else ""
@@ -418,13 +419,20 @@ class _SheetReader:
         row.append(text)
 
     def _number(self, digits: str) -> str:
-        shown_by = self._formats[int(self._style)] if self._style and int(self._style) < len(self._formats) else general
-        text, flaw, rounded = shown_by(digits.strip())
-        if flaw:
-            self._flaw(flaw)
-        elif rounded and len(cells := self._found.rounded.setdefault(self._place, [])) <= NAMED:
+        style = self._style
+        shown_by = self._by_style.get(style)
+        if shown_by is None:
+            number = int(style) if style else 0
+            shown_by = self._formats[number] if style and 0 <= number < len(self._formats) else general
+            self._by_style[style] = shown_by
+        shown = shown_by(digits)
+        if isinstance(shown, str):
+            return shown
+        if shown.flaw:
+            self._flaw(shown.flaw)
+        elif shown.rounded and len(cells := self._found.rounded.setdefault(self._place, [])) <= NAMED:
             cells.append(cell_name(self._line, self._place))
-        return text
+        return shown.text
 
     def _flaw(self, why: str) -> None:
         self._flaws += 1
@@ -453,6 +461,9 @@ class _SheetReader:
                 self._heads.append(row)
                 if self._lines >= self._count:
                     raise _Enough
+        if len(row) < self._widest:
+            row.extend([""] * (self._widest - len(row)))
+        self._widest = len(row)
         self._write(row)
 
     def _leave_out(self, row: list[str], line: int) -> None:
@@ -494,4 +505,3 @@ class _Lines:
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
-
