@@ -37,7 +37,8 @@ _CURRENCY = _listed(
     currency code, curr, cur, crcy, iso currency, iso code, currency name, belegwährung, währung, währungsschlüssel,
     währungscode, währungskennung, währg, whg, wkz, wkz umsatz, isocode, devise, monnaie, code devise, moneda,
     divisa, código moneda, valuta, codice valuta, moeda, muntsoort, munteenheid, waluta, kod waluty, valuutta, měna,
-    pénznem, deviza, monedă, mena, валюта, код валюты, para birimi, döviz, νόμισμα, 通貨, 币种, 貨幣, 통화, local currency,
+    pénznem, deviza, monedă, mena, валюта, код валюты, para birimi,
+    döviz, νόμισμα, 通貨, 币种, 貨幣, 통화, local currency,
     company code currency, hauswährung
     """
 )
@@ -55,8 +56,10 @@ _AMOUNT = _listed(
     somme, importe, importe total, importe factura, monto, cantidad, total factura, importe neto, valor, valor
     total, valor a pagar, valor nota, montante, quantia, importo, importo totale, totale, totale fattura, ammontare,
     bedrag, factuurbedrag, totaalbedrag, te betalen, kwota, kwota brutto, kwota do zapłaty, wartość, belopp, summa,
-    beløb, beløp, maksettava, částka, suma, összeg, sumă, tutar, ποσό, сумма, сума, сумма к оплате, итого, 金額, 支払金額,
-    請求金額, 合計, 金额, 总金额, 금액, euro, euros, amount in local currency, local currency amount, betrag in hauswährung,
+    beløb, beløp, maksettava, částka, suma, összeg, sumă,
+    tutar, ποσό, сумма, сума, сумма к оплате, итого, 金額, 支払金額,
+    請求金額, 合計, 金额, 总金额, 금액,
+    euro, euros, amount in local currency, local currency amount, betrag in hauswährung,
     betrag hauswährung, betrag hw
     """
 )
@@ -106,7 +109,8 @@ PAYMENT: Headings = {
         referentie, betalingskenmerk, kenmerk, nr faktury, numer faktury, faktura, numer dokumentu, fakturanummer,
         faktura no, fakturanr, bilagsnummer, verifikationsnummer, laskun numero, laskunumero, číslo faktury,
         variabilní symbol, számlaszám, számla sorszáma, număr factură, fatura no, номер счета, номер счёта, номер
-        документа, номер, счет, номер накладной, номер платежа, 請求書番号, 請求番号, 伝票番号, 管理番号, 发票号码, 发票号, 單號, 發票號碼, 송장번호,
+        документа, номер, счет, номер накладной, номер платежа, 請求書番号, 請求番号,
+        伝票番号, 管理番号, 发票号码, 发票号, 單號, 發票號碼, 송장번호,
         id
         """
     ),
@@ -125,7 +129,8 @@ PAYMENT: Headings = {
         begunstigde, naam tegenpartij, tegenpartij, dostawca, kontrahent, nazwa dostawcy, nazwa kontrahenta,
         odbiorca, leverantör, mottagare, leverandør, modtager, mottaker, toimittaja, saaja, dodavatel, příjemce,
         szállító, kedvezményezett, furnizor, tedarikçi, alıcı, προμηθευτής, поставщик, получатель, контрагент,
-        наименование поставщика, постачальник, 支払先, 取引先, 取引先名, 仕入先, 供应商, 供应商名称, 收款人, 供應商, 공급업체, company name,
+        наименование поставщика, постачальник, 支払先, 取引先, 取引先名, 仕入先,
+        供应商, 供应商名称, 收款人, 供應商, 공급업체, company name,
         company, firm, firma, firmenname, société, empresa, azienda, bedrijf, name, nom, nombre, nome, naam, nazwa,
         namn, navn, наименование
         """
@@ -212,7 +217,8 @@ ONBOARDING: Headings = {
         email, office email, primary email, e mail adresse, mailadresse, dienstliche e mail, e mail geschäftlich,
         courriel, adresse e mail, adresse mail, adresse courriel, email professionnel, correo, correo electrónico,
         correo trabajo, e mail aziendale, posta elettronica, indirizzo email, e mail profissional, correio
-        eletrônico, e mailadres, adres e mail, e post, sähköposti, e posta, электронная почта, почта, メールアドレス, 邮箱,
+        eletrônico, e mailadres, adres e mail, e post, sähköposti,
+        e posta, электронная почта, почта, メールアドレス, 邮箱,
         电子邮件, 이메일
         """
     ),

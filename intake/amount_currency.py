@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from intake.bound_mapping import Source
 from intake.currencies import MAJOR, currencies_in, is_currency, joined
+from intake.heading_words import plain, words_of
 from intake.mapping import ColumnMapping, WrongMapping
 from intake.problems import quoted
 from intake.target import Target
@@ -31,6 +32,23 @@ def check_constant(said: Said, source: Source, constants: Mapping[str, str], tar
     if told and said and not any(told in codes for codes in said):
         message = f"{quoted(told)}, but the heading {quoted(source.heading)} says {_all(said)}"
         raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+
+
+_OF_THE_BOOKS = frozenset(("local", "lc", "company", "base", "functional", "group", "hw", "hauswahrung"))
+_OF_THE_DOCUMENT = frozenset(("document", "doc", "transaction", "foreign", "original", "belegwahrung", "bw", "fw"))
+
+
+def check_pair(amount: Source, currency: Source, target: Target) -> None:
+    """Raises WrongMapping for an amount in the currency of the books beside the currency of the document."""
+    money, of_books = [], []
+    for source in (amount, currency):
+        words = set(plain(words_of(source.heading)).split())
+        money.append(bool(words & _OF_THE_DOCUMENT))
+        of_books.append(bool(words & _OF_THE_BOOKS))
+    if (of_books[0] and money[1]) or (money[0] and of_books[1]):
+        name = (target.money or ("", ""))[1]
+        message = f"is {quoted(currency.heading)} the one of {quoted(amount.heading)}? Name the columns of both"
+        raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
 
 
 def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:

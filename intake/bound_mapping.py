@@ -90,6 +90,10 @@ def is_total(cell: str) -> bool:
     return bool(_TOTAL.match(" ".join(re.findall(r"[^\W_]+", cell[:60].casefold()))))
 
 
+_DOUBTFUL = ("#", "E")
+"""What errors of a spreadsheet begin with."""
+
+
 @dataclass(frozen=True)
 class BoundMapping:
     """A mapping and the headings of one file: reads its rows."""
@@ -175,13 +179,14 @@ class BoundMapping:
         beside: Amount | None = None
         written: dict[str, str] = {}
         amount, currency = self.target.money or ("", "")
+        flawed = line in self.table.flaws
         if currency:
             self._read_currency(row, values)
         for name, source, kind in self._readers:
             cell = ""
             try:
                 cell = source.of(row)
-                if flaw := self._flaw(line, source, row):
+                if (cell[:1] in _DOUBTFUL or flawed) and (flaw := self._flaw(line, source, row)):
                     raise Misread(flaw, "a value")
                 if not cell:
                     continue

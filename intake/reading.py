@@ -136,16 +136,21 @@ def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple
     """
     given = mapping or ColumnMapping()
     named = _mapped(given) if given.columns else namer(target)
-    try:
-        table = table_of(data, named, given.opening)
-    except WrongChoice as wrong:
-        raise WrongMapping([Problem(column=wrong.key, message=str(wrong))]) from wrong
+    table = opened(data, named, given)
     head = table.head(SEARCHED)
     if not head:
         raise UnreadableFile("empty", "the file is empty")
     if given.only_opens and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
         return table, head[0], True
     return table, heading_line(head, named), False
+
+
+def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
+    """A file opened as its mapping says. Raises UnreadableFile, and WrongMapping for what the file has not."""
+    try:
+        return table_of(data, named, mapping.opening)
+    except WrongChoice as wrong:
+        raise WrongMapping([Problem(column=wrong.key, message=str(wrong))]) from wrong
 
 
 def _stands(said: str, headings: Sequence[str]) -> bool:
@@ -243,6 +248,8 @@ def _currency(
     if source is None:
         return ()
     amount_currency.check_constant(said, source, constants, target)
+    if currency in sources and currency not in given.columns:
+        amount_currency.check_pair(source, sources[currency], target)
     if currency in sources or currency in constants:
         return said
     usual = added.pop(currency, None)

@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from intake.mapping import ColumnMapping
 from intake.problems import quoted
+from intake.reading import opened
 from intake.rows import (
     PRIORITY,
     REFERENCE,
@@ -27,7 +29,6 @@ from intake.rows import (
     typed,
     uneven,
 )
-from intake.tables import table_of
 from intake.target import Target
 from workflows.models import Problem
 from workflows.words import Words
@@ -55,11 +56,20 @@ class Kind(Protocol):
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
-def read_seed(data: bytes, kinds: Mapping[str, Kind], startable: Collection[str]) -> Sheet:
-    """Read a whole file. A row of a process that is not `startable` is invalid and says why. Raises UnreadableFile."""
+_AS_IT_IS = ColumnMapping()
+
+
+def read_seed(
+    data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
+) -> Sheet:
+    """Read a whole file. A row of a process that is not `startable` is invalid and says why.
+
+    `mapping` says no more than how the file is opened. Raises UnreadableFile, and WrongMapping for a sheet or an
+    encoding that the file has not.
+    """
     known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
 
-    table = table_of(data, known_in(known))
+    table = opened(data, known_in(known), mapping)
 
     def row(line: int, columns: list[str], cells: list[str]) -> Row:
         values, wrong = plain_values(table, line, columns, cells, known)
@@ -76,7 +86,8 @@ def read_seed(data: bytes, kinds: Mapping[str, Kind], startable: Collection[str]
         row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
         return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
 
-    return sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
+    sheet = sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
+    return sheet if mapping == _AS_IT_IS else replace(sheet, mapping=mapping)
 
 
 def _row(line: int, process: str, values: dict[str, str], kind: Kind, *, in_workbook: bool) -> Row:

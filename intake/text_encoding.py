@@ -41,7 +41,7 @@ class Text(NamedTuple):
 
 
 def text_of(data: bytes, given: str = "") -> Text:
-    """The text of a file that is no workbook. Raises UnreadableFile, WrongChoice for a `given` encoding that is none."""
+    """The text of a file that is no workbook. Raises UnreadableFile; WrongChoice for a wrong `given` encoding."""
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
             raise UnreadableFile("format", f"this is {what}, neither CSV nor .xlsx: save it as one of these")

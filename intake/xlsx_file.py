@@ -1,7 +1,7 @@
 """An Excel workbook (.xlsx) to the rows of one of its sheets, as lines of CSV, as people see them.
 
-Read with expat and not with a reader of values, which know neither formats nor what is hidden: a sheet shows 00042 where
-42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and columns,
+Read with expat and not with a reader of values, which knows neither formats nor what is hidden: a sheet shows 00042
+where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and columns,
 error cells and merged cells, and stops at the first cell beyond a limit.
 """
 
@@ -168,7 +168,7 @@ class _Texts:
         self._reading = self._aside = False
         self._local = _Local()
 
-    def start(self, name: str, about: dict[str, str]) -> None:
+    def start(self, name: str, _about: dict[str, str]) -> None:
         local = self._local[name]
         if local == "si":
             self._parts = []
