@@ -32,7 +32,7 @@ _MAJOR = """
 MAJOR = frozenset(_MAJOR)
 """Codes that are believed in any heading. Others, such as ALL and TOP, are words as well."""
 
-_WORDS: Mapping[str, frozenset[str]] = {
+WORDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("euro", "euros", "evro", "евро"), frozenset(("EUR",))),
     **dict.fromkeys(("sterling", "pounds", "pfund"), frozenset(("GBP",))),
     **dict.fromkeys(("dollar", "dollars", "dólares", "dolares"), SHARED["$"]),
@@ -80,8 +80,8 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
     loud = not any(char.islower() for char in text)
     for place, word in enumerate(words):
         code = word.upper()
-        if word.casefold() in _WORDS:
-            found.append(_WORDS[word.casefold()])
+        if word.casefold() in WORDS:
+            found.append(WORDS[word.casefold()])
         elif code in MAJOR or (
             # In a heading of capitals a rare code is one only where it stands alone or in brackets.
             len(word) == 3

@@ -17,7 +17,8 @@ _NAMES = frozenset(
     #NULLA! #ZÉRÓOSZTÓ! #YOK #BAŞV! #DEĞER! #AD? #SAYI! #BOŞ! #SAYI/0!
     """.split()  # noqa: SIM905 - read as a table
 )
-"""In English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish, Danish, Norwegian, Finnish,
+"""In English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish,
+    Danish, Norwegian, Finnish,
 Czech, Hungarian and Turkish."""
 _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
 """A column that was too narrow for its numbers when it was saved; an error of LibreOffice."""

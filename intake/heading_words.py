@@ -8,7 +8,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from intake.currencies import MAJOR, currencies_in
+from intake.currencies import MAJOR, WORDS, currencies_in
 
 _CLOSE = 0.85
 _LONGEST = 80
@@ -87,9 +87,7 @@ _VAT = re.compile(
     r"\b(?:ex|exc|excl|excluding|inc|incl|including|net of|less|before|after|inkl|exkl|zzgl|ohne|mit|hors|avec|sin|con)"
     r"\.? ?(?:vat|tax|taxes|mwst|ust|tva|iva|btw)\b"
 )
-_CURRENCIES = {"£", "€", "$", "¥", "₹", "sterling", "pounds", "in", "euro", "euros", "dollar", "dollars", "en", "w"} | {
-    code.lower() for code in MAJOR
-}
+_CURRENCIES = {"£", "€", "$", "¥", "₹", "in", "en", "w", *WORDS, *(code.lower() for code in MAJOR)}
 
 
 def words_of(heading: str) -> str:

@@ -66,8 +66,10 @@ def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[i
 def suggest(table: Table, line: int, headings: Sequence[str], target: Target, given: Mapping[str, str]) -> Suggestion:
     """A mapping for the columns below the heading `line`; none for fields that are `given` already."""
     made = Suggestion()
-    seen = (row for _, row in table.seen_below(line) if filled(row))
-    sample = list(islice((row for row in seen if not is_total(next(cell for cell in row if cell.strip()))), LOOKED_AT))
+    seen = (_readable(table, number, row) for number, row in table.seen_below(line) if filled(row))
+    sample = list(
+        islice((row for row in seen if not is_total(next((cell for cell in row if cell.strip()), ""))), LOOKED_AT)
+    )
     taken: set[int] = set()
     fields = [name for name in target.fields if name not in given]
     found = {name: _candidates(name, headings, target) for name in fields}
@@ -98,6 +100,12 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
     _currency(made, headings, sample, target, given)
     made.columns = {name: made.columns[name] for name in target.fields if name in made.columns}
     return made
+
+
+def _readable(table: Table, line: int, row: list[str]) -> list[str]:
+    """A row in which cells that cannot be read are errors, which say nothing of their column."""
+    flaws = table.flaws.get(line)
+    return [("#ERROR!" if place in flaws else cell) for place, cell in enumerate(row)] if flaws else row
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
@@ -204,9 +212,10 @@ def column_of(rows: Sequence[Sequence[str]], place: int) -> list[str]:
 
 def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Target) -> str:
     """Why a column cannot be a field by what is in it."""
-    values = [cell for cell in column_of(sample, place) if not is_error(cell)]
+    there = column_of(sample, place)
+    values = [cell for cell in there if not is_error(cell)]
     if name == REFERENCE or not values:
-        return "" if values or name in target.needed else "it is blank"
+        return "" if there or name in target.needed else "it is blank"
     if name in target.numbers and sum(_is_number(each) for each in values) * 2 < len(values):
         return "it holds hardly any numbers"
     if name in target.dates and not any(cells.dates_in(each, cells.KNOWN_DATES) for each in set(values)):
@@ -225,7 +234,7 @@ def _is_number(cell: str) -> bool:
     try:
         cells.amount_of(cell, _ANY)
     except Misread as misread:
-        return str(misread).startswith("may be")
+        return str(misread).startswith(("may be", "has the sign"))
     return True
 
 

@@ -1,8 +1,8 @@
 """An Excel workbook (.xlsx) to the rows of one of its sheets, as lines of CSV, as people see them.
 
 Read with expat and not with a reader of values, which knows neither formats nor what is hidden: a sheet shows 00042
-where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and columns,
-error cells and merged cells, and stops at the first cell beyond a limit.
+where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and
+columns, error cells and merged cells, and stops at the first cell beyond a limit.
 """
 
 import csv

@@ -36,10 +36,8 @@ def styles_of(*codes: str) -> str:
     listed = "".join(
         f'<numFmt numFmtId="{200 + n}" formatCode="{escape(code, quotes)}"/>' for n, code in enumerate(codes)
     )
-    used = "".join(f'<xf numFmtId="{200 + n}"/>' for n in range(len(codes)))
-    return (
-        f'<styleSheet xmlns="{MAIN}"><numFmts>{listed}</numFmts><cellXfs><xf numFmtId="0"/>{used}</cellXfs></styleSheet>'
-    )
+    used = "".join(f'<xf numFmtId="{number}"/>' for number in (0, *range(200, 200 + len(codes))))
+    return f'<styleSheet xmlns="{MAIN}"><numFmts>{listed}</numFmts><cellXfs>{used}</cellXfs></styleSheet>'
 
 
 Cell = str | int | float | bool | None
