@@ -32,6 +32,7 @@ _FREQUENT = {"HEBREW": "יוהלאמרתבשנחק", "ARABIC": "اليمنرتو
 _CYRILLIC = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюяіїєґўђјљњћџѓќѕ")
 _ALONE = frozenset("àáâèéêíóòôúùåäöæøŷавикосуяєїізηοήωτªº")
 """Letters that are words."""
+_COMMON_CODECS = frozenset(("cp1250", "cp1251", "cp1252", "cp1253"))
 _MARKS = frozenset("’‘“”„–—…«»€£™®©№§°ªº·\u00a0´")
 """Signs that stand beside words in any language."""
 _FIRST_BYTES = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6)} | dict.fromkeys(
@@ -87,7 +88,8 @@ def _odd(word: str, codec: str) -> float:
     if not there:
         return 0.0
     if sum(map(bool, scripts)) == 1:
-        return 0.0 if any(char in _ALONE for char in word.casefold()) else 0.6
+        likely = codec in _COMMON_CODECS and any(char in _ALONE for char in word.casefold())
+        return 0.0 if likely else 0.6
     (script, *_) = there
     return _odd_word(word.casefold(), script)
 

@@ -14,10 +14,8 @@ from pydantic import BaseModel
 from intake.mapping import ColumnMapping
 from intake.problems import quoted
 from intake.reading import opened
+from intake.row import PRIORITY, REFERENCE, SCHEDULED
 from intake.rows import (
-    PRIORITY,
-    REFERENCE,
-    SCHEDULED,
     Row,
     Sheet,
     fits,
@@ -76,13 +74,13 @@ def read_seed(
         reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
         needed = [columns.index(TASK_ID), columns.index(TASK_TYPE)]
         if len(cells) != len(columns) and not fits(cells, len(columns), needed):
-            if wrong := quoted_whole(cells, len(columns), table.format.delimiter):
-                return Row(line=line, reference="", key="", errors=[wrong])
+            if problem := quoted_whole(cells, len(columns), table.format.delimiter):
+                return Row(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, reference)
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
-            problem = Problem(column=TASK_TYPE, message=f"{quoted(name)} is no process that can be started: {said}")
-            return Row(line=line, reference=reference, key="", errors=[problem])
+            message = f"{quoted(name)} is no process that can be started: {said}"
+            return Row(line=line, reference=reference, key="", errors=[Problem(column=TASK_TYPE, message=message)])
         row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
         return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
 

@@ -119,7 +119,7 @@ class _Candidate:
     """The alias that it is close to, if it is none itself."""
 
 
-def _aliases(name: str, target: Target) -> list[set[str]]:
+def _aliases(name: str, target: Target) -> list[frozenset[str]]:
     """Its own name first, then the others in their order; each with its spellings."""
     own = [name, SCHEDULED] if name == START_AT else [name]
     return [spellings(each) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
