@@ -83,6 +83,12 @@ app.add_typer(ledger_app, name="ledger")
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As './holdgate incidents list' names it.")]
 Comment = Annotated[str, typer.Option(help="Why, for the record.")]
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="As './holdgate batches' names it.")]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The encoding of a CSV, such as Windows-1251. Else: detected.")
+]
+SheetName = Annotated[
+    str | None, typer.Option("--sheet", metavar="NAME", help="The sheet of a workbook. Else: the first with a table.")
+]
 BadRows = Annotated[
     Path | None, typer.Option("--bad-rows", metavar="FILE", help="Write the bad rows there, to mend and submit again.")
 ]
@@ -176,6 +182,8 @@ def submit(
         str | None,
         typer.Option(metavar="NAME_OR_FILE", help="A saved mapping, or a TOML or JSON file with one. Else: suggested."),
     ] = None,
+    encoding: Encoding = None,
+    sheet: SheetName = None,
     wait: Wait = False,
     bad_rows: BadRows = None,
     person: AsPerson = None,
@@ -194,11 +202,9 @@ def submit(
         content = file.read_bytes()
     except OSError as wrong:
         raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
-    said = _mapping_of(mapping)
+    form = {"mapping": _mapping_of(mapping), "encoding": encoding, "sheet": sheet}
     try:
-        report = remote.upload(
-            "batches", file.name, content, process=process, dry_run=dry_run, resubmit=resubmit, mapping=said
-        )
+        report = remote.upload("batches", file.name, content, form, process=process, dry_run=dry_run, resubmit=resubmit)
     except KeyboardInterrupt:
         _interrupted("perhaps the file was taken; './holdgate batches' shows it if it was")
     if not dry_run:
@@ -931,9 +937,11 @@ def audit_pack(
 def mapping_suggest(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or .xlsx.")],
     process: Annotated[str, typer.Option(help="The kind of cases in it.")] = "payment",
+    encoding: Encoding = None,
+    sheet: SheetName = None,
 ) -> None:
     """Print a mapping that fits a file, ready for mappings.toml. Exit code 1 when the file cannot be read."""
-    from intake.mapping import WrongMapping
+    from intake.mapping import WrongMapping, parse_mapping
     from intake.reading import read_file
     from intake.saved import as_toml
     from intake.tables import UnreadableFile
@@ -943,18 +951,20 @@ def mapping_suggest(
     if process not in targets:
         raise Mistake(f"there is no process '{process}'; there are: {', '.join(targets)}")
     try:
-        sheet = read_file(file.read_bytes(), targets[process], usual=lambda: saved.usual(process))
+        opening = {key: value for key, value in (("encoding", encoding), ("sheet", sheet)) if value}
+        given = parse_mapping(opening, []) if opening else None
+        found = read_file(file.read_bytes(), targets[process], given, usual=lambda: saved.usual(process))
     except OSError as wrong:
         raise Unusable(f"{file} cannot be read: {wrong.strerror}") from wrong
     except (UnreadableFile, WrongMapping) as wrong:
         raise Mistake(f"{file}: {wrong}") from wrong
-    for line in (f"{file.name}: {sheet.format}", *sheet.notes):
+    for line in (f"{file.name}: {found.format}", *found.notes):
         show.say(f"# {line}")
-    if sheet.mapping is None:
+    if found.mapping is None:
         show.say("# Its headings are the fields: it needs no mapping.")
     else:
         name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "mine"
-        show.say(as_toml(name, process, sheet.mapping))
+        show.say(as_toml(name, process, found.mapping))
 
 
 @mapping_app.command("list")

@@ -3,10 +3,11 @@
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
+from activities.headings import APPROVAL, Headings
 from activities.texts import lines, printable
 from intake import strict_json
 from workflows.folding import identity_key
@@ -37,7 +38,8 @@ def _no_number(name: str) -> None:
 
 
 def _names(value: Any) -> Any:
-    """A list; or a text of names with commas or semicolons between them."""
+    """A list, in a CSV also as JSON; or a text of names with commas or semicolons between them."""
+    value = _json(value)
     return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
 
 
@@ -57,6 +59,7 @@ class ApprovalRequest(Message):
     """One question to people."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = APPROVAL
 
     title: str = Field(
         min_length=1, max_length=200, description="The question in one line.", examples=["Rent the hall in June?"]

@@ -1,11 +1,12 @@
 """What an import of data starts with: a file, and the dataset that it is a new version of."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.folder import relative
+from activities.headings import DATA_IMPORT, Headings
 from activities.texts import folded_name, lines
 from workflows.folding import fold
 from workflows.models import Message
@@ -17,6 +18,7 @@ class DataImportRequest(Message):
     """One file of data. Files are named by their path in the folder of files (`HOLDGATE_FILES`)."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = DATA_IMPORT
 
     dataset: Annotated[str, BeforeValidator(folded_name)] = Field(
         min_length=1,

@@ -1,11 +1,12 @@
 """What a deployment starts with: which artefact is to go live as which app."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.apps import APP_NAME
 from activities.folder import relative
+from activities.headings import DEPLOYMENT, Headings
 from activities.texts import blank_is_none, folded_name, lines
 from workflows.folding import fold
 from workflows.models import Message
@@ -19,6 +20,7 @@ class DeploymentRequest(Message):
     """One artefact that is to go live."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = DEPLOYMENT
 
     app: Annotated[str, BeforeValidator(folded_name)] = Field(
         pattern=APP_NAME, description="The app, by its name in the file of HOLDGATE_APPS.", examples=["shop"]

@@ -1,10 +1,11 @@
 """What an onboarding starts with: somebody new, and the role they will have."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
+from activities.headings import ONBOARDING, Headings
 from activities.texts import blank_is_none, lines, printable
 from workflows.folding import check_visible, fold, identity_key, search_key
 from workflows.models import Message
@@ -59,6 +60,7 @@ class OnboardingRequest(Message):
     """Somebody who is to have an account."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = ONBOARDING
 
     full_name: str = Field(
         min_length=1, max_length=200, description="The name as people write it, on one line.", examples=["Ada Lovelace"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from activities.headings import PAYMENT
 from activities.texts import blank_is_none, lines, printable
 from workflows.folding import check_visible, identity_key
 from workflows.models import Message
@@ -19,43 +20,6 @@ MAX_PAYEE_KEY = 300
 
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
-
-
-HEADINGS = {
-    "reference": (
-        *("invoice no", "invoice number", "invoice ref", "invoice reference", "invoice id", "invoice"),
-        *("trans no", "transaction no", "transaction number", "trans number", "transaction id", "trans id"),
-        *("transaction ref", "transaction reference", "trans ref", "internal ref", "internal reference"),
-        *("document no", "document number", "doc no", "doc number", "document ref", "voucher no", "voucher number"),
-        *("payment ref", "payment reference", "payment no", "payment number", "payment id"),
-        *("our ref", "our reference", "ref no", "ref number", "reference no", "reference number", "ref"),
-        *("unique reference", "unique ref", "unique reference number", "urn", "bill no", "bill number", "transaction"),
-    ),
-    "payee": (
-        *("payee name", "supplier name", "supplier", "vendor name", "vendor", "beneficiary name", "beneficiary"),
-        *("creditor name", "creditor", "merchant name", "merchant", "name of supplier", "name of payee"),
-        *("supplier beneficiary", "paid to", "pay to", "recipient name", "recipient", "payee supplier", "name"),
-    ),
-    "amount": (
-        *("invoice amount", "payment amount", "amount paid", "paid amount", "total amount", "transaction amount"),
-        *("net amount", "amount net", "gross amount", "amount gross", "line amount", "invoice value", "payment value"),
-        *("net value", "gross value", "total value", "value", "net", "gross", "invoice total", "total", "sum", "amt"),
-        *("amount in sterling", "sterling amount", "amount due", "amount payable", "amount of payment", "spend"),
-    ),
-    "currency": ("ccy", "currency code", "curr", "cur", "iso currency"),
-    "account": ("from account", "pay from", "paying account", "ledger account"),
-    # Not the day of the payment or of the invoice: a payment that was made is no payment that is due.
-    "due_date": ("due", "date due", "payment due", "payment due date", "pay by", "invoice due date"),
-    "memo": (
-        *("description", "narrative", "details", "detail", "purpose", "note", "notes", "comment", "comments"),
-        *("invoice description", "payment description", "purpose of payment", "transaction description"),
-    ),
-    "payee_account": (
-        *("iban", "payee iban", "supplier iban", "beneficiary iban", "payees account", "bank account"),
-        *("beneficiary account", "supplier account"),
-    ),
-}
-"""What the columns of other people's files are called, by field, the likeliest first: see `intake/suggest.py`."""
 
 
 class _Asked(NamedTuple):
@@ -103,7 +67,7 @@ class PaymentRequest(Message):
     """One payment as the requester asks for it."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-    headings: ClassVar[Mapping[str, Sequence[str]]] = HEADINGS
+    headings: ClassVar[Mapping[str, Sequence[str]]] = PAYMENT
 
     payee: str = Field(
         min_length=1, max_length=200, description="Who is paid, as on the invoice.", examples=["Acme Paper Ltd"]

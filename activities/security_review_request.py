@@ -1,8 +1,11 @@
 """What a security review starts with: a folder or an archive to look into."""
 
+from typing import ClassVar
+
 from pydantic import ConfigDict, Field, field_validator
 
 from activities.folder import relative
+from activities.headings import SECURITY_REVIEW, Headings
 from activities.texts import lines
 from workflows.models import Message
 
@@ -11,6 +14,7 @@ class SecurityReviewRequest(Message):
     """What to scan, and for how long a risk is accepted."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = SECURITY_REVIEW
 
     target: str = Field(
         min_length=1,

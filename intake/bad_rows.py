@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from intake.csv_out import BOM, defused
-from intake.tables import filled, table_of
+from intake.table import FileFormat, filled
+from intake.tables import table_of
 
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
@@ -24,7 +25,7 @@ def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] 
     out = csv.writer(text, lineterminator="\r\n")
     old_error: int | None = None
     titles: list[str] | None = None
-    table = table_of(data, delimiter=read_as.get("delimiter"))
+    table = table_of(data, opening=FileFormat.model_validate({"kind": "csv", **read_as}).opening)
     heading = read_as.get("heading_line") or 1
     for line, cells in table.lines():
         if not filled(cells) or line < heading:

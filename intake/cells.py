@@ -10,7 +10,9 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Literal
 
-from iso4217 import Currency
+from intake.currencies import SHARED, joined
+from intake.currencies import is_currency as is_currency
+from workflows.money import decimals_of
 
 Decimals = Literal[".", ",", "either"]
 """The decimal mark. `either`: what the cell itself leaves no doubt of."""
@@ -55,17 +57,24 @@ class Amount:
     currency: str | None = None
 
 
-def amount_of(cell: str, marks: Marks) -> Amount:
-    """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread."""
+def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
+    """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread.
+
+    `told` is its currency, where that is known already: `1,500` JPY has no decimals, so it is a thousand and more.
+    """
     if _SIMPLE[marks.decimal].fullmatch(cell):  # as most are
         text = cell.replace(",", ".")
-        return Amount(text if text.strip("-0.") else text.removeprefix("-"))
+        return Amount(_fitting(text if text.strip("-0.") else text.removeprefix("-"), told))
+    if len(cell) > _LONGEST:
+        raise Misread("is not a number", AMOUNT)
     # Spreadsheets put the apostrophe before what shall stay text.
     rest = cell.strip().removeprefix("'").strip()
-    currency, rest = _currency_beside(rest, marks)
+    if rest.endswith("%"):
+        raise Misread("is a percentage: write the amount itself", AMOUNT)
+    currency, rest = _currency_beside(rest, marks, told)
     negative = False
-    if credit := re.fullmatch(r"(?i)(.*\d)\s*cr", rest):
-        negative, rest = True, credit[1]
+    if (credit := rest.upper().endswith("CR")) and rest[:-2].rstrip()[-1:].isdigit():
+        negative, rest = credit, rest[:-2].rstrip()
     if rest.startswith("(") and rest.endswith(")"):
         negative, rest = True, rest[1:-1].strip()
     for minus in ("-", *_MINUS):
@@ -75,34 +84,53 @@ def amount_of(cell: str, marks: Marks) -> Amount:
             negative, rest = True, rest.removeprefix(minus).removesuffix(minus).strip()
             break
     if currency is None:  # between the minus and the digits
-        currency, rest = _currency_beside(rest, marks)
-    text = _plain(rest.removeprefix("+").strip(), marks)
+        currency, rest = _currency_beside(rest, marks, told)
+    text = _fitting(_plain(rest.removeprefix("+").strip(), marks, currency or told), currency or told)
     return Amount(f"-{text}" if negative and text.strip("0.") else text, currency)
 
 
-def _currency_beside(text: str, marks: Marks) -> tuple[str | None, str]:
+_LONGEST = 100
+"""Characters of an amount."""
+
+
+def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | None, str]:
     for sign, code in marks.signs:
-        if text.startswith(sign) or text.endswith(sign):
-            return code, text.removeprefix(sign).removesuffix(sign).strip()
-        if text.startswith(f"-{sign}"):
-            return code, f"-{text[1 + len(sign) :].strip()}"
-    if "$" in text:
-        raise Misread(
-            "has the sign of several currencies: say in the mapping which it is, such as currency_signs $ = USD", AMOUNT
-        )
+        if (rest := _without(text, sign)) is not None:
+            return code, rest
+    for sign, codes in SHARED.items():
+        if (rest := _without(text, sign)) is not None:
+            if told in codes:
+                return told, rest
+            known = (
+                f"says {joined(codes)}, and the currency is {told}" if told else "has the sign of several currencies"
+            )
+            example = "USD" if "USD" in codes else min(codes)
+            hint = f"say in the mapping which it is, such as currency_signs {sign} = {example}"
+            raise Misread(f"{known}: {hint}", AMOUNT)
     if (found := _CODE.search(text)) and is_currency(code := (found[1] or found[2]).upper()):
         return code, f"{text[: found.start()]}{text[found.end() :]}".strip()
     return None, text
 
 
-@lru_cache(1024)
-def is_currency(code: str) -> bool:
-    """Whether it is a code of ISO 4217, in capitals."""
+def _without(text: str, sign: str) -> str | None:
+    """The text without a sign of a currency at either end; None when it has none there."""
+    if text.startswith(sign) or text.endswith(sign):
+        return text.removeprefix(sign).removesuffix(sign).strip()
+    return f"-{text[1 + len(sign) :].strip()}" if text.startswith(f"-{sign}") else None
+
+
+@lru_cache(256)
+def _decimals(currency: str) -> int | None:
     try:
-        Currency(code)
+        return decimals_of(currency)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _fitting(text: str, currency: str | None) -> str:
+    """Without `.00` in a currency that has no decimals. Three zeros stay, and are refused: 1.000 may be a thousand."""
+    whole, _, part = text.partition(".")
+    return whole if currency and part in ("0", "00") and _decimals(currency) == 0 else text
 
 
 @lru_cache(64)
@@ -111,10 +139,12 @@ def _number(decimal: str, thousands: str) -> re.Pattern[str]:
         thousands, thousands
     )
     grouped = rf"\d{{1,3}}(?:([{re.escape(groups)}])\d{{3}})(?:\1\d{{3}})*|" if groups else ""
+    if "," in groups and decimal == ".":
+        grouped += r"\d{1,2}(?:,\d{2})+,\d{3}|"  # as in India: 1,23,456.00
     return re.compile(rf"(?:{grouped}\d+)?(?:{re.escape(decimal)}\d*)?")
 
 
-def _plain(text: str, marks: Marks) -> str:
+def _plain(text: str, marks: Marks, currency: str | None) -> str:
     """Digits with a decimal point."""
     if len(text) > 60 or not any(char.isdigit() for char in text) or (not text.isascii() and not _blanks_only(text)):
         raise Misread("is not a number", AMOUNT)
@@ -124,6 +154,8 @@ def _plain(text: str, marks: Marks) -> str:
             whole, _, part = text.rpartition(mark) if mark in text else (text, "", "")
             digits = re.sub(r"\D", "", whole) or "0"
             found.add(f"{digits}.{part}" if part else digits)
+    if len(found) > 1 and currency and _decimals(currency) == 0:
+        found = {each for each in found if "." not in each}
     if len(found) > 1:
         one, other = sorted(found, key=len)
         raise Misread(f"may be {one} or {other}: say in the mapping which mark is the decimal one", AMOUNT)
@@ -131,6 +163,23 @@ def _plain(text: str, marks: Marks) -> str:
         why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
         raise Misread(f"is not a number{why}", AMOUNT)
     return found.pop()
+
+
+_WITH_CURRENCY = re.compile(r"(-?)([$¥])?([0-9]{1,20}(?:\.[0-9]{1,20})?)(?: ([A-Z]{3}|kr))?")
+
+
+def number_of_workbook(cell: str, told: str | None = None) -> str:
+    """A plain number out of a cell that its format shows with a currency: `12.50 EUR`, `$5.00`. Raises Misread.
+
+    Anything that is no such number stays as it is, to be refused by its field.
+    """
+    found = _WITH_CURRENCY.fullmatch(cell)
+    if not found:
+        return cell
+    code = found[2] or found[4]
+    if code and told and told not in SHARED.get(code, frozenset((code,))):
+        raise Misread(f"says {joined(SHARED[code]) if code in SHARED else code}, and the currency is {told}", AMOUNT)
+    return _fitting(f"{found[1]}{found[3]}", told)
 
 
 def _blanks_only(text: str) -> bool:

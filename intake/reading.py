@@ -1,6 +1,5 @@
 """A file and a process to a sheet of rows: by the fields' own names, by a given mapping, or by the suggested one."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,35 +8,27 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from intake import cells
+from intake import amount_currency, cells
+from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.cells import Marks
-from intake.mapping import (
-    EVERY_DATE,
-    BoundMapping,
-    ColumnMapping,
-    Source,
-    Target,
-    WrongMapping,
-    check_constants,
-    heading_key,
-    missing_headings,
-    source_of,
-    sources_of,
-)
+from intake.currencies import currencies_in
+from intake.mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.problems import quoted
+from intake.row import REFERENCE
 from intake.rows import (
     MAX_COLUMNS,
-    REFERENCE,
     Rows,
     Sheet,
     check_headings,
     counted,
     needed_of,
+    notes_of,
     plain_columns,
     read_plain,
 )
-from intake.suggest import DISTINCT, Suggestion, namer, repeated, suggest
-from intake.tables import SEARCHED, Named, Table, UnreadableFile, filled, table_of
+from intake.suggest import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
+from intake.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
+from intake.tables import Named, table_of
 from workflows.models import Problem
 
 LOOKED_AT_ROWS = 5
@@ -51,6 +42,16 @@ class Look:
     rows: list[list[str]]
     columns: dict[str, str]
     """By field: the heading, or the pattern of several, that would be read; only those that the file has."""
+    sheets: tuple[str, ...] = ()
+    """Of a workbook: all its sheets."""
+    sheet: str = ""
+    """The one that is looked at."""
+    encoding: str = ""
+    """Of a CSV."""
+    hides: bool = False
+    """Whether the workbook hides rows or columns of this sheet."""
+    notes: tuple[str, ...] = ()
+    """What people should know of how it was opened."""
 
 
 def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> Look:
@@ -58,7 +59,8 @@ def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> L
     given = mapping or ColumnMapping()
     table, (line, cells_), plain = _opened(data, target, mapping)
     rows = [
-        row for _, row in islice(((number, row) for number, row in table.below(line) if filled(row)), LOOKED_AT_ROWS)
+        row
+        for _, row in islice(((number, row) for number, row in table.seen_below(line) if filled(row)), LOOKED_AT_ROWS)
     ]
     headings = [heading.strip() for heading in cells_]
     if plain:
@@ -69,7 +71,16 @@ def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> L
         columns = {
             name: said[0] for name, said in suggest(table, line, cells_, target, given.constants).columns.items()
         }
-    return Look(headings, rows, columns)
+    return Look(
+        headings,
+        rows,
+        columns,
+        sheets=table.sheets,
+        sheet=table.format.sheet or "",
+        encoding=table.format.encoding or "",
+        hides=bool(table.hidden or table.unseen or table.format.hidden == "read"),
+        notes=table.notes,
+    )
 
 
 def read_file(
@@ -82,13 +93,28 @@ def read_file(
     """
     given = mapping or ColumnMapping()
     table, heading, plain = _opened(data, target, mapping)
-    if plain:
-        return read_plain(table, target.model, target.shown)
+    try:
+        if plain:
+            return read_plain(table, target, mapping)
+        return _read_mapped(table, heading, target, given, usual())
+    except UnreadableFile as wrong:
+        others = [name for name in table.sheets if name != table.format.sheet]
+        if wrong.kind not in ("headers", "empty") or not others:
+            raise
+        listed = ", ".join(quoted(name) for name in others[:30])
+        hint = f"the sheet {quoted(table.format.sheet)} was read; name another as 'sheet': {listed}"
+        raise UnreadableFile(wrong.kind, f"{wrong}. Of the workbook {hint}") from wrong
+
+
+def _read_mapped(
+    table: Table, heading: tuple[int, list[str]], target: Target, given: ColumnMapping, usual: Mapping[str, str]
+) -> Sheet:
     line = heading[0]
-    bound = _bind(table, heading, target, given, usual())
+    bound = _bind(table, heading, target, given, usual)
     count, blank = counted(table, line)
     above = [number for number, _ in table.head(SEARCHED) if number < line]
-    notes = [*_above(above), *bound.notes]
+    used = [part for source in bound.sources.values() for part in source.parts if isinstance(part, int)]
+    notes = [*_above(above), *notes_of(table, line, used), *bound.notes]
     place = bound.sources[REFERENCE].column if REFERENCE in bound.sources else None
     if place is not None and not given.columns:
         notes += [note] if (note := repeated(table, line, bound.headings, place, bound.unused)) else []
@@ -104,16 +130,27 @@ def read_file(
 
 
 def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple[Table, tuple[int, list[str]], bool]:
-    """The table, the line with its headings, and whether these are the fields' own names. Raises UnreadableFile."""
-    named = _mapped(mapping) if mapping and mapping.columns else namer(target)
-    table = table_of(data, named)
+    """The table, the line with its headings, and whether these are the fields' own names.
+
+    Raises UnreadableFile, and WrongMapping for a sheet or an encoding that the file has not.
+    """
+    given = mapping or ColumnMapping()
+    named = _mapped(given) if given.columns else namer(target)
+    table = opened(data, named, given)
     head = table.head(SEARCHED)
     if not head:
         raise UnreadableFile("empty", "the file is empty")
-    if mapping is None and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
+    if given.only_opens and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
         return table, head[0], True
-    # Of several lines that name as many, the first.
-    return table, max(head, key=lambda each: named(each[1])), False
+    return table, heading_line(head, named), False
+
+
+def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
+    """A file opened as its mapping says. Raises UnreadableFile, and WrongMapping for what the file has not."""
+    try:
+        return table_of(data, named, mapping.opening)
+    except WrongChoice as wrong:
+        raise WrongMapping([Problem(column=wrong.key, message=str(wrong))]) from wrong
 
 
 def _stands(said: str, headings: Sequence[str]) -> bool:
@@ -159,9 +196,12 @@ def _bind(
         made = suggest(table, line, headings, target, given.constants)
     columns = {**made.columns, **given.columns}
     constants = {**made.constants, **given.constants}
+    currency = (target.money or ("", ""))[1]
     added = {name: value for name, value in usual.items() if name not in columns and name not in constants}
-    constants |= added
-    missing = [name for name in target.needed if name not in columns and name not in constants]
+    there = {*columns, *constants, *added}
+    if (target.money or ("", ""))[0] in columns:
+        there.add(currency)  # its heading may say it
+    missing = [name for name in target.needed if name not in there]
     if missing:
         _no_twice(line, headings)
         raise missing_headings(missing, headings, line)
@@ -171,13 +211,81 @@ def _bind(
         if given.columns:
             raise
         raise UnreadableFile("headers", "; ".join(each.message for each in wrong.problems), line) from wrong
-    _contradiction(sources, constants, given, target)
+    notes = list(made.notes)
+    said: amount_currency.Said = ()
+    if currency:
+        said = _currency(table, line, headings, target, given, sources, constants, added, notes)
+        if currency in target.needed and currency not in {*sources, *constants, *added}:
+            raise missing_headings([currency], headings, line)
+    constants |= added
     check_constants(target, constants)
     columns = {name: (source.heading,) for name, source in sources.items()}
     complete = given.model_copy(update={"columns": columns, "constants": constants})
     complete, of_cells = _from_cells(table, line, complete, sources, target)
-    notes = [*made.notes, *(f"usual value: {name} = {_shown(target, name, value)}" for name, value in added.items())]
-    return BoundMapping(target, complete, headings, table.format, sources, [*notes, *of_cells])
+    notes += [f"usual value: {name} = {_shown(target, name, value)}" for name, value in added.items()]
+    told = said[0] if len(said) == 1 else frozenset().union(*said)
+    return BoundMapping(target, complete, headings, table, sources, [*notes, *of_cells], told)
+
+
+def _currency(
+    table: Table,
+    line: int,
+    headings: Sequence[str],
+    target: Target,
+    given: ColumnMapping,
+    sources: dict[str, Source],
+    constants: dict[str, str],
+    added: dict[str, str],
+    notes: list[str],
+) -> amount_currency.Said:
+    """Find the currency of the rows, where no column has been found to say it; what the amount's heading says of it.
+
+    Takes the usual one out of what is `added` where the file says another.
+    """
+    amount, currency = target.money or ("", "")
+    source = sources.get(amount)
+    said = amount_currency.told_by_heading(source, given)
+    if source is None:
+        return ()
+    amount_currency.check_constant(said, source, constants, target)
+    if currency in sources and currency not in given.columns:
+        amount_currency.check_pair(source, sources[currency], target)
+    if currency in sources or currency in constants:
+        return said
+    usual = added.pop(currency, None)
+    found: tuple[str | None, list[str]] = (usual, [])
+    if said:
+        found = amount_currency.settled(said, quoted(source.heading), usual, target, sure=True)
+    else:
+        sample = list(islice((row for _, row in table.seen_below(line)), LOOKED_AT))
+        used = {part for each in sources.values() for part in each.parts}
+        unused = [place for place in range(min(len(headings), MAX_COLUMNS)) if place not in used]
+        place = amount_currency.column_of_codes(sample, headings, unused)
+        if place is not None and given.columns and usual:
+            amount_currency.ask_about_column(headings[place].strip(), usual, target)
+        if place is not None:
+            title = headings[place].strip()
+            sources |= {currency: Source(title, (place,), (title,))}
+            notes.append(f"{quoted(title)} stands for {currency}, as it holds currencies")
+            return said
+        elsewhere = _above_the_amounts(table, line, given)
+        if elsewhere:
+            found = amount_currency.settled(elsewhere, "what stands above the headings", usual, target, sure=False)
+    code, told = found
+    notes += told
+    if code is not None and (told or code != usual):
+        constants[currency] = code
+    elif code is not None:
+        added[currency] = code
+    return said
+
+
+def _above_the_amounts(table: Table, line: int, given: ColumnMapping) -> amount_currency.Said:
+    """What titles above the headings, and the name of the sheet, say of currencies."""
+    texts = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
+    texts += [table.format.sheet or ""]
+    signs = tuple(given.currency_signs.items())
+    return tuple(dict.fromkeys(each for text in texts for each in currencies_in(text, signs)))
 
 
 def _mapped(mapping: ColumnMapping) -> Named:
@@ -186,7 +294,7 @@ def _mapped(mapping: ColumnMapping) -> Named:
         heading_key(heading)
         for said in mapping.columns.values()
         for each in said
-        for heading in (re.findall(r"\{([^{}]*)\}", each) or [each])
+        for heading in (parts_of(each)[1::2] or [each])
     }
     return lambda line: len(named & {heading_key(cell) for cell in line[:MAX_COLUMNS]})
 
@@ -208,18 +316,6 @@ def _no_twice(line: int, headings: Sequence[str]) -> None:
         raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
 
 
-def _contradiction(
-    sources: Mapping[str, Source], constants: Mapping[str, str], given: ColumnMapping, target: Target
-) -> None:
-    """Raises WrongMapping for a constant currency where the heading of the amount has the sign of another."""
-    amount, currency = target.money or ("", "")
-    source, told = sources.get(amount), constants.get(currency)
-    for sign, code in given.signs:
-        if source and told and sign in source.heading and told != code:
-            message = f"{quoted(told)}, but the heading {quoted(source.heading)} says {code}"
-            raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
-
-
 def _from_cells(
     table: Table, line: int, mapping: ColumnMapping, sources: Mapping[str, Source], target: Target
 ) -> tuple[ColumnMapping, list[str]]:
@@ -233,7 +329,7 @@ def _from_cells(
     seen: dict[str, dict[str, None]] = {name: {} for name in (*wanted, *numbers)}
     if seen:
         places = [(source.column, seen[name]) for name, source in (*wanted.items(), *numbers.items())]
-        for _, row in table.below(line):
+        for _, row in table.seen_below(line):
             for place, column in places:
                 if place is not None and place < len(row) and row[place]:
                     column[row[place].strip()] = None

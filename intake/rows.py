@@ -12,17 +12,24 @@ are no rows.
 import csv
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from intake.cells import Misread, number_of_workbook
+from intake.error_cells import is_error
+from intake.json_cells import structured, value_of
 from intake.later import why_not_at
 from intake.problems import problems_of, quoted, shortened
-from intake.tables import FileFormat, Named, Table, filled, table_of
-from intake.tables import UnreadableFile as UnreadableFile
+from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Shown
+from intake.row import Row as Row
+from intake.table import FileFormat, Table, filled
+from intake.table import UnreadableFile as UnreadableFile
+from intake.tables import Named, table_of
+from intake.target import Target
 from workflows.models import Problem, normalise_reference, reference_key
 from workflows.moments import A_MOMENT, asked, day_or_moment
 
@@ -31,36 +38,6 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200
-
-REFERENCE = "reference"
-PRIORITY = "priority"
-START_AT, SCHEDULED = "start_at", "scheduled_time"
-
-Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""What may be repeated of an input: bank accounts only by their last four."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a file. It is valid when `input` is there; else `errors` says everything that is wrong with it.
-
-    A line that is no row by the mapping has neither: `skipped` says why.
-    """
-
-    line: int
-    """The physical line, counted from 1, on which the row starts."""
-    reference: str
-    """As it is displayed; as it stood in the file when it is not a possible reference."""
-    key: str
-    """As it is compared; empty when it is not a possible reference."""
-    priority: int | None = None
-    input: BaseModel | None = None
-    errors: list[Problem] = field(default_factory=list)
-    process: str = ""
-    """Of a file of several processes: the one that this row is for, if there is one."""
-    start_at: datetime | None = None
-    skipped: str = ""
-    """Why the line is no row: a credit note, a total, the headings again."""
 
 
 class Rows(Iterable[Row]):
@@ -74,7 +51,11 @@ class Rows(Iterable[Row]):
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        return (self._row(line, cells) for line, cells in self._table.below(self._heading) if filled(cells))
+        hidden = self._table.hidden
+        for line, cells in self._table.below(self._heading):
+            if filled(cells):
+                why = hidden.get(line)
+                yield self._row(line, cells) if why is None else Row(line, reference="", key="", skipped=why)
 
 
 @dataclass(frozen=True)
@@ -110,7 +91,7 @@ def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
 
     Raises UnreadableFile.
     """
-    return read_plain(table_of(data, known_in(_known(model))), model, shown)
+    return read_plain(table_of(data, known_in(_known(model))), Target(model, shown))
 
 
 def needed_of(model: type[BaseModel]) -> list[str]:
@@ -127,20 +108,66 @@ def known_in(known: Collection[str]) -> Named:
     return lambda line: sum(name in known for name in plain_columns(line[:MAX_COLUMNS]))
 
 
-def read_plain(table: Table, model: type[BaseModel], shown: Shown = dict) -> Sheet:
-    """The same, of a table that is open already."""
-    known = _known(model)
-    mark = table.format.delimiter
+def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = None) -> Sheet:
+    """The same, of a table that is open already. `mapping` is how it was opened, where somebody said so."""
+    model = target.model
+    known, needed = _known(model), needed_of(model)
 
     def row(line: int, columns: list[str], cells: list[str]) -> Row:
-        values = cells_of(columns, cells)
-        if len(cells) != len(columns):
-            if wrong := quoted_whole(cells, len(columns), mark):
-                return Row(line=line, reference="", key="", errors=[wrong])
+        values, wrong = plain_values(table, line, columns, cells, known)
+        if len(cells) != len(columns) and not fits(cells, len(columns), [columns.index(name) for name in needed]):
+            if problem := quoted_whole(cells, len(columns), table.format.delimiter):
+                return Row(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, values.get(REFERENCE, ""))
-        return typed(line, {name: cell for name, cell in values.items() if name in known}, model, shown)
+        if table.format.kind == "xlsx":
+            wrong |= plain_numbers(values, target)
+        return typed(line, values, model, target.shown, wrong=wrong)
 
-    return sheet_of(table, needed_of(model), known, row)
+    sheet = sheet_of(table, needed, known, row)
+    return replace(sheet, mapping=mapping) if mapping else sheet
+
+
+def plain_values(
+    table: Table, line: int, columns: list[str], cells: list[str], known: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Problem]]:
+    """The cells of known columns, and those that cannot be read."""
+    values = {name: cell for name, cell in cells_of(columns, cells).items() if name in known}
+    wrong: dict[str, Problem] = {}
+    if line in table.flaws or any(cell[0] in "#E" for cell in values.values()):
+        for place, name in enumerate(columns):
+            if name in known and (why := flaw_of(table, line, place, cells)):
+                cell = values.pop(name, "")
+                wrong[name] = Problem(column=name, message=why, value=shortened(cell) or None, expected="a value")
+    return values, wrong
+
+
+def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, Problem]:
+    """Take the currencies that a workbook shows with its numbers away; those that contradict the row are problems."""
+    amount, currency = target.money or ("", "")
+    wrong = {}
+    for name in target.numbers:
+        if name in values:
+            try:
+                values[name] = number_of_workbook(values[name], values.get(currency) if name == amount else None)
+            except Misread as misread:
+                message = f"{quoted(values[name])} {misread}"
+                wrong[name] = _cell(name, values.pop(name), message, misread.expected)
+    return wrong
+
+
+def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
+    """Why a cell cannot be read: an error of the spreadsheet it comes from, or what its workbook does not show."""
+    if table.flaws and line in table.flaws and (why := table.flaws[line].get(place)):
+        return why
+    cell = cells[place].strip() if place < len(cells) else ""
+    return "is an error of a spreadsheet, and no value" if cell and is_error(cell) else ""
+
+
+def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
+    """Whether a row lacks only empty last cells, or has only empty ones too many."""
+    if len(cells) > width:
+        return not filled(cells[width:])
+    return all(place < len(cells) for place in needed)
 
 
 def sheet_of(
@@ -163,7 +190,30 @@ def sheet_of(
         rows=Rows(table, line, lambda number, cells: row(number, columns, cells), count),
         blank=blank,
         format=table.format.model_copy(update={"heading_line": line}),
+        notes=notes_of(table, line, [place for place, column in enumerate(columns) if column in known]),
     )
+
+
+def notes_of(table: Table, heading: int, used: Collection[int]) -> list[str]:
+    """What people should know of how the table was opened, about columns that are `used` and what is not read."""
+    notes = list(table.notes)
+    below = [line for line in table.hidden if line > heading]
+    if below:
+        many = "1 hidden row is" if len(below) == 1 else f"{len(below):,} hidden rows are"
+        notes.append(f"{many} left out, from line {min(below)} on: show them in the workbook, or read what is hidden")
+    unseen: dict[int, str] = {}
+    for line, texts in sorted(table.unseen.items()):
+        for place, text in texts.items():
+            if line <= heading or place not in unseen:
+                unseen[place] = text
+    if unseen:
+        listed = ", ".join(quoted(unseen[place]) for place in sorted(unseen)[:10])
+        notes.append(f"hidden columns are not read: {listed}")
+    rounded = [name for place in used for name in table.rounded.get(place, ())]
+    if rounded:
+        more = " and others hold" if len(rounded) > 3 else " holds" if len(rounded) == 1 else " hold"
+        notes.append(f"{', '.join(rounded[:3])}{more} more decimals than the workbook shows: read as shown")
+    return notes
 
 
 def counted(table: Table, heading: int) -> tuple[int, int]:
@@ -295,6 +345,14 @@ def typed(
             at, late = moment(values.pop(column), names.get(column, column))
             start_at = start_at or at
             errors += [late] if late else []
+    for name, kind in structured(model).items():
+        if isinstance(cell := values.get(name), str):
+            try:
+                values[name] = value_of(cell, kind)
+            except ValueError as bad:
+                errors.append(_cell(names.get(name, name), cell, f"{quoted(cell)} {bad}", "JSON"))
+                wrong = {**wrong, name: errors[-1]}
+                del values[name]
     parsed = None
     try:
         parsed = model.model_validate(values, context=asked(start_at or datetime.now(UTC)))

@@ -11,22 +11,25 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from intake.mapping import ColumnMapping
 from intake.problems import quoted
+from intake.reading import opened
+from intake.row import PRIORITY, REFERENCE, SCHEDULED
 from intake.rows import (
-    PRIORITY,
-    REFERENCE,
-    SCHEDULED,
     Row,
     Sheet,
-    cells_of,
+    fits,
     known_in,
+    plain_numbers,
+    plain_values,
     quoted_whole,
     sheet_of,
     typed,
     uneven,
 )
-from intake.tables import table_of
+from intake.target import Target
 from workflows.models import Problem
+from workflows.words import Words
 
 TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
@@ -40,6 +43,9 @@ class Kind(Protocol):
     def input(self) -> type[BaseModel]: ...
 
     @property
+    def words(self) -> Words: ...
+
+    @property
     def seed(self) -> Mapping[str, str]: ...
 
     @property
@@ -48,29 +54,41 @@ class Kind(Protocol):
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
-def read_seed(data: bytes, kinds: Mapping[str, Kind], startable: Collection[str]) -> Sheet:
-    """Read a whole file. A row of a process that is not `startable` is invalid and says why. Raises UnreadableFile."""
+_AS_IT_IS = ColumnMapping()
+
+
+def read_seed(
+    data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
+) -> Sheet:
+    """Read a whole file. A row of a process that is not `startable` is invalid and says why.
+
+    `mapping` says no more than how the file is opened. Raises UnreadableFile, and WrongMapping for a sheet or an
+    encoding that the file has not.
+    """
     known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
 
-    table = table_of(data, known_in(known))
+    table = opened(data, known_in(known), mapping)
 
     def row(line: int, columns: list[str], cells: list[str]) -> Row:
-        values = cells_of(columns, cells)
+        values, wrong = plain_values(table, line, columns, cells, known)
         reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
-        if len(cells) != len(columns):
-            if wrong := quoted_whole(cells, len(columns), table.format.delimiter):
-                return Row(line=line, reference="", key="", errors=[wrong])
+        needed = [columns.index(TASK_ID), columns.index(TASK_TYPE)]
+        if len(cells) != len(columns) and not fits(cells, len(columns), needed):
+            if problem := quoted_whole(cells, len(columns), table.format.delimiter):
+                return Row(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, reference)
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
-            problem = Problem(column=TASK_TYPE, message=f"{quoted(name)} is no process that can be started: {said}")
-            return Row(line=line, reference=reference, key="", errors=[problem])
-        return _row(line, name, {REFERENCE: reference, **values}, kinds[name])
+            message = f"{quoted(name)} is no process that can be started: {said}"
+            return Row(line=line, reference=reference, key="", errors=[Problem(column=TASK_TYPE, message=message)])
+        row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
+        return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
 
-    return sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
+    sheet = sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
+    return sheet if mapping == _AS_IT_IS else replace(sheet, mapping=mapping)
 
 
-def _row(line: int, process: str, values: dict[str, str], kind: Kind) -> Row:
+def _row(line: int, process: str, values: dict[str, str], kind: Kind, *, in_workbook: bool) -> Row:
     fields = set(kind.input.model_fields)
     own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE, SCHEDULED}}
     names = {REFERENCE: TASK_ID}
@@ -88,6 +106,8 @@ def _row(line: int, process: str, values: dict[str, str], kind: Kind) -> Row:
             own[field] = values[column]
     if PRIORITY in values:
         own[PRIORITY] = _URGENCY.get(values[PRIORITY].lower(), values[PRIORITY])
-    row = typed(line, {**kind.seed_defaults, **own}, kind.input, kind.shown_input)
+    target = Target(kind.input, kind.shown_input, kind.words.money)
+    own = {**kind.seed_defaults, **own}
+    row = typed(line, own, kind.input, kind.shown_input, wrong=plain_numbers(own, target) if in_workbook else {})
     errors = [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in row.errors]
     return replace(row, process=process, errors=errors)

@@ -303,12 +303,12 @@ class Starter:
         Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
-            if mapping is not None:
+            given = parse_mapping(mapping, []) if mapping and not isinstance(mapping, ColumnMapping) else mapping
+            if isinstance(given, ColumnMapping) and not given.only_opens:
                 message = "goes with a file of one process: name the process of its rows"
                 raise WrongMapping([Problem(column="", message=message)])
-            return read_seed(
-                data, self._processes, [name for name in self._processes if policy is None or policy.has(name)]
-            )
+            startable = [name for name in self._processes if policy is None or policy.has(name)]
+            return read_seed(data, self._processes, startable, given or ColumnMapping())
         target = self._targets[self.process(process).name]
         return read_file(data, target, self.mapping(process, mapping), lambda: self.mappings.usual(process))
 
@@ -327,6 +327,18 @@ class Starter:
         if given is None or isinstance(given, ColumnMapping):
             return given
         return parse_mapping(given, self.target(process).fields)
+
+    def opened(self, process: str, given: GivenMapping | None, opening: Mapping[str, str]) -> GivenMapping | None:
+        """A mapping as it is given, and how the file is to be opened: what is named there counts. Raises WrongMapping.
+
+        `opening` has keys of a mapping such as `encoding` and `sheet`; blank ones say nothing.
+        """
+        said = {key: value for key, value in opening.items() if value}
+        if not said:
+            return given
+        mapping = self.mapping(process, given) if process != SEVERAL else parse_mapping(given or {}, [])
+        whole = (mapping or ColumnMapping()).model_dump(mode="json", exclude_defaults=True)
+        return parse_mapping({**whole, **said}, [] if process == SEVERAL else self.target(process).fields)
 
     def saved_mappings(self, process: str) -> list[str]:
         """The names of the mappings that are saved for a process. Raises WrongMapping when their file has a mistake."""

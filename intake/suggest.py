@@ -5,30 +5,34 @@ decide on what names leave open, and speak against a column of amounts without n
 field the likelier one is taken, and the other is told of.
 """
 
-import difflib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
+from activities.headings import FIRST_NAME, LAST_NAME
 from intake import cells
+from intake.bound_mapping import is_total
 from intake.cells import Marks, Misread
+from intake.error_cells import is_error
+from intake.heading_words import forms_of, meant_of, slip, spellings
 from intake.mapping import SIGNS, Target
 from intake.problems import quoted
-from intake.rows import MAX_COLUMNS, PRIORITY, REFERENCE, SCHEDULED, START_AT
-from intake.tables import Named, Table, filled
+from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
+from intake.rows import MAX_COLUMNS
+from intake.table import Table, filled
+from intake.tables import Named
 
 LOOKED_AT = 500
 """Rows by which a column is judged to hold numbers or dates."""
 DISTINCT = 2_000
 """Different dates of a column by which their order is found; a later one that does not fit is an invalid row."""
 
-_VAT = re.compile(r"\b(ex|exc|excl|excluding|inc|incl|including|net of|less|before|after)\.? ?(vat|tax)\b")
-_CLOSE = 0.85
-_LONGEST = 80
-"""Characters of a heading. What is longer is text."""
+_BLANK = 0.1
+"""The share of rows without a reference from which on another column is the better one."""
+_NAMES = ("payee", "full_name")
+"""Fields that hold names, which have letters."""
 
 
 @dataclass
@@ -43,13 +47,29 @@ class Suggestion:
 def namer(target: Target) -> Named:
     """Counts the fields that a line of headings names, one way or another."""
     known = _known(target)
-    return lambda line: len({name for cell in line[:MAX_COLUMNS] for form in _forms(cell) if (name := known.get(form))})
+    return lambda line: len(
+        {name for cell in line[:MAX_COLUMNS] for form in forms_of(cell) if (name := known.get(form))}
+    )
+
+
+def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[int, list[str]]:
+    """The line that names most; of several the first. Where none names two, the first of a table's width."""
+    best = max(head, key=lambda each: named(each[1]))
+    if named(best[1]) > 1:
+        return best
+    widths = Counter(sum(bool(cell.strip()) for cell in row) for _, row in head)
+    width = max(widths, key=lambda each: (widths[each] > 1, each))
+    wide = (each for each in head if sum(bool(cell.strip()) for cell in each[1]) >= max(2, width - 1))
+    return next((each for each in wide if named(each[1]) == named(best[1])), best)
 
 
 def suggest(table: Table, line: int, headings: Sequence[str], target: Target, given: Mapping[str, str]) -> Suggestion:
     """A mapping for the columns below the heading `line`; none for fields that are `given` already."""
     made = Suggestion()
-    sample = list(islice((row for _, row in table.below(line) if filled(row)), LOOKED_AT))
+    seen = (_readable(table, number, row) for number, row in table.seen_below(line) if filled(row))
+    sample = list(
+        islice((row for row in seen if not is_total(next((cell for cell in row if cell.strip()), ""))), LOOKED_AT)
+    )
     taken: set[int] = set()
     fields = [name for name in target.fields if name not in given]
     found = {name: _candidates(name, headings, target) for name in fields}
@@ -57,10 +77,9 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
     # Whatever is nearest to its field is taken first, so that no field takes the column of another.
     for name in sorted((name for name in fields if found[name]), key=lambda each: found[each][0].rank):
         chosen = None
-        for each in found[name]:
+        free = [each for each in found[name] if each.place not in taken]
+        for each in _best_filled(free, sample) if name == REFERENCE else free:
             title = quoted(headings[each.place].strip())
-            if each.place in taken:
-                continue
             if why := _misfit(name, each.place, sample, target):
                 notes[name].append(f"{title} could stand for {name}, but {why}")
             elif chosen is None:
@@ -74,10 +93,19 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
         if chosen:
             taken.add(chosen.place)
             made.columns[name] = (headings[chosen.place].strip(),)
+    for name in _NAMES:
+        if name in fields:
+            _full_name(name, made, headings, taken, notes[name])
     made.notes = [note for name in fields for note in notes[name]]
     _currency(made, headings, sample, target, given)
     made.columns = {name: made.columns[name] for name in target.fields if name in made.columns}
     return made
+
+
+def _readable(table: Table, line: int, row: list[str]) -> list[str]:
+    """A row in which cells that cannot be read are errors, which say nothing of their column."""
+    flaws = table.flaws.get(line)
+    return [("#ERROR!" if place in flaws else cell) for place, cell in enumerate(row)] if flaws else row
 
 
 # ---------------------------------------------------------------------------------------------------------------- names
@@ -91,61 +119,18 @@ class _Candidate:
     """The alias that it is close to, if it is none itself."""
 
 
-_SHORT = {
-    **dict.fromkeys(("number", "num", "nr", "numb"), "no"),
-    **dict.fromkeys(("trans", "tran", "txn", "trx"), "transaction"),
-    **{"amt": "amount", "ref": "reference", "inv": "invoice", "doc": "document", "desc": "description"},
-    **{"supp": "supplier", "benef": "beneficiary", "pymt": "payment", "pmt": "payment"},
-}
-
-
-def words_of(heading: str) -> str:
-    """A heading as words in small letters."""
-    text = unicodedata.normalize("NFKC", heading).casefold()
-    text = re.sub(r"(?<=[a-z])['\u2019](?=s\b)", "", text)
-    return " ".join(re.findall(r"[^\W_]+|[£€$]", text))
-
-
-def _in_full(words: str) -> str:
-    return " ".join(_SHORT.get(word, word) for word in words.split())
-
-
-def _forms(heading: str) -> list[str]:
-    """The names that a heading may be meant as, the whole of it first: with and without what stands in brackets."""
-    if len(heading) > _LONGEST:
-        return []
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", heading)  # SupplierName
-    outside = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", heading)
-    inside = " ".join(re.findall(r"[(\[]([^)\]]*)[)\]]", heading))
-    forms = [words_of(heading), words_of(split), words_of(outside), words_of(inside)]
-    forms += [" ".join(_VAT.sub(" ", form).split()) for form in list(forms)]
-    forms += [" ".join(word for word in form.split() if not _of_currency(word)) for form in list(forms)]
-    forms += [form.removeprefix("sum of ") for form in list(forms)]  # a pivot table
-    forms += [_in_full(form) for form in list(forms)]
-    return list(dict.fromkeys(form for form in forms if form))
-
-
-def _of_currency(word: str) -> bool:
-    return word in ("£", "€", "$", "gbp", "eur", "usd", "sterling", "pounds", "in")
-
-
-def _aliases(name: str, target: Target) -> list[set[str]]:
+def _aliases(name: str, target: Target) -> list[frozenset[str]]:
     """Its own name first, then the others in their order; each with its spellings."""
     own = [name, SCHEDULED] if name == START_AT else [name]
-    return [_spellings(words_of(each)) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
-
-
-def _spellings(words: str) -> set[str]:
-    full = _in_full(words)
-    return {words, full, words.replace(" ", ""), full.replace(" ", "")}
+    return [spellings(each) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
 
 
 def _known(target: Target) -> dict[str, str]:
     """The field that each name stands for."""
     known: dict[str, str] = {}
     for name in target.fields:
-        for spellings in _aliases(name, target):
-            for each in spellings:
+        for written in _aliases(name, target):
+            for each in written:
                 known.setdefault(each, name)
     return known
 
@@ -153,7 +138,7 @@ def _known(target: Target) -> dict[str, str]:
 def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Candidate]:
     """The columns that could be a field, the nearest first; a slip of the finger only where nothing else is."""
     aliases = _aliases(name, target)
-    forms = [_forms(heading) for heading in headings]
+    forms = [forms_of(heading) for heading in headings]
     found = [
         _Candidate(place, rank)
         for place, said in enumerate(forms)
@@ -165,25 +150,56 @@ def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Can
             if any(form in known for form in said):
                 continue
             for number, names in enumerate(aliases):
-                meant = max(names, key=len)
-                if any(_slip(form, meant) for form in said):
+                meant = meant_of(names)
+                if any(slip(form, meant) for form in said):
                     found.append(_Candidate(place, len(aliases) + number, meant))
                     break
     return sorted(found, key=lambda each: (each.rank, each.place))
 
 
-def _slip(form: str, alias: str) -> bool:
-    """Whether a heading is an alias with a mistyped letter or two: word by word, so that an ID never is a name."""
-    said, meant = form.split(), alias.split()
-    if len(said) == len(meant):
-        return all(one == other or _near(one, other) for one, other in zip(said, meant, strict=True))
-    one, other = "".join(said), "".join(meant)
-    return abs(len(one) - len(other)) <= 1 and _near(one, other)
+def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -> list[_Candidate]:
+    """The likeliest first, unless its column is blank in many rows and that of another is filled and says each once."""
+
+    def blank(each: _Candidate) -> float:
+        return 1 - len(column_of(sample, each.place)) / max(1, len(sample))
+
+    def good(each: _Candidate) -> bool:
+        column = column_of(sample, each.place)
+        return len(column) == len(sample) == len(set(column))
+
+    if not found or blank(found[0]) < _BLANK:
+        return list(found)
+    return sorted(found, key=lambda each: not good(each))
 
 
-def _near(one: str, other: str) -> bool:
-    long_enough = min(len(one), len(other)) >= 5 and one[0] == other[0]
-    return long_enough and difflib.SequenceMatcher(None, one, other).ratio() >= _CLOSE
+def _full_name(name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]) -> None:
+    """A name of two columns, where no column holds all of it: `{First name} {Last name}`."""
+    firsts, lasts = (
+        [place for place, heading in enumerate(headings) if _is_one_of(heading, words)]
+        for words in (FIRST_NAME, LAST_NAME)
+    )
+    single = made.columns.get(name)
+    place = [heading.strip() for heading in headings].index(single[0]) if single else None
+    if place is not None and place not in firsts + lasts:
+        return
+    for first in firsts:
+        for last in lasts:
+            one, other = headings[first].strip(), headings[last].strip()
+            if first == last or ({first, last} - {place}) & taken or set("{}") & set(one + other):
+                continue
+            made.columns[name] = (f"{{{one}}} {{{other}}}",)
+            taken |= {first, last}
+            notes[:] = [f"{quoted(one)} and {quoted(other)} together stand for {name}"]
+            return
+
+
+def _is_one_of(heading: str, words: Sequence[str]) -> bool:
+    return bool(_known_words(tuple(words)) & set(forms_of(heading)))
+
+
+@lru_cache(16)
+def _known_words(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(each for word in words for each in spellings(word))
 
 
 # ---------------------------------------------------------------------------------------------------------------- cells
@@ -196,15 +212,18 @@ def column_of(rows: Sequence[Sequence[str]], place: int) -> list[str]:
 
 def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Target) -> str:
     """Why a column cannot be a field by what is in it."""
-    values = column_of(sample, place)
+    there = column_of(sample, place)
+    values = [cell for cell in there if not is_error(cell)]
     if name == REFERENCE or not values:
-        return "" if values or name in target.needed else "it is blank"
+        return "" if there or name in target.needed else "it is blank"
     if name in target.numbers and sum(_is_number(each) for each in values) * 2 < len(values):
         return "it holds hardly any numbers"
     if name in target.dates and not any(cells.dates_in(each, cells.KNOWN_DATES) for each in set(values)):
         return "it holds no dates"
     if name == PRIORITY and not all(each in "12345" for each in values):
         return "it holds other than 1 to 5"
+    if name in _NAMES and sum(any(char.isalpha() for char in each) for each in values) * 2 < len(values):
+        return "it holds numbers and no names"
     return ""
 
 
@@ -215,7 +234,7 @@ def _is_number(cell: str) -> bool:
     try:
         cells.amount_of(cell, _ANY)
     except Misread as misread:
-        return str(misread).startswith("may be")
+        return str(misread).startswith(("may be", "has the sign"))
     return True
 
 
@@ -226,20 +245,11 @@ def _currency(
     target: Target,
     given: Mapping[str, str],
 ) -> None:
-    """The currency that stands in the heading of the amount, or with every amount."""
+    """The currency that stands with every amount. What its heading says comes later, as mappings may name it, too."""
     amount, currency = target.money or ("", "")
     if amount not in made.columns or currency in made.columns or currency in given:
         return
     (title,) = made.columns[amount]
-    words = set(re.findall(r"[£€]|\w+", title.upper()))
-    told = {code for sign, code in SIGNS.items() if sign in title} | {
-        each for each in ("GBP", "EUR", "USD") if each in words
-    }
-    told |= {"GBP"} if "STERLING" in words else set()
-    if len(told) == 1:
-        made.constants[currency] = told.pop()
-        made.notes.append(f"{quoted(title)} says that the {currency} is {made.constants[currency]}")
-        return
     place = [heading.strip() for heading in headings].index(title)
     beside = []
     for cell in column_of(sample, place):
@@ -256,7 +266,7 @@ def repeated(table: Table, line: int, headings: Sequence[str], place: int, unuse
     """What to tell of references that stand in several rows; nothing when each is there once."""
 
     def references() -> Iterator[tuple[str, list[str]]]:
-        return ((row[place].strip().lower(), row) for _, row in table.below(line) if place < len(row))
+        return ((row[place].strip().lower(), row) for _, row in table.seen_below(line) if place < len(row))
 
     times = Counter(reference for reference, _ in references())
     rows: dict[str, list[list[str]]] = {each: [] for each, often in times.items() if each and often > 1}

@@ -53,10 +53,15 @@ class Remote:
         """The answer to a POST of JSON, which with a `key` is done once. Raises Denied and Unusable."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
-    def upload(self, path: str, filename: str, content: bytes, *, mapping: str | None = None, **query: Any) -> Any:
-        """The answer to a POST of a file, with a mapping if there is one. Raises Denied and Unusable."""
-        form = {"mapping": mapping} if mapping else {}
-        return self._send("POST", path, params=query, files={"file": (filename, content, "text/csv")}, data=form)
+    def upload(self, path: str, filename: str, content: bytes, form: Mapping[str, str | None], **query: Any) -> Any:
+        """The answer to a POST of a file, with the parts of a form that say how to read it. Raises Denied, Unusable."""
+        return self._send(
+            "POST",
+            path,
+            params=query,
+            files={"file": (filename, content, "text/csv")},
+            data={name: value for name, value in form.items() if value},
+        )
 
     def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", /, **query: Any) -> None:
         """Write the answer to a GET as it comes. Raises Denied, Unusable and OSError (it cannot be written)."""

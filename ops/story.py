@@ -85,7 +85,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 def _pay_history(requester: Remote) -> None:
     """All of it is paid by rule; then what comes after is compared with it."""
     content = (SAMPLES / "history.csv").read_bytes()
-    batch = requester.upload("batches", "history.csv", content, process="payment", dry_run=False)
+    batch = requester.upload("batches", "history.csv", content, {}, process="payment", dry_run=False)
     deadline = time.monotonic() + STUCK
     while requester.get(f"batches/{batch['batch_id']}")["status"] in ("starting", "running"):
         _not_after(deadline, "the upload of samples/history.csv", requester)

@@ -7,6 +7,7 @@ its hash, and says in its query how it is to be read. So looking is a GET that c
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -29,6 +30,7 @@ from intake.mapping import ColumnMapping, Target, WrongMapping
 from intake.reading import Look
 from intake.start import SEVERAL, GivenMapping
 from intake.tables import UnreadableFile
+from intake.text_encoding import names as encodings
 from intake.upload import BatchReport
 from store.people import Person
 from workflows.registry import PROCESSES
@@ -36,6 +38,8 @@ from workflows.registry import PROCESSES
 router = pages()
 
 DATES = ("DD/MM/YYYY", "MM/DD/YYYY", "YYYY-MM-DD", "DD.MM.YYYY", "DD MMM YYYY")
+OPENING = ("encoding", "sheet", "hidden")
+"""Keys of the query that say how the file is opened."""
 COLUMN, FIXED = "column.", "fixed."
 """Before the names of fields in the query: the heading that is read, and what every row has."""
 
@@ -97,6 +101,15 @@ class LookAt(Context):
     """As JSON, to start with exactly what was looked at."""
     address: str
     """Of this page."""
+    sheets: tuple[str, ...] = ()
+    """Of a workbook."""
+    encodings: Sequence[str] = ()
+    opening: Mapping[str, str] = field(default_factory=dict)
+    """How the file is opened, as somebody said so or as it was found: encoding, sheet, hidden."""
+    said: Mapping[str, str] = field(default_factory=dict)
+    """The same, as far as somebody said so."""
+    hides: bool = False
+    """Whether the workbook hides rows or columns."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -162,6 +175,7 @@ async def look(
     except TakenBefore as before:
         return _started(before)
     query = {key: value.replace("\0", "") for key, value in request.query_params.items()}
+    opening = {key: query[key] for key in OPENING if query.get(key)}
     wrong: list[str] = []
     seen, report, given = None, None, None
     try:
@@ -176,7 +190,8 @@ async def look(
             return _choose(request, person, parts, process, f"{name}: {wrong[0]}", status)
     except WrongMapping as no:
         wrong = [_of_mapping(each.column or "", each.message, process) for each in no.problems]
-        seen = seen or await asyncio.to_thread(parts.starter.look, process, data)
+        if process != SEVERAL:
+            seen = seen or await asyncio.to_thread(_look_anyway, parts, process, data, opening)
     except REFUSALS as no:
         return _choose(request, person, parts, process, problem_of(no).body["detail"], problem_of(no).status)
     words = PROCESSES[process].words if process in PROCESSES else None
@@ -197,7 +212,12 @@ async def look(
         report=report,
         resubmit=resubmit,
         mapping=json.dumps(report.mapping) if report and report.mapping else "",
-        address=f"/upload/{sha256}?{urlencode({'process': process, 'name': name})}",
+        address=f"/upload/{sha256}?{urlencode({'process': process, 'name': name, **opening})}",
+        sheets=seen.sheets if seen else (),
+        encodings=list(dict.fromkeys([*([seen.encoding] if seen and seen.encoding else []), *encodings()])),
+        opening=_opening(opening, seen, report),
+        said=opening,
+        hides=bool(seen and seen.hides),
         labels=words.labels if words else {},
     )
     return render(request, "upload/look.html", page, 422 if wrong else 200)
@@ -272,8 +292,11 @@ def _megabytes(parts: House) -> str:
 def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMapping | None:
     """What the query says of how the file is read; None to leave that to us. Raises WrongMapping."""
     named = query.get("mapping") or None
-    if "read" not in query or process == SEVERAL:
-        return named if process != SEVERAL else None
+    opening = {key: query[key] for key in OPENING if query.get(key)}
+    if process == SEVERAL:
+        return opening or None
+    if "read" not in query:
+        return parts.starter.opened(process, named, opening)
     saved = parts.starter.mapping(process, named) or ColumnMapping()
     given: dict[str, Any] = saved.model_dump(mode="json", exclude_defaults=True)
     given["columns"] = {
@@ -286,7 +309,24 @@ def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMappi
         for key, value in query.items()
         if key.startswith(FIXED) and value.strip() and (name := key.removeprefix(FIXED)) not in given["columns"]
     }
-    return given | {key: query[key] for key in ("dates", "decimal", "negative") if query.get(key)}
+    return given | opening | {key: query[key] for key in ("dates", "decimal", "negative") if query.get(key)}
+
+
+def _look_anyway(parts: House, process: str, data: bytes, opening: Mapping[str, str]) -> Look | None:
+    """The file as it is opened by what was said of that; by what is found, where that does not fit it."""
+    for said in (opening, {}):
+        with suppress(WrongMapping):
+            return parts.starter.look(process, data, said or None)
+    return None
+
+
+def _opening(said: Mapping[str, str], seen: Look | None, report: BatchReport | None) -> dict[str, str]:
+    read_as = report.format if report else {}
+    return {
+        "encoding": str(read_as.get("encoding") or (seen.encoding if seen else "")),
+        "sheet": str(read_as.get("sheet") or (seen.sheet if seen else "")),
+        "hidden": said.get("hidden", ""),
+    }
 
 
 def _fields(

@@ -128,6 +128,14 @@ async def upload(
         str | None,
         Form(description="The name of a saved mapping, or one as a JSON object. Without it, one is suggested"),
     ] = None,
+    encoding: Annotated[
+        Plain | None,
+        Form(max_length=40, description="The encoding of a CSV, such as `Windows-1251`. Without it, it is detected"),
+    ] = None,
+    sheet: Annotated[
+        Plain | None,
+        Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
+    ] = None,
 ) -> BatchAnswer:
     """Start a case for each good row of a CSV or workbook. Bad rows do not stop good ones; the report names them."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
@@ -136,7 +144,8 @@ async def upload(
     if len(data) > parts.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
     take = parts.uploads.dry_run if dry_run else parts.uploads.start
-    report = await take(process, file.filename or "upload.csv", data, person.id, mapping or None, resubmit=resubmit)
+    given = parts.starter.opened(process, mapping or None, {"encoding": encoding or "", "sheet": sheet or ""})
+    report = await take(process, file.filename or "upload.csv", data, person.id, given, resubmit=resubmit)
     if dry_run:
         response.status_code = 200
     else:

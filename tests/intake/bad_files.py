@@ -138,13 +138,16 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a workbook that lies about its size": (_lying(book({"S": sheet("") + " " * 20 * ONE_MB})), "unpacked"),
     "a cell in the last corner": (_far("XFD1048576"), "rows are read"),
     "a cell in the last corner, quoted otherwise": (_far("XFD1048576", "'"), "rows are read"),
-    "a cell in the last column": (_far("XFD2"), "16,384 columns, and at most 200"),
+    "a cell in the last column": (_far("XFD3"), "16,384 columns, and at most 200"),
     "a cell far down and far right": (_far("GR90000"), "cells, and at most 5,000,000"),
     "rows without numbers": (
         book({"S": sheet("<row/>" * 100_002 + "<row><c><v>1</v></c></row>")}, {"xl/media/noise": _NOISE}),
-        "cells down to row 100,003",
+        "cells down to row 100,002",
     ),
-    "a row of cells without places": (book({"S": sheet(f"<row>{'<c/>' * 300}</row>")}), "300 columns"),
+    "a row of cells without places": (
+        book({"S": sheet(f"<row>{'<c/>' * 300}</row>")}),
+        "columns, and at most 200 are read",
+    ),
     "one text in 20,000 cells": (book({"S": sheet(_SHARING)}, {"xl/sharedStrings.xml": _SHARED}), "MB of text"),
     "a CSV in the cells of one column": (workbook(["Trans No,Supplier,Amount"], ["BAD-1,A,1"]), "in one cell"),
 }
@@ -153,7 +156,7 @@ INVALID: dict[str, tuple[bytes, str]] = {
     "ragged rows": (HEAD + b"BAD-1,Acme\n" + GOOD[:-1] + b",,x\n", "cells"),
     "only CR, and too few cells": ((HEAD + b"BAD-1,Acme\n").replace(b"\n", b"\r"), "too few cells: 2"),
     "another delimiter in the rows": (HEAD + GOOD.replace(b",", b";"), "too few cells: 1"),
-    "a row of 10,000 cells": (HEAD + b"BAD-1" + b"," * 10_000 + b"\n", "too many cells"),
+    "a row of 10,000 cells": (HEAD + b"BAD-1" + b"," * 10_000 + b"x\n", "too many cells"),
     "a row quoted as a whole": (HEAD + b'"BAD-1,Acme,1,GBP,operating,,,"\n', "the whole row stands in one cell"),
     "a mangled reference": (_row("4.63E+07,Acme,1,GBP,operating,,,"), "what a spreadsheet makes of a long number"),
     "a mangled reference in a workbook": (workbook(THEIRS, [46281108000000000000, "Acme", 1]), "a spreadsheet makes"),

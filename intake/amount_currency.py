@@ -1,0 +1,86 @@
+"""Which currency a file's amounts are in, where no column says it: told by a heading, by what stands above, or asked.
+
+A payment in the wrong currency is worse than a question. So an organisation's usual currency holds only where nothing
+in the file says another one.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from intake.bound_mapping import Source
+from intake.currencies import MAJOR, currencies_in, is_currency, joined
+from intake.heading_words import plain, words_of
+from intake.mapping import ColumnMapping, WrongMapping
+from intake.problems import quoted
+from intake.target import Target
+from workflows.models import Problem
+
+Said = tuple[frozenset[str], ...]
+
+
+def told_by_heading(source: Source | None, given: ColumnMapping) -> Said:
+    """What the heading of the amount says of currencies."""
+    if source is None:
+        return ()
+    found = [currencies_in(name, tuple(given.currency_signs.items())) for name in source.names]
+    return tuple(dict.fromkeys(each for said in found for each in said))
+
+
+def check_constant(said: Said, source: Source, constants: Mapping[str, str], target: Target) -> None:
+    """Raises WrongMapping for a constant currency where the heading of the amount says another."""
+    _, currency = target.money or ("", "")
+    told = constants.get(currency)
+    if told and said and not any(told in codes for codes in said):
+        message = f"{quoted(told)}, but the heading {quoted(source.heading)} says {_all(said)}"
+        raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+
+
+_OF_THE_BOOKS = frozenset(("local", "lc", "company", "base", "functional", "group", "hw", "hauswahrung"))
+_OF_THE_DOCUMENT = frozenset(("document", "doc", "transaction", "foreign", "original", "belegwahrung", "bw", "fw"))
+
+
+def check_pair(amount: Source, currency: Source, target: Target) -> None:
+    """Raises WrongMapping for an amount in the currency of the books beside the currency of the document."""
+    money, of_books = [], []
+    for source in (amount, currency):
+        words = set(plain(words_of(source.heading)).split())
+        money.append(bool(words & _OF_THE_DOCUMENT))
+        of_books.append(bool(words & _OF_THE_BOOKS))
+    if (of_books[0] and money[1]) or (money[0] and of_books[1]):
+        name = (target.money or ("", ""))[1]
+        message = f"is {quoted(currency.heading)} the one of {quoted(amount.heading)}? Name the columns of both"
+        raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
+
+
+def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
+    """The currency of a file that has no column of it, and what to tell. Raises WrongMapping where only people know.
+
+    `said` is what stands at `where`; of what is not `sure` to be about the amounts several codes are no question.
+    """
+    _, currency = target.money or ("", "")
+    if len(said) == 1 and len(said[0]) == 1:
+        code = next(iter(said[0]))
+        return code, [f"{where} says that the {currency} is {code}"] if code != usual or sure else []
+    if not said or (usual and any(usual in codes for codes in said) and (len(said) == 1 or not sure)):
+        return usual, []
+    message = f"{where} says {_all(said)}: say which {currency} every row has, or which column holds it"
+    raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+
+
+def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unused: Sequence[int]) -> int | None:
+    """A column that nobody reads, and that holds currencies."""
+    for place in unused:
+        cells = {row[place].strip() for row in rows if place < len(row) and row[place].strip()}
+        if headings[place].strip() and cells and len(cells) <= 30 and cells & MAJOR and all(map(is_currency, cells)):
+            return place
+    return None
+
+
+def ask_about_column(heading: str, usual: str, target: Target) -> None:
+    """Raises WrongMapping for a column of currencies that a mapping does not name."""
+    _, currency = target.money or ("", "")
+    message = f"the column {quoted(heading)} holds currencies: name it, or say that every row is in {usual}"
+    raise WrongMapping([Problem(column=f"columns.{currency}", message=message)])
+
+
+def _all(said: Said) -> str:
+    return " and ".join(joined(codes) for codes in said)

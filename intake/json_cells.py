@@ -1,0 +1,63 @@
+"""Cells for fields that hold a list or an object: JSON, or a list with semicolons, as our own exports write them."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
+
+from pydantic import BaseModel, BeforeValidator, WrapValidator
+
+from intake import strict_json
+
+Kind = Literal["list", "object"]
+
+
+@lru_cache(256)
+def structured(model: type[BaseModel]) -> Mapping[str, Kind]:
+    """The fields of a model that take no text, and what they take. One with a validator of its own reads its text."""
+    decorated = {
+        name
+        for each in model.__pydantic_decorators__.field_validators.values()
+        if each.info.mode != "after"
+        for name in each.info.fields
+    }
+    found: dict[str, Kind] = {}
+    for name, info in model.model_fields.items():
+        own = name in decorated or any(isinstance(each, BeforeValidator | WrapValidator) for each in info.metadata)
+        kinds = set(_kinds(info.annotation))
+        if not own and len(kinds) == 1 and (kind := kinds.pop()) != "other":
+            found[name] = "list" if kind == "list" else "object"
+    return found
+
+
+def _kinds(annotation: Any) -> list[str]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [kind for part in get_args(annotation) if part is not type(None) for kind in _kinds(part)]
+    plain = origin or annotation
+    if not isinstance(plain, type):
+        return ["other"]
+    if is_typeddict(plain) or issubclass(plain, BaseModel | Mapping):
+        return ["object"]
+    return ["list"] if issubclass(plain, list | tuple | set | frozenset) or _is_sequence(plain) else ["other"]
+
+
+def _is_sequence(plain: type) -> bool:
+    return plain.__module__ == "collections.abc" and plain.__name__ in ("Sequence", "Set", "Collection", "Iterable")
+
+
+def value_of(cell: str, kind: Kind) -> Any:
+    """The value of a cell. Raises ValueError with a sentence."""
+    text = cell.strip()
+    if text[:1] in ("[", "{"):
+        try:
+            return strict_json.loads(text)
+        except RecursionError:
+            raise ValueError("is JSON that is nested too deeply") from None
+        except ValueError as wrong:
+            raise ValueError(f"is not valid JSON: {wrong}") from None
+    if kind == "list":
+        return [part for each in text.split(";") if (part := each.strip())]
+    return cell

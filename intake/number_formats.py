@@ -1,0 +1,292 @@
+"""A number of a workbook as its cell shows it: zeros in front, decimals, currency, percent, days.
+
+Grouping marks are left out and days are written as 2027-03-31, so that nobody has to guess what they mean. What a cell
+does not show is not made up for: one that shows `13` and holds `12.5` is in doubt, and says so.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from intake.currencies import MAJOR, SHARED, SIGNS, of_format
+
+EXACT = 15
+"""Digits that a spreadsheet shows of a number. Behind them stands what computing in binary leaves over."""
+
+BUILT_IN: Mapping[int, str] = {
+    **{1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 49: "@"},
+    # The currency of these is that of whoever looks, so they say none.
+    **{5: "#,##0", 6: "#,##0", 7: "#,##0.00", 8: "#,##0.00", 42: "#,##0", 44: "#,##0.00"},
+    **{37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)", 40: "#,##0.00;(#,##0.00)"},
+    **{41: "#,##0", 43: "#,##0.00", 45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss.0"},
+    **dict.fromkeys((14, 15, 16, 17, *range(27, 37), *range(50, 59)), "yyyy-mm-dd"),
+    **dict.fromkeys((18, 19, 20, 21), "hh:mm:ss"),
+    22: "yyyy-mm-dd hh:mm",
+}
+"""Formats that a workbook names by number only. The others show a number as it is."""
+
+
+class Shown(NamedTuple):
+    """A number as text."""
+
+    text: str
+    flaw: str = ""
+    """Why it cannot be told what is meant."""
+    rounded: bool = False
+    """Whether more decimals are stored than shown."""
+
+
+Format = Callable[[str], "str | Shown"]
+"""What shows a number: as a text, where nothing is to be told of it."""
+
+
+def general(digits: str) -> str:
+    """A number as it was typed: 1500, not 1500.0. Beyond 2^53 it is no longer that: it stays `1.2E+19`.
+
+    Raises ValueError for what is no number.
+    """
+    if digits.isdigit() and len(digits) < EXACT and digits[0] != "0":
+        return digits
+    number = float(digits)
+    if number.is_integer():
+        return str(int(number)) if abs(number) < 2**53 else f"{number:.15E}"
+    if not math.isfinite(number):
+        raise ValueError("is no number")
+    short = f"{number:.{EXACT}g}"
+    return f"{Decimal(short):f}" if "e" in short else short
+
+
+def format_of(code: str, *, since_1904: bool = False) -> Format:
+    """What shows numbers in this format."""
+    sections = [_section(tokens) for tokens in _sections(code)]
+    if any(section.is_date for section in sections[:1]):
+        elapsed, day = sections[0].is_elapsed, sections[0].has_day
+        return lru_cache(4096)(lambda digits: _moment(digits, since_1904, elapsed=elapsed, day=day))
+    if not sections or any(section.unusual for section in sections) or sections[0].text:
+        return general
+    if sections[0].is_plain:
+        return _decimals(sections)
+    return lambda digits: _in_section(digits, sections)
+
+
+def _decimals(sections: list["_Section"]) -> Format:
+    """The same, short for amounts as most are: `#,##0.00`."""
+    behind = sections[0].places[sections[0].places.index(".") + 1 :]
+    most, least = len(behind), behind.count("0")
+
+    def shown(digits: str) -> str | Shown:
+        whole, _, part = digits.partition(".")
+        if len(part) <= most and len(digits) < EXACT and whole.isdigit() and (not part or part.isdigit()):
+            part = part.ljust(least, "0")
+            if whole.strip("0") or part.strip("0"):
+                return f"{whole}.{part}" if part else whole
+        return _in_section(digits, sections)
+
+    return shown
+
+
+# --------------------------------------------------------------------------------------------------------- the sections
+
+_TOKEN = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]*\]|General|AM/PM|A/P|[Ee][+-]|.', re.DOTALL)
+
+
+@dataclass
+class _Section:
+    """One of the formats for numbers above, below and equal to 0."""
+
+    before: str = ""
+    """Text before the first placeholder."""
+    places: list[str] = field(default_factory=list)
+    """Placeholders, the point, and with a NUL before them the texts that follow."""
+    currency: str = ""
+    percent: bool = False
+    thousands: int = 0
+    """How often it is divided by 1,000."""
+    grouped: bool = False
+    unusual: bool = False
+    """A fraction, an exponent, a condition: shown as the plain number."""
+    general: bool = False
+    text: bool = False
+    is_date: bool = False
+    is_elapsed: bool = False
+    has_day: bool = False
+
+    @property
+    def holds_digits(self) -> bool:
+        return self.general or any(place in "0#?" for place in self.places)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it shows decimals, and nothing else."""
+        dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
+        return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
+
+    @property
+    def of_an_identifier(self) -> bool:
+        """Whether its texts are a part of what it shows, as in INV-00042, and not marks around an amount."""
+        return self.places.count("0") > 1 and not ("." in self.places or self.grouped or self.percent)
+
+    @property
+    def behind(self) -> str:
+        return "".join(place[1:] for place in self.places if place[0] == "\0")
+
+
+def _sections(code: str) -> list[list[str]]:
+    found: list[list[str]] = [[]]
+    for token in _TOKEN.findall(code[:1000]):
+        if token == ";":
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
+
+
+def _section(tokens: list[str]) -> _Section:
+    made = _Section()
+    commas = 0
+    for token in tokens:
+        if token in "0#?":
+            made.grouped |= commas > 0
+            commas = 0
+            made.places.append(token)
+        elif token == ".":
+            made.thousands, commas = commas, 0
+            made.places.append(token)
+        elif token == "," and made.places:
+            commas += 1
+        elif token == "General":
+            made.general = True
+        elif token == "@":
+            made.text = True
+        elif token == "%":
+            made.percent = True
+        elif token[0] == "[" and len(token) > 1:
+            _bracket(made, token[1:-1])
+        elif token[0] in "_*" and len(token) > 1:
+            continue  # room, not text
+        elif token in ("E+", "E-", "e+", "e-", "/") and made.places:
+            made.unusual = True
+        elif token in ("AM/PM", "A/P") or token.lower() in "ymdhs":
+            made.is_date = True
+            made.has_day |= token.lower() in "yd"
+        else:
+            _literal(made, token[1:-1] if len(token) > 1 and token[0] == '"' else token.removeprefix("\\"))
+    made.thousands += commas
+    made.is_date = made.is_date or made.is_elapsed
+    return made
+
+
+def _bracket(made: _Section, inside: str) -> None:
+    if inside.startswith("$"):
+        symbol, _, place = inside[1:].partition("-")
+        if symbol.strip():
+            made.currency = of_format(symbol, place)
+    elif inside and set(inside.lower()) <= set("hms"):
+        made.is_elapsed = True
+    elif inside[:1] in "<>=":
+        made.unusual = True
+
+
+def _literal(made: _Section, text: str) -> None:
+    sign = text.strip()
+    if sign in SIGNS or sign in SHARED or sign in MAJOR:
+        made.currency = of_format(sign, "")
+    elif made.places or made.general:
+        made.places.append(f"\0{text}")
+    else:
+        made.before += text
+
+
+def _in_section(digits: str, sections: list[_Section]) -> Shown:
+    plain = general(digits)
+    if "E" in plain:
+        return Shown(plain)
+    value = Decimal(plain)
+    section, minus = sections[0], "-" if value < 0 else ""
+    if value < 0 and len(sections) > 1:
+        section = sections[1]
+    elif value == 0 and len(sections) > 2:
+        section = sections[2]
+    if not section.holds_digits:
+        return _without_digits(section, value, plain)
+    if section.general:
+        return Shown(_dressed(section, plain.removeprefix("-"), minus))
+    point = section.places.index(".") if "." in section.places else len(section.places)
+    decimals = [place for place in section.places[point + 1 :] if place in "0#?"]
+    held = abs(value) * (100 if section.percent else 1) / 1000**section.thousands
+    shown = held.quantize(Decimal(1).scaleb(-len(decimals)), ROUND_HALF_UP) if len(decimals) < EXACT else held
+    text = _padded(section, f"{shown:f}", point, decimals.count("0"))
+    text = _dressed(section, f"{text}%" if section.percent else text, minus if shown else "")
+    if shown == held and not section.thousands:
+        return Shown(text)
+    if len(decimals) < 2 or section.thousands or section.percent:
+        return Shown(text, f"shows {text} and holds {plain}: show the whole number, or round it")
+    return Shown(text, rounded=True)
+
+
+def _without_digits(section: _Section, value: Decimal, plain: str) -> Shown:
+    text = section.before.strip()
+    if value == 0:
+        return Shown(text if any(char.isalpha() for char in text) else "0")
+    return Shown(text, f"shows {text or 'nothing'} and holds {plain}: show the number")
+
+
+def _padded(section: _Section, digits: str, point: int, least: int) -> str:
+    """With the zeros that the format asks for, and the texts between digits of an identifier."""
+    whole, _, part = digits.partition(".")
+    while len(part) > least and part.endswith("0"):
+        part = part[:-1]
+    whole = whole.zfill(section.places[:point].count("0"))
+    if section.of_an_identifier:
+        out, left = [], list(whole)
+        for place in reversed(section.places):
+            if place[0] == "\0":
+                out.append(place[1:])
+            elif left:
+                out.append(left.pop())
+        whole = "".join([*left, *reversed(out)])
+    return f"{whole}.{part}" if part else whole
+
+
+def _dressed(section: _Section, text: str, minus: str) -> str:
+    """With its texts and its currency. Brackets, minus and blanks go: the sign stands before it."""
+    if section.of_an_identifier:
+        return f"{minus}{section.before}{text}".strip()
+    before, behind = _letters(section.before), _letters(section.behind)
+    if minus and behind.strip().upper() in ("CR", "DR"):
+        behind = ""
+    dressed = f"{minus}{before}{text}{behind}".strip()
+    if not section.currency:
+        return dressed
+    return f"{dressed} {section.currency}" if section.currency[0].isalpha() else f"{minus}{section.currency}{text}"
+
+
+def _letters(text: str) -> str:
+    return text if any(char.isalpha() for char in text) else ""
+
+
+# ------------------------------------------------------------------------------------------------------------ the days
+
+
+def _moment(digits: str, since_1904: bool, *, elapsed: bool, day: bool) -> Shown:
+    number = float(digits)
+    if elapsed:
+        seconds = round(abs(number) * 86_400)
+        minus = "-" if number < 0 else ""
+        return Shown(f"{minus}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}")
+    of_day = timedelta(milliseconds=round(number % 1 * 86_400_000))
+    if 0 <= number < 1 and not day:
+        return Shown((datetime.min + of_day).time().isoformat())
+    if since_1904:
+        number += 1462
+    elif number < 60:
+        number += 1  # spreadsheets believe that 1900 had a 29 February
+    if not 0 <= number < 2_958_466:
+        return Shown(general(digits), "is no day that can be shown")
+    at = datetime(1899, 12, 30) + timedelta(days=int(number)) + of_day
+    return Shown(at.date().isoformat() if at.time() == time() else at.isoformat(sep=" "))

@@ -1,0 +1,231 @@
+"""Bytes to text: the encoding of a CSV, as it is given or as it is found.
+
+A file is UTF-8 if it can be; UTF-16 by its byte order mark or its NULs. What else it is no byte says for sure: nearly
+any bytes fit Windows-1252, and read as `ÎÎÎ Ðîìàøêà` what was `ООО Ромашка`. charset-normalizer tells which encodings
+leave little mess; of a small file that is many, so they are also asked whether words come out of it as a language has
+them. Where two are as likely and differ, the reader is told.
+"""
+
+import codecs
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
+
+from charset_normalizer import from_bytes
+
+from intake.likely_language import oddness
+from intake.table import UnreadableFile, WrongChoice
+
+NAMES: Mapping[str, str] = {
+    **{"utf_8": "UTF-8", "utf_16": "UTF-16", "cp1252": "Windows-1252", "cp1250": "Windows-1250"},
+    **{"cp1251": "Windows-1251", "cp1253": "Windows-1253", "cp1254": "Windows-1254", "cp1255": "Windows-1255"},
+    **{"cp1256": "Windows-1256", "cp1257": "Windows-1257", "cp932": "Shift-JIS", "gb18030": "GB18030"},
+    **{"big5": "Big5", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "koi8_r": "KOI8-R", "cp866": "IBM866"},
+    **{"cp850": "IBM850", "mac_roman": "Macintosh", "iso8859_2": "ISO-8859-2"},
+    **{"iso8859_15": "ISO-8859-15", "iso8859_5": "ISO-8859-5", "cp874": "Windows-874"},
+}
+"""What people call the encodings, by their codecs; the likelier first. Any other that Python knows can be given."""
+_GUESSED = [codec for codec in NAMES if not codec.startswith("utf")]
+_NO_TEXT = {"utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+
+
+class Text(NamedTuple):
+    """A file as text."""
+
+    text: str
+    encoding: str
+    doubt: str = ""
+    """What to tell people when it could have been another."""
+
+
+def text_of(data: bytes, given: str = "") -> Text:
+    """The text of a file that is no workbook. Raises UnreadableFile; WrongChoice for a wrong `given` encoding."""
+    for start, what in _NOT_CSV.items():
+        if data.removeprefix(_UTF8).lstrip().startswith(start):
+            raise UnreadableFile("format", f"this is {what}, neither CSV nor .xlsx: save it as one of these")
+    if given.strip():
+        return _as_given(data, given.strip())
+    if data.startswith(_UTF32):
+        raise UnreadableFile("encoding", "the file is UTF-32: save it as 'CSV UTF-8' and upload that")
+    if utf16 := _utf16(data):
+        try:
+            text = data.decode(utf16)
+        except UnicodeDecodeError as wrong:
+            what = f"the file looks like UTF-16 and is broken (byte {wrong.start:,}): save it as 'CSV UTF-8'"
+            raise UnreadableFile("encoding", what) from wrong
+        _no_nul(text)
+        return Text(text.removeprefix("\ufeff"), "UTF-16")
+    if b"\x1b$" in data and data.isascii():
+        return _as_given(data, "ISO-2022-JP")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        # utf-8-sig counts from behind the byte order mark.
+        return _guessed(data, wrong.start + (3 if data.startswith(_UTF8) else 0))
+    _no_nul(text)
+    return Text(text, "UTF-8")
+
+
+def codec_of(name: str) -> str:
+    """The codec of an encoding by any of its names. Raises ValueError when there is none."""
+    known = {said.lower(): codec for codec, said in NAMES.items()}
+    aliases = {"shift_jis": "cp932", "sjis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030"}
+    try:
+        codec = known.get(name.lower()) or codecs.lookup(name).name.replace("-", "_")
+        codec = aliases.get(codec, codec)
+        "".encode(codec)
+    except (LookupError, ValueError, UnicodeError) as wrong:
+        raise ValueError(f"'{name[:40]}' is no encoding; there are {', '.join(NAMES.values())}") from wrong
+    if codec in _NO_TEXT:
+        raise ValueError(f"'{name[:40]}' is no encoding of a file")
+    return codec
+
+
+def _as_given(data: bytes, name: str) -> Text:
+    try:
+        codec = codec_of(name)
+    except ValueError as wrong:
+        raise WrongChoice("encoding", str(wrong)) from wrong
+    try:
+        text = data.decode({"utf_8": "utf_8_sig", "utf_16": _utf16(data) or codec}.get(codec, codec))
+    except UnicodeDecodeError as wrong:
+        line = _line_at(data[: wrong.start].decode("latin-1"))
+        raise WrongChoice("encoding", f"the file is not {name[:40]}: line {line} has bytes that it does not") from wrong
+    _no_nul(text)
+    return Text(text.removeprefix("\ufeff"), NAMES.get(codec, name))
+
+
+# ------------------------------------------------------------------------------------------------------- what it is not
+
+_NOT_CSV = {
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook, or one that is protected by a password",
+    b"\x1f\x8b": "a gzip archive",
+    b"%PDF": "a PDF",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
+}
+_UTF8 = b"\xef\xbb\xbf"
+_UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_LIKE_UTF8 = re.compile(rb"[\xc2-\xc5][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+"""Letters of Latin scripts, and what needs three bytes, as UTF-8 has them. Hardly a Windows-1252 text has these."""
+
+
+def _utf16(data: bytes) -> str | None:
+    """The kind of UTF-16, by its byte order mark, or because every second byte of plain text is NUL."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    head = data[:200]
+    first, second = head[::2].count(0), head[1::2].count(0)
+    if len(head) < 4 or max(first, second) * 4 <= len(head):
+        return None
+    return "utf-16-be" if first > second else "utf-16-le"
+
+
+def _no_nul(text: str) -> None:
+    nul = text.find("\0")
+    if nul >= 0:
+        raise UnreadableFile("format", "holds a NUL byte, so this is not a text file", _line_at(text[:nul]))
+
+
+def _line_at(before: str) -> int:
+    unified = before.replace("\r\n", "\n")
+    return 1 + unified.count("\n") + unified.count("\r")
+
+
+# ------------------------------------------------------------------------------------------------------------- guessing
+
+_LINES, _BYTES = 300, 64 * 1024
+"""Of the lines that are not ASCII: how many, and how much of them, an encoding is found by."""
+
+
+def _guessed(data: bytes, place: int) -> Text:
+    """A text that is not UTF-8 from `place` on, in the encoding that makes most sense of it."""
+    if control := _CONTROLS.search(data):
+        line = _line_at(data[: control.start()].decode("latin-1"))
+        raise UnreadableFile("format", "holds control characters, so this is not a text file", line)
+    sample = _not_ascii(data)
+    mess = {match.encoding: match.chaos for match in from_bytes(sample, cp_isolation=_GUESSED, threshold=1.0)}
+    readings = []
+    for codec in _GUESSED:
+        with suppress(UnicodeDecodeError):
+            words = sample.decode(codec)
+            odd = oddness(words, codec) + min(mess.get(codec, 1.0), 1.0) / 10 + (codec in _RARE) / 10
+            readings.append(_Reading(codec, words, odd))
+    least = min((each.odd for each in readings), default=0.0)
+    # The likelier encoding comes first among those that are about as good.
+    western = any(each.codec == "cp1252" for each in readings)
+    for best in sorted(readings, key=lambda each: each.odd > least + _CLOSE and each.odd):
+        try:
+            text = data.decode(best.codec)
+        except UnicodeDecodeError:
+            continue
+        if best.odd >= _ODD and not western:
+            break
+        same = next(each for each in readings if each.words == best.words)
+        with suppress(UnicodeDecodeError):
+            best = best._replace(codec=same.codec) if data.decode(same.codec) == text else best
+        _check_not_utf8(data, place, best)
+        rivals = [each for each in readings if each.odd <= best.odd + _CLOSE and each.words != best.words]
+        return Text(text, NAMES[best.codec], _in_words(best, rivals))
+    line = _line_at(data[:place].decode("latin-1"))
+    what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
+    raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)
+
+
+class _Reading(NamedTuple):
+    """A sample in one encoding."""
+
+    codec: str
+    words: str
+    odd: float
+
+
+_RARE = {"cp1257", "koi8_r", "iso8859_5", "iso8859_15", "cp866", "cp850", "mac_roman"}
+"""Encodings of programs and systems that few use any more."""
+_CLOSE = 0.05
+_ODD = 0.35
+"""From here on hardly a word of a text makes sense."""
+
+
+def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
+    """Refuse a file that is UTF-8 in part: it was joined of two, and no encoding reads both."""
+    high = sum(byte > 127 for byte in data[:_BYTES])
+    valid = sum(len(found[0]) for found in _LIKE_UTF8.finditer(data[:_BYTES]))
+    western = best.codec == "cp1252" and _LIKE_UTF8.search(data)
+    if data.startswith(_UTF8) or western or (valid * 2 >= high > 0 and best.odd > 0):
+        line = _line_at(data[:place].decode("latin-1"))
+        what = f"the file is UTF-8 in part, and byte 0x{data[place]:02x} here is not: save it anew as 'CSV UTF-8'"
+        raise UnreadableFile("encoding", what, line)
+
+
+def _not_ascii(data: bytes) -> bytes:
+    """Different lines that are not ASCII."""
+    lines = dict.fromkeys(line for line in re.split(rb"[\r\n]+", data) if not line.isascii())
+    return b"\n".join(islice(lines, _LINES))[:_BYTES].rpartition(b"\n")[0] or b"\n".join(islice(lines, 1))
+
+
+def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
+    if not rivals and best.odd < _ODD:
+        return ""
+    said = [f"it is read as {NAMES[best.codec]}"]
+    for rival in rivals[:2]:
+        lines = zip(best.words.split("\n"), rival.words.split("\n"), strict=False)
+        one, another = _differing(*next(((a, b) for a, b in lines if a != b), (best.words, rival.words)))
+        said.append(f"{NAMES[rival.codec]} would make '{another}' of '{one}'")
+    return f"the encoding of the file is in doubt: {'; '.join(said)}. Name it as 'encoding' if names look wrong"
+
+
+def _differing(one: str, another: str) -> tuple[str, str]:
+    """The first cells in which two readings of a line differ."""
+    pairs = zip(re.split("[,;\t]", one), re.split("[,;\t]", another), strict=False)
+    found = next(((a, b) for a, b in pairs if a != b), (one, another))
+    return found[0].strip(' "')[:40], found[1].strip(' "')[:40]
+
+
+def names() -> list[str]:
+    """Encodings that people choose from."""
+    return list(NAMES.values())

@@ -1,0 +1,109 @@
+"""The parts of an Excel workbook (.xlsx), unpacked under limits: a small file must not be able to take all memory.
+
+Nothing that the archive says of itself is believed: each part is really unpacked, and together they stay below a limit.
+"""
+
+import io
+import re
+import zipfile
+import zlib
+from typing import NoReturn
+
+from intake.table import UnreadableFile
+
+MAX_UNPACKED = 100 * 1024 * 1024
+MAX_RATIO = 100
+"""How many times larger than packed a workbook may be. Those of people are 5 to 30 times."""
+MAX_PARTS = 1_000
+
+_READ = re.compile(r"_rels/\.rels|xl/[^\n]*\.(?:xml|rels)", re.IGNORECASE)
+"""The parts that are kept. The others are unpacked too, as they count against the limit."""
+
+
+def parts_of(data: bytes) -> dict[str, bytes]:
+    """The XML parts of a workbook by their names in small letters. Raises UnreadableFile."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError) as wrong:
+        raise UnreadableFile(
+            "format", f"the workbook, or ZIP archive, is damaged ({wrong}): upload it again"
+        ) from wrong
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    if len(entries) > MAX_PARTS:
+        too_large(f"the workbook has {len(entries):,} parts, and at most {MAX_PARTS:,} are read")
+    if "xl/workbook.xml" not in names:
+        refuse(_other_than_xlsx(names))
+    if any(entry.flag_bits & 1 for entry in entries):
+        refuse("the workbook is protected by a password")
+    if any("vbaproject" in name.lower() for name in names):
+        refuse("the workbook holds macros, which are not taken")
+    if len({name.lower() for name in names}) < len(names):
+        refuse("the workbook is damaged: it has two parts of the same name")
+    left = min(MAX_UNPACKED, MAX_RATIO * len(data))
+    parts: dict[str, bytes] = {}
+    for entry in entries:
+        part = _unpacked(data, entry, left)
+        left -= len(part)
+        if _READ.fullmatch(entry.filename):
+            _check_encoding(entry.filename, part)
+            parts[entry.filename.lower()] = part
+    return parts
+
+
+def refuse(what: str) -> NoReturn:
+    """Raise UnreadableFile for a workbook that is damaged, or of a kind that is not read."""
+    raise UnreadableFile("format", f"{what}: save it as 'CSV UTF-8' and upload that")
+
+
+def too_large(what: str) -> NoReturn:
+    """Raise UnreadableFile for a workbook beyond a limit."""
+    raise UnreadableFile("too_large", f"{what}: save the sheet as 'CSV UTF-8' and upload that")
+
+
+def _other_than_xlsx(names: list[str]) -> str:
+    if "xl/workbook.bin" in names:
+        return "this is a binary Excel workbook (.xlsb)"
+    if "content.xml" in names:
+        return "this is an OpenDocument file"
+    if "EncryptedPackage" in names:
+        return "the workbook is protected by a password"
+    return "this is a ZIP archive, not a workbook" if names else "this is an empty ZIP archive"
+
+
+def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
+    """What a part really holds, whatever the archive says of its size. Raises UnreadableFile beyond `left` bytes."""
+    start = entry.header_offset
+    if data[start : start + 4] != b"PK\x03\x04":
+        refuse("the workbook is damaged")
+    name, extra = (int.from_bytes(data[start + at : start + at + 2], "little") for at in (26, 28))
+    start += 30 + name + extra
+    packed = data[start : start + entry.compress_size]
+    if entry.compress_type == zipfile.ZIP_STORED:
+        part = packed
+    elif entry.compress_type == zipfile.ZIP_DEFLATED:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            part = inflater.decompress(packed, left + 1)
+        except zlib.error as wrong:
+            raise UnreadableFile("format", f"the workbook is damaged ({wrong}): upload it again") from wrong
+        if not inflater.eof and len(part) <= left:
+            refuse("the workbook is damaged: a part of it ends too early")
+    else:
+        refuse("the workbook is packed in an unusual way")
+    if len(part) > left:
+        limit = f"{MAX_UNPACKED // 1024**2} MB, or {MAX_RATIO} times its size"
+        too_large(f"unpacked, the workbook has more than {limit}")
+    return part
+
+
+def _check_encoding(name: str, part: bytes) -> None:
+    """Refuse what no spreadsheet writes: another encoding than UTF-8, and definitions that could grow without end."""
+    head = part[:200]
+    told = re.search(rb"""encoding\s{0,20}=\s{0,20}["']([^"']*)""", head)
+    if b"\0" in part or head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        refuse(f"the workbook's part {name} is not UTF-8")
+    if told and told[1].lower() not in (b"utf-8", b"utf8", b"us-ascii"):
+        refuse(f"the workbook's part {name} is not UTF-8")
+    if b"<!ENTITY" in part or b"<!DOCTYPE" in part:
+        refuse(f"the workbook's part {name} holds definitions of its own, as no spreadsheet writes them")

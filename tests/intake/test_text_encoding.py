@@ -1,0 +1,97 @@
+"""Files that are not UTF-8: their encoding is found, doubted aloud, or named."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intake.bad_rows import bad_rows
+from intake.mapping import ColumnMapping, WrongMapping
+from intake.reading import read_file
+from intake.start import target_of
+from intake.table import UnreadableFile
+from intake.text_encoding import NAMES, text_of
+from workflows.registry import PROCESSES
+
+TARGET = target_of(PROCESSES["payment"])
+USUAL = {"account": "operating", "currency": "GBP"}
+FOUND = [
+    ("ООО Ромашка", "cp1251", "Windows-1251"),
+    ("ТОВ Київстар", "cp1251", "Windows-1251"),
+    ("ООО Ромашка", "koi8-r", "KOI8-R"),
+    ("ООО Ромашка", "cp866", "IBM866"),
+    ("株式会社山田商事", "shift_jis", "Shift-JIS"),
+    ("トヨタ自動車", "shift_jis", "Shift-JIS"),
+    ("トヨタ自動車", "euc_jp", "EUC-JP"),
+    ("トヨタ自動車", "iso2022_jp", "ISO-2022-JP"),
+    ("北京科技有限公司", "gb18030", "GB18030"),
+    ("台灣電力公司", "big5", "Big5"),
+    ("삼성전자 주식회사", "euc_kr", "EUC-KR"),
+    ("Łódzkie Zakłady Spółka Wiśniewski", "cp1250", "Windows-1250"),
+    ("Dvořák a Šťastný", "cp1250", "Windows-1250"),
+    ("Παπαδόπουλος ΑΕ", "cp1253", "Windows-1253"),
+    ("Güneş İnşaat Şirketi", "cp1254", "Windows-1254"),
+    ("شركة النور", "cp1256", "Windows-1256"),
+    ("Müller & Söhne GmbH", "cp1252", "Windows-1252"),
+    ("Société Générale “Fête” à Nîmes", "cp1252", "Windows-1252"),
+    ("São João Distribuição", "cp1252", "Windows-1252"),
+    ("Åkerlund & Rausing Malmö", "cp1252", "Windows-1252"),
+    ("Sønderborg Kommune Ærø", "cp1252", "Windows-1252"),
+    ("NESTLÉ’S £5 – the “Café”", "cp1252", "Windows-1252"),
+]
+
+
+@pytest.mark.parametrize(("payee", "codec", "name"), FOUND)
+@pytest.mark.parametrize("rows", [1, 60])
+def test_the_encoding_of_a_file_is_found(payee: str, codec: str, name: str, rows: int) -> None:
+    text = "Invoice No,Supplier,Amount\n" + "".join(f"{n},{payee},12.50\n" for n in range(rows))
+    sheet = read_file(text.encode(codec), TARGET, None, lambda: USUAL)
+    assert {getattr(row.input, "payee", None) for row in sheet.rows} == {payee}
+    assert sheet.format.encoding == name
+
+
+@pytest.mark.parametrize(("payee", "codec"), [("חברת החשמל", "cp1255"), ("Muñoz", "cp1252"), ("Müller", "cp850")])
+def test_what_may_be_two_encodings_is_told_with_what_each_makes_of_it(payee: str, codec: str) -> None:
+    data = f"Invoice No,Supplier,Amount\n1,{payee},12.50\n".encode(codec)
+    (note,) = [note for note in read_file(data, TARGET, None, lambda: USUAL).notes if "in doubt" in note]
+    assert payee in note or codec == "cp1255"
+
+
+@pytest.mark.parametrize("name", ["windows-1251", "Windows-1251", "cp1251"])
+def test_an_encoding_can_be_named(name: str) -> None:
+    data = "Invoice No,Supplier,Amount\n1,Рога,12.50\n2,,1\n".encode("cp1251")
+    given_ = ColumnMapping(encoding=name)
+    sheet = read_file(data, TARGET, given_, lambda: USUAL)
+    assert next(iter(sheet.rows)).input is not None and sheet.format.encoding == "Windows-1251"
+    assert sheet.mapping is not None and sheet.mapping.encoding == name
+    again = read_file(data, TARGET, sheet.mapping)
+    assert list(again.rows) == list(sheet.rows)
+    assert "Рога" in bad_rows(data, {2: "x"}, sheet.format.model_dump(mode="json"))
+
+
+def test_a_named_encoding_counts_for_a_file_with_our_headings_too() -> None:
+    data = "reference,payee,amount,currency,account\n1,Рога,12.50,GBP,x\n".encode("koi8-r")
+    sheet = read_file(data, TARGET, ColumnMapping(encoding="KOI8-R"))
+    assert [getattr(row.input, "payee", None) for row in sheet.rows] == ["Рога"]
+    assert sheet.mapping == ColumnMapping(encoding="KOI8-R")
+
+
+def test_an_encoding_that_does_not_fit_is_refused_by_its_key() -> None:
+    with pytest.raises(WrongMapping) as wrong:
+        read_file("a,é\n".encode("cp1252"), TARGET, ColumnMapping(encoding="UTF-8"))
+    assert [(each.column, each.message) for each in wrong.value.problems] == [
+        ("encoding", "the file is not UTF-8: line 1 has bytes that it does not")
+    ]
+    with pytest.raises(ValueError, match="'martian' is no encoding; there are UTF-8"):
+        ColumnMapping(encoding="martian")
+    for odd in ("idna", "unicode_escape", "rot13", "hex", "utf-7"):
+        with pytest.raises(ValueError, match="is no encoding"):
+            ColumnMapping(encoding=odd)
+
+
+@settings(deadline=None, max_examples=60)  # the machine may be busy
+@given(st.binary(min_size=1, max_size=80), st.sampled_from(["", *NAMES.values()]))
+def test_any_bytes_are_text_or_a_refusal(data: bytes, name: str) -> None:
+    try:
+        assert isinstance(text_of(b"a," + data, name).text, str)
+    except UnreadableFile as refused:
+        assert str(refused)
