@@ -242,7 +242,8 @@ async function decide(verdict) {
   for (const row of list) {
     const item = by.get(row.id);
     box(row).checked = false;
-    if (item.status === "refused") mark(row, item.message, "refused");
+    // A machine that is too busy answers that it failed, and it happens all the same.
+    if (item.status === "refused" && !own.has(row.id)) mark(row, item.message, "refused");
     else row.remove();
   }
   recount(-(items.length - refused.length));
@@ -332,6 +333,7 @@ document.body.addEventListener("decided", () => {
 // -------------------------------------------------------------------------------------------------------- live changes
 
 const closed = new Map(); // task id to why it left
+const own = new Set(); // task ids that the reader has decided, and that are closed
 let latest = null; // the list as it is now, not shown yet
 let looking = null;
 let lately = 0;
@@ -426,6 +428,8 @@ function listen() {
     if (task.kind === "closed") closed.set(task.task_id, say(mine ? words.own : words.closed, { outcome: words.outcomes[task.outcome] ?? "" }));
     else if (task.assignee) closed.set(task.task_id, say(words.claimed, { by: task.assignee }));
     else closed.set(task.task_id, words.moved);
+    if (mine && task.kind === "closed") own.add(task.task_id);
+    if (row?.classList.contains("refused") && own.has(row.id)) { row.remove(); recount(-1); return summarise(); }
     // What is decided is said at once; the list itself is not asked for more than every few seconds.
     if (row && task.kind === "closed" && !row.hasAttribute("aria-busy") && !row.classList.contains("gone")) { mark(row, closed.get(row.id), "gone"); summarise(); }
     if (row || task.kind !== "closed") changed();
