@@ -252,12 +252,12 @@ class Starter:
         Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
-            given = parse_mapping(mapping, []) if mapping and not isinstance(mapping, ColumnMapping) else mapping
-            if isinstance(given, ColumnMapping) and not given.only_opens:
+            given = mapping if isinstance(mapping, ColumnMapping) else parse_mapping(mapping or {}, [])
+            if not given.only_opens:
                 message = "goes with a file of one process: name the process of its rows"
                 raise WrongMapping([Problem(column="", message=message)])
             startable = [name for name in self._processes if policy is None or policy.has(name)]
-            return read_seed(data, self._processes, startable, given or ColumnMapping())
+            return read_seed(data, self._processes, startable, given)
         target = self._targets[self.process(process).name]
         return read_file(data, target, self.mapping(process, mapping), lambda: self.mappings.usual(process))
 

@@ -214,7 +214,7 @@ async def look(
         mapping=json.dumps(report.mapping) if report and report.mapping else "",
         address=f"/upload/{sha256}?{urlencode({'process': process, 'name': name, **opening})}",
         sheets=seen.sheets if seen else (),
-        encodings=list(dict.fromkeys([*filter(None, [seen and seen.encoding]), *encodings()])),
+        encodings=list(dict.fromkeys([*([seen.encoding] if seen and seen.encoding else []), *encodings()])),
         opening=_opening(opening, seen, report),
         said=opening,
         hides=bool(seen and seen.hides),
