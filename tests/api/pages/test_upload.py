@@ -178,11 +178,11 @@ async def test_an_import_is_stopped_with_a_reason_and_its_page_says_so(gate: Gat
 async def test_a_sheet_and_an_encoding_can_be_named_on_the_page(gate: Gate) -> None:
     head = ["Invoice No", "Supplier", "Amount"]
     sheets = {name: workbooks.sheet(workbooks.rows([head, [f"{name}-1", "Acme", 5]])) for name in ("June", "July")}
-    cyrillic = "Invoice No,Supplier,Amount\n1,Рога,5\n".encode("cp1251")
+    cyrillic = "Invoice No,Supplier,Amount\n1,Кам,5\n".encode("cp1251")
     async with signed_in(gate, "requester-1") as client:
         for data, key, value, seen in (
             (workbooks.book(sheets), "sheet", "July", "July-1"),
-            (cyrillic, "encoding", "Windows-1251", "Рога"),
+            (cyrillic, "encoding", "Windows-1251", "Кам"),
         ):
             address = await send(client, data)
             assert f'name="{key}"' in (await client.get(address)).text
