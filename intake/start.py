@@ -122,6 +122,18 @@ GivenMapping = ColumnMapping | Mapping[str, Any] | str
 """A mapping, as JSON has it, or the name of a saved one."""
 
 
+def _only_opening(given: GivenMapping | None) -> ColumnMapping:
+    """A mapping of a file of several processes, which says how it is opened. Raises WrongMapping for any other."""
+    whole = given if isinstance(given, ColumnMapping) else None
+    if not isinstance(given, str) or given.lstrip().startswith("{"):
+        whole = whole or parse_mapping(given or {}, [])
+    if whole is None or not whole.only_opens:
+        raise WrongMapping(
+            [Problem(column="", message="goes with a file of one process: name the process of its rows")]
+        )
+    return whole
+
+
 def target_of(process: Process) -> Target:
     """A process as rows are read into it."""
     return Target(process.input, process.shown_input, process.words.money)
@@ -303,12 +315,9 @@ class Starter:
         Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
-            given = parse_mapping(mapping, []) if mapping and not isinstance(mapping, ColumnMapping) else mapping
-            if isinstance(given, ColumnMapping) and not given.only_opens:
-                message = "goes with a file of one process: name the process of its rows"
-                raise WrongMapping([Problem(column="", message=message)])
+            given = _only_opening(mapping)
             startable = [name for name in self._processes if policy is None or policy.has(name)]
-            return read_seed(data, self._processes, startable, given or ColumnMapping())
+            return read_seed(data, self._processes, startable, given)
         target = self._targets[self.process(process).name]
         return read_file(data, target, self.mapping(process, mapping), lambda: self.mappings.usual(process))
 
@@ -336,7 +345,7 @@ class Starter:
         said = {key: value for key, value in opening.items() if value}
         if not said:
             return given
-        mapping = self.mapping(process, given) if process != SEVERAL else parse_mapping(given or {}, [])
+        mapping = self.mapping(process, given) if process != SEVERAL else _only_opening(given)
         whole = (mapping or ColumnMapping()).model_dump(mode="json", exclude_defaults=True)
         return parse_mapping({**whole, **said}, [] if process == SEVERAL else self.target(process).fields)
 

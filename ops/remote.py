@@ -53,7 +53,9 @@ class Remote:
         """The answer to a POST of JSON, which with a `key` is done once. Raises Denied and Unusable."""
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
-    def upload(self, path: str, filename: str, content: bytes, form: Mapping[str, str | None], **query: Any) -> Any:
+    def upload(
+        self, path: str, filename: str, content: bytes, form: Mapping[str, str | None] | None = None, **query: Any
+    ) -> Any:
         """The answer to a POST of a file, with the parts of a form that say how to read it. Raises Denied, Unusable."""
         return self._send(
             "POST",

@@ -1,6 +1,7 @@
 """Uploading on the pages: the file is sent once, read as people say, looked at, started once, watched, stopped."""
 
 import html
+import json
 import re
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import httpx2
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.test_requests import text
 from tests.api.pages.visits import signed_in
+from tests.intake import workbooks
 
 HEADINGS = "reference,payee,amount,currency,account\n"
 
@@ -171,3 +173,21 @@ async def test_an_import_is_stopped_with_a_reason_and_its_page_says_so(gate: Gat
         for path in ("", "/events", "/bad-rows.csv"):
             assert (await client.get(f"{batch}{path}")).status_code == 404
         assert (await client.post(f"{batch}/cancel", data={"reason": "x"})).status_code == 404
+
+
+async def test_a_sheet_and_an_encoding_can_be_named_on_the_page(gate: Gate) -> None:
+    head = ["Invoice No", "Supplier", "Amount"]
+    sheets = {name: workbooks.sheet(workbooks.rows([head, [f"{name}-1", "Acme", 5]])) for name in ("June", "July")}
+    cyrillic = "Invoice No,Supplier,Amount\n1,Кам,5\n".encode("cp1251")
+    async with signed_in(gate, "requester-1") as client:
+        for data, key, value, seen in (
+            (workbooks.book(sheets), "sheet", "July", "July-1"),
+            (cyrillic, "encoding", "Windows-1251", "Кам"),
+        ):
+            address = await send(client, data)
+            assert f'name="{key}"' in (await client.get(address)).text
+            page = await client.get(f"{address}&{key}={value}")
+            assert page.status_code == 200 and seen in page.text
+            assert json.loads(start_form(page)["mapping"])[key] == value
+            wrong = await client.get(f"{address}&{key}=martian")
+            assert wrong.status_code == 422 and "martian" in wrong.text
