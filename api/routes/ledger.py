@@ -154,7 +154,7 @@ async def confirm(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
 
 
 @router.post("/changes/{change_id}/withdraw", responses=_CLOSES)
-async def withdraw(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
+async def withdraw_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
     """Call a change off that waits. Admins only; a repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
