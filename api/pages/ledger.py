@@ -95,7 +95,7 @@ async def ask(
 async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, parts: InHouse) -> Response:
     """Confirm or withdraw a change, as the JSON routes do."""
     try:
-        await (routes.confirm if act == "confirm" else routes.withdraw)(change_id, person, parts.db)
+        await (routes.confirm if act == "confirm" else routes.withdraw_change)(change_id, person, parts.db)
     except Problem as no:
         if no.status not in (403, 409):
             raise
