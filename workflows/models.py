@@ -18,7 +18,6 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from workflows.bounds import BoundedMoment, Length, after
 from workflows.folding import check_visible, fold
-from workflows.moments import Moment
 
 # ---------------------------------------------------------------------------------------------------------------- names
 
@@ -413,7 +412,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: Moment
+    at: BoundedMoment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -433,7 +432,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: Moment
+    at: BoundedMoment
 
 
 class StartNow(Message):
@@ -442,7 +441,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: Moment
+    at: BoundedMoment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -800,8 +799,8 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered or taken back."""
     replaces: str | None = None
-    due_at: Moment | None = None
-    expires_at: Moment | None = None
+    due_at: BoundedMoment | None = None
+    expires_at: BoundedMoment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
@@ -809,7 +808,7 @@ class Action(Message):
     """The ruling's times count also where an admin has set others by hand."""
     revision: int | None = None
     via: str = "api"
-    at: Moment
+    at: BoundedMoment
 
     @property
     def content(self) -> str:
@@ -859,7 +858,7 @@ class ActionRecord(Message):
     act: Act
     person: str
     content: str
-    at: Moment
+    at: BoundedMoment
     refusal: str = ""
     code: str = ""
 
@@ -980,7 +979,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: Moment
+    at: BoundedMoment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False
