@@ -116,8 +116,8 @@ async def test_a_claim_ends_at_an_escalation_and_when_its_holder_goes_away(house
     await act(case, state.tasks[0], Act.CLAIM, person(p1, group))
     await away(house, p1)
     await told(house)
-    await house.until(case, lambda state: state.tasks[0].assignee is None)
-    await decide(house, case, task, person(p2, group))
+    state = await house.until(case, lambda state: state.tasks[0].assignee is None)
+    await decide(house, case, state.tasks[0], person(p2, group))
     assert (await house.end(case)).status is Status.COMPLETED
 
 
