@@ -116,8 +116,8 @@ async def test_a_claim_ends_at_an_escalation_and_when_its_holder_goes_away(house
     await act(case, state.tasks[0], Act.CLAIM, person(p1, group))
     await away(house, p1)
     await told(house)
-    await house.until(case, lambda state: state.tasks[0].assignee is None)
-    await decide(house, case, task, person(p2, group))
+    state = await house.until(case, lambda state: state.tasks[0].assignee is None)
+    await decide(house, case, state.tasks[0], person(p2, group))
     assert (await house.end(case)).status is Status.COMPLETED
 
 
@@ -145,29 +145,32 @@ async def test_a_member_of_the_opening_who_left_the_group_still_counts(house: Ho
     assert (await house.end(case)).status is Status.COMPLETED
 
 
-async def sent_back(house: House, requester: str) -> tuple[Handle, TaskView]:
-    case = await house.start(ErrandRequest(value=500), policy=policy("managers"), requester=requester)
-    await house.decide(case, "mia", Verdict.REQUEST_CHANGES, comment="Too dear")
+async def sent_back(house: House, requester: str, group: str) -> tuple[Handle, TaskView]:
+    by = await added(house, group)
+    case = await house.start(ErrandRequest(value=500), policy=policy(group), requester=requester)
+    task = await house.open_task(case)
+    await decide(house, case, task, person(by, group), verdict=Verdict.REQUEST_CHANGES, comment="Too dear")
     return case, await house.open_task(case, "changes")
 
 
 async def test_while_a_requester_is_away_their_substitute_makes_the_changes(house: House) -> None:
-    asks, instead = await added(house), await added(house, "managers")
-    case, task = await sent_back(house, asks)
+    group = a_group()
+    asks, instead = await added(house), await added(house, group)
+    case, task = await sent_back(house, asks, group)
     await away(house, asks, substitute=instead)
     await told(house)
-    by = person(instead, "managers", instead_of=(Absent(id=asks),))
+    by = person(instead, group, instead_of=(Absent(id=asks),))
     decided = await decide(house, case, task, by, verdict=Verdict.RESUBMIT, edits={"value": 300})
     assert (decided.decisions[0].by, decided.decisions[0].on_behalf_of) == (instead, asks)
     again = await house.open_task(case, "approval")
-    assert await no(decide(house, case, again, person(instead, "managers"))) == "NotAllowed", "nor do they approve them"
+    assert await no(decide(house, case, again, person(instead, group))) == "NotAllowed", "nor do they approve them"
     await over(house, case)
 
 
 async def test_changes_that_nobody_can_make_are_the_business_of_operators(house: House) -> None:
     asks = await added(house)
     await away(house, asks)
-    case, _ = await sent_back(house, asks)
+    case, _ = await sent_back(house, asks, a_group())
     helped = await house.open_task(case, "intervention")
     assert "1 answers are needed; 0 given, 0 of the candidates can still decide" in helped.summary
     await house.send(case, house.decision(helped, "olga", Verdict.ROLL_BACK, groups=("operators",)))
