@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, field_validator
 
-from activities.headings import APPROVAL, Headings
 from activities.texts import lines, printable
+from intake.headings import APPROVAL, Headings
 from workflows.models import Message
 
 MAX_PAYLOAD_BYTES = 32 * 1024

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from activities.folder import relative
-from activities.headings import DATA_IMPORT, Headings
 from activities.texts import lines
+from intake.headings import DATA_IMPORT, Headings
 from workflows.models import Message
 
 FORMATS = (".csv", ".jsonl")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from activities import strict_json
 from activities.folder import Folder
 from activities.row_schema import MAX_SCHEMA_BYTES, Row, Schema
+from intake import strict_json
 from workflows.models import Refused
 
 MAX_BYTES = 50 * 1024 * 1024

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from activities.headings import ONBOARDING, Headings
 from activities.texts import blank_is_none, iso_date, lines, printable
+from intake.headings import ONBOARDING, Headings
 from workflows.models import Message
 
 MAX_USERNAME = 64

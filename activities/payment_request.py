@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from activities.headings import PAYMENT
 from activities.texts import iso_date, lines, printable
+from intake.headings import PAYMENT
 from workflows.models import Message
 from workflows.money import check_iban, decimals_of, payee_key
 

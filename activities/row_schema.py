@@ -19,7 +19,7 @@ from pydantic_core import SchemaValidator, core_schema
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
-from activities import strict_json
+from intake import strict_json
 from workflows.models import Refused
 
 MAX_SCHEMA_BYTES = 256 * 1024

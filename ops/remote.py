@@ -62,7 +62,7 @@ class Remote:
             path,
             params=query,
             files={"file": (filename, content, "text/csv")},
-            data={name: value for name, value in form.items() if value},
+            data={name: value for name, value in (form or {}).items() if value},
         )
 
     def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", /, **query: Any) -> None:
