@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator
 
-from activities.headings import APPROVAL, Headings
 from activities.texts import lines, printable
 from intake import strict_json
+from intake.headings import APPROVAL, Headings
 from workflows.folding import identity_key
 from workflows.models import Message
 from workflows.moments import Within

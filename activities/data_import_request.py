@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from activities.folder import relative
-from activities.headings import DATA_IMPORT, Headings
 from activities.texts import folded_name, lines
+from intake.headings import DATA_IMPORT, Headings
 from workflows.folding import fold
 from workflows.models import Message
 

@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from activities.apps import APP_NAME
 from activities.folder import relative
-from activities.headings import DEPLOYMENT, Headings
 from activities.texts import blank_is_none, folded_name, lines
+from intake.headings import DEPLOYMENT, Headings
 from workflows.folding import fold
 from workflows.models import Message
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from activities.headings import ONBOARDING, Headings
 from activities.texts import blank_is_none, lines, printable
+from intake.headings import ONBOARDING, Headings
 from workflows.folding import check_visible, fold, identity_key, search_key
 from workflows.models import Message
 from workflows.moments import Day

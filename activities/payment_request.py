@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from activities.headings import PAYMENT
 from activities.texts import blank_is_none, lines, printable
+from intake.headings import PAYMENT
 from workflows.folding import check_visible, identity_key
 from workflows.models import Message
 from workflows.moments import Day

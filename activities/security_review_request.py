@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import ConfigDict, Field, field_validator
 
 from activities.folder import relative
-from activities.headings import SECURITY_REVIEW, Headings
 from activities.texts import lines
+from intake.headings import SECURITY_REVIEW, Headings
 from workflows.models import Message
 
 

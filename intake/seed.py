@@ -29,11 +29,17 @@ from intake.rows import (
 )
 from intake.target import Target
 from workflows.models import Problem
-from workflows.words import Words
 
 TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
 _COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
+
+
+class _Money(Protocol):
+    """The words of a process, as far as its rows go."""
+
+    @property
+    def money(self) -> tuple[str, str] | None: ...
 
 
 class Kind(Protocol):
@@ -43,7 +49,7 @@ class Kind(Protocol):
     def input(self) -> type[BaseModel]: ...
 
     @property
-    def words(self) -> Words: ...
+    def words(self) -> "_Money": ...
 
     @property
     def seed(self) -> Mapping[str, str]: ...

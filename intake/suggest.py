@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
-from activities.headings import FIRST_NAME, LAST_NAME
 from intake import cells
 from intake.bound_mapping import is_total
 from intake.cells import Marks, Misread
 from intake.error_cells import is_error
 from intake.heading_words import forms_of, meant_of, slip, spellings
+from intake.headings import FIRST_NAME, LAST_NAME
 from intake.mapping import SIGNS, Target
 from intake.problems import quoted
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
