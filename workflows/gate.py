@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
-from workflows.leavers import heir_of, in_place, without
+from workflows.leavers import asks_now, heir_of, in_place, without
 from workflows.models import (
     ADMINS,
     OPERATORS,
@@ -578,6 +578,9 @@ class Gate:
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> Happened:
         """Give every place of somebody who has left to who came after, as far as they may have it; else to nobody."""
+        asks = asks_now(self._task, leaver, successor)
+        if asks and successor:
+            self.exclude([successor])
         task, heir = self._task, heir_of(self._task, successor)
         self._change(**without(task, leaver, successor))
         self._goes_by(
@@ -590,6 +593,8 @@ class Gate:
         self._move("candidates")
         self.uncertain = True
         said = f"{leaver} was replaced by {heir or 'nobody'}"
+        if asks:
+            said = f"{leaver} was replaced by {successor}, whose request it is now, so they do not decide it"
         data: dict[str, Any] = {"from": leaver} | ({"to": heir} if heir else {})
         before = [each.id for each in task.questions if each.pending and same(each.to, leaver)]
         if moved := [each for each in self._task.questions if each.id in before and each.pending]:
