@@ -60,9 +60,9 @@ from workflows.naming import names_any
 from workflows.people import candidacy, same
 from workflows.registry import PROCESSES
 
-UPDATE_PATIENCE_S = 3.0
+UPDATE_PATIENCE_S = 2.5
 """How long the first door is tried."""
-SIGNAL_PATIENCE_S = 0.5
+SIGNAL_PATIENCE_S = 1.0
 """How long the second is: a caller has an answer within 4 s, whatever is down."""
 LOOKS_S = (2.0, 5.0, 15.0, 40.0)
 """When it is looked whether a decision that got no answer was accepted all the same."""
