@@ -1,14 +1,21 @@
-"""Whom a caller means by what they wrote: one way for all fields that take a person."""
+"""Whom a caller means by what they wrote: one way for all fields that take a person, or a group to be in."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
+from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.problems import FieldError, invalid
 from api.security import is_in
-from store.name_resolver import UnknownName, exact_id, id_meant, members_of
+from store.name_resolver import NewGroup, UnknownName, exact_id, id_meant, members_of
 from store.people import Person
 from workflows.models import ADMINS, AUDITORS, REQUESTERS, TaskView
+
+ConfirmGroup = Annotated[
+    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+]
 
 
 async def whom(
@@ -41,3 +48,17 @@ async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Col
     people = (*task.candidate_users, task.requester, task.assignee, task.owner, *(each.by for each in task.decisions))
     members = (person for some in task.members.values() for person in some)
     return seen | await members_of(conn, task.candidate_groups) | {each for each in (*people, *members) if each}
+
+
+@contextmanager
+def new_group_asked(field: str) -> Iterator[None]:
+    """422 for a group that nobody is in and no policy names: it may be a slip of the pen."""
+    try:
+        yield
+    except NewGroup as new:
+        message = str(new)
+        detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
+        detail += "Send confirm=true to make it a new group."
+        raise invalid(
+            detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
+        ) from new

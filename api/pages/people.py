@@ -215,7 +215,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             return _("They have left. Nobody comes after them."), ""
         case "reactivate":
             groups = [each for each in value.replace(",", " ").split() if each]
-            await leavers.reactivate(id, Return(groups=groups), by, db)
+            await leavers.reactivate(id, Return(groups=groups), by, parts, confirm=typed["confirm"] == value)
             return _("They are active again. Give them a password or a token."), ""
         case "token":
             made = await roster.make_token(id, NewToken(label=value), by, db)

@@ -13,10 +13,12 @@ from api.problems import FieldError, Problem, ProblemBody, documented, invalid, 
 from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
 from api.security import Admin, Caller, PeopleReader
-from api.whom import whom
+from api.whom import ConfirmGroup, new_group_asked, whom
+from policy.groups import known_groups
 from store import absences, leavers, open_tasks, people, successors
 from store.absences import Absence
 from store.database import Database
+from store.name_resolver import new_group
 from store.people import LastAdmin, Person, UnknownPerson
 from workflows.models import Act, TaskView
 from workflows.people import among
@@ -131,16 +133,22 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
 
 
 @router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-async def reactivate(person_id: PersonId, back: Return, caller: Admin, db: Db) -> Response:
+async def reactivate(
+    person_id: PersonId, back: Return, caller: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Response:
     """Somebody who has left is back under the same id. Admins only.
 
     They are in the groups named here and in no others, and need a new password or token. What went to their successor
     stays there.
     """
-    await somebody(db, person_id)
+    await somebody(parts.db, person_id)
     try:
-        async with db.write() as conn:
-            await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
+        with new_group_asked("groups"):
+            async with parts.db.write() as conn:
+                doubtful = None if confirm else await new_group(conn, back.groups, known_groups(parts.policy.current))
+                await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
+                if doubtful:
+                    raise doubtful
     except ValueError as wrong:
         if "be a group" in str(wrong):
             raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
