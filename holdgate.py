@@ -789,12 +789,9 @@ def people_reactivate(
     """Bring back a person who has left, under the same id. They need a new password or token."""
     from store import leavers
 
-    groups = _put_into(
-        group or [],
-        new_group,
-        lambda connection: leavers.reactivate(connection, person, group or [], by=_operator()),
-    )
-    show.say(f"{person} is back with {', '.join(groups) or 'no groups'}")
+    id, wanted = _id(person), group or []
+    groups = _put_into(wanted, new_group, lambda connection: leavers.reactivate(connection, id, wanted, by=_operator()))
+    show.say(f"{id} is back with {', '.join(groups) or 'no groups'}")
 
 
 @people_app.command("email")

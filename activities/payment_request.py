@@ -1,6 +1,5 @@
 """What a payment case starts with: one invoice to pay."""
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -12,14 +11,11 @@ from intake.headings import PAYMENT
 from workflows.folding import check_visible, identity_key
 from workflows.models import Message
 from workflows.moments import Day
-from workflows.money import check_iban, decimals_of, payee_key
+from workflows.money import EXPECTED_AMOUNT, PLAIN_NUMBER, check_iban, decimals_of, payee_key
 
 MAX_AMOUNT = Decimal(10) ** 15
 MAX_PAYEE_KEY = 300
 """A few characters grow when they are folded; the ledger keeps this many."""
-
-_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
-_EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
 
 
 class _Asked(NamedTuple):
@@ -40,9 +36,9 @@ def _plain_decimal(value: Any) -> Decimal:
         if number.is_finite() and len(number.as_tuple().digits) <= 15:  # more, and the float is no longer what was sent
             return number
         raise ValueError("this JSON number is not exact: send the amount as a string such as '2640.00'")
-    if isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value.strip()):
+    if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value.strip()):
         return Decimal(value.strip())
-    raise ValueError(_EXPECTED_AMOUNT)
+    raise ValueError(EXPECTED_AMOUNT)
 
 
 def _exact_amount(value: Any) -> Decimal:

@@ -324,7 +324,7 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
 
 
 def _task(case: CaseRow, one: Stopped, number: int) -> TaskView:
-    facts = {"step": "case", "cause": one.cause, "error": one.technical, "what_to_do": WHAT_TO_DO[one.kind]}
+    facts = {"step": stopped.WHOLE_CASE, "cause": one.cause, "error": one.technical, "what_to_do": WHAT_TO_DO[one.kind]}
     verdicts = VERDICTS[one.kind]
     if case.rollback is not None and case.rollback.ended is not None:  # it was completed, and is taken back: on with it
         verdicts = [verdict for verdict in verdicts if verdict is not Verdict.DONE_BY_HAND]

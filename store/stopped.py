@@ -16,6 +16,8 @@ from workflows.models import CaseEvent, Outcome, Status, TaskView
 Kind = Literal["failing", "unknown", "behind", "ended"]
 """`failing`: its Workflow task fails again and again. Of the others Temporal knows less than the record: the Workflow
 is not there, is at an earlier point, or has ended."""
+WHOLE_CASE = "case"
+"""Stands where incidents name the step that failed: no step did, the case as a whole stands still."""
 NAMED = 20
 """Workflows that health names; more are counted."""
 

@@ -102,6 +102,16 @@ def test_a_group_that_nobody_has_and_no_policy_names_is_questioned(run: Run, mon
     assert back.out == "anna is back with managers, tea-club\n"
 
 
+def test_whoever_comes_back_is_not_put_into_a_new_group_unasked(run: Run) -> None:
+    assert run("people", "add", "anna", "--name", "Anna Berg", "--group", "managers").code == 0
+    assert run("people", "deactivate", "anna berg", "--reason", "left").out.startswith("anna has left")
+    refused = run("people", "reactivate", "anna", "--group", "manager")
+    assert refused.code == 1 and "--new-group" in refused.err
+    assert run("people", "reactivate", "anna", "--group", "managers", "--group", "chess-club").code == 1
+    back = run("people", "reactivate", "anna", "--group", "chess-club", "--new-group")
+    assert back.out == "anna is back with chess-club\n"
+
+
 def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run: Run, tmp_path: Path) -> None:
     assert run("people", "add", "anna", "--email", "anna@example.com").code == 0
     assert "anna@example.com" in run("people", "list").out

@@ -1,5 +1,6 @@
 """Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
 
+import re
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,6 +11,9 @@ from stdnum.exceptions import ValidationError as IbanError
 
 from workflows.folding import fold
 from workflows.moments import moment_text
+
+PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
 
 
 def decimals_of(currency: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.markdown import to_html
 from api.pages.kit import as_shown, capital, money, readable
+from store.stopped import WHOLE_CASE
 from workflows.models import FieldChange
 from workflows.registry import PROCESSES, Process
 
@@ -92,10 +93,12 @@ def checked(facts: Mapping[str, Any]) -> Checked:
     """What steps found out: sentences of what stands out first. A step is called as people call it."""
     flags: list[str] = []
     rest: dict[str, Any] = {}
+    # Of a case that stopped as a whole, words for programs only.
+    hidden = _TECHNICAL | {"step", "stopped"} if facts.get("step") == WHOLE_CASE else _TECHNICAL
     for name, value in facts.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) and each.get("text") for each in value):
             flags += [str(each["text"]) for each in value]
-        elif name not in _TECHNICAL and _there(value):
+        elif name not in hidden and _there(value):
             rest[name] = readable(str(value)) if name == "step" else as_shown(value)
     return Checked(flags, rest)
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from api.pages.texts import _, ngettext, reader
+from store.stopped import WHOLE_CASE
 from workflows.directions import runs
 from workflows.models import Outcome, Status
 from workflows.moments import moment_in_words, moment_of, rfc3339
@@ -208,6 +209,11 @@ def in_path(name: str) -> str:
 def readable(name: object) -> str:
     """A name of the code for a person: `manager-approval` is `manager approval`."""
     return str(name).replace("_", " ").replace("-", " ")
+
+
+def what_failed(process: str, step: str) -> str:
+    """What an incident is about: `payment, reserve funds`; only the process where the case as a whole stands still."""
+    return readable(process) if step == WHOLE_CASE else f"{readable(process)}, {readable(step)}"
 
 
 def step_words(gate: str) -> str:

@@ -61,11 +61,12 @@ templates.env.globals |= {
     "titled": kit.titled,
     "listed": kit.listed,
     "clock_words": kit.clock_words,
+    "what_failed": kit.what_failed,
 }
 
 OURS = re.compile(
-    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|policy|mappings|audit"
-    r"|(tasks|cases|new|upload|batches|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
+    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
+    r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
 )
 """Where signing in may lead: pages of our own, with their filters, whatever a link says."""
 WENT_THROUGH = "holdgate-sent-"

@@ -187,6 +187,8 @@ def _opened(it: _Told) -> str | None:
 
 
 def _stuck(it: _Told) -> str:
+    if it.data.get("why"):  # a case that stopped as a whole, not a step of it: all of the sentence is for people
+        return it.event.summary
     answers = it.event.summary.partition(": ")[2]
     return (
         _("Stuck, an operator is asked: %(answers)s", answers=answers) if answers else _("Stuck, an operator is asked")

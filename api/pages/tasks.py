@@ -334,6 +334,8 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 
 def _because(task: TaskDetail, whole: About) -> str:
     """Why people are asked: what the condition of the policy came to, or what an engine says where there is none."""
+    if task.kind == "intervention" and task.facts.get("stopped"):
+        return _("The request cannot go on by itself.")
     if task.kind == "intervention":
         return _("A step has failed, and its attempts have ended.")
     if task.kind == "changes":

@@ -18,6 +18,7 @@ from store.database import Database
 from store.ledger import Balance, LedgerEntry, UnknownAccount
 from store.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
 from store.people import Person
+from workflows.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 _ASKS = documented(401, 403, 404, 422, 503)
@@ -28,6 +29,8 @@ def _as_text(value: Any) -> Any:
     """Money is a decimal string; a whole number is exact, too. A float is not."""
     if isinstance(value, float):
         raise ValueError("send the amount as a string such as '2640.00': a JSON number with a point is not exact")
+    if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
+        raise ValueError(EXPECTED_AMOUNT)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -86,6 +86,23 @@ async def test_the_pages_let_somebody_leave_and_come_back(gate: Gate) -> None:
         assert (await gate.get("admin-1", f"/people/{who}")).json()["groups"] == ["directors", "managers"]
 
 
+async def test_whoever_comes_back_is_not_put_into_a_new_group_unasked(gate: Gate) -> None:
+    async with somebody(gate, "managers") as who:
+        assert (await gate.post("admin-1", f"/people/{who}/deactivate", {"reason": "left"})).status_code == 204
+        back = f"/people/{who}/reactivate"
+        asked = await gate.post("admin-1", back, {"groups": ["managers", "manager"]})
+        assert asked.status_code == 422 and asked.json()["new_group"] == "manager", asked.text
+        assert "managers" in asked.json()["suggestions"] and asked.json()["errors"][0]["field"] == "groups"
+        assert (await gate.get("admin-1", f"/people/{who}")).json()["active"] is False
+        client, same = gate.as_("admin-1"), {"Sec-Fetch-Site": "same-origin"}
+        page = await client.post(back, data={"value": "managers, manager"}, headers=same)
+        assert page.status_code == 422 and 'name="confirm" value="managers, manager"' in page.text
+        assert 'value="managers, manager"' in page.text, "what was typed stays"
+        made = await gate.post("admin-1", f"{back}?confirm=true", {"groups": [f"{who}-club"]})
+        assert made.status_code == 204, made.text
+        assert (await gate.get("admin-1", f"/people/{who}")).json()["groups"] == [f"{who}-club"]
+
+
 async def test_a_question_to_a_leaver_is_seen_and_answered_by_who_comes_after(gate: Gate) -> None:
     async with somebody(gate) as old, somebody(gate) as new:
         task = await task_of(gate)

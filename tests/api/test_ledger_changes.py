@@ -141,6 +141,9 @@ async def test_two_administrators_do_it_on_the_page(office: Gate) -> None:
         wrong = await client.post("/ledger/open", data=form | {"currency": "XXX"})
         assert wrong.status_code == 422 and parsed(wrong.text).one(id="open-currency-error").text
         assert f'value="{new["account"]}"' in wrong.text
+        wrong = await client.post("/ledger/open", data=form | {"amount": "1,000"})
+        said = parsed(wrong.text).one(id="open-amount-error").text
+        assert wrong.status_code == 422 and said.startswith("write the amount as a plain number such as 2640.00")
         for _ in range(2):  # a form that is sent twice asks once
             asked = await client.post("/ledger/open", data=form)
             assert (asked.status_code, asked.headers["location"]) == (303, "/ledger?done=asked")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api import gateway
+from api import gateway, temporal_calls
 from intake.lost import Watcher
 from intake.rollback import Rollbacks
 from intake.start import Starter
@@ -236,7 +236,7 @@ async def test_a_decision_that_the_record_has_and_temporal_lost_reaches_its_case
     monkeypatch.setattr(gateway, "SIGNAL_PATIENCE_S", 0.0)
     monkeypatch.setattr(gateway, "LOOKS_S", (0.5, 0.5))
     sent: list[Decision] = []
-    send = gateway.send
+    send = temporal_calls.send
 
     async def heard(handle: Any, update: str, message: Any, answer: Any) -> Any:
         sent.append(message)

@@ -9,7 +9,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from intake.stopped import StoppedWorkflows
 from store import stopped
 from tests.api.conftest import Gate, eventually
-from tests.api.pages.visits import hidden, signed_in
+from tests.api.pages.visits import hidden, parsed, signed_in
 
 
 async def forgotten(gate: Gate, count: int = 1) -> list[str]:
@@ -72,9 +72,15 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         (task_id,) = group["task_ids"]
         task = (await client.get(f"/tasks/{task_id}")).text
         assert "settle it by hand" in task
+        told = parsed(task)
+        assert "The request cannot go on by itself." in told.section("Who decides").text
+        assert [each.text for each in told.section("What was checked").all("dt")] == ["Cause", "What to do"]
+        history = told.section("What happened").text
+        assert "The case stands still. Temporal does not know this case" in history, "the whole sentence"
+        assert "payment; the oldest waits since" in parsed(page).one("main").text
         form = {**hidden(page), "group": group["group"], "verdict": "roll_back", "comment": "Not wanted"}
         done = await client.post("/incidents", data=form)
-        assert "1 of 1 answered" in done.text
+        assert "1 of 1 answered" in (await client.get(done.headers["location"])).text
     await gate.until(case_id, lambda case: case["status"] == "failed")
 
 
@@ -85,9 +91,9 @@ async def test_who_asked_for_the_case_does_not_settle_it_and_the_refusal_is_reco
     (task_id,) = group["task_ids"]
     no = await gate.post("requester-1", f"/tasks/{task_id}/decision", {"verdict": "roll_back"})
     assert no.status_code == 403
-    no = await gate.post("operator-1", f"/tasks/{task_id}/decision", {"verdict": "done_by_hand"})
+    no = await gate.post("operator-1", f"/tasks/{task_id}/decision", {"verdict": "done_by_hand", "revision": 1})
     assert no.status_code == 422 and "what was done by hand" in no.json()["detail"]
-    yes = {"verdict": "done_by_hand", "comment": "Paid on paper"}
+    yes = {"verdict": "done_by_hand", "comment": "Paid on paper", "revision": 1}
     assert (await gate.post("operator-1", f"/tasks/{task_id}/decision", yes)).status_code == 200
     late = await gate.post("operator-1", f"/tasks/{task_id}/decision", yes)
     assert late.status_code == 409

@@ -89,7 +89,11 @@ async def test_the_inbox_and_other_lists_are_read_at_every_width(windows: Window
     await page.set_viewport_size({"width": 1100, "height": 800})
     await page.locator("table.tasks tr", has_text="شركة").get_by_role("checkbox").check()
     assert await page.locator("#sum bdi bdi").first.text_content() == ARABIC
+    with product.client("manager-1") as client:
+        found = client.get("/tasks", params={"q": "wide-2", "status": "open", "limit": 200}).json()["items"]
+        (one_word,) = [each for each in found if ONE_WORD in each["title"]]
     other = [
+        ("manager-1", f"/tasks/{one_word['task_id']}"),
         ("requester-1", "/requests"),
         ("manager-1", "/cases?q=wide-"),
         ("admin-1", "/people"),

@@ -74,14 +74,14 @@ async def test_changes_are_asked_for_made_and_seen_as_a_difference(windows: Wind
     await expect(page.get_by_text("This is decided: Sent back for changes.")).to_be_visible()
 
     own = await windows.of("requester-1", task_of(windows.product, "CHANGE-1"))
-    await own.get_by_label("Amount").fill("12,50")
+    await own.get_by_role("textbox", name="Amount").fill("12,50")
     await own.get_by_label("Memo").fill("Order 4711\nof May")
     await own.get_by_role("button", name="Send in again").click()
     await expect(own.get_by_text("write the amount as a plain number")).to_be_visible()
-    assert await own.get_by_label("Amount").input_value() == "12,50"
+    assert await own.get_by_role("textbox", name="Amount").input_value() == "12,50"
     assert await own.get_by_label("Memo").input_value() == "Order 4711\nof May"
     assert await violations(own) == []
-    await own.get_by_label("Amount").fill("1300.00")
+    await own.get_by_role("textbox", name="Amount").fill("1300.00")
     await own.get_by_role("button", name="Send in again").click()
     await expect(own.get_by_text("This is decided:")).to_be_visible()
 

@@ -95,7 +95,7 @@ async def test_a_task_says_what_is_asked_on_what_grounds_by_when_and_what_follow
     assert 'Approvals 0 of 2 approvals; one "no" ends it' in who.text
     assert "managers: manager-1, manager-2, manager-3" in who.text
     assert "You can decide this, as a member of managers." in page.text
-    coming = [each.text.partition(": ")[2] for each in page.section("If nobody decides").all("li")]
+    coming = [each.text.partition(": ")[2] for each in page.section("Deadlines").all("li")]
     end = "it ends as “Ran out of time”, and what was done is undone"
     assert coming == ["a reminder goes to managers", "directors are asked too", end]
 
@@ -109,12 +109,12 @@ async def test_the_way_of_the_case_is_drawn_and_says_the_same_in_words(gate: Gat
         "Screen the payment to Drawn Ltd for fraud: done",
         "Fraud review: no approval needed (score under 50)",
         "Manager approval: here now: waits for managers, 0 of 1 approval",
-        "Director approval: to come",
+        "Director approval: not needed: amount 1,250.00 is below 50,000",
         "Pay 1,250.00 GBP to Drawn Ltd: to come",
     ]
     drawn = way.one("svg", role="img")
     states = [each.attrs["class"].split()[1] for each in drawn.all("g")]
-    assert states == ["done", "done", "skipped", "here", "to_come", "to_come"]
+    assert states == ["done", "done", "skipped", "here", "skipped", "to_come"]
     described = drawn.one(id=drawn.attrs["aria-labelledby"].split()[1])
     assert "Manager approval: here now" in described.text
     assert way.one("li", aria_current="step").text.startswith("Manager approval")
@@ -256,7 +256,7 @@ async def test_people_claim_hand_over_ask_hide_and_move_the_clock_on_the_page(ga
         assert (await did(client, "set_clock", 422, ends="tomorrow", text="Holidays")).one(id="task-ends-error").text
         page = await did(client, "set_clock", ends=later, text="Holidays")
         day = datetime.fromisoformat(later)
-        assert f"{day.day} {day:%b %Y, %H:%M} UTC: it ends" in page.section("If nobody decides").text
+        assert f"{day.day} {day:%b %Y, %H:%M} UTC: it ends" in page.section("Deadlines").text
 
 
 async def test_every_text_of_a_task_and_a_case_can_be_translated(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """What was typed and where one was: signing in, errors and restarts lead back there, and scripts are told plainly."""
 
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 from jinja2 import UndefinedError
 
+from api.pages import routers
 from api.pages.kit import isolated, titled
-from api.pages.page import WENT_THROUGH, templates
+from api.pages.page import WENT_THROUGH, local, templates
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
 from tests.api.pages.visits import browser, hidden, parsed, secret, signed_in
@@ -44,6 +47,28 @@ async def test_a_page_without_a_session_is_the_way_in_and_leads_back_with_its_fi
             client.cookies.clear()
 
 
+NO_PAGES = {
+    *("/docs", "/events", "/password", "/sign-in", "/batches/{batch_id}/bad-rows.csv", "/batches/{batch_id}/events"),
+    *("/cases/{case_id}/attachments/{attachment_id}", "/upload/example/{process}"),
+}
+"""What is read without a session, by scripts, or as a file; a password is never typed ahead."""
+
+
+def addresses(router: Any) -> Iterator[str]:
+    for route in router.routes:
+        if hasattr(route, "original_router"):
+            yield from addresses(route.original_router)
+        elif "GET" in route.methods:
+            yield route.path
+
+
+def test_signing_in_leads_back_to_every_page() -> None:
+    found = {path for router in (routers.router, routers.uploads) for path in addresses(router)} - NO_PAGES
+    assert len(found) > 25
+    strayed = [path for path in found if local(path.replace("{", "").replace("}", "")) == "/" != path]
+    assert strayed == []
+
+
 @pytest.mark.parametrize(
     ("sent_to", "stood_on", "leads_to"),
     [
@@ -57,6 +82,8 @@ async def test_a_page_without_a_session_is_the_way_in_and_leads_back_with_its_fi
         ("/people", "/people?q=x", "/people?q=x"),
         ("/settings/away", "/settings", "/settings"),
         ("/policy/explain", "", "/policy/explain"),
+        ("/ledger/open", "/ledger", "/ledger"),
+        ("/ledger/changes/l1/confirm", "", "/ledger"),
     ],
 )
 async def test_a_form_without_a_session_leads_back_to_where_it_stood(
