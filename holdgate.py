@@ -775,20 +775,26 @@ def people_deactivate(
     """Say that a person has left and nobody comes after. They can no longer sign in."""
     from store import leavers
 
-    _of_people(lambda connection: leavers.deactivate(connection, person, reason, by=_operator()))
-    show.say(f"{person} has left; tasks that nobody else can decide escalate or ask operators")
+    id = _id(person)
+    _of_people(lambda connection: leavers.deactivate(connection, id, reason, by=_operator()))
+    show.say(f"{id} has left; tasks that nobody else can decide escalate or ask operators")
 
 
 @people_app.command("reactivate")
 def people_reactivate(
     person: Id,
     group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="May be given more than once.")] = None,
+    new_group: NewGroupMeant = False,
 ) -> None:
     """Bring back a person who has left, under the same id. They need a new password or token."""
     from store import leavers
 
-    _of_people(lambda connection: leavers.reactivate(connection, person, group or [], by=_operator()))
-    show.say(f"{person} is back with {', '.join(sorted(set(group or []))) or 'no groups'}")
+    groups = _put_into(
+        group or [],
+        new_group,
+        lambda connection: leavers.reactivate(connection, person, group or [], by=_operator()),
+    )
+    show.say(f"{person} is back with {', '.join(groups) or 'no groups'}")
 
 
 @people_app.command("email")

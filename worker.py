@@ -57,6 +57,7 @@ from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
+from store.left_pending import LeftPending
 from store.notices import Plan
 from store.outbox import Outbox
 from store.risks import Risks
@@ -246,6 +247,11 @@ def errands(
             StoppedWorkflows(database, client, defects.suspects).look,
             "%d cases stand still, or go on again",
             "could not look for cases that stand still",
+        ),
+        (
+            LeftPending(database).look,
+            "%d decisions and actions were refused, for their task has closed",
+            "could not look for decisions and actions that nobody answers",
         ),
         (
             Resubmitter(database, starter).look,

@@ -14,6 +14,7 @@ from temporalio import activity
 from policy.candidates import People, excluded, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
+from workflows.leavers import to_settle
 from workflows.models import (
     CaseEvent,
     CaseRecord,
@@ -122,8 +123,8 @@ class Records:
 
         While the task names people who have left, the answer is who came after them: that comes first.
         """
-        if left := await self._people.left(task.names):
-            return Present(left=dict(left))
+        if left := to_settle(task, await self._people.left([*task.names, task.requester])):
+            return Present(left=left)
         return await present(task, self._people)
 
     async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:

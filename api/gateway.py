@@ -7,7 +7,7 @@ goes through the Signal with the same id, which Temporal keeps until a worker is
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from api.problems import FieldError, Problem, invalid, not_found, temporal_unreachable, unavailable
+from api.problems import FieldError, Problem, invalid, not_found, unavailable
 from api.security import actor
 from api.temporal_calls import PAUSE_S, Gone, NoAnswer, Refused, send, within
 from api.whom import whom
@@ -60,10 +60,12 @@ from workflows.naming import names_any
 from workflows.people import candidacy, same
 from workflows.registry import PROCESSES
 
-UPDATE_PATIENCE_S = 3.0
+UPDATE_PATIENCE_S = 2.5
 """How long the first door is tried."""
-SIGNAL_PATIENCE_S = 0.5
+SIGNAL_PATIENCE_S = 1.0
 """How long the second is: a caller has an answer within 4 s, whatever is down."""
+LOOKS_S = (2.0, 5.0, 15.0, 40.0)
+"""When it is looked whether a decision that got no answer was accepted all the same."""
 NOTE_PATIENCE_S = 0.3
 """How long an answer waits until it is noted that the decision is pending; the note is written all the same."""
 MAY_COME = "Temporal does not answer. What you sent may still arrive; sent again, it is done once."
@@ -139,7 +141,7 @@ class Gateway:
         self._policy = policy
         self._ui_url = ui_url
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._noting: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     def temporal_url(self, case_id: str) -> str:
         """Where an engineer sees the case in the Temporal Web UI."""
@@ -228,7 +230,7 @@ class Gateway:
             async with within(SETTLE_PATIENCE_S):
                 status = await self._settlement.settle(now, decision)
         except (NoAnswer, Gone, WorkflowQueryFailedError) as error:
-            raise temporal_unreachable(decision_id=decision.id) from error
+            raise unavailable(MAY_COME, decision_id=decision.id) from error
         async with self._db.read() as conn:
             closed = await tasks.get(conn, task.task_id) or now
         if status is None:
@@ -386,16 +388,38 @@ class Gateway:
             async with within(SIGNAL_PATIENCE_S):
                 await handle.signal("submit_decision", decision)
         except NoAnswer as error:
-            raise temporal_unreachable(decision_id=decision.id) from error
+            self._in_background(self._see_through(handle, decision))
+            raise unavailable(MAY_COME, decision_id=decision.id) from error
         except Gone:
             return await self._after_the_end(handle, decision)
         if known:
             return await self._as_recorded(known)
-        noting = asyncio.create_task(self._note_pending(task, decision))
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
+        noting = self._in_background(self._note_pending(task, decision))
         await asyncio.wait([noting], timeout=NOTE_PATIENCE_S)
         return Decided(decision_id=decision.id)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        running = asyncio.create_task(work)
+        self._background.add(running)
+        running.add_done_callback(self._background.discard)
+        return running
+
+    async def _see_through(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> None:
+        """Send a decision that the record has as accepted, for Temporal may have lost it: the case would stand still.
+
+        The record is written before Temporal has stored the Update. Under heavy load it may never do so.
+        """
+        for pause in LOOKS_S:
+            await asyncio.sleep(pause)
+            with suppress(DatabaseUnavailable, NoAnswer):
+                async with self._db.read() as conn:
+                    known = await tasks.decision(conn, decision.id)
+                if known is None or known.status != "accepted":
+                    continue
+                with suppress(Gone):
+                    async with within(UPDATE_PATIENCE_S):
+                        await handle.signal("submit_decision", decision)
+                return
 
     async def _note_pending(self, task: TaskView, decision: Decision) -> None:
         try:
@@ -549,7 +573,7 @@ class Gateway:
             said = "All its rows are started. Cancel it with `rollback_started` to undo its cases."
             raise Problem(409, said, kind="already-closed", outcome=batch.status)
         if not await launcher.launch_batch(batch, order):
-            raise temporal_unreachable()
+            raise unavailable(MAY_COME)
 
     # ------------------------------------------------------------------------------------------------- scheduled cases
 

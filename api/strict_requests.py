@@ -1,6 +1,7 @@
 """Requests that say something else than they seem to: a parameter nobody reads, and a key that stands twice."""
 
 from collections.abc import Iterator
+from json import JSONDecodeError
 from typing import Any, get_origin
 
 from fastapi import Depends, Request
@@ -36,8 +37,17 @@ async def strict_body(request: Request) -> None:
     try:
         strict_json.loads((await request.body()).decode() or "null")
     except (ValueError, RecursionError) as wrong:
-        message = "is nested too deeply" if isinstance(wrong, RecursionError) else f"is not JSON: {wrong}"
-        raise invalid("The request is not valid.", [FieldError(field="body", message=message)]) from wrong
+        raise invalid("The request is not valid.", [FieldError(field="body", message=_why(wrong))]) from wrong
+
+
+def _why(wrong: Exception) -> str:
+    match wrong:
+        case RecursionError():
+            return "is nested too deeply"
+        case JSONDecodeError() | UnicodeDecodeError():
+            return f"is not JSON: {wrong}"
+        case _:
+            return str(wrong)
 
 
 STRICT = [Depends(known_parameters), Depends(strict_body)]

@@ -125,7 +125,8 @@ class Refusals(Interceptor):
             case_id = case.case_id if case else ""
             since = min(each.at for each in refused) - LOOK_BACK
             known = await audit.recent(conn, case_id, ("decision_refused", "action_refused"), since) if case_id else []
-            has = {event.data.get("decision_id") for event in known}
+            # The gateway says `decision_id` of both; a case that hears of an action by Signal, too, says `action_id`.
+            has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
             new = [each for each in new if not (each.from_gateway and each.code == "NotReady")]  # it tries again
             left = LISTED - await audit.count(conn, case_id, "message_refused") if new else 0

@@ -61,7 +61,8 @@ CAUSES: dict[Kind, str] = {
     "failing": "The code of this case fails, so it cannot go on.",
     "unknown": "Temporal does not know this case: it was deleted there, an older state was put back, "
     "or this is another server.",
-    "behind": "Temporal stands at an earlier point of this case than the record: an older state of it was put back.",
+    "behind": "Temporal stands at an earlier point of this case than the record: an older state of it was put back, "
+    "or a message was lost on its way.",
     "ended": "Temporal has this case as ended, and the record does not: an older database was put back.",
 }
 WHAT_TO_DO: dict[Kind, str] = {

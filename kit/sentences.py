@@ -49,11 +49,13 @@ def mistakes(words: Words, input: Model, told: Told) -> Iterator[str]:
     yield from _of("Words.title", words.title, input)
     if words.done:
         yield from _of("Words.done", words.done, input)
+    # What the source does not show may have any fields: a sentence that is right must never be refused.
     for name, said in words.steps.items():
-        yield from _of(f"Words.steps['{name}']", said, told.steps.get(name) or input)
+        model = told.steps.get(name, input)
+        yield from _of(f"Words.steps['{name}']", said, model or input, () if model else None)
     for name, said in words.undos.items():
-        for model in dict.fromkeys(told.undos.get(name) or [None]):
-            yield from _of(f"Words.undos['{name}']", said, model or input)
+        for model in dict.fromkeys(told.undos.get(name, [input])):
+            yield from _of(f"Words.undos['{name}']", said, model or input, () if model else None)
     for name, said in words.gates.items():
         facts = told.facts.get(name, [])
         more = None if None in facts else [each for model in facts if model for each in model.model_fields]

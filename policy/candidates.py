@@ -66,15 +66,22 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
     Fills `members`, the quorum of `everyone`, and whoever is the manager of the requester.
     """
     ruling = await _with_manager(await _with_named(ruling, people), task.requester, people)
-    unanswered = {"excluded_users": excluded(task, ruling), "decisions": [], "assignee": None, "owner": None}
-    task = task.model_copy(update=unanswered)
+    unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
     while True:
-        found = await people.candidates(ruling.groups, ruling.users)
+        # The requester is looked for with them: who came after one who has left decides as little.
+        found = await people.candidates(ruling.groups, [*ruling.users, task.requester])
+        if task.kind == "gate" and not any(same(each.id, task.requester) for each in found):
+            ruling = await _without_successor(ruling, task.requester, people)
         members = _members(ruling, found)
-        asked = {"candidate_groups": ruling.groups, "candidate_users": ruling.users, "members": members}
+        asked = {
+            "candidate_groups": ruling.groups,
+            "candidate_users": ruling.users,
+            "members": members,
+            "excluded_users": excluded(task, ruling),
+        }
         there = await _there(found, people)
-        can = answers_left(task.model_copy(update=asked), Present(there=there))
+        can = answers_left(unanswered.model_copy(update=asked), Present(there=there))
         quorum = max(can, 1) if ruling.everyone else ruling.quorum
         names = ", ".join(ruling.groups + ruling.users) or "nobody"
         short = "" if can >= quorum else f"{quorum} must approve, and {can} of {names} can"
@@ -165,6 +172,14 @@ async def _with_named(ruling: GateRuling, people: People) -> GateRuling:
             "named": [],
         }
     )
+
+
+async def _without_successor(ruling: GateRuling, requester: str, people: People) -> GateRuling:
+    """The ruling under which nobody decides who has the request from a requester who has left."""
+    successor = (await people.left([requester])).get(requester)
+    if successor is None or among(successor, ruling.excluded):
+        return ruling
+    return ruling.model_copy(update={"excluded": [*ruling.excluded, successor]})
 
 
 async def _with_manager(ruling: GateRuling, requester: str, people: People) -> GateRuling:

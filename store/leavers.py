@@ -57,8 +57,8 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
         )
 
 
-async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
-    """Somebody who has left is back under the same id, in these groups and no others.
+async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
+    """Somebody who has left is back under the same id, in these groups and no others. Answers their groups.
 
     What went to their successor stays there. They need a new password or token. Raises UnknownPerson, and ValueError
     for somebody who has not left, for a group that cannot be, and for an address that somebody else has by now.
@@ -67,14 +67,13 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     if await is_active(conn, id):
         raise ValueError(f"{id} has not left")
     await check_new(conn, id, back.email)
-    for group in groups:
-        group_named(group)
+    named = sorted({group_named(group) for group in groups})
     await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None))
-    for group in sorted(set(groups)):
+    for group in named:
         await insert_once(conn, memberships, {"person": id, "group_name": group})
-    summary = f"{back.name} is back with {', '.join(sorted(set(groups))) or 'no groups'}"
-    data = {"person": id, "groups": sorted(set(groups))}
-    await audit.note(conn, "person_reactivated", by=by, summary=summary, data=data)
+    summary = f"{back.name} is back with {', '.join(named) or 'no groups'}"
+    await audit.note(conn, "person_reactivated", by=by, summary=summary, data={"person": id, "groups": named})
+    return named
 
 
 async def _left(conn: AsyncConnection, id: str, successor: str | None) -> None:

@@ -25,6 +25,7 @@ from store.tables import (
     event_payloads,
     events,
     memberships,
+    people,
     readers,
     recounts,
     tasks,
@@ -226,13 +227,18 @@ async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: da
 
 
 def _names(persons: Collection[str]) -> ColumnElement[bool]:
-    """Tasks that have to do with these people by name: as candidate, asked, holder, giver, requester, member then."""
+    """Tasks that have to do with these people by name: as candidate, asked, holder, giver, requester, member then.
+
+    Also those of requests that they have from somebody who has left: they do not decide them.
+    """
+    theirs = select(people.c.id).where(people.c.successor.in_(persons))
     named = and_(candidates.c.kind.in_((*PERSONAL, "asked")), candidates.c.name.in_(persons))
     return or_(
         tasks.c.task_id.in_(select(candidates.c.task_id).where(named)),
         tasks.c.assignee.in_(persons),
         and_(tasks.c.assignee.is_not(None), tasks.c.state["owner"].as_string().in_(persons)),
         and_(tasks.c.kind == "changes", tasks.c.requester.in_(persons)),
+        and_(tasks.c.kind == "gate", tasks.c.requester.in_(theirs)),
     )
 
 

@@ -303,6 +303,12 @@ decisions = Table(
     Column("on_behalf_of", String(200), nullable=True),
     Column("edits", JSON, nullable=True),  # list of FieldChange
     Index("ix_decisions_at", "at", "status", "person", "verdict"),
+    Index(
+        "ix_decisions_pending",
+        "at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
 )
 
 # What people wanted to do with a task, other than decide it, when no worker answered; and what became of it.
@@ -320,6 +326,12 @@ actions = Table(
     Column("code", String(40), nullable=False, default=""),
     Column("at", Instant, nullable=False),
     Index("ix_actions_task", "task_id", "person"),
+    Index(
+        "ix_actions_pending",
+        "at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
 )
 
 batches = Table(

@@ -94,6 +94,12 @@ def test_a_group_that_nobody_has_and_no_policy_names_is_questioned(run: Run, mon
         assert run("people", "join", "anna", "go-club").code == code
     listed = json.loads(run("people", "list", "--json").out)
     assert next(each["groups"] for each in listed if each["id"] == "anna") == ["chess-club", "go-club"]
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    assert run("people", "deactivate", "ANNA", "--reason", "left").out.startswith("anna has left")
+    back = run("people", "reactivate", "anna", "--group", "manager")
+    assert back.code == 1 and "did you mean managers?" in back.err
+    back = run("people", "reactivate", "anna", "--group", "Managers", "--group", "tea-club", "--new-group")
+    assert back.out == "anna is back with managers, tea-club\n"
 
 
 def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run: Run, tmp_path: Path) -> None:

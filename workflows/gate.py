@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
-from workflows.leavers import heir_of, in_place, without
+from workflows.leavers import asks_now, heir_of, in_place, without
 from workflows.models import (
     ADMINS,
     OPERATORS,
@@ -134,7 +134,7 @@ class Gate:
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
         self._alarms = _alarms(ruling)
-        if self._told != task.clock:
+        if not task.clock and self._told:  # one that has a clock was shown it: `adopt` compares with that
             self._change(clock=self._told)
 
     @property
@@ -578,6 +578,9 @@ class Gate:
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> Happened:
         """Give every place of somebody who has left to who came after, as far as they may have it; else to nobody."""
+        asks = asks_now(self._task, leaver, successor)
+        if asks and successor:
+            self.exclude([successor])
         task, heir = self._task, heir_of(self._task, successor)
         self._change(**without(task, leaver, successor))
         self._goes_by(
@@ -590,6 +593,8 @@ class Gate:
         self._move("candidates")
         self.uncertain = True
         said = f"{leaver} was replaced by {heir or 'nobody'}"
+        if asks:
+            said = f"{leaver} was replaced by {successor}, whose request it is now, so they do not decide it"
         data: dict[str, Any] = {"from": leaver} | ({"to": heir} if heir else {})
         before = [each.id for each in task.questions if each.pending and same(each.to, leaver)]
         if moved := [each for each in self._task.questions if each.id in before and each.pending]:
@@ -633,6 +638,10 @@ class Gate:
             )
             if (old := getattr(before, name)) != (new := getattr(self._task, name))
         ]
+        for what in ("remind", "escalate"):
+            old, new = (_steps_said(task.clock, what) for task in (before, self._task))
+            if self.open and old != new:
+                changed.append(f"{what}: {old} became {new}")
         if before.quorum.needed != self._task.quorum.needed:
             changed.append(f"approvals needed: {before.quorum.needed} became {self._task.quorum.needed}")
         if self.open and self._task.expires_at and self._task.expires_at <= now:
@@ -845,15 +854,15 @@ def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) ->
         elif alarm.kind == "escalate":
             steps.append(ClockStep(at=alarm.at, does="escalate", to=names, replace=alarm.replace))
         elif on_expiry == "approve":
-            steps.append(ClockStep(at=alarm.at, does="approve"))
+            steps.append(ClockStep(at=alarm.at, does="approve", fixed=alarm.fixed))
         elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
             to = [name for each in later for name in (*each.groups, *each.users)]
-            steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to))))
+            steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to)), fixed=alarm.fixed))
             steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         elif on_expiry == "escalate":
             steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
         else:
-            steps.append(ClockStep(at=alarm.at, does="reject"))
+            steps.append(ClockStep(at=alarm.at, does="reject", fixed=alarm.fixed))
         if alarm.kind == "expire":
             break
     return steps
@@ -885,6 +894,13 @@ def _joined_changes(before: Sequence[FieldChange], now: Sequence[FieldChange]) -
 
 def _behalf(person: str | None) -> str:
     return f" on behalf of {person}" if person else ""
+
+
+def _steps_said(clock: Sequence[ClockStep], does: str) -> str:
+    """When the clock reminds, or to whom it escalates when."""
+    steps = [step for step in clock if step.does == does]
+    said = (f"{'only ' if step.replace else ''}{', '.join(step.to)} {moment_text(step.at)}".strip() for step in steps)
+    return ", ".join(said) or "never"
 
 
 def _said(value: Any) -> str:

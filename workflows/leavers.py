@@ -3,10 +3,26 @@
 Pure functions of the task. A gate applies them when it is told that people changed.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from workflows.models import OPERATORS, Question, TaskView
 from workflows.people import among, same, voters
+
+
+def asks_now(task: TaskView, leaver: str, successor: str | None) -> bool:
+    """Whether the successor has the request of this task now, so that they decide as little as the requester."""
+    return successor is not None and task.kind == "gate" and same(leaver, task.requester)
+
+
+def to_settle(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Those of the people who have left, each with their successor, from whom something of the task has to go on."""
+    return {
+        leaver: successor
+        for leaver, successor in left.items()
+        if among(leaver, task.names)
+        or (asks_now(task, leaver, successor) and not among(successor or "", task.excluded_users))
+    }
 
 
 def heir_of(task: TaskView, successor: str | None) -> str | None:

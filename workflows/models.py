@@ -486,6 +486,8 @@ class ClockStep(Message):
     to: list[str] = []
     """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
     replace: bool = False
+    fixed: bool = False
+    """Set by an admin while the clock stands still: it comes then all the same."""
 
 
 class TaskView(Message):
@@ -535,7 +537,7 @@ class TaskView(Message):
     editable: list[str] = []
     """The fields of the input that may be changed with an approval; all of a changes task with a resubmission."""
     clock: list[ClockStep] = []
-    """What happens if nobody decides, in order. While `paused_at` is set it stands still, and all of it comes later."""
+    """What happens if nobody decides, in order. While `paused_at` is set it stands still: not what is `fixed`."""
     rule: str = ""
     """Why the gate opened: the condition of the policy that held, or what failed."""
     round: int = 1

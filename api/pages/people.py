@@ -120,9 +120,10 @@ async def add(
     """Add somebody, as the JSON route does, and go to their page."""
     await admin(person)
     typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
-    named = [each for each in typed["groups"].replace(",", " ").split() if each]
     try:
-        new = NewPerson(id=typed["id"], name=typed["name"], groups=named, email=typed["email"] or None)
+        new = NewPerson(
+            id=typed["id"], name=typed["name"], groups=_groups(typed["groups"]), email=typed["email"] or None
+        )
         # Confirmed are the groups that stood there when it was asked, and no others.
         added = await roster.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
@@ -214,8 +215,8 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await leavers.deactivate(id, Departure(reason=typed["reason"]), by, db)
             return _("They have left. Nobody comes after them."), ""
         case "reactivate":
-            groups = [each for each in value.replace(",", " ").split() if each]
-            await leavers.reactivate(id, Return(groups=groups), by, db)
+            back = Return(groups=_groups(value))
+            await leavers.reactivate(id, back, by, parts, confirm=bool(value) and typed["confirm"] == value)
             return _("They are active again. Give them a password or a token."), ""
         case "token":
             made = await roster.make_token(id, NewToken(label=value), by, db)
@@ -253,6 +254,11 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await roster.list_groups(person, db)).items]
     return Somebody(person, entry, tokens, absences, groups, is_in(person, ADMINS), **more)
+
+
+def _groups(typed: str) -> list[str]:
+    """The groups that stand in a field, separated by commas."""
+    return typed.replace(",", " ").split()
 
 
 def _new_group(no: Problem | ValidationError) -> str:

@@ -37,6 +37,8 @@ class Coming:
 
     at: datetime
     text: str
+    fixed: bool = False
+    """An admin has set it while the clock stands still, so it does not come later."""
 
 
 async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Asked]:
@@ -107,11 +109,11 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
             case "escalate":
                 to = ", ".join(step.to)
                 text = _("it goes to %(who)s instead", who=to) if step.replace else _("%(who)s are asked too", who=to)
-                told.append(Coming(step.at, text))
+                told.append(Coming(step.at, text, fixed=step.fixed))
             case "approve":
-                told.append(Coming(step.at, _("it counts as approved, as the policy says")))
+                told.append(Coming(step.at, _("it counts as approved, as the policy says"), fixed=step.fixed))
             case "reject":
-                told.append(Coming(step.at, _ends(task)))
+                told.append(Coming(step.at, _ends(task), fixed=step.fixed))
     return told
 
 

@@ -96,7 +96,11 @@ async def entries(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[LedgerEntry]:
-    """One entry for each effect, in the order they were made."""
+    """One entry for each effect, in the order they were made; what is made while you page comes at the end.
+
+    Those of one reference or case are never passed by. Of all entries, one that takes long to be written may come
+    behind your cursor: who copies them reads again from a few minutes before.
+    """
     after = number_of(cursor)
     items = await parts.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
     page, more = page_by_number(items, limit, lambda entry: entry.entry_id)

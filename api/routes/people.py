@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, InHouse, Plain
 from api.gateway import Wish
+from api.new_groups import ConfirmGroup, put_into
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
@@ -131,15 +132,17 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
 
 
 @router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-async def reactivate(person_id: PersonId, back: Return, caller: Admin, db: Db) -> Response:
+async def reactivate(
+    person_id: PersonId, back: Return, caller: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Response:
     """Somebody who has left is back under the same id. Admins only.
 
     They are in the groups named here and in no others, and need a new password or token. What went to their successor
     stays there.
     """
-    await somebody(db, person_id)
+    await somebody(parts.db, person_id)
     try:
-        async with db.write() as conn:
+        async with put_into(parts, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
     except ValueError as wrong:
         if "be a group" in str(wrong):

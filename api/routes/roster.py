@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, InHouse, Limit, Plain, Search
+from api.new_groups import ConfirmGroup, put_into
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
 from api.security import Admin, Caller, PeopleReader
 from api.views import Page
 from api.whom import whom
-from policy.groups import known_groups
 from store import passwords, people, roster, sessions
 from store.database import Database
-from store.name_resolver import NewGroup, new_group
 from store.people import LastAdmin, Token, UnknownPerson, UnknownToken
 from store.roster import Entry, Group
 
@@ -26,9 +25,6 @@ router = APIRouter(tags=["people"])
 
 GroupName = Annotated[Plain, Path(max_length=60)]
 TokenId = Annotated[Plain, Path(max_length=64)]
-ConfirmGroup = Annotated[
-    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
-]
 _READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 503)
 
 
@@ -104,12 +100,9 @@ async def list_people(
 async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
     """Add a person. They sign in once they have a password or a token. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
-    with _question("groups"), _mistakes(fields, field="id"):
-        async with parts.db.write() as conn:
-            doubtful = None if confirm else await new_group(conn, new.groups, known_groups(parts.policy.current))
+    with _mistakes(fields, field="id"):
+        async with put_into(parts, new.groups, confirm=confirm, field="groups") as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
-            if doubtful:
-                raise doubtful
     return await _entry(parts.db, new.id)
 
 
@@ -141,12 +134,9 @@ async def join_group(
 ) -> Entry:
     """Make somebody a member. Admins only."""
     await somebody(parts.db, person_id)
-    with _question("group"), _mistakes({}, field="group"):
-        async with parts.db.write() as conn:
-            doubtful = None if confirm else await new_group(conn, [group], known_groups(parts.policy.current))
+    with _mistakes({}, field="group"):
+        async with put_into(parts, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
-            if doubtful:
-                raise doubtful
     return await _entry(parts.db, person_id)
 
 
@@ -277,20 +267,6 @@ async def _entry(db: Database, id: str) -> Entry:
     if not found:
         raise not_found("person")
     return found[0]
-
-
-@contextmanager
-def _question(field: str) -> Iterator[None]:
-    """422 for a group that nobody is in and no policy names: it may be a slip of the pen."""
-    try:
-        yield
-    except NewGroup as new:
-        message = str(new)
-        detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
-        detail += "Send confirm=true to make it a new group."
-        raise invalid(
-            detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
-        ) from new
 
 
 @contextmanager

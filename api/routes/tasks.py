@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleTask, visible_task
 from api.foresight import if_approved
@@ -34,7 +34,7 @@ class NewDecision(BaseModel):
 
     verdict: str = Field(max_length=60, description="One of the task's `verdicts`", examples=["approve"])
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
-    revision: int | None = Field(
+    revision: StrictInt | None = Field(
         None,
         description="The task's `revision` you looked at: refused when it has changed. Needed unless the policy says "
         '`revision = "optional"`',

@@ -142,6 +142,10 @@ async def test_a_decision_without_a_revision_is_told_the_current_one_and_decides
         blind = await gate.decide("manager-1", task, verdict, revision=None)
         assert (blind.status_code, blind.json()["revision"]) == (428, 1)
         assert blind.json()["type"] == "urn:holdgate:revision-needed"
+    for wrong in ("1", True, 1.0, [1]):
+        misread = await gate.decide("manager-1", task, revision=wrong)
+        assert (misread.status_code, misread.json()["errors"][0]["field"]) == (422, "revision"), wrong
+    items = [{"task_id": task["task_id"], "verdict": "approve"}]
     items = [{"task_id": task["task_id"], "verdict": "approve"}]
     (one,) = (await gate.post("manager-1", "/tasks/decisions", {"items": items})).json()["items"]
     assert (one["status"], one["problem"]["status"], one["problem"]["revision"]) == ("refused", 428, 1)

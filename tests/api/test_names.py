@@ -202,6 +202,31 @@ async def test_a_new_group_is_a_question_over_the_api_and_on_the_page(named: Gat
         assert (await page.post("/people", data=form | {"confirm": f"{other}-3"})).status_code == 303
 
 
+async def test_who_comes_back_is_put_into_groups_as_everybody_is(named: Gate) -> None:
+    id, group = f"p-{uuid4().hex[:6]}", f"club-{uuid4().hex[:6]}"
+
+    async def gone() -> None:
+        assert (await named.post("admin-1", f"/people/{id}/deactivate", {"reason": "left"})).status_code == 204
+
+    assert (await named.post("admin-1", "/people", {"id": id, "name": "P", "groups": []})).status_code == 201
+    await gone()
+    asked = await named.post("admin-1", f"/people/{id}/reactivate", {"groups": ["managers", group]})
+    assert asked.status_code == 422 and asked.json()["new_group"] == group
+    assert asked.json()["errors"][0]["field"] == "groups"
+    assert (await named.get("admin-1", f"/people/{id}")).json()["active"] is False, "a question changes nothing"
+    back = await named.post("admin-1", f"/people/{id}/reactivate?confirm=true", {"groups": ["Managers", group]})
+    assert back.status_code == 204, back.text
+    assert (await named.get("admin-1", f"/people/{id}")).json()["groups"] == [group, "managers"]
+    await gone()
+    async with signed_in(named, "admin-1") as page:
+        form = {"value": f"managers, {group}-2"}
+        asked = await page.post(f"/people/{id}/reactivate", data=form)
+        assert asked.status_code == 422 and f'name="confirm" value="managers, {group}-2"' in asked.text
+        done = await page.post(f"/people/{id}/reactivate", data=form | {"confirm": form["value"]})
+        assert done.status_code == 200 and "They are active again." in done.text
+    assert (await named.get("admin-1", f"/people/{id}")).json()["groups"] == [f"{group}-2", "managers"]
+
+
 async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(named: Gate) -> None:
     task = await named.open_task(await named.start(payee="Foreseen Ltd", amount="662.37"))
     told = (await named.get("manager-1", f"/tasks/{task['task_id']}")).json()["if_approved"]

@@ -69,6 +69,13 @@ def test_a_step_and_its_undo_are_told_of_what_the_step_is_given(folder: Path, bo
     assert "expense_claim" in PROCESSES
 
 
+def test_a_sentence_of_a_step_that_may_be_given_several_models_may_name_any_field(folder: Path, booking: Path) -> None:
+    activities = (booking / "activities.py").read_text()
+    (booking / "activities.py").write_text(activities.replace("StepCall[Booking]", "StepCall[Booking | Booked]"))
+    own.load(folder)
+    assert "expense_claim" in PROCESSES
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

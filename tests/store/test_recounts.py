@@ -124,6 +124,18 @@ async def test_whoever_a_task_names_in_any_way_concerns_it(db: Database, how: st
     assert await wanted(db) == {view.task_id}
 
 
+async def test_open_gates_of_a_leavers_requests_hear_who_has_them_now(db: Database) -> None:
+    await furnished(db)
+    case = await submitted(db)
+    view = task(case.case_id, candidate_groups=["others"], candidate_users=[], requester="old")
+    await opened(db, view)
+    for leaver, successor in (("old", "new"), ("new", "sue")):
+        await wanted(db)
+        async with db.write() as conn:
+            await leavers.replace(conn, leaver, successor, "left", by="ada")
+        assert await wanted(db) == {view.task_id}
+
+
 # ------------------------------------------------------------------------------------------------------ nothing is lost
 
 

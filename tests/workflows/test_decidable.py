@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -68,9 +69,12 @@ class Situation:
         if self.there(self.holder) or self.there(self.owner):
             yield 0, replace(self, holder=self.owner, owner=None)
 
-    def searched(self) -> int:
-        """How many more answers there can be, found by trying all of it."""
-        return max((answers + after.searched() for answers, after in self.moves()), default=0)
+    def searched(self, known: dict[Any, int] | None = None) -> int:
+        """How many more answers there can be, found by trying all of it. `known`: what was tried on other ways here."""
+        known, here = {} if known is None else known, (self.done, self.holder, self.owner)
+        if here not in known:
+            known[here] = max((answers + after.searched(known) for answers, after in self.moves()), default=0)
+        return known[here]
 
     @property
     def task(self) -> TaskView:

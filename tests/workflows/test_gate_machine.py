@@ -430,5 +430,6 @@ TestGateMachine.settings = settings(max_examples=300, stateful_step_count=40, de
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_two_thousand_lives_of_a_gate() -> None:
     run_state_machine_as_test(GateMachine, settings=settings(max_examples=2_000, stateful_step_count=50, deadline=None))

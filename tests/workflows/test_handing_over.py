@@ -40,8 +40,13 @@ async def act(case: Handle, task: TaskView, act: Act, by: Actor, **more: Any) ->
     return receipt.task
 
 
+async def now(house: House, case: Handle, task: TaskView) -> TaskView:
+    """The task as it is shown now."""
+    return next(each for each in (await house.state(case)).tasks if each.task_id == task.task_id)
+
+
 async def decide(house: House, case: Handle, task: TaskView, by: Actor, **more: Any) -> TaskView:
-    made = house.decision(task, by.id, **more)
+    made = house.decision(await now(house, case, task), by.id, **more)
     return (await house.send(case, made.model_copy(update={"by": by}))).task
 
 

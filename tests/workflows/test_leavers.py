@@ -27,6 +27,14 @@ pause_for_questions = true
 when = "false"
 groups = ["directors"]
 """
+TWO_OF_THEM = """
+[errand.gates.second]
+when = "false"
+groups = ["directors"]
+[errand.gates.approval]
+groups = ["managers"]
+quorum = 2
+"""
 MIA = person("mia", "managers")
 
 
@@ -181,6 +189,45 @@ async def test_changes_of_a_requester_who_has_left_wait_for_somebody_who_is_ther
     await decide(house, case, changes, by, verdict=Verdict.RESUBMIT, edits={"value": 7})
     again = await house.open_task(case, "approval")
     assert again.excluded_users == [by.id], "whoever made the changes does not approve them"
+    await over(house, case)
+
+
+@pytest.mark.parametrize("when", ["before the gate opens", "while it is open", "after an approval"])
+async def test_who_has_a_leavers_requests_does_not_approve_them(house: House, when: str) -> None:
+    group = f"g{uuid4().hex[:8]}"
+    requester = await added(house)
+    after, later, one, two = [await added(house, group) for _ in range(4)]
+    if when == "before the gate opens":
+        await left(house, requester, after)
+    policy = TWO_OF_THEM.replace("managers", group) + (
+        "separation_of_duties = false\n" if when == "before the gate opens" else ""
+    )
+    case = await house.start(requester=requester, policy=policy)
+    task = await house.open_task(case)
+    if when == "after an approval":
+        await decide(house, case, task, person(after, group))
+    if when != "before the gate opens":
+        await left(house, requester, after)
+        task = await once(house, case, lambda task: after in task.excluded_users)
+    assert len(task.decisions) == (when == "after an approval"), "what was decided stays"
+    assert await no(decide(house, case, task, person(after, group))) == "NotAllowed"
+    # The successor leaves, too: so does who comes after them.
+    await left(house, after, later)
+    task = await once(house, case, lambda task: later in task.excluded_users)
+    assert await no(decide(house, case, task, person(later, group))) == "NotAllowed"
+    await decide(house, case, task, person(one, group))
+    if when != "after an approval":
+        await decide(house, case, task, person(two, group))
+    assert (await house.end(case)).status is Status.COMPLETED
+
+
+async def test_when_the_only_approver_gets_the_request_operators_are_asked(house: House) -> None:
+    requester, only = await added(house), await added(house)
+    case = await house.start(requester=requester, policy=USERS.replace("escalate", "# escalate") % (only, only))
+    await house.open_task(case)
+    await left(house, requester, only)
+    helped = await once(house, case, lambda task: bool(task.verdicts), "intervention")
+    assert "0 of the candidates can still decide" in helped.summary
     await over(house, case)
 
 

@@ -123,6 +123,27 @@ def test_what_the_clock_has_done_is_neither_undone_nor_done_again() -> None:
     assert [step.does for step in open_gate.task.clock] == ["remind", "reject"]
 
 
+def test_other_reminders_and_escalations_are_a_change_also_where_nothing_else_is() -> None:
+    def levels(hours: int, **more: Any) -> GateRuling:
+        level = Escalation(at=OPENED + hours * HOUR, groups=["directors"], **more)
+        return ruled(escalations=[level], reminders=[OPENED + hours * HOUR / 2])
+
+    old, new = gate(levels(10)), levels(20)
+    shown = old.task
+    # The last is what `policy apply` asks before it changes anything.
+    for on in (old, gate(levels(10)), Gate(shown, new)):
+        assert on.adopt(new, OPENED + HOUR).data["changed"] == [
+            "remind: 2026-11-23 14:00 UTC became 2026-11-23 19:00 UTC",
+            "escalate: directors 2026-11-23 19:00 UTC became directors 2026-11-24 05:00 UTC",
+        ]
+        assert [step.at for step in on.task.clock if step.does == "escalate"] == [OPENED + 20 * HOUR]
+    assert Gate(old.task, new).adopt(new, OPENED + HOUR).data["changed"] == [], "then it goes by them"
+    assert "only directors" in Gate(old.task, new).adopt(levels(20, replace=True), OPENED + HOUR).summary
+    # A level that has had its time is neither news nor told again.
+    late = Gate(shown.model_copy(update={"candidate_groups": ["managers", "directors"], "clock": shown.clock[2:]}), new)
+    assert late.adopt(levels(10), OPENED + 11 * HOUR).data["changed"] == []
+
+
 def test_a_level_that_is_new_and_over_already_comes_at_once_and_is_told() -> None:
     open_gate = gate()
     open_gate.adopt(ruled(escalations=[DIRECTORS]), OPENED + 2 * HOUR)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+from api.pages.task_words import if_nobody_decides
 from store import people, tasks
 from tests.errand import ErrandRequest
 from tests.house import Handle, House
@@ -201,10 +202,12 @@ async def test_an_end_that_an_admin_sets_in_a_pause_stays_where_it_was_set(house
     asked = await act(case, task, Act.ASK, person("mia", "managers"), to=Actor(id="rita"), text="Which shelf?")
     await house.forward(case, timedelta(days=3))
     end = task.expires_at + timedelta(days=20)
-    await act(case, task, Act.SET_CLOCK, person("ada", "admins"), expires_at=end, text="It takes longer")
+    paused = await act(case, task, Act.SET_CLOCK, person("ada", "admins"), expires_at=end, text="It takes longer")
+    assert [(each.at, each.fixed) for each in if_nobody_decides(paused)] == [(end, True)], "as the page says, too"
     await house.forward(case, timedelta(days=2))
     told = await act(case, task, Act.ANSWER, person("rita"), question=asked.questions[0].id, text="The top one")
     assert (told.expires_at, told.paused_at) == (end, None)
+    assert [(each.at, each.fixed) for each in if_nobody_decides(told)] == [(end, False)]
     assert told.due_at is not None and told.due_at - task.due_at >= timedelta(days=4, hours=23), "this stood still"
     await over(house, case)
 
