@@ -51,6 +51,12 @@ def check_pair(amount: Source, currency: Source, target: Target) -> None:
         raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
 
 
+def of_the_books(heading: str, chosen: str) -> bool:
+    """Whether a heading says the currency of the books, and the one that was chosen does not."""
+    said, other = (set(plain(words_of(each)).split()) & _OF_THE_BOOKS for each in (heading, chosen))
+    return bool(said) and not other
+
+
 def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
     """The currency of a file that has no column of it, and what to tell. Raises WrongMapping where only people know.
 

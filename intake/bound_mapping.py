@@ -280,11 +280,14 @@ class BoundMapping:
 # ------------------------------------------------------------------------------------------------------------- binding
 
 
-def missing_headings(missing: Sequence[str], found: Sequence[str], line: int) -> UnreadableFile:
-    """The refusal of a file in which nothing stands for needed fields."""
+def missing_headings(
+    missing: Sequence[str], found: Sequence[str], line: int, besides: Sequence[str] = ()
+) -> UnreadableFile:
+    """The refusal of a file in which nothing stands for needed fields; `besides` says what nearly did."""
     listed = ", ".join(quoted(cell) for cell in found[:20] if cell.strip()) or "none"
     hint = "give a mapping that says which columns they are, or what every row has"
-    return UnreadableFile("headers", f"these headings are missing: {', '.join(missing)}. Found: {listed}; {hint}", line)
+    said = "; ".join([f"these headings are missing: {', '.join(missing)}. Found: {listed}", hint, *besides])
+    return UnreadableFile("headers", said, line)
 
 
 def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Source]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from intake.currencies import SHARED, joined
 from intake.currencies import is_currency as is_currency
+from intake.month_names import in_english
 from workflows.money import decimals_of
 
 Decimals = Literal[".", ",", "either"]
@@ -235,7 +236,8 @@ KNOWN_DATES = (
     *("MMMM DD, YYYY", "DD/MMM/YYYY"),
 )
 """Formats that a suggestion tries."""
-_MIDNIGHT = re.compile(r"[ T]0{1,2}:00(:00(\.0+)?)?Z?$")
+_TIME = re.compile(r"[ T](?:0{1,2}:00(?::00(?:\.0{1,9})?)?Z|\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?)$")
+"""A time of the day as clocks there showed it. One of another zone may be another day; only midnight is written so."""
 
 
 def strptime_of(words: str) -> str:
@@ -258,12 +260,18 @@ def strptime_of(words: str) -> str:
 
 @lru_cache(16_384)
 def dates_in(cell: str, formats: tuple[str, ...]) -> dict[str, date]:
-    """The dates that a cell may say, by the formats in which it says them. An added midnight says nothing."""
-    text = " ".join(_MIDNIGHT.sub("", cell.strip()).split())
+    """The dates that a cell may say, by the formats in which it says them. A time behind it does not change the day."""
+    if len(cell) > _LONGEST:
+        return {}
+    whole = " ".join(cell.split())
+    text = _TIME.sub("", whole)
+    if any(char.isalpha() for char in text):
+        text = in_english(text)
     found = {}
     for words in formats:
+        made = _strptime_of(words)
         try:
-            found[words] = datetime.strptime(text, _strptime_of(words)).date()
+            found[words] = datetime.strptime(whole if "%H" in made or "%I" in made else text, made).date()
         except ValueError:
             continue
     return found

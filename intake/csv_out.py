@@ -15,12 +15,12 @@ BOM = "\ufeff"
 _SIGNS = frozenset("=+-@")
 _UNSEEN = frozenset("CZ")
 """Categories of characters that spreadsheets may skip before a formula: controls, formats, blanks of all kinds."""
-_NUMBER = re.compile(r" *[+-]?(?:[0-9][0-9.,]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *")
+_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9.,]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def defused(cell: str) -> str:
     """The cell so that no spreadsheet takes it for a formula. Plain numbers stay: they are none."""
-    if not cell or _NUMBER.fullmatch(cell):
+    if not cell or _NUMBER.fullmatch(cell.strip(" ")):
         return cell
     seen = next((char for char in cell if unicodedata.category(char)[0] not in _UNSEEN), "")
     # NFKC makes ordinary signs of full-width, small and raised ones, which some spreadsheets read alike.

@@ -261,7 +261,7 @@ class _Gate:
         return f"{label[:1].lower()}{label[1:]} {_WORDS[operator][0 if why.holds else 1]} {shown}"
 
 
-_COMPARED = re.compile(r"(?P<name>\w+) ?(?P<operator>>=|<=|>|<) ?(limits\.(?P<limit>\w+)|(?P<number>\d+(\.\d+)?))")
+_COMPARED = re.compile(r"(?P<name>\b\w+) ?(?P<operator>>=|<=|>|<) ?(limits\.(?P<limit>\w+)|(?P<number>\d+(\.\d+)?))")
 _WORDS = {
     ">=": ("of at least", "under"),
     ">": ("above", "of at most"),

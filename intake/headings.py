@@ -19,7 +19,9 @@ _DUE = _listed(
     am, fälligkeit, fälligkeitsdatum, fälligkeitstermin, zahlbar bis, zahlungsziel, nettofälligkeit, échéance, date
     échéance, date limite paiement, vencimiento, fecha vencimiento, scadenza, data scadenza, vencimento, data
     vencimento, vervaldatum, vervaldag, termin płatności, förfallodatum, forfaldsdato, forfallsdato, eräpäivä,
-    splatnost, fizetési határidő, срок оплаты, 支払期日, 支払期限, 付款日期
+    splatnost, fizetési határidő, срок оплаты, 支払期日, 支払期限, 付款日期, fecha vto, fecha pago,
+    vto, datum splatnosti, splatno, vade, vade tarihi, laskun eräpäivä, förfallodag, termin zapłaty, data płatności, à
+    payer avant, дата оплаты, ημερομηνία λήξης, data vencto
     """
 )
 _NOTE = _listed(
@@ -51,11 +53,17 @@ _AMOUNT = _listed(
     amount in transaction currency, amount to pay, amount owed, balance due, open balance, outstanding amount,
     outstanding, debit amount, zahlbetrag, zahlungsbetrag, überweisungsbetrag, rechnungsbetrag, betrag,
     bruttobetrag, nettobetrag, gesamtbetrag, endbetrag, summe, umsatz, umsatz ohne soll haben kz, betrag
-    belegwährung, brutto, betrag in belegwährung, netto, offener betrag, forderungsbetrag, montant, montant ttc,
+    belegwährung, brutto, betrag in belegwährung, netto, offener betrag, forderungsbetrag, montant, montant à
+    régler, montant dû, reste à payer, solde dû, offener posten, rechnungssumme,
+    zu zahlen, zahlung, montant ttc,
     montant à payer, montant total, montant facture, montant net, montant ht, net à payer, total ttc, total ht,
     somme, importe, importe total, importe factura, monto, cantidad, total factura, importe neto, valor, valor
-    total, valor a pagar, valor nota, montante, quantia, importo, importo totale, totale, totale fattura, ammontare,
-    bedrag, factuurbedrag, totaalbedrag, te betalen, kwota, kwota brutto, kwota do zapłaty, wartość, belopp, summa,
+    total, valor a pagar, valor nota, valor com iva, valor sem iva, total com iva, valor líquido, valor bruto,
+    importe a pagar, importe
+    bruto, base imponible, imponibile, totale documento, da pagare, factuurtotaal, do zapłaty, razem, att betala,
+    montante, quantia, importo, importo totale, totale, totale fattura, ammontare,
+    bedrag, factuurbedrag, totaalbedrag, te betalen, kwota, kwota brutto, kwota netto, kwota do zapłaty, wartość,
+    belopp, summa,
     beløb, beløp, maksettava, částka, suma, összeg, sumă,
     tutar, ποσό, сумма, сума, сумма к оплате, итого, 金額, 支払金額,
     請求金額, 合計, 金额, 总金额, 금액,
@@ -111,6 +119,8 @@ PAYMENT: Headings = {
         variabilní symbol, számlaszám, számla sorszáma, număr factură, fatura no, номер счета, номер счёта, номер
         документа, номер, счет, номер накладной, номер платежа, 請求書番号, 請求番号,
         伝票番号, 管理番号, 发票号码, 发票号, 單號, 發票號碼, 송장번호,
+        αριθμός τιμολογίου, αριθμός παραστατικού, номер заказа, číslo dokladu, factura n, doklad, piece ref,
+        réf pièce, kundenreferenz, end to end reference, end to end id, kundenreferenz end to end,
         id
         """
     ),
@@ -129,6 +139,10 @@ PAYMENT: Headings = {
         begunstigde, naam tegenpartij, tegenpartij, dostawca, kontrahent, nazwa dostawcy, nazwa kontrahenta,
         odbiorca, leverantör, mottagare, leverandør, modtager, mottaker, toimittaja, saaja, dodavatel, příjemce,
         szállító, kedvezményezett, furnizor, tedarikçi, alıcı, προμηθευτής, поставщик, получатель, контрагент,
+        libellé tiers, zahlungsempfänger in, name des
+        zahlungsempfängers, empfänger name, intitulé tiers, nome do fornecedor, nome credor, denominazione,
+        denominazione
+        fornitore, наименование получателя, наименование контрагента, имя получателя, προμηθευτής επωνυμία, επωνυμία,
         наименование поставщика, постачальник, 支払先, 取引先, 取引先名, 仕入先,
         供应商, 供应商名称, 收款人, 供應商, 공급업체, company name,
         company, firm, firma, firmenname, société, empresa, azienda, bedrijf, name, nom, nombre, nome, naam, nazwa,

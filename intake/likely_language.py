@@ -35,6 +35,8 @@ _ALONE = frozenset("àáâèéêíóòôúùåäöæøŷавикосуяєїіз
 _COMMON_CODECS = frozenset(("cp1250", "cp1251", "cp1252", "cp1253"))
 _MARKS = frozenset("’‘“”„–—…«»€£™®©№§°ªº·\u00a0´")
 """Signs that stand beside words in any language."""
+_ASIDE = frozenset("£€™®©№§°")
+"""Those that stand inside no word."""
 _FIRST_BYTES = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6)} | dict.fromkeys(
     ("cp932", "euc_jp"), ("cp932", 0x88, 0x97)
 )
@@ -80,6 +82,8 @@ def _odd(word: str, codec: str) -> float:
             return 1.0  # letters of two scripts in one word
         if one.islower() and other.isupper() and not (one + other).isascii():
             return 1.0
+    if any(word[place] in _ASIDE and scripts[place - 1] and scripts[place + 1] for place in range(1, len(word) - 1)):
+        return 1.0
     for char, script in zip(word, scripts, strict=True):
         # A sign inside a word; marks above and below letters are a part of some scripts.
         sign = not script and not char.isascii() and char not in _MARKS

@@ -92,7 +92,7 @@ def _decimals(sections: list["_Section"]) -> Format:
 
 # --------------------------------------------------------------------------------------------------------- the sections
 
-_TOKEN = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]*\]|General|AM/PM|A/P|[Ee][+-]|.', re.DOTALL)
+_TOKEN = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]{0,100}\]|General|AM/PM|A/P|[Ee][+-]|.', re.DOTALL)
 
 
 @dataclass

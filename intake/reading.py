@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from intake import amount_currency, cells
+from intake import amount_column, amount_currency, cells
 from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.cells import Marks
 from intake.currencies import currencies_in
@@ -113,7 +113,7 @@ def _read_mapped(
     bound = _bind(table, heading, target, given, usual)
     count, blank = counted(table, line)
     above = [number for number, _ in table.head(SEARCHED) if number < line]
-    used = [part for source in bound.sources.values() for part in source.parts if isinstance(part, int)]
+    used = {part for source in bound.sources.values() for part in source.parts if isinstance(part, int)}
     notes = [*_above(above), *notes_of(table, line, used), *bound.notes]
     place = bound.sources[REFERENCE].column if REFERENCE in bound.sources else None
     if place is not None and not given.columns:
@@ -204,7 +204,8 @@ def _bind(
     missing = [name for name in target.needed if name not in there]
     if missing:
         _no_twice(line, headings)
-        raise missing_headings(missing, headings, line)
+        nearly = [note for name in missing for note in made.misfits.get(name, ())]
+        raise missing_headings(missing, headings, line, [*nearly, *_hidden_headings(table, line)])
     try:
         sources = sources_of(given.model_copy(update={"columns": columns}), headings)
     except WrongMapping as wrong:
@@ -213,6 +214,10 @@ def _bind(
         raise UnreadableFile("headers", "; ".join(each.message for each in wrong.problems), line) from wrong
     notes = list(made.notes)
     said: amount_currency.Said = ()
+    if (source := sources.get((target.money or ("", ""))[0])) is not None:
+        amount_column.check_unit(source, table, line, target)
+        rivals = made.rivals.get((target.money or ("", ""))[0], ())
+        amount_column.check_rivals(table, line, headings, sources, rivals, target)
     if currency:
         said = _currency(table, line, headings, target, given, sources, constants, added, notes)
         if currency in target.needed and currency not in {*sources, *constants, *added}:
@@ -223,6 +228,11 @@ def _bind(
     complete = given.model_copy(update={"columns": columns, "constants": constants})
     complete, of_cells = _from_cells(table, line, complete, sources, target)
     notes += [f"usual value: {name} = {_shown(target, name, value)}" for name, value in added.items()]
+    notes += [
+        f"{quoted(sources[name].heading)} stands for {name}, in place of the usual {_shown(target, name, value)}"
+        for name, value in usual.items()
+        if name != currency and name in sources and name not in given.columns
+    ]
     told = said[0] if len(said) == 1 else frozenset().union(*said)
     return BoundMapping(target, complete, headings, table, sources, [*notes, *of_cells], told)
 
@@ -307,6 +317,14 @@ def _own_names(given: ColumnMapping, headings: Sequence[str], target: Target) ->
         if name not in given.columns and name not in given.constants and heading_key(name) in keys:
             made.columns[name] = (keys[heading_key(name)],)
     return made
+
+
+def _hidden_headings(table: Table, line: int) -> list[str]:
+    unseen = table.unseen.get(line, {})
+    if not unseen:
+        return []
+    listed = ", ".join(quoted(unseen[place]) for place in sorted(unseen)[:10])
+    return [f"the workbook hides the columns {listed}: show them, or read what is hidden with hidden = 'read'"]
 
 
 def _no_twice(line: int, headings: Sequence[str]) -> None:

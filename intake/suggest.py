@@ -42,6 +42,10 @@ class Suggestion:
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    misfits: dict[str, list[str]] = field(default_factory=dict)
+    """By field: what could have stood for it by its name, and why it does not."""
+    rivals: dict[str, list[int]] = field(default_factory=dict)
+    """By field: the places of columns that could stand for it as well as the one that is read."""
 
 
 def namer(target: Target) -> Named:
@@ -82,6 +86,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
             title = quoted(headings[each.place].strip())
             if why := _misfit(name, each.place, sample, target):
                 notes[name].append(f"{title} could stand for {name}, but {why}")
+                made.misfits.setdefault(name, []).append(notes[name][-1])
             elif chosen is None:
                 chosen = each
                 slip = f", as it is close to '{chosen.close}'" if chosen.close else ""
@@ -90,6 +95,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
             else:
                 read = quoted(headings[chosen.place].strip())
                 notes[name].append(f"{title} could stand for {name} too; {read} is read")
+                made.rivals.setdefault(name, []).append(each.place)
         if chosen:
             taken.add(chosen.place)
             made.columns[name] = (headings[chosen.place].strip(),)

@@ -8,6 +8,7 @@ them. Where two are as likely and differ, the reader is told.
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
@@ -118,11 +119,23 @@ def _utf16(data: bytes) -> str | None:
     """The kind of UTF-16, by its byte order mark, or because every second byte of plain text is NUL."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    head = data[:200]
-    first, second = head[::2].count(0), head[1::2].count(0)
-    if len(head) < 4 or max(first, second) * 4 <= len(head):
+    head = data[: _HEAD - _HEAD % 2]
+    if len(data) < 4 or b"\0" not in head:
         return None
-    return "utf-16-be" if first > second else "utf-16-le"
+    plain = {codec: _plainness(head, codec) for codec in ("utf-16-le", "utf-16-be")}
+    best = max(plain, key=lambda codec: plain[codec])
+    return best if plain[best] > 0.05 else None
+
+
+_HEAD = 4_000
+
+
+def _plainness(head: bytes, codec: str) -> float:
+    """The share of ASCII, such as marks between cells, in what an encoding makes of bytes; 0 where they are no text."""
+    text = head[: len(head) // 2 * 2].decode(codec, "replace").removesuffix("\ufffd")
+    if any(unicodedata.category(char) in ("Cc", "Cn", "Co") and char not in "\t\r\n" for char in text):
+        return 0.0
+    return sum(char.isascii() for char in text) / max(1, len(text))
 
 
 def _no_nul(text: str) -> None:
@@ -169,7 +182,13 @@ def _guessed(data: bytes, place: int) -> Text:
         with suppress(UnicodeDecodeError):
             best = best._replace(codec=same.codec) if data.decode(same.codec) == text else best
         _check_not_utf8(data, place, best)
-        rivals = [each for each in readings if each.odd <= best.odd + _CLOSE and each.words != best.words]
+        western_too = best.codec in _RARE_LATIN  # nobody would notice
+        rivals = [
+            each
+            for each in readings
+            if each.words != best.words
+            and (each.odd <= best.odd + _CLOSE or (western_too and each.codec in ("cp1250", "cp1252", *_RARE_LATIN)))
+        ]
         return Text(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
     what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
@@ -186,6 +205,7 @@ class _Reading(NamedTuple):
 
 _RARE = {"cp1257", "koi8_r", "iso8859_5", "iso8859_15", "cp866", "cp850", "mac_roman"}
 """Encodings of programs and systems that few use any more."""
+_RARE_LATIN = {"cp1257", "iso8859_15", "cp850", "mac_roman"}
 _CLOSE = 0.05
 _ODD = 0.35
 """From here on hardly a word of a text makes sense."""
@@ -205,7 +225,10 @@ def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
 def _not_ascii(data: bytes) -> bytes:
     """Different lines that are not ASCII."""
     lines = dict.fromkeys(line for line in re.split(rb"[\r\n]+", data) if not line.isascii())
-    return b"\n".join(islice(lines, _LINES))[:_BYTES].rpartition(b"\n")[0] or b"\n".join(islice(lines, 1))
+    sample = b"\n".join(islice(lines, _LINES))
+    if len(sample) <= _BYTES:
+        return sample
+    return sample[:_BYTES].rpartition(b"\n")[0] or next(iter(lines))
 
 
 def _in_words(best: _Reading, rivals: list[_Reading]) -> str:

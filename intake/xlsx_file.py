@@ -405,7 +405,7 @@ class _SheetReader:
             text = value.removesuffix("T00:00:00").replace("T", " ")
         else:
             raise ValueError(f"{cell_name(self._line, self._place)} is of an unknown kind")
-        if self._has_formula and not self._has_value:
+        if self._has_formula and not value and kind != "str":
             text = f"={''.join(self._formula)[:_FORMULA_SHOWN]}"
             self._flaw("holds a formula that was never computed: open the workbook in a spreadsheet and save it")
         if not text:

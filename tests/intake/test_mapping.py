@@ -70,7 +70,7 @@ def test_columns_are_suggested_by_their_names(head: str, columns: list[str]) -> 
 
 def test_each_choice_is_told() -> None:
     head = "Suplier Name,Invoice No,Our Ref,Net Amount,Gross Amount,VAT Amount,Narrative,Payment Due"
-    sheet = read(f"Spending of June\n\n{head}\nAcme,1,x,10,12,2,Paper,31/12/2027\n")
+    sheet = read(f"Spending of June\n\n{head}\nAcme,1,x,10,10.00,0,Paper,31/12/2027\n")
     assert sheet.notes == [
         "1 line above the headings was left out",
         "'Invoice No' stands for reference",
@@ -366,6 +366,26 @@ def test_the_order_of_dates_is_the_one_that_fits_the_column() -> None:
     assert formats_in(["01/02/2027", "03/03/2027"]) == ("DD/MM/YYYY", "MM/DD/YYYY")
     assert formats_in(["2027-02-01 00:00:00", "2027-02-03"]) == ("YYYY-MM-DD",)
     assert formats_in(["00:00:00", "soon"]) == ()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("31. März 2027", "31. Mrz. 2027", "31 mars 2027", "31 de marzo de 2027", "31-mar-2027", "31 marzo 2027"),
+        *("31 de março de 2027", "31 maart 2027", "31 mrt 2027", "31 marca 2027", "31. března 2027", "31 марта 2027"),
+        *("2027年3月31日", "2027年03月31日", "2027년 3월 31일", "31st March 2027", "March 31, 2027", "31-MAR-27"),
+        *("31/03/2027 09:30", "2027-03-31T09:30:00", "3/31/2027 12:00:00 AM", "2027-03-31T00:00:00Z"),
+    ],
+)
+def test_a_day_is_read_as_people_write_it(written: str) -> None:
+    (row,) = read(f'Trans No;Supplier;Amount;Due\n1;A;2;"{written}"\n').rows
+    assert row.input is not None, row.errors
+    assert row.input.model_dump(mode="json")["due_date"] == "2027-03-31"
+
+
+def test_a_time_of_another_zone_may_be_another_day() -> None:
+    sheet = read("Trans No;Supplier;Amount;Due\n1;A;2;2027-03-31\n2;A;2;2027-03-31T23:00:00Z\n")
+    assert [bool(row.errors) for row in sheet.rows] == [False, True]
 
 
 def test_a_date_that_may_be_two_is_none() -> None:

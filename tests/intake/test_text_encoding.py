@@ -36,6 +36,7 @@ FOUND = [
     ("São João Distribuição", "cp1252", "Windows-1252"),
     ("Åkerlund & Rausing Malmö", "cp1252", "Windows-1252"),
     ("Sønderborg Kommune Ærø", "cp1252", "Windows-1252"),
+    ("Bäckerij Brød", "cp1252", "Windows-1252"),
     ("NESTLÉ’S £5 – the “Café”", "cp1252", "Windows-1252"),
 ]
 
@@ -47,6 +48,37 @@ def test_the_encoding_of_a_file_is_found(payee: str, codec: str, name: str, rows
     sheet = read_file(text.encode(codec), TARGET, None, lambda: USUAL)
     assert {getattr(row.input, "payee", None) for row in sheet.rows} == {payee}
     assert sheet.format.encoding == name
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "payee", ["ООО Ромашка", "株式会社山田商事", "북경 주식회사", "Ελληνική", "شركة النور", "Müller"]
+)
+@pytest.mark.parametrize(
+    "headings", ["Номер документа;Получатель;Сумма", "請求書番号;支払先;金額", "Invoice No;Supplier;Amount"]
+)
+def test_utf_16_without_a_byte_order_mark_is_found(headings: str, payee: str, codec: str) -> None:
+    data = f"{headings}\n1;{payee};12,50\n".encode(codec)
+    sheet = read_file(data, TARGET, None, lambda: USUAL)
+    assert [getattr(row.input, "payee", row.errors) for row in sheet.rows] == [payee]
+    assert sheet.format.encoding == "UTF-16"
+
+
+@pytest.mark.parametrize("data", [b"a,b\0c\n1,2\n", b"\0\0\0\0", b"a\0b,c\n" * 9, bytes(range(256)) * 4])
+def test_nul_bytes_alone_make_no_utf_16(data: bytes) -> None:
+    with pytest.raises(UnreadableFile):
+        text_of(data)
+
+
+def test_the_last_line_counts_for_the_encoding_as_well() -> None:
+    text = "Fatura No;Tedarikçi;Tutar;Para Birimi\n1;Şişli Gıda A.Ş.;1.250,00;TRY\n"
+    assert text_of(text.encode("cp1254")).text == text
+
+
+@pytest.mark.parametrize("codec", ["cp850", "mac_roman"])
+def test_an_encoding_that_few_use_is_never_taken_without_a_word(codec: str) -> None:
+    text = "Invoice No;Supplier;Amount\n1;Crêperie Noël à Besançon;12,50\n"
+    assert "in doubt" in text_of(text.encode(codec)).doubt
 
 
 @pytest.mark.parametrize(("payee", "codec"), [("חברת החשמל", "cp1255"), ("Muñoz", "cp1252"), ("Müller", "cp850")])

@@ -352,3 +352,26 @@ def test_a_sheet_that_no_program_writes_is_refused(inside: str) -> None:
 @given(st.text('0#?.,;%_*"\\[]$€-@/EeGdmyhs+ x', max_size=20), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_format_shows_any_number(code: str, number: float) -> None:
     assert isinstance(text_of(code, repr(number)), str)
+
+
+@pytest.mark.parametrize("value", ["<v></v>", "<v/>", ""])
+def test_a_formula_that_was_never_computed_is_told_wherever_it_stands(value: str) -> None:
+    """openpyxl writes the empty value; an optional field would be dropped without a word."""
+    due = Cells(f'<c r="{{place}}"><f>TODAY()+30</f>{value}</c>')
+    (row,) = read(of((*HEAD, "Due date"), ("A", "Acme", 12, due))).rows
+    assert "D2 holds a formula that was never computed" in str(row.errors)
+    empty = Cells('<c r="{place}" t="str"><f>IF(1=1,"","")</f><v></v></c>')  # computed: a blank
+    assert [row.input is not None for row in read(of((*HEAD, "Due date"), ("A", "Acme", 12, empty))).rows] == [True]
+
+
+def test_what_is_missing_because_it_is_hidden_is_named() -> None:
+    columns = '<cols><col min="2" max="2" width="9" hidden="1"/></cols>'
+    with pytest.raises(UnreadableFile, match=r"missing: payee.*the workbook hides the columns 'Supplier'"):
+        read(of(HEAD, ("A", "Acme", 12), before=columns))
+
+
+def test_a_cell_is_named_once_whatever_is_read_from_it() -> None:
+    found = read(of(HEAD, ("A", "Acme", styled("0.285", 1)), styles=('#,##0.00 "EUR"',)))
+    assert [note for note in found.notes if "C2" in note] == [
+        "C2 holds more decimals than the workbook shows: read as shown"
+    ]
