@@ -51,7 +51,8 @@ def in_source(path: Path) -> Iterator[str | bytes]:
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="re"), attr=called), args=[ast.Constant(value=pattern), *_]
+                func=ast.Attribute(value=ast.Name(id="re"), attr=called),
+                args=[ast.Constant(value=str() | bytes() as pattern), *_],
             ) if called in WITH_PATTERN:
                 yield pattern
 
