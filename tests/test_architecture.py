@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "telemetry",
     ),
     "workflows": ("workflows", "activities"),
-    "activities": ("activities", "workflows.models", *VALUES, "policy", "intake"),
+    "activities": ("activities", "workflows.models", "workflows.leavers", *VALUES, "policy", "intake"),
     "intake": ("intake", "workflows.models", "workflows.registry", *VALUES, "store", "policy"),
     "policy": ("policy", "workflows.models", *AUTHORITY, *VALUES),
     "store": ("store", "workflows.models", *AUTHORITY, *VALUES),
