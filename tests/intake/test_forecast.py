@@ -131,7 +131,7 @@ def test_if_a_rule_certainly_decides_there_is_no_task_although_it_is_not_known_w
 
 def test_a_gate_that_stands_once_for_each_thing_found_is_not_counted() -> None:
     found = Forecast(SHIPPED, PROCESSES, "rita")
-    row = dict(PROCESSES["user_onboarding"].example)
+    row = dict(PROCESSES["user_onboarding"].example) | {"manager": "manager-1"}
     found.valid("user_onboarding", row.pop("reference"), 2, INPUTS["user_onboarding"].model_validate(row))
     report = found.report()
     assert report.summary == [
