@@ -57,7 +57,7 @@ def is_currency(code: str) -> bool:
 
 
 _TOKEN = re.compile(r"[^\W\d_]+|[^\w\s]")
-_IN_HEADINGS = sorted({*SIGNS, *SHARED} - {"Ft", "kr", "kr."}, key=len, reverse=True)
+_IN_HEADINGS = sorted({*SIGNS, *SHARED} - {"Ft", "kr", "kr."}, key=lambda sign: (-len(sign), sign))
 _SIGNED = re.compile("|".join(map(re.escape, _IN_HEADINGS)))
 
 
