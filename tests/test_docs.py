@@ -206,6 +206,7 @@ def follow(fence: Fence, folder: Path) -> None:
             raise AssertionError(f"what is to be done with this block? {fence.said}")
 
 
+@pytest.mark.soak
 def test_who_follows_the_page_about_processes_has_a_process_that_works(checkout: Path, tmp_path: Path) -> None:
     commands = [fence.text for fence in fences(WALK.read_text()) if fence.language == "bash"]
     changes = [fence for fence in fences(WALK.read_text()) if fence.language != "bash"]

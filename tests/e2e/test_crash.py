@@ -26,9 +26,9 @@ BETWEEN_KILLS = 5.0
 UNSTUCK = 60.0
 """Seconds after the last kill within which every case must have ended."""
 
-FEW = pytest.param(30, id="thirty payments")
+FEW = pytest.param(15, id="fifteen payments")
 ALL = pytest.param(60, id="sixty payments", marks=pytest.mark.soak)
-"""Each run of the tests has thirty, with six kills, two of each kind."""
+"""Each run of the tests has fifteen, with three kills, one of each kind."""
 
 ENDS = {"rule": "completed", "approve": "completed", "reject": "rejected"}
 EFFECTS = {"rule": ["capture", "hold"], "approve": ["capture", "hold"], "reject": ["hold", "release"]}

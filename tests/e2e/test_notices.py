@@ -94,6 +94,7 @@ def hundred_payments() -> bytes:
     return file.getvalue().encode()
 
 
+@pytest.mark.soak
 async def test_an_import_of_100_rows_sends_each_manager_few_mails_that_tell_of_every_payment(tmp_path: Path) -> None:
     window = 6
     with Sink() as sink, with_mail(tmp_path, sink, window) as product:

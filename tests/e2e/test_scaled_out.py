@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
@@ -145,6 +146,7 @@ def test_an_upload_at_one_gateway_is_seen_at_the_other(house: House) -> None:
         assert seen["rows"]["started"] == 10
 
 
+@pytest.mark.soak
 def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) -> None:
     approved = CASES // 2
     requesters = [house.client("requester-1", gateway) for gateway in (1, 2)]

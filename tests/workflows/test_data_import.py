@@ -19,7 +19,7 @@ from store import effects
 from store.datasets import Datasets, DatasetView
 from tests.house import Handle, House, open_house
 from tests.product import ROOT
-from tests.workflows.test_kills import ALL, FEW, life, lived, mortal
+from tests.workflows.test_kills import ALL, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, Refused, Status, Verdict
 
@@ -405,7 +405,7 @@ HERE = [("approved", "after publish_version"), ("rolled back", "after restore_ve
 
 @pytest.mark.timeout(240)
 @pytest.mark.undoes("restore_version")
-@pytest.mark.parametrize("every", [FEW, ALL])
+@pytest.mark.parametrize("every", [ALL])
 async def test_an_import_whose_worker_is_killed_at_any_step_has_each_effect_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: bool
 ) -> None:

@@ -116,7 +116,7 @@ async def test_a_malformed_update_is_refused_and_the_case_goes_on(house: House) 
     assert (await house.end(case)).status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("round_", [*range(3), *(pytest.param(n, marks=pytest.mark.soak) for n in range(3, 10))])
+@pytest.mark.parametrize("round_", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in range(1, 10))])
 async def test_fifty_people_at_once_end_one_task_one_way_and_all_are_told_which(house: House, round_: int) -> None:
     case = await house.start()
     task = await house.open_task(case)

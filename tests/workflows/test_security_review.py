@@ -24,7 +24,7 @@ from store import effects
 from store.risks import Risks
 from tests.house import Handle, House, open_house
 from tests.product import ROOT
-from tests.workflows.test_kills import ALL, FEW, life, lived, mortal
+from tests.workflows.test_kills import ALL, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
 from workflows.models import CaseResult, Refused, Status, Verdict
 
@@ -361,7 +361,7 @@ HERE = [("accepted", "after record_accepted_risk"), ("rolled back", "after withd
 
 @pytest.mark.timeout(240)
 @pytest.mark.undoes("withdraw_accepted_risk")
-@pytest.mark.parametrize("every", [FEW, ALL])
+@pytest.mark.parametrize("every", [ALL])
 async def test_a_review_whose_worker_is_killed_at_any_step_has_each_effect_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: bool
 ) -> None:
