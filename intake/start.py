@@ -461,10 +461,12 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
         problems.append(Problem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
         problems.append(Problem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    if request.start_at is not None and (wrong_time := why_not_at(request.start_at)):
+    start_at = request.start_at
+    if start_at is not None and (wrong_time := why_not_at(start_at)):
         problems.append(Problem(column="start_at", message=wrong_time))
+        start_at = None  # nothing else can be judged by it
     try:
-        parsed = process.input.model_validate(request.input, context=asked(_begins(request.start_at)))
+        parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
     except ValidationError as wrong:
         raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
     if problems:

@@ -7,7 +7,7 @@ older code, a field of a process of one's own. Within these bounds a gate may do
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, AwareDatetime
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
@@ -42,6 +42,8 @@ def short(length: timedelta) -> timedelta:
 
 
 BoundedMoment = Annotated[datetime, AfterValidator(bounded)]
-"""A moment in a record; those in messages of people are `moments.Moment`, which refuses what is out of bounds."""
+"""A moment in a record."""
+ZonedMoment = Annotated[AwareDatetime, AfterValidator(bounded)]
+"""A moment in a message of people: one without a zone does not fit."""
 Length = Annotated[timedelta, AfterValidator(short)]
 """How long something may take."""

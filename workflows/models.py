@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from workflows.bounds import BoundedMoment, Length, after
+from workflows.bounds import BoundedMoment, Length, ZonedMoment, after
 from workflows.folding import check_visible, fold
 
 # ---------------------------------------------------------------------------------------------------------------- names
@@ -412,7 +412,7 @@ class Decision(Message):
     """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
     resubmit any."""
     via: str = "api"
-    at: BoundedMoment
+    at: ZonedMoment
     proof: str | None = None
     """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
 
@@ -432,7 +432,7 @@ class Cancellation(Message):
     by: Actor
     reason: str
     via: str = "api"
-    at: BoundedMoment
+    at: ZonedMoment
 
 
 class StartNow(Message):
@@ -441,7 +441,7 @@ class StartNow(Message):
     id: str
     by: Actor
     via: str = "api"
-    at: BoundedMoment
+    at: ZonedMoment
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -801,8 +801,8 @@ class Action(Message):
     question: str | None = None
     """The id of the question that is answered or taken back."""
     replaces: str | None = None
-    due_at: BoundedMoment | None = None
-    expires_at: BoundedMoment | None = None
+    due_at: ZonedMoment | None = None
+    expires_at: ZonedMoment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
     """Of `ruling`."""
@@ -810,7 +810,7 @@ class Action(Message):
     """The ruling's times count also where an admin has set others by hand."""
     revision: int | None = None
     via: str = "api"
-    at: BoundedMoment
+    at: ZonedMoment
 
     @property
     def content(self) -> str:
@@ -981,7 +981,7 @@ class BatchOrder(Message):
     act: BatchAct
     by: Actor
     reason: str
-    at: BoundedMoment
+    at: ZonedMoment
     rollback_started: bool = False
     """Of a cancel: whether its cases are asked to undo what they did."""
     completed_too: bool = False

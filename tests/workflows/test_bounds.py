@@ -116,7 +116,8 @@ def test_no_moment_makes_a_gate_fail(first: dict[str, Any], then: dict[str, Any]
     gate.ruling.later(timedelta(days=400))
     gate.patch(whole=True).model_dump_json()
     if gate.open:
-        gate.check(decision := Decision(id="d", task_id="t", verdict=Verdict.APPROVE, by=mia, at=sent))
+        seen = gate.task.revision
+        gate.check(decision := Decision(id="d", task_id="t", verdict=Verdict.APPROVE, by=mia, revision=seen, at=sent))
         gate.decide(decision, now)
 
 

@@ -89,10 +89,10 @@ async def settle(house: House, task: TaskView, verdict: str, comment: str = "") 
     async with house.database.read() as conn:
         olga = await people.active(conn, "olga")
     assert olga is not None
+    answer = Answer(verdict=verdict, comment=comment, revision=task.revision)
     with house.env.with_time_skipping_disabled():
-        decided = await gateway.decide(olga, task, Answer(verdict=verdict, comment=comment), "once")
-        assert decided.accepted
-        assert (await gateway.decide(olga, task, Answer(verdict=verdict, comment=comment), "once")).accepted
+        assert (await gateway.decide(olga, task, answer, "once")).accepted
+        assert (await gateway.decide(olga, task, answer, "once")).accepted
 
 
 async def ended(house: House, case: Handle) -> CaseResult:
