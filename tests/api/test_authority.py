@@ -263,7 +263,7 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
     }
     client = gate.as_(person)
     if method == "get":
-        params = {"currency": "GBP"} if "ledger/accounts" in path else {}
+        params = {"currency": "GBP"} if path.endswith("/ledger/accounts/{name}") else {}
         if path == "/api/v1/audit/pack":
             params = {"case_id": (await things.untouched())["case_id"]}
         return (await client.get(where, params=params)).status_code

@@ -46,5 +46,8 @@ async def test_accepted_risks_say_whether_they_still_are(gate: Gate) -> None:
     assert [each["status"] for each in page["items"]] == ["accepted", "withdrawn"]
     rest = (await gate.get("auditor-1", "/risks", target="job", cursor=page["next_cursor"])).json()
     assert [each["status"] for each in rest["items"]] == ["expired"] and rest["next_cursor"] is None
-    assert (await gate.get("security-1", "/risks", target="another", cursor="99999")).json()["items"] == []
+    elsewhere = await gate.get("security-1", "/risks", target="another", cursor=page["next_cursor"])
+    assert elsewhere.json()["items"] == []
+    foreign = await gate.get("security-1", "/risks", cursor="99999")  # of another list
+    assert foreign.status_code == 422 and foreign.json()["errors"][0]["field"] == "cursor"
     assert (await gate.get("requester-1", "/risks")).status_code == 404

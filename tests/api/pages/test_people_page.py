@@ -17,7 +17,7 @@ HOSTILE = '"><script>alert(1)</script>'
 
 async def add(client: httpx2.AsyncClient, **more: str) -> str:
     id = f"new-{uuid4().hex[:8]}"
-    answer = await client.post("/people", data={"id": id, "name": "Anna Berg", "groups": "managers", **more})
+    answer = await client.post("/people", data={"id": id, "name": f"Person {id}", "groups": "managers", **more})
     assert (answer.status_code, answer.headers.get("location")) == (303, f"/people/{id}"), answer.text
     return id
 
