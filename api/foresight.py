@@ -60,7 +60,7 @@ class Foresight:
             case "rejected":
                 return _with(_("rejected by rule"), self._why(outlook, foreseen, holds=True))
             case "depends":
-                return _("to come, or not: depends on %(what)s", what=", ".join(foreseen.depends_on))
+                return _("to come, or not: depends on %(what)s", what=self._unknown(foreseen))
             case _:
                 maybe = stop.maybe and hangs is None
                 if maybe:
@@ -124,7 +124,7 @@ class Foresight:
             )
         if answer == "depends":
             told = _("Then perhaps people decide: %(gate)s, which depends on %(what)s")
-            told = told % {"gate": name, "what": ", ".join(outlook.foreseen.depends_on)}
+            told = told % {"gate": name, "what": self._unknown(outlook.foreseen)}
             return Consequence(kind="gate", name=stop.name, text=told, certain=False)
         told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(outlook))
         return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
@@ -156,6 +156,17 @@ class Foresight:
         label = self.process.words.labels.get(name) or readable(name)
         said = _("%(field)s is not asked for") if truth else _("%(field)s is asked for")
         return said % {"field": label[:1].lower() + label[1:]}
+
+    def _unknown(self, foreseen: Foreseen) -> str:
+        """What is not known and says whether people are asked, in words: what steps find out has no name for people."""
+        said = []
+        for name in foreseen.depends_on:
+            root, _dot, field = name.partition(".")
+            if root == "facts":
+                said.append(_("what the checks find"))
+            else:
+                said.append(self.process.words.labels.get(field) or readable(field or root))
+        return ", ".join(dict.fromkeys(said))
 
     def _why(self, outlook: Outlook, foreseen: Foreseen, *, holds: bool) -> str:
         currency = str(getattr(self.input, self.process.words.money[1], "")) if self.process.words.money else ""

@@ -4,13 +4,15 @@ The doors refuse what nobody can mean. This is for what comes past them: a Signa
 older code, a field of a process of one's own. Within these bounds a gate may double, shift and compare as it likes.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+_BY_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 LONGEST = timedelta(days=3660)
 LONGEST_TIMER = timedelta(days=366)
 """Of one timer in Temporal. What is later is waited for with several."""
@@ -21,6 +23,13 @@ def bounded(at: datetime) -> datetime:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return EARLIEST if at < EARLIEST else LATEST if at > LATEST else at.astimezone(UTC)
+
+
+def spelt(value: Any) -> Any:
+    """The value, unless it is a number or digits alone, which pydantic would read as Unix seconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _BY_DAY.match(value)):
+        return value
+    raise ValueError("write a moment such as 2027-03-31T09:00:00Z")
 
 
 def after(at: datetime, by: timedelta) -> datetime:
@@ -41,9 +50,10 @@ def short(length: timedelta) -> timedelta:
     return max(timedelta(0), min(length, LONGEST))
 
 
-BoundedMoment = Annotated[datetime, AfterValidator(bounded)]
+SPELT = BeforeValidator(spelt)
+BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
 """A moment in a record."""
-ZonedMoment = Annotated[AwareDatetime, AfterValidator(bounded)]
+ZonedMoment = Annotated[AwareDatetime, SPELT, AfterValidator(bounded)]
 """A moment in a message of people: one without a zone does not fit."""
 Length = Annotated[timedelta, AfterValidator(short)]
 """How long something may take."""

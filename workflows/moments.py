@@ -10,13 +10,15 @@ where requests come in check that, by `asked_now()`: a case that was taken must 
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
+
+from workflows.bounds import SPELT
 
 EARLIEST, LATEST = 1900, 3000
 """Years that no moment leaves."""
@@ -219,14 +221,18 @@ def lenient_fields(model: type[BaseModel]) -> list[str]:
     return [
         f"{name}{rest}"
         for name, info in model.model_fields.items()
-        if not any(isinstance(each, Within) for each in info.metadata)
+        if not _strict(info.metadata)
         for rest in _lenient(info.annotation)
     ]
 
 
+def _strict(metadata: Iterable[Any]) -> bool:
+    return any(isinstance(each, Within) or each is SPELT for each in metadata)
+
+
 def _lenient(of: Any) -> list[str]:
     """Where in an annotation, as what stands behind the name of its field."""
-    if get_origin(of) is Annotated and any(isinstance(each, Within) for each in get_args(of)[1:]):
+    if get_origin(of) is Annotated and _strict(get_args(of)[1:]):
         return []
     if isinstance(of, type) and issubclass(of, date | time):
         return [""]

@@ -73,7 +73,7 @@ def test_a_later_gate_that_will_not_ask_is_not_said_to_come(amount: str, said: s
 
 
 def test_a_gate_whose_facts_are_not_found_yet_depends_on_them_and_is_told_once_they_are() -> None:
-    assert coming("payment", PAYMENT, [], "fraud-review") == "to come, or not: depends on facts.score"
+    assert coming("payment", PAYMENT, [], "fraud-review") == "to come, or not: depends on what the checks find"
     found = task("payment", "manager-approval", facts={"score": 10})
     assert coming("payment", PAYMENT, [found], "fraud-review") == "not needed: score 10 is below 50"
 
@@ -81,7 +81,9 @@ def test_a_gate_whose_facts_are_not_found_yet_depends_on_them_and_is_told_once_t
 def test_facts_of_the_round_before_are_not_those_of_this_one() -> None:
     before = task("payment", "manager-approval", facts={"score": 10}, status="closed")
     now = task("payment", "director-approval", facts={}, round=2)
-    assert coming("payment", PAYMENT, [before, now], "fraud-review") == "to come, or not: depends on facts.score"
+    assert (
+        coming("payment", PAYMENT, [before, now], "fraud-review") == "to come, or not: depends on what the checks find"
+    )
 
 
 def test_a_currency_without_limits_is_asked_about() -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from fastapi.params import Depends
 from fastapi.routing import APIRoute
-from pydantic import create_model
+from pydantic import ValidationError, create_model
 
 from api.gateway import Wish
 from api.pages.forms import read_form
@@ -16,7 +16,8 @@ from api.pages.tasks import _moment
 from api.problems import Problem
 from tests.api.conftest import API, Gate, payment
 from tests.api.test_batches import upload
-from workflows.models import Action
+from workflows.bounds import LATEST
+from workflows.models import Action, BatchOrder, Cancellation, Decision, StartNow
 from workflows.moments import lenient_fields
 from workflows.registry import PROCESSES
 
@@ -146,11 +147,24 @@ def test_no_request_has_a_moment_that_pydantic_reads_in_its_lenient_way(stopped:
     assert seen > 50
     for process in PROCESSES.values():
         assert lenient_fields(process.input) == [], process.name
-    assert lenient_fields(Wish) == lenient_fields(Action) == ["ruling.due_at", *_OWN]
+    for message in (Wish, Action, Decision, Cancellation, StartNow, BatchOrder):
+        assert lenient_fields(message) == [], message.__name__
 
 
-_OWN = ["ruling.reminders", "ruling.escalations.at", "ruling.expires_at"]
-"""Of a ruling, which the gateway makes by the policy and nobody sends."""
+def test_a_raw_message_has_no_number_for_a_moment_and_is_brought_within_bounds() -> None:
+    """A Signal from the command line comes past the doors."""
+    raw = {
+        "id": "a1",
+        "task_id": "t1",
+        "act": "set_clock",
+        "by": {"id": "admin-1", "name": "Ada", "groups": ["admins"]},
+    }
+    for value in NUMBERS:
+        for sent in ({"due_at": value}, {"expires_at": value}, {"at": value}):
+            with pytest.raises(ValidationError):
+                Action.model_validate({**raw, "at": "2027-03-31T09:00:00Z", **sent})
+    read = Action.model_validate({**raw, "at": "2027-03-31T09:00:00Z", "due_at": "9999-12-31T23:59:59-01:00"})
+    assert read.due_at == LATEST
 
 
 async def test_the_clock_of_a_task_takes_no_number_and_nothing_out_of_bounds(gate: Gate) -> None:
