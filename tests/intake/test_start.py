@@ -1,7 +1,7 @@
 """The one way a case begins: stored first, started once, never lost."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,25 @@ async def test_a_start_more_than_five_years_ahead_is_refused_by_its_field(
         assert status is (Status.SCHEDULED if days > 0 else Status.RUNNING)
         return
     with pytest.raises(InvalidCase, match=r"more than 5 years ahead|more than 1 year ago") as refused:
+        await office.starter.start_case(request, "rita")
+    assert [problem.column for problem in refused.value.problems] == ["start_at"]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2030, 1, 1),
+        datetime.min,
+        datetime.max,
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+async def test_a_start_that_nobody_can_mean_is_refused_by_its_field_alone(office: Office, at: datetime) -> None:
+    ahead = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    wanted = {"title": "A licence", "deadline": ahead}
+    request = payment(process="approval", input=wanted, start_at=at)
+    with pytest.raises(InvalidCase) as refused:
         await office.starter.start_case(request, "rita")
     assert [problem.column for problem in refused.value.problems] == ["start_at"]
 

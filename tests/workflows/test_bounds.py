@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 from temporalio.exceptions import ApplicationError
 
 from policy.clock import instant
@@ -16,11 +18,14 @@ from workflows.models import (
     Act,
     Action,
     Actor,
+    BatchOrder,
+    Cancellation,
     CaseInput,
     Decision,
     Escalation,
     GateRuling,
     Quorum,
+    StartNow,
     StepOptions,
     TaskView,
     Verdict,
@@ -49,6 +54,24 @@ def test_a_moment_that_people_mean_is_kept_and_is_in_utc() -> None:
     local = datetime(2027, 7, 1, 9, tzinfo=timezone(timedelta(hours=5)))
     assert bounded(local) == local and bounded(local).hour == 4
     assert until(NOW + timedelta(hours=2), NOW) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("message", "more"),
+    [
+        (Decision, {"task_id": "t", "verdict": "approve"}),
+        (Action, {"task_id": "t", "act": "set_clock"}),
+        (Cancellation, {"reason": "r"}),
+        (StartNow, {}),
+        (BatchOrder, {"act": "cancel", "reason": "r"}),
+    ],
+)
+def test_a_message_whose_time_has_no_zone_does_not_fit(message: type[BaseModel], more: dict[str, Any]) -> None:
+    given = {"id": "i", "by": {"id": "ada"}, "at": "2026-01-01T00:00:00Z", **more}
+    message.model_validate(given)
+    for name in {"at", "due_at", "expires_at"} & set(message.model_fields):
+        with pytest.raises(ValidationError, match="timezone"):
+            message.model_validate(given | {name: "2026-01-01T00:00:00"})
 
 
 def a_gate(ruling: dict[str, Any]) -> Gate:
