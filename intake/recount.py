@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from store import recounts
@@ -16,11 +17,14 @@ from workflows.models import Act, Action, Actor
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 16
-"""Signals under way at one time."""
-CHUNK = 500
+AT_ONCE = 8
+"""Cases that are told, and look again, at one time: half of what a worker does at once, so that people's decisions do
+not wait behind hundreds of cases that look again when a manager comes or leaves."""
+CHUNK = 100
 """Tasks taken in one transaction. Those behind them stay in SQL, and are taken next."""
 PATIENCE = timedelta(seconds=5)
+LOOKS_S = 5.0
+"""How long a case is given to look again before the next is told."""
 
 
 class Recounter:
@@ -52,7 +56,20 @@ class Recounter:
 
     async def _tell(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Those whose Workflow has the message now, or is there no more to need it."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots, answering = asyncio.Semaphore(AT_ONCE), True
+
+        async def looked(handle: WorkflowHandle[Any, Any]) -> None:
+            """Wait until the case has looked: it answers nothing before. Not where no worker answers."""
+            nonlocal answering
+            if not answering:
+                return
+            try:
+                async with asyncio.timeout(LOOKS_S):
+                    await handle.query("status")
+            except TimeoutError:
+                answering = False
+            except (RPCError, RuntimeError, WorkflowQueryFailedError):
+                return  # it has ended, or cannot answer: it was told all the same
 
         async def one(each: Wanted) -> bool:
             async with slots:
@@ -71,6 +88,7 @@ class Recounter:
                     return error.status is RPCStatusCode.NOT_FOUND  # it has ended, and its tasks with it
                 except (RuntimeError, TimeoutError):  # no connection
                     return False
+                await looked(handle)
                 return True
 
         heard = await asyncio.gather(*(one(each) for each in wanted))
