@@ -143,6 +143,15 @@ class Gateway:
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._background: set[asyncio.Task[None]] = set()
 
+    async def close(self) -> None:
+        """End what runs behind answers, before the database is closed: what is nearly done may finish."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
+        left = list(self._background)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def temporal_url(self, case_id: str) -> str:
         """Where an engineer sees the case in the Temporal Web UI."""
         return f"{self._ui_url}/namespaces/{self._client.namespace}/workflows/{quote(case_id, safe='')}"
