@@ -182,12 +182,13 @@ class Gateway:
         task: TaskView,
         answer: Answer,
         client_id: str | None,
-        patience: float = UPDATE_PATIENCE_S,
+        patience: float | None = None,
     ) -> Decided:
         """Bring a person's decision to the case. `task` is as stored, and one that the person may see.
 
-        `client_id` makes a repeat return the first answer; `patience` is in seconds. Raises Problem: 403, 409 or 422 as
-        the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded in the case's chain.
+        `client_id` makes a repeat return the first answer; `patience` is in seconds, None for the usual. Raises
+        Problem: 403, 409 or 422 as the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded
+        in the case's chain.
         """
         if answer.verdict not in task.verdicts:
             allowed = ", ".join(task.verdicts)
@@ -219,7 +220,8 @@ class Gateway:
             await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
-            return await self._receive(task, decision, self._update(handle, decision, patience))
+            wait = UPDATE_PATIENCE_S if patience is None else patience
+            return await self._receive(task, decision, self._update(handle, decision, wait))
         except NoAnswer:
             return await self._signal(handle, task, decision, known)
         except Gone:
