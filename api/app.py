@@ -116,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await app.state.house.checks.close()
             await app.state.house.feed.ended()
+            await gateway.close()
             await db.close()
 
     app = FastAPI(

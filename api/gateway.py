@@ -143,6 +143,15 @@ class Gateway:
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._background: set[asyncio.Task[None]] = set()
 
+    async def close(self) -> None:
+        """End what runs behind answers, before the database is closed: what is nearly done may finish."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
+        left = list(self._background)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     def temporal_url(self, case_id: str) -> str:
         """Where an engineer sees the case in the Temporal Web UI."""
         return f"{self._ui_url}/namespaces/{self._client.namespace}/workflows/{quote(case_id, safe='')}"
@@ -173,12 +182,13 @@ class Gateway:
         task: TaskView,
         answer: Answer,
         client_id: str | None,
-        patience: float = UPDATE_PATIENCE_S,
+        patience: float | None = None,
     ) -> Decided:
         """Bring a person's decision to the case. `task` is as stored, and one that the person may see.
 
-        `client_id` makes a repeat return the first answer; `patience` is in seconds. Raises Problem: 403, 409 or 422 as
-        the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded in the case's chain.
+        `client_id` makes a repeat return the first answer; `patience` is in seconds, None for the usual. Raises
+        Problem: 403, 409 or 422 as the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded
+        in the case's chain.
         """
         if answer.verdict not in task.verdicts:
             allowed = ", ".join(task.verdicts)
@@ -210,7 +220,8 @@ class Gateway:
             await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
-            return await self._receive(task, decision, self._update(handle, decision, patience))
+            wait = UPDATE_PATIENCE_S if patience is None else patience
+            return await self._receive(task, decision, self._update(handle, decision, wait))
         except NoAnswer:
             return await self._signal(handle, task, decision, known)
         except Gone:
