@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(3000, 1, 1, tzinfo=UTC)
@@ -32,6 +32,13 @@ def spelt(value: Any) -> Any:
     raise ValueError("write a moment such as 2027-03-31T09:00:00Z")
 
 
+def zoned(at: datetime) -> datetime:
+    """The moment; raises ValueError for one without a zone."""
+    if at.tzinfo is None:
+        raise ValueError("needs its offset from UTC")
+    return at
+
+
 def after(at: datetime, by: timedelta) -> datetime:
     """`at + by`, or the nearest bound."""
     try:
@@ -53,7 +60,7 @@ def short(length: timedelta) -> timedelta:
 SPELT = BeforeValidator(spelt)
 BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
 """A moment in a record."""
-ZonedMoment = Annotated[AwareDatetime, SPELT, AfterValidator(bounded)]
+ZonedMoment = Annotated[datetime, SPELT, AfterValidator(zoned), AfterValidator(bounded)]
 """A moment in a message of people: one without a zone does not fit."""
 Length = Annotated[timedelta, AfterValidator(short)]
 """How long something may take."""

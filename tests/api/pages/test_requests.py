@@ -82,7 +82,9 @@ async def test_a_question_comes_first_and_is_answered_where_it_stands(gate: Gate
         said = text(page)
         assert said.index("manager-1 asks about Pay Questioned Ltd") < said.index("Pay Questioned Ltd 1,250.00 GBP")
         assert "<i>order" not in page.text and "manager-1 asks you something since" in said
-        question = re.search(r'name="question" value="([^"]+)"', page.text)
+        question = re.search(
+            rf'value="{task["task_id"]}"><input type="hidden" name="question" value="([^"]+)"', page.text
+        )
         assert question is not None
         form = {"task_id": task["task_id"], "question": question[1], "text": "PO 4711", "key": "a"}
         assert (await client.post("/requests/answer", data=form)).status_code == 303
