@@ -354,8 +354,9 @@ def typed(
                 wrong = {**wrong, name: errors[-1]}
                 del values[name]
     parsed = None
+    now = datetime.now(UTC)
     try:
-        parsed = model.model_validate(values, context=asked(start_at or datetime.now(UTC)))
+        parsed = model.model_validate(values, context=asked(max(now, start_at or now)))
     except ValidationError as bad:
         found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
