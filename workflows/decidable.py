@@ -7,8 +7,9 @@ place is asked of `people.places`, as validation does.
 
 from collections.abc import Iterable, Sequence
 
+from workflows.folding import fold
 from workflows.models import Actor, Present, TaskView
-from workflows.people import Place, identity, places, same, voters
+from workflows.people import Place, places, same, voters
 
 
 def answers_left(task: TaskView, present: Present) -> int:
@@ -38,7 +39,7 @@ def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]
 
 def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int:
     """Return the size of a largest matching of people to places, where nobody has claimed the task."""
-    wanted = {identity(by.id): [identity(place.behalf or by.id) for place in places(task, by, done)] for by in there}
+    wanted = {fold(by.id): [fold(place.behalf or by.id) for place in places(task, by, done)] for by in there}
     taken: dict[str, str] = {}
 
     def takes(person: str, tried: set[str]) -> bool:

@@ -22,14 +22,9 @@ def not_allowed(message: str, rule: str) -> ApplicationError:
     return refusal("NotAllowed", message, rule=rule)
 
 
-def identity(person: str) -> str:
-    """Return what all ids of one person have in common."""
-    return fold(person)
-
-
 def same(one: str | None, other: str | None) -> bool:
     """Whether two ids are of one person."""
-    return one is not None and other is not None and identity(one) == identity(other)
+    return one is not None and other is not None and fold(one) == fold(other)
 
 
 def among(person: str, people: Sequence[str]) -> bool:
