@@ -60,6 +60,7 @@ from store.ledger import Ledger
 from store.left_pending import LeftPending
 from store.notices import Plan
 from store.outbox import Outbox
+from store.refusals import CountedRefusals
 from store.risks import Risks
 from telemetry import logs, traces
 from workflows.batch import BatchWorkflow
@@ -252,6 +253,11 @@ def errands(
             LeftPending(database).look,
             "%d decisions and actions were refused, for their task has closed",
             "could not look for decisions and actions that nobody answers",
+        ),
+        (
+            CountedRefusals(database).look,
+            "%d counts of refusals were written into the audit log",
+            "refusals that were counted could not be written into the audit log",
         ),
         (
             Resubmitter(database, starter).look,

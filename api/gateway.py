@@ -27,7 +27,7 @@ from intake.launch import Launcher
 from intake.names_check import NamesCheck
 from intake.settlement import Settlement
 from intake.start import PolicySource
-from store import actions, audit, cases, people, tasks
+from store import actions, cases, people, refusals, tasks
 from store.actions import ActionRow
 from store.batches import Batch
 from store.cases import CaseRow
@@ -500,7 +500,7 @@ class Gateway:
         message: str,
         details: dict[str, Any] | None = None,
     ) -> Problem:
-        """Write the refusal into the case's chain, for Temporal keeps no trace of it, and say it as a problem."""
+        """Write the refusal into the case's chain or count it, for Temporal keeps no trace of it, and say it."""
         details = details or {"outcome": task.outcome}
         if isinstance(sent, Decision):
             kind, wanted, said = "decision_refused", sent.verdict.value, {"comment": sent.comment}
@@ -530,7 +530,7 @@ class Gateway:
             },
         )
         async with self._db.write() as conn:
-            await audit.append(conn, [event])
+            await refusals.record(conn, event, sent.by.id)
         return problem_of_refusal(sent.id, code, message, details)
 
     # ---------------------------------------------------------------------------------------------------------- cancel

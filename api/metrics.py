@@ -83,6 +83,8 @@ class Metrics:
                 self._decisions.labels(process, data.get("gate", ""), data.get("verdict", "")).inc()
             case "decision_refused":
                 self._refusals.labels(process, data.get("code", "")).inc()
+            case "refusals_counted":
+                self._refusals.labels(process, "counted").inc(float(data.get("count", 0)))
             case "rollback_started":
                 self._rollbacks.labels(process).inc()
             case "intervention_opened":

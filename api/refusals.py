@@ -18,8 +18,8 @@ def problem_of(error: Exception) -> Problem:
     """The problem document for a refusal. Raises ValueError for an error that is none."""
     match error:
         case UnknownProcess():
-            known = list(PROCESSES)
-            return invalid(str(error), [FieldError(field="process", message=f"one of {', '.join(known)}")], known=known)
+            names = list(PROCESSES)
+            return invalid(str(error), [FieldError(field="process", message=f"one of {', '.join(names)}")], known=names)
         case NoPolicy():
             return invalid(str(error), [FieldError(field="process", message="has no section in the policy")])
         case InvalidCase():
@@ -30,15 +30,10 @@ def problem_of(error: Exception) -> Problem:
         case NotResubmittable():
             return Problem(409, str(error), kind="not-resubmittable")
         case DuplicateCase():
-            case = error.existing
-            return Problem(
-                409,
-                str(error),
-                kind="duplicate-case",
-                case_id=case.case_id,
-                case_status=case.status,
-                differs=error.differs,
-            )
+            known: dict[str, Any] = {}
+            if error.existing:
+                known = {"case_status": error.existing.status, "differs": error.differs}
+            return Problem(409, str(error), kind="duplicate-case", case_id=error.case_id, **known)
         case UnreadableFile():
             where: dict[str, Any] = {"line": error.line, "column": None} if error.line else {"field": "file"}
             status = 413 if error.kind == "too_large" else 422

@@ -15,9 +15,9 @@ from temporalio.exceptions import ApplicationError
 
 from api.problems import forbidden, not_found, unauthenticated
 from store import people, sessions
-from store.cases import Viewer
 from store.database import Database
 from store.people import Person
+from store.people import viewer as viewer
 from workflows.gate import Gate
 from workflows.models import (
     ADMINS,
@@ -100,12 +100,6 @@ def csrf_of(request: Request) -> str:
 
 Caller = Annotated[Person, Depends(caller)]
 Visitor = Annotated[Person | None, Depends(visitor)]
-
-
-def viewer(person: Person) -> Viewer:
-    """The person as the store's visibility rules want them."""
-    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
 
 
 def actor(person: Person) -> Actor:

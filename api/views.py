@@ -14,6 +14,7 @@ from api.security import CanDecide
 from intake.csv_out import MEDIA_TYPE
 from store.audit import StoredEvent
 from store.cases import CaseRow
+from store.timeline import NOISE, Timeline
 from workflows.models import CaseEvent, CaseResult, CaseState, Status, TaskView, UndoView
 from workflows.registry import PROCESSES
 from workflows.saga import plan_of
@@ -66,7 +67,8 @@ class CaseDetail(CaseBrief):
     policy_hash: str
     step: str | None = Field(None, description="What the case is doing now, in words")
     tasks: list[TaskView]
-    timeline: list[TimelineItem]
+    timeline: list[TimelineItem] = Field(description="What decided or changed the case, and the newest of the rest")
+    timeline_left_out: int = Field(0, description="How many refusals, comments and claims are not in `timeline`")
     resubmitted_as: str | None = Field(None, description="The next round of the same reference")
     rollback_url: str | None = Field(None, description="The Workflow that rolls it back after its end, in Temporal")
     rollback_plan: list[UndoView] = Field(
@@ -100,7 +102,7 @@ def brief(case: CaseRow, temporal_url: str) -> CaseBrief:
 def detail(
     case: CaseRow,
     tasks: Sequence[TaskView],
-    events: Sequence[StoredEvent],
+    happened: Timeline,
     state: CaseState | None,
     temporal_url: str,
     resubmitted_as: str | None = None,
@@ -122,7 +124,8 @@ def detail(
         policy_hash=case.policy_hash,
         step=state.step if state else None,
         tasks=_as_they_are(tasks, state.tasks if state else []),
-        timeline=timeline(events, state.timeline if state else []),
+        timeline=timeline(happened, state.timeline if state else []),
+        timeline_left_out=happened.left_out,
         resubmitted_as=resubmitted_as,
         rollback_url=rollback_url,
         rollback_plan=[] if fields["status"].closed or taken_back else planned,
@@ -131,15 +134,24 @@ def detail(
     )
 
 
-def timeline(stored: Sequence[StoredEvent], told: Sequence[CaseEvent]) -> list[TimelineItem]:
-    """What is recorded, and behind it what the Workflow tells and the record does not have yet."""
-    items = [
+def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
+    """What is recorded, as it is told."""
+    return [
         TimelineItem(seq=each.seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=_data(each))
-        for each in stored
+        for each in events
     ]
-    known = {each.event_id for each in stored}
+
+
+def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[TimelineItem]:
+    """What is recorded, and behind it what the Workflow tells and the record does not have yet."""
+    items = told(happened.events)
+    known = {each.event_id for each in happened.events}
     following = items[-1].seq + 1 if items else 1
-    fresh = (each for each in told if each.event_id not in known)
+    fresh = (
+        each
+        for each in of_workflow
+        if each.event_id not in known and not (happened.left_out and each.kind in NOISE)  # it may be left out above
+    )
     return items + [
         TimelineItem(seq=seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=each.data)
         for seq, each in enumerate(fresh, following)

@@ -32,6 +32,7 @@ from workflows.models import (
     Problem,
     Status,
     Trouble,
+    case_id_for,
 )
 
 CHUNK = 50
@@ -235,13 +236,15 @@ class Importer:
 
     def _duplicate(self, row: PlannedRow, case: CaseRow, requester: str) -> BatchRow:
         process = self._starter.process(row.process)
+        if case.requester != requester:
+            return _ended(row, "duplicate", case_id_for(process.name, row.reference))
         parsed = process.input.model_validate(row.input)
         return _ended(
             row,
             "duplicate",
             case.case_id,
             differs=differing(case.input, parsed),
-            changes=changes(process, case.input, parsed, own=case.requester == requester),
+            changes=changes(process, case.input, parsed),
         )
 
     async def _completed(self, batch_id: str) -> BatchResult:

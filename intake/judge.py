@@ -73,9 +73,12 @@ class Judge:
         if existing is not None:
             no = self._not_again(process, existing)
             if no is not None or not (self._resubmit or existing.unstarted):
+                if existing.requester != self._by:
+                    # What became of somebody else's case is not for this person, nor which round it is in.
+                    return PlannedRow(**about, outcome="duplicate", case_id=case_id_for(process, row.reference))
                 about |= {"case_id": existing.case_id, "case_status": existing.status}
                 about |= {"resubmits": None if no is not None else existing.case_id, "not_again": no or None}
-                return self._duplicate(about, existing.input, row.input, own=existing.requester == self._by)
+                return self._duplicate(about, existing.input, row.input)
         case_id = case_id_for(process, row.reference, existing.round + 1 if existing else 1)
         this = (row.input.model_dump_json(), row.line)
         first = self._above.setdefault((process, row.key), this)
@@ -97,40 +100,32 @@ class Judge:
 
         Empty where the question does not arise.
         """
-        if existing.status not in ENDED_UNDONE:
+        if existing.requester != self._by or existing.status not in ENDED_UNDONE:
             return ""
-        if existing.requester != self._by:
-            return "somebody else asked for it"
         rounds = self._rounds.get(process, 1)
         if existing.round >= rounds:
             return f"it was round {existing.round}, and the policy allows {rounds}"
         return None
 
-    def _duplicate(
-        self, about: dict[str, Any], before: Mapping[str, Any], parsed: BaseModel, *, own: bool = True
-    ) -> PlannedRow:
+    def _duplicate(self, about: dict[str, Any], before: Mapping[str, Any], parsed: BaseModel) -> PlannedRow:
         return PlannedRow(
             **about,
             outcome="duplicate",
             differs=differing(before, parsed),
-            changes=changes(self._processes[about["process"]], before, parsed, own=own),
+            changes=changes(self._processes[about["process"]], before, parsed),
         )
 
 
-def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel, *, own: bool) -> list[Change]:
-    """What a new input says otherwise than a stored one, as it may be shown.
-
-    Without `own` the case is that of somebody else, of which the person who sent the new one must not learn more than
-    where they differ.
-    """
+def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> list[Change]:
+    """Return what a new input says otherwise than a stored one of the same person, as it may be shown."""
     old, new = process.shown_input(before), process.shown_input(parsed.model_dump(mode="json"))
     found = []
     for name in differing(before, parsed):
         was, now = _shown(process, name, old), _shown(process, name, new)
-        if own and was == now:
+        if was == now:
             masked = name in process.words.masked
             now = f"another one ending {now.removeprefix('…')}" if masked else f"{now} (not shown: where they differ)"
-        found.append(Change(field=name, before=was if own else None, after=now))
+        found.append(Change(field=name, before=was, after=now))
     return found
 
 

@@ -26,6 +26,7 @@ from temporalio.worker import (
 )
 
 from store import audit, cases
+from store import refusals as counted
 from store.database import Database
 from workflows.models import CaseEvent
 
@@ -61,6 +62,7 @@ class Refusal:
     from_gateway: bool
     """Whether it is named as the gateway names what it sends: then the gateway most likely records the refusal."""
     since: float
+    task_id: str = ""
 
 
 class Refusals(Interceptor):
@@ -129,6 +131,12 @@ class Refusals(Interceptor):
             has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
             new = [each for each in new if not (each.from_gateway and each.code == "NotReady")]  # it tries again
+            # Where the gateway only counts, there is no event of its own.
+            new = [
+                each
+                for each in new
+                if not (each.from_gateway and await counted.counted_only(conn, each.claimed, each.task_id))
+            ]
             left = LISTED - await audit.count(conn, case_id, "message_refused") if new else 0
             listed = new[: max(left, 0)]
             if listed:
@@ -206,6 +214,7 @@ def _refusal(
         message_id=message_id[:CLAIM],
         from_gateway=from_gateway,
         since=time.monotonic(),
+        task_id=task_id[:CLAIM] if isinstance(task_id := said.get("task_id"), str) else "",
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client
 
 from intake.forecast import Forecast, ForecastReport
@@ -29,7 +30,7 @@ from intake.rows import Sheet
 from intake.saved import SavedMappings
 from intake.seed import read_seed
 from policy.model import Policy
-from store import batches, cases, policies
+from store import batches, cases, people, policies
 from store.cases import CaseRow, NewCase
 from store.database import Database, DatabaseUnavailable
 from workflows.models import (
@@ -99,12 +100,17 @@ class InvalidCase(Exception):
 
 
 class DuplicateCase(Exception):
-    """The process has a case with this reference already."""
+    """The process has a case with this reference already.
 
-    def __init__(self, message: str, existing: CaseRow, differs: list[str]) -> None:
+    `existing` is None where the person may not see that case: then neither its status nor its round nor what differs
+    is told, and `case_id` names the first round, as the reference does.
+    """
+
+    def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
         super().__init__(message)
+        self.case_id = case_id
         self.existing = existing
-        self.differs = differs
+        self.differs = list(differs)
 
 
 class NotResubmittable(Exception):
@@ -185,7 +191,7 @@ class Starter:
                 return _repeated(repeat, request, key, parsed)
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
-                raise _duplicate(latest, parsed)
+                raise await _duplicate(conn, latest, parsed, by)
             # Who did not ask for it may not even know of it, let alone go on with it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
@@ -209,7 +215,7 @@ class Starter:
             except cases.Duplicate as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
-                raise _duplicate(duplicate.existing, parsed) from duplicate
+                raise await _duplicate(conn, duplicate.existing, parsed, by) from duplicate
         launch = await self.launcher.launch([row])
         try:
             async with self._db.write() as conn:
@@ -485,14 +491,20 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
     if existing.priority != (request.priority or DEFAULT_PRIORITY):
         differs.append("priority")
     if differs:
-        raise DuplicateCase("this Idempotency-Key was used before, for another request", existing, differs)
+        raise DuplicateCase(
+            "this Idempotency-Key was used before, for another request", existing.case_id, existing, differs
+        )
     return Started(existing, created=False)
 
 
-def _duplicate(existing: CaseRow, parsed: BaseModel) -> DuplicateCase:
+async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str) -> DuplicateCase:
+    if not await cases.may_see(conn, await people.viewer_of(conn, by), existing.case_id):
+        said = "This reference is taken: somebody else has a case with it. Choose another reference"
+        return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)
     note = f"; it differs in: {', '.join(differs)}" if differs else ""
-    return DuplicateCase(f"{existing.reference} exists already and is {existing.status}{note}", existing, differs)
+    said = f"{existing.reference} exists already and is {existing.status}{note}"
+    return DuplicateCase(said, existing.case_id, existing, differs)
 
 
 def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:

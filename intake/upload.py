@@ -56,7 +56,7 @@ class BatchReport(BaseModel):
     filename: str
     sha256: str
     same_file_as: str | None
-    """The newest earlier batch of the same bytes and process."""
+    """The newest earlier batch of the same bytes, process and requester."""
     requester: str
     status: BatchStatus | None
     rows: BatchCounts
@@ -125,7 +125,7 @@ class Uploads:
             tally.add(rows)
             await asyncio.to_thread(_foresee, forecast, read, rows)
         async with self._db.read() as conn:
-            same_file_as = await batches.same_file(conn, process, sha256)
+            same_file_as = await batches.same_file(conn, process, sha256, by)
         return tally.report(
             batch_id=None,
             status=None,
@@ -204,7 +204,7 @@ class Uploads:
             async with self._db.write() as conn:
                 await batches.add_rows(conn, batch.batch_id, rows)
         async with self._db.write() as conn:
-            same_file_as = await batches.same_file(conn, batch.process, batch.sha256)
+            same_file_as = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
             counted = {"total": tally.counts.total, "skipped": tally.skipped, "same_file_as": same_file_as}
             batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
             await batches.taken(conn, batch)

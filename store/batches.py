@@ -46,14 +46,11 @@ class Change(BaseModel):
     """A field of which a duplicate says something else than the case that exists, as both may be shown."""
 
     field: str
-    before: str | None
-    """None: of somebody else's case it is not said."""
+    before: str
     after: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.field} ({self.after} here)" if self.before is None else f"{self.field} {self.before} → {self.after}"
-        )
+        return f"{self.field} {self.before} → {self.after}"
 
 
 class BatchRow(BaseModel):
@@ -65,8 +62,9 @@ class BatchRow(BaseModel):
     process: str = ""
     """What its case is or would be one of."""
     case_id: str | None = None
-    """The case that was or will be started, or for a duplicate the one that exists."""
+    """The case that was or will be started, or for a duplicate the one that exists: of somebody else's its first."""
     case_status: str | None = None
+    """None also for a duplicate of somebody else's case: then no more is said than that its reference is taken."""
     differs: list[str] = []
     """For a duplicate: the fields in which it is not the same as the case that exists."""
     changes: list[Change] = []
@@ -81,12 +79,19 @@ class BatchRow(BaseModel):
     """For a duplicate of a case that ended undone: why it cannot be submitted again."""
     start_at: datetime | None = None
 
+    @property
+    def taken(self) -> bool:
+        """Whether it is a duplicate of somebody else's case."""
+        return self.outcome == "duplicate" and self.above is None and self.case_status is None
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def says(self) -> str:
         """What a duplicate is one of, in words; of a row that submits a case again, which."""
         if self.outcome != "duplicate":
             return f"submits {self.resubmits} again" if self.resubmits else ""
+        if self.taken:
+            return "somebody else has a case with this reference"
         parts = [f"differs: {', '.join(map(str, self.changes)) or ', '.join(self.differs)}" if self.differs else "same"]
         if self.above is not None:
             parts.append(f"its reference is that of line {self.above} of this file")
@@ -220,11 +225,11 @@ async def page(
     return found[:limit], cursors.encode(last.created_at, last.batch_id)
 
 
-async def same_file(conn: AsyncConnection, process: str, sha256: str) -> str | None:
-    """The newest batch of the same process and the same bytes."""
+async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -> str | None:
+    """Return the newest batch of the same process, bytes and person: of others nobody learns that they have a file."""
     query = (
         select(batches.c.batch_id)
-        .where(batches.c.sha256 == sha256, batches.c.process == process, _TAKEN)
+        .where(batches.c.sha256 == sha256, batches.c.process == process, batches.c.requester == by, _TAKEN)
         .order_by(batches.c.created_at.desc(), batches.c.batch_id)
         .limit(1)
     )
@@ -415,9 +420,10 @@ _DIFFERS = func.json_array_length(batch_rows.c.differs) > 0
 
 def _rows_of(batch_id: str) -> Select[Any]:
     shown = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
+    own = cases.c.requester == select(batches.c.requester).where(batches.c.batch_id == batch_id).scalar_subquery()
     return (
         select(*shown, cases.c.status.label("case_status"))
-        .outerjoin(cases, cases.c.case_id == batch_rows.c.case_id)
+        .select_from(batch_rows.outerjoin(cases, and_(cases.c.case_id == batch_rows.c.case_id, own)))
         .where(batch_rows.c.batch_id == batch_id)
     )
 

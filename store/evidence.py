@@ -5,25 +5,27 @@ A comment is nothing but its event: the text lies in the part of it that can be 
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import audit
+from store.audit import StoredEvent, stored
 from store.database import insert_once
-from store.tables import attachments
+from store.tables import attachments, event_payloads, events
 from workflows.models import CaseEvent
 
 COMMENT = "comment_added"
-MOST_EVENTS = 100_000
-"""Far more than a case has."""
 MOST_ATTACHMENTS = 50
 """Of one case."""
+MOST_COMMENTS = 500
+"""Of one person on one case."""
 
 
 class TooMany(ValueError):
-    """The case has as many attachments as it may."""
+    """The case has as many attachments, or comments of the person, as it may."""
 
 
 class Comment(BaseModel):
@@ -53,7 +55,7 @@ class Attachment(BaseModel):
 
 
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
-    """Add a comment once for each `key` of the person, and answer the one that is there."""
+    """Add a comment once for each `key` of the person, and answer the one that is there. Raises TooMany."""
     digest = hashlib.sha256(f"{by}\n{key}".encode()).hexdigest()[:24]
     event = CaseEvent(
         event_id=f"comment/{case_id}/{digest}",
@@ -64,22 +66,47 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
         summary=f"{by}: {text}",
         data={"comment_id": digest, "text": text},
     )
-    await audit.append(conn, [event])
-    return next(each for each in await comments(conn, case_id) if each.comment_id == digest)
+    if (await audit.add(conn, [event])).added:
+        own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
+        if (await conn.execute(own)).scalar_one() > MOST_COMMENTS:
+            raise TooMany(f"one person comments on a case {MOST_COMMENTS} times at most")
+    (there,) = await _read_comments(conn, _COMMENTS.where(events.c.event_id == event.event_id))
+    return there
 
 
-async def comments(conn: AsyncConnection, case_id: str) -> list[Comment]:
-    """All comments of a case, oldest first."""
-    return [
-        Comment(
-            comment_id=event.event_id.rpartition("/")[2],
-            by=event.actor,
-            at=event.at,
-            text=None if event.erased else event.data["text"],
-        )
-        for event in await audit.page(conn, case_id, limit=MOST_EVENTS)
-        if event.kind == COMMENT
-    ]
+async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
+    """Comments of a case, oldest first, from behind a position; each with its own."""
+    query = _COMMENTS.where(*_comments_of(case_id), events.c.position > after).order_by(events.c.position).limit(limit)
+    rows = (await conn.execute(query)).mappings().all()
+    return [(row["position"], _comment(stored(row))) for row in rows]
+
+
+async def newest_comments(conn: AsyncConnection, case_id: str, limit: int) -> list[Comment]:
+    """The newest comments of a case, oldest first."""
+    query = _COMMENTS.where(*_comments_of(case_id)).order_by(events.c.position.desc()).limit(limit)
+    return (await _read_comments(conn, query))[::-1]
+
+
+_COMMENTS = select(events, event_payloads.c.payload).outerjoin(
+    event_payloads, event_payloads.c.position == events.c.position
+)
+
+
+def _comments_of(case_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return events.c.case_id == case_id, events.c.kind == COMMENT
+
+
+async def _read_comments(conn: AsyncConnection, query: Select[Any]) -> list[Comment]:
+    return [_comment(stored(row)) for row in (await conn.execute(query)).mappings()]
+
+
+def _comment(event: StoredEvent) -> Comment:
+    return Comment(
+        comment_id=event.event_id.rpartition("/")[2],
+        by=event.actor,
+        at=event.at,
+        text=None if event.erased else event.data["text"],
+    )
 
 
 async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:

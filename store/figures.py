@@ -13,7 +13,7 @@ from store import audit, outbox, stopped
 from store.tables import cases, event_payloads, events, heartbeats, tasks
 from workflows.models import Status
 
-COUNTED = ("decided", "decision_refused", "rollback_started", "intervention_opened", "case_closed")
+COUNTED = ("decided", "decision_refused", "refusals_counted", "rollback_started", "intervention_opened", "case_closed")
 """The kinds of events of which somebody wants to know how many there were."""
 OPEN = [status.value for status in Status if not status.closed]
 
@@ -96,7 +96,7 @@ async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[
     return found, upto
 
 
-_SAID: Sequence[str] = ("gate", "verdict", "code", "status")
+_SAID: Sequence[str] = ("gate", "verdict", "code", "status", "count")
 
 
 def _data(payload: str | None) -> dict[str, str]:

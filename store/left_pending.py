@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit
+from store import refusals
 from store.database import Database
 from store.tables import actions, decisions, tasks
 from workflows.models import CaseEvent
@@ -52,7 +52,7 @@ async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) ->
     row = (await conn.execute(refused)).mappings().one_or_none()
     if row is None:
         return False
-    await audit.append(conn, [_event(row, id_name, table)])
+    await refusals.record(conn, _event(row, id_name, table), row["person"])
     return True
 
 

@@ -17,6 +17,7 @@ from store import absences, audit, successors
 from store.database import Database, insert_once
 from store.tables import absences as absent_people
 from store.tables import memberships, people, tokens
+from store.viewer import Viewer
 from workflows.folding import check_visible, fold, identity_key
 from workflows.models import ADMINS
 
@@ -248,6 +249,18 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
     left = sorted(name for name, why in others if why == "left")
     return person.model_copy(update={"stands_in_for": away, "comes_after": left})
+
+
+def viewer(person: Person) -> Viewer:
+    """Return the person as the rules of who sees what want them."""
+    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
+    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
+
+
+async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
+    """Return what somebody may see now; for who is not active no more than what is theirs by name."""
+    person = await acting(conn, id, datetime.now(UTC))
+    return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:

@@ -84,6 +84,26 @@ event_payloads = Table(
 )
 """What an event says, beside the chain, so that a person's data can be erased and the chain still verifies."""
 
+refusal_counts = Table(
+    "refusal_counts",
+    metadata,
+    Column("person", String(200), primary_key=True),
+    Column("about", String(100), primary_key=True),  # a task, or empty: all tasks together
+    Column("case_id", String(900), nullable=True),  # of the task
+    Column("listed", Integer, nullable=False),  # events that were written; of all tasks, since `since`
+    Column("since", Instant, nullable=False),
+    Column("uncounted", Integer, nullable=False),  # refusals that no event tells of yet
+    Column("first_at", Instant, nullable=True),
+    Column("last_at", Instant, nullable=True),
+    Index(
+        "ix_refusal_counts_waiting",
+        "first_at",
+        sqlite_where=text("uncounted > 0"),
+        postgresql_where=text("uncounted > 0"),
+    ),
+)
+"""How often somebody was refused, beyond what the audit log lists. `store.refusals` says when it is written there."""
+
 chain = Table(
     "chain",
     metadata,
@@ -210,6 +230,8 @@ tasks = Table(
     # one whose members at the opening count stands "=".
     Column("asked", Text, nullable=False, server_default=""),
     Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
+    # Who may stand in for those who decide it: `same-group` or `anyone`, as the policy says.
+    Column("substitutes", String(20), nullable=False, server_default="anyone"),
     Column("moved_at", Instant, nullable=True),  # when its due time or priority last changed, by which lists are sorted
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index(

@@ -18,6 +18,9 @@ from store.evidence import Attachment, Comment
 from store.people import Person
 from workflows.models import ADMINS, AUDITORS, ENDED_UNDONE, OPERATORS, Status
 
+COMMENTS = 100
+"""The newest that are shown; all of them are in the history."""
+
 templates.env.globals |= {"verdict_words": said.verdict_words, "step_named": said.step_named, "size": said.size}
 
 
@@ -47,7 +50,7 @@ async def about(row: CaseRow, person: Person, parts: House) -> About:
     return About(
         case=case,
         way=pipeline(case, row.input, await foresight(row, case.tasks, parts.starter.pinned)),
-        story=said.timeline(case),
+        story=said.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,
         technical=operates or is_in(person, AUDITORS),
@@ -65,4 +68,5 @@ def _after(case: CaseDetail) -> bool:
 
 async def _evidence(row: CaseRow, parts: House) -> tuple[Sequence[Attachment], Sequence[Comment]]:
     async with parts.db.read() as conn:
-        return await evidence.attached(conn, row.case_id), await evidence.comments(conn, row.case_id)
+        comments = await evidence.newest_comments(conn, row.case_id, COMMENTS)
+        return await evidence.attached(conn, row.case_id), comments

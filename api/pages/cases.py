@@ -8,19 +8,25 @@ from urllib.parse import quote
 from fastapi import Depends, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from api.deps import CaseId, House, InHouse, visible_case
+from api.deps import CaseId, Cursor, House, InHouse, visible_case
 from api.pages.about import About, about
 from api.pages.fields import Changed, Labelled, changed, labelled
 from api.pages.page import Context, SignedIn, from_here, local, pages, render
-from api.pages.said import why_ended
+from api.pages.said import Said, timeline, why_ended
 from api.pages.texts import _, ngettext
 from api.problems import Problem
-from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now
+from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
+from api.security import is_in
 from api.views import CaseDetail
+from store.cases import CaseRow
 from store.people import Person
 from store.verification import verify_case
-from workflows.models import FieldChange, TaskView
+from workflows.models import ADMINS, AUDITORS, OPERATORS, FieldChange, TaskView
+from workflows.registry import PROCESSES
+
+EVENTS = 200
+"""On one page of the history."""
 
 router = pages()
 files = pages()
@@ -55,6 +61,37 @@ class Case(Context):
 async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
     """The case."""
     return await _shown(request, case_id, person, parts)
+
+
+@dataclass(frozen=True)
+class History(Context):
+    """`case/history.html`: all that happened to the case, page by page."""
+
+    case: CaseRow
+    story: Sequence[Said]
+    technical: bool
+    next_cursor: str | None
+    first: bool
+
+
+@router.api_route("/cases/{case_id}/history", methods=["GET", "HEAD"])
+async def history(
+    request: Request, case_id: CaseId, person: SignedIn, parts: InHouse, cursor: Cursor = None
+) -> Response:
+    """Everything that happened to the case, oldest first."""
+    found = await visible_case(case_id, person, parts.db)
+    page = await whole_timeline(found, parts.db, cursor, EVENTS)
+    process = PROCESSES.get(found.process)
+    shown = process.shown_input(found.input) if process else found.input
+    told = History(
+        person=person,
+        case=found,
+        story=timeline(found.process, shown, page.items),
+        technical=is_in(person, OPERATORS, ADMINS, AUDITORS),
+        next_cursor=page.next_cursor,
+        first=cursor is None,
+    )
+    return render(request, "case/history.html", told)
 
 
 @router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])

@@ -16,10 +16,9 @@ from api.pages.page import Context, SignedIn, from_here, pages, render, unfinish
 from api.pages.texts import _, reader
 from api.problems import not_found
 from api.routes.cases import NewCase, start_case
-from api.security import requester, viewer
+from api.security import requester
 from intake.forecast import ForecastReport, GateForecast
 from intake.start import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
-from store import cases
 from store.cases import CaseRow
 from store.people import Person
 from workflows.models import ENDED_UNDONE
@@ -43,12 +42,10 @@ class Kinds(Context):
 class Duplicate:
     """The request that has this reference already."""
 
-    title: str
-    case_id: str
-    status: str
+    reference: str
+    case: CaseRow | None
+    """None: the reader may not look at it, and learns no more than that the reference is taken."""
     differs: list[str]
-    seen: bool
-    """Whether the reader may look at it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ async def ask(
     try:
         started = await start_case(new, person, parts, Response(), key)
     except DuplicateCase as found:
-        return once_more(409, duplicate=await _duplicate(found, person, parts))
+        return once_more(409, duplicate=_duplicate(found, new.reference))
     except NotResubmittable as no:
         errors = {"": str(no)}
         return once_more(409)
@@ -269,11 +266,7 @@ def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
     return own if own or read.errors else {"": str(wrong)}
 
 
-async def _duplicate(found: DuplicateCase, person: Person, parts: House) -> Duplicate:
-    existing = found.existing
-    async with parts.db.read() as conn:
-        seen = await cases.may_see(conn, viewer(person), existing.case_id)
-    process = PROCESSES.get(existing.process)
+def _duplicate(found: DuplicateCase, reference: str) -> Duplicate:
+    process = PROCESSES.get(found.existing.process) if found.existing else None
     labels = process.words.labels if process else {}
-    differs = [labels.get(name, readable(name)) for name in found.differs]
-    return Duplicate(existing.title if seen else existing.reference, existing.case_id, existing.status, differs, seen)
+    return Duplicate(reference, found.existing, [labels.get(name, readable(name)) for name in found.differs])

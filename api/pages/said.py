@@ -4,7 +4,7 @@ The record keeps the sentences it was written with, and what an event is identif
 they are, and those with words of engineers are said anew here. What is not known here is shown as it was recorded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from api.pages.kit import capital, readable, state_words, step_words
 from api.pages.reasons import reason
 from api.pages.texts import _, ngettext
-from api.views import CaseDetail, TimelineItem
+from api.views import TimelineItem
 from workflows.models import TaskView
 from workflows.registry import PROCESSES
 from workflows.words import Words
@@ -44,11 +44,11 @@ class _Told:
     input: Mapping[str, Any]
 
 
-def timeline(case: CaseDetail) -> list[Said]:
-    """Everything that happened to the case, oldest first."""
-    process = PROCESSES.get(case.process)
-    words = process.words if process else None
-    told = (_Told(event, event.data or {}, words, case.input) for event in case.timeline)
+def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[Said]:
+    """What happened to a case of this process and input, as it may be shown, oldest first."""
+    known = PROCESSES.get(process)
+    words = known.words if known else None
+    told = (_Told(event, event.data or {}, words, input) for event in events)
     return [_said(each) for each in told if each.event.kind not in _SAID_ALREADY]
 
 

@@ -12,10 +12,22 @@ from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, 
 from api.export import export
 from api.problems import Problem, documented
 from api.security import Caller, Requester, check_may_operate, check_own, viewer
-from api.views import CaseBrief, CaseDetail, Page, as_csv, brief, detail, our_cursor
+from api.views import (
+    CaseBrief,
+    CaseDetail,
+    Page,
+    TimelineItem,
+    as_csv,
+    brief,
+    detail,
+    number_of,
+    our_cursor,
+    page_by_number,
+    told,
+)
 from intake import csv_out
 from intake.start import DEFAULT_PRIORITY, CaseRequest
-from store import audit, cases, tasks
+from store import cases, tasks, timeline
 from store.cases import Sought
 from telemetry import logs
 from workflows.models import Status
@@ -104,8 +116,9 @@ async def start_case(
 ) -> StartedCase:
     """Start a case; the requester is the caller.
 
-    409 when the process has a case with this reference already: the problem carries its `case_id`, `case_status` and
-    the fields in which it `differs`. A case that ended undone is submitted again with `resubmits`.
+    409 when the process has a case with this reference already: the problem carries its `case_id`, and where the caller
+    may see that case its `case_status` and the fields in which it `differs`. A case that ended undone is submitted
+    again with `resubmits`.
     """
     request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
     row = (await parts.starter.start_case(request, person.id)).row
@@ -182,10 +195,19 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
         # Read after the query: what was recorded in between is not lost, what was told twice is shown once.
         case = await cases.get(conn, case.case_id) or case
         recorded = await tasks.of_case(conn, case.case_id)
-        events = await audit.page(conn, case.case_id, limit=MAX_TIMELINE)
+        happened = await timeline.of_case(conn, case)
         following = await cases.next_round(conn, case)
     rollback_url = gateway.temporal_url(case.workflow_id) if case.workflow_id else None
-    return detail(case, recorded, events, state, gateway.temporal_url(case.case_id), following, rollback_url)
+    return detail(case, recorded, happened, state, gateway.temporal_url(case.case_id), following, rollback_url)
+
+
+@router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
+async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[TimelineItem]:
+    """Everything that happened to a case, oldest first, also what `GET /cases/{case_id}` leaves out."""
+    async with db.read() as conn:
+        events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
+    items, following = page_by_number(told(events), limit, lambda item: item.seq)
+    return Page(items=items, next_cursor=following)
 
 
 @router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
@@ -245,7 +267,3 @@ async def roll_back_case(
         workflow_id=given.conductor,
         temporal_url=gateway.temporal_url(given.conductor),
     )
-
-
-MAX_TIMELINE = 5000
-"""Events shown of one case: ten times what its Workflow can make. `GET /audit` pages through all."""

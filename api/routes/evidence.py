@@ -11,10 +11,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Path, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, IdempotencyKey, InHouse, Plain, VisibleCase
+from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, VisibleCase
 from api.problems import FieldError, Problem, documented, invalid, not_found, unavailable
 from api.security import Caller
-from api.views import Page
+from api.views import Page, number_of, page_by_number
 from intake.files import Unacceptable, base_name, content_type, keep
 from store import evidence
 from store.cases import CaseRow
@@ -33,13 +33,15 @@ class NewComment(BaseModel):
 
 
 @router.get("/{case_id}/comments", responses=documented(401, 404, 422, 503))
-async def list_comments(case: VisibleCase, db: Db) -> Page[Comment]:
+async def list_comments(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[Comment]:
     """What people have said of a case, oldest first. They are in its timeline too."""
     async with db.read() as conn:
-        return Page(items=await evidence.comments(conn, case.case_id), next_cursor=None)
+        found = await evidence.comments(conn, case.case_id, number_of(cursor), limit + 1)
+    page, following = page_by_number(found, limit, lambda each: each[0])
+    return Page(items=[comment for _, comment in page], next_cursor=following)
 
 
-@router.post("/{case_id}/comments", status_code=201, responses=documented(401, 404, 422, 503))
+@router.post("/{case_id}/comments", status_code=201, responses=documented(401, 404, 409, 422, 503))
 async def add_comment(
     case: VisibleCase, new: NewComment, person: Caller, db: Db, idempotency_key: IdempotencyKey = None
 ) -> Comment:
@@ -47,9 +49,14 @@ async def add_comment(
     text = new.text.strip()
     if not text:
         raise invalid("Say something.", [FieldError(field="text", message="must not be blank")])
-    async with db.write() as conn:
-        key = idempotency_key or secrets.token_hex(12)
-        return await evidence.comment(conn, case.case_id, person.id, text, key, datetime.now(UTC))
+    key = idempotency_key or secrets.token_hex(12)
+    try:
+        async with db.write() as conn:
+            return await evidence.comment(conn, case.case_id, person.id, text, key, datetime.now(UTC))
+    except evidence.TooMany as no:
+        raise Problem(
+            409, f"One person comments on a case {evidence.MOST_COMMENTS} times at most.", kind="too-many-comments"
+        ) from no
 
 
 @router.get("/{case_id}/attachments", responses=documented(401, 404, 422, 503))

@@ -37,11 +37,32 @@ async def test_the_same_reference_is_a_duplicate_and_says_in_what_it_differs(gat
     first = payment(f"Dup {uuid4()}")
     case_id = (await gate.post("requester-1", "/cases", first)).json()["case_id"]
     second = {**first, "reference": first["reference"].upper(), "input": {**first["input"], "amount": "7.00"}}
-    answer = await gate.post("requester-2", "/cases", second)
+    answer = await gate.post("requester-1", "/cases", second)
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
     body = answer.json()
     assert (body["case_id"], body["differs"], body["status"]) == (case_id, ["amount"], 409)
     assert body["case_status"]
+    assert (await gate.post("admin-1", "/cases", second)).json()["differs"] == ["amount"]  # an admin sees every case
+
+
+async def test_a_duplicate_of_somebody_elses_case_tells_only_that_the_reference_is_taken(gate: Gate) -> None:
+    first = payment(f"Taken {uuid4()}")
+    case_id = (await gate.post("requester-1", "/cases", first)).json()["case_id"]
+    same = await gate.post("requester-2", "/cases", first)
+    other = await gate.post("requester-2", "/cases", {**first, "input": {**first["input"], "amount": "7.00"}})
+    assert (same.status_code, same.json()) == (other.status_code, other.json())
+    assert same.json() == {
+        "type": "urn:holdgate:duplicate-case",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "This reference is taken: somebody else has a case with it. Choose another reference",
+        "case_id": case_id,
+    }
+    again = await gate.post("requester-2", "/cases", {**first, "resubmits": case_id})
+    free = payment(f"Free {uuid4()}")
+    nothing = await gate.post("requester-2", "/cases", {**free, "resubmits": "payment:nothing"})
+    assert (again.status_code, nothing.status_code) == (409, 409)
+    assert again.json()["detail"].replace(case_id, "") == nothing.json()["detail"].replace("payment:nothing", "")
 
 
 async def test_a_repeat_with_the_same_idempotency_key_gets_the_first_answer(gate: Gate) -> None:

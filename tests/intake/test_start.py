@@ -122,7 +122,8 @@ async def test_the_workflow_receives_what_was_stored(office: Office) -> None:
 async def test_the_same_reference_again_is_a_duplicate_that_names_what_differs(office: Office) -> None:
     first = (await office.starter.start_case(payment("INV-1"), "rita")).row
     with pytest.raises(DuplicateCase) as refused:
-        await office.starter.start_case(payment(" inv-1 ", amount="12.5"), "raul")
+        await office.starter.start_case(payment(" inv-1 ", amount="12.5"), "rita")
+    assert refused.value.existing is not None
     assert refused.value.existing.case_id == first.case_id
     assert refused.value.differs == []
     with pytest.raises(DuplicateCase, match=r"is running; it differs in: amount"):

@@ -64,7 +64,7 @@ async def test_a_dry_run_of_the_messy_sample_says_what_to_mend_in_each_row(offic
 
 
 async def test_a_row_whose_case_exists_is_a_duplicate_with_its_status_and_what_differs(office: Office) -> None:
-    await office.starter.start_case(payment("INV-1", amount="12.50"), "raul")
+    await office.starter.start_case(payment("INV-1", amount="12.50"), "rita")
     data = HEAD + row("inv-1") + row("INV-1", "99.00") + row("INV-2")
     report = await office.uploads.dry_run("payment", "x.csv", data.encode(), "rita")
     assert report.rows == BatchCounts(total=3, valid=1, duplicate=2)
@@ -72,6 +72,14 @@ async def test_a_row_whose_case_exists_is_a_duplicate_with_its_status_and_what_d
         ("running", ["amount"]),  # what differs is looked at first
         ("running", []),
     ]
+    of_others = await office.uploads.dry_run("payment", "x.csv", data.encode(), "raul")
+    assert {(found.case_status, *found.differs, found.says) for found in of_others.duplicates} == {
+        (None, "somebody else has a case with this reference")
+    }
+    taken = await office.uploads.start("payment", "x.csv", data.encode(), "raul")
+    async with office.worker():
+        done = await office.finished(taken.batch_id or "")
+    assert done.duplicates == taken.duplicates == of_others.duplicates
 
 
 async def test_a_wrong_row_does_not_make_the_right_one_below_it_a_duplicate(office: Office) -> None:
@@ -108,6 +116,9 @@ async def test_the_same_file_again_names_the_batch_it_came_with(office: Office) 
     assert first.same_file_as is None
     assert (await office.uploads.dry_run("payment", "x.csv", data.encode(), "rita")).same_file_as == first.batch_id
     assert (await office.take(data, "other name.csv")).same_file_as == first.batch_id
+    # Nobody learns that somebody else has the very file.
+    assert (await office.uploads.dry_run("payment", "x.csv", data.encode(), "raul")).same_file_as is None
+    assert (await office.uploads.start("payment", "x.csv", data.encode(), "raul")).same_file_as is None
 
 
 async def test_without_temporal_no_file_is_taken(office: Office, temporal: WorkflowEnvironment) -> None:
@@ -185,7 +196,8 @@ def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_
                 before.case_id, case_id_for("payment", row.reference, before.round + 1)
             )  # fmt: skip
         elif before and found.above is None:
-            assert found.case_id == before.case_id
+            assert found.case_id == (before.case_id if before.requester == "rita" else f"payment:{row.key}")
+            assert found.taken == (before.requester != "rita")
             assert (found.resubmits is not None) == (may and before.status in ENDED_UNDONE)
         elif found.outcome == "duplicate":
             (first,) = (each for each in judged if each.line == found.above)

@@ -152,8 +152,9 @@ async def test_a_batch_is_unstarted_until_it_runs_and_the_newest_of_the_same_byt
     async with db.read() as conn:
         waiting = await batches.unstarted(conn, NOW + timedelta(minutes=2))
         assert [found.batch_id for found in waiting] == ["b1"]
-        assert await batches.same_file(conn, "payment", "f" * 64) == "b2"
-        assert await batches.same_file(conn, "payment", "e" * 64) is None
+        assert await batches.same_file(conn, "payment", "f" * 64, "rita") == "b2"
+        assert await batches.same_file(conn, "payment", "f" * 64, "raul") is None
+        assert await batches.same_file(conn, "payment", "e" * 64, "rita") is None
 
 
 async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Database) -> None:
