@@ -179,6 +179,7 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
             ],
             "comment_needed": ruling.comment_needed,
             "revision_required": ruling.revision_required,
+            "substitutes": ruling.substitutes,
             # What operators may mend is all of it, unless the policy names fields.
             "editable": [name for name in ruling.editable if name in task.editable]
             if ruling.editable or task.kind != "intervention"

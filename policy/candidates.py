@@ -65,7 +65,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
 
     Fills `members`, the quorum of `everyone`, and whoever is the manager of the requester.
     """
-    ruling = await _with_manager(await _with_named(ruling, people), task.requester, people)
+    ruling = await _with_manager(await _with_named(ruling, task.requester, people), task.requester, people)
     unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
     while True:
@@ -79,6 +79,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
             "candidate_users": ruling.users,
             "members": members,
             "excluded_users": excluded(task, ruling),
+            "substitutes": ruling.substitutes,
         }
         there = await _there(found, people)
         can = answers_left(unanswered.model_copy(update=asked), Present(there=there))
@@ -157,14 +158,23 @@ def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[s
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
 
 
-async def _with_named(ruling: GateRuling, people: People) -> GateRuling:
-    """The ruling with the names of its expression among its groups and people."""
+async def _with_named(ruling: GateRuling, requester: str, people: People) -> GateRuling:
+    """The ruling with the names of its expression among its groups and people: of `choose_from`, where that is set."""
     if not ruling.named:
         return ruling
     as_group = {name: fold(name) for name in ruling.named}
     found = await people.groups_among(list(as_group.values()))
     groups = [group for group in as_group.values() if group in found]
     users = [name for name, group in as_group.items() if group not in found]
+    if ruling.choose_from is not None:
+        wrong = await not_to_choose(ruling.choose_from, ruling.named, requester, people)
+        groups = [group for group in groups if group not in wrong]
+        users = [name for name in users if name not in wrong]
+        if wrong:
+            from_ = ", ".join(ruling.choose_from)
+            told = f"{', '.join(wrong)} cannot be chosen to decide (choose_from: {from_}), so they are not asked"
+            problem = f"{ruling.problem}; {told}" if ruling.problem else told
+            ruling = ruling.model_copy(update={"problem": problem})
     return ruling.model_copy(
         update={
             "groups": list(dict.fromkeys([*ruling.groups, *groups])),
@@ -172,6 +182,16 @@ async def _with_named(ruling: GateRuling, people: People) -> GateRuling:
             "named": [],
         }
     )
+
+
+async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], requester: str, people: People) -> list[str]:
+    """Return those of the names, of groups or people, that `choose_from` does not let anybody choose."""
+    allowed = [group for group in choose_from if group != MANAGER]
+    found = await people.candidates(allowed, [])
+    ids = [each.id for each in found]
+    if MANAGER in choose_from and (manager := await people.manager_of(requester)):
+        ids.append(manager)
+    return [name for name in named if fold(name) not in allowed and not among(name, ids) and name != MANAGER]
 
 
 async def _without_successor(ruling: GateRuling, requester: str, people: People) -> GateRuling:

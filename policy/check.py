@@ -63,6 +63,14 @@ def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterato
     """What a gate may say and most likely does not mean; `members` are the people of each group, where known."""
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "what nobody has looked at in time is approved"
+    if gate.substitutes == "anyone":
+        yield ("substitutes",), "anybody may stand in for who is away, also somebody of no group that decides it"
+    if gate.candidates and gate.choose_from is None and (chosen := _of_the_input(gate.candidates)):
+        names = ", ".join(chosen)
+        yield (
+            ("candidates",),
+            f"the requester chooses who decides, by {names}: say with choose_from = [groups] among whom",
+        )
     if members is None:
         return
     levels = [(("escalate", number, "to"), level.to) for number, level in enumerate(gate.escalate)]
@@ -82,7 +90,16 @@ def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 
 
+def _of_the_input(text: str) -> list[str]:
+    """The fields of the input that an expression reads."""
+    return sorted({root for root, *_ in expression(text).reads} - {"facts", "case", "limits"})
+
+
 def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
+    if gate.choose_from is not None and gate.candidates is None:
+        yield ("choose_from",), "needs 'candidates': without that key nobody chooses who decides"
+    if gate.choose_from == []:
+        yield ("choose_from",), "names no group: then nobody could be chosen; leave 'candidates' out instead"
     if not gate.groups and not gate.users and not gate.candidates:
         yield (), "needs groups, users or candidates: without them nobody could decide"
     for number, level in enumerate(gate.escalate):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from policy.calendars import Calendar
 from workflows.folding import identity_key
-from workflows.models import OnExpiry, Then
+from workflows.models import OnExpiry, Substitutes, Then
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
 """Stands among users for a person who is known when a case is."""
@@ -70,6 +70,13 @@ def _person(value: str) -> str:
 Name = Annotated[str, Field(min_length=1)]
 Group = Annotated[Name, AfterValidator(identity_key)]
 User = Annotated[Name, AfterValidator(_person)]
+
+
+def _choice(value: str) -> str:
+    return value if value == MANAGER_OF_REQUESTER else identity_key(_person(value))
+
+
+Choice = Annotated[Name, AfterValidator(_choice)]
 Answer = Literal["approve", "reject", "request_changes", "abstain"]
 
 
@@ -91,7 +98,10 @@ class Gate(_Section):
     """Who decides one gate, and when. Clocks count from the opening of the gate.
 
     `candidates` is CEL that gives names of groups or people, who may decide beside those of `groups` and `users`:
-    `candidates` of an input, `facts.owners`.
+    `candidates` of an input, `facts.owners`. Of these names only members of the groups of `choose_from` count, or those
+    groups themselves, or with "manager_of(requester)" that person: so a requester cannot choose just anybody.
+    `substitutes = "same-group"` lets who is away be stood in for only by somebody who could decide themselves; of who
+    is a candidate by name, by somebody of a group of theirs.
     `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`,
     `3d`) or CEL that gives one; durations count in the working time of `calendar`, if there is one.
     At its end (`expires`) the gate is rejected or approved, or, with `on_expiry = "escalate"`, opened to the people of
@@ -105,6 +115,8 @@ class Gate(_Section):
     groups: list[Group] = []
     users: list[User] = []
     candidates: str | None = None
+    choose_from: list[Choice] | None = None
+    substitutes: Substitutes = "same-group"
     quorum: Annotated[int | str, BeforeValidator(_count_or_expression)] = 1
     veto: bool = True
     separation_of_duties: bool = True

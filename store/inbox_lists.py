@@ -32,6 +32,7 @@ from store.tasks import views
 from store.viewer import Viewer
 from workflows.models import TaskView
 from workflows.money import exact
+from workflows.people import shares_group
 
 Whose = Literal["mine", "claimed", "all"]
 """What the viewer may decide now, what they have claimed, or all they may see."""
@@ -345,7 +346,10 @@ def _decidable(viewer: Viewer) -> ColumnElement[bool]:
     for absent in viewer.stands_in_for:
         held = or_(free, tasks.c.assignee == absent.id)
         theirs = exists().where(of_task, absent.is_candidate())
-        ways.append(and_(held, theirs, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
+        fits = or_(tasks.c.substitutes == "anyone", exists().where(of_task, viewer.is_candidate()))
+        if shares_group(viewer.groups, absent.groups):
+            fits = or_(fits, exists().where(of_task, candidates.c.kind == "user", candidates.c.name == absent.id))
+        ways.append(and_(held, theirs, fits, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
     later = exists().where(
         follow_ups.c.task_id == tasks.c.task_id,
         follow_ups.c.person == viewer.id,

@@ -253,6 +253,7 @@ _PATCH = (
                 ),
                 else_=tasks.c.moved_at,
             ),
+            "substitutes": func.coalesce(bindparam("new_substitutes", type_=String), tasks.c.substitutes),
             "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
             # With an input that people changed come its title, key fields and sum.
             **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
@@ -279,6 +280,7 @@ def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
         "new_asked": _asked(patch),
         "new_priority": patch.priority,
         "new_moved_at": datetime.now(UTC),
+        "new_substitutes": patch.state.get("substitutes"),
         "new_state": patch.state or None,
         **{f"new_{name}": value for name, value in changed.items()},
     }
@@ -303,6 +305,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "revision": view.revision,
         "given": view.quorum.given,
         "asked": _asked(view),
+        "substitutes": view.substitutes,
         "view": view.model_dump(mode="json"),
         **_lines_of(view.case_id, view.title, view.key_fields, view.money),
     }

@@ -7,8 +7,10 @@ may do what is in `people.py`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
+from workflows.alarms import Alarm, alarms_of, clock_of, has_had, steps_said
+from workflows.arranging import arranges, check_arranger
 from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
 from workflows.leavers import asks_now, heir_of, in_place, without
@@ -22,7 +24,6 @@ from workflows.models import (
     DecisionView,
     FieldChange,
     GateRuling,
-    OnExpiry,
     Outcome,
     Present,
     Question,
@@ -72,33 +73,9 @@ _STATE = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
     *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required"),
+    *("arranged_by", "substitutes"),
 }
 """Fields of a task that may change and have no place of their own in TaskPatch."""
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One thing the clock of a gate will do."""
-
-    at: datetime
-    kind: Literal["remind", "escalate", "expire"]
-    groups: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-    replace: bool = False
-    priority: int | None = None
-    fixed: bool = False
-    """Set by an admin while the clock stood still: that neither delays it nor moves it."""
-
-    @property
-    def words(self) -> str:
-        """For the timer's summary in the Temporal Web UI."""
-        match self.kind:
-            case "remind":
-                return "remind the candidates"
-            case "escalate":
-                return f"escalate to {', '.join(self.groups + self.users)}"
-            case "expire":
-                return "the task expires"
 
 
 @dataclass(frozen=True)
@@ -133,7 +110,7 @@ class Gate:
         """An admin set the due time while the clock stood still."""
         self._moved: list[tuple[int, str]] = []
         self._changed: set[str] = set()
-        self._alarms = _alarms(ruling)
+        self._alarms = alarms_of(ruling)
         if not task.clock and self._told:  # one that has a clock was shown it: `adopt` compares with that
             self._change(clock=self._told)
 
@@ -384,6 +361,7 @@ class Gate:
                     raise refusal("Nothing", "Nobody has claimed this task.")
             case Act.REASSIGN:
                 check_admin(by, "reassign tasks; who has one may delegate it")
+                check_arranger(action)
                 self._check_handover(action)
             case Act.DELEGATE:
                 if same(by.id, task.assignee) and task.owner:
@@ -434,6 +412,7 @@ class Gate:
                     raise refusal("Missing", said, field=name)
             case Act.REPLACE | Act.NEW_RULES:
                 check_admin(by, "do this")
+                check_arranger(action)
                 self._check_open(action.revision)
                 if task.kind != "gate" and action.act is Act.NEW_RULES:
                     raise refusal("Nothing", "Only approval steps follow rules of the policy.")
@@ -468,6 +447,18 @@ class Gate:
 
     def act(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
         """Do what `check_action` has allowed; answer what happened and decisions that no longer count."""
+        arranges_it = arranges(self._task, self.ruling, action)
+        done = self._acted(action, now)
+        if arranges_it and self.open:
+            self._excluded = _joined(self._excluded, [action.by.id])
+            self._change(
+                arranged_by=_joined(self._task.arranged_by, [action.by.id]),
+                excluded_users=_joined(self._task.excluded_users, [action.by.id]),
+            )
+            self.uncertain = True
+        return done
+
+    def _acted(self, action: Action, now: datetime) -> tuple[Happened | None, list[DecisionView]]:
         task, by, to = self._task, action.by, action.to.id if action.to else ""
         void: list[DecisionView] = []
         happened: Happened | None
@@ -614,7 +605,8 @@ class Gate:
         before, edited = self._task, self.edited
         self.edited = False
         self._excluded = _joined(
-            [person for person in self._excluded if person not in self.ruling.excluded], ruling.excluded
+            [person for person in self._excluded if person not in self.ruling.excluded],
+            [*ruling.excluded, *self._task.arranged_by],
         )
         self.ruling = ruling = ruling if edited else self._kept(ruling, times)
         if not edited and not ruling.needed:
@@ -639,7 +631,7 @@ class Gate:
             if (old := getattr(before, name)) != (new := getattr(self._task, name))
         ]
         for what in ("remind", "escalate"):
-            old, new = (_steps_said(task.clock, what) for task in (before, self._task))
+            old, new = (steps_said(task.clock, what) for task in (before, self._task))
             if self.open and old != new:
                 changed.append(f"{what}: {old} became {new}")
         if before.quorum.needed != self._task.quorum.needed:
@@ -678,11 +670,12 @@ class Gate:
             veto=ruling.veto,
             comment_needed=ruling.comment_needed,
             revision_required=ruling.revision_required,
+            substitutes=ruling.substitutes,
             due_at=ruling.due_at,
             expires_at=ruling.expires_at,
         )
-        alarms = _alarms(ruling)
-        had = [alarm for alarm in alarms if alarm.kind == "escalate" and _has_had(before, alarm, now)]
+        alarms = alarms_of(ruling)
+        had = [alarm for alarm in alarms if alarm.kind == "escalate" and has_had(before, alarm, now)]
         self._escalate(*had)
         users = _joined(self._task.candidate_users, before.given_by_hand)
         claimed = before.assignee is not None and (
@@ -729,7 +722,7 @@ class Gate:
     @property
     def _told(self) -> list[ClockStep]:
         over = self.ruling.on_expiry == "escalate" and self._expired_before
-        return _clock(self._alarms, self._task.opened_at, "reject" if over else self.ruling.on_expiry)
+        return clock_of(self._alarms, self._task.opened_at, "reject" if over else self.ruling.on_expiry)
 
     def _remind(self) -> Happened:
         names = [self._task.assignee] if self._task.assignee else self._task.candidate_groups
@@ -835,50 +828,6 @@ class Gate:
         self._task = self._task.model_copy(update=fields)
 
 
-def _alarms(ruling: GateRuling) -> list[Alarm]:
-    levels = (
-        Alarm(level.at, "escalate", tuple(level.groups), tuple(level.users), level.replace, level.priority)
-        for level in ruling.escalations
-    )
-    end = [Alarm(ruling.expires_at, "expire")] if ruling.expires_at else []
-    return sorted([*(Alarm(at, "remind") for at in ruling.reminders), *levels, *end], key=lambda alarm: alarm.at)
-
-
-def _clock(alarms: Sequence[Alarm], opened_at: datetime, on_expiry: OnExpiry) -> list[ClockStep]:
-    """`on_expiry`: what the next expiry does. Escalated, it runs once more as long and is then rejected."""
-    steps: list[ClockStep] = []
-    for place, alarm in enumerate(alarms):
-        names = [*alarm.groups, *alarm.users]
-        if alarm.kind == "remind":
-            steps.append(ClockStep(at=alarm.at, does="remind"))
-        elif alarm.kind == "escalate":
-            steps.append(ClockStep(at=alarm.at, does="escalate", to=names, replace=alarm.replace))
-        elif on_expiry == "approve":
-            steps.append(ClockStep(at=alarm.at, does="approve", fixed=alarm.fixed))
-        elif on_expiry == "escalate" and (later := [each for each in alarms[place:] if each.kind == "escalate"]):
-            to = [name for each in later for name in (*each.groups, *each.users)]
-            steps.append(ClockStep(at=alarm.at, does="escalate", to=list(dict.fromkeys(to)), fixed=alarm.fixed))
-            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
-        elif on_expiry == "escalate":
-            steps.append(ClockStep(at=after(alarm.at, alarm.at - opened_at), does="reject"))
-        else:
-            steps.append(ClockStep(at=alarm.at, does="reject", fixed=alarm.fixed))
-        if alarm.kind == "expire":
-            break
-    return steps
-
-
-def _has_had(task: TaskView, level: Alarm, now: datetime) -> bool:
-    """Whether the people of a level of escalation have the task already, as it rang or came early for want of people.
-
-    Then another policy gives it to them without a word.
-    """
-    named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
-    if level.replace or level.priority is not None:
-        return level.at <= now and (named == asked if level.replace else named <= asked)
-    return named <= asked
-
-
 def _joined(names: list[str], more: list[str]) -> list[str]:
     return names + [name for name in dict.fromkeys(more) if name not in names]
 
@@ -894,13 +843,6 @@ def _joined_changes(before: Sequence[FieldChange], now: Sequence[FieldChange]) -
 
 def _behalf(person: str | None) -> str:
     return f" on behalf of {person}" if person else ""
-
-
-def _steps_said(clock: Sequence[ClockStep], does: str) -> str:
-    """When the clock reminds, or to whom it escalates when."""
-    steps = [step for step in clock if step.does == does]
-    said = (f"{'only ' if step.replace else ''}{', '.join(step.to)} {moment_text(step.at)}".strip() for step in steps)
-    return ", ".join(said) or "never"
 
 
 def _said(value: Any) -> str:

@@ -129,6 +129,8 @@ class Outcome(StrEnum):
     ROLL_BACK = "roll_back"
 
 
+Substitutes = Literal["same-group", "anyone"]
+"""Who may stand in for who decides a task: somebody of the group by which they decide it, or anybody they named."""
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
 """`changes`: the requester is asked to change the input and resubmit."""
@@ -548,6 +550,10 @@ class TaskView(Message):
     """The times that an admin has set: another policy leaves them alone unless told otherwise."""
     given_by_hand: list[str] = []
     """People whom an admin has given the task: another policy leaves it to them."""
+    arranged_by: list[str] = []
+    """Who changed who decides it. They are among `excluded_users`."""
+    substitutes: Substitutes = "anyone"
+    """Who may decide in the place of somebody who is away and named them."""
     shifted: timedelta = timedelta(0)
     """By how much the clock is behind the policy's: the task was stored late, or waited for answers."""
     questions: list[Question] = []
@@ -724,6 +730,9 @@ class GateRuling(Message):
     revision_required: bool = True
     editable: list[str] = []
     pause_for_questions: bool = False
+    substitutes: Substitutes = "same-group"
+    choose_from: list[str] | None = None
+    """Of `named` only members of these groups count, or these groups; None: everybody."""
     max_rounds: int = 5
     changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from temporalio.exceptions import ApplicationError
 
 from workflows.folding import fold
-from workflows.models import ADMINS, Actor, TaskView
+from workflows.models import ADMINS, REQUESTERS, Absent, Actor, TaskView
 
 
 def refusal(code: str, message: str, **details: Any) -> ApplicationError:
@@ -71,7 +71,8 @@ def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
         found.append(Place(own))
     for absent in by.stands_in_for:
         free = mine or task.assignee is None or same(task.assignee, absent.id)
-        if free and not barred(absent.id) and (rule := candidacy(task, absent.id, absent.groups)):
+        rule = candidacy(task, absent.id, absent.groups) if free and not barred(absent.id) else None
+        if rule and may_stand_in(task, by, absent):
             found.append(Place(f"stands in for {absent.id}, {rule}", absent.id))
     return found
 
@@ -93,6 +94,11 @@ def _no_place(task: TaskView, by: Actor) -> ApplicationError:
             "You asked for this case, so somebody else must decide it.",
             "separation of duties: the requester never decides",
         )
+    if among(by.id, task.arranged_by):
+        return not_allowed(
+            "You changed who decides this task, so somebody else must decide it.",
+            "separation of duties: who changed who decides a task does not decide it",
+        )
     freed = task.model_copy(update={"excluded_users": []})
     if own := places(freed, by):  # only an exclusion stands in the way
         excluded = among(by.id, task.excluded_users)
@@ -110,6 +116,12 @@ def _no_place(task: TaskView, by: Actor) -> ApplicationError:
         return not_allowed(
             f"{task.assignee} has claimed this task.", "claims: a claimed task is decided by its assignee"
         )
+    anyone = task.model_copy(update={"substitutes": "anyone"})
+    if others := places(anyone, by):
+        return not_allowed(
+            f"You stand in for {others[0].behalf}, but this task needs a substitute from a group that decides it.",
+            "substitutes: same-group",
+        )
     names = ", ".join(task.candidate_groups + task.candidate_users) or "nobody"
     return not_allowed(f"You are not among those who may decide this task: {names}.", "candidates: " + names)
 
@@ -125,6 +137,18 @@ def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
         elif group in groups:
             return f"member of {group}"
     return None
+
+
+def may_stand_in(task: TaskView, by: Actor, absent: Absent) -> bool:
+    """Return whether the policy lets a person decide in the place of a candidate who is away and named them."""
+    if task.substitutes == "anyone" or candidacy(task, by.id, by.groups) is not None:
+        return True
+    return among(absent.id, task.candidate_users) and shares_group(by.groups, absent.groups)
+
+
+def shares_group(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether two people who decide by name are in one group, other than that of everybody who asks."""
+    return not (set(one) & set(other)).issubset({REQUESTERS})
 
 
 def check_fit(task: TaskView, person: str) -> None:

@@ -264,6 +264,7 @@ class Waiting(Desk):
                 "kind": "intervention",
                 "candidate_groups": [OPERATORS],
                 "verdicts": list(verdicts),
+                "substitutes": "same-group",
                 "editable": fields,
                 "rule": rule,
             }
