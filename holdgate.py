@@ -1383,6 +1383,9 @@ def _only_open_task(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit code. What goes wrong is told in words, not as a stack trace."""
+    from store.private_files import keep_private
+
+    keep_private()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="holdgate")
     except SystemExit as done:

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
         return self.public_url.startswith("https://")
 
     @property
+    def shared(self) -> tuple[Path | None, ...]:
+        """Folders of other people, whose modes are theirs to choose."""
+        return self.inbox_dir, self.files, self.processes
+
+    @property
     def attachments(self) -> Path:
         """Folder of attachments, by the hash of their content."""
         return self.var / "attachments"

@@ -60,6 +60,7 @@ from store.ledger import Ledger
 from store.left_pending import LeftPending
 from store.notices import Plan
 from store.outbox import Outbox
+from store.private_files import keep_private, tighten
 from store.refusals import CountedRefusals
 from store.risks import Risks
 from telemetry import logs, traces
@@ -337,9 +338,11 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
 
 def run() -> int:
     """The exit code: 2 for what the person who starts it must change."""
+    keep_private()
     try:
         settings = load()
         logs.configure(settings.log)
+        tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-worker")
         own.load(settings.processes)
         policy_file = own.policy_file(settings.policy)

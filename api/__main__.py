@@ -12,6 +12,7 @@ from api.app import create_app
 from own import WrongProcess
 from policy.model import PolicyError
 from settings import WrongSettings, load
+from store.private_files import keep_private, tighten
 from telemetry import logs, traces
 
 GRACE_S = 10
@@ -37,9 +38,11 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """The exit code."""
+    keep_private()
     try:
         settings = load()
         logs.configure(settings.log)
+        tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
         app = create_app(settings)
     except (WrongSettings, WrongProcess, PolicyError, traces.NotInstalled) as error:

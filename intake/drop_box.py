@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Literal, get_args
 
+from store.private_files import usual
+
 Where = Literal["done", "refused"]
 PUT_AWAY: tuple[Where, ...] = get_args(Where)
 TAKING = ".taking"
@@ -210,9 +212,16 @@ def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
 def made(name: str, parent: int) -> Iterator[int]:
     """A folder that is made if need be."""
     with suppress(FileExistsError):
-        os.mkdir(name, dir_fd=parent)
+        _make(name, parent)
     with opened(name, parent) as folder:
         yield folder
+
+
+def _make(name: str, parent: int) -> None:
+    """Make a folder with the mode that folders have in a box which is shared with people."""
+    os.mkdir(name, dir_fd=parent)
+    with opened(name, parent) as folder:
+        os.fchmod(folder, usual(0o777))
 
 
 def _entries(folder: int) -> list[os.DirEntry[str]]:
@@ -233,11 +242,11 @@ def _looks(entry: os.DirEntry[str]) -> _Look | None:
 
 def _take(box: int, taking: int, folder: str, name: str) -> None:
     token = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    os.mkdir(token, dir_fd=taking)
+    _make(token, taking)
     try:
         with opened(token, taking) as token_folder:
             if folder:
-                os.mkdir(folder, dir_fd=token_folder)
+                _make(folder, token_folder)
             with opened(folder or ".", box) as source, opened(folder or ".", token_folder) as mine:
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=mine)
     except OSError as wrong:
@@ -321,6 +330,7 @@ def _write(folder: int, name: str, data: bytes, token: str) -> None:
         os.unlink(hidden, dir_fd=folder)  # of a life that ended here
     file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
     with os.fdopen(file, "wb") as opened_file:
+        os.fchmod(file, usual(0o666))  # the box is shared with people, who read it
         opened_file.write(data)
         opened_file.flush()
         os.fsync(file)

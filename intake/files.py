@@ -17,7 +17,7 @@ def base_name(filename: str, otherwise: str) -> str:
 
 def keep(folder: Path, name: str, data: bytes) -> None:
     """Write the file so that it is whole on the disk, or not there at all; the same file again replaces it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -9,12 +9,13 @@ from collections.abc import Collection, Sequence
 
 from pydantic import BaseModel
 
+from intake.chosen_deciders import ChosenDeciders
 from intake.problems import shortened
 from policy.groups import groups_of
 from policy.model import Policy
 from store.database import Database
 from store.name_resolver import NameResolver, members_of, refused, resolver, there_are
-from store.people import UnknownPerson, get
+from store.people import Directory, UnknownPerson, get
 from workflows.models import ADMINS, AUDITORS, Problem
 from workflows.naming import Named, names_any, names_in
 
@@ -27,6 +28,7 @@ class NamesCheck:
 
     def __init__(self, db: Database, policy: Policy, by: str) -> None:
         self._db, self._policy, self._by = db, policy, by
+        self._chosen = ChosenDeciders(Directory(db), policy, by)
         self._resolver: NameResolver | None = None
         self._seen: dict[str, Collection[str] | None] = {}
         self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
@@ -45,9 +47,15 @@ class NamesCheck:
         async with self._db.read() as conn:
             persons, groups = await there_are(conn, names)
         there = {"person": persons, "group": groups, "person or group": persons | groups}
-        return [
+        problems = [
             [await self._problem(process, each) for each in some if each.name not in there[each.kind]] for some in found
         ]
+        if fields is None:  # edits are not of the requester; whom they choose is looked at when the gate asks for it
+            naming = [n for n, some in enumerate(found) if some and not problems[n]]
+            chosen = await self._chosen.problems(process, [request for n in naming if (request := requests[n])])
+            for n, wrong in zip(naming, chosen, strict=True):
+                problems[n] = wrong
+        return problems
 
     async def _problem(self, process: str, named: Named) -> Problem:
         suggestions = await self._suggestions(process, named)

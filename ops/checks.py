@@ -18,7 +18,7 @@ class Mistake(Exception):
 def make_folder(var: Path) -> None:
     """Create HOLDGATE_VAR and see that it can be written. Raises Mistake."""
     try:
-        var.mkdir(parents=True, exist_ok=True)
+        var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()

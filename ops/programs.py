@@ -19,6 +19,7 @@ import connection
 from ops.checks import Mistake
 from ops.supervisor import Program
 from settings import ROOT, Settings
+from store.private_files import usual_umask
 from workflows.models import TASK_QUEUE
 
 LOOPBACK = "127.0.0.1"
@@ -73,7 +74,7 @@ def worker(client: Client) -> Program:
             return False
         return any(poller.identity.startswith(f"{pid}@") for poller in known.pollers)
 
-    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment())
+    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask())
 
 
 def gateway(settings: Settings) -> Program:
@@ -82,7 +83,7 @@ def gateway(settings: Settings) -> Program:
     async def answers(_pid: int) -> bool:
         return (await get(settings, "/health/live"))[0] == 200
 
-    return Program("gateway", (sys.executable, "-m", "api"), answers, _environment())
+    return Program("gateway", (sys.executable, "-m", "api"), answers, _environment(), umask=usual_umask())
 
 
 def gateway_url(settings: Settings) -> str:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import psutil
 
 from ops.files import write_private
+from store.private_files import PRIVATE
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Program:
     healthy: Callable[[int], Awaitable[bool]]
     """Whether the process with this pid answers. Asked again and again until it does."""
     environment: Mapping[str, str] | None = None
+    umask: int = PRIVATE
+    """What it makes is for nobody else, unless it sees to that itself."""
     grace: float = 5.0
     """Seconds between SIGTERM and SIGKILL."""
 
@@ -78,7 +81,7 @@ class Supervisor:
     def __init__(self, folder: Path, *, on_healthy: Callable[[str], None], pace: Pace | None = None) -> None:
         self._record = folder / "run.json"
         self._logs = folder / "log"
-        self._logs.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._on_healthy = on_healthy
         self._pace = pace or Pace()
         self._children: dict[str, _Child] = {}
@@ -212,6 +215,7 @@ class _Child:
             self._process = await asyncio.create_subprocess_exec(
                 *self._program.command,
                 env=self._program.environment,
+                umask=self._program.umask,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,

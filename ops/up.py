@@ -15,6 +15,7 @@ from ops.checks import Mistake, make_folder, only_one
 from ops.leave import leave
 from ops.supervisor import KeepsDying, reap
 from settings import Settings
+from store.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
 """For developers, see `dev.py`."""
@@ -27,12 +28,14 @@ def main() -> NoReturn:
 
 def _exit_code() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    keep_private()
     try:
         settings = configuration.load()
         for line in configuration.unknown(os.environ):
             logging.warning(line)
         make_folder(settings.var)
         with only_one(settings.var):
+            tighten(settings.var, settings.database_url, settings.shared)
             asyncio.run(_until_stopped(settings))
     except (Mistake, configuration.WrongSettings) as mistake:
         print(f"holdgate: {mistake}", file=sys.stderr)

@@ -211,5 +211,6 @@ def _creating(where: URL) -> Engine:
     if where.get_backend_name() == "postgresql":
         return create_engine(where)
     path = Path(where.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
     return sqlite.creating_engine(path, MIGRATION_SECONDS)
