@@ -57,6 +57,7 @@ class Product:
                 stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0,  # what it makes is private all the same
             )
         deadline = time.monotonic() + patience
         while not (self.folder / "up.json").exists():

@@ -19,6 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from ops import bootstrap
 from ops.demo import PEOPLE
+from tests.ops.test_private_files import open_to_others
 from tests.product import ROOT, Product
 from tests.temporal import TEMPORAL
 
@@ -58,6 +59,19 @@ def product(folder: Path) -> Iterator[Product]:
     """One for all tests of this file that leave it running, and then for those that stop it: starting it is dear."""
     with Product(folder) as running:
         yield running
+
+
+def test_nobody_else_reads_what_it_keeps(product: Product) -> None:
+    heading = "reference,payee,amount,currency,account\n"
+    with product.client("requester-1") as client:
+        sent = {"file": ("p.csv", heading + "PRIVATE-1,Acme Paper Ltd,12.50,GBP,operating\n")}
+        assert client.post("/batches?process=payment", files=sent).status_code == 202
+        until(lambda: client.get("/cases/payment:private-1").status_code == 200)
+        note = {"file": ("n.txt", b"a note")}
+        assert client.post("/cases/payment:private-1/attachments", files=note).status_code == 201
+    made = {path.name for path in product.folder.rglob("*")}
+    assert {"holdgate.db", "holdgate.db-wal", "temporal.db", "uploads", "attachments", "worker.log", "up.json"} <= made
+    assert not [each for each in open_to_others(product.folder) if "printed.txt" not in each]
 
 
 def test_up_json_says_where_everything_is_and_only_its_owner_may_read_it(product: Product, folder: Path) -> None:
