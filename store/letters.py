@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.tables import absences, candidates, cases, decisions, memberships, messages, notices, people, tasks
 from store.viewer import PERSONAL
-from workflows.models import DecisionView, Letter, Notice, NoticeTask
+from workflows.models import REQUESTERS, DecisionView, Letter, Notice, NoticeTask
 
 
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
@@ -151,9 +151,26 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
             .correlate_except(given),
         )
 
+    named, own_group, other = candidates.alias(), memberships.alias(), memberships.alias()
+    by_name = (
+        exists()
+        .where(named.c.task_id == task_id, named.c.kind == "user", named.c.name == absent.c.person)
+        .correlate_except(named)
+    )
+    shared = (
+        exists()
+        .where(
+            own_group.c.person == person,
+            other.c.person == absent.c.person,
+            own_group.c.group_name == other.c.group_name,
+            own_group.c.group_name != REQUESTERS,
+        )
+        .correlate_except(own_group, other)
+    )
     instead = (
         exists()
         .where(
+            or_(asked.c.substitutes == "anyone", candidate(person), and_(by_name, shared)),
             absent.c.substitute == person,
             absent.c.starts_at <= now,
             absent.c.ends_at > now,

@@ -159,6 +159,8 @@ class _Crowd:
     """By closed task: who was told of it, through which channel."""
     instead: Mapping[str, set[str]]
     """By person who is away: who decides in their place."""
+    apart: Mapping[str, set[str]]
+    """By person who is away or stands in: all groups they are in."""
     heirs: Mapping[str, str | None]
     """By person who has left: who came after."""
     channels: Mapping[str, Sequence[str]]
@@ -187,6 +189,8 @@ class _Crowd:
         now = datetime.now(UTC)
         away = _AWAY.where(absences.c.person.in_(everybody), absences.c.starts_at <= now, absences.c.ends_at > now)
         instead = await _sets(conn, away)
+        two = {*instead, *(person for persons in instead.values() for person in persons)}
+        apart = await _sets(conn, _GROUPS.where(memberships.c.person.in_(two))) if two else {}
         heirs = await successors.left(conn, {row.requester for row in found_cases.values()})
         everybody |= {heir for heir in heirs.values() if heir}
         everybody |= {person for persons in instead.values() for person in persons}
@@ -196,7 +200,9 @@ class _Crowd:
             for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
         }
         chosen = await choices.of_all(conn, channels)
-        return cls(plan, found_cases, found_tasks, named, members, decided, told, instead, heirs, channels, chosen)
+        return cls(
+            plan, found_cases, found_tasks, named, members, decided, told, instead, apart, heirs, channels, chosen
+        )
 
     def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
         """The rows to be added."""
@@ -298,7 +304,7 @@ class _Crowd:
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
-        alike = task.kind, task.requester, task.assignee, task.owner, names, done
+        alike = task.kind, task.requester, task.assignee, task.owner, task.substitutes, names, done
         if alike not in self.known:
             self.known[alike] = self._found(task, names, done)
         return self.known[alike]
@@ -320,6 +326,7 @@ class _Crowd:
             "excluded_users": of_kind["excluded"],
             "assignee": task.assignee,
             "owner": task.owner,
+            "substitutes": task.substitutes,
         }
         view = TaskView.model_construct(**rules)
         groups: defaultdict[str, list[str]] = defaultdict(list)
@@ -330,16 +337,21 @@ class _Crowd:
         absent: defaultdict[str, list[Absent]] = defaultdict(list)
         for person in asked:
             for substitute in self.instead.get(person, ()):
-                absent[substitute].append(Absent.model_construct(id=person, groups=groups[person]))
+                absent[substitute].append(Absent.model_construct(id=person, groups=self.groups_of(person, groups)))
         if task.owner and task.assignee and task.owner in self.channels:
             absent[task.assignee].append(Absent.model_construct(id=task.owner, groups=groups[task.owner]))
         decided = [name for pair in done for name in pair if name]
         found = {}
         for person in {*asked, *absent}:
-            by = Actor.model_construct(id=person, groups=groups[person], stands_in_for=absent[person])
+            own = self.groups_of(person, groups) if absent[person] else groups[person]
+            by = Actor.model_construct(id=person, groups=own, stands_in_for=absent[person])
             if taken := [place.behalf or person for place in places(view, by, decided)]:
                 found[person] = {name for each in taken for name in (*groups[each], *self._named(of_kind, each))}
         return found
+
+    def groups_of(self, person: str, asked: Mapping[str, list[str]]) -> list[str]:
+        """The groups of who is away or stands in; of others those that are asked."""
+        return [*asked[person], *(self.apart.get(person, set()) - set(asked[person]))]
 
     @staticmethod
     def _named(of_kind: Mapping[str, list[str]], person: str) -> list[str]:
@@ -355,11 +367,12 @@ _CASES = select(
     cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
 ).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
 _TASKS = select(
-    *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee),
+    *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee, tasks.c.substitutes),
     tasks.c.state["owner"].as_string().label("owner"),
 )
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
 _MEMBERS = select(memberships.c.group_name, memberships.c.person)
+_GROUPS = select(memberships.c.person, memberships.c.group_name)
 _DECIDED = select(decisions.c.task_id, decisions.c.person, decisions.c.on_behalf_of).where(
     decisions.c.status.in_(("pending", "accepted"))
 )

@@ -158,6 +158,7 @@ def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
     assert told(asked, PEOPLE, requester="anna").splitlines() == [
         "It opens, because amount >= limits.manager (amount is 750.00, limits.manager is 500).",
         "2 approvals are needed. Who can decide: members of managers (Anna Berg (anna), Bert Cole (bert)).",
+        "Who is away can be stood in for only by somebody from a group that decides it.",
         "Anna Berg (anna) asks for the case and so cannot decide it.",
         "One rejection ends it: the case is rolled back and ends rejected.",
         "These answers need a comment: reject and request changes.",

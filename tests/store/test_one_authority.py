@@ -25,6 +25,9 @@ from workflows.models import Absent, Actor, CaseRecord, DecisionRecord, NoticeKi
 from workflows.people import places, voters
 
 WORLD: dict[str, list[str]] = {
+    "rob": ["requesters", "clerks"],
+    "cleo": ["requesters", "clerks"],
+    "ron": ["requesters"],
     "requester-1": ["managers"],
     "mia": ["managers"],
     "max": ["managers"],
@@ -32,7 +35,7 @@ WORLD: dict[str, list[str]] = {
     "dan": ["directors"],
     "out": [],
 }
-AWAY = {"max": "out", "dan": "mia"}
+AWAY = {"max": "out", "dan": "mia", "rob": "cleo", "ron": "cleo"}
 TASKS = 60
 
 
@@ -78,6 +81,7 @@ def a_task(chance: random.Random, case_id: str, persons: list[Person]) -> TaskVi
             members={group: some(names, 0.4) for group in groups if chance.random() < 0.4},
             excluded_users=some(names, 0.1),
             quorum=Quorum(needed=3),
+            substitutes=chance.choice(["same-group", "anyone"]),
         )
         holder = chance.choice([*names, None, None, None, None, None])
         owner = chance.choice([*names, None]) if holder else None

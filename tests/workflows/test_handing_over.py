@@ -106,7 +106,8 @@ async def test_a_delegate_decides_in_the_givers_place_and_both_names_are_in_the_
 
 
 async def test_a_substitute_decides_while_somebody_is_away(house: House) -> None:
-    case = await house.start(policy=TWO)
+    policy = TWO.replace("quorum = 2", 'quorum = 2\nsubstitutes = "anyone"')
+    case = await house.start(policy=policy)
     task = await house.open_task(case)
     sue = person("sue", instead_of=(Absent(id="mia", groups=["managers"]),))
     decided = await decide(house, case, task, sue)

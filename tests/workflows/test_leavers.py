@@ -292,7 +292,7 @@ async def test_when_the_outside_substitute_of_the_only_approver_goes_away_too_op
     group = f"g{uuid4().hex[:8]}"
     only, outside = await added(house, group), await added(house)
     await away(house, only, outside)
-    policy = PAUSING.replace('["managers"]', f'["{group}"]')
+    policy = PAUSING.replace('["managers"]', f'["{group}"]\nsubstitutes = "anyone"')
     case = await house.start(policy=policy)
     await house.open_task(case, "approval")
     await told(house)
