@@ -144,7 +144,7 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
     """
     async with db.read() as conn:
         number = await record.count(conn, **scope.sought)
-        if number > MOST_EVENTS:
+        if scope.case_id is None and number > MOST_EVENTS:  # one case is never cut off from its evidence
             raise TooMuch(
                 f"The record has {number:,} events of this; a pack holds {MOST_EVENTS:,}. Choose a shorter period."
             )

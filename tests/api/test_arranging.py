@@ -1,0 +1,83 @@
+"""Nobody makes themselves the one who decides: by giving, by absences, as manager, as successor; nor by naming one."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from store import people
+from tests.api.conftest import API, Gate
+
+
+async def test_an_admin_who_reassigned_a_task_does_not_approve_it(gate: Gate) -> None:
+    task = await gate.open_task(await gate.start(amount="700.00"))
+    path = f"/tasks/{task['task_id']}"
+    async with gate.database.write() as conn:
+        await people.join(conn, "admin-1", "managers", by="admin-2")
+    try:
+        own = await gate.post("admin-1", f"{path}/reassign", {"to": "admin-1"})
+        assert own.status_code == 403 and "cannot give a task to yourself" in own.json()["detail"]
+        assert (await gate.get("admin-1", path)).json()["can_decide"]["allowed"]
+        assert (await gate.post("admin-1", f"{path}/reassign", {"to": "manager-2"})).status_code == 200
+        assert (await gate.post("manager-2", f"{path}/release")).status_code == 200
+        can = (await gate.get("admin-1", path)).json()["can_decide"]
+        assert can == {"allowed": False, "why": "You changed who decides this task, so somebody else must decide it."}
+        no = await gate.decide("admin-1", task)
+        assert no.status_code == 403 and "who changed who decides" in no.json()["rule"]
+        mine = (await gate.get("admin-1", "/tasks", mine=True, limit=200)).json()["items"]
+        assert task["task_id"] not in {each["task_id"] for each in mine}
+        assert (await gate.decide("manager-2", task)).status_code == 200
+    finally:
+        async with gate.database.write() as conn:
+            await people.leave(conn, "admin-1", "managers", by="admin-2")
+
+
+AWAY = {"from": "2027-01-04", "to": "2027-01-05", "substitute": "admin-1"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("PUT", "/people/manager-3/absence", AWAY, "substitute"),
+        ("PATCH", "/people/requester-2", {"manager": "admin-1"}, "manager"),
+        ("POST", "/people/manager-3/replace", {"by": "admin-1", "reason": "left"}, "by"),
+    ],
+)  # fmt: skip
+async def test_an_admin_takes_nobodys_place(gate: Gate, method: str, path: str, body: Any, field: str) -> None:
+    answer = await gate.as_("admin-1").request(method, API + path, json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field), answer.text
+    assert "yourself" in answer.json()["errors"][0]["message"]
+
+
+def onboarding(**input: Any) -> dict[str, Any]:
+    fields = {"full_name": "Ada Lovelace", "role": "employee", "start_date": "2027-02-01"}
+    return {"process": "user_onboarding", "reference": f"IT-{uuid4()}", "input": fields | input}
+
+
+def approval(*candidates: str) -> dict[str, Any]:
+    asked = {"title": "Rent", "body": "A room", "candidates": list(candidates)}
+    return {"process": "approval", "reference": f"A-{uuid4()}", "input": asked}
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "said"),
+    [
+        (onboarding(manager="requester-2"), "manager", "'requester-2' cannot be chosen to decide this"),
+        (onboarding(manager="requester-1"), "manager", "names only you"),
+        (approval("requester-1"), "candidates", "names only you"),
+        (approval("requester-1", "requester-2"), "candidates", "'requester-2' cannot be chosen"),
+        (approval("requesters"), "candidates", "'requesters' cannot be chosen"),
+    ],
+)
+async def test_a_request_does_not_choose_just_anybody_to_decide_it(
+    gate: Gate, request_: dict[str, Any], field: str, said: str
+) -> None:
+    answer = await gate.post("requester-1", "/cases", request_)
+    assert answer.status_code == 422, answer.text
+    assert any(each["field"].startswith(field) and said in each["message"] for each in answer.json()["errors"])
+
+
+@pytest.mark.parametrize("request_", [onboarding(manager="manager-1"), onboarding(), approval("managers"), approval()])
+async def test_whom_the_policy_allows_may_be_chosen(gate: Gate, request_: dict[str, Any]) -> None:
+    answer = await gate.post("requester-1", "/cases", request_)
+    assert answer.status_code == 201, answer.text
