@@ -105,6 +105,8 @@ def case(found: dict[str, Any], page: str) -> None:
         tasks(found["tasks"])
     happened = [(when(event["at"], seconds=True), event["actor"], event["summary"]) for event in found["timeline"]]
     table_of(("At", "Who", "What happened"), happened)
+    if left_out := found.get("timeline_left_out"):
+        say(f"{left_out} older refusals, comments and claims are not shown: see {page}/history")
     if found["rollback_plan"]:
         table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
     if found["if_rolled_back"]:
