@@ -52,9 +52,9 @@ class ChosenDeciders:
 
     async def _look_up(self, process: str, name: str, gate: Gate, chosen: Collection[str]) -> None:
         new = [each for each in chosen if (process, name, each) not in self._wrong]
-        if not new or gate.choose_from is None:
+        if not new or gate.chosen_from is None:
             return
-        wrong = await not_to_choose(gate.choose_from, new, self._by, self._directory)
+        wrong = await not_to_choose(gate.chosen_from, new, self._by, self._directory)
         self._wrong |= {(process, name, each): each in wrong for each in new}
 
     def _problems(
@@ -63,7 +63,7 @@ class ChosenDeciders:
         if names and not (gate.groups or gate.users) and all(fold(each) == fold(self._by) for each in names):
             message = "names only you, and nobody decides what they ask for: name somebody else"
             return [Problem(column=_field(compiled, request, names[0]), message=message)]
-        allowed = ", ".join(gate.choose_from or ())
+        allowed = ", ".join(gate.chosen_from or ())
         return [
             Problem(
                 column=_field(compiled, request, each),

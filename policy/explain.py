@@ -115,9 +115,9 @@ class _Told:
         else:
             needed = "1 approval is" if ruling.quorum == 1 else f"{ruling.quorum} approvals are"
             yield f"{needed} needed. Who can decide: {whom}."
-        if self.rules.candidates and self.rules.choose_from is not None:
-            among = self.who([each for each in self.rules.choose_from if each != MANAGER_OF_REQUESTER], [])
-            manager = "the requester's manager" if MANAGER_OF_REQUESTER in self.rules.choose_from else ""
+        if (chosen_from := self.rules.chosen_from) is not None:
+            among = self.who([each for each in chosen_from if each != MANAGER_OF_REQUESTER], [])
+            manager = "the requester's manager" if MANAGER_OF_REQUESTER in chosen_from else ""
             yield f"Who is named to decide must be one of {' or '.join(filter(None, (among, manager)))}."
         if ruling.substitutes == "anyone":
             yield "Who is away can be stood in for by anybody they named."

@@ -13,6 +13,8 @@ from workflows.models import OnExpiry, Substitutes, Then
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
 """Stands among users for a person who is known when a case is."""
+ANYONE = "anyone"
+"""Stands among those who may be chosen, for whoever is named."""
 EVERYONE = "everyone"
 """The quorum of all who can decide."""
 
@@ -99,7 +101,8 @@ class Gate(_Section):
 
     `candidates` is CEL that gives names of groups or people, who may decide beside those of `groups` and `users`:
     `candidates` of an input, `facts.owners`. Of these names only members of the groups of `choose_from` count, or those
-    groups themselves, or with "manager_of(requester)" that person: so a requester cannot choose just anybody.
+    groups themselves, or with "manager_of(requester)" that person: so a requester cannot choose just anybody. "anyone"
+    says that this is meant.
     `substitutes = "same-group"` lets who is away be stood in for only by somebody who could decide themselves; of who
     is a candidate by name, by somebody of a group of theirs.
     `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`,
@@ -134,6 +137,11 @@ class Gate(_Section):
     expires: str | None = None
     on_expiry: OnExpiry = "reject"
     pause_for_questions: bool = False
+
+    @property
+    def chosen_from(self) -> list[str] | None:
+        """Of whom `candidates` may name somebody; None: of everybody."""
+        return None if self.choose_from is None or ANYONE in self.choose_from else self.choose_from
 
     def clocks(self) -> list[tuple[str, str]]:
         """Every clock of the gate that starts at its opening, as (key, text)."""

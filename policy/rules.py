@@ -155,7 +155,7 @@ class _Ruling:
             revision_required=gate.revision == "required",
             pause_for_questions=gate.pause_for_questions,
             substitutes=gate.substitutes,
-            choose_from=gate.choose_from,
+            choose_from=gate.chosen_from,
             max_rounds=gate.rounds,
             changes_for=self.changes_for(),
             due_at=min(due, expires) if due and expires else due,

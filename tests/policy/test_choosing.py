@@ -65,6 +65,7 @@ async def asked(manager: str | None, keys: str) -> tuple[list[str], list[str], s
     ("manager", "keys", "groups", "users"),
     [
         ("pal", "", [], ["pal"]),
+        ("pal", 'choose_from = ["anyone"]', [], ["pal"]),
         ("mia", 'choose_from = ["managers"]', [], ["mia"]),
         ("MIA", 'choose_from = ["Managers"]', [], ["MIA"]),
         (None, 'choose_from = ["managers"]', ["managers"], []),
@@ -91,6 +92,7 @@ def test_a_policy_that_lets_the_requester_choose_anybody_is_warned_of() -> None:
 
     assert "the requester chooses who decides, by manager" in told(BASE + CHOOSES)
     assert "chooses" not in told(BASE + CHOOSES + 'choose_from = ["managers"]')
+    assert "chooses" not in told(BASE + CHOOSES + 'choose_from = ["anyone"]')
     assert "chooses" not in told(BASE + 'candidates = "facts.owners"')
     assert "anybody may stand in" in told(BASE + 'groups = ["managers"]\nsubstitutes = "anyone"')
     for wrong in ('groups = ["managers"]\nchoose_from = ["managers"]', CHOOSES + "choose_from = []"):
