@@ -90,6 +90,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/incidents"): (401, 404, 404, YES, 404, YES, 404),
     ("post", "/api/v1/incidents/decisions"): (401, 404, 404, YES, 404, YES, 404),
     ("get", "/api/v1/cases/{case_id}/comments"): SEES_THE_CASE,
+    ("get", "/api/v1/cases/{case_id}/timeline"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/comments"): SEES_THE_CASE,
     ("get", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,
     ("post", "/api/v1/cases/{case_id}/attachments"): SEES_THE_CASE,

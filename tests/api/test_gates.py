@@ -14,10 +14,12 @@ from sqlalchemy import select
 import api.gateway
 import api.routes.tasks
 from intake.recount import Recounter
+from policy.file import PolicyFile
 from store import people
 from store.notices import Plan, expand
 from store.tables import notices
 from tests.api.conftest import API, Gate, eventually, payment
+from workflows.registry import INPUTS
 
 
 async def task_of(gate: Gate, **input: Any) -> dict[str, Any]:
@@ -154,8 +156,14 @@ async def test_a_question_lets_a_colleague_see_and_answer_and_not_decide(gate: G
     assert (await gate.decide("manager-1", task, revision=task["revision"] + 1)).status_code == 200
 
 
-async def test_while_somebody_is_away_their_substitute_decides(gate: Gate) -> None:
+async def test_while_somebody_is_away_their_substitute_decides(
+    gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, policy = "[payment.gates.manager-approval]\n", tmp_path / "policy.toml"
+    policy.write_text(gate.settings.policy.read_text().replace(rule, rule + 'substitutes = "anyone"\n'))
     async with somebody(gate, "requesters") as sue:
+        of_managers = await task_of(gate)
+        monkeypatch.setattr(gate.app.state.house.starter, "_policy_file", PolicyFile(policy, INPUTS))
         task = await task_of(gate)
         assert (await gate.get(sue, f"/tasks/{task['task_id']}")).status_code == 404
         today = datetime.now(UTC).date()
@@ -170,6 +178,9 @@ async def test_while_somebody_is_away_their_substitute_decides(gate: Gate) -> No
         assert (await gate.as_("manager-3").put(f"{API}/me/absence", json=body)).status_code == 200
         try:
             assert await mine(gate, sue, task)
+            assert not await mine(gate, sue, of_managers), "the policy wants a manager in a manager's place"
+            no = await gate.decide(sue, of_managers)
+            assert (no.status_code, no.json()["rule"]) == (403, "substitutes: same-group")
             own = await task_of_requester(gate, sue)
             assert not await mine(gate, sue, own), "never one's own"
             assert (await gate.decide(sue, own)).status_code == 403
