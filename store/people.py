@@ -170,8 +170,6 @@ async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: s
         await get(conn, manager)
         if manager.casefold() == id.casefold():
             raise ValueError("nobody is their own manager")
-        if fold(manager) == fold(by):
-            raise ValueError("you cannot make yourself the manager of somebody: another admin must do that")
     await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
     summary = f"The manager of {named.name} is {manager}" if manager else f"{named.name} has no manager"
     await audit.note(conn, "manager_set", by=by, summary=summary, data={"person": id, "manager": manager})
@@ -190,10 +188,8 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
     named, group = await get(conn, id), group_named(group)
     if await insert_once(conn, memberships, {"person": id, "group_name": group}):
-        own = fold(by) == fold(id)
-        summary = f"{named.name} joined {group}" + ", by their own hand" * own
-        data = {"person": id, "group": group} | ({"by_themselves": True} if own else {})
-        await audit.note(conn, "group_joined", by=by, summary=summary, data=data)
+        data = {"person": id, "group": group}
+        await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:

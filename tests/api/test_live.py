@@ -160,7 +160,7 @@ async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(
         for events in (by_token, by_session):
             await until(events, "case", case_id=case_id)
         async with gate.database.write() as conn:
-            await leavers.replace(conn, name, "admin-1", "has left", by="admin-2")
+            await leavers.replace(conn, name, "admin-1", "has left", by="admin-1")
         async with asyncio.timeout(5):
             assert [each.name async for each in by_token if each.name not in ("", "case", "task")] == []
             assert [each.name async for each in by_session if each.name not in ("", "case", "task")] == []
