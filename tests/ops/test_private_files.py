@@ -2,12 +2,15 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from store.database import migrate
 from store.private_files import tighten
+from tests.product import ROOT
 
 
 def open_to_others(var: Path) -> list[str]:
@@ -59,3 +62,28 @@ def test_a_database_is_private_from_its_first_byte_whatever_the_umask(tmp_path: 
     finally:
         os.umask(before)
     assert not open_to_others(tmp_path / "new")
+
+
+IN_THE_IMPORT_FOLDER = """
+import os, stat, sys
+from pathlib import Path
+from intake.drop_box import _write, made, opened
+from store.private_files import keep_private
+keep_private()
+here = Path(sys.argv[1])
+with opened(here) as box, made("done", box) as done:
+    _write(done, "report.json", b"{}", "token")
+print(*(oct(stat.S_IMODE(each.stat().st_mode)) for each in (here / "done", here / "done" / "report.json")))
+"""
+
+
+def test_what_is_made_in_the_import_folder_has_the_modes_that_its_people_expect(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", IN_THE_IMPORT_FOLDER, str(tmp_path)],
+        cwd=ROOT,
+        umask=0o002,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout.split() == ["0o775", "0o664"]

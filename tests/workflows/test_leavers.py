@@ -413,3 +413,17 @@ async def test_all_of_more_than_a_thousand_are_told_and_while_temporal_is_away_n
         at = tasks_table.c.task_id.in_([each.task_id for each in gone])
         await conn.execute(update(tasks_table).where(at).values(status="closed"))
     await over(house, case)
+
+
+async def test_a_task_that_only_its_reassigner_could_decide_asks_operators_at_once(house: House) -> None:
+    group = f"g{uuid4().hex[:8]}"
+    admin, other = await added(house, group, "admins"), await added(house)
+    case = await house.start(policy=PAUSING.replace('["managers"]', f'["{group}"]'))
+    task = await house.open_task(case, "approval")
+    arranger, given = person(admin, group, "admins"), person(other)
+    await act(case, task, Act.REASSIGN, arranger, to=given)
+    assert await no(decide(house, case, task, arranger)) == "NotAllowed"
+    await left(house, other)
+    asked = await once(house, case, lambda task: bool(task.verdicts), "intervention")
+    assert "Nobody is left to decide" in asked.summary
+    await over(house, case)
