@@ -125,7 +125,8 @@ async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office
         report = await office.finished(taken.batch_id or "")
     assert report.rows == BatchCounts(total=3, valid=2, started=2, duplicate=1)
     (late,) = report.duplicates
-    assert (late.line, late.case_id, late.differs) == (3, "payment:inv-2", ["amount"])
+    assert (late.line, late.case_id, late.differs, late.case_status) == (3, "payment:inv-2", [], None)
+    assert late.says == "somebody else has a case with this reference"
     assert (await office.case("payment:inv-2")).requester == "raul"
 
 
