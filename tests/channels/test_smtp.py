@@ -10,7 +10,7 @@ import pytest
 
 from channels.channel import Outgoing, RefusedForGood, TryLater
 from channels.smtp import Smtp
-from channels.text import Text
+from channels.message import Text
 from tests.product import free_port
 from tests.sink import Sink, sent_at
 
