@@ -26,7 +26,13 @@ Way = Literal["password", "token", "demo", "link", "step-up"]
 
 
 async def note(
-    conn: AsyncConnection, way: Way, why: str, person: str | None, now: datetime, *, locked_until: datetime | None = None
+    conn: AsyncConnection,
+    way: Way,
+    why: str,
+    person: str | None,
+    now: datetime,
+    *,
+    locked_until: datetime | None = None,
 ) -> None:
     """Count a failure, and record it if it is one of the first of the hour. `why` in one word, such as `revoked`."""
     await settle(conn, now)

@@ -8,7 +8,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import absences, account_news, candidates, cases, decisions, memberships, messages, notices, people, tasks
+from store.tables import (
+    absences,
+    account_news,
+    candidates,
+    cases,
+    decisions,
+    memberships,
+    messages,
+    notices,
+    people,
+    tasks,
+)
 from store.viewer import PERSONAL
 from workflows.models import AccountNotice, DecisionView, Letter, Notice, NoticeTask
 

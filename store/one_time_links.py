@@ -189,11 +189,16 @@ async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None
     return code if (await conn.execute(sealed)).rowcount else None
 
 
+async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
+    """Whether there ever was such a code; changes nothing."""
+    query = select(one_time_links.c.link_id).where(one_time_links.c.hash == _hashes(code, second)[0])
+    return (await conn.execute(query)).first() is not None
+
+
 async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -> str:
     """Use a link up and answer whose it is: once, whatever comes at the same moment. Raises NotUsable."""
-    halves = [each.strip() for each in (code, second) if each.strip()]
-    hashes = [_hash(each) for each in sorted(halves)]  # hg1_ before hg2_, however they were typed
-    query = select(one_time_links).where(one_time_links.c.hash == (hashes[0] if hashes else ""))
+    hashes = _hashes(code, second)
+    query = select(one_time_links).where(one_time_links.c.hash == hashes[0])
     row = (await conn.execute(query)).first()
     if row is None:
         raise NotUsable("unknown", None)
@@ -318,6 +323,12 @@ def _link(row: Row[Any], now: datetime) -> OneTimeLink:
 async def _note(conn: AsyncConnection, kind: str, by: str, link: OneTimeLink, said: str) -> None:
     data = {name: getattr(link, name) for name in ("link_id", "person", "way", "status", "asked_by", "confirmed_by")}
     await audit.note(conn, kind, by=by, summary=f"{by} {said} a one-time link for {link.person}", data=data)
+
+
+def _hashes(code: str, second: str) -> list[str]:
+    """Of a code, or of the two halves of one, however they were typed: `hg1_...` is the first."""
+    halves = sorted(each.strip() for each in (code, second) if each.strip())
+    return [_hash(each) for each in halves or [""]]
 
 
 def _hash(code: str) -> str:

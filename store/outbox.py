@@ -173,7 +173,9 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
         .distinct()
         .subquery()
     )
-    before = and_(messages.c.person == pair.c.person, messages.c.channel == pair.c.channel, messages.c.news_id.is_(None))
+    before = and_(
+        messages.c.person == pair.c.person, messages.c.channel == pair.c.channel, messages.c.news_id.is_(None)
+    )
     just_now = and_(messages.c.state.in_(("sent", "refused")), messages.c.next_at > now - plan.window)
     query = (
         select(pair)

@@ -101,9 +101,7 @@ _SESSION = (
         tokens.c.hash.label("token"),
         stored_passwords.c.hash.label("password"),
         stored_passwords.c.temporary,
-        exists()
-        .where(account_news.c.person == sessions.c.person, account_news.c.seen_at.is_(None))
-        .label("news"),
+        exists().where(account_news.c.person == sessions.c.person, account_news.c.seen_at.is_(None)).label("news"),
     )
     .outerjoin(tokens, and_(tokens.c.hash == sessions.c.credential, tokens.c.revoked_at.is_(None)))
     .outerjoin(stored_passwords, stored_passwords.c.person == sessions.c.person)

@@ -69,9 +69,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT queued"),
     )
     unseen = sa.text("seen_at IS NULL")
-    op.create_index(
-        "ix_account_news_unseen", "account_news", ["person"], sqlite_where=unseen, postgresql_where=unseen
-    )
+    op.create_index("ix_account_news_unseen", "account_news", ["person"], sqlite_where=unseen, postgresql_where=unseen)
     op.create_table(
         "failed_sign_ins",
         sa.Column("key", sa.String(length=210), nullable=False),
