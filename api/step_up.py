@@ -24,7 +24,7 @@ class Proof:
     stored: str
 
     async def still_holds(self, conn: AsyncConnection) -> None:
-        """In the transaction that relies on it: refuse it if the password was changed, or the person left, meanwhile."""
+        """Refuse it, in the transaction that relies on it, if the password was changed or the person left meanwhile."""
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
             raise Problem(409, "Your password was changed at this moment. Try again.", kind="changed-meanwhile")
 

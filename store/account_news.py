@@ -81,9 +81,9 @@ async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: dateti
         for channel, needs_address in channels.items():
             copies = [False] if row.email or not needs_address else []
             for to_former in copies + [True] * (former and needs_address):
-                message = {"message_id": f"a{row.news_id}{'f' * to_former}{channel[:8]}", "channel": channel}
-                message |= {"person": row.person, "state": "waiting", "attempts": 0, "next_at": now}
-                rows.append(message | {"news_id": row.news_id, "former": to_former})
+                message_id = f"a{row.news_id}{'f' * to_former}{channel[:8]}"
+                message = {"message_id": message_id, "channel": channel, "person": row.person, "state": "waiting"}
+                rows.append({**message, "attempts": 0, "next_at": now, "news_id": row.news_id, "former": to_former})
     if rows:
         await conn.execute(insert_into(conn, messages).on_conflict_do_nothing(), rows)
     done = [row.news_id for row in found]

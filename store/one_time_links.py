@@ -11,7 +11,6 @@ database, the outbox or a backup.
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -125,7 +124,7 @@ async def ask(
 
 
 async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> tuple[OneTimeLink, str | None]:
-    """Let a link take effect that another administrator asked for; answers the other half of the code, where it has two.
+    """Let a link take effect that another administrator asked for; answers the other half of a code of two.
 
     Raises UnknownLink, LinkClosed, NotSecond.
     """
@@ -235,7 +234,7 @@ async def live(conn: AsyncConnection, now: datetime, person: str | None = None) 
     return [_link(row, now) for row in found]
 
 
-# ----------------------------------------------------------------------------------------------------- who counts as two
+# ---------------------------------------------------------------------------------------------------- who counts as two
 
 
 async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
@@ -303,10 +302,9 @@ def _doubt(person: Row[Any], now: datetime, *, mail: bool) -> str | None:
 _LINKS = select(one_time_links, people.c.email).join(people, people.c.id == one_time_links.c.person)
 
 
-async def _close(conn: AsyncConnection, which: Any, status: Status, by: str, now: datetime) -> Sequence[str]:
+async def _close(conn: AsyncConnection, which: Any, status: Status, by: str, now: datetime) -> None:
     closing = update(one_time_links).where(which, one_time_links.c.status.in_(_LIVE))
-    closing = closing.values(status=status, closed_by=by, closed_at=now)
-    return (await conn.execute(closing.returning(one_time_links.c.link_id))).scalars().all()
+    await conn.execute(closing.values(status=status, closed_by=by, closed_at=now))
 
 
 def _link(row: Row[Any], now: datetime) -> OneTimeLink:

@@ -299,11 +299,11 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
     await locked(conn, person)
     named = await get(conn, person)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    row = {"hash": _hash(token), "person": person, "label": label.strip(), "created_at": datetime.now(UTC)}
-    await conn.execute(insert(tokens).values(row))
+    hash, made_at = _hash(token), datetime.now(UTC)
+    await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
     await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
     summary = f"A token was made for {named.name}: {label.strip()}"
-    data = {"person": person, "token_id": row["hash"][:TOKEN_ID], "label": label.strip()}
+    data = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
     await audit.note(conn, "token_made", by=by, summary=summary, data=data)
     return token
 

@@ -251,7 +251,8 @@ def _said_of(link: MadeLink) -> tuple[str, str]:
     """What to say of a link that was sent or confirmed, and what may be seen only now."""
     if link.half:
         said = _(
-            "Your half of the code, shown only now. Give it to the person yourself; another administrator has the other half."
+            "Your half of the code, shown only now. Give it to the person yourself. "
+            "Another administrator has the other half."
         )
         return said, link.half
     if link.status == "waiting":

@@ -59,7 +59,10 @@ class NotKnown(Exception):
 
 
 async def by_password(request: Request, parts: House, name: str, password: str) -> tuple[Person, str]:
-    """The person of this id or mail address whose password it is, and what a session remembers of it. Raises NotKnown."""
+    """The person of this id or mail address whose password it is, and what a session remembers of it.
+
+    Raises NotKnown.
+    """
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
     try:

@@ -137,8 +137,8 @@ async def reactivate(
 ) -> Response:
     """Somebody who has left is back under the same id. Admins only.
 
-    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their successor
-    stays there.
+    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
+    successor stays there.
     """
     await somebody(parts.db, person_id)
     try:
