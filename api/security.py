@@ -41,7 +41,7 @@ nobody but this host then. No route under /api reads it, so no other site can fo
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="token",
-    description="A person's token, of `holdgate people token`; `make up` says where those of the demo people are.",
+    description="A person's token, from their page Settings; `make up` says where those of the demo people are.",
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 

@@ -1,8 +1,8 @@
 """One-time links, by which people set a password, or get a token, for themselves. No administrator ever sees either.
 
-A link goes to the address on record. Where mail does not prove who reads it (there is none, or an administrator
-changed the address within 7 days) a second administrator confirms it. Without an address each of the two gets one half
-of the code, and the person needs both.
+A link goes to the address on record. Where mail does not prove who reads it (there is none, or an administrator set
+the address within 7 days, or asks for a link to an address that they set) a second administrator confirms it. Without
+an address each of the two gets one half of the code, and the person needs both.
 
 The secret of a mail is made while the mail is sent, and only its hash is stored: there is nothing to steal from the
 database, the outbox or a backup.
@@ -91,7 +91,7 @@ async def ask(
     row = await locked(conn, person)
     if row is None:
         raise WrongLink(f"{person} has left, or is not known")
-    doubt = _doubt(row, now, mail=mail)
+    doubt = _doubt(row, by, now, mail=mail)
     if doubt and by == person:
         raise WrongLink(f"You cannot do this by yourself: {doubt}. Ask an administrator for a one-time link")
     if doubt and not await _seconds(conn, by, person, now):
@@ -285,12 +285,14 @@ async def _admins(conn: AsyncConnection) -> set[str]:
     return set(found.scalars())
 
 
-def _doubt(person: Row[Any], now: datetime, *, mail: bool) -> str | None:
+def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
     """Why a mail to the address on record would not prove who reads it; None when it does."""
     if not mail:
         return "no mail is sent here"
     if not person.email:
         return f"{person.id} has no e-mail address"
+    if person.email_set_by == by and by != person.id:  # else people could be invented, and acted as a week later
+        return f"you set the e-mail address of {person.id} yourself"
     fresh = person.email_set_at is not None and person.email_set_at > now - SETTLES_IN
     if fresh and person.email_set_by and _is_person(person.email_set_by):
         return f"the e-mail address of {person.id} was set less than {SETTLES_IN.days} days ago"

@@ -26,7 +26,7 @@ async def office(db: Database) -> Database:
     async with db.write() as conn:
         for admin in ("admin-1", "admin-2"):
             await people.add(conn, admin, admin, ["admins"], by="cli:root", email=f"{admin}@example.org")
-        await people.add(conn, "mary", "Mary", ["managers"], by="admin-1", email="mary@example.org")
+        await people.add(conn, "mary", "Mary", ["managers"], by="admin-2", email="mary@example.org")
     return db
 
 
@@ -132,6 +132,14 @@ async def test_a_fresh_address_needs_a_second_administrator(office: Database) ->
     assert await used(office, await sealed(office, link, NOW), now=NOW) == "mary"
     with pytest.raises(LinkClosed):
         await confirmed(office, link, now=NOW)
+
+
+async def test_nobody_invents_people_and_acts_as_them_a_week_later(office: Database) -> None:
+    async with office.write() as conn:
+        await people.add(conn, "invented", "Invented", ["managers"], by="admin-1", email="me@example.com")
+        for by, status in (("admin-1", "waiting"), ("admin-2", "open")):
+            link, _ = await one_time_links.ask(conn, "invented", by, LATER, mail=True)
+            assert link.status == status
 
 
 async def test_without_mail_each_administrator_has_half_and_neither_has_enough(office: Database) -> None:
