@@ -46,8 +46,8 @@ async def send_link(person_id: PersonId, caller: Caller, parts: InHouse) -> Made
     """Send somebody a one-time link by which they set a password or get a token, for themselves.
 
     It goes to the address on record only: `status` is `open`. Where there is no mail or no address, or an administrator
-    set the address within 7 days (the caller: ever), it is `waiting` until another administrator confirms it. Older links of the person
-    are void. Admins only; everybody may have one sent to themselves.
+    set the address within 7 days (the caller: ever), it is `waiting` until another administrator confirms it. Older
+    links of the person are void. Admins only; everybody may have one sent to themselves.
     """
     if person_id != caller.id:
         await admin(caller)

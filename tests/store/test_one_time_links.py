@@ -1,17 +1,23 @@
 """One-time links: where they go, who confirms them, what voids them, and that each opens one thing once."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
+from settings import Settings
 from store import account_news, audit, leavers, one_time_links, passwords, people, sessions
 from store.database import Database
 from store.one_time_links import LinkClosed, NotSecond, NotUsable, WrongLink
 from store.tables import event_payloads, metadata
+from tests.sink import Sink
 from tests.store.mailroom import Mailroom
+from worker import dispatcher
 from workflows.models import Letter
 
 NOW = datetime.now(UTC)
@@ -291,6 +297,27 @@ async def test_the_secret_of_a_link_is_in_its_mail_and_nowhere_else(office: Data
         rows = [str((await conn.execute(select(table))).all()) for table in metadata.sorted_tables]
     assert not [table for table in rows if code in table]
     assert await used(office, code, now=NOW) == "mary"
+
+
+async def test_a_link_comes_by_real_mail_and_opens_once(office: Database, tmp_path: Path) -> None:
+    with Sink() as sink:
+        settings = Settings(
+            var=tmp_path,
+            smtp_url=SecretStr(f"smtp://127.0.0.1:{sink.port}"),
+            mail_from="Holdgate <holdgate@example.org>",
+            channels="smtp",
+        )
+        await asked(office)
+        sending = asyncio.create_task(dispatcher(office, settings).run())
+        async with asyncio.timeout(60):
+            while not (mails := [mail for mail in sink.mails if mail.to == "mary@example.org"]):
+                await asyncio.sleep(0.05)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    (mail,) = mails
+    code = re.search(r"/link#(hgl_[\w-]{43})\b", mail.plain)
+    assert code is not None and mail.subject == "Holdgate: Your one-time link"
+    assert await used(office, code[1]) == "mary"
 
 
 async def test_who_moves_an_address_is_told_to_the_old_one_too(office: Database) -> None:
