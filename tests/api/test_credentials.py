@@ -262,8 +262,11 @@ async def test_nobody_alone_gets_to_act_as_another(stopped: Gate, them: str, way
     method, path, body = WAYS[way]
     said = {name: value.format(them=them, me=role) for name, value in body.items()}
     before = await credentials(stopped)
-    form = {"data": said} if not path.startswith(API) else {"json": said}
-    answer = await stopped.as_(role).request(method, path.format(them=them, me=role), **form)
+    where, client = path.format(them=them, me=role), stopped.as_(role)
+    send = (
+        client.request(method, where, json=said) if path.startswith(API) else client.request(method, where, data=said)
+    )
+    answer = await send
     assert 400 <= answer.status_code < 500, answer.text
     assert not re.search(r"hg[l12]?_[\w-]{16}", answer.text), answer.text
     assert await credentials(stopped) == before

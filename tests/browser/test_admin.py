@@ -1,7 +1,6 @@
 """What operators, auditors and admins do in a browser: somebody is added and works, and takes the evidence along."""
 
 import asyncio
-import subprocess
 import sys
 from zipfile import ZipFile
 
@@ -24,11 +23,13 @@ async def test_an_admin_adds_somebody_whose_password_opens_the_inbox_and_an_audi
     await expect(admin.get_by_text("./holdgate people password anna")).to_be_visible()
 
     command = [sys.executable, "holdgate.py", "people", "password", "anna"]
-    options = {"cwd": ROOT, "env": product.environment, "capture_output": True, "text": True, "check": True}
-    made = await asyncio.to_thread(subprocess.run, command, **options)
+    made = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env=product.environment, stdout=asyncio.subprocess.PIPE
+    )
+    password = (await made.communicate())[0].decode().strip()
     anna = await windows.of(None, "/settings")
     await anna.get_by_label("Name or e-mail address").fill("anna")
-    await anna.get_by_label("Password").fill(made.stdout.strip())
+    await anna.get_by_label("Password").fill(password)
     await anna.get_by_role("button", name="Sign in", exact=True).click()
     await expect(anna.get_by_role("heading", name="Your password")).to_be_visible()
 

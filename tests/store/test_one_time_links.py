@@ -2,13 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from settings import Settings
 from store import account_news, audit, leavers, one_time_links, passwords, people, sessions
@@ -77,7 +79,7 @@ async def test_a_link_to_a_settled_address_goes_out_at_once_and_opens_once(offic
     assert (guessed.value.why, guessed.value.person, str(guessed.value)) == ("unknown", None, str(again.value))
 
 
-VOIDS = {
+VOIDS: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
     "a newer link": lambda conn: one_time_links.ask(conn, "mary", "admin-2", LATER, mail=True),
     "deactivation": lambda conn: leavers.deactivate(conn, "mary", "left", by="admin-1"),
     "replacement": lambda conn: leavers.replace(conn, "mary", "admin-2", "left", by="admin-1"),
@@ -290,7 +292,7 @@ async def test_the_secret_of_a_link_is_in_its_mail_and_nowhere_else(office: Data
     await mails(office)
     link, _ = await asked(office, now=NOW)
     await confirmed(office, link, now=NOW)
-    told = {letter.account.kind: letter for letter in await mails(office) if letter.account}
+    told = {letter.account.kind.value: letter for letter in await mails(office) if letter.account}
     code = told["link_ready"].account.code if told["link_ready"].account else None
     assert told["link_ready"].address == "mary@example.org" and code and told["link_asked"].address
     async with office.read() as conn:
