@@ -84,7 +84,10 @@ async def visitor(request: Request, credentials: Bearer) -> Person | None:
     db: Database = request.app.state.house.db
     request.state.signed_in = None
     if credentials:
-        return await person_of(db, credentials.credentials)
+        person = await person_of(db, credentials.credentials)
+        if person is None:
+            await request.app.state.house.turned_away.note(credentials.credentials)
+        return person
     if (token := cookie_of(request)) is None:
         return None
     async with db.read() as conn:
