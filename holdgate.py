@@ -30,6 +30,7 @@ from ops.cli_common import gateway as _gateway
 from ops.cli_common import in_database as _in_database
 from ops.cli_common import operator as _operator
 from ops.ledger_commands import ledger_app
+from ops.link_commands import link_app
 from workflows.moments import moment_text, weekday_and_time
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
@@ -79,6 +80,7 @@ app.add_typer(people_app, name="people")
 app.add_typer(audit_app, name="audit")
 app.add_typer(policy_app, name="policy")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(link_app, name="link")
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As './holdgate incidents list' names it.")]
 Comment = Annotated[str, typer.Option(help="Why, for the record.")]
@@ -565,7 +567,7 @@ def people_add(
     new_group: NewGroupMeant = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a person. 'people token' then makes a token for them."""
+    """Add a person. 'link send' then sends them a one-time link to sign in with."""
     from store import people
 
     added = _put_into(
@@ -813,7 +815,7 @@ def people_token(
     label: Annotated[str, typer.Option(help="Where it is used, for the record.")] = "command line",
     as_json: AsJson = False,
 ) -> None:
-    """Make a token. It is shown this once; only its hash is stored."""
+    """Make a token, in an emergency or for the first admin. It is shown this once, and the person is told."""
     from store import people
 
     id = _id(person)
@@ -833,7 +835,7 @@ def people_revoke(person: Id) -> None:
 
 @people_app.command("password")
 def people_password(person: Id, as_json: AsJson = False) -> None:
-    """Make a password to begin with. It is shown this once, and changed when the person signs in with it."""
+    """Make a password, in an emergency or for the first admin. Shown once, to be changed; the person is told."""
     from store import passwords, sessions
 
     id = _id(person)

@@ -36,6 +36,7 @@ from api.routes import (
     ledger,
     me,
     metrics,
+    one_time_links,
     people,
     policies,
     processes,
@@ -45,6 +46,7 @@ from api.routes import (
     tasks,
 )
 from api.strict_requests import STRICT
+from api.turned_away import TurnedAway
 from api.watching import Watches
 from connection import connect
 from intake.held import HeldFiles
@@ -110,6 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
             checks=Checks(db),
+            turned_away=TurnedAway(db),
         )
         try:
             yield
@@ -156,6 +159,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         me,
         people,
         roster,
+        one_time_links,
         dashboard,
     ):
         app.include_router(noun.router, prefix=API, dependencies=STRICT)

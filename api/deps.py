@@ -14,6 +14,7 @@ from api.live import Feed
 from api.metrics import Metrics
 from api.problems import not_found
 from api.security import Caller, viewer
+from api.turned_away import TurnedAway
 from api.watching import Watches
 from intake.held import HeldFiles
 from intake.rollback import Rollbacks
@@ -54,6 +55,7 @@ class House:
     dashboards: Dashboards
     demo: Demo
     checks: Checks
+    turned_away: TurnedAway
 
 
 async def house(request: Request) -> House:

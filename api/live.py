@@ -52,6 +52,8 @@ class Feed:
         self._known: list[News] = []
         """By position: everything after `_start` up to `_head`."""
         self._start = self._head = -1
+        self._people: dict[str, int] = {}
+        """By person, the position at which they last may have lost their sign-in or a group."""
         self._reading = asyncio.Lock()
         self._changed = asyncio.Event()
         self._listeners = 0
@@ -67,7 +69,8 @@ class Feed:
         """What the person may see and is new after position `since`, or from now on.
 
         Begins with the place of what follows, which has no data; with `reset` when it is no longer known what came
-        after `since`. Ends after 15 minutes, when the gateway stops, and within a minute when `still` answers None.
+        after `since`. Ends after 15 minutes, when the gateway stops, and when `still` answers None: it is asked at
+        once when the record tells of the person's sign-in or groups, and each minute.
         """
         return EventStream(self._stream(person, since, still), headers={"X-Accel-Buffering": "no"})
 
@@ -98,12 +101,15 @@ class Feed:
 
     async def _told(self, person: Person, since: int | None, still: Still) -> AsyncIterator[str]:
         """What is new, all of one look in one piece: an import would cost each listener a send for each case."""
-        leaves, again = time.monotonic() + LIFETIME_S, time.monotonic() + RECHECK_S
+        leaves, again = time.monotonic() + LIFETIME_S, 0.0
         at = told = await self._reach(since)
+        checked = self._head
         yield _place(at) if since in (None, at) else _reset(at)
         who = viewer(person)
         while not self._closed and (now := time.monotonic()) < leaves:
-            if now >= again:
+            changed = self._changed  # before the check: what comes during it is looked at next
+            if now >= again or self._people.get(person.id, -1) > checked:
+                checked = self._head
                 is_now = await still()
                 if is_now is None:
                     return
@@ -111,7 +117,7 @@ class Feed:
             if not self._start <= at <= self._head:  # too slow, or the record is another one
                 at = told = self._head
                 yield _reset(at)
-            changed, head = self._changed, self._head
+            head = self._head
             heard = [
                 _event(each.name, data, each.position)
                 for each in self._known[bisect_right(self._known, at, key=_position) :]
@@ -169,6 +175,8 @@ class Feed:
         async with self._db.read() as conn:
             newest = await audit.position(conn)
             if self._head < 0 or newest < self._head or newest - self._head > KEPT:
+                if 0 <= self._head < newest:
+                    self._people |= await feed.changed_people(conn, self._head, newest)
                 self._known, self._start, self._head = [], newest, newest
                 self._wake()
                 return False
@@ -176,6 +184,7 @@ class Feed:
             if upto == self._head:
                 return False
             found = await feed.news(conn, self._head, upto)
+            self._people |= await feed.changed_people(conn, self._head, upto)
         self._known += found
         self._head = upto
         if self._head - self._start > KEPT:

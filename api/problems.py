@@ -69,7 +69,7 @@ def unauthenticated() -> Problem:
     """401: no token, or one that nobody has (any more)."""
     return Problem(
         401,
-        "Send a token: 'Authorization: Bearer hg_...'. An administrator makes one with 'holdgate people token'.",
+        "Send a token: 'Authorization: Bearer hg_...'. You make one on the page Settings, or by a one-time link.",
         kind="unauthenticated",
         headers={"WWW-Authenticate": "Bearer"},
     )

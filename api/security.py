@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
 from api.problems import forbidden, not_found, unauthenticated
+from api.turned_away import MAX_TOKEN
 from store import people, sessions
 from store.database import Database
 from store.people import Person
@@ -37,13 +38,10 @@ COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Keeps the session for the pages; the second name where the gateway is reached by https, for browsers take it from
 nobody but this host then. No route under /api reads it, so no other site can forge a call."""
 
-MAX_TOKEN = 200
-"""Characters; longer than any token, so that nobody makes us hash a megabyte."""
-
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="token",
-    description="A person's token, of `holdgate people token`; `make up` says where those of the demo people are.",
+    description="A person's token, from their page Settings; `make up` says where those of the demo people are.",
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
@@ -65,8 +63,11 @@ async def person_of(db: Database, token: str | None) -> Person | None:
 
 async def caller(request: Request, credentials: Bearer) -> Person:
     """The person whose token came in the Authorization header; 401 when there is none."""
-    person = await person_of(request.app.state.house.db, credentials.credentials if credentials else None)
+    db: Database = request.app.state.house.db
+    person = await person_of(db, credentials.credentials if credentials else None)
     if person is None:
+        if credentials:
+            await request.app.state.house.turned_away.note(credentials.credentials)
         raise unauthenticated()
     request.state.person = person.id
     return person
@@ -83,7 +84,10 @@ async def visitor(request: Request, credentials: Bearer) -> Person | None:
     db: Database = request.app.state.house.db
     request.state.signed_in = None
     if credentials:
-        return await person_of(db, credentials.credentials)
+        person = await person_of(db, credentials.credentials)
+        if person is None:
+            await request.app.state.house.turned_away.note(credentials.credentials)
+        return person
     if (token := cookie_of(request)) is None:
         return None
     async with db.read() as conn:
@@ -179,6 +183,15 @@ Operator = Annotated[Person, Depends(operator)]
 Requester = Annotated[Person, Depends(requester)]
 Overseer = Annotated[Person, Depends(overseer)]
 PolicyReader = Annotated[Person, Depends(policy_reader)]
+
+
+def check_for_another(person: Person, id: str | None, what: str) -> None:
+    """403 for an administrator who would give something to themselves: nobody gets more by their own hand."""
+    if id is not None and id.casefold() == person.id.casefold():
+        raise forbidden(
+            f"Nobody {what} for themselves: another administrator does. With only one, use the command line.",
+            "two administrators: nobody gives themselves groups, reports, substitutions or an address",
+        )
 
 
 def check_admin(person: Person, message: str) -> None:

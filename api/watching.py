@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from pydantic import BaseModel, Field
@@ -18,7 +18,12 @@ PAUSE_S = 1.0
 SHARE = 9
 """A pause is at least so many times as long as the look before it: counting a huge batch takes a tenth of the time."""
 LIFETIME_S = 900.0
-"""After that a listener is sent away, to come again: so nobody listens for long with a token that was revoked."""
+"""After that a listener is sent away, to come again."""
+RECHECK_S = 3.0
+"""Between two looks whether a listener may still listen: few listen to a batch, and a token may be revoked."""
+
+Still = Callable[[], Awaitable[bool]]
+"""Whether the listener may still see the batch."""
 
 _log = logging.getLogger("holdgate.api")
 
@@ -59,23 +64,28 @@ class Watch:
         self.over.set()
         self._wake()
 
-    async def changes(self) -> AsyncIterator[Counts]:
-        """The counters now and whenever they have changed. Who reads slowly misses those in between, never the last."""
-        leaves = time.monotonic() + LIFETIME_S
+    async def changes(self, still: Still) -> AsyncIterator[Counts]:
+        """The counters now and whenever they have changed. Who reads slowly misses those in between, never the last.
+
+        Ends within seconds when `still` says no.
+        """
+        leaves, again = time.monotonic() + LIFETIME_S, 0.0
         seen = None
-        while time.monotonic() < leaves:
+        while (now := time.monotonic()) < leaves:
             changed = self._changed
+            if now >= again:
+                if not await still():
+                    return
+                again = now + RECHECK_S
             if self.latest is not None and self.latest != seen:
                 seen = self.latest
                 yield seen
             elif self.over.is_set():
                 return
             else:
-                try:
-                    async with asyncio.timeout(leaves - time.monotonic()):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(leaves, again) - time.monotonic()):
                         await changed.wait()
-                except TimeoutError:
-                    return
 
     def _wake(self) -> None:
         self._changed.set()

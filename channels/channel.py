@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from channels.text import Text
+from channels.message import Text
 
 
 class TryLater(Exception):

@@ -1,7 +1,7 @@
 """Mails that are no notices: what a step of a process writes to somebody who need not be a person of Holdgate."""
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
-from channels.text import Text
+from channels.message import Text
 from workflows.models import Trouble
 
 

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from channels import accounts
+from channels.message import Text, clean
 from workflows.directions import runs
 from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status, Verdict
 from workflows.moments import weekday_and_time
@@ -42,15 +44,6 @@ _ENDED = {
 }
 _IN_A_WORD = {"expired": "out of time", "rolled_back": "undone afterwards", "needs_intervention": "stuck"}
 _CASE = ("case", "cases")
-
-
-@dataclass(frozen=True)
-class Text:
-    """One message in words. The subject is one line. `html` may be empty: then there is plain text only."""
-
-    subject: str
-    plain: str
-    html: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +90,8 @@ class Writer:
 
     def write(self, letter: Letter, now: datetime) -> Text:
         """The message as it is true at this moment."""
+        if letter.account is not None:
+            return accounts.text(letter, letter.account, self._url)
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [
@@ -106,7 +101,7 @@ class Writer:
         ]
         said = {
             "subject": subject,
-            "name": _clean(letter.name),
+            "name": clean(letter.name),
             "sections": [section for section in sections if section.lines],
             "inbox": f"{self._url}/",
             "choices": f"{self._url}/notices",
@@ -163,7 +158,7 @@ class Writer:
             sums[notice.currency] += Decimal(notice.amount)
         if len({notice.process for notice in notices}) > 1:
             return []
-        return [_joined(f"{amount:,f} {_clean(currency)}" for currency, amount in sorted(sums.items()))]
+        return [_joined(f"{amount:,f} {clean(currency)}" for currency, amount in sorted(sums.items()))]
 
     # ------------------------------------------------------------------------------------------------------------ lines
 
@@ -175,19 +170,19 @@ class Writer:
             clock.append(f"{was} {_in_words(task.due_at, now)}.")
         if task.expires_at:
             clock.append(f"Expires {_in_words(task.expires_at, now)}.")
-        asked = f"Asked by {_clean(notice.requester_name)}."
+        asked = f"Asked by {clean(notice.requester_name)}."
         return Line(
-            title=_clean(notice.title),
+            title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             mark=_WAITING[notice.kind],
-            sentences=[_clean(task.question), " ".join([asked, *clock])],
+            sentences=[clean(task.question), " ".join([asked, *clock])],
         )
 
     def _gone(self, notice: Notice) -> Line:
         task = _task(notice)
         said = _reason(notice) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
         return Line(
-            title=_clean(notice.title),
+            title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             sentences=[said],
         )
@@ -207,8 +202,8 @@ class Writer:
             elif last.status.value not in told:
                 said.append(_reason(last))
             if last.undone:
-                said.append(f"Undone: {_clean('; '.join(last.undone))}.")
-        return Line(title=_clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
+                said.append(f"Undone: {clean('; '.join(last.undone))}.")
+        return Line(title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
 
 
 # ------------------------------------------------------------------------------------------------------------- grouping
@@ -288,13 +283,13 @@ def _outcome(task: NoticeTask) -> str:
 def _reason(notice: Notice) -> str:
     """Why a case ended so, without the condition of a rule, which says nothing to people."""
     reason = notice.reason.partition(": ")[0] + "." if notice.reason.startswith("Rejected by rule") else notice.reason
-    return _clean(reason)
+    return clean(reason)
 
 
 def _deciders(task: NoticeTask, verdict: Verdict) -> str:
     given = [decision for decision in task.decisions if decision.verdict is verdict]
-    names = _joined(_clean(decision.by) for decision in given)
-    comments = [_clean(decision.comment, 300) for decision in given if decision.comment.strip()]
+    names = _joined(clean(decision.by) for decision in given)
+    comments = [clean(decision.comment, 300) for decision in given if decision.comment.strip()]
     return f"{names}: {' '.join(f'“{comment}”' for comment in comments)}" if comments else f"{names}."
 
 
@@ -322,12 +317,6 @@ def _lower(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _clean(text: str, limit: int = 500) -> str:
-    """Text of other people in one line: nothing in it can start a header, hide, or turn the writing direction."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
 def _isolated(text: str) -> Markup:
     """For HTML: what is written from right to left changes places with no number beside it."""
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
@@ -336,4 +325,4 @@ def _isolated(text: str) -> Markup:
 
 def _short(title: str) -> str:
     """A title as it fits into a subject."""
-    return _clean(title, 120)
+    return clean(title, 120)

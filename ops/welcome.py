@@ -30,7 +30,9 @@ Ctrl-C stops everything."""
 FIRST_ADMIN = """HOLDGATE_DEMO=0: nobody was created. Make the first admin, and a token to sign in with:
 
   ./holdgate people add admin-1 --name "First admin" --group admins
-  ./holdgate people token admin-1"""
+  ./holdgate people token admin-1
+
+Make a second admin in the same way. From then on, admins send people one-time links."""
 
 
 def _demo(settings: Settings, up: UpFile) -> str:

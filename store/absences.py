@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit
+from store import account_news, audit
 from store.tables import absences, people
+from workflows.models import AccountNewsKind
 from workflows.moments import Within, day_or_moment, moment_text
 
 
@@ -73,6 +74,9 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
     await conn.execute(delete(absences).where(overlapping))
     left = [part for old in before for part in _left(old, absence)]
     await conn.execute(insert(absences), [each.model_dump() for each in (absence, *left)])
+    if substitute is not None:
+        # Also where they said so themselves: it would outlast a token that was stolen.
+        await account_news.tell(conn, person, AccountNewsKind.SUBSTITUTE_NAMED, by, about=substitute)
     said = f"{person} is away from {moment_text(start)} to {moment_text(end)}"
     data = absence.model_dump(mode="json")
     await audit.note(

@@ -107,6 +107,25 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
     return sorted(found, key=lambda each: (each.position, each.name == "case"))
 
 
+ENDING = (
+    *("token_revoked", "tokens_revoked", "password_set", "signed_out", "signed_out_everywhere"),
+    *("person_deactivated", "person_replaced", "group_left", "group_joined"),
+)
+"""Events after which somebody may no longer be whom they showed themselves to be, or see other things."""
+
+
+async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[str, int]:
+    """Who may have lost their sign-in or groups at these positions, each with the last of them."""
+    query = (
+        select(events.c.position, event_payloads.c.payload)
+        .join(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > since, events.c.position <= upto)
+        .where(events.c.case_id.is_(None), events.c.kind.in_(ENDING), event_payloads.c.payload.is_not(None))
+        .order_by(events.c.position)
+    )
+    return {json.loads(row.payload)["data"].get("person"): row.position for row in await conn.execute(query)}
+
+
 class _Audience(NamedTuple):
     status: Status
     names: frozenset[Name]

@@ -5,15 +5,17 @@ An id is never given to somebody else, so it can be given back to the person it 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import absences, audit
+from store import absences, audit, one_time_links
 from store.database import insert_once
-from store.people import LastAdmin, check_new, get, group_named
+from store.people import LastAdmin, check_new, end_tokens, get, group_named, tell_admins
+from store.person_lock import locked
 from store.successors import is_active
-from store.tables import memberships, passwords, people, sessions, tokens
+from store.tables import memberships, passwords, people, sessions
 from workflows.models import ADMINS
 
 
@@ -22,16 +24,18 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
 
     Raises UnknownPerson, ValueError for replacing somebody by themselves. Open tasks follow by `store.recounts`.
     """
+    await locked(conn, old)
     leaver, successor = await get(conn, old), await get(conn, new)
     if leaver.id.casefold() == successor.id.casefold():
         raise ValueError("say who comes after: somebody else")
     for group in leaver.groups:
-        await insert_once(conn, memberships, {"person": new, "group_name": group})
+        await insert_once(conn, memberships, _membership(new, group, by))
+    await tell_admins(conn, new, leaver.groups, by)
     await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
     await absences.handed_on(conn, old, new)
-    await _left(conn, old, new)
+    revoked = await _left(conn, old, new, by)
     summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
-    data = {"person": old, "by": new, "groups": leaver.groups, "reason": reason}
+    data = {"person": old, "by": new, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
 
 
@@ -40,13 +44,14 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
 
     Raises UnknownPerson, LastAdmin, and ValueError for somebody who has left already.
     """
+    await locked(conn, id)
     leaver = await get(conn, id)
     if not await is_active(conn, id):
         raise ValueError(f"{id} has left already")
     await absences.handed_on(conn, id, None)
-    await _left(conn, id, None)
+    revoked = await _left(conn, id, None, by)
     summary = f"{leaver.name} has left, and nobody comes after: {reason}"
-    data = {"person": id, "groups": leaver.groups, "reason": reason}
+    data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit.note(conn, "person_deactivated", by=by, summary=summary, data=data)
     # After the event: two at once wait for each other at the record, and the second sees the first gone.
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
@@ -70,19 +75,26 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     named = sorted({group_named(group) for group in groups})
     await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None))
     for group in named:
-        await insert_once(conn, memberships, {"person": id, "group_name": group})
+        await insert_once(conn, memberships, _membership(id, group, by))
+    await tell_admins(conn, id, named, by)
     summary = f"{back.name} is back with {', '.join(named) or 'no groups'}"
     await audit.note(conn, "person_reactivated", by=by, summary=summary, data={"person": id, "groups": named})
     return named
 
 
-async def _left(conn: AsyncConnection, id: str, successor: str | None) -> None:
+def _membership(person: str, group: str, by: str) -> dict[str, Any]:
+    return {"person": person, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+
+
+async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) -> list[str]:
+    """End all that the person is and has; answers the ids of their tokens."""
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor))
     # Whoever came before them: nobody has to follow a line of leavers.
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
-    unrevoked = (tokens.c.person == id, tokens.c.revoked_at.is_(None))
-    await conn.execute(update(tokens).where(*unrevoked).values(revoked_at=datetime.now(UTC)))
+    revoked = await end_tokens(conn, id, by)
+    await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))
     for table in (sessions, passwords):
         await conn.execute(delete(table).where(table.c.person == id))
+    return revoked

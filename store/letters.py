@@ -8,9 +8,23 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.tables import absences, candidates, cases, decisions, memberships, messages, notices, people, tasks
+from store.tables import (
+    absences,
+    account_news,
+    candidates,
+    cases,
+    decisions,
+    memberships,
+    messages,
+    notices,
+    people,
+    tasks,
+)
 from store.viewer import PERSONAL
-from workflows.models import REQUESTERS, DecisionView, Letter, Notice, NoticeTask
+from workflows.models import REQUESTERS, AccountNotice, DecisionView, Letter, Notice, NoticeTask
+
+MAIL = "smtp"
+"""The one channel that goes to an address and into no log."""
 
 
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
@@ -19,22 +33,36 @@ async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tup
     `money` names, by process, the fields of the input that hold an amount and its currency.
     """
     reader = (
-        select(people.c.id, people.c.name, people.c.email)
+        select(
+            *(people.c.id, people.c.name, people.c.email, people.c.former_email),
+            *(messages.c.former, messages.c.news_id, *(account_news.c[name] for name in ("kind", "at", "by", "about"))),
+        )
         .join(messages, messages.c.person == people.c.id)
+        .outerjoin(account_news, account_news.c.news_id == messages.c.news_id)
         .where(messages.c.message_id == message_id, people.c.active)
     )
     person = (await conn.execute(reader)).one_or_none()
     if person is None:
         return None
+    to = {"person": person.id, "name": person.name, "address": person.former_email if person.former else person.email}
+    if person.news_id is not None:
+        news = AccountNotice(kind=person.kind, at=person.at, by=person.by, about=person.about)
+        return Letter(message_id=message_id, **to, notices=[], account=news)
     rows = (await conn.execute(_lines(money).where(notices.c.message_id == message_id))).all()
     given = await _decisions(conn, message_id)
     return Letter(
         message_id=message_id,
-        person=person.id,
-        name=person.name,
-        address=person.email,
+        **to,
         notices=[_notice(row, given) for row in rows],
     )
+
+
+async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
+    """The one-time link that a message brings; None for what goes anywhere but by mail to the address on record."""
+    query = select(account_news.c.link_id).join(messages, messages.c.news_id == account_news.c.news_id)
+    query = query.where(messages.c.message_id == message_id, ~messages.c.former, messages.c.channel == MAIL)
+    found: str | None = await conn.scalar(query)
+    return found
 
 
 def _lines(money: Mapping[str, tuple[str, str]]) -> Any:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import and_, bindparam, case, delete, exists, func, null, or_, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import letters
+from store import account_news, letters, one_time_links
 from store import notices as expansion
 from store.database import Database, insert_into
 from store.letters import waits_for
@@ -83,7 +83,8 @@ class Outbox:
         async with self._database.read() as conn:
             unread = await _unread(conn)
             freed = await _freed(conn)
-            if not (unread or freed or await _ready(conn, self._plan, now)):
+            news = await account_news.waiting(conn)
+            if not (unread or freed or news or await _ready(conn, self._plan, now)):
                 return False
         async with self._database.write() as conn:
             held = select(leases.c.holder).where(leases.c.name == LEASE).with_for_update()
@@ -91,6 +92,8 @@ class Outbox:
                 return False
             more = await expansion.expand(conn, self._plan, now)
             await expansion.release(conn, freed)
+            if news:
+                await account_news.queue(conn, self._plan.channels, now)
             return await _seal(conn, self._plan, now) == PAIRS or more
 
     async def due(self, channel: str, now: datetime, limit: int) -> Sequence[Due]:
@@ -105,9 +108,18 @@ class Outbox:
             return [Due(*row) for row in await conn.execute(query)]
 
     async def letter(self, message_id: str) -> Letter | None:
-        """What a message has to say; None when its reader is no longer active."""
+        """What a message has to say; None when its reader is no longer active.
+
+        The secret of a one-time link is made here, for this one attempt, so that it is stored nowhere.
+        """
         async with self._database.read() as conn:
-            return await letters.letter(conn, message_id, self._money)
+            letter = await letters.letter(conn, message_id, self._money)
+            link = await letters.link_of(conn, message_id) if letter and letter.account else None
+        if letter is None or letter.account is None or link is None:
+            return letter
+        async with self._database.write() as conn:
+            code = await one_time_links.seal(conn, link, datetime.now(UTC))
+        return letter.model_copy(update={"account": letter.account.model_copy(update={"code": code})})
 
     async def sent(self, message_id: str, now: datetime) -> None:
         """It went out; the window until the next one counts from now."""
@@ -124,6 +136,7 @@ class Outbox:
     async def tidy(self, now: datetime) -> bool:
         """Forget some of what was sent long ago, but for what is known of open tasks. Answers whether there is more."""
         async with self._database.write() as conn:
+            await account_news.forget_addresses(conn, now)
             return await _tidy(conn, now)
 
     async def _tried(self, message_id: str, state: str, next_at: datetime, problem: str | None) -> None:
@@ -160,7 +173,9 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
         .distinct()
         .subquery()
     )
-    before = and_(messages.c.person == pair.c.person, messages.c.channel == pair.c.channel)
+    before = and_(
+        messages.c.person == pair.c.person, messages.c.channel == pair.c.channel, messages.c.news_id.is_(None)
+    )
     just_now = and_(messages.c.state.in_(("sent", "refused")), messages.c.next_at > now - plan.window)
     query = (
         select(pair)
@@ -280,6 +295,7 @@ async def lag(conn: AsyncConnection, now: datetime | None = None) -> Lag:
     late = union_all(
         select(notices.c.due_at).where(notices.c.message_id.is_(None), notices.c.due_at <= now),
         on_their_way.where(messages.c.state == "waiting"),
+        select(messages.c.next_at).where(messages.c.state == "waiting", messages.c.news_id.is_not(None)),
     ).subquery()
     row = (await conn.execute(select(func.count().label("due"), func.min(late.c.due_at).label("oldest")))).one()
     refused = select(func.count()).where(messages.c.state == "refused")
@@ -307,7 +323,7 @@ async def unsent(conn: AsyncConnection) -> list[Line]:
     of_message = (messages.c.channel, messages.c.person, messages.c.attempts, messages.c.problem)
     sealed = (
         select(state, *of_message, messages.c.next_at.label("at"), func.count().label("notices"))
-        .join(notices, notices.c.message_id == messages.c.message_id)
+        .outerjoin(notices, notices.c.message_id == messages.c.message_id)
         .where(messages.c.state != "sent")
         .group_by(messages.c.message_id)
         .order_by(messages.c.next_at)

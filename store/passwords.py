@@ -9,9 +9,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, people
+from store import account_news, audit, one_time_links, people
 from store.database import insert_into, insert_once
+from store.person_lock import locked
 from store.tables import passwords, sign_in_tries
+from workflows.models import AccountNewsKind
 from workflows.moments import moment_text
 
 LEAST, MOST = 12, 200
@@ -62,6 +64,11 @@ async def stored(conn: AsyncConnection, person: str) -> str | None:
     return found
 
 
+def credential_of(stored: str) -> str:
+    """What a session remembers of the password that began it: a digest of its hash."""
+    return hashlib.sha256(stored.encode()).hexdigest()
+
+
 async def must_change(conn: AsyncConnection, person: str) -> bool:
     """Whether somebody else chose the person's password, and they have not changed it yet."""
     return bool(await conn.scalar(select(passwords.c.temporary).where(passwords.c.person == person)))
@@ -69,13 +76,17 @@ async def must_change(conn: AsyncConnection, person: str) -> bool:
 
 async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
     """Give the person the password of this hash; one that another sets is to begin with. Raises UnknownPerson."""
+    await locked(conn, person)
     named = await people.get(conn, person)
     row = {"person": person, "hash": hashed, "temporary": by != person, "changed_at": now}
     adding = insert_into(conn, passwords)
     kept = {name: adding.excluded[name] for name in row if name != "person"}
     await conn.execute(adding.on_conflict_do_update(index_elements=[passwords.c.person], set_=kept), [row])
+    await one_time_links.void(conn, person, by=by, now=now)
+    await account_news.tell(conn, person, AccountNewsKind.PASSWORD_SET, by)
     summary = f"The password of {named.name} was set"
-    await audit.note(conn, "password_set", by=by, summary=summary, data={"person": person})
+    data = {"person": person, "sha256": credential_of(hashed), "temporary": by != person}
+    await audit.note(conn, "password_set", by=by, summary=summary, data=data)
 
 
 async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:

@@ -10,16 +10,17 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
-from sqlalchemy import Select, delete, func, insert, literal, or_, select, union_all, update
+from sqlalchemy import Select, case, delete, func, insert, literal, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import absences, audit, successors
+from store import absences, account_news, audit, one_time_links, successors
 from store.database import Database, insert_once
+from store.person_lock import locked
 from store.tables import absences as absent_people
-from store.tables import memberships, people, tokens
+from store.tables import memberships, people, sessions, tokens
 from store.viewer import Viewer
 from workflows.folding import check_visible, fold, identity_key
-from workflows.models import ADMINS
+from workflows.models import ADMINS, AccountNewsKind
 
 TOKEN_PREFIX = "hg_"
 """Lets secret scanners and people recognise a token."""
@@ -105,15 +106,20 @@ async def add(
         id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
     )
     await check_new(conn, id, person.email)
-    row = {"id": id, "name": person.name, "active": True, "created_at": datetime.now(UTC), "email": person.email}
+    now = datetime.now(UTC)
+    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email}
+    row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
         back = "" if known else f", who has left. To bring them back: holdgate people reactivate {id}"
         raise ValueError(f"there is a person '{id}' already{back}")
     if person.groups:
-        await conn.execute(insert(memberships), [{"person": id, "group_name": group} for group in person.groups])
+        added = {"person": id, "added_by": by, "added_at": now}
+        await conn.execute(insert(memberships), [{**added, "group_name": group} for group in person.groups])
+        await tell_admins(conn, id, person.groups, by)
     summary = f"{person.name} was added with {', '.join(person.groups) or 'no groups'}"
-    await audit.note(conn, "person_added", by=by, summary=summary, data={"person": id, "groups": person.groups})
+    data = {"person": id, "groups": person.groups, "name_sha256": digest_of(person.name), "email": bool(person.email)}
+    await audit.note(conn, "person_added", by=by, summary=summary, data=data)
     return person
 
 
@@ -187,9 +193,20 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
     named, group = await get(conn, id), group_named(group)
-    if await insert_once(conn, memberships, {"person": id, "group_name": group}):
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+    if await insert_once(conn, memberships, row):
+        await tell_admins(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
+
+
+async def tell_admins(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
+    """If the person has become an administrator, tell the others."""
+    if ADMINS in groups:
+        others = select(memberships.c.person).join(people, people.c.id == memberships.c.person)
+        others = others.where(memberships.c.group_name == ADMINS, people.c.active, people.c.id != id)
+        for other in (await conn.execute(others.order_by(people.c.id))).scalars().all():
+            await account_news.tell(conn, other, AccountNewsKind.ADMIN_ADDED, by, about=id)
 
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
@@ -268,11 +285,19 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
 
     Raises UnknownPerson, or ValueError for what cannot be an address.
     """
+    await locked(conn, id)
     named, address = await get(conn, id), _address(email)
     if named.email == address:
         return
     await check_new(conn, id, address)
-    await conn.execute(update(people).where(people.c.id == id).values(email=address))
+    now = datetime.now(UTC)
+    # The address that was there before the changes of these days is the one that is told.
+    settled = or_(people.c.former_email.is_(None), people.c.email_set_at <= now - account_news.FORMER_FOR)
+    former = case((settled, people.c.email), else_=people.c.former_email)
+    values = {"email": address, "former_email": former, "email_set_by": by, "email_set_at": now}
+    await conn.execute(update(people).where(people.c.id == id).values(values))
+    await one_time_links.void(conn, id, by=by, now=now)
+    await account_news.tell(conn, id, AccountNewsKind.ADDRESS_SET, by)
     summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
     await audit.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
 
@@ -284,27 +309,48 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
     """
     if not 1 <= len(label.strip()) <= 60:
         raise ValueError("a label has 1 to 60 characters, for example where the token is used")
+    await locked(conn, person)
     named = await get(conn, person)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    row = {"hash": _hash(token), "person": person, "label": label.strip(), "created_at": datetime.now(UTC)}
-    await conn.execute(insert(tokens).values(row))
+    hash, made_at = _hash(token), datetime.now(UTC)
+    await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
+    await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
     summary = f"A token was made for {named.name}: {label.strip()}"
-    await audit.note(conn, "token_made", by=by, summary=summary, data={"person": person, "label": label.strip()})
+    data = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
+    await audit.note(conn, "token_made", by=by, summary=summary, data=data)
     return token
 
 
 async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
-    """Make all tokens of the person worthless and return how many there were. Raises UnknownPerson."""
+    """Make all tokens of the person worthless, with what they began, and return how many there were.
+
+    Raises UnknownPerson.
+    """
+    await locked(conn, person)
     named = await get(conn, person)
-    revoked = await conn.execute(
-        update(tokens)
-        .where(tokens.c.person == person, tokens.c.revoked_at.is_(None))
-        .values(revoked_at=datetime.now(UTC))
-    )
-    if revoked.rowcount:
-        summary = f"{revoked.rowcount} tokens of {named.name} were revoked"
-        await audit.note(conn, "tokens_revoked", by=by, summary=summary, data={"person": person})
-    return revoked.rowcount
+    if revoked := await end_tokens(conn, person, by):
+        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by)
+        summary = f"{len(revoked)} tokens of {named.name} were revoked"
+        data = {"person": person, "token_ids": revoked}
+        await audit.note(conn, "tokens_revoked", by=by, summary=summary, data=data)
+    return len(revoked)
+
+
+async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
+    """Revoke all tokens of the person, or the one of this id; answers the ids of those that it revoked.
+
+    Sessions that they began end, and one-time links that wait are void.
+    """
+    now = datetime.now(UTC)
+    which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
+    if only is not None:
+        which.append(func.substr(tokens.c.hash, 1, TOKEN_ID) == only)
+    ending = update(tokens).where(*which).values(revoked_at=now).returning(tokens.c.hash)
+    hashes = sorted((await conn.execute(ending)).scalars())
+    if hashes:
+        await conn.execute(delete(sessions).where(sessions.c.credential.in_(hashes)))
+        await one_time_links.void(conn, person, by=by, now=now)
+    return [hash[:TOKEN_ID] for hash in hashes]
 
 
 async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
@@ -317,19 +363,24 @@ async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
 
 
 async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
-    """Make one token of the person worthless. Raises UnknownPerson, UnknownToken."""
+    """Make one token of the person worthless, with what it began. Raises UnknownPerson, UnknownToken."""
+    await locked(conn, person)
     named = await get(conn, person)
-    its = (
-        tokens.c.person == person,
-        func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id,
-        tokens.c.revoked_at.is_(None),
-    )
-    label = await conn.scalar(select(tokens.c.label).where(*its))
-    if label is None:
+    if not await end_tokens(conn, person, by, only=token_id):
         raise UnknownToken(f"{person} has no token {token_id}")
-    await conn.execute(update(tokens).where(*its).values(revoked_at=datetime.now(UTC)))
+    its = (tokens.c.person == person, func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id)
+    label = await conn.scalar(select(tokens.c.label).where(*its))
+    if by != person:
+        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by, about=label or "")
     summary = f"A token of {named.name} was revoked: {label}"
-    await audit.note(conn, "token_revoked", by=by, summary=summary, data={"person": person, "label": label})
+    data = {"person": person, "token_id": token_id, "label": label}
+    await audit.note(conn, "token_revoked", by=by, summary=summary, data=data)
+
+
+async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
+    """Whose token it was, if it opens nothing any more; None for what never was a token."""
+    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == _hash(token)))
+    return found
 
 
 def zone_of(name: str | None) -> ZoneInfo:
@@ -367,7 +418,17 @@ def _address(email: str | None) -> str | None:
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def credential_of(token: str) -> str:
+    """What a session remembers of the token that began it."""
+    return _hash(token)
+
+
+def digest_of(text: str) -> str:
+    """What the audit log knows of a text that it must not hold."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 class Directory:

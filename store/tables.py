@@ -424,6 +424,10 @@ people = Table(
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("email", String(254), nullable=True),
+    # The address before this one, which hears of changes for some days, too; and who set this one, when.
+    Column("former_email", String(254), nullable=True),
+    Column("email_set_by", String(200), nullable=True),
+    Column("email_set_at", Instant, nullable=True),
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
     Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
@@ -472,6 +476,8 @@ memberships = Table(
     metadata,
     Column("person", ForeignKey("people.id"), primary_key=True),
     Column("group_name", String(60), primary_key=True),
+    Column("added_by", String(200), nullable=True),
+    Column("added_at", Instant, nullable=True),
     Index("ix_memberships_group", "group_name", "person"),
 )
 
@@ -513,8 +519,68 @@ sessions = Table(
     Column("zone", String(60), nullable=True),  # the browser's time zone
     Column("begun_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
+    # What it was begun with: the hash of a token, or a digest of a password's hash. The session ends with it.
+    Column("credential", String(64), nullable=True, index=True),
 )
 """Browsers in which somebody has signed in."""
+
+one_time_links = Table(
+    "one_time_links",
+    metadata,
+    Column("link_id", String(40), primary_key=True),
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("way", String(8), nullable=False),  # mail | halves
+    Column("status", String(10), nullable=False),  # waiting | open | used | void | withdrawn
+    Column("asked_by", String(200), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("confirmed_by", String(200), nullable=True),
+    Column("confirmed_at", Instant, nullable=True),
+    Column("closed_by", String(200), nullable=True),
+    Column("closed_at", Instant, nullable=True),
+    # SHA-256 of the secret, or of its two halves. The secret of a mail is made while it is sent, and stored nowhere.
+    Column("hash", String(64), nullable=True, unique=True),
+    Column("second_hash", String(64), nullable=True),
+    Index("ix_one_time_links_status", "status", "asked_at"),
+)
+"""Links by which people set a password, or get a token, for themselves."""
+
+account_news = Table(
+    "account_news",
+    metadata,
+    Column("news_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("person", ForeignKey("people.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(30), nullable=False),  # AccountNewsKind
+    Column("by", String(200), nullable=False),
+    Column("about", String(200), nullable=False),  # such as the label of a token
+    Column("link_id", String(40), nullable=True),  # the one-time link that its mail brings
+    Column("queued", Boolean, nullable=False, server_default=false()),  # whether messages were made of it
+    Column("seen_at", Instant, nullable=True),
+    Index("ix_account_news_person", "person", "at"),
+    Index(
+        "ix_account_news_unqueued",
+        "news_id",
+        sqlite_where=text("queued = 0"),
+        postgresql_where=text("NOT queued"),
+    ),
+    Index(
+        "ix_account_news_unseen",
+        "person",
+        sqlite_where=text("seen_at IS NULL"),
+        postgresql_where=text("seen_at IS NULL"),
+    ),
+)
+"""What happened to how people sign in. They are told of it, and cannot turn that off."""
+
+failed_sign_ins = Table(
+    "failed_sign_ins",
+    metadata,
+    Column("key", String(210), primary_key=True),  # who it is about, or one of two sums
+    Column("hour", Instant, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""How often signing in failed in an hour, so that a flood of tries does not become a flood of audit events."""
 
 preferences = Table(
     "preferences",
@@ -577,6 +643,8 @@ messages = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", Instant, nullable=False),  # of the next attempt; of the last one, once sent or refused
     Column("problem", Text, nullable=True),  # why the last attempt failed, without the address
+    Column("news_id", BigInteger, nullable=True),  # of `account_news`; then it has no notices
+    Column("former", Boolean, nullable=False, server_default=false()),  # goes to the person's address before this one
     Index("ix_messages_person", "person", "channel", "state", "next_at"),
     Index("ix_messages_state", "state", "channel", "next_at"),
 )

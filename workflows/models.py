@@ -1108,6 +1108,34 @@ class Notice(Message):
     task: NoticeTask | None = None
 
 
+class AccountNewsKind(StrEnum):
+    """What people are told of their own accounts."""
+
+    LINK_ASKED = "link_asked"
+    """An administrator asked for a one-time link for them; another one has to confirm it."""
+    LINK_READY = "link_ready"
+    """A one-time link of theirs can be used now."""
+    PASSWORD_SET = "password_set"
+    TOKEN_MADE = "token_made"
+    TOKEN_REVOKED = "token_revoked"
+    ADDRESS_SET = "address_set"
+    SUBSTITUTE_NAMED = "substitute_named"
+    """Somebody decides in their place while they are away."""
+    ADMIN_ADDED = "admin_added"
+    """Somebody is an administrator beside them."""
+
+
+class AccountNotice(Message):
+    """One change of a person's account."""
+
+    kind: AccountNewsKind
+    at: BoundedMoment
+    by: str
+    about: str
+    code: str | None = None
+    """The secret of a one-time link, made for this one attempt to send it."""
+
+
 class Letter(Message):
     """One message to one person: the same notices at each attempt to send it."""
 
@@ -1116,3 +1144,5 @@ class Letter(Message):
     name: str
     address: str | None
     notices: list[Notice]
+    account: AccountNotice | None = None
+    """Then there are no notices."""

@@ -18,6 +18,7 @@ from api.routes.batches import (
     BatchBrief,
     BatchReason,
     CancelReason,
+    Listener,
     bad_rows_csv,
     batch_events,
     batch_rows,
@@ -28,9 +29,8 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
-from api.security import may_operate
+from api.security import Bearer, may_operate, may_see_batch, visitor
 from api.views import Page
-from api.watching import Watch
 from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
 from store.people import Person
 from workflows.models import Status
@@ -111,15 +111,19 @@ async def one(
     return await _page(request, batch, person, parts, outcome, cursor)
 
 
-async def _watched(batch: Visible, parts: InHouse) -> AsyncIterator[Watch]:
+async def _watched(request: Request, batch: Visible, credentials: Bearer, parts: InHouse) -> AsyncIterator[Listener]:
+    async def still() -> bool:
+        person = await visitor(request, credentials)
+        return person is not None and may_see_batch(person, batch.requester)
+
     async with parts.watches.watch(batch.batch_id) as watch:
-        yield watch
+        yield Listener(watch, still)
 
 
 @router.get("/batches/{batch_id}/events", response_class=EventSourceResponse)
-async def events(watch: Annotated[Watch, Depends(_watched)]) -> AsyncIterable[ServerSentEvent]:
+async def events(listener: Annotated[Listener, Depends(_watched)]) -> AsyncIterable[ServerSentEvent]:
     """How far it is, as the JSON route tells it."""
-    async for event in batch_events(watch):
+    async for event in batch_events(listener):
         yield event
 
 

@@ -81,7 +81,7 @@ class Context:
     """What a template is given. `person` is None for somebody who has not signed in.
 
     Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
-    to switch to) and `session_ends`.
+    to switch to), `session_ends` and `account_news` (whether there is some that they have not read).
     """
 
     person: Person | None
@@ -244,6 +244,7 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
         "preferences": signed_in.preferences if signed_in else preferences.DEFAULTS,
         "demo": demo_people(request) if person is None or signed_in else [],
         "session_ends": ends,
+        "account_news": bool(signed_in and signed_in.news),
         "locale": texts.reader.get().locale,
     }
 

@@ -13,12 +13,14 @@ from api.pages.kit import in_path
 from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.texts import _, ngettext
 from api.problems import Problem
+from api.routes import one_time_links, roster
 from api.routes import people as leavers
-from api.routes import roster
+from api.routes.one_time_links import MadeLink
 from api.routes.people import Departure, NewAbsence, Replacement, Return
-from api.routes.roster import NewPerson, NewToken, PersonChanges
+from api.routes.roster import NewPerson, PersonChanges
 from api.security import admin, is_in, people_reader
 from store.absences import Absence
+from store.one_time_links import OneTimeLink
 from store.people import Person, Token
 from store.roster import Entry, Group
 from workflows.models import ADMINS
@@ -38,10 +40,11 @@ Act = Literal[
     "replace",
     "deactivate",
     "reactivate",
-    "token",
     "revoke",
     "revoke-all",
-    "password",
+    "link",
+    "confirm-link",
+    "withdraw-link",
     "unlock",
     "sign-out",
 ]
@@ -57,6 +60,8 @@ class Everybody(Context):
     next_cursor: str | None
     first: bool
     may_change: bool
+    links: list[OneTimeLink]
+    """Those that wait for a second administrator."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     """By field of the form, what has to be mended."""
@@ -78,6 +83,8 @@ class Somebody(Context):
     entry: Entry
     tokens: list[Token]
     absences: list[Absence]
+    links: list[OneTimeLink]
+    """One-time links that wait for a second administrator, or can be used."""
     groups: list[str]
     """The names of all groups, to choose from."""
     may_change: bool
@@ -86,7 +93,7 @@ class Somebody(Context):
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """A token or a password, which is shown this once."""
+    """Half of the code of a one-time link, which is shown this once."""
     typed: dict[str, str] = field(default_factory=dict)
     new_group: str = ""
     """The group that nobody is in, about which is asked whether it is meant."""
@@ -169,7 +176,8 @@ async def change(
     try:
         done, shown_once = await _changed(person, person_id, act, typed, parts)
     except (Problem, ValidationError) as no:
-        if isinstance(no, Problem) and no.status not in (409, 422):
+        # Who is no administrator has met `admin` above: a 403 is about this one thing, and is said beside it.
+        if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
         page = await _somebody(person, parts.db, person_id, act=act, **more)
@@ -217,20 +225,20 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
         case "reactivate":
             back = Return(groups=_groups(value))
             await leavers.reactivate(id, back, by, parts, confirm=bool(value) and typed["confirm"] == value)
-            return _("They are active again. Give them a password or a token."), ""
-        case "token":
-            made = await roster.make_token(id, NewToken(label=value), by, db)
-            return _("This is the token. It is shown only now:"), made.token
+            return _("They are active again. Send them a one-time link."), ""
         case "revoke":
             await roster.revoke_one(id, value, by, db)
             return _("The token opens nothing any more."), ""
         case "revoke-all":
             await roster.revoke_all(id, by, db)
             return _("No token of theirs opens anything any more."), ""
-        case "password":
-            given = await roster.give_password(id, by, db)
-            said = _("This is the password to begin with, to be changed at the next sign-in. It is shown only now:")
-            return said, given.password
+        case "link":
+            return _said_of(await one_time_links.send_link(id, by, parts))
+        case "confirm-link":
+            return _said_of(await one_time_links.confirm_link(value, by, db))
+        case "withdraw-link":
+            await one_time_links.withdraw_link(value, by, db)
+            return _("The link is withdrawn. It opens nothing."), ""
         case "unlock":
             await roster.unlock(id, by, db)
             return _("They may try to sign in again."), ""
@@ -239,13 +247,27 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             return _("They were signed out everywhere."), ""
 
 
+def _said_of(link: MadeLink) -> tuple[str, str]:
+    """What to say of a link that was sent or confirmed, and what may be seen only now."""
+    if link.half:
+        said = _(
+            "Your half of the code, shown only now. Give it to the person yourself. "
+            "Another administrator has the other half."
+        )
+        return said, link.half
+    if link.status == "waiting":
+        return _("Another administrator has to confirm it. Then it goes to the address on record."), ""
+    return _("The link goes to the address on record. It works once, within 24 hours."), ""
+
+
 async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
     found = await roster.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
     sought = {"q": q, "group": group}
     query = urlencode({name: text for name, text in sought.items() if text})
     address = f"/people?{query}" if query else "/people"
     may_change = is_in(person, ADMINS)
-    return Everybody(person, found.items, sought, address, found.next_cursor, cursor is None, may_change, **more)
+    links = [link for link in (await one_time_links.list_links(person, db)).items if link.status == "waiting"]
+    return Everybody(person, found.items, sought, address, found.next_cursor, cursor is None, may_change, links, **more)
 
 
 async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
@@ -253,7 +275,8 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
     tokens = (await roster.tokens_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await roster.list_groups(person, db)).items]
-    return Somebody(person, entry, tokens, absences, groups, is_in(person, ADMINS), **more)
+    links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
+    return Somebody(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
 
 
 def _groups(typed: str) -> list[str]:

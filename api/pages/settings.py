@@ -15,20 +15,21 @@ from api.pages.page import Context, SignedIn, from_here, pages, render
 from api.pages.people import by_field
 from api.pages.texts import _
 from api.problems import Problem
+from api.routes import one_time_links, roster
 from api.routes import people as away
-from api.routes import roster
 from api.routes.people import NewAbsence
 from api.routes.roster import NewToken
-from store import choices, passwords, people, preferences, sessions
+from store import account_news, choices, passwords, people, preferences, sessions
 from store.absences import Absence
+from store.account_news import AccountNews
 from store.people import Person, Token
 from store.sessions import Session
-from workflows.models import NoticeChoice, NoticeKind
+from workflows.models import AccountNewsKind, NoticeChoice, NoticeKind
 
 router = pages()
 
 Text = Annotated[Plain, Form(max_length=1000)]
-Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke"]
+Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke", "link", "seen"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Settings(Context):
     sessions: list[Session]
     this_session: str
     has_password: bool
+    news: list[AccountNews]
+    news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
     """What a browser is called."""
     act: str = ""
@@ -79,27 +82,34 @@ async def change(
     starts: Annotated[Plain, Form(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
     substitute: Text = "",
+    password: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """Change something, as the JSON routes do, and say what came of it."""
     typed = {"value": value.strip(), "from": starts, "to": ends, "substitute": substitute.strip()}
     look = {"theme": theme, "shortcuts": shortcuts}
     kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
     try:
-        done, shown_once = await _changed(person, act, typed, look, kinds, parts)
+        done, shown_once = await _changed(person, act, typed, look, kinds, password, parts)
     except (Problem, ValidationError, ValueError) as no:
-        if isinstance(no, Problem) and no.status != 422:
+        if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
         page = await _settings(request, person, parts, act=act, wrong=wrong, typed=typed)
-        return render(request, "settings/settings.html", page, 422)
-    if act in ("zone", "look"):  # the frame of this very page hangs on them
+        return render(request, "settings/settings.html", page, no.status if isinstance(no, Problem) else 422)
+    if act in ("zone", "look", "seen"):  # the frame of this very page hangs on them
         return RedirectResponse(f"/settings#{act}", status_code=303)
     page = await _settings(request, person, parts, act=act, done=done, shown_once=shown_once)
     return render(request, "settings/settings.html", page)
 
 
 async def _changed(
-    person: Person, act: Act, typed: dict[str, str], look: dict[str, str], kinds: dict[str, str], parts: House
+    person: Person,
+    act: Act,
+    typed: dict[str, str],
+    look: dict[str, str],
+    kinds: dict[str, str],
+    password: str,
+    parts: House,
 ) -> tuple[str, str]:
     """Do it, and answer what to say and what may be seen only now."""
     db, value = parts.db, typed["value"]
@@ -125,8 +135,15 @@ async def _changed(
                 await choices.choose(conn, person.id, wanted)
             return _("This is what you are told from now on."), ""
         case "token":
-            made = await roster.make_my_token(NewToken(label=value), person, db)
+            made = await roster.make_my_token(NewToken(label=value, password=password), person, db)
             return _("This is the token. It is shown only now:"), made.token
+        case "link":
+            await one_time_links.send_link(person.id, person, parts)
+            return _("The link goes to your address. It works once, within 24 hours."), ""
+        case "seen":
+            async with db.write() as conn:
+                await account_news.seen(conn, person.id, int(value) if value.isdecimal() and len(value) < 18 else 0)
+            return "", ""
         case "revoke":
             await roster.revoke_mine(value, person, db)
             return _("The token opens nothing any more."), ""
@@ -140,6 +157,7 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         look = await preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
         has_password = await passwords.stored(conn, person.id) is not None
+        news = await account_news.of(conn, person.id)
     return Settings(
         person,
         chosen,
@@ -151,6 +169,8 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
+        news,
+        lambda each: _news_words(each, person.id),
         browser,
         **more,
     )
@@ -164,6 +184,22 @@ def browser(agent: str) -> str:
     systems["Linux"] = "Linux"
     found = [next((name for sign, name in some.items() if sign in agent), "") for some in (names, systems)]
     return ", ".join(name for name in found if name) or agent[:60] or _("unknown browser")
+
+
+def _news_words(news: AccountNews, reader: str) -> str:
+    """One change of the reader's account, in a sentence."""
+    by = _("You") if news.by == reader else news.by
+    said = {
+        AccountNewsKind.LINK_ASKED: _("%(by)s asked for a one-time link for you."),
+        AccountNewsKind.LINK_READY: _("%(by)s sent you a one-time link."),
+        AccountNewsKind.PASSWORD_SET: _("%(by)s set your password."),
+        AccountNewsKind.TOKEN_MADE: _("%(by)s made an access token of yours: %(about)s"),
+        AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of yours. %(about)s"),
+        AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
+        AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named a substitute for you: %(about)s"),
+        AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
+    }
+    return said[news.kind] % {"by": by, "about": news.about}
 
 
 def _asked() -> dict[NoticeKind, str]:

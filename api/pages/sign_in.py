@@ -19,7 +19,10 @@ from api.pages.page import Context, SignedIn, SignIn, demo_people, from_here, lo
 from api.pages.texts import _
 from api.problems import Problem
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of
-from store import passwords, people, sessions
+from api.step_up import check_password
+from api.turned_away import MAX_TOKEN
+from store import failed_sign_ins, passwords, people, sessions
+from store.failed_sign_ins import Way
 from store.passwords import TooSoon
 from store.people import Person
 
@@ -38,16 +41,28 @@ class NewPassword(Context):
     """`password.html`: the form, and where it leads."""
 
     following: str
+    has_one: bool
+    """Whether they have a password already; a first one is set by a one-time link."""
     wrong: Mapping[str, str] = field(default_factory=dict)
     """By field of the form."""
 
 
 class NotKnown(Exception):
-    """Nobody is who they say they are; `str()` says so in words that do not tell what was wrong."""
+    """Nobody is who they say they are; `str()` says so in words that do not tell what was wrong. The rest is for the
+    audit log."""
+
+    def __init__(self, said: str, why: str, person: str | None = None, locked_until: datetime | None = None) -> None:
+        super().__init__(said)
+        self.why = why
+        self.person = person
+        self.locked_until = locked_until
 
 
-async def by_password(request: Request, parts: House, name: str, password: str) -> Person:
-    """The person of this id or mail address whose password it is. Raises NotKnown."""
+async def by_password(request: Request, parts: House, name: str, password: str) -> tuple[Person, str]:
+    """The person of this id or mail address whose password it is, and what a session remembers of it.
+
+    Raises NotKnown.
+    """
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
     try:
@@ -58,21 +73,29 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
             stored = await passwords.stored(conn, person.id) if person else None
     except TooSoon as soon:
         wait = max(1, round((soon.until - now).total_seconds()))
-        raise NotKnown(_("Too many tries have failed. Try again in %(num)s s.", num=wait)) from soon
-    if not await asyncio.to_thread(passwords.matches, password, stored) or person is None:
-        raise NotKnown(_("This name and this password do not belong together."))
+        async with parts.db.read() as conn:
+            meant = await people.named(conn, name.strip())
+        said = _("Too many tries have failed. Try again in %(num)s s.", num=wait)
+        raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
+    if not await asyncio.to_thread(passwords.matches, password, stored) or person is None or stored is None:
+        said = _("This name and this password do not belong together.")
+        raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
     async with parts.db.write() as conn:
         await passwords.forget_tries(conn, *keys)
         await passwords.sweep(conn, now)
-    return person
+        await failed_sign_ins.settle(conn, now)
+    return person, passwords.credential_of(stored)
 
 
-async def by_token(parts: House, token: str) -> Person:
-    """The person whose access token it is. Raises NotKnown."""
-    person = await person_of(parts.db, token.strip())
+async def by_token(parts: House, token: str) -> tuple[Person, str]:
+    """The person whose access token it is, and what a session remembers of it. Raises NotKnown."""
+    token = token.strip()
+    person = await person_of(parts.db, token)
     if person is None:
-        raise NotKnown(_("Nobody has this token, or it was revoked."))
-    return person
+        async with parts.db.read() as conn:
+            owner = await people.revoked_owner(conn, token[:MAX_TOKEN])
+        raise NotKnown(_("Nobody has this token, or it was revoked."), "revoked" if owner else "unknown", owner)
+    return person, people.credential_of(token)
 
 
 async def by_click(request: Request, parts: House, id: str) -> Person:
@@ -81,17 +104,24 @@ async def by_click(request: Request, parts: House, id: str) -> Person:
         async with parts.db.read() as conn:
             if (person := await people.active(conn, id)) is not None:
                 return person
-    raise NotKnown(_("There is no such demo person here."))
+    raise NotKnown(_("There is no such demo person here."), "demo")
 
 
-async def welcome(request: Request, parts: House, person: Person, way: str, following: str, zone: str) -> Response:
-    """Begin a session in this browser and go on to the page that was asked for; a session before it ends."""
+async def welcome(
+    request: Request, parts: House, person: Person, way: str, following: str, zone: str, credential: str | None = None
+) -> Response:
+    """Begin a session in this browser and go on to the page that was asked for; a session before it ends.
+
+    It lasts no longer than the token or password that began it, the `credential`.
+    """
     now, lasts = datetime.now(UTC), timedelta(minutes=parts.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
     async with parts.db.write() as conn:
         if (old := cookie_of(request)) and (before := await sessions.by_token(conn, old, now)):
             await sessions.end(conn, before.session)
-        token = await sessions.begin(conn, person, way, now, lasts, agent=agent, zone=zone or None)
+        token = await sessions.begin(
+            conn, person, way, now, lasts, agent=agent, zone=zone or None, credential=credential
+        )
         first = way == "password" and await passwords.must_change(conn, person.id)
     # A first password is changed before anything else, and then one is where one wanted to be.
     goes_to = f"/password?following={quote(local(following), safe='')}" if first else local(following)
@@ -121,16 +151,21 @@ async def sign_in(
     following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
     """Sign in by name and password, by an access token, or as a demo person by one click."""
+    way: Way = "demo" if demo else "token" if token else "password"
+    credential = None
     try:
-        if demo:
-            way, person = "demo", await by_click(request, parts, demo)
-        elif token:
-            way, person = "token", await by_token(parts, token)
+        if way == "demo":
+            person = await by_click(request, parts, demo)
+        elif way == "token":
+            person, credential = await by_token(parts, token)
         else:
-            way, person = "password", await by_password(request, parts, name, password)
+            person, credential = await by_password(request, parts, name, password)
     except NotKnown as no:
+        async with parts.db.write() as conn:
+            now = datetime.now(UTC)
+            await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
         return sign_in_form(request, SignIn(None, local(following), str(no), name), 401)
-    return await welcome(request, parts, person, way, following, zone)
+    return await welcome(request, parts, person, way, following, zone, credential)
 
 
 @router.api_route("/sign-in", methods=["GET", "HEAD"])
@@ -168,9 +203,11 @@ async def stay(request: Request, _person: SignedIn, parts: InHouse) -> Response:
 
 
 @router.api_route("/password", methods=["GET", "HEAD"])
-async def password_form(request: Request, person: SignedIn, following: str = "/") -> Response:
+async def password_form(request: Request, person: SignedIn, parts: InHouse, following: str = "/") -> Response:
     """The form for a new password."""
-    return render(request, "password.html", NewPassword(person, local(following)))
+    async with parts.db.read() as conn:
+        has_one = await passwords.stored(conn, person.id) is not None
+    return render(request, "password.html", NewPassword(person, local(following), has_one))
 
 
 @router.post("/password", dependencies=[Depends(from_here)])
@@ -183,20 +220,20 @@ async def change_password(
     old: Annotated[str, Form(max_length=1000)] = "",
     following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
-    """Change one's password; asks for the old one where there is one. All other sessions end."""
-    now = datetime.now(UTC)
+    """Change one's password; asks for the old one. All other sessions end.
+
+    A first one is set by a one-time link: an open browser must not be enough.
+    """
 
     def again_with(field: str, message: str) -> Response:
-        page = NewPassword(person, local(following), {field: message})
+        page = NewPassword(person, local(following), True, {field: message})
         return render(request, "password.html", page, 422)
 
-    async with parts.db.write() as conn:
-        try:
-            await passwords.take_try(conn, f"change:{person.id}", now)
-        except TooSoon as soon:
-            raise Problem(403, _("Too many tries have failed. Wait a little.")) from soon
-        stored = await passwords.stored(conn, person.id)
-    if stored is not None and not await asyncio.to_thread(passwords.matches, old, stored):
+    try:
+        proof = await check_password(parts.db, person, old, field="old")
+    except Problem as no:
+        if no.status != 422:
+            raise
         return again_with("old", _("This is not your password."))
     if new != again:
         return again_with("again", _("The two new passwords differ."))
@@ -205,10 +242,11 @@ async def change_password(
     except ValueError as weak:
         return again_with("new", _sentence(str(weak)))
     async with parts.db.write() as conn:
-        await passwords.put(conn, person.id, hashed, now, by=person.id)
-        await passwords.forget_tries(conn, f"change:{person.id}")
+        await proof.still_holds(conn)
+        await passwords.put(conn, person.id, hashed, datetime.now(UTC), by=person.id)
         await sessions.end_all(conn, person.id, by=person.id)
-    return await welcome(request, parts, person, "password", following, "")
+    credential = passwords.credential_of(hashed)
+    return await welcome(request, parts, person, "password", following, "", credential)
 
 
 def _sentence(text: str) -> str:

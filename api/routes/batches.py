@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
@@ -13,9 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, House, IdempotencyKey, InHouse, Limit, Plain, Search
 from api.problems import Problem, documented, not_found
-from api.security import Caller, Requester, actor, check_own, may_operate, may_see_batch, viewer
+from api.security import (
+    Bearer,
+    Caller,
+    Requester,
+    actor,
+    check_own,
+    may_operate,
+    may_see_batch,
+    person_of,
+    viewer,
+)
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
-from api.watching import Watch
+from api.watching import Still, Watch
 from intake.bad_rows import bad_rows
 from intake.rows import MAX_ROWS
 from intake.start import SEVERAL
@@ -74,13 +85,26 @@ async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person
 VisibleBatch = Annotated[Batch, Depends(visible_batch)]
 
 
-async def watched_batch(batch: VisibleBatch, parts: InHouse) -> AsyncIterator[Watch]:
+@dataclass(frozen=True)
+class Listener:
+    """Somebody who listens to a batch, as long as they may."""
+
+    watch: Watch
+    still: Still
+
+
+async def watched_batch(batch: VisibleBatch, credentials: Bearer, parts: InHouse) -> AsyncIterator[Listener]:
     """The batch as it is watched until the answer has ended."""
+
+    async def still() -> bool:
+        person = await person_of(parts.db, credentials.credentials if credentials else None)
+        return person is not None and may_see_batch(person, batch.requester)
+
     async with parts.watches.watch(batch.batch_id) as watch:
-        yield watch
+        yield Listener(watch, still)
 
 
-WatchedBatch = Annotated[Watch, Depends(watched_batch)]
+WatchedBatch = Annotated[Listener, Depends(watched_batch)]
 
 
 @router.get("", responses=documented(401, 422, 503))
@@ -167,15 +191,16 @@ async def one_batch(batch: VisibleBatch, parts: InHouse) -> BatchAnswer:
     response_class=EventSourceResponse,
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
-async def batch_events(watch: WatchedBatch) -> AsyncIterable[ServerSentEvent]:
+async def batch_events(listener: WatchedBatch) -> AsyncIterable[ServerSentEvent]:
     """How far a file is, as server-sent events: `counts` now and whenever they change.
 
     Their data is `{status, rows, cases}` as in `GET /batches/{batch_id}`. The event `end`, with the same data, comes
     when the batch and all its cases are closed. Without it the connection was cut, by us after 15 minutes: come again.
     """
-    async for counts in watch.changes():
+    watch = listener.watch
+    async for counts in watch.changes(listener.still):
         yield ServerSentEvent(event="counts", data=counts)
-    if watch.latest is not None and watch.latest.ended:
+    if watch.latest is not None and watch.latest.ended and await listener.still():
         yield ServerSentEvent(event="end", data=watch.latest)
 
 

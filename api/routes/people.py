@@ -13,7 +13,7 @@ from api.new_groups import ConfirmGroup, put_into
 from api.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.refusals import REFUSALS, problem_of
 from api.routes.task_actions import AT_ONCE, Done, ManyDone
-from api.security import Admin, Caller, PeopleReader
+from api.security import Admin, Caller, PeopleReader, check_for_another
 from api.whom import whom
 from store import absences, leavers, open_tasks, people, successors
 from store.absences import Absence
@@ -137,8 +137,8 @@ async def reactivate(
 ) -> Response:
     """Somebody who has left is back under the same id. Admins only.
 
-    They are in the groups named here and in no others, and need a new password or token. What went to their successor
-    stays there.
+    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
+    successor stays there.
     """
     await somebody(parts.db, person_id)
     try:
@@ -165,6 +165,7 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
     async with parts.db.read() as conn:
         after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
         done = await successors.in_place_of(conn, leaver.id) == after
+    check_for_another(caller, after, "takes a leaver's place")
     if after == leaver.id:
         raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
     if not done:
@@ -202,6 +203,8 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
     if new.substitute and new.substitute.strip():
         async with db.read() as conn:
             substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
+        if person.id != by.id:
+            check_for_another(by, substitute, "stands in for somebody")
     try:
         async with db.write() as conn:
             await absences.go(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)

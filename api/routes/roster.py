@@ -1,6 +1,5 @@
 """The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +12,8 @@ from api.deps import Db, InHouse, Limit, Plain, Search
 from api.new_groups import ConfirmGroup, put_into
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
-from api.security import Admin, Caller, PeopleReader
+from api.security import Admin, Caller, PeopleReader, check_for_another
+from api.step_up import check_password
 from api.views import Page
 from api.whom import whom
 from store import passwords, people, roster, sessions
@@ -57,6 +57,7 @@ class NewToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: Plain = Field(min_length=1, max_length=60, description="Where it is used", examples=["nightly import"])
+    password: Plain = Field(max_length=1000, description="The caller's own: a token alone makes no other token")
 
 
 class MadeToken(BaseModel):
@@ -65,13 +66,6 @@ class MadeToken(BaseModel):
     person: str
     label: str
     token: str = Field(examples=["hg_..."])
-
-
-class StartPassword(BaseModel):
-    """The one time that a password to begin with can be seen; it has to be changed at the next sign-in."""
-
-    person: str
-    password: str
 
 
 class Tokens(BaseModel):
@@ -98,7 +92,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
-    """Add a person. They sign in once they have a password or a token. Admins only."""
+    """Add a person. They sign in once they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(parts, new.groups, confirm=confirm, field="groups") as conn:
@@ -114,13 +108,20 @@ async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entr
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
-    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only."""
+    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
+
+    Nobody changes their own address or manager, or becomes the manager of somebody, without another administrator.
+    """
     await somebody(db, person_id)
+    if changes.email is not None:
+        check_for_another(admin, person_id, "sets an e-mail address")
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
     if changes.manager:
         async with db.read() as conn:
             manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
         changes = changes.model_copy(update={"manager": manager})
+        check_for_another(admin, person_id, "sets a manager")
+        check_for_another(admin, manager, "makes themselves a manager")
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
             with _mistakes({}, field=field):
@@ -132,8 +133,9 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
 ) -> Entry:
-    """Make somebody a member. Admins only."""
+    """Make somebody else a member. Admins only."""
     await somebody(parts.db, person_id)
+    check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
         async with put_into(parts, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
@@ -171,13 +173,6 @@ async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Token
         return Tokens(items=await people.tokens_of(conn, person_id))
 
 
-@router.post("/people/{person_id}/tokens", status_code=201, responses=_KEEPS)
-async def make_token(person_id: PersonId, new: NewToken, admin: Admin, db: Db) -> MadeToken:
-    """Make a token for somebody. It is shown this once. Admins only."""
-    await somebody(db, person_id)
-    return await _made(db, person_id, new, by=admin.id)
-
-
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
 async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
     """Make all tokens of somebody worthless. Admins only."""
@@ -192,17 +187,6 @@ async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: D
     """Make one token of somebody worthless. Admins only."""
     await somebody(db, person_id)
     return await _revoked(db, person_id, token_id, by=admin.id)
-
-
-@router.post("/people/{person_id}/password", responses=_KEEPS)
-async def give_password(person_id: PersonId, admin: Admin, db: Db) -> StartPassword:
-    """Give somebody a password to begin with, shown this once; their sessions end. Admins only."""
-    await somebody(db, person_id)
-    password = passwords.temporary()
-    hashed = await asyncio.to_thread(passwords.hash_of, password)
-    async with db.write() as conn:
-        await sessions.start_anew(conn, person_id, hashed, datetime.now(UTC), by=admin.id)
-    return StartPassword(person=person_id, password=password)
 
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
@@ -233,23 +217,24 @@ async def my_tokens(person: Caller, db: Db) -> Tokens:
         return Tokens(items=await people.tokens_of(conn, person.id))
 
 
-@router.post("/me/tokens", status_code=201, responses=documented(401, 422, 503))
+@router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
-    """Make a token for a script of the caller's. It is shown this once, and may all that they may."""
-    return await _made(db, person.id, new, by=person.id)
+    """Make a token for a script of the caller's, who sends their password with it. It is shown this once.
+
+    Somebody without a password gets one by a one-time link, or a token.
+    """
+    proof = await check_password(db, person, new.password)
+    with _mistakes({}, field="label"):
+        async with db.write() as conn:
+            await proof.still_holds(conn)
+            token = await people.new_token(conn, person.id, new.label, by=person.id)
+    return MadeToken(person=person.id, label=new.label.strip(), token=token)
 
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
 async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
     """Make a token of the caller's worthless."""
     return await _revoked(db, person.id, token_id, by=person.id)
-
-
-async def _made(db: Database, person: str, new: NewToken, by: str) -> MadeToken:
-    with _mistakes({}, field="label"):
-        async with db.write() as conn:
-            token = await people.new_token(conn, person, new.label, by=by)
-    return MadeToken(person=person, label=new.label.strip(), token=token)
 
 
 async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:

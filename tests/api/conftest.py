@@ -201,8 +201,8 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
     tokens = {}
     async with database.write() as conn:
         for person, groups in PEOPLE.items():
-            await people.add(conn, person, person.title(), groups, by="admin-1")
-            tokens[person] = await people.new_token(conn, person, "test", by="admin-1")
+            await people.add(conn, person, person.title(), groups, by="holdgate")
+            tokens[person] = await people.new_token(conn, person, "test", by="holdgate")  # as for the demo: no news
     await Ledger(database).fund("fund", "operating", "GBP", Decimal("100000000"))
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,

@@ -54,7 +54,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("put", "/api/v1/me/absence"): SIGNED_IN,
     ("delete", "/api/v1/me/absence"): SIGNED_IN,
     ("get", "/api/v1/me/tokens"): SIGNED_IN,
-    ("post", "/api/v1/me/tokens"): SIGNED_IN,
+    ("post", "/api/v1/me/tokens"): (401, 403, 403, 403, 403, 403, 403),  # without a password of their own
     ("delete", "/api/v1/me/tokens/{token_id}"): (401, 404, 404, 404, 404, 404, 404),  # of others, for everybody
     ("get", "/api/v1/people"): READS_PEOPLE,
     ("post", "/api/v1/people"): KEEPS_PEOPLE,
@@ -64,10 +64,12 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("delete", "/api/v1/people/{person_id}/groups/{group}"): KEEPS_PEOPLE,
     ("get", "/api/v1/groups"): READS_PEOPLE,
     ("get", "/api/v1/people/{person_id}/tokens"): READS_PEOPLE,
-    ("post", "/api/v1/people/{person_id}/tokens"): KEEPS_PEOPLE,
     ("delete", "/api/v1/people/{person_id}/tokens/{token_id}"): KEEPS_PEOPLE,
     ("delete", "/api/v1/people/{person_id}/tokens"): KEEPS_PEOPLE,
-    ("post", "/api/v1/people/{person_id}/password"): KEEPS_PEOPLE,
+    ("post", "/api/v1/people/{person_id}/link"): (401, 404, 404, 404, 403, YES, YES),  # the last one to themselves
+    ("get", "/api/v1/one-time-links"): READS_PEOPLE,
+    ("post", "/api/v1/one-time-links/{link_id}/confirm"): (401, 404, 404, 404, 403, 404, 404),  # there is none
+    ("post", "/api/v1/one-time-links/{link_id}/withdraw"): (401, 404, 404, 404, 403, 404, 404),
     ("post", "/api/v1/people/{person_id}/unlock"): KEEPS_PEOPLE,
     ("delete", "/api/v1/people/{person_id}/sessions"): KEEPS_PEOPLE,
     ("get", "/api/v1/people/{person_id}/absence"): READS_PEOPLE,
@@ -222,6 +224,7 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         username="auth.orised",
         name="operating" if "ledger" in path else "payment",
         change_id="none",
+        link_id="none",
     )
     bodies: dict[str, Any] = {
         "/api/v1/cases": payment(),
@@ -236,10 +239,9 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         "/api/v1/me/notices": {"choices": {"task_lost": "off"}},
         "/api/v1/me/absence": {"from": "2033-01-01", "to": "2033-01-02"},
         "/api/v1/people/{person_id}/absence": {"from": "2033-01-01", "to": "2033-01-02"},
-        "/api/v1/me/tokens": {"label": "a test"},
+        "/api/v1/me/tokens": {"label": "a test", "password": "none"},
         "/api/v1/people": {"id": "no id", "name": "A test"},
         "/api/v1/people/{person_id}": {"time_zone": None},
-        "/api/v1/people/{person_id}/tokens": {"label": "a test"},
         "/api/v1/people/{person_id}/replace": {"by": "nobody-1", "reason": "a test"},
         # Without a reason it is refused, behind the question whether they may.
         "/api/v1/people/{person_id}/deactivate": {"reason": ""},

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from api import watching
+from store import people
 from tests.api.conftest import Event, Gate, Served, events_of, eventually
 
 
@@ -72,6 +73,25 @@ async def test_a_batch_is_watched_by_those_who_may_see_it(gate: Gate, served: Se
     for person in ("requester-1", "operator-1", "auditor-1", "admin-1"):
         async with listening(served, gate, person, batch_id) as events:
             assert (await anext(events)).name == "counts"
+
+
+@pytest.mark.parametrize("how", ["revoked", "left the group"])
+async def test_a_stream_ends_within_seconds_when_its_listener_may_no_longer_listen(
+    gate: Gate, served: Served, how: str
+) -> None:
+    batch_id, person = await a_batch(gate, "900.00"), f"listener-{uuid4().hex[:6]}"
+    async with gate.database.write() as conn:
+        await people.add(conn, person, person, ["auditors"], by="t")
+        gate.tokens[person] = await people.new_token(conn, person, "test", by="t")
+    async with listening(served, gate, person, batch_id) as events:
+        assert (await anext(events)).name == "counts"
+        async with gate.database.write() as conn:
+            if how == "revoked":
+                await people.revoke_tokens(conn, person, by="t")
+            else:
+                await people.leave(conn, person, "auditors", by="t")
+        async with asyncio.timeout(watching.RECHECK_S + 5):
+            assert "end" not in [event.name async for event in events]
 
 
 async def test_all_who_watch_a_batch_share_one_poller_and_it_stops_with_the_last_of_them(

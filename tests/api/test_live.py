@@ -140,10 +140,8 @@ async def test_who_hears_nothing_for_long_is_told_a_newer_place(
         assert later.name == "" and int(later.id) > first
 
 
-async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(
-    gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "RECHECK_S", 0.1)
+@pytest.mark.parametrize("how", ["replaced", "revoked"])
+async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(gate: Gate, served: Served, how: str) -> None:
     name = f"leaver-{uuid4().hex[:6]}"
     async with gate.database.write() as conn:
         await people.add(conn, name, name, ["auditors"], by="admin-1")
@@ -160,7 +158,10 @@ async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(
         for events in (by_token, by_session):
             await until(events, "case", case_id=case_id)
         async with gate.database.write() as conn:
-            await leavers.replace(conn, name, "admin-1", "has left", by="admin-1")
+            if how == "replaced":
+                await leavers.replace(conn, name, "admin-1", "has left", by="admin-1")
+            else:
+                await people.revoke_tokens(conn, name, by="admin-1")
         async with asyncio.timeout(5):
             assert [each.name async for each in by_token if each.name not in ("", "case", "task")] == []
             assert [each.name async for each in by_session if each.name not in ("", "case", "task")] == []

@@ -10,7 +10,17 @@ from tests.browser.conftest import Windows, pay, until, violations
 from tests.product import Product
 
 PAGES = {
-    "manager-1": ["/", "/?whose=all&by=step", "{task}", "{case}", "/cases", "/dashboard", "/settings", "/password"],
+    "manager-1": [
+        "/",
+        "/?whose=all&by=step",
+        "{task}",
+        "{case}",
+        "/cases",
+        "/dashboard",
+        "/settings",
+        "/password",
+        "/link",
+    ],
     "requester-1": ["/requests", "/new", "/new/payment", "/new/approval", "/upload", "/batches", "/mappings"],
     "operator-1": ["/incidents", "/audit", "/ledger"],
     "admin-1": ["/people", "/people/manager-1", "/groups", "/policy", "/policy/text"],

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from channels.channel import Outgoing, RefusedForGood, TryLater
+from channels.message import Text
 from channels.smtp import Smtp
-from channels.text import Text
 from tests.product import free_port
 from tests.sink import Sink, sent_at
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from channels.text import Text, Writer
+from channels.message import Text
+from channels.text import Writer
 from workflows.models import DecisionView, Letter, Notice, NoticeKind, Outcome, Status, Verdict
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)

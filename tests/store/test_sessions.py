@@ -23,7 +23,7 @@ async def ada(db: Database) -> Person:
 async def test_a_session_opens_the_pages_until_its_end_and_can_be_prolonged_for_a_day(db: Database) -> None:
     person = await ada(db)
     async with db.write() as conn:
-        token = await sessions.begin(conn, person, "token", NOW, HOUR, agent="Firefox " * 99, zone="Asia/Tokyo")
+        token = await sessions.begin(conn, person, "demo", NOW, HOUR, agent="Firefox " * 99, zone="Asia/Tokyo")
         signed_in = await sessions.by_token(conn, token, NOW)
         assert signed_in is not None
         assert (signed_in.person, signed_in.session.zone, signed_in.must_change) == (person, "Asia/Tokyo", False)
@@ -38,7 +38,7 @@ async def test_a_session_opens_the_pages_until_its_end_and_can_be_prolonged_for_
 async def test_only_hashes_of_tokens_and_passwords_are_kept(db: Database) -> None:
     person = await ada(db)
     async with db.write() as conn:
-        token = await sessions.begin(conn, person, "token", NOW, HOUR, zone="No/Where")
+        token = await sessions.begin(conn, person, "demo", NOW, HOUR, zone="No/Where")
         await passwords.put(conn, "ada", passwords.hash_of("correct horse battery"), NOW, by="ada")
         await passwords.take_try(conn, "name:ada", NOW)
         kept = [list(await conn.execute(table.select())) for table in (sessions_table, passwords_table, sign_in_tries)]
@@ -50,11 +50,11 @@ async def test_who_is_signed_out_everywhere_or_replaced_has_no_session_left(db: 
     person = await ada(db)
     async with db.write() as conn:
         await people.add(conn, "bea", "Bea", [], by="test")
-        tokens = [await sessions.begin(conn, person, "token", NOW, HOUR) for _ in range(3)]
+        tokens = [await sessions.begin(conn, person, "demo", NOW, HOUR) for _ in range(3)]
         assert len(await sessions.of(conn, "ada", NOW)) == 3
         assert await sessions.end_all(conn, "ada", by="ada") == 3
         assert [await sessions.by_token(conn, token, NOW) for token in tokens] == [None] * 3
-        token = await sessions.begin(conn, person, "token", NOW, HOUR)
+        token = await sessions.begin(conn, person, "demo", NOW, HOUR)
         await passwords.put(conn, "ada", passwords.hash_of("correct horse battery"), NOW, by="ada")
         await leavers.replace(conn, "ada", "bea", "left", by="test")
         assert await sessions.by_token(conn, token, NOW) is None
@@ -64,10 +64,16 @@ async def test_who_is_signed_out_everywhere_or_replaced_has_no_session_left(db: 
 async def test_a_password_of_another_is_to_be_changed_and_ones_own_is_not(db: Database) -> None:
     person = await ada(db)
     async with db.write() as conn:
-        await passwords.put(conn, "ada", passwords.hash_of(passwords.temporary()), NOW, by="admin-1")
-        token = await sessions.begin(conn, person, "password", NOW, HOUR)
+        given = passwords.hash_of(passwords.temporary())
+        await passwords.put(conn, "ada", given, NOW, by="admin-1")
+        was = passwords.credential_of(given)
+        token = await sessions.begin(conn, person, "password", NOW, HOUR, credential=was)
         first = await sessions.by_token(conn, token, NOW)
-        await passwords.put(conn, "ada", passwords.hash_of("correct horse battery"), NOW, by="ada")
+        chosen = passwords.hash_of("correct horse battery")
+        await passwords.put(conn, "ada", chosen, NOW, by="ada")
+        assert await sessions.by_token(conn, token, NOW) is None, "a session ends with the password that began it"
+        now = passwords.credential_of(chosen)
+        token = await sessions.begin(conn, person, "password", NOW, HOUR, credential=now)
         second = await sessions.by_token(conn, token, NOW)
         stored = await passwords.stored(conn, "ada")
     assert first and first.must_change and second and not second.must_change

@@ -80,6 +80,7 @@ PAGES = {
     "/audit/pack": "auditor-1",
     "/password": "manager-1",
     "/sign-in": "manager-1",
+    "/link": "manager-1",
 }
 
 

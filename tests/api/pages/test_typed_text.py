@@ -1,6 +1,7 @@
 """What was typed and where one was: signing in, errors and restarts lead back there, and scripts are told plainly."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -11,6 +12,7 @@ from jinja2 import UndefinedError
 from api.pages import routers
 from api.pages.kit import isolated, titled
 from api.pages.page import WENT_THROUGH, local, templates
+from store import passwords
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
 from tests.api.pages.visits import browser, hidden, parsed, secret, signed_in
@@ -48,7 +50,15 @@ async def test_a_page_without_a_session_is_the_way_in_and_leads_back_with_its_fi
 
 
 NO_PAGES = {
-    *("/docs", "/events", "/password", "/sign-in", "/batches/{batch_id}/bad-rows.csv", "/batches/{batch_id}/events"),
+    *(
+        "/docs",
+        "/events",
+        "/password",
+        "/sign-in",
+        "/link",
+        "/batches/{batch_id}/bad-rows.csv",
+        "/batches/{batch_id}/events",
+    ),
     *("/cases/{case_id}/attachments/{attachment_id}", "/upload/example/{process}"),
 }
 """What is read without a session, by scripts, or as a file; a password is never typed ahead."""
@@ -127,7 +137,9 @@ async def test_a_first_password_is_changed_and_then_one_is_where_one_wanted_to_b
     name = f"new-{uuid4().hex[:6]}"
     body = {"id": name, "name": "New", "groups": ["managers"]}
     assert (await stopped.post("admin-1", "/people", body)).status_code == 201
-    given = (await stopped.post("admin-1", f"/people/{name}/password", {})).json()["password"]
+    given = passwords.temporary()
+    async with stopped.database.write() as conn:
+        await passwords.put(conn, name, passwords.hash_of(given), datetime.now(UTC), by="cli:root")
     async with browser(stopped) as client:
         sent = {"name": name, "password": given, "following": "/cases?q=x"}
         answer = await client.post("/sign-in", data=sent)

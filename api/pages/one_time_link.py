@@ -1,0 +1,88 @@
+"""The page behind a one-time link: somebody sets a password, or gets a token, for themselves.
+
+The code of a link stands behind a `#` in its address, so no server, proxy or log sees it; a script of the page puts it
+into the form. Looking at the page changes nothing, whoever looks: only the form that is sent uses the link up.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import Depends, Form, Request, Response
+
+from api.deps import InHouse, Plain
+from api.pages.kit import capital
+from api.pages.page import Context, from_here, pages, render
+from api.pages.texts import _
+from api.security import Visitor
+from store import failed_sign_ins, one_time_links, passwords, people, sessions
+from store.one_time_links import NotUsable
+
+router = pages()
+
+Code = Annotated[Plain, Form(max_length=200)]
+Secret = Annotated[str, Form(max_length=1000)]
+
+
+@dataclass(frozen=True)
+class Link(Context):
+    """`link.html`: the form, or what it came to."""
+
+    label: str = ""
+    wrong: Mapping[str, str] = field(default_factory=dict)
+    """By field of the form."""
+    done: Literal["", "password", "token"] = ""
+    token: str = ""
+    """Shown this once."""
+
+
+@router.api_route("/link", methods=["GET", "HEAD"])
+async def form(request: Request, _person: Visitor) -> Response:
+    """The form."""
+    return render(request, "link.html", Link(None))
+
+
+@router.post("/link", dependencies=[Depends(from_here)])
+async def use(
+    request: Request,
+    parts: InHouse,
+    _person: Visitor,
+    act: Annotated[Literal["password", "token"], Form()],
+    code: Code = "",
+    second: Code = "",
+    new: Secret = "",
+    again: Secret = "",
+    label: Annotated[Plain, Form(max_length=1000)] = "",
+) -> Response:
+    """Use the link up. What is wrong with the rest of the form does not."""
+    now, label = datetime.now(UTC), label.strip()
+
+    def again_with(field: str, message: str) -> Response:
+        return render(request, "link.html", Link(None, label, {field: message}), 422)
+
+    async with parts.db.read() as conn:
+        known = await one_time_links.is_known(conn, code, second)
+    hashed = token = ""
+    if known and act == "password":  # a stranger must not make us hash
+        if new != again:
+            return again_with("again", _("The two passwords differ."))
+        try:
+            hashed = await asyncio.to_thread(passwords.hash_of, new)
+        except ValueError as weak:
+            return again_with("new", capital(f"{weak}."))
+    if known and act == "token" and not 1 <= len(label) <= 60:
+        return again_with("label", _("Say where the token is used, in 1 to 60 characters."))
+    try:
+        async with parts.db.write() as conn:
+            person = await one_time_links.redeem(conn, code, second, now)
+            if act == "password":
+                await sessions.start_anew(conn, person, hashed, now, by=person)
+            else:
+                token = await people.new_token(conn, person, label, by=person)
+    except NotUsable as no:
+        async with parts.db.write() as conn:
+            await failed_sign_ins.note(conn, "link", no.why, no.person, now)
+        return again_with("code", str(no))
+    return render(request, "link.html", Link(None, done=act, token=token))

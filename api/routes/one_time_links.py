@@ -1,0 +1,107 @@
+"""One-time links, by which people set a password, or get a token, for themselves.
+
+An administrator asks for one and never sees the whole of it: it goes to the address on record. Where that proves
+nothing, a second administrator confirms; without mail each of the two has one half of its code.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from api.deps import Db, InHouse, Plain
+from api.problems import Problem, documented, forbidden, not_found
+from api.routes.people import PersonId, somebody
+from api.security import Admin, Caller, PeopleReader, admin
+from settings import Settings
+from store import one_time_links
+from store.letters import MAIL
+from store.one_time_links import LinkClosed, NotSecond, OneTimeLink, UnknownLink, WrongLink
+
+router = APIRouter(tags=["people"])
+
+LinkId = Annotated[Plain, Path(max_length=40)]
+_CLOSES = documented(401, 403, 404, 409, 422, 503)
+
+
+class MadeLink(OneTimeLink):
+    """A link, with what only this caller may see, and only now."""
+
+    half: str | None = Field(
+        None, description="Your half of its code, where there is no mail. Give it to the person; another has the other"
+    )
+
+
+class Links(BaseModel):
+    """The newest first."""
+
+    items: list[OneTimeLink]
+
+
+@router.post("/people/{person_id}/link", status_code=202, responses=_CLOSES)
+async def send_link(person_id: PersonId, caller: Caller, parts: InHouse) -> MadeLink:
+    """Send somebody a one-time link by which they set a password or get a token, for themselves.
+
+    It goes to the address on record only: `status` is `open`. Where there is no mail or no address, or an administrator
+    set the address within 7 days (the caller: ever), it is `waiting` until another administrator confirms it. Older
+    links of the person are void. Admins only; everybody may have one sent to themselves.
+    """
+    if person_id != caller.id:
+        await admin(caller)
+        await somebody(parts.db, person_id)
+    with refusals():
+        async with parts.db.write() as conn:
+            link, half = await one_time_links.ask(
+                conn, person_id, caller.id, datetime.now(UTC), mail=sends_mail(parts.settings)
+            )
+    return MadeLink(**link.model_dump(), half=half)
+
+
+@router.get("/one-time-links", responses=documented(401, 404, 503))
+async def list_links(_reader: PeopleReader, db: Db) -> Links:
+    """Links that wait for a second administrator, or can be used. For auditors and admins."""
+    async with db.read() as conn:
+        return Links(items=await one_time_links.live(conn, datetime.now(UTC)))
+
+
+@router.post("/one-time-links/{link_id}/confirm", responses=_CLOSES)
+async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
+    """Let a link take effect that another administrator asked for. Admins only.
+
+    Nobody confirms for an administrator whom they made, or whose address or link they caused, within 7 days.
+    """
+    with refusals():
+        async with db.write() as conn:
+            link, half = await one_time_links.confirm(conn, link_id, admin.id, datetime.now(UTC))
+    return MadeLink(**link.model_dump(), half=half)
+
+
+@router.post("/one-time-links/{link_id}/withdraw", responses=_CLOSES)
+async def withdraw_link(link_id: LinkId, admin: Admin, db: Db) -> OneTimeLink:
+    """Call off a link that waits or can be used. Admins only."""
+    with refusals():
+        async with db.write() as conn:
+            return await one_time_links.withdraw(conn, link_id, admin.id, datetime.now(UTC))
+
+
+def sends_mail(settings: Settings) -> bool:
+    """Whether mail is sent here."""
+    return MAIL in [name.strip() for name in settings.channels.split(",")]
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the store refuses, as problems."""
+    try:
+        yield
+    except UnknownLink as unknown:
+        raise not_found("one-time link") from unknown
+    except WrongLink as wrong:
+        raise Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="no-link") from wrong
+    except NotSecond as no:
+        raise forbidden(str(no), "two administrators: one asks, another one confirms") from no
+    except LinkClosed as closed:
+        raise Problem(409, str(closed), kind="already-closed", outcome=closed.link.status) from closed
