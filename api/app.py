@@ -1,7 +1,7 @@
 """The application: its parts, its routes, what surrounds them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -53,7 +53,8 @@ from intake.settlement import Settlement
 from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
-from store.database import Database
+from store import demo_people
+from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
@@ -88,6 +89,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Lazy: a gateway that starts before Temporal answers 503 until it is there.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
+        if not settings.demo:
+            with suppress(DatabaseUnavailable):  # each request is looked at anyway
+                await demo_people.dismiss_all(db, by="holdgate")
         starter = Starter(db, client, policy, mappings=settings.mappings)
         rollbacks = Rollbacks(db, client, starter)
         gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
