@@ -12,6 +12,7 @@ from api import problems, refusals
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
+from api.demo_host import DemoHost
 from api.deps import House
 from api.gateway import Gateway
 from api.live import Feed
@@ -138,6 +139,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
+    if settings.demo:
+        app.add_middleware(DemoHost, public_url=settings.public_url)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
