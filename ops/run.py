@@ -9,7 +9,7 @@ import connection
 from ops import bootstrap, programs, welcome
 from ops.checks import Mistake, check_ports
 from ops.files import write_private
-from ops.hidden import Hidden
+from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import KeepsDying, Pace, Supervisor
 from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
@@ -98,8 +98,8 @@ class Run:
 def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
     ports = [("HOLDGATE_PORT", settings.host, settings.port)]
     if own:
-        ports.append(("HOLDGATE_TEMPORAL_PORT", programs.LOOPBACK, settings.temporal_port))
-        ports.append(("HOLDGATE_UI_PORT", programs.LOOPBACK, settings.ui_port))
+        ports.append(("HOLDGATE_TEMPORAL_PORT", LOOPBACK, settings.temporal_port))
+        ports.append(("HOLDGATE_UI_PORT", LOOPBACK, settings.ui_port))
     return ports
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx2
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from ops.hidden import LOOPBACK, Hidden
@@ -84,8 +84,8 @@ class UiGuard:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        if no := self.refusal(request):
-            await PlainTextResponse(no + "\n", 403)(scope, receive, send)
+        if no := self._refusal(request):
+            await no(scope, receive, send)
             return
         try:
             await self._pass_on(request, send)
@@ -96,19 +96,20 @@ class UiGuard:
             with contextlib.suppress(RuntimeError):  # the answer has begun: it ends where it is
                 await PlainTextResponse(said, 502)(scope, receive, send)
 
-    def refusal(self, request: Request) -> str | None:
-        """Why the request is not passed on; None when it is."""
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not passed on; None for one that is."""
         host = request.headers.get("host", "")
         name, _, port = host.rpartition(":")
         if not (is_loopback(name) and port == str(self._port)):
-            return f"This is Temporal's Web UI of this machine. Open it at http://127.0.0.1:{self._port}"
+            said = f"This is Temporal's Web UI of this machine. Open it at http://127.0.0.1:{self._port}\n"
+            return PlainTextResponse(said, 403)
         if request.method not in SAFE:
             origin = request.headers.get("origin")
             foreign = origin is not None and origin != f"http://{host}"
             if foreign or request.headers.get("sec-fetch-site") not in {None, "same-origin", "none"}:
-                return "This request was sent by a page of another site."
+                return PlainTextResponse("This request was sent by a page of another site.\n", 403)
         if int(request.headers.get("content-length", "0")) > MOST_BYTES:
-            return "This request is too large."
+            return PlainTextResponse("This request is too large.\n", 413)
         return None
 
     async def _pass_on(self, request: Request, send: Send) -> None:

@@ -98,7 +98,7 @@ async def test_the_link_opens_the_list_of_demo_people_and_each_is_one_click_away
 async def test_without_the_secret_nobody_is_signed_in_and_the_page_says_where_the_link_is(running: Running) -> None:
     async with running.browser() as client:
         for cookie in ("", "x", "hg_guess", "\u00fc", "a" * 4000, None):
-            headers = {} if cookie is None else {"Cookie": f"{SECRET_COOKIE}={cookie}".encode()}
+            headers = {} if cookie is None else {b"Cookie": f"{SECRET_COOKIE}={cookie}".encode()}
             refused = await client.post("/sign-in", data={"demo": "admin-1"}, headers=headers)
             assert refused.status_code == 401
         assert "open the link that &#39;make up&#39; printed" in refused.text and "up.json" in refused.text
@@ -205,7 +205,7 @@ async def test_the_secret_stands_in_no_log_and_on_no_page(running: Running, capl
     assert not [line for line in told + [page.text for page in pages] if running.secret in line]
 
 
-# ------------------------------------------------------------------------------------------ the demo has been turned off
+# -------------------------------------------------------------------------------------------------- the demo is off
 
 
 @pytest.mark.parametrize("dismissed", [True, False], ids=["let go", "still there"])
