@@ -73,12 +73,13 @@ async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIter
     )
     try:
         while not server.started:
+            assert not serving.done()
             await asyncio.sleep(0.01)
         await _answers(next(iter(ports.values())))
         yield Proxied(ports, token)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
         server.should_exit = True
         await serving
 
@@ -105,7 +106,7 @@ upstream holdgate {{ server 127.0.0.1:{gateway}; }}
 
 
 async def _answers(port: int) -> None:
-    async with asyncio.timeout(30), httpx2.AsyncClient() as client:
+    async with asyncio.timeout(60), httpx2.AsyncClient() as client:
         while True:
             try:
                 await client.get(f"http://127.0.0.1:{port}/health/live")
