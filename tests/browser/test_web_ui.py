@@ -35,12 +35,8 @@ async def test_a_browser_connects_to_none_of_the_ports_behind_the_guard(product:
         f"http://{given['--ui-ip']}:{given['--ui-port']}/",
         f"http://127.0.0.1:{given['--metrics-port']}/metrics",
     ]
-    page = await chromium.new_page()
-    await page.goto(product.up["gateway_url"] + "/health/live")
-    fetched = "address => fetch(address, {mode: 'no-cors'}).then(() => 'reached', error => String(error))"
     for address in addresses:
-        assert "TypeError" in await page.evaluate(fetched, address)
-    for address in addresses:
-        with pytest.raises(Error, match="ERR_UNSAFE_PORT|interrupted by another navigation to .chrome-error"):
+        page = await chromium.new_page()
+        with pytest.raises(Error, match="ERR_UNSAFE_PORT"):
             await page.goto(address)
-    await page.close()
+        await page.close()
