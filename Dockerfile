@@ -2,7 +2,8 @@
 # Never built here, as there is no Docker engine: see docs/operations.md.
 FROM python:3.11.13-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOLDGATE_VAR=/var/lib/holdgate HOLDGATE_HOST=0.0.0.0
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOLDGATE_VAR=/var/lib/holdgate \
+    HOLDGATE_HOST=0.0.0.0 HOLDGATE_DEMO=0
 RUN useradd --system --uid 10001 --no-create-home holdgate \
     && install --directory --owner=holdgate --mode=0700 /var/lib/holdgate
 WORKDIR /app

@@ -5,16 +5,18 @@ of Temporal is not here: the SDK's own variables and profiles (`TEMPORAL_ADDRESS
 """
 
 import difflib
+import ipaddress
 import re
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import time
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,6 +27,9 @@ CHANNELS = ("console", "smtp")
 """Ways to reach people that are built in."""
 COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
 """Who and where `./holdgate` speaks for; no settings of the processes."""
+
+LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
+"""By setting: a value that only this machine reaches."""
 
 _SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
@@ -107,6 +112,8 @@ class Settings(BaseSettings):
     def _without_slash(cls, url: str) -> str:
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        if origin_of(url) is None:
+            raise ValueError("must name a host, such as https://holdgate.example.org")
         return url.rstrip("/")
 
     @field_validator("var", "policy", "mappings", "files", "apps")
@@ -165,6 +172,22 @@ class Settings(BaseSettings):
             raise ValueError("is in UTC and takes no zone: write it as 08:00")
         return at
 
+    @model_validator(mode="after")
+    def _demo_stays_on_this_machine(self) -> Self:
+        """Refuse a demo that others could reach: its people are for whoever sits at this machine."""
+        if self.demo:
+            for name, value, host in (
+                ("host", self.host, self.host),
+                ("public_url", self.public_url, urlsplit(self.public_url).hostname or ""),
+            ):
+                if not is_loopback(host):
+                    raise ValueError(
+                        f"{PREFIX}{name.upper()}={value}: other machines can reach this address, and {PREFIX}DEMO is "
+                        f"on, whose people need no password. Set {PREFIX}DEMO=0, or set {PREFIX}{name.upper()} to an "
+                        f"address of this machine only, such as {LOOPBACK[name]}"
+                    )
+        return self
+
     @property
     def https(self) -> bool:
         """Whether people's browsers reach the gateway by https."""
@@ -189,6 +212,11 @@ class Settings(BaseSettings):
     def demo_tokens(self) -> Path:
         """File with the demo people's tokens, a JSON object `{person: token}`, readable by its owner only."""
         return self.var / "demo-tokens.json"
+
+    @property
+    def demo_secret(self) -> Path:
+        """File with what a browser must show to sign in as a demo person, readable by its owner only."""
+        return self.var / "demo-secret"
 
     @property
     def up_file(self) -> Path:
@@ -217,7 +245,37 @@ def unknown(names: Iterable[str]) -> list[str]:
     return lines
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, as a setting or a browser writes it, always means this machine.
+
+    Of names only `localhost` does: whoever answers for any other may let it mean another machine tomorrow.
+    """
+    host = host.strip("[]").lower()
+    if host.removesuffix(".") == "localhost":
+        return True
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    if re.fullmatch(r"[0-9a-fx]+(\.[0-9a-fx]+){0,3}", host):  # `127.1`, as the system and browsers read it
+        with suppress(OSError):
+            return ipaddress.IPv4Address(socket.inet_aton(host)).is_loopback
+    return False
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an address as browsers compare them; None for what is no address."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.scheme, host.lower(), port) if host else None
+
+
 def _line(problem: ErrorDetails) -> str:
+    if not problem["loc"]:  # of more than one setting, which the message names
+        return problem["msg"].removeprefix("Value error, ")
     field = str(problem["loc"][0])
     # These URLs hold a password, which must not reach a terminal or a log.
     value = "" if field in ("database_url", "smtp_url") else f"={problem['input']}"

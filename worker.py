@@ -52,7 +52,7 @@ from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from settings import Settings, WrongSettings, load
-from store import audit, cases, heartbeats, people
+from store import audit, cases, demo_people, heartbeats, people
 from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
@@ -284,6 +284,12 @@ async def watch_inbox(database: Database, client: Client, policy_file: PolicyFil
     await again_and_again(inbox.look, said, "could not look into the inbox", INBOX_EVERY)
 
 
+async def without_demo(database: Database) -> None:
+    """Let the people of a demo leave that ran before, or runs where it should not: nobody waits for them."""
+    said = "%d demo people were let go: the demo is off"
+    await again_and_again(lambda: demo_people.dismiss_all(database, by="holdgate"), said, "demo people are still there")
+
+
 def metrics_of_sdk(address: str | None) -> Runtime | None:
     """What serves the Temporal SDK's own metrics, if somebody wants them. Raises WrongSettings."""
     if address is None:
@@ -319,6 +325,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         asyncio.create_task(beat(database, f"{socket.gethostname()}:{os.getpid()}")),
         asyncio.create_task(dispatcher(database, settings).run()),
         asyncio.create_task(watch_inbox(database, client, policy_file, settings)),
+        *([] if settings.demo else [asyncio.create_task(without_demo(database))]),
         asyncio.create_task(again_and_again(refusals.look, *REFUSED, REFUSALS_EVERY)),
         *(asyncio.create_task(again_and_again(*errand)) for errand in errands(database, client, starter, defects)),
     ]

@@ -1,7 +1,7 @@
 """The application: its parts, its routes, what surrounds them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -12,6 +12,7 @@ from api import problems, refusals
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
+from api.demo_host import DemoHost
 from api.deps import House
 from api.gateway import Gateway
 from api.live import Feed
@@ -55,7 +56,8 @@ from intake.settlement import Settlement
 from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
-from store.database import Database
+from store import demo_people
+from store.database import Database, DatabaseUnavailable
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
@@ -90,6 +92,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Lazy: a gateway that starts before Temporal answers 503 until it is there.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=PATIENCE)
+        if not settings.demo:
+            with suppress(DatabaseUnavailable):  # each request is looked at anyway
+                await demo_people.dismiss_all(db, by="holdgate")
         starter = Starter(db, client, policy, mappings=settings.mappings)
         rollbacks = Rollbacks(db, client, starter)
         gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
@@ -137,6 +142,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
+    if settings.demo:
+        app.add_middleware(DemoHost, public_url=settings.public_url)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)

@@ -65,11 +65,12 @@ class Problem(Exception):
         return JSONResponse(self.body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def unauthenticated() -> Problem:
-    """401: no token, or one that nobody has (any more)."""
+def unauthenticated(why: str | None = None) -> Problem:
+    """401: no token, one that nobody has (any more), or one that opens nothing for the reason that is given."""
     return Problem(
         401,
-        "Send a token: 'Authorization: Bearer hg_...'. You make one on the page Settings, or by a one-time link.",
+        why
+        or "Send a token: 'Authorization: Bearer hg_...'. You make one on the page Settings, or by a one-time link.",
         kind="unauthenticated",
         headers={"WWW-Authenticate": "Bearer"},
     )

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from api.problems import forbidden, not_found, unauthenticated
 from api.turned_away import MAX_TOKEN
-from store import people, sessions
+from store import demo_people, people, sessions
 from store.database import Database
 from store.people import Person
 from store.people import viewer as viewer
@@ -37,6 +37,8 @@ from workflows.models import (
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Keeps the session for the pages; the second name where the gateway is reached by https, for browsers take it from
 nobody but this host then. No route under /api reads it, so no other site can forge a call."""
+
+DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
 bearer = HTTPBearer(
     auto_error=False,
@@ -61,10 +63,27 @@ async def person_of(db: Database, token: str | None) -> Person | None:
         return await people.by_token(conn, token)
 
 
+async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
+    """Why somebody is nobody here: the demo made them, and the demo is off. None for everybody else.
+
+    `person` is who was found by the token, the session or the name that was `shown`.
+    """
+    parts = request.app.state.house
+    if parts.settings.demo or (person is not None and not person.demo):
+        return None
+    id = person.id if person else None
+    if id is None and shown:
+        async with parts.db.read() as conn:
+            id = await demo_people.behind(conn, shown)
+    return id and DEMO_IS_OFF.format(id=id)
+
+
 async def caller(request: Request, credentials: Bearer) -> Person:
     """The person whose token came in the Authorization header; 401 when there is none."""
-    db: Database = request.app.state.house.db
-    person = await person_of(db, credentials.credentials if credentials else None)
+    token = credentials.credentials if credentials else ""
+    person = await person_of(request.app.state.house.db, token)
+    if (why := await without_demo(request, person, token)) is not None:
+        raise unauthenticated(why)
     if person is None:
         if credentials:
             await request.app.state.house.turned_away.note(credentials.credentials)
@@ -80,20 +99,29 @@ def cookie_of(request: Request) -> str | None:
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Who looks at a page: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`."""
+    """Who looks at a page: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`.
+
+    `request.state.refused` says why somebody is nobody, where there is more to say than that.
+    """
     db: Database = request.app.state.house.db
     request.state.signed_in = None
+    signed_in: sessions.SignedIn | None = None
     if credentials:
-        person = await person_of(db, credentials.credentials)
+        token = credentials.credentials
+        person = await person_of(db, token)
         if person is None:
-            await request.app.state.house.turned_away.note(credentials.credentials)
-        return person
-    if (token := cookie_of(request)) is None:
+            await request.app.state.house.turned_away.note(token)
+    else:
+        token = cookie_of(request) or ""
+        if token:
+            async with db.read() as conn:
+                signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
+        person = signed_in.person if signed_in else None
+    request.state.refused = await without_demo(request, person, token)
+    if request.state.refused is not None:
         return None
-    async with db.read() as conn:
-        signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
     request.state.signed_in = signed_in
-    return signed_in.person if signed_in else None
+    return person
 
 
 def csrf_of(request: Request) -> str:

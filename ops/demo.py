@@ -1,15 +1,21 @@
 """The demo's people, with their tokens in a file of `HOLDGATE_VAR`, and the money of its ledger."""
 
 import json
+import secrets
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
 from ops.files import write_private
 from ops.upfile import DemoPerson
-from store import people
+from store import demo_people, people
 from store.database import Database
 from store.ledger import Ledger
+
+SECRET_LENGTH = 32
+"""Bytes of randomness of the secret; it has more characters."""
 
 BY = "holdgate"
 """Who the audit log says created them."""
@@ -44,17 +50,16 @@ until somebody unlocks it, so that a newcomer can see what operators see."""
 async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
     """Create the people, their tokens and the funds where they are missing; what is there stays as it is.
 
-    A person whose token is lost, or belongs to another database, gets a new one. Raises DatabaseUnavailable, OSError.
+    A person whose token is lost, or belongs to another database, gets a new one. An id that an admin gave to somebody
+    else, or took over, is left alone. Raises DatabaseUnavailable, OSError.
     """
     tokens = _read(tokens_file)
     present = []
     async with database.write() as connection:
         for person, group in PEOPLE.items():
-            try:
-                known = await people.get(connection, person)
-            except people.UnknownPerson:
-                name = person.replace("-", " ").capitalize()
-                known = await people.add(connection, person, name, [group], by=BY, email=f"{person}@example.org")
+            known = await demo_people.present(connection, person, group, by=BY)
+            if known is None:
+                continue
             token = tokens.get(person, "")
             if await people.by_token(connection, token) != known:
                 token = await people.new_token(connection, person, label="demo", by=BY)
@@ -65,6 +70,20 @@ async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
         await ledger.fund(f"demo/fund/operating/{currency}", "operating", currency, amount)
     await ledger.fund("demo/fund/petty-cash/GBP", "petty-cash", "GBP", PETTY_CASH, locked=True)
     return present
+
+
+def secret(file: Path) -> str:
+    """What a browser must show to sign in as a demo person: made once, and anew where others could read the file.
+
+    Raises OSError.
+    """
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        known = file.read_text(encoding="utf-8").strip()
+        if stat.S_IMODE(file.stat().st_mode) == 0o600 and len(known) >= SECRET_LENGTH:
+            return known
+    made = secrets.token_urlsafe(SECRET_LENGTH)
+    write_private(file, made + "\n")
+    return made
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -35,11 +35,11 @@ def main() -> int:
             [sys.executable, "-m", "ops.up"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
         )
         try:
-            home = _started(Path(folder))
+            home, link = _started(Path(folder))
             subprocess.run([sys.executable, "-m", "holdgate", "demo"], cwd=ROOT, env=environment, check=True)
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for scheme in ("light", "dark"):
-                _take(browser, home, "dark" if scheme == "dark" else "light")
+                _take(browser, home, link, "dark" if scheme == "dark" else "light")
             browser.close()
         finally:
             product.terminate()
@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def _take(browser: Browser, home: str, scheme: Literal["light", "dark"]) -> None:
+def _take(browser: Browser, home: str, link: str, scheme: Literal["light", "dark"]) -> None:
     def page_of(person: str, path: str, width: int = WIDTH, height: int = HEIGHT) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -56,6 +56,7 @@ def _take(browser: Browser, home: str, scheme: Literal["light", "dark"]) -> None
             timezone_id="Europe/London",
             reduced_motion="reduce",
         )
+        context.request.get(link)
         context.request.post(f"{home}/sign-in", form={"demo": person, "zone": "Europe/London"})
         page = context.new_page()
         page.goto(home + path, wait_until="load")
@@ -100,15 +101,15 @@ def _free_port() -> int:
         return port
 
 
-def _started(folder: Path) -> str:
-    """The address of the gateway, when everything answers. Raises TimeoutError."""
+def _started(folder: Path) -> tuple[str, str]:
+    """The address of the gateway and the link of the demo, when everything answers. Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE_S
     while not (folder / "up.json").exists():
         if time.monotonic() > deadline:
             raise TimeoutError("the product did not start; see what `make up` says")
         time.sleep(0.1)
-    address: str = json.loads((folder / "up.json").read_text())["gateway_url"]
-    return address
+    up = json.loads((folder / "up.json").read_text())
+    return up["gateway_url"], up["demo_sign_in_url"]
 
 
 if __name__ == "__main__":

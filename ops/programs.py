@@ -17,17 +17,20 @@ from temporalio.service import RPCError
 
 import connection
 from ops.checks import Mistake
+from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import Program
 from settings import ROOT, Settings
 from store.private_files import usual_umask
 from workflows.models import TASK_QUEUE
 
-LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT = 2.0
 
 
-def temporal(settings: Settings) -> Program:
-    """The embedded Temporal server: the official CLI on a SQLite file. Raises Mistake when there is no such binary."""
+def temporal(settings: Settings, hidden: Hidden) -> Program:
+    """The embedded Temporal server: the official CLI on a SQLite file. Raises Mistake when there is no such binary.
+
+    Its Web UI and metrics, which check no `Host`, listen where no browser can connect, see `ops.ui_guard`.
+    """
 
     async def answers(_pid: int) -> bool:
         try:
@@ -42,19 +45,26 @@ def temporal(settings: Settings) -> Program:
     flags = {
         "--ip": LOOPBACK,
         "--port": settings.temporal_port,
-        "--ui-port": settings.ui_port,
         "--db-filename": settings.var / "temporal.db",
         "--namespace": connection.namespace(),
         "--log-level": "error",
+        # The API over HTTP takes requests for no host: nobody needs it, and any page could send it one.
+        "--dynamic-config-value": "frontend.httpAllowedHosts=[]",
     }
-    command = [str(temporal_binary()), "server", "start-dev", "--ui-disable-news-fetch"]
+    fixed = [str(temporal_binary()), "server", "start-dev", "--ui-disable-news-fetch"]
     # A Workflow whose task fails is listed after two failures, which is ten seconds; by default it takes a minute.
-    command += ["--dynamic-config-value", "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"]
+    fixed += ["--dynamic-config-value", "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"]
     # Measured 1.5 to 2 times the default, and still flushed on commit.
-    command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"]
+    fixed += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"]
     for flag, value in flags.items():
-        command += [flag, str(value)]
-    return Program("temporal", tuple(command), answers)
+        fixed += [flag, str(value)]
+
+    def command() -> tuple[str, ...]:
+        hidden.choose()
+        ui = ("--ui-ip", hidden.ui_host, "--ui-port", str(hidden.ui_port))
+        return (*fixed, *ui, "--metrics-port", str(hidden.metrics_port))
+
+    return Program("temporal", command, answers)
 
 
 def worker(client: Client) -> Program:

@@ -9,7 +9,9 @@ import connection
 from ops import bootstrap, programs, welcome
 from ops.checks import Mistake, check_ports
 from ops.files import write_private
+from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import KeepsDying, Pace, Supervisor
+from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
 from settings import Settings
 
@@ -23,6 +25,7 @@ class Run:
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
         self._up: UpFile | None = None
+        self._ui: UiGuard | None = None
         self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
@@ -33,7 +36,10 @@ class Run:
             check_ports(_ports(settings, own=own))
             if own:
                 print("starting Temporal ...", flush=True)
-                supervisor.start(programs.temporal(settings))
+                hidden = Hidden()
+                self._ui = UiGuard(settings.ui_port, hidden)
+                await self._ui.start()
+                supervisor.start(programs.temporal(settings, hidden))
             _check_processes(settings)
             _check_policy(settings)
             await asyncio.to_thread(_migrate, settings)
@@ -46,7 +52,7 @@ class Run:
         print("starting worker and gateway ...", flush=True)
         supervisor.start(programs.worker(client))
         supervisor.start(programs.gateway(settings))
-        people = await _furnish(settings) if settings.demo else []
+        people = await _furnish(settings)
         await supervisor.until_healthy("worker", "gateway", within=ANSWERS_WITHIN)
         await supervisor.unless_dying(self._until_ready())
         self._up = UpFile(
@@ -57,9 +63,16 @@ class Run:
             database_url=settings.database_url,
             pids={},
             people=people,
+            demo_sign_in_url=_link(settings) if settings.demo else None,
         )
         self._tell()
         print(welcome.text(settings, self._up, own=own), flush=True)
+
+    async def stop(self) -> None:
+        """Stop everything, the last started first. No process is left."""
+        await self.supervisor.stop()
+        if self._ui:
+            await self._ui.stop()
 
     async def _until_ready(self) -> None:
         """Wait for the gateway's own word that it finds Temporal, the database and a worker."""
@@ -85,8 +98,8 @@ class Run:
 def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
     ports = [("HOLDGATE_PORT", settings.host, settings.port)]
     if own:
-        ports.append(("HOLDGATE_TEMPORAL_PORT", programs.LOOPBACK, settings.temporal_port))
-        ports.append(("HOLDGATE_UI_PORT", programs.LOOPBACK, settings.ui_port))
+        ports.append(("HOLDGATE_TEMPORAL_PORT", LOOPBACK, settings.temporal_port))
+        ports.append(("HOLDGATE_UI_PORT", LOOPBACK, settings.ui_port))
     return ports
 
 
@@ -134,13 +147,27 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
         raise Mistake(f"Temporal does not let us look at namespace {client.namespace}: {error.message}") from error
 
 
-async def _furnish(settings: Settings) -> list[DemoPerson]:
+def _link(settings: Settings) -> str:
     from ops import demo
+
+    try:
+        return f"{settings.public_url}/sign-in?demo={demo.secret(settings.demo_secret)}"
+    except OSError as error:
+        raise Mistake(f"{settings.demo_secret} cannot be written ({error.strerror}): change HOLDGATE_VAR") from error
+
+
+async def _furnish(settings: Settings) -> list[DemoPerson]:
+    """Make the demo people, or let those of a demo that ran before leave. Raises Mistake."""
+    from ops import demo
+    from store import demo_people
     from store.database import Database, DatabaseUnavailable
 
     database = Database(settings.database_url)
     try:
-        return await demo.furnish(database, settings.demo_tokens)
+        if settings.demo:
+            return await demo.furnish(database, settings.demo_tokens)
+        await demo_people.dismiss_all(database, by=demo.BY)
+        return []
     except DatabaseUnavailable as error:
         raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error
     finally:

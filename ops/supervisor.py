@@ -37,8 +37,9 @@ class Program:
     """One child to keep running."""
 
     name: str
-    command: tuple[str, ...]
-    """Started as it is, without a shell or a wrapper, so that the pid is the real process."""
+    command: tuple[str, ...] | Callable[[], tuple[str, ...]]
+    """Started as it is, without a shell or a wrapper, so that the pid is the real process. A function is asked before
+    each start: what another process may have taken meanwhile is chosen anew."""
     healthy: Callable[[int], Awaitable[bool]]
     """Whether the process with this pid answers. Asked again and again until it does."""
     environment: Mapping[str, str] | None = None
@@ -211,9 +212,10 @@ class _Child:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         # A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then stops things in order.
+        command = self._program.command
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *self._program.command,
+                *(command() if callable(command) else command),
                 env=self._program.environment,
                 umask=self._program.umask,
                 stdin=asyncio.subprocess.DEVNULL,

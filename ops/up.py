@@ -90,7 +90,7 @@ async def _run(settings: Settings) -> None:
         await run.supervisor.watch()
     finally:
         settings.up_file.unlink(missing_ok=True)
-        await run.supervisor.stop()
+        await run.stop()
 
 
 if __name__ == "__main__":

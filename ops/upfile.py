@@ -12,7 +12,7 @@ class DemoPerson(BaseModel):
 
 
 class UpFile(BaseModel):
-    """Where everything is. It holds tokens, so only its owner may read the file."""
+    """Where everything is. It holds tokens and the secret of the demo, so only its owner may read the file."""
 
     gateway_url: str
     temporal_ui_url: str
@@ -22,3 +22,5 @@ class UpFile(BaseModel):
     pids: dict[str, int | None]
     """The real processes; `temporal` is null for a server that was not started here."""
     people: list[DemoPerson]
+    demo_sign_in_url: str | None = None
+    """The link that lets a browser sign in as the demo people; null without the demo. It holds a secret."""

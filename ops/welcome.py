@@ -17,7 +17,7 @@ def text(settings: Settings, up: UpFile, *, own: bool) -> str:
     return f"""
 Holdgate is up.
 
-  Pages            {settings.public_url}/
+  Pages            {up.demo_sign_in_url or settings.public_url + "/"}
   API docs         {settings.public_url}/docs
   Temporal Web UI  {ui}
   State, logs      {_short(settings.var)}, {_short(settings.var / "log")}
@@ -39,7 +39,10 @@ def _demo(settings: Settings, up: UpFile) -> str:
     tokens = _short(settings.demo_tokens)
     people = "\n".join(f"  {person.id:<12} {', '.join(person.groups)}" for person in up.people)
     python = f"{quote(_short(Path(sys.executable)))} -c"
-    return f"""Demo people and their groups; their tokens are in {tokens}:
+    return f"""The link to the pages holds a secret: with it a browser signs in as any of the demo people below.
+Keep it to yourself. It stays the same until you delete {_short(settings.demo_secret)}.
+
+Demo people and their groups; their tokens are in {tokens}:
 
 {people}
 

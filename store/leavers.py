@@ -65,15 +65,17 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
 async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
     """Somebody who has left is back under the same id, in these groups and no others. Answers their groups.
 
-    What went to their successor stays there. They need a new password or token. Raises UnknownPerson, and ValueError
-    for somebody who has not left, for a group that cannot be, and for an address that somebody else has by now.
+    What went to their successor stays there. They need a new password or token, and are nobody of the demo any more.
+    Raises UnknownPerson, and ValueError for somebody who has not left, for a group that cannot be, and for an address
+    that somebody else has by now.
     """
     back = await get(conn, id)
     if await is_active(conn, id):
         raise ValueError(f"{id} has not left")
     await check_new(conn, id, back.email)
     named = sorted({group_named(group) for group in groups})
-    await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None))
+    await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None, demo=False))
+    await conn.execute(delete(sessions).where(sessions.c.person == id))  # the demo leaves them, see `demo_people`
     for group in named:
         await insert_once(conn, memberships, _membership(id, group, by))
     await tell_admins(conn, id, named, by)
@@ -90,7 +92,7 @@ async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) 
     """End all that the person is and has; answers the ids of their tokens."""
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
-    await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor))
+    await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))
     # Whoever came before them: nobody has to follow a line of leavers.
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
     revoked = await end_tokens(conn, id, by)

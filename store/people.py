@@ -77,6 +77,8 @@ class Person(BaseModel):
     """Where notices go by mail; never in the record and never in a log."""
     manager: str | None = None
     time_zone: str | None = None
+    demo: bool = False
+    """Whether the demo made them: where it is off, nobody is them."""
     stands_in_for: "list[Person]" = []
     """Those who are away now and named this person as their substitute; known of whoever has signed in."""
     comes_after: list[str] = []
@@ -392,7 +394,15 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 
 _PEOPLE = (
-    select(people.c.id, people.c.name, people.c.email, people.c.manager, people.c.time_zone, memberships.c.group_name)
+    select(
+        people.c.id,
+        people.c.name,
+        people.c.email,
+        people.c.manager,
+        people.c.time_zone,
+        people.c.demo,
+        memberships.c.group_name,
+    )
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
@@ -402,7 +412,7 @@ _PEOPLE = (
 async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
     found: dict[str, Person] = {}
     for row in await conn.execute(query):
-        known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone}
+        known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone, "demo": row.demo}
         person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], **known))
         if row.group_name is not None:
             person.groups.append(row.group_name)

@@ -431,6 +431,7 @@ people = Table(
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
     Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
+    Column("demo", Boolean, nullable=False, server_default=false()),  # made by the demo, and refused without it
 )
 
 absences = Table(

@@ -123,6 +123,16 @@ def test_our_settings_are_spelled_right_and_the_same_in_gateway_and_worker() -> 
     assert set(re.findall(rf"{PREFIX}\w+(?==)", DOCKERFILE)) <= known
 
 
+def test_neither_the_image_nor_the_compose_file_has_a_demo_and_their_settings_are_taken_together() -> None:
+    ours = dict(re.findall(rf"({PREFIX}\w+)=(\S+)", DOCKERFILE))
+    assert ours[f"{PREFIX}DEMO"] == "0"
+    for name in BUILT:
+        given = {**ours, **SERVICES[name]["environment"]}
+        plain = {k.removeprefix(PREFIX).lower(): v for k, v in given.items() if k.startswith(PREFIX) and "$" not in v}
+        for public_url in ("http://127.0.0.1:8000", "https://holdgate.example.org"):
+            assert not Settings(**plain, public_url=public_url).demo
+
+
 def test_the_image_holds_every_room_and_runs_as_nobody_in_particular() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")} - NOT_IN_THE_IMAGE
     copied = " ".join(re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)).split()

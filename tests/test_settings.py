@@ -138,3 +138,41 @@ def test_the_locks_hold_every_dependency_with_hashes_and_no_address(lock: str) -
     assert all(line.endswith("\\") for line in pinned)
     assert "://" not in text
     assert "file:" not in text
+
+
+HERE = ["127.0.0.1", "127.0.0.2", "127.1", "0x7f.1", "2130706433", "localhost", "LocalHost", "localhost.", "::1"]
+HERE += ["::ffff:127.0.0.1", "0:0:0:0:0:0:0:1"]
+ELSEWHERE = ["0.0.0.0", "0", "::", "::ffff:0.0.0.0", "::ffff:10.0.0.1", "10.0.0.5", "192.0.2.1", "fe80::1", "holdgate"]
+ELSEWHERE += ["ip6-localhost", "localhost.example.org", "127.0.0.1.example.org", "127.0.0.1 example.org", "x.localhost"]
+ELSEWHERE += ["127.0.0.1%00", "1270.0.0.1", "128.0.0.1", "localhost..", "."]
+
+
+@pytest.mark.parametrize("host", HERE)
+def test_the_demo_may_listen_where_only_this_machine_is(host: str) -> None:
+    assert settings.load(host=host).host == host
+    url = f"http://[{host}]:8000" if ":" in host else f"http://{host}:8000"
+    assert settings.load(public_url=url).public_url == url
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_with_the_demo_an_address_that_others_reach_is_refused_and_without_it_taken(host: str) -> None:
+    url = f"http://[{host}]:8000" if ":" in host else f"http://{host}:8000"
+    for name, value in (("host", host), ("public_url", url)):
+        with pytest.raises(WrongSettings, match=f"^HOLDGATE_{name.upper()}=.*Set HOLDGATE_DEMO=0, or set HOLDGATE_"):
+            settings.load(**{name: value})
+    assert settings.load(host=host, demo=False).host == host
+
+
+@pytest.mark.parametrize(
+    "url", ["https://holdgate.example.org", "http://127.0.0.1@example.org", "http://127.0.0.1:80@example.org/"]
+)
+def test_with_the_demo_a_public_address_is_refused(url: str) -> None:
+    with pytest.raises(WrongSettings, match=r"^HOLDGATE_PUBLIC_URL=http.*HOLDGATE_DEMO is on"):
+        settings.load(public_url=url)
+    assert settings.load(public_url=url, demo=False)
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://", "https:///path", "http://host:99999", "http://host:port"])
+def test_an_address_that_names_no_host_is_one_line(url: str) -> None:
+    with pytest.raises(WrongSettings, match=r"^HOLDGATE_PUBLIC_URL=http.*must name a host"):
+        settings.load(public_url=url)

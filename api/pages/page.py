@@ -19,6 +19,7 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
+from api.origins import is_foreign
 from api.pages import kit, texts
 from api.pages.navigation import places
 from api.problems import Problem
@@ -81,7 +82,8 @@ class Context:
     """What a template is given. `person` is None for somebody who has not signed in.
 
     Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
-    to switch to), `session_ends` and `account_news` (whether there is some that they have not read).
+    to switch to), `demo_link` (whether there could be some), `session_ends` and `account_news` (whether there is some
+    that they have not read).
     """
 
     person: Person | None
@@ -130,7 +132,8 @@ class Page(APIRoute):
             except NotSignedIn:
                 # A page that is only looked at is the way in itself; a form was not taken, and says so.
                 status = 401 if request.method == "POST" else 200
-                return sign_in_form(request, SignIn(None, address_of(request)), status)
+                why = getattr(request.state, "refused", None) or ""
+                return sign_in_form(request, SignIn(None, address_of(request), why), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
             except Problem as problem:
@@ -173,7 +176,7 @@ async def _signed_in(request: Request, person: Visitor) -> Person:
     request.state.person = person.id
     signed_in: SessionOf | None = request.state.signed_in
     _read_by(request, signed_in.session.zone if signed_in else None, person)
-    if signed_in and signed_in.must_change and request.url.path not in ("/password", "/sign-out"):
+    if signed_in and signed_in.must_change and request.scope["path"] not in ("/password", "/sign-out"):
         raise MustChange
     return person
 
@@ -194,10 +197,14 @@ async def from_here(request: Request) -> None:
 
     What is no browser has no cookie, and needs no secret.
     """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if site not in {None, "same-origin", "none"} or foreign:
-        raise Problem(403, texts._("This form was sent from another site."), kind="cross-site")
+    ours = request.app.state.house.settings.public_url
+    if is_foreign(request.headers, ours):
+        said = texts._(
+            "This form was sent from another site. Open the pages at %(url)s. If they are open at another address, an "
+            "administrator sets HOLDGATE_PUBLIC_URL to it.",
+            url=ours,
+        )
+        raise Problem(403, said, kind="cross-site")
     # With a header no cookie is looked at, see `visitor`.
     if "authorization" in request.headers or not (wanted := csrf_of(request)):
         return
@@ -233,27 +240,22 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
     """What the frame of every page needs."""
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
     secret = csrf_of(request) if signed_in else ""
+    parts = request.app.state.house
     ends: datetime | None = signed_in.session.ends_at if signed_in else None
     return {
         "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
         "secret": secret,
-        "here": request.url.path,
+        "here": request.scope["path"],
         "page_address": address_of(request),
         "page_home": address_of(request).partition("?")[0],
         "places": places(person) if person else [],
         "preferences": signed_in.preferences if signed_in else preferences.DEFAULTS,
-        "demo": demo_people(request) if person is None or signed_in else [],
+        "demo": parts.demo.people(request) if person is None or signed_in else [],
+        "demo_link": parts.demo.is_here(request),
         "session_ends": ends,
         "account_news": bool(signed_in and signed_in.news),
         "locale": texts.reader.get().locale,
     }
-
-
-def demo_people(request: Request) -> list[str]:
-    """Who can be signed in as by one click: the demo people, where only this machine reaches the gateway."""
-    demo: list[str] = request.app.state.house.demo.people
-    # Not by another name: a foreign site may point one at this machine.
-    return demo if request.url.hostname in ("127.0.0.1", "localhost", "::1") else []
 
 
 def sign_in_form(
@@ -269,14 +271,22 @@ def sign_in_form(
 
 def address_of(request: Request) -> str:
     """The page that the reader is on, with its filters: of a form that was sent, the one on which it stood."""
-    query = f"?{request.url.query}" if request.url.query else ""
+    # Not `request.url`: it is built from the Host header, in which anything may stand.
+    query = "?" + request.scope["query_string"].decode("latin-1") if request.scope["query_string"] else ""
     own = quote(request.scope["path"]) + query
     if request.method != "POST":
         return _nearest(own)
     # Beside the inbox a task is a part of another page, and is found again on its own.
-    came = urlsplit(request.headers.get("referer", "")) if "hx-request" not in request.headers else None
-    before = f"{came.path}?{came.query}" if came and came.query else came.path if came else ""
+    before = _page_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
     return _nearest(before or own)
+
+
+def _page_of(referer: str) -> str:
+    try:
+        came = urlsplit(referer)
+    except ValueError:  # a header may hold anything
+        return ""
+    return f"{came.path}?{came.query}" if came.query else came.path
 
 
 def _nearest(address: str) -> str:

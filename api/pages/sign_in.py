@@ -15,10 +15,10 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.deps import House, InHouse
-from api.pages.page import Context, SignedIn, SignIn, demo_people, from_here, local, pages, render, sign_in_form
+from api.pages.page import Context, SignedIn, SignIn, from_here, local, pages, render, sign_in_form
 from api.pages.texts import _
 from api.problems import Problem
-from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of
+from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
 from api.step_up import check_password
 from api.turned_away import MAX_TOKEN
 from store import failed_sign_ins, passwords, people, sessions
@@ -77,6 +77,8 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
             meant = await people.named(conn, name.strip())
         said = _("Too many tries have failed. Try again in %(num)s s.", num=wait)
         raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
+    if why := await without_demo(request, person, name.strip()):
+        raise NotKnown(why, "demo")
     if not await asyncio.to_thread(passwords.matches, password, stored) or person is None or stored is None:
         said = _("This name and this password do not belong together.")
         raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
@@ -87,10 +89,12 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
     return person, passwords.credential_of(stored)
 
 
-async def by_token(parts: House, token: str) -> tuple[Person, str]:
+async def by_token(request: Request, parts: House, token: str) -> tuple[Person, str]:
     """The person whose access token it is, and what a session remembers of it. Raises NotKnown."""
     token = token.strip()
     person = await person_of(parts.db, token)
+    if why := await without_demo(request, person, token):
+        raise NotKnown(why, "demo")
     if person is None:
         async with parts.db.read() as conn:
             owner = await people.revoked_owner(conn, token[:MAX_TOKEN])
@@ -99,12 +103,21 @@ async def by_token(parts: House, token: str) -> tuple[Person, str]:
 
 
 async def by_click(request: Request, parts: House, id: str) -> Person:
-    """A demo person, where there are demo people and only this machine reaches the gateway. Raises NotKnown."""
-    if id in demo_people(request):
+    """A demo person, for a browser that opened the link of the demo. Raises NotKnown."""
+    if id in parts.demo.people(request):
         async with parts.db.read() as conn:
-            if (person := await people.active(conn, id)) is not None:
+            if (person := await people.active(conn, id)) is not None and person.demo:
                 return person
+    elif parts.demo.is_here(request):
+        raise NotKnown(_where_the_link_is(), "demo")
     raise NotKnown(_("There is no such demo person here."), "demo")
+
+
+def _where_the_link_is() -> str:
+    return _(
+        "To sign in as a demo person, open the link that 'make up' printed in its terminal. The link is also in the "
+        "file up.json of the state folder, as demo_sign_in_url."
+    )
 
 
 async def welcome(
@@ -157,7 +170,7 @@ async def sign_in(
         if way == "demo":
             person = await by_click(request, parts, demo)
         elif way == "token":
-            person, credential = await by_token(parts, token)
+            person, credential = await by_token(request, parts, token)
         else:
             person, credential = await by_password(request, parts, name, password)
     except NotKnown as no:
@@ -169,9 +182,20 @@ async def sign_in(
 
 
 @router.api_route("/sign-in", methods=["GET", "HEAD"])
-async def form(request: Request, _person: Visitor, following: str = "/") -> Response:
-    """The form, also for somebody who has signed in and wants to be another."""
-    return sign_in_form(request, SignIn(None, local(following)))
+async def form(
+    request: Request, parts: InHouse, _person: Visitor, following: str = "/", demo: str | None = None
+) -> Response:
+    """The form, also for somebody who has signed in and wants to be another. `demo`: the secret of the demo's link."""
+    if demo is None:
+        return sign_in_form(request, SignIn(None, local(following)))
+    if not (parts.demo.is_here(request) and parts.demo.is_secret(demo)):
+        wrong = _where_the_link_is() if parts.demo.is_here(request) else _("There is no demo at this address.")
+        return sign_in_form(request, SignIn(None, local(following), wrong), 401)
+    # On to an address without the secret, so that it stands in no history and in no Referer.
+    answer = RedirectResponse("/sign-in", status_code=303)
+    https = parts.settings.https
+    answer.set_cookie(parts.demo.cookie, demo, httponly=True, samesite="strict", secure=https)
+    return answer
 
 
 @router.post("/sign-out", dependencies=[Depends(from_here)])

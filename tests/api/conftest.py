@@ -193,6 +193,8 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
         var=folder,
         policy=policy,
         temporal_port=free_port(),
+        public_url="http://gateway",
+        demo=False,
         max_upload_bytes=2 * 1024 * 1024,
         batch_in_flight=10,  # so that a file of few rows is long enough to be stopped
     )

@@ -98,6 +98,12 @@ class Windows:
         url: str = self.product.up["gateway_url"]
         return url
 
+    @property
+    def demo_link(self) -> str:
+        """The link that `make up` shows, as a path."""
+        link: str = self.product.up["demo_sign_in_url"]
+        return link.removeprefix(self.home)
+
     async def of(self, person: str | None, path: str = "/", **options: Any) -> Page:
         """A window in which the person has signed in by one click; `options` are Playwright's of a context.
 
@@ -120,6 +126,7 @@ class Windows:
             "request", lambda asked: wrong.append(asked.url) if urlsplit(asked.url).netloc not in ("", here) else None
         )
         if person is not None:
+            await context.request.get(self.product.up["demo_sign_in_url"])
             form = {"demo": person, "following": "/", "zone": options.get("timezone_id", "Europe/London")}
             answer = await context.request.post(f"{self.home}/sign-in", form=form, max_redirects=0)
             assert answer.status == 303, await answer.text()

@@ -6,7 +6,8 @@ from tests.browser.conftest import Windows, violations
 
 
 async def test_a_newcomer_signs_in_as_a_demo_person_by_one_click_and_switches(windows: Windows) -> None:
-    page = await windows.of(None, "/")
+    page = await windows.of(None, windows.demo_link)
+    assert page.url == f"{windows.home}/sign-in"
     assert await violations(page) == []
     await page.get_by_role("button", name="manager-1").click()
     await expect(page.get_by_text("You are manager-1.")).to_be_visible()

@@ -53,7 +53,7 @@ def test_one_port_for_two_things(tmp_path: Path) -> None:
 
 
 def test_an_address_this_machine_does_not_have(tmp_path: Path) -> None:
-    code, lines = attempt(tmp_path, HOLDGATE_HOST="192.0.2.1")
+    code, lines = attempt(tmp_path, HOLDGATE_HOST="192.0.2.1", HOLDGATE_DEMO="0")
     assert code == 2
     assert len(lines) == 1
     assert lines[0].endswith("change HOLDGATE_HOST or HOLDGATE_PORT")
@@ -151,3 +151,21 @@ def test_a_folder_of_processes_that_is_not_there(tmp_path: Path) -> None:
         2,
         [f"holdgate: HOLDGATE_PROCESSES={nowhere}: there is no such folder"],
     )
+
+
+@pytest.mark.parametrize("command", ["up", "api", "worker", "migrate"])
+@pytest.mark.parametrize(
+    "reachable", [{"HOLDGATE_HOST": "0.0.0.0"}, {"HOLDGATE_PUBLIC_URL": "https://holdgate.example.org"}]
+)
+def test_a_demo_that_others_could_reach_is_started_by_nothing(
+    tmp_path: Path, command: str, reachable: dict[str, str]
+) -> None:
+    product = Product(tmp_path, **reachable)
+    asked = [sys.executable, "holdgate.py", command]
+    ended = subprocess.run(asked, cwd=ROOT, env=product.environment, capture_output=True, text=True, timeout=60)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 2, said
+    assert "Traceback" not in said
+    (name,) = reachable
+    assert f"{name}={reachable[name]}: " in said and "Set HOLDGATE_DEMO=0, or set " in said
+    assert not (tmp_path / "holdgate.db").exists()

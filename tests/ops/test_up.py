@@ -1,6 +1,7 @@
 """`make up` whole: every process real, ports of its own, state in a folder of its own."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -17,11 +18,17 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from ops import bootstrap
+from ops import bootstrap, demo
 from ops.demo import PEOPLE
+from settings import load
+from store.database import Database, migrate
 from tests.ops.test_private_files import open_to_others
 from tests.product import ROOT, Product
 from tests.temporal import TEMPORAL
+
+BLOCKED_BY_BROWSERS = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6697, 10080}
+BLOCKED_BY_BROWSERS |= set(range(6665, 6670))
+"""https://fetch.spec.whatwg.org/#port-blocking"""
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -84,13 +91,14 @@ def test_up_json_says_where_everything_is_and_only_its_owner_may_read_it(product
         "database_url",
         "pids",
         "people",
+        "demo_sign_in_url",
     }
     assert up["gateway_url"] == f"http://127.0.0.1:{product.environment['HOLDGATE_PORT']}"
     assert up["temporal_address"] == f"127.0.0.1:{product.environment['HOLDGATE_TEMPORAL_PORT']}"
     assert up["namespace"] == "default"
     assert httpx2.get(up["gateway_url"] + "/health/ready").status_code == 200
     assert httpx2.get(up["temporal_ui_url"]).status_code == 200
-    for name in ("up.json", "demo-tokens.json", "run.json"):
+    for name in ("up.json", "demo-tokens.json", "demo-secret", "run.json"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
 
 
@@ -99,6 +107,51 @@ def test_the_pids_are_the_real_processes(product: Product) -> None:
     assert commands["temporal"][:3] == [TEMPORAL, "server", "start-dev"]
     assert commands["worker"] == [sys.executable, "-m", "worker"]
     assert commands["gateway"] == [sys.executable, "-m", "api"]
+
+
+def test_the_link_that_is_printed_signs_in_as_a_demo_person_and_its_secret_is_in_no_log(
+    product: Product, folder: Path
+) -> None:
+    link = product.up["demo_sign_in_url"]
+    secret = (folder / "demo-secret").read_text().strip()
+    assert link == f"{product.up['gateway_url']}/sign-in?demo={secret}"
+    assert f"  Pages            {link}\n" in product.printed
+    with httpx2.Client(base_url=product.up["gateway_url"], follow_redirects=True) as browser:
+        assert browser.post("/sign-in", data={"demo": "admin-1"}).status_code == 401
+        assert 'value="admin-1"' in browser.get(link).text
+        assert 'data-person="admin-1"' in browser.post("/sign-in", data={"demo": "admin-1"}).text
+    assert not [log.name for log in (folder / "log").iterdir() if secret in log.read_text(errors="replace")]
+
+
+def test_no_port_that_is_opened_serves_a_page_of_another_site(product: Product) -> None:
+    """A page that points its own name at this machine, and tries every port with every request it can make."""
+    pids = {product.supervisor, *product.up["pids"].values()}
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(listening) >= 6
+    spoke = set()
+    for host, port in sorted(listening):
+        assert host.startswith("127.")
+        if port in BLOCKED_BY_BROWSERS:
+            continue
+        for method, path in (
+            ("GET", "/"),
+            ("GET", "/metrics"),
+            ("GET", "/api/v1/namespaces"),
+            ("POST", "/api/v1/namespaces/default/workflows/payment%3Ainv-1/terminate"),
+            ("POST", "/sign-in"),
+        ):
+            for name in ("evil.example", f"evil.example:{port}"):
+                with contextlib.suppress(httpx2.TransportError):  # of a port that does not speak HTTP
+                    answer = httpx2.request(method, f"http://{host}:{port}{path}", headers={"Host": name}, timeout=5)
+                    spoke.add(port)
+                    expected = (403, 421) if path.startswith("/api/") else (403, 404, 421)
+                    assert answer.status_code in expected, f"{port} {path}: {answer.text[:100]}"
+    assert {int(product.environment[f"HOLDGATE_{name}PORT"]) for name in ("", "UI_")} < spoke
 
 
 def test_each_demo_person_can_sign_in_with_the_token_in_the_file(product: Product) -> None:
@@ -162,13 +215,14 @@ def test_what_is_printed_can_be_pasted(product: Product) -> None:
 
 
 def test_sigterm_twice_stops_everything_and_the_next_start_goes_on(product: Product, folder: Path) -> None:
-    people, ledger = product.up["people"], entries(product)
+    people, ledger, link = product.up["people"], entries(product), product.up["demo_sign_in_url"]
     os.kill(product.supervisor, signal.SIGTERM)
     assert product.stop() == 0
     assert of_folder(folder) == []
     assert not (folder / "up.json").exists()
     product.start()
     assert product.up["people"] == people
+    assert product.up["demo_sign_in_url"] == link
     assert entries(product) == ledger
 
 
@@ -197,11 +251,25 @@ def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> N
     assert of_folder(tmp_path) == []
 
 
-def test_without_the_demo_nobody_is_created_and_the_way_to_a_first_admin_is_printed(tmp_path: Path) -> None:
-    with Product(tmp_path, HOLDGATE_DEMO="0") as product:
-        assert product.up["people"] == []
-        assert not (tmp_path / "demo-tokens.json").exists()
+async def test_without_the_demo_nobody_is_created_and_who_was_made_by_one_is_refused(tmp_path: Path) -> None:
+    settings = load(var=tmp_path)
+    await asyncio.to_thread(migrate, settings.database_url)
+    database = Database(settings.database_url)
+    before = await demo.furnish(database, settings.demo_tokens)
+    await database.close()
+    settings.demo_tokens.unlink()
+    product = Product(tmp_path, HOLDGATE_DEMO="0")
+    try:
+        await asyncio.to_thread(product.start)
+        assert (product.up["people"], product.up["demo_sign_in_url"]) == ([], None)
+        assert not settings.demo_tokens.exists() and not settings.demo_secret.exists()
         assert "./holdgate people add " in product.printed
+        for person in before:
+            headers = {"Authorization": f"Bearer {person.token}"}
+            answer = httpx2.get(f"{product.up['gateway_url']}/api/v1/me", headers=headers)
+            assert answer.status_code == 401 and f"{person.id} is a demo person" in answer.json()["detail"]
+    finally:
+        await asyncio.to_thread(product.stop)
 
 
 async def test_a_server_that_was_not_started_here_is_verified_used_and_left_running(tmp_path: Path) -> None:

@@ -209,3 +209,26 @@ def test_a_url_gets_the_driver_that_we_use(url: str, driver: str) -> None:
 def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(ValueError):
         normalised(url)
+
+
+async def test_people_of_a_demo_that_ran_before_are_marked_and_nobody_else(empty_url: str) -> None:
+    upgraded_to("0022", empty_url)
+    rows = [
+        ("manager-1", "manager-1@example.org", "demo"),
+        ("taken", "anna@example.com", "demo"),
+        ("bert", "bert@example.org", "laptop"),
+        ("carl", None, None),
+    ]
+    with engine_of(empty_url).begin() as old:
+        for id, email, label in rows:
+            person = {"id": id, "email": email, "label": label, "hash": id}
+            columns = "(id, name, active, created_at, email)"
+            old.execute(text(f"INSERT INTO people {columns} VALUES (:id, 'A', true, '2026-01-01', :email)"), person)
+            if label:
+                columns = "(hash, person, label, created_at)"
+                old.execute(text(f"INSERT INTO tokens {columns} VALUES (:hash, :id, :label, '2026-01-01')"), person)
+    migrate(empty_url)
+    database = Database(empty_url)
+    async with database.read() as conn:
+        assert [person.id for person in await people.all(conn) if person.demo] == ["manager-1"]
+    await database.close()

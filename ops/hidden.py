@@ -1,0 +1,49 @@
+"""Addresses that programs of this machine reach and no browser does, for HTTP servers that check no `Host`.
+
+A page of any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list
+of the Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), which every browser refuses to connect to.
+"""
+
+import random
+import socket
+
+from ops.checks import Mistake
+
+PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
+"""Those of the list which need no privileges."""
+LOOPBACK = "127.0.0.1"
+
+
+class Hidden:
+    """Where the Web UI and the metrics of the Temporal server listen. `choose` before each start of the server."""
+
+    def __init__(self) -> None:
+        self.ui_host, self.ui_port, self.metrics_port = LOOPBACK, 0, 0
+
+    def choose(self) -> None:
+        """Find two free places; another run may have taken those of before. Raises Mistake."""
+        # On Linux each of 127.0.0.0/8 is this machine: so many runs fit beside each other, and nobody guesses one.
+        own = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])
+        self.ui_host = own if _is_free(own, 0) else LOOPBACK
+        self.metrics_port = _free_port(LOOPBACK)
+        self.ui_port = _free_port(self.ui_host, besides=self.metrics_port)
+
+
+def _free_port(host: str, besides: int = 0) -> int:
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        if port != besides and _is_free(host, port):
+            return port
+    raise Mistake(
+        f"none of the ports {', '.join(map(str, PORTS))} is free, one of which Temporal needs: stop what listens"
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen()
+        except OSError:
+            return False
+    return True

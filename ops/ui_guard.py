@@ -1,0 +1,169 @@
+"""What stands before Temporal's Web UI, which checks no `Host`: a page of another site could read and end cases.
+
+It listens on `HOLDGATE_UI_PORT`, takes requests for a name of this machine only, changes from pages of the UI only, and
+passes them on to where the UI really listens, see `ops.hidden`. Nothing is kept: bodies go through as they come.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from ops.hidden import LOOPBACK, Hidden
+from settings import is_loopback
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+MOST_BYTES = 4 * 1024 * 1024
+"""Of a request: the UI sends a few kilobytes."""
+MOST_AT_ONCE = 200
+SILENT_FOR = 90.0
+"""Seconds without a byte of an answer after which it is given up; the UI waits up to 20 s for news of a case."""
+_OF_CONNECTION = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
+)
+_BODIED = frozenset({"content-length", "transfer-encoding"})
+_FOR_OTHERS = re.compile("access-control-")
+"""The UI need not let pages of other sites read its answers."""
+
+
+class UiGuard:
+    """Serves the Web UI of `hidden` on the port, from `start` to `stop`."""
+
+    def __init__(self, port: int, hidden: Hidden) -> None:
+        self._port = port
+        self._hidden = hidden
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        listener = socket.create_server((LOOPBACK, self._port), backlog=128)
+        config = uvicorn.Config(
+            self._answer,
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,  # that of the UI goes through
+            proxy_headers=False,
+            lifespan="off",
+            interface="asgi3",
+            limit_concurrency=MOST_AT_ONCE,
+            timeout_graceful_shutdown=1,
+        )
+        timeout = httpx2.Timeout(SILENT_FOR, connect=5.0)
+        limits = httpx2.Limits(max_connections=MOST_AT_ONCE, keepalive_expiry=30)
+        self._client = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="web ui")
+
+    async def stop(self) -> None:
+        """End all answers under way."""
+        if self._server and self._serving:
+            self._server.should_exit = True
+            await asyncio.gather(self._serving, return_exceptions=True)
+            await self._client.aclose()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        if no := self._refusal(request):
+            await no(scope, receive, send)
+            return
+        try:
+            await self._pass_on(request, send)
+        except ClientDisconnect:
+            return
+        except httpx2.TransportError:
+            said = "Temporal's Web UI does not answer now. Try again in a moment.\n"
+            with contextlib.suppress(RuntimeError):  # the answer has begun: it ends where it is
+                await PlainTextResponse(said, 502)(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not passed on; None for one that is."""
+        host = request.headers.get("host", "")
+        name, _, port = host.rpartition(":")
+        if not (is_loopback(name) and port == str(self._port)):
+            said = f"This is Temporal's Web UI of this machine. Open it at http://127.0.0.1:{self._port}\n"
+            return PlainTextResponse(said, 403)
+        if request.method not in SAFE:
+            origin = request.headers.get("origin")
+            foreign = origin is not None and origin != f"http://{host}"
+            if foreign or request.headers.get("sec-fetch-site") not in {None, "same-origin", "none"}:
+                return PlainTextResponse("This request was sent by a page of another site.\n", 403)
+        if int(request.headers.get("content-length", "0")) > MOST_BYTES:
+            return PlainTextResponse("This request is too large.\n", 413)
+        return None
+
+    async def _pass_on(self, request: Request, send: Send) -> None:
+        hidden = self._hidden
+        target = request.scope["raw_path"]
+        if query := request.scope["query_string"]:
+            target += b"?" + query
+        url = httpx2.URL(f"http://{hidden.ui_host}:{hidden.ui_port}").copy_with(raw_path=target)
+        body = _body(request) if _BODIED.intersection(request.headers) else None
+        # Not the client's `build_request`, which adds what the browser did not ask for, such as a compressed answer.
+        asked = httpx2.Request(request.method, url, headers=_asked(request), content=body)
+        answer = await self._client.send(asked, stream=True)
+        try:
+            headers = [(name, value) for name, value in answer.headers.raw if _passes(name)]
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            async for chunk in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await answer.aclose()
+
+
+class _Server(uvicorn.Server):
+    """The signals are those of `make up`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _passes(name: bytes) -> bool:
+    low = name.decode("latin-1").lower()
+    return low not in _OF_CONNECTION and not _FOR_OTHERS.match(low)
+
+
+def _asked(request: Request) -> list[tuple[bytes, bytes]]:
+    headers = []
+    for name, value in request.headers.raw:
+        if name == b"cookie":  # browsers send a machine's cookies to all of its ports
+            value = _without_ours(value)
+        if _passes(name) and value:
+            headers.append((name, value))
+    return headers
+
+
+def _without_ours(cookies: bytes) -> bytes:
+    kept = [each for each in cookies.split(b";") if b"holdgate" not in each.partition(b"=")[0]]
+    return b";".join(kept).strip()
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    seen = 0
+    async for chunk in request.stream():
+        seen += len(chunk)
+        if seen > MOST_BYTES:
+            raise ClientDisconnect
+        yield chunk
