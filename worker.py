@@ -117,7 +117,13 @@ def steps(
     return [
         ChildCases(SqlChildren(database, client, starter)),
         DataImports(Datasets(database), settings.files),
-        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files, settings.var / "checks"),
+        Deployments(
+            Releases(settings.var / "apps"),
+            read_apps(settings.apps),
+            settings.files,
+            settings.var / "checks",
+            unisolated=settings.unisolated_code == "accept",
+        ),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
         SecurityReviews(Risks(database), settings.files, settings.var / "scans"),

@@ -118,8 +118,13 @@ class _Reader:
             case ast.If(test=test, body=body, orelse=other):
                 on = self._field(test)
                 yield from self.node(test, hangs, inside)
-                yield from self.block(body, hangs.more(on), inside)
-                yield from self.block(other, hangs.more(on and (on[0], not on[1])), inside)
+                one = [*self.block(body, hangs.more(on), inside)]
+                two = [*self.block(other, hangs.more(on and (on[0], not on[1])), inside)]
+                # What comes either way, before or after something else, hangs on nothing.
+                either = {(stop.kind, stop.name) for stop in one} & {(stop.kind, stop.name) for stop in two}
+                for stop in (*one, *two):
+                    sure = (stop.kind, stop.name) in either
+                    yield replace(stop, maybe=hangs.maybe, hangs_on=hangs.on) if sure else stop
             case ast.IfExp(test=test, body=one, orelse=two):
                 yield from self.node(test, hangs, inside)
                 yield from self.node(one, hangs.more(), inside)

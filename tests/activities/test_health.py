@@ -37,7 +37,7 @@ def release(tmp_path: Path) -> Path:
 
 async def test_what_checks_print_is_kept_and_what_they_write_is_not(release: Path) -> None:
     app = an_app("open('litter', 'w'); import app", "print('x' * 5000, 'the end')")
-    first, second = await run_checks(app, release, release.parent / "checks")
+    first, second = await run_checks(app, release, release.parent / "checks", isolated=True)
     assert first.output == "here" and first.command.startswith("python3 -c")
     assert second.output.endswith("the end") and len(second.output) == 800
     assert set(digests(release)) == {"app.py"}
@@ -48,7 +48,7 @@ async def test_checks_see_nothing_of_the_environment_of_the_worker(
 ) -> None:
     monkeypatch.setenv("HOLDGATE_SMTP_URL", "smtp://secret@host")
     app = App.model_validate({"health": URL, "checks": [["env"]]})
-    (check,) = await run_checks(app, release, release.parent / "checks")
+    (check,) = await run_checks(app, release, release.parent / "checks", isolated=True)
     assert {line.partition("=")[0] for line in check.output.splitlines()} == {"HOME", "LANG", "PATH", "TMPDIR"}
 
 
@@ -70,7 +70,7 @@ async def test_a_check_that_fails_or_wants_too_much_is_refused_with_its_last_lin
     app = an_app(line, checks_timeout="1s", checks_memory_mb=512, checks_file_mb=2)
     before, began = children(), time.monotonic()
     with pytest.raises(Refused, match=words) as refused:
-        await run_checks(app, release, release.parent / "checks")
+        await run_checks(app, release, release.parent / "checks", isolated=True)
     assert refused.value.message.startswith("The check 'python3 -c ")
     assert time.monotonic() - began < 5
     assert children() <= before
@@ -87,7 +87,7 @@ async def test_what_a_killed_worker_left_of_its_checks_goes_with_the_next(releas
         "from activities.health import run_checks\n"
         "check = ['python3', '-c', 'import time; print(1, flush=True); time.sleep(60)']\n"
         f"app = App.model_validate({{'health': '{URL}', 'checks': [check], 'checks_timeout': '5s'}})\n"
-        "asyncio.run(run_checks(app, Path(sys.argv[1]), Path(sys.argv[2])))\n"
+        "asyncio.run(run_checks(app, Path(sys.argv[1]), Path(sys.argv[2]), isolated=True))\n"
     )
     dying = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(release), str(home), cwd=ROOT)
     async with asyncio.timeout(20):
@@ -96,19 +96,21 @@ async def test_what_a_killed_worker_left_of_its_checks_goes_with_the_next(releas
     dying.kill()
     await dying.wait()
     assert len(list(home.iterdir())) == 1
-    await run_checks(an_app("print('well')"), release, home)
+    await run_checks(an_app("print('well')"), release, home, isolated=True)
     assert list(home.iterdir()) == []
 
 
 async def test_a_check_whose_command_is_not_there_says_so(release: Path) -> None:
     app = App.model_validate({"health": URL, "checks": [["no-such-command", "now"]]})
     with pytest.raises(Refused, match=r"'no-such-command now' failed\. no-such-command: No such file"):
-        await run_checks(app, release, release.parent / "checks")
+        await run_checks(app, release, release.parent / "checks", isolated=True)
 
 
 async def test_a_check_is_stopped_when_its_case_is_cancelled(release: Path) -> None:
     before = children()
-    running = asyncio.create_task(run_checks(an_app("import time; time.sleep(60)"), release, release.parent / "checks"))
+    running = asyncio.create_task(
+        run_checks(an_app("import time; time.sleep(60)"), release, release.parent / "checks", isolated=True)
+    )
     async with asyncio.timeout(5):
         while children() <= before:
             await asyncio.sleep(0.02)
