@@ -118,11 +118,13 @@ async def test_a_cancelled_scan_leaves_no_process_and_no_files(tmp_path: Path) -
 
 
 def _scanning(room: Path) -> list[int]:
-    """The processes that work below a folder."""
+    """The processes that work on a copy of a folder, or below it."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink().is_relative_to(room):
+            if str(room).encode() in (process / "cmdline").read_bytes() or (process / "cwd").readlink().is_relative_to(
+                room
+            ):
                 found.append(int(process.name))
         except OSError:
             continue

@@ -37,12 +37,12 @@ class Yard:
     ports: dict[str, int]
 
     @classmethod
-    def at(cls, folder: Path, count: int, first: str = QUICK, timeout: str = "1s") -> "Yard":
+    def at(cls, folder: Path, count: int, first: str = QUICK, rest: str = QUICK, timeout: str = "1s") -> "Yard":
         yard = cls(folder, {f"shop-{n}": free_port() for n in range(count)})
         (folder / "apps.toml").write_text(
             "".join(
                 f'[{app}]\nhealth = "http://127.0.0.1:{port}/health"\nhealth_release = "release"\n'
-                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {QUICK if n else first}\n'
+                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {rest if n else first}\n'
                 for n, (app, port) in enumerate(yard.ports.items())
             )
         )
