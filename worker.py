@@ -15,6 +15,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, Worker
 
 import own
+from activities import isolation
 from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
@@ -306,6 +307,8 @@ async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
     own_steps = own.equip(settings.var)
+    if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
+        log.warning("%s", said)
     client = await patiently(settings, runtime)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

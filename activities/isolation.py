@@ -63,6 +63,14 @@ def cannot(why: str) -> str:
     return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
 
 
+def warning(*, accepted: bool) -> str | None:
+    """What whoever starts a worker should know of it; None where code can be isolated."""
+    if (why := missing()) is None:
+        return None
+    what = "as this user, once a release is approved" if accepted else "not at all, and their cases wait for operators"
+    return f"this machine cannot isolate code of others ({why}): checks of deployments run {what}; {WHERE}"
+
+
 def environment(home: Path) -> dict[str, str]:
     """All that a command gets of the environment of the worker, which holds its secrets."""
     path = os.environ.get("PATH", os.defpath)

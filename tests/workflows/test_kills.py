@@ -24,14 +24,14 @@ SOON = timedelta(seconds=2)
 
 
 @asynccontextmanager
-async def mortal(folder: Path, *before: str) -> AsyncIterator[tuple[House, Fate]]:
-    """A house whose workers die where fate says so. `before`: a command that runs the program of the worker."""
+async def mortal(folder: Path) -> AsyncIterator[tuple[House, Fate]]:
+    """A house whose workers die where fate says so."""
     async with open_house(folder) as house:
         await house.stop_worker()
         fate = Fate(folder)
         address = house.env.client.service_client.config.target_host
         lives = await asyncio.create_subprocess_exec(
-            *(*before, sys.executable, "-m", "tests.mortal_worker", address, house.url, str(folder)), cwd=ROOT
+            sys.executable, "-m", "tests.mortal_worker", address, house.url, str(folder), cwd=ROOT
         )
         try:
             yield house, fate
