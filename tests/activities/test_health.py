@@ -1,9 +1,11 @@
 """Checks run within their limits and away from the release; health is asked of a real server, and of broken ones."""
 
 import asyncio
+import gzip
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -122,7 +124,7 @@ async def test_a_check_is_stopped_when_its_case_is_cancelled(release: Path) -> N
 
 
 @contextmanager
-def answering(*answers: tuple[int, bytes], slow: float = 0) -> Iterator[str]:
+def answering(*answers: tuple[int, bytes], slow: float = 0, coded: str = "") -> Iterator[str]:
     """A server that gives these answers one after the other, and the last one from then on."""
     left = list(answers)
 
@@ -131,6 +133,8 @@ def answering(*answers: tuple[int, bytes], slow: float = 0) -> Iterator[str]:
             time.sleep(slow)
             status, body = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
+            if coded:
+                self.send_header("Content-Encoding", coded)
             if status == 302:
                 self.send_header("Location", "http://127.0.0.1:1/")
             self.end_headers()
@@ -173,6 +177,7 @@ async def test_an_app_that_becomes_well_in_time_is_well() -> None:
         ((200, b'["well"]'), "does not say which release it is of"),
         ((200, b'{"id": "r0", "all": "well"}'), "release r0 answered"),
         ((200, b"x" * (1 << 22)), "does not hold 'well'"),
+        ((200, b"[" * 60_000 + b"well"), "does not say which release it is of"),
     ],
 )
 async def test_an_app_that_does_not_become_well_is_refused_with_what_was_wrong(
@@ -191,3 +196,15 @@ async def test_an_app_that_cannot_be_reached_is_refused() -> None:
     with pytest.raises(Refused, match="health check failed: the app cannot be reached"):
         await become_well("shop", app, "r1")
     assert timedelta(seconds=time.monotonic() - began) < timedelta(seconds=3)
+
+
+async def test_an_answer_that_is_compressed_is_not_unpacked() -> None:
+    bomb = gzip.compress(b"well" + bytes(50 << 20), 9)
+    with answering((200, bomb[: 60 << 10]), coded="gzip") as url, pytest.raises(Refused, match="does not hold 'well'"):
+        tracemalloc.start()
+        try:
+            await become_well("shop", watched(url, health_text="well"), "r1")
+        finally:
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert most < 8 << 20

@@ -338,6 +338,16 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     assert told == [begins + accept, begins + accept, begins + too_soon, "False"]
 
 
+@ROOT_ONLY
+@NEEDS
+def test_a_worker_that_is_not_root_finds_out_whether_it_can_isolate() -> None:
+    python = ["/usr/bin/python3", "-c", "from activities import isolation; print(isolation.missing())"]
+    told = subprocess.run(
+        python, user=SOMEBODY, group=SOMEBODY, extra_groups=[], cwd=ROOT, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == "None", told.stderr
+
+
 @NEEDS
 @pytest.mark.parametrize("approved", [True, False])
 @pytest.mark.parametrize("accepted", [True, False])
