@@ -67,8 +67,10 @@ def warning(*, accepted: bool) -> str | None:
     """What whoever starts a worker should know of it; None where code can be isolated."""
     if (why := missing()) is None:
         return None
-    what = "as this user, once a release is approved" if accepted else "not at all, and their cases wait for operators"
-    return f"this machine cannot isolate code of others ({why}): checks of deployments run {what}; {WHERE}"
+    what = (
+        "run as this user once a release is approved" if accepted else "do not run, and their cases wait for operators"
+    )
+    return f"this machine cannot isolate code of others ({why}): checks of deployments {what}; {WHERE}"
 
 
 def environment(home: Path) -> dict[str, str]:

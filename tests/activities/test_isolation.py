@@ -313,6 +313,7 @@ async def test_what_a_killed_worker_was_running_ends_with_it(release: Path) -> N
 
 ASKED = """
 import asyncio
+from activities import isolation
 from activities.commands import NotIsolated
 from activities.health import may_isolate
 for approved, accepted in (False, False), (True, False), (False, True), (True, True):
@@ -320,6 +321,8 @@ for approved, accepted in (False, False), (True, False), (False, True), (True, T
         print(asyncio.run(may_isolate(approved=approved, accepted=accepted)))
     except NotIsolated as no:
         print(no.non_retryable, no.message)
+print(isolation.warning(accepted=False))
+print(isolation.warning(accepted=True))
 """
 NO_NAMESPACES = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]
 """Root as in a container: without the right to make namespaces."""
@@ -335,7 +338,11 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     begins += " Run workers where they can, see 'Isolation' in docs/processes/deployment.md, "
     accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry."
     too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet."
-    assert told == [begins + accept, begins + accept, begins + too_soon, "False"]
+    assert told[:4] == [begins + accept, begins + accept, begins + too_soon, "False"]
+    starts = "this machine cannot isolate code of others (unshare: Operation not permitted): checks of deployments "
+    ends = "; see 'Isolation' in docs/processes/deployment.md"
+    refused, accepted = "do not run, and their cases wait for operators", "run as this user once a release is approved"
+    assert told[4:] == [starts + refused + ends, starts + accepted + ends]
 
 
 @ROOT_ONLY
@@ -353,6 +360,7 @@ def test_a_worker_that_is_not_root_finds_out_whether_it_can_isolate() -> None:
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_what_can_be_isolated_always_is(approved: bool, accepted: bool) -> None:
     assert await may_isolate(approved=approved, accepted=accepted) is True
+    assert isolation.warning(accepted=accepted) is None, "nobody is alarmed"
 
 
 @NEEDS
