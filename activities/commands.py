@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -62,7 +63,7 @@ async def run(
         return await _run(command, output, Path("/"), Path("/tmp"), limits, errors, order)
     with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as home:
         copy = Path(home, "work")
-        await to_the_end(_copied, folder, copy)
+        await to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
         return await _run(command, output, copy, Path(home), limits, errors, {})
 
 
@@ -133,7 +134,3 @@ def _ordered(folder: Path, limits: Limits) -> dict[str, object]:
     sizes = [path.lstat().st_size for path in folder.rglob("*")]
     copied = sum((size // page + 2) * page for size in sizes)
     return {"folder": str(folder.resolve()), "space": copied + limits.space, **isolation.programs()}
-
-
-def _copied(folder: Path, copy: Path) -> None:
-    shutil.copytree(folder, copy, symlinks=True)

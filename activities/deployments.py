@@ -114,7 +114,7 @@ class Deployed(Message):
 
 
 class Deployments:
-    """Releases unpacked, examined, switched to and watched."""
+    """Releases unpacked, compared, checked, switched to and watched."""
 
     def __init__(
         self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False

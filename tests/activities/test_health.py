@@ -69,12 +69,13 @@ async def test_checks_see_nothing_of_the_environment_of_the_worker(
 async def test_a_check_that_fails_or_wants_too_much_is_refused_with_its_last_lines(
     release: Path, line: str, words: str
 ) -> None:
-    app = an_app(line, checks_timeout="1s", checks_memory_mb=512, checks_file_mb=2)
+    span = timedelta(seconds=1 if "in time" in words else 20)  # a machine that is busy takes long for little
+    app = an_app(line, checks_memory_mb=512, checks_file_mb=2).model_copy(update={"checks_timeout": span})
     before, began = children(), time.monotonic()
     with pytest.raises(Refused, match=words) as refused:
         await run_checks(app, release, release.parent / "checks", isolated=True)
     assert refused.value.message.startswith("The check 'python3 -c ")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert children() <= before
 
 
