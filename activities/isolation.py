@@ -91,8 +91,9 @@ def programs() -> dict[str, object]:
     Never whole folders: somebody's checkout, or home, may be a virtual environment.
     """
     named = {Path(sys.prefix), Path(sys.base_prefix)}
-    folders = {folder for each in named if not _of_system(folder := each.resolve())}
-    visible = [path for folder in folders for part in PYTHON if (path := folder / part).exists()]
+    folders = {each.resolve() for each in named}
+    found = [path for folder in folders for part in PYTHON if (path := folder / part).exists()]
+    visible = [path for path in found if not _of_system(path)]
     links = {str(each): str(each.resolve()) for each in named if each.resolve() in folders and each.resolve() != each}
     hop = Path(sys.executable)
     while hop.is_symlink():  # from the one of a virtual environment to the one that it was made of

@@ -26,8 +26,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store")
-"""What everybody on the machine may read and run."""
+PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share")
+SYSTEM = (*(f"{above}{name}" for above in ("", "usr/", "usr/local/") for name in PROGRAMS), "nix/store")
+"""What everybody on the machine may read and run. Not all of `/usr`: somebody's checkout may lie in `/usr/src`."""
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types")
 CERTIFICATES = ("ca-certificates", "pki/ca-trust", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("null", "zero", "full", "random", "urandom")
