@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
     apps: Path = ROOT / "samples" / "apps.toml"
     """The apps that may be deployed."""
+    unisolated_code: Literal["refuse", "accept"] = "refuse"
+    """`accept`: code of an approved artefact may run as the worker's user, where it cannot be isolated."""
     demo: bool = True
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)

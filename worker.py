@@ -15,6 +15,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, Worker
 
 import own
+from activities import isolation
 from activities.apps import WrongApps, read_apps
 from activities.attempts import CountAttempts
 from activities.children import ChildCases
@@ -119,7 +120,13 @@ def steps(
     return [
         ChildCases(SqlChildren(database, client, starter)),
         DataImports(Datasets(database), settings.files),
-        Deployments(Releases(settings.var / "apps"), read_apps(settings.apps), settings.files, settings.var / "checks"),
+        Deployments(
+            Releases(settings.var / "apps"),
+            read_apps(settings.apps),
+            settings.files,
+            settings.var / "checks",
+            unisolated=settings.unisolated_code == "accept",
+        ),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
         SecurityReviews(Risks(database), settings.files, settings.var / "scans"),
@@ -313,6 +320,8 @@ async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
     own_steps = own.equip(settings.var)
+    if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
+        log.warning("%s", said)
     client = await patiently(settings, runtime)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

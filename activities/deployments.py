@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from pydantic import Field
 from temporalio import activity
 
 from activities.apps import App
@@ -15,11 +16,21 @@ from activities.artefact import LIMITS, digests
 from activities.beats import beating
 from activities.deployment_request import DeploymentRequest
 from activities.folder import Folder
-from activities.health import Check, become_well, run_checks
+from activities.health import Check, become_well, may_isolate, run_checks
 from activities.releases import Releases
 from workflows.models import Message, Refused, StepCall
 
-__all__ = ["Deployed", "DeploymentRequest", "Deployments", "Examined", "Healthy", "Release", "Switched"]
+__all__ = [
+    "Checked",
+    "Code",
+    "Compared",
+    "Deployed",
+    "DeploymentRequest",
+    "Deployments",
+    "Healthy",
+    "Release",
+    "Switched",
+]
 
 MAX_NAMES = 50
 """Names of files that reviewers are shown."""
@@ -45,17 +56,37 @@ class Release(Message):
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
-class Examined(Release):
-    """What reviewers decide on: what changes, and what the checks have said."""
+class Compared(Release):
+    """What is found without running anything of the release: what would change. All is unknown if it was skipped."""
 
-    live: str | None
-    """The release that was live when the checks ran."""
-    added: int
-    changed: int
-    removed: int
-    names: list[str]
+    live: str | None = None
+    """The release that was live then."""
+    added: int | None = None
+    changed: int | None = None
+    removed: int | None = None
+    names: list[str] = Field(default=[])
     """`+ name`, `~ name` and `- name` of what is added, changed and removed: the first fifty."""
-    checks: list[Check]
+
+
+class Code(Compared):
+    """A release whose code is to be run."""
+
+    approved: bool
+    """Whether somebody has approved the release before its code is run."""
+
+
+class Checked(Compared):
+    """What is found by running code of the release, too."""
+
+    checks: list[Check] | None
+    """None when operators skipped them."""
+    isolated: bool | None
+    """Whether its code ran apart from everything else. None when nothing was run."""
+
+    @classmethod
+    def skipped(cls, compared: Compared) -> "Checked":
+        """In place of checks that were not run."""
+        return cls(**dict(compared), checks=None, isolated=None)
 
 
 class Switched(Message):
@@ -83,14 +114,20 @@ class Deployed(Message):
 
 
 class Deployments:
-    """Releases unpacked, examined, switched to and watched."""
+    """Releases unpacked, compared, checked, switched to and watched."""
 
-    def __init__(self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path) -> None:
-        """`checks`: the folder of the copies that checks run in."""
+    def __init__(
+        self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
+    ) -> None:
+        """`checks`: the folder of what checks need for a while.
+
+        `unisolated`: whether code that somebody has approved may run where it cannot be isolated.
+        """
         self._releases = releases
         self._apps = apps
         self._folder = Folder(files)
         self._checks = checks
+        self._unisolated = unisolated
 
     @activity.defn
     async def unpack_release(self, call: StepCall[DeploymentRequest]) -> Release:
@@ -121,23 +158,37 @@ class Deployments:
         return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
 
     @activity.defn
-    async def examine_release(self, call: StepCall[Release]) -> Examined:
-        """Run the checks of the app, and compare the release with the one that is live. Changes nothing."""
+    async def compare_release(self, call: StepCall[Release]) -> Compared:
+        """Compare the release with the one that is live. Runs nothing of it, and changes nothing."""
         given = call.input
-        app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
         async with beating():
-            checks = await run_checks(app, folder, self._checks)
+            folder = self._releases.folder(given.app, given.release)
             live, differences = await asyncio.to_thread(self._compare, given.app, folder)
         marks = {mark: sum(each[0] == mark for each in differences) for mark in "+~-"}
-        return Examined(
+        return Compared(
             **dict(given),
             live=live,
             added=marks["+"],
             changed=marks["~"],
             removed=marks["-"],
             names=[each[:120] for each in differences[:MAX_NAMES]],
-            checks=checks,
         )
+
+    @activity.defn
+    async def check_release(self, call: StepCall[Code]) -> Checked:
+        """Run the checks of the app, which run code of the release. Changes nothing.
+
+        Raises NotIsolated where that code must be isolated and cannot be; Refused when a check fails.
+        """
+        given = call.input
+        app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
+        checks: list[Check] = []
+        isolated = None
+        async with beating():
+            if app.checks:
+                isolated = await may_isolate(approved=given.approved, accepted=self._unisolated)
+                checks = await run_checks(app, folder, self._checks, isolated=isolated)
+        return Checked(**given.model_dump(exclude={"approved"}), checks=checks, isolated=isolated)
 
     @activity.defn
     async def hold_app(self, call: StepCall[Release]) -> None:

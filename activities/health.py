@@ -1,29 +1,32 @@
-"""Whether a release is well: its checks before people decide, and its answer over HTTP after it went live."""
+"""Whether a release is well: what its checks say, and its answer over HTTP after it went live."""
 
 import asyncio
 import json
 import os
-import shutil
 import signal
 import tempfile
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import httpx2
 
+from activities import isolation
 from activities.apps import App
-from activities.commands import run
-from activities.scratch import scratch, to_the_end
+from activities.commands import Limits, NotIsolated, run
+from activities.scratch import scratch
 from workflows.models import Message, Refused
 
 ASK_EVERY = 0.5
 """Seconds between two questions whether the app is well."""
 PATIENCE = 5.0
 """Seconds that one answer may take."""
+PLAIN = {"Accept-Encoding": "identity"}
+"""An answer is read as it comes: little that is compressed may be very much."""
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer that are looked at."""
+SPACE = 4
+"""How many of the largest files a check may write."""
 MAX_OUTPUT = 800
 """Characters of the end of a check's output that people are shown."""
 
@@ -37,33 +40,49 @@ class Check(Message):
     """Its last lines."""
 
 
-async def run_checks(app: App, release: Path, home: Path) -> list[Check]:
-    """Run the checks of an app, one after the other, in a copy of the release: what they write never goes live.
+async def may_isolate(*, approved: bool, accepted: bool) -> bool:
+    """Whether code of an artefact is to run isolated: always where that is possible.
 
-    `home`: the folder of these copies, each of which is gone with its checks.
+    Elsewhere only code that somebody has `approved` may run, and only if whoever runs the worker has `accepted` that.
+
+    Raises NotIsolated.
+    """
+    why = await asyncio.to_thread(isolation.missing)
+    if why is None:
+        return True
+    if approved and accepted:
+        return False
+    said = isolation.cannot(why)
+    if accepted:
+        how = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet"
+    else:
+        how = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry"
+    raise NotIsolated(f"The checks were not run. {said}, {how}.", permanent=True)
+
+
+async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> list[Check]:
+    """Run the checks of an app, one after the other, each in a copy of the release: what one writes is gone with it.
+
+    `home`: the folder of what they need for a while.
 
     Raises Refused with the last lines of the first that fails or does not end in time.
     """
     with scratch(home) as room:
-        copy = room / "release"
-        await to_the_end(partial(shutil.copytree, release, copy, symlinks=True))
         until = time.monotonic() + app.checks_timeout.total_seconds()
-        return [await _run(app, command, copy, room, until) for command in app.checks]
+        return [await _run(app, command, release, room, until, isolated=isolated) for command in app.checks]
 
 
-async def _run(app: App, command: list[str], where: Path, home: Path, until: float) -> Check:
+async def _run(app: App, command: list[str], release: Path, room: Path, until: float, *, isolated: bool) -> Check:
     said, began = " ".join(command), time.monotonic()
-    left = max(until - began, 0.0)
+    limits = Limits(
+        seconds=max(until - began, 0.0),
+        memory=app.checks_memory_mb << 20,
+        file_size=app.checks_file_mb << 20,
+        space=SPACE * (app.checks_file_mb << 20),
+    )
     with tempfile.TemporaryFile() as output:
         code = await run(
-            command,
-            output,
-            where=where,
-            home=home,
-            seconds=left,
-            memory=app.checks_memory_mb << 20,
-            file_size=app.checks_file_mb << 20,
-            errors=asyncio.subprocess.STDOUT,
+            command, output, release, limits, isolated=isolated, room=room, errors=asyncio.subprocess.STDOUT
         )
         output.seek(max(output.seek(0, os.SEEK_END) - 4 * MAX_OUTPUT, 0))
         last = _shown(output.read())
@@ -106,9 +125,9 @@ async def become_well(name: str, app: App, release: str) -> int:
 async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | None:
     """What is wrong with the answer of the app; None when it is well."""
     try:
-        async with asyncio.timeout(PATIENCE), client.stream("GET", app.health) as response:
+        async with asyncio.timeout(PATIENCE), client.stream("GET", app.health, headers=PLAIN) as response:
             text = b""
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 text += chunk
                 if len(text) > MAX_ANSWER:
                     break
@@ -122,7 +141,7 @@ async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | No
         return f"the answer does not hold '{app.health_text}'"
     if app.health_release:
         found = None
-        with suppress(ValueError):  # of what is no JSON
+        with suppress(ValueError, RecursionError):  # of what is no JSON, or nested without end
             answers = json.loads(said)
             found = answers.get(app.health_release) if isinstance(answers, dict) else None
         if not isinstance(found, str):

@@ -111,7 +111,7 @@ class Records:
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
-        """What the pinned policy says of a gate whose input was edited. Writes nothing."""
+        """What the pinned policy says of a gate whose input was edited, or which is to come. Writes nothing."""
         ruling = await self._rule(request)
         return (
             (await peopled(task=request.task, ruling=ruling, people=self._people)).ruling if ruling.needed else ruling

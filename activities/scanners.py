@@ -1,8 +1,9 @@
 """Scanners as processes of their own: bandit for Python code, detect-secrets for secrets in any text.
 
-They read what somebody else wrote, so they run within limits, without the worker's environment, and on a copy. What
-they say is read strictly: a scanner that fails, overlooks a file, or says something else than it should, is never taken
-for one that found nothing.
+They read what somebody else wrote, so they run within limits, without the worker's environment, on a copy, and isolated
+where that is possible; they run nothing of it, so where it is not they run all the same. What they say is read
+strictly: a scanner that fails, overlooks a file, or says something else than it should, is never taken for one that
+found nothing.
 
 Nothing in the files can silence them: `# nosec`, allowlist comments and `.bandit` files do not count. Nor do names and
 encodings: each scanner skips, and does not say so, what is called `x.svg`, `poetry.lock`, `my__pycache__.py` or lies
@@ -22,7 +23,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from activities.commands import run
+from activities import isolation
+from activities.commands import Limits, run
 from activities.scratch import to_the_end
 from workflows.models import Message, Trouble
 
@@ -232,16 +234,10 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
     """What a scanner writes to its output. Raises ScannerFailed."""
-    with tempfile.TemporaryDirectory(dir=room) as home, tempfile.TemporaryFile() as output:
-        code = await run(
-            [sys.executable, "-I", *command],
-            output,
-            where=room,
-            home=Path(home),
-            seconds=TIMEOUT,
-            memory=MEMORY,
-            file_size=MAX_OUTPUT,
-        )
+    isolated = await asyncio.to_thread(isolation.missing) is None
+    with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:
+        limits = Limits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
+        code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.")
         if code not in good:

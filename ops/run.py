@@ -6,6 +6,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 import connection
+from activities import isolation
 from ops import bootstrap, programs, welcome
 from ops.checks import Mistake, check_ports
 from ops.files import write_private
@@ -31,6 +32,9 @@ class Run:
     async def start(self) -> None:
         """Start everything and return when it answers. Raises Mistake, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
+        isolates = asyncio.create_task(
+            asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept")
+        )
         try:
             own = not connection.external()
             check_ports(_ports(settings, own=own))
@@ -66,6 +70,8 @@ class Run:
             demo_sign_in_url=_link(settings) if settings.demo else None,
         )
         self._tell()
+        if said := await isolates:
+            print(f"warning: {said}", flush=True)
         print(welcome.text(settings, self._up, own=own), flush=True)
 
     async def stop(self) -> None:

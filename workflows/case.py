@@ -373,6 +373,19 @@ class CaseWorkflow(SubCases):
             except FailureError as error:
                 await self._mend(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
 
+    async def will_ask(self, name: str, *, facts: BaseModel | None = None) -> bool:
+        """Whether people will decide at a gate which the case has not come to, as far as can be told from these facts.
+
+        A rule that cannot be worked out from them counts as one that asks people: its gate would open, or wait for
+        operators.
+        """
+        shown = facts.model_dump(mode="json") if facts is not None else {}
+        task = self._task(name, self.words.gate(name, self._started.input, shown), facts=shown)
+        try:
+            return (await self._journal.rule_again(task, **self._seen)).needed
+        except FailureError:
+            return True
+
     def approvals(self, gate: str) -> list[DecisionView]:
         """The approvals of people that a gate was passed by in this round; none where the policy needed nobody."""
         asked = [each for each in self._gates.values() if each.task.gate == gate and each.task.round == self._round]

@@ -1,4 +1,4 @@
-"""Deploy a release: unpack it, check it, let people decide, switch to it, and switch back if it is not well."""
+"""Deploy a release: unpack it, let people decide, check it, switch to it, and switch back if it is not well."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.deployments import Deployed, DeploymentRequest, Deployments, Release
+    from activities.deployments import Checked, Code, Compared, Deployed, DeploymentRequest, Deployments, Release
     from activities.security_review_request import SecurityReviewRequest
     from workflows.case import BEAT, CaseWorkflow
     from workflows.models import CaseInput, CaseResult, StepOptions
@@ -23,13 +23,18 @@ class DeploymentProcess(CaseWorkflow):
     """Let an artefact go live.
 
     1. Verify and unpack the artefact as a release; undone by removing it.
-    2. Run the checks of the app, and compare the release with the one that is live.
+    2. Compare the release with the one that is live.
     3. If it is asked for, a security review of the artefact, as a case of its own.
-    4. Security decides, and then a release manager.
-    5. Hold the app, so that two deployments never interleave; undone by freeing it.
-    6. Switch to the release; undone by switching back to what was live before, which frees the app, too.
-    7. Wait until the release is well. If it does not become so, the case is undone.
-    8. Free the app, and remove its oldest releases.
+    4. Security decides. Nothing of the release has run yet.
+    5. Run the checks of the app, which run code of the release.
+    6. A release manager decides, and sees what the checks said.
+    7. Hold the app, so that two deployments never interleave; undone by freeing it.
+    8. Switch to the release; undone by switching back to what was live before, which frees the app, too.
+    9. Wait until the release is well. If it does not become so, the case is undone.
+    10. Free the app, and remove its oldest releases.
+
+    Where the policy asks no release manager, the checks come before security decides, so that somebody sees what they
+    said. What nobody has approved runs isolated only, whatever the settings say.
     """
 
     words = Words(
@@ -46,7 +51,8 @@ class DeploymentProcess(CaseWorkflow):
         },
         steps={
             "unpack_release": "Verify and unpack {artefact}",
-            "examine_release": "Check the release of {app}",
+            "compare_release": "Compare the release with what is live as {app}",
+            "check_release": "Run the checks of {app}, with code of the release",
             "hold_app": "Hold {app} for this deployment",
             "switch_release": "Switch {app} to the new release",
             "check_health": "Wait until {app} is well",
@@ -74,13 +80,25 @@ class DeploymentProcess(CaseWorkflow):
             Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
         )
         release = unpacked or Release.none_of(request)  # operators may skip a step
-        examined = await self.step(Deployments.examine_release, release, heartbeat=BEAT, options=LONG)
+        compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
         if request.security_review:
             target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
             await self.case("security review", "security_review", target)
-        await self.gate("security-approval", facts=examined)
-        await self.gate("release-approval", facts=examined)
+        if await self.will_ask("release-approval", facts=compared):
+            await self.gate("security-approval", facts=compared)
+            checked = await self._checks(release, compared)
+        else:
+            checked = await self._checks(release, compared)
+            await self.gate("security-approval", facts=checked)
+        await self.gate("release-approval", facts=checked)
         await self.step(Deployments.hold_app, release, undo=Deployments.free_app, options=PATIENT)
         await self.step(Deployments.switch_release, release, undo=Deployments.switch_back, uses=Deployments.hold_app)
         await self.step(Deployments.check_health, release, heartbeat=BEAT, options=LONG)
         return await self.step(Deployments.finish_deployment, release)
+
+    async def _checks(self, release: Release, compared: Compared | None) -> Checked:
+        found = compared or Compared(**dict(release))
+        code = Code(**dict(found), approved=bool(self.approvals("security-approval")))
+        return await self.step(
+            Deployments.check_release, code, skipped=Checked.skipped(found), heartbeat=BEAT, options=LONG
+        )

@@ -187,7 +187,7 @@ class Journal:
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
     ) -> GateRuling:
-        """What the policy says of a gate whose input was edited. Raises FailureError when there is no ruling."""
+        """What the policy says now of a gate that is open or to come. Raises FailureError when there is no ruling."""
         record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
         return await workflow.execute_local_activity_method(
             Records.rule_again,

@@ -118,8 +118,16 @@ class _Reader:
             case ast.If(test=test, body=body, orelse=other):
                 on = self._field(test)
                 yield from self.node(test, hangs, inside)
-                yield from self.block(body, hangs.more(on), inside)
-                yield from self.block(other, hangs.more(on and (on[0], not on[1])), inside)
+                branches = ((body, hangs.more(on)), (other, hangs.more(on and (on[0], not on[1]))))
+                # What comes either way, before or after something else, does not hang on the condition.
+                one, two = (
+                    {(stop.kind, stop.name) for stop in self.block(each, hangs, inside)} for each in (body, other)
+                )
+                for branch, under in branches:
+                    for may, sure in zip(
+                        self.block(branch, under, inside), self.block(branch, hangs, inside), strict=True
+                    ):
+                        yield sure if (sure.kind, sure.name) in one & two else may
             case ast.IfExp(test=test, body=one, orelse=two):
                 yield from self.node(test, hangs, inside)
                 yield from self.node(one, hangs.more(), inside)

@@ -187,3 +187,41 @@ def test_a_bomb_of_gigabytes_costs_no_more_than_the_limits_allow(tmp_path: Path)
 def test_a_file_that_is_too_large_is_refused_while_it_is_copied(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="more than 7 bytes"):
         copy(io.BytesIO(b"artefact"), tmp_path / "copy", 7)
+
+
+def header(kind: bytes, text: bytes) -> bytes:
+    """A header of a tar that says more of the file after it, or of all."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, len(text)
+    return info.tobuf(tarfile.USTAR_FORMAT) + text + bytes(-len(text) % tarfile.BLOCKSIZE)
+
+
+def record(number: int) -> bytes:
+    return b"16 k%08d=v\n" % number
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ([header(tarfile.XHDTYPE, b"1" * 64_000)], "a number that is too long"),
+        ([header(tarfile.SOLARIS_XHDTYPE, b"1" * 64_000)], "a number that is too long"),
+        ([header(tarfile.XGLTYPE, b"1" * 4_000)], "a number that is too long"),
+        ([header(tarfile.XHDTYPE, b"30 comment=" + b"7" * 64_000)], "a number that is too long"),
+        ([header(tarfile.XGLTYPE, b"".join(map(record, range(1_000))))], "says more of its files than is read"),
+        ([header(tarfile.XHDTYPE, b"".join(map(record, range(400_000))))], "says more of its files than is read"),
+        ([header(tarfile.XHDTYPE, b"13 comment=x\n")] * 1_100, "damaged"),
+    ],
+)
+def test_headers_that_take_long_to_read_are_refused_at_once(tmp_path: Path, headers: list[bytes], words: str) -> None:
+    archive, into = at(tmp_path, gzip.compress(b"".join(headers) + tar_of(member("a"))))
+    began = time.process_time()
+    with pytest.raises(Refused, match=words):
+        unpack(archive, into)
+    assert time.process_time() - began < 2
+
+
+def test_what_git_and_python_say_of_files_is_read(tmp_path: Path) -> None:
+    of_all = header(tarfile.XGLTYPE, b"52 comment=" + b"0123456789abcdef" * 2 + b"01234567\n")
+    members = [member(f"{number}/" + "ü" * 40) for number in range(300)]
+    archive, into = at(tmp_path, gzip.compress(of_all + tar_of(*members)))
+    assert len(unpack(archive, into).files) == 300

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from activities import scanners
+from activities import isolation, scanners
 from activities.scanners import Finding, ScannerFailed, scan
 from activities.scratch import scratch, to_the_end
 from activities.security_review_request import SecurityReviewRequest
@@ -111,19 +111,21 @@ async def test_a_cancelled_scan_leaves_no_process_and_no_files(tmp_path: Path) -
     while not _scanning(room):
         assert not running.done()
         await asyncio.sleep(0.02)
+    assert any(b'"isolate": true' in each for each in _scanning(room)) is (isolation.missing() is None)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert list(room.iterdir()) == [] and not _scanning(room)
 
 
-def _scanning(room: Path) -> list[int]:
-    """The processes that work below a folder."""
+def _scanning(room: Path) -> list[bytes]:
+    """The commands of the processes that work on a copy of a folder, or below it."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "cwd").readlink().is_relative_to(room):
-                found.append(int(process.name))
+            command = (process / "cmdline").read_bytes()
+            if str(room).encode() in command or (process / "cwd").readlink().is_relative_to(room):
+                found.append(command)
         except OSError:
             continue
     return found

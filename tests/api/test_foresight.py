@@ -124,7 +124,8 @@ def test_an_import_is_published_when_the_steward_approves() -> None:
 def test_a_deployment_goes_from_security_to_the_release_manager_and_then_live() -> None:
     input = {"app": "shop", "artefact": "shop-2.tar.gz"}
     assert approving("deployment", input, task("deployment", "security-approval", facts={"x": 1})) == [
-        ("gate", "Then people decide: Release approval, 1 approval of release-managers")
+        ("step", "Run the checks of shop, with code of the release"),
+        ("gate", "Then people decide: Release approval, 1 approval of release-managers"),
     ]
     assert [text for _, text in approving("deployment", input, task("deployment", "release-approval"))] == [
         "Hold shop for this deployment",

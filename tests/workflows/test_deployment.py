@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from activities import isolation
 from activities.deployments import DeploymentRequest
 from activities.releases import Releases
 from settings import load
@@ -37,12 +38,12 @@ class Yard:
     ports: dict[str, int]
 
     @classmethod
-    def at(cls, folder: Path, count: int, first: str = QUICK, timeout: str = "1s") -> "Yard":
+    def at(cls, folder: Path, count: int, first: str = QUICK, rest: str = QUICK, timeout: str = "1s") -> "Yard":
         yard = cls(folder, {f"shop-{n}": free_port() for n in range(count)})
         (folder / "apps.toml").write_text(
             "".join(
                 f'[{app}]\nhealth = "http://127.0.0.1:{port}/health"\nhealth_release = "release"\n'
-                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {QUICK if n else first}\n'
+                f'health_timeout = "{timeout}"\nkeep_releases = 3\nchecks = {rest if n else first}\n'
                 for n, (app, port) in enumerate(yard.ports.items())
             )
         )
@@ -107,7 +108,7 @@ async def yard(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 
 @pytest.fixture(scope="module")
 async def house(yard: Yard) -> AsyncIterator[House]:
-    settings = load(var=yard.folder, files=yard.files, apps=yard.folder / "apps.toml")
+    settings = load(var=yard.folder, files=yard.files, apps=yard.folder / "apps.toml", unisolated_code="accept")
     async with open_house(yard.folder, settings=settings) as house:
         yield house
 
@@ -136,13 +137,18 @@ async def test_a_release_goes_live_a_second_one_takes_its_place_and_both_can_be_
     assert task.summary == f"Is one.tar.gz safe enough to go live as {app.name}?"
     facts = task.facts
     assert (facts["live"], facts["added"], facts["changed"], facts["removed"]) == (None, len(contents()), 0, 0)
+    assert "checks" not in facts and "isolated" not in facts
+    await app.house.send(case, app.house.decision(task, "sam"))
+    task = await app.house.open_task(case, "release-approval")
+    facts = {**task.facts, **{name: value for name, value in facts.items() if name not in task.facts}}
+    assert facts == task.facts and facts["isolated"] is (isolation.missing() is None)
     assert [check["command"] for check in facts["checks"]] == [
         "python3 -m py_compile app.py",
         "python3 -m unittest -q",
     ]
     assert "Ran 4 tests" in facts["checks"][1]["output"]
     assert app.live is None
-    await app.approve(case)
+    await app.house.send(case, app.house.decision(task, "ray"))
     one = await app.house.end(case)
     assert one.status is Status.COMPLETED and one.output
     assert app.site.release == one.output["release"] == app.live
@@ -219,7 +225,6 @@ async def test_what_is_not_as_it_was_asked_for_is_refused_in_words(app: App) -> 
     (files / "untold.tar.gz.sha256").unlink()
     put(files, "others", contents())
     (files / "others.tar.gz.sha256").write_text(f"{'0' * 64}  another.tar.gz\n")
-    put(files, "wrong", contents() | {"app.py": b"def application(:\n"})
     (files / "bad.tar.gz").write_bytes(b"no archive")
     asked: list[tuple[dict[str, str], str]] = [
         ({"sha256": "0" * 64}, f"and {'0' * 64} was asked for"),
@@ -227,14 +232,23 @@ async def test_what_is_not_as_it_was_asked_for_is_refused_in_words(app: App) -> 
         ({"artefact": "others"}, "holds no SHA-256 of 'others.tar.gz'"),
         ({"artefact": "nothing"}, "There is no file 'nothing.tar.gz'"),
         ({"artefact": "bad", "sha256": "a" * 64}, "has the SHA-256"),
-        ({"artefact": "wrong"}, "The check 'python3 -m py_compile app.py' failed."),
         ({"app": "no-such-app"}, "There is no app 'no-such-app'. The apps that can be deployed: shop-0, shop-1"),
     ]
     cases = [await app.start(**each) for each, _ in asked]
     for case, (_, words) in zip(cases, asked, strict=True):
         result = await app.house.end(case)
         assert result.status is Status.FAILED and words in result.reason
-    assert "SyntaxError" in (await app.house.end(cases[-2])).reason
+    assert app.live is None and app.yard.kept(app.name) == []
+
+
+async def test_a_release_whose_checks_fail_after_security_approved_is_removed_and_was_never_live(app: App) -> None:
+    put(app.yard.files, "wrong", contents() | {"app.py": b"def application(:\n"})
+    case = await app.start("wrong")
+    await app.house.send(case, app.house.decision(await app.house.open_task(case, "security-approval"), "sam"))
+    result = await app.house.end(case)
+    assert result.status is Status.FAILED and "The check 'python3 -m py_compile app.py' failed." in result.reason
+    assert "SyntaxError" in result.reason
+    assert app.effects(case) == {"unpack": "undone"}
     assert app.live is None and app.yard.kept(app.name) == []
 
 
@@ -356,7 +370,10 @@ async def test_a_step_that_fails_waits_for_operators_and_goes_on_once_it_is_mend
 
 # --------------------------------------------------------------------------------------------------------------- kills
 
-STEPS = ("unpack_release", "examine_release", "hold_app", "switch_release", "check_health", "finish_deployment")
+STEPS = (
+    *("unpack_release", "compare_release", "check_release"),
+    *("hold_app", "switch_release", "check_health", "finish_deployment"),
+)
 UNDOS = ("switch_back", "free_app", "remove_release")
 KILLS = [
     *(("well", f"{when} {step}") for step in STEPS for when in ("before", "after")),
