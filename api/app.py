@@ -9,6 +9,8 @@ from fastapi.staticfiles import StaticFiles
 
 import own
 from api import problems, refusals
+from api.authentication import Authentication
+from api.bodies import Bodies, BodyLimit
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
@@ -16,7 +18,7 @@ from api.deps import House
 from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
-from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
 from api.pages import routers as pages
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
@@ -44,7 +46,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
-from api.strict_requests import STRICT
+from api.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.watching import Watches
 from connection import connect
 from intake.held import HeldFiles
@@ -134,7 +136,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
+    app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
+    app.add_middleware(Authentication)
+    app.add_middleware(Bodies, as_page=as_page)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
@@ -158,11 +163,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         roster,
         dashboard,
     ):
-        app.include_router(noun.router, prefix=API, dependencies=STRICT)
+        app.include_router(noun.router, prefix=API, dependencies=KNOWN_PARAMETERS)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(batches.router, prefix=API, dependencies=STRICT, max_body_size=uploads)
+    app.include_router(batches.router, prefix=API, dependencies=KNOWN_PARAMETERS, max_body_size=uploads)
     attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(evidence.router, prefix=API, dependencies=STRICT, max_body_size=attached)
+    app.include_router(evidence.router, prefix=API, dependencies=KNOWN_PARAMETERS, max_body_size=attached)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(pages.router)

@@ -63,12 +63,11 @@ async def person_of(db: Database, token: str | None) -> Person | None:
         return await people.by_token(conn, token)
 
 
-async def caller(request: Request, credentials: Bearer) -> Person:
-    """The person whose token came in the Authorization header; 401 when there is none."""
-    person = await person_of(request.app.state.house.db, credentials.credentials if credentials else None)
+async def caller(request: Request, _credentials: Bearer) -> Person:
+    """The person whose token came in the Authorization header, as `Authentication` has found them; else 401."""
+    person: Person | None = getattr(request.state, "caller", None)
     if person is None:
         raise unauthenticated()
-    request.state.person = person.id
     return person
 
 
@@ -79,7 +78,15 @@ def cookie_of(request: Request) -> str | None:
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Who looks at a page: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`."""
+    """Who looks at a page, perhaps nobody; looked up once a request."""
+    if not hasattr(request.state, "visitor"):
+        request.state.visitor = await looked_up(request, credentials)
+    found: Person | None = request.state.visitor
+    return found
+
+
+async def looked_up(request: Request, credentials: Bearer) -> Person | None:
+    """Who looks at a page now: by header or by cookie. A session is kept in `request.state.signed_in`."""
     db: Database = request.app.state.house.db
     request.state.signed_in = None
     if credentials:

@@ -4,13 +4,14 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
@@ -23,7 +24,8 @@ from api.pages import kit, texts
 from api.pages.navigation import places
 from api.problems import Problem
 from api.refusals import REFUSALS, problem_of
-from api.security import Visitor, csrf_of
+from api.security import Visitor, bearer, csrf_of, visitor
+from api.strict_requests import check_address
 from store import people, preferences
 from store.people import Person
 from store.sessions import SignedIn as SessionOf
@@ -69,6 +71,8 @@ OURS = re.compile(
     r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
 )
 """Where signing in may lead: pages of our own, with their filters, whatever a link says."""
+LONGEST_ADDRESS = 8_000
+"""Of a page to come back to: how a file is read stands in its address. Escaped once more it fits a stranger's form."""
 WENT_THROUGH = "holdgate-sent-"
 """Begins the name of the cookie by which a form hears that it went through; the rest is what the form sent as `draft`.
 
@@ -120,12 +124,19 @@ class Page(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with errors turned into pages."""
+        """The handler, with errors turned into pages.
+
+        Where only people who have signed in may go, that is checked before the body and the parameters are read.
+        """
         answer = super().get_route_handler()
+        for_people = _asks_for(_signed_in, self.dependant)
 
         async def in_html(request: Request) -> Response:
             _read_by(request, None)
             try:
+                if for_people:
+                    await _signed_in(request, await visitor(request, await bearer(request)))
+                check_address(request.scope)
                 return await _noted(request, await answer(request))
             except NotSignedIn:
                 # A page that is only looked at is the way in itself; a form was not taken, and says so.
@@ -141,6 +152,10 @@ class Page(APIRoute):
                 return _wrong(request, problem_of(refusal))
 
         return in_html
+
+
+def _asks_for(dependency: Callable[..., Any], dependant: Dependant) -> bool:
+    return dependant.call is dependency or any(_asks_for(dependency, each) for each in dependant.dependencies)
 
 
 async def _noted(request: Request, answer: Response) -> Response:
@@ -216,7 +231,7 @@ def scripted(request: Request) -> bool:
 
 def local(path: str) -> str:
     """The path, if it is that of a page of ours; else the start page. No link may lead to another site."""
-    return path if OURS.fullmatch(path) else "/"
+    return path if len(path) <= LONGEST_ADDRESS and OURS.fullmatch(path) else "/"
 
 
 def render(
@@ -263,7 +278,7 @@ def sign_in_form(
         return Response(status_code=401, headers={"HX-Redirect": form.following})
     if scripted(request):
         return Problem(401, texts._("You have been signed out. Sign in again."), kind="unauthenticated").response()
-    return render(request, "sign_in.html", form, status, headers)
+    return render(request, "sign_in.html", replace(form, following=local(form.following)), status, headers)
 
 
 def address_of(request: Request) -> str:

@@ -4,7 +4,6 @@ A way to sign in finds out who somebody is; then a session begins, whatever the 
 route that sends the browser away, and one to which it comes back with a proof, which calls `welcome`.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,19 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.deps import House, InHouse
-from api.pages.page import Context, SignedIn, SignIn, demo_people, from_here, local, pages, render, sign_in_form
+from api.hashing import off_the_loop, turn
+from api.pages.page import (
+    LONGEST_ADDRESS,
+    Context,
+    SignedIn,
+    SignIn,
+    demo_people,
+    from_here,
+    local,
+    pages,
+    render,
+    sign_in_form,
+)
 from api.pages.texts import _
 from api.problems import Problem
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of
@@ -27,10 +38,6 @@ router = pages()
 
 FREE_BY_ADDRESS = 30
 """Tries from one address that may fail: a whole office may sit behind it."""
-
-
-LONGEST_ADDRESS = 16_000
-"""Of a page to come back to: how a file is read stands in its address."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
     except TooSoon as soon:
         wait = max(1, round((soon.until - now).total_seconds()))
         raise NotKnown(_("Too many tries have failed. Try again in %(num)s s.", num=wait)) from soon
-    if not await asyncio.to_thread(passwords.matches, password, stored) or person is None:
+    if not await off_the_loop(passwords.matches, password, stored) or person is None:
         raise NotKnown(_("This name and this password do not belong together."))
     async with parts.db.write() as conn:
         await passwords.forget_tries(conn, *keys)
@@ -127,7 +134,8 @@ async def sign_in(
         elif token:
             way, person = "token", await by_token(parts, token)
         else:
-            way, person = "password", await by_password(request, parts, name, password)
+            with turn():
+                way, person = "password", await by_password(request, parts, name, password)
     except NotKnown as no:
         return sign_in_form(request, SignIn(None, local(following), str(no), name), 401)
     return await welcome(request, parts, person, way, following, zone)
@@ -196,12 +204,12 @@ async def change_password(
         except TooSoon as soon:
             raise Problem(403, _("Too many tries have failed. Wait a little.")) from soon
         stored = await passwords.stored(conn, person.id)
-    if stored is not None and not await asyncio.to_thread(passwords.matches, old, stored):
+    if stored is not None and not await off_the_loop(passwords.matches, old, stored):
         return again_with("old", _("This is not your password."))
     if new != again:
         return again_with("again", _("The two new passwords differ."))
     try:
-        hashed = await asyncio.to_thread(passwords.hash_of, new)
+        hashed = await off_the_loop(passwords.hash_of, new)
     except ValueError as weak:
         return again_with("new", _sentence(str(weak)))
     async with parts.db.write() as conn:

@@ -1,6 +1,5 @@
 """The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, InHouse, Limit, Plain, Search
+from api.hashing import off_the_loop
 from api.new_groups import ConfirmGroup, put_into
 from api.problems import FieldError, Problem, documented, invalid, not_found
 from api.routes.people import PersonId, somebody
@@ -199,7 +199,7 @@ async def give_password(person_id: PersonId, admin: Admin, db: Db) -> StartPassw
     """Give somebody a password to begin with, shown this once; their sessions end. Admins only."""
     await somebody(db, person_id)
     password = passwords.temporary()
-    hashed = await asyncio.to_thread(passwords.hash_of, password)
+    hashed = await off_the_loop(passwords.hash_of, password)
     async with db.write() as conn:
         await sessions.start_anew(conn, person_id, hashed, datetime.now(UTC), by=admin.id)
     return StartPassword(person=person_id, password=password)
