@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -143,6 +144,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
+    below_api: dict[str, Any] = {
+        "prefix": API,
+        "dependencies": KNOWN_PARAMETERS,
+        "responses": problems.ANY_ROUTE,
+        "form_limits": {"max_files": 1, "max_fields": 20},
+    }
     for noun in (
         cases,
         tasks,
@@ -163,15 +170,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         roster,
         dashboard,
     ):
-        app.include_router(noun.router, prefix=API, dependencies=KNOWN_PARAMETERS)
+        app.include_router(noun.router, **below_api)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(batches.router, prefix=API, dependencies=KNOWN_PARAMETERS, max_body_size=uploads)
+    app.include_router(batches.router, max_body_size=uploads, **below_api)
     attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(evidence.router, prefix=API, dependencies=KNOWN_PARAMETERS, max_body_size=attached)
+    app.include_router(evidence.router, max_body_size=attached, **below_api)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    app.include_router(pages.router)
-    app.include_router(pages.uploads, max_body_size=uploads)
-    app.include_router(pages.attachments, max_body_size=attached)
+    form = {"max_files": 10, "max_fields": 2000}
+    app.include_router(pages.router, form_limits=form)
+    app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
+    app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

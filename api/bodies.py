@@ -24,6 +24,8 @@ GRACE_SECONDS = 30.0
 LEAST_RATE = 256
 """Bytes a second that a longer one brings on average: a slow line is served, a connection held open is not."""
 
+WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+
 AsPage = Callable[[Request, Problem], Response | None]
 
 
@@ -40,7 +42,12 @@ class Bodies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        if problem := _in_another_encoding(Headers(scope=scope)):
+        headers = Headers(scope=scope)
+        problem = _in_another_encoding(headers)
+        if scope["method"] in WITHOUT_BODY and _announced(headers) > STRANGER_BYTES:
+            # Starlette's limit would find out in the middle of a stream, and fail.
+            problem = Problem(413, "The body is too large.")
+        if problem:
             answer = self._as_page(Request(scope), problem) or problem.response()
             return await answer(scope, receive, send)
         body = _Body(scope, receive, send)
@@ -55,8 +62,7 @@ class _Body:
         self._began = time.monotonic()
         self._size = 0
         self._whole = self._answered = False
-        length = Headers(scope=scope).get("content-length", "")
-        self._announced = int(length) if length.isdecimal() and len(length) < 19 else 0
+        self._announced = _announced(Headers(scope=scope))
 
     async def receive(self) -> Message:
         """The next part. Raises HTTPException 408 or 413, or 400 for a body that ends before it is whole."""
@@ -74,7 +80,7 @@ class _Body:
                 return {"type": "http.disconnect"}
             raise HTTPException(408, "The body took too long to arrive.", {"Connection": "close"}) from None
         if message["type"] == "http.disconnect":
-            if self._answered or self._scope["method"] in ("GET", "HEAD"):
+            if self._answered or self._scope["method"] in WITHOUT_BODY:
                 return message
             raise HTTPException(400, "The body ended before it was whole.")
         self._size += len(message.get("body", b""))
@@ -128,6 +134,12 @@ def _in_another_encoding(headers: Headers) -> Problem | None:
     shown = name[:40].decode("latin-1")
     detail = f"The Content-Type names the encoding {shown!a}. Send UTF-8, and leave out 'charset' or name utf-8."
     return Problem(415, detail, kind="encoding")
+
+
+def _announced(headers: Headers) -> int:
+    """The length that the client says; 0 for what is no number, which the server in front refuses."""
+    length = headers.get("content-length", "")
+    return int(length[:18]) if length.isascii() and length.isdecimal() else 0
 
 
 def _is_utf8(name: str) -> bool:

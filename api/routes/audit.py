@@ -19,6 +19,7 @@ from api.views import number_of
 from store import people, record
 from store.absences import span
 from store.audit import StoredEvent
+from store.cursor import MOST_POSITION
 from store.database import Database
 from store.people import Person
 from store.record import Sought
@@ -82,7 +83,7 @@ async def read_audit(
     q: Search = None,
 ) -> StreamingResponse:
     """Every event, or those that fit, in their order. For operators, auditors and admins."""
-    position = number_of(since, "since")
+    position = number_of(since, "since", MOST_POSITION)
     sought = Sought(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
         sought["since"], sought["until"] = period(person, starts, ends)
