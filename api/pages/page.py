@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 from markupsafe import Markup
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from api.pages import kit, texts
@@ -120,6 +121,18 @@ class MustChange(Exception):
     """The person has to choose a password of their own first."""
 
 
+class PageRequest(Request):
+    """A request whose form has no NUL: PostgreSQL takes none, and nobody means one."""
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override] # nobody here enters it as a context
+        """The form. Files in it are as they came."""
+        sent = await super().form(**limits)
+        return FormData(
+            (name.replace("\0", ""), value.replace("\0", "") if isinstance(value, str) else value)
+            for name, value in sent.multi_items()
+        )
+
+
 class Page(APIRoute):
     """A route whose errors are pages."""
 
@@ -131,7 +144,8 @@ class Page(APIRoute):
         answer = super().get_route_handler()
         for_people = _asks_for(_signed_in, self.dependant)
 
-        async def in_html(request: Request) -> Response:
+        async def in_html(given: Request) -> Response:
+            request = PageRequest(given.scope, given.receive)
             _read_by(request, None)
             try:
                 if for_people:
@@ -288,9 +302,17 @@ def address_of(request: Request) -> str:
     if request.method != "POST":
         return _nearest(own)
     # Beside the inbox a task is a part of another page, and is found again on its own.
-    came = urlsplit(request.headers.get("referer", "")) if "hx-request" not in request.headers else None
-    before = f"{came.path}?{came.query}" if came and came.query else came.path if came else ""
+    before = _path_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
     return _nearest(before or own)
+
+
+def _path_of(address: str) -> str:
+    """The path of an address with its query; nothing of one that cannot be read, such as `http://[`."""
+    try:
+        came = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{came.path}?{came.query}" if came.query else came.path
 
 
 def _nearest(address: str) -> str:

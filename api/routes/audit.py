@@ -104,7 +104,7 @@ async def read_audit(
 async def evidence_pack(
     person: Overseer,
     db: Db,
-    case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
+    case_id: Annotated[Plain | None, Query(min_length=1, max_length=1500)] = None,
     starts: Starts = None,
     ends: Ends = None,
 ) -> StreamingResponse:
@@ -123,11 +123,11 @@ async def evidence_pack(
             raise not_found("case") from nothing
         except evidence_packs.TooMuch as much:
             raise Problem(413, str(much), kind="too-large") from much
+        headers = {
+            "Content-Disposition": f'attachment; filename="{scope.filename}"',
+            "Content-Length": str(file.tell()),
+        }
         unless_sent.pop_all()
-    headers = {
-        "Content-Disposition": f'attachment; filename="{scope.filename}"',
-        "Content-Length": str(file.tell()),
-    }
     return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
 
 

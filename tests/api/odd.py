@@ -209,9 +209,8 @@ async def call(
     try:
         async with asyncio.timeout(20):
             await app(scope, receive, send)
-    except Exception:
-        if status < 500:  # Starlette answers 500 and raises the error again
-            raise
+    except Exception as error:  # what a server would answer with 500, or by closing the connection
+        return Answer(500, {}, repr(error).encode())
     return Answer(status, answered, bytes(content))
 
 

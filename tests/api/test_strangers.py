@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from api import hashing
 from api.app import create_app
 from api.bodies import STRANGER_BYTES
 from api.connections import Connection
+from api.problems import Problem
 from store import people
 from store.database import Database, migrate
 from tests.api.conftest import API, Gate, Served
@@ -390,3 +392,14 @@ def test_the_gateway_begins_with_its_own_connections() -> None:
     from api.__main__ import Server
 
     assert Server(create_app()).config.http is Connection
+
+
+async def test_only_so_many_sign_in_at_once() -> None:
+    with ExitStack() as waiting:
+        for _ in range(hashing.AT_ONCE + hashing.MOST_WAITING):
+            waiting.enter_context(hashing.turn())
+        with pytest.raises(Problem) as refused, hashing.turn():
+            pass
+        assert refused.value.status == 503 and refused.value.headers
+    with hashing.turn():
+        assert await hashing.off_the_loop(sum, [1, 2]) == 3
