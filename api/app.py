@@ -177,7 +177,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(evidence.router, max_body_size=attached, **below_api)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    form = {"max_files": 10, "max_fields": 2000}
+    form: Any = {"max_files": 10, "max_fields": 2000}
     app.include_router(pages.router, form_limits=form)
     app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)

@@ -57,16 +57,16 @@ class StrictRequests:
         if scope["type"] != "http" or not scope["path"].startswith(API):
             return await self.app(scope, receive, send)
         request = Request(scope, receive)
+        body: bytes | None = None
         try:
             check_address(scope)
-            body = await request.body() if _is_json(request) else None
-            if body is not None:
-                _check(body)
-        except Problem as problem:
-            return await problem.response()(scope, receive, send)
+            if _is_json(request):
+                _check(body := await request.body())
+        except Problem as wrong:
+            return await wrong.response()(scope, receive, send)
         except HTTPException as refused:
-            problem = Problem(refused.status_code, refused.detail, headers=refused.headers)
-            return await problem.response()(scope, receive, send)
+            answer = Problem(refused.status_code, refused.detail, headers=refused.headers).response()
+            return await answer(scope, receive, send)
         await self.app(scope, receive if body is None else _again(body, receive), send)
 
 

@@ -128,8 +128,10 @@ class PageRequest(Request):
         """The form. Files in it are as they came."""
         sent = await super().form(**limits)
         return FormData(
-            (name.replace("\0", ""), value.replace("\0", "") if isinstance(value, str) else value)
-            for name, value in sent.multi_items()
+            [
+                (name.replace("\0", ""), value.replace("\0", "") if isinstance(value, str) else value)
+                for name, value in sent.multi_items()
+            ]
         )
 
 

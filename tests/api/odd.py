@@ -170,7 +170,8 @@ async def call(
 ) -> Answer:
     """Call the application as uvicorn would for these bytes; a stream is left as soon as it has begun."""
     raw_path, _, query = target.partition("?")
-    sent, status, answered = False, 0, {}
+    sent, status = False, 0
+    answered: dict[str, str] = {}
     content = bytearray()
 
     async def receive() -> dict[str, Any]:
@@ -232,10 +233,11 @@ def routes(app: FastAPI) -> Iterator[Route]:
         route = context.original_route
         if not isinstance(route, APIRoute):
             continue
-        query, form = [], []
+        query: list[str] = []
+        form: list[str] = []
         model: Any = None
 
-        def read(dependant: Any, query: list[str] = query, form: list[str] = form) -> None:
+        def read(dependant: Any, query: list[str], form: list[str]) -> None:
             nonlocal model
             query += [each.alias for each in dependant.query_params if each.alias not in query]
             for each in dependant.body_params:
@@ -244,9 +246,9 @@ def routes(app: FastAPI) -> Iterator[Route]:
                 else:
                     model = each.field_info.annotation
             for inner in dependant.dependencies:
-                read(inner)
+                read(inner, query, form)
 
-        read(route.dependant)
+        read(route.dependant, query, form)
         for method in sorted(context.methods or []):
             yield Route(method, str(context.path), query, form, model)
 

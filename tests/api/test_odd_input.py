@@ -148,7 +148,8 @@ def _bodies(route: odd.Route) -> Iterator[bytes]:
         return
     for part in odd.JSON_PARTS:
         yield part.encode()
-    for odd_one, field in (fields or {}).items():
+    fields = fields or {}
+    for odd_one, field in fields.items():
         plain: dict[str, Any] = {}
         for name, each in fields.items():
             if name != odd_one and each.is_required():

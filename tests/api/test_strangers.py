@@ -150,7 +150,7 @@ async def test_somebody_signed_in_is_answered_while_strangers_attack(
     gateway: Gateway, attack: Callable[[Gateway], Awaitable[None]]
 ) -> None:
     headers = {"Authorization": f"Bearer {gateway.token}"}
-    took = []
+    took: list[float] = []
     async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=60) as client:
         await client.get(LIST)
         attacking = asyncio.ensure_future(attack(gateway))
@@ -266,7 +266,8 @@ async def test_an_upload_of_a_stranger_is_not_read(stopped: Gate) -> None:
             "http_version": "1.1",
             "root_path": "",
         }
-        parts, statuses = body(), []
+        parts = body()
+        statuses: list[int] = []
 
         async def receive(parts: AsyncIterator[bytes] = parts) -> dict[str, Any]:
             return {"type": "http.request", "body": await anext(parts), "more_body": True}
