@@ -231,6 +231,29 @@ async def test_what_was_an_error_of_ours_is_none_any_more(place: Odd) -> None:
     )
 
 
+async def test_no_odd_name_of_a_file_is_an_error_of_ours(place: Odd) -> None:
+    case = quote(place.ids["case_id"], safe="")
+    kind = ("Content-Type", "multipart/form-data; boundary=x")
+    made = []
+    for name in (
+        b"a\0b",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"x" * 4000,
+        b"../../x",
+        b"..",
+        b'\\"',
+        b"\xe2\x80\xae.csv",
+        b"%00",
+    ):
+        for more in (b"", b"; filename*=punycode''x", b"; name=other"):
+            head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="' + name + b'"' + more
+            body = head + b"\r\nContent-Type: text/csv\r\n\r\nreference,payee\nx,y\n\r\n--x--\r\n"
+            for path in (f"{API}/batches?process=payment", f"{API}/cases/{case}/attachments", "/upload"):
+                made.append(Call("POST", path, [kind], body))
+    await _make(place, made)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("person", ["admin-1", "requester-1", "manager-1"])
