@@ -25,7 +25,7 @@ def _json(value: Any) -> Any:
     """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
+            return strict_json.read(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
         except RecursionError:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
         except json.JSONDecodeError as wrong:

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.connections import Connection, most_connections
 from own import WrongProcess
 from policy.model import PolicyError
 from settings import WrongSettings, load
@@ -27,7 +28,8 @@ class Server(uvicorn.Server):
     """Ends those answers that would go on for hours, before it waits for the others."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, **options, timeout_graceful_shutdown=GRACE_S))
+        Connection.most = most_connections()
+        super().__init__(uvicorn.Config(app, **options, http=Connection, timeout_graceful_shutdown=GRACE_S))
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import own
 from api import problems, refusals
+from api.authentication import Authentication
+from api.bodies import Bodies, BodyLimit
 from api.checks import Checks
 from api.dashboards import Dashboards
 from api.demo import Demo
@@ -17,7 +20,7 @@ from api.deps import House
 from api.gateway import Gateway
 from api.live import Feed
 from api.metrics import Metrics
-from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, BodyLimit, Headers, Requests
+from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
 from api.pages import routers as pages
 from api.pages.page import as_page, too_large
 from api.pages.texts import catalogue
@@ -46,7 +49,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
-from api.strict_requests import STRICT
+from api.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.turned_away import TurnedAway
 from api.watching import Watches
 from connection import connect
@@ -142,12 +145,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app, as_page)
     refusals.install(app)
     # The last one added is the outermost.
+    app.add_middleware(StrictRequests)
+    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
+    app.add_middleware(Authentication)
+    app.add_middleware(Bodies, as_page=as_page)
     if settings.demo:
         app.add_middleware(DemoHost, public_url=settings.public_url)
-    app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Headers, https=settings.https)
     app.add_middleware(Requests, metrics=numbers)
 
+    below_api: dict[str, Any] = {
+        "prefix": API,
+        "dependencies": KNOWN_PARAMETERS,
+        "responses": problems.ANY_ROUTE,
+        "form_limits": {"max_files": 1, "max_fields": 20},
+    }
     for noun in (
         cases,
         tasks,
@@ -169,15 +181,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         one_time_links,
         dashboard,
     ):
-        app.include_router(noun.router, prefix=API, dependencies=STRICT)
+        app.include_router(noun.router, **below_api)
     uploads = settings.max_upload_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(batches.router, prefix=API, dependencies=STRICT, max_body_size=uploads)
+    app.include_router(batches.router, max_body_size=uploads, **below_api)
     attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
-    app.include_router(evidence.router, prefix=API, dependencies=STRICT, max_body_size=attached)
+    app.include_router(evidence.router, max_body_size=attached, **below_api)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    app.include_router(pages.router)
-    app.include_router(pages.uploads, max_body_size=uploads)
-    app.include_router(pages.attachments, max_body_size=attached)
+    form: Any = {"max_files": 10, "max_fields": 2000}
+    app.include_router(pages.router, form_limits=form)
+    app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
+    app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -30,7 +30,7 @@ from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.risks import Risks
 from telemetry import logs
-from workflows.models import TaskView
+from workflows.models import TaskView, reference_key
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,22 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 
 
 def _plain(text: str) -> str:
-    """No NUL: PostgreSQL takes none, and nobody means one."""
+    """Nothing that no database takes and nobody means: no NUL, and no half of a character."""
     if "\0" in text:
         raise ValueError("must not hold a NUL character")
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("must not hold half of a character (a lone surrogate)")
+    return text
+
+
+def _reference(text: str) -> str:
+    reference_key(text)
     return text
 
 
 Plain = Annotated[str, AfterValidator(_plain)]
+Reference = Annotated[Plain, AfterValidator(_reference)]
+"""What can be the reference of a case."""
 
 CaseId = Annotated[Plain, Path(examples=["payment:inv-1042"], description="Percent-encoded", max_length=1500)]
 TaskId = Annotated[Plain, Path(examples=["t4c1f0a9e5b7d2c3a1f6e8b90"], max_length=100)]

@@ -1,17 +1,12 @@
-"""What every answer gets: security headers, a line in the log, a count; and a problem document for too large a body."""
+"""What every answer gets: security headers, a line in the log, a count."""
 
 import logging
 import time
-from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import Metrics
-from api.problems import Problem
 from telemetry import logs
 
 API = "/api/v1"
@@ -107,28 +102,3 @@ def _route(scope: Scope) -> str:
         return "none"
     # A router that was included does not know under which prefix.
     return API + template if scope["path"].startswith(API) else template
-
-
-class BodyLimit(RequestBodyLimitMiddleware):
-    """Starlette's limit, its plain-text answer turned into a problem document, or into a page for people."""
-
-    def __init__(self, app: ASGIApp, max_body_size: int, of_page: Callable[[Request], Response]) -> None:
-        super().__init__(app, max_body_size)
-        self._of_page = of_page
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        replaced = False
-
-        async def send_problem(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == 413:
-                # Only Starlette's own: a page or a problem document says more.
-                replaced = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
-                if replaced:
-                    problem = Problem(413, "The body is too large.")
-                    answer = problem.response() if scope["path"].startswith(API) else self._of_page(Request(scope))
-                    return await answer(scope, receive, send)
-            if not replaced:
-                await send(message)
-
-        await super().__call__(scope, receive, send_problem)

@@ -102,12 +102,14 @@ def temporal_unreachable(**members: Any) -> Problem:
 
 
 _WORDS = {
+    400: "the body cannot be parsed, or ended before it was whole",
     401: "no valid token",
     403: "the caller sees it and may not do this; `rule` names the rule",
     404: "no such thing, or not for the caller's eyes",
     409: "in conflict with what has happened already",
+    408: "the body took too long to arrive",
     413: "the body is too large",
-    415: "not a file this route reads",
+    415: "not a kind of body that this route reads, or not UTF-8",
     422: "wrong input; `errors` names every field",
     428: "no `revision`: the problem names the one that the task has now",
     503: "Temporal or the database does not answer; `Retry-After` says when to try again",
@@ -119,6 +121,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     # The model is named so that FastAPI adds its schema; the content says that it travels as problem+json only.
     return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}
+
+
+ANY_ROUTE = documented(400, 401, 408, 413, 415, 422, 503)
+"""What every route of the API may answer, before it looks at what is asked for."""
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:

@@ -1,5 +1,6 @@
 """What intake and the store refuse, in HTTP's terms: routes let these errors pass."""
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,8 +11,10 @@ from intake.mapping import WrongMapping
 from intake.rollback import NotRollable
 from intake.start import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
 from intake.tables import UnreadableFile
-from store.database import DatabaseUnavailable
+from store.database import DatabaseUnavailable, UnusableValue
 from workflows.registry import PROCESSES
+
+_log = logging.getLogger("holdgate.api")
 
 
 def problem_of(error: Exception) -> Problem:
@@ -48,6 +51,10 @@ def problem_of(error: Exception) -> Problem:
             return invalid("The mapping cannot be used for this file.", wrong)
         case TemporalUnavailable():
             return temporal_unreachable()
+        case UnusableValue():
+            # The routes' own types should have named the field: a place that lacks one is a mistake of ours.
+            _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
+            return invalid(f"The request cannot be answered: {error}.", [])
         case DatabaseUnavailable():
             return unavailable("The database does not answer; try again in a moment.")
     raise ValueError(f"{type(error).__name__} is not a refusal")
@@ -64,6 +71,7 @@ REFUSALS = (
     WrongMapping,
     TemporalUnavailable,
     DatabaseUnavailable,
+    UnusableValue,
 )
 
 

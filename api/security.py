@@ -78,17 +78,25 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
     return id and DEMO_IS_OFF.format(id=id)
 
 
-async def caller(request: Request, credentials: Bearer) -> Person:
+async def by_header(request: Request) -> Person:
     """The person whose token came in the Authorization header; 401 when there is none."""
+    credentials = await bearer(request)
     token = credentials.credentials if credentials else ""
     person = await person_of(request.app.state.house.db, token)
     if (why := await without_demo(request, person, token)) is not None:
         raise unauthenticated(why)
     if person is None:
-        if credentials:
-            await request.app.state.house.turned_away.note(credentials.credentials)
+        if token:
+            await request.app.state.house.turned_away.note(token)
         raise unauthenticated()
-    request.state.person = person.id
+    return person
+
+
+async def caller(request: Request, _credentials: Bearer) -> Person:
+    """The person whose token came in the Authorization header, as `Authentication` has found them; else 401."""
+    person: Person | None = getattr(request.state, "caller", None)
+    if person is None:
+        raise unauthenticated()
     return person
 
 
@@ -99,7 +107,15 @@ def cookie_of(request: Request) -> str | None:
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Who looks at a page: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`.
+    """Who looks at a page, perhaps nobody; looked up once a request."""
+    if not hasattr(request.state, "visitor"):
+        request.state.visitor = await looked_up(request, credentials)
+    found: Person | None = request.state.visitor
+    return found
+
+
+async def looked_up(request: Request, credentials: Bearer) -> Person | None:
+    """Who looks at a page now: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`.
 
     `request.state.refused` says why somebody is nobody, where there is more to say than that.
     """

@@ -1,11 +1,11 @@
 """Proof that the person is there, and not only their token or an open browser of theirs: their password once more."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.hashing import off_the_loop, turn
 from api.problems import FieldError, Problem, forbidden, invalid
 from store import failed_sign_ins, passwords
 from store.database import Database
@@ -42,7 +42,9 @@ async def check_password(db: Database, person: Person, password: str, field: str
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "locked", person.id, now, locked_until=soon.until)
         raise Problem(403, "Too many tries have failed. Wait a little.", kind="too-soon") from soon
-    if not await asyncio.to_thread(passwords.matches, password, stored):
+    with turn():
+        known = await off_the_loop(passwords.matches, password, stored)
+    if not known:
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "password", person.id, now)
         raise invalid("This is not your password.", [FieldError(field=field, message="This is not your password.")])

@@ -12,6 +12,7 @@ from api.foresight import Consequence
 from api.problems import FieldError, Problem, invalid
 from api.security import CanDecide
 from intake.csv_out import MEDIA_TYPE
+from store import cursor as cursors
 from store.audit import StoredEvent
 from store.cases import CaseRow
 from store.timeline import NOISE, Timeline
@@ -196,11 +197,11 @@ def our_cursor() -> Iterator[None]:
         raise _not_ours("cursor") from error
 
 
-def number_of(cursor: str | None, name: str = "cursor") -> int:
+def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST) -> int:
     """A cursor that is a place in a numbered order; 0 for none. Raises Problem 422 for what we never gave out."""
     if cursor is None:
         return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= most):
         raise _not_ours(name)
     return int(cursor)
 

@@ -1,18 +1,57 @@
-"""JSON as it stands: no key twice, no number that is none, no half of a character, all of which Python takes."""
+"""JSON as it stands, and no more than anybody means: Python takes what other readers and PostgreSQL do not."""
 
 import json
 import math
 from typing import Any
 
+MAX_DEPTH = 100
+"""Lists and objects within each other. Readers behind this one are recursive, and each has another limit."""
+MAX_DIGITS = 40
+"""Of a whole number: more than any sum has, and few enough for every reader."""
+
 
 def loads(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError with a sentence, and RecursionError for what is nested too deeply."""
-    value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=each_key_once)
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("it holds half of a character (a lone surrogate), which is no text") from None
+    """The value of a JSON text. Raises ValueError with a sentence, and RecursionError for what is nested too deeply.
+
+    Refused are a key that stands twice, numbers that are none or too large, halves of characters, and NUL.
+    """
+    return read(text, parse_constant=_no_number, object_pairs_hook=each_key_once)
+
+
+def read(text: str, **hooks: Any) -> Any:
+    """The same for who says with hooks of `json.loads` what is wrong, in words of their own."""
+    value = json.loads(text, parse_float=_finite, parse_int=_whole, **hooks)
+    check_texts(value)
     return value
+
+
+def check_texts(value: Any) -> None:
+    """Raise ValueError for texts that cannot be stored, and RecursionError for nesting; itself not recursive."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                deeper += each
+                deeper += each.values()
+            elif isinstance(each, list):
+                deeper += each
+            elif isinstance(each, str):
+                _check_text(each)
+        if not deeper:
+            return
+        level = deeper
+    raise RecursionError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise ValueError("it must not hold a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("it holds half of a character (a lone surrogate), which is no text") from None
 
 
 def _no_number(name: str) -> None:
@@ -23,6 +62,12 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
         raise ValueError(f"{digits[:40]} is too large a number")
     return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"{digits[:MAX_DIGITS]}... is too large a number")
+    return int(digits)
 
 
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,10 +3,16 @@
 import base64
 import binascii
 import json
+import math
 from datetime import datetime
 from typing import Any
 
 from workflows.moments import moment_of
+
+MOST = 2**31 - 1
+"""Largest number in a column of 32 bits, as those that lists are sorted by are."""
+MOST_POSITION = 2**63 - 1
+"""Largest place in the audit log, which has 64 bits."""
 
 
 def encode(*key: Any) -> str:
@@ -24,7 +30,7 @@ def decode(cursor: str, *shape: type, optional: int = 0) -> list[Any]:
         if None in parts[optional:]:
             raise ValueError
         return [_read(part, kind) for part, kind in zip(parts, shape, strict=True)]
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise ValueError("not a cursor of this list") from None
 
 
@@ -33,6 +39,13 @@ def _read(part: Any, kind: type) -> Any:
         return None
     if kind is datetime:
         return moment_of(part)
-    if type(part) is not kind or (isinstance(part, int) and abs(part) >= 2**63):
+    if type(part) is not kind:
         raise ValueError
+    match part:
+        case int() if abs(part) > MOST:
+            raise ValueError
+        case float() if not math.isfinite(part):
+            raise ValueError
+        case str() if "\0" in part or part.encode(errors="replace").decode() != part:
+            raise ValueError
     return part

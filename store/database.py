@@ -32,6 +32,10 @@ class DatabaseUnavailable(Exception):
     """The database cannot be reached, is locked for too long or cannot be read or written. The next call may work."""
 
 
+class UnusableValue(ValueError):
+    """A value that no column can hold or be compared with: too large a number, or text that is none."""
+
+
 class Database:
     """Connections to one database, for one event loop."""
 
@@ -172,6 +176,9 @@ def fit(value: str, column: "Column[Any]") -> str:
 def _outages() -> Iterator[None]:
     try:
         yield
+    except (sql.DataError, OverflowError, UnicodeEncodeError) as error:
+        # PostgreSQL says DataError; the driver of SQLite cannot even pass such a number or text on.
+        raise UnusableValue("a value is too large a number, or no text that can be stored") from error
     except (sql.OperationalError, sql.InterfaceError, sql.TimeoutError) as error:
         raise DatabaseUnavailable(_reason(error)) from error
     except sql.DBAPIError as error:

@@ -16,6 +16,7 @@ from api.security import overseer
 from api.views import number_of
 from store import record
 from store.audit import StoredEvent
+from store.cursor import MOST_POSITION
 from store.record import Sought
 from store.verification import Verification, verify_case
 
@@ -87,7 +88,7 @@ async def search(
             sought["since"], sought["until"] = period(person, typed["from"] or None, typed["to"] or None)
     except Problem as no:
         wrong = {error["field"]: error["message"] for error in no.body["errors"]}
-    before = number_of(cursor) or None
+    before = number_of(cursor, most=MOST_POSITION) or None
     async with db.read() as conn:
         found = [] if wrong else await record.newest(conn, before=before, limit=SHOWN + 1, **sought)
         kinds = await record.kinds(conn)

@@ -6,7 +6,7 @@ from api.deps import InHouse
 from api.live import EventStream
 from api.pages.page import SignedIn, pages
 from api.routes.events import Place
-from api.security import Bearer, visitor
+from api.security import Bearer, looked_up
 from store.people import Person
 
 router = pages()
@@ -17,6 +17,6 @@ async def events(request: Request, person: SignedIn, credentials: Bearer, parts:
     """Changes of tasks and cases that the person may see; ends with the session."""
 
     async def still() -> Person | None:
-        return await visitor(request, credentials)
+        return await looked_up(request, credentials)
 
     return parts.feed.listen(person, place, still)

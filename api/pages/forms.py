@@ -256,7 +256,7 @@ def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, 
     if kind != "json" or (types & {"string", None} and text.lstrip()[:1] not in ("{", "[")):
         return text if kind in ("long", "json") else text.strip()
     try:
-        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_key_once)
+        return strict_json.read(text, parse_constant=_no_number, object_pairs_hook=_each_key_once)
     except RecursionError:
         raise ValueError(_("is nested too deeply")) from None
     except json.JSONDecodeError as wrong:

@@ -4,7 +4,6 @@ The code of a link stands behind a `#` in its address, so no server, proxy or lo
 into the form. Looking at the page changes nothing, whoever looks: only the form that is sent uses the link up.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Form, Request, Response
 
 from api.deps import InHouse, Plain
+from api.hashing import off_the_loop, turn
 from api.pages.kit import capital
 from api.pages.page import Context, from_here, pages, render
 from api.pages.texts import _
@@ -69,7 +69,8 @@ async def use(
         if new != again:
             return again_with("again", _("The two passwords differ."))
         try:
-            hashed = await asyncio.to_thread(passwords.hash_of, new)
+            with turn():
+                hashed = await off_the_loop(passwords.hash_of, new)
         except ValueError as weak:
             return again_with("new", capital(f"{weak}."))
     if known and act == "token" and not 1 <= len(label) <= 60:

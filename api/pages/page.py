@@ -4,19 +4,21 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from jinja2 import StrictUndefined
 from markupsafe import Markup
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from api.origins import is_foreign
@@ -24,7 +26,8 @@ from api.pages import kit, texts
 from api.pages.navigation import places
 from api.problems import Problem
 from api.refusals import REFUSALS, problem_of
-from api.security import Visitor, csrf_of
+from api.security import Visitor, bearer, csrf_of, visitor
+from api.strict_requests import check_address
 from store import people, preferences
 from store.people import Person
 from store.sessions import SignedIn as SessionOf
@@ -70,6 +73,8 @@ OURS = re.compile(
     r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
 )
 """Where signing in may lead: pages of our own, with their filters, whatever a link says."""
+LONGEST_ADDRESS = 8_000
+"""Of a page to come back to: how a file is read stands in its address. Escaped once more it fits a stranger's form."""
 WENT_THROUGH = "holdgate-sent-"
 """Begins the name of the cookie by which a form hears that it went through; the rest is what the form sent as `draft`.
 
@@ -118,16 +123,38 @@ class MustChange(Exception):
     """The person has to choose a password of their own first."""
 
 
+class PageRequest(Request):
+    """A request whose form has no NUL: PostgreSQL takes none, and nobody means one."""
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override] # nobody here enters it as a context
+        """The form. Files in it are as they came."""
+        sent = await super().form(**limits)
+        return FormData(
+            [
+                (name.replace("\0", ""), value.replace("\0", "") if isinstance(value, str) else value)
+                for name, value in sent.multi_items()
+            ]
+        )
+
+
 class Page(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with errors turned into pages."""
-        answer = super().get_route_handler()
+        """The handler, with errors turned into pages.
 
-        async def in_html(request: Request) -> Response:
+        Where only people who have signed in may go, that is checked before the body and the parameters are read.
+        """
+        answer = super().get_route_handler()
+        for_people = _asks_for(_signed_in, self.dependant)
+
+        async def in_html(given: Request) -> Response:
+            request = PageRequest(given.scope, given.receive)
             _read_by(request, None)
             try:
+                if for_people:
+                    await _signed_in(request, await visitor(request, await bearer(request)))
+                check_address(request.scope)
                 return await _noted(request, await answer(request))
             except NotSignedIn:
                 # A page that is only looked at is the way in itself; a form was not taken, and says so.
@@ -144,6 +171,10 @@ class Page(APIRoute):
                 return _wrong(request, problem_of(refusal))
 
         return in_html
+
+
+def _asks_for(dependency: Callable[..., Any], dependant: Dependant) -> bool:
+    return dependant.call is dependency or any(_asks_for(dependency, each) for each in dependant.dependencies)
 
 
 async def _noted(request: Request, answer: Response) -> Response:
@@ -223,7 +254,7 @@ def scripted(request: Request) -> bool:
 
 def local(path: str) -> str:
     """The path, if it is that of a page of ours; else the start page. No link may lead to another site."""
-    return path if OURS.fullmatch(path) else "/"
+    return path if len(path) <= LONGEST_ADDRESS and OURS.fullmatch(path) else "/"
 
 
 def render(
@@ -266,7 +297,7 @@ def sign_in_form(
         return Response(status_code=401, headers={"HX-Redirect": form.following})
     if scripted(request):
         return Problem(401, texts._("You have been signed out. Sign in again."), kind="unauthenticated").response()
-    return render(request, "sign_in.html", form, status, headers)
+    return render(request, "sign_in.html", replace(form, following=local(form.following)), status, headers)
 
 
 def address_of(request: Request) -> str:
@@ -277,14 +308,15 @@ def address_of(request: Request) -> str:
     if request.method != "POST":
         return _nearest(own)
     # Beside the inbox a task is a part of another page, and is found again on its own.
-    before = _page_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
+    before = _path_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
     return _nearest(before or own)
 
 
-def _page_of(referer: str) -> str:
+def _path_of(address: str) -> str:
+    """The path of an address with its query; nothing of one that cannot be read, such as `http://[`."""
     try:
-        came = urlsplit(referer)
-    except ValueError:  # a header may hold anything
+        came = urlsplit(address)
+    except ValueError:
         return ""
     return f"{came.path}?{came.query}" if came.query else came.path
 

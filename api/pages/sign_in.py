@@ -4,7 +4,6 @@ A way to sign in finds out who somebody is; then a session begins, whatever the 
 route that sends the browser away, and one to which it comes back with a proof, which calls `welcome`.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,18 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.deps import House, InHouse
-from api.pages.page import Context, SignedIn, SignIn, from_here, local, pages, render, sign_in_form
+from api.hashing import off_the_loop, turn
+from api.pages.page import (
+    LONGEST_ADDRESS,
+    Context,
+    SignedIn,
+    SignIn,
+    from_here,
+    local,
+    pages,
+    render,
+    sign_in_form,
+)
 from api.pages.texts import _
 from api.problems import Problem
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
@@ -30,10 +40,6 @@ router = pages()
 
 FREE_BY_ADDRESS = 30
 """Tries from one address that may fail: a whole office may sit behind it."""
-
-
-LONGEST_ADDRESS = 16_000
-"""Of a page to come back to: how a file is read stands in its address."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
         raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
     if why := await without_demo(request, person, name.strip()):
         raise NotKnown(why, "demo")
-    if not await asyncio.to_thread(passwords.matches, password, stored) or person is None or stored is None:
+    if not await off_the_loop(passwords.matches, password, stored) or person is None or stored is None:
         said = _("This name and this password do not belong together.")
         raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
     async with parts.db.write() as conn:
@@ -172,7 +178,8 @@ async def sign_in(
         elif way == "token":
             person, credential = await by_token(request, parts, token)
         else:
-            person, credential = await by_password(request, parts, name, password)
+            with turn():
+                person, credential = await by_password(request, parts, name, password)
     except NotKnown as no:
         async with parts.db.write() as conn:
             now = datetime.now(UTC)
@@ -262,7 +269,7 @@ async def change_password(
     if new != again:
         return again_with("again", _("The two new passwords differ."))
     try:
-        hashed = await asyncio.to_thread(passwords.hash_of, new)
+        hashed = await off_the_loop(passwords.hash_of, new)
     except ValueError as weak:
         return again_with("new", _sentence(str(weak)))
     async with parts.db.write() as conn:

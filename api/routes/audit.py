@@ -19,6 +19,7 @@ from api.views import number_of
 from store import people, record
 from store.absences import span
 from store.audit import StoredEvent
+from store.cursor import MOST_POSITION
 from store.database import Database
 from store.people import Person
 from store.record import Sought
@@ -82,7 +83,7 @@ async def read_audit(
     q: Search = None,
 ) -> StreamingResponse:
     """Every event, or those that fit, in their order. For operators, auditors and admins."""
-    position = number_of(since, "since")
+    position = number_of(since, "since", MOST_POSITION)
     sought = Sought(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
         sought["since"], sought["until"] = period(person, starts, ends)
@@ -103,7 +104,7 @@ async def read_audit(
 async def evidence_pack(
     person: Overseer,
     db: Db,
-    case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
+    case_id: Annotated[Plain | None, Query(min_length=1, max_length=1500)] = None,
     starts: Starts = None,
     ends: Ends = None,
 ) -> StreamingResponse:
@@ -122,11 +123,11 @@ async def evidence_pack(
             raise not_found("case") from nothing
         except evidence_packs.TooMuch as much:
             raise Problem(413, str(much), kind="too-large") from much
+        headers = {
+            "Content-Disposition": f'attachment; filename="{scope.filename}"',
+            "Content-Length": str(file.tell()),
+        }
         unless_sent.pop_all()
-    headers = {
-        "Content-Disposition": f'attachment; filename="{scope.filename}"',
-        "Content-Length": str(file.tell()),
-    }
     return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain
+from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Reference
 from api.problems import FieldError, Problem, documented, forbidden, invalid, not_found
 from api.security import Caller, Overseer, check_admin, overseer
 from api.views import Page, number_of, our_cursor, page_by_number
@@ -94,7 +94,7 @@ async def account(
 async def entries(
     _person: Overseer,
     parts: InHouse,
-    reference: Annotated[Plain | None, Query(max_length=1000, examples=["INV-1042"])] = None,
+    reference: Annotated[Reference | None, Query(max_length=1000, examples=["INV-1042"])] = None,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
