@@ -5,7 +5,7 @@ anything else the request is refused, with whom it may mean.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pydantic import BaseModel
 
@@ -16,10 +16,16 @@ from store.database import Database
 from store.name_resolver import NameResolver, members_of, refused, resolver, there_are
 from store.people import UnknownPerson, get
 from workflows.models import ADMINS, AUDITORS, Problem
-from workflows.naming import Named, names_any, names_in
+from workflows.naming import Kind, Named, names_any, names_in
 
 SUGGESTED = 200
 """Names of one file for which suggestions are looked up; a file with more of them has the wrong column."""
+
+
+KnownNames = Mapping[Kind, Collection[str]]
+"""By kind, those of some names that there are."""
+Everybody = tuple[NameResolver, Collection[str] | None]
+"""Everybody, and of whom the person may be told: None for all."""
 
 
 class NamesCheck:
@@ -29,7 +35,6 @@ class NamesCheck:
         self._db, self._policy, self._by = db, policy, by
         self._resolver: NameResolver | None = None
         self._seen: dict[str, Collection[str] | None] = {}
-        self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
 
     async def problems(
         self, process: str, requests: Sequence[BaseModel | None], fields: Collection[str] | None = None
@@ -39,32 +44,22 @@ class NamesCheck:
         Asks the store nothing when no field of them names anybody.
         """
         found = [_wanted(request, fields) for request in requests]
-        names = {each.name for some in found for each in some}
-        if not names:
+        if not any(found):
             return [[] for _ in requests]
+        there = await self.there({each.name for some in found for each in some})
+        wrong = [[each for each in some if each.name not in there[each.kind]] for some in found]
+        if not any(wrong):
+            return [[] for _ in requests]
+        everybody = await self.everybody(process)
+        return await asyncio.to_thread(wrong_names, process, wrong, lambda _: everybody)
+
+    async def there(self, names: Collection[str]) -> KnownNames:
+        """Those of the names that there are."""
         async with self._db.read() as conn:
             persons, groups = await there_are(conn, names)
-        there = {"person": persons, "group": groups, "person or group": persons | groups}
-        return [
-            [await self._problem(process, each) for each in some if each.name not in there[each.kind]] for some in found
-        ]
+        return {"person": persons, "group": groups, "person or group": persons | groups}
 
-    async def _problem(self, process: str, named: Named) -> Problem:
-        suggestions = await self._suggestions(process, named)
-        message = refused(named.name, named.kind, suggestions)
-        expected = " or ".join(suggestions) or f"an existing {named.kind}"
-        return Problem(column=named.field, message=message, value=shortened(named.name), expected=expected)
-
-    async def _suggestions(self, process: str, named: Named) -> Sequence[str]:
-        key = (process, named._replace(field=""))
-        if key not in self._suggested:
-            if len(self._suggested) >= SUGGESTED:
-                return ()
-            everybody, seen = await self._everybody(process)
-            self._suggested[key] = await asyncio.to_thread(everybody.suggestions, named.name, named.kind, seen)
-        return self._suggested[key]
-
-    async def _everybody(self, process: str) -> tuple[NameResolver, Collection[str] | None]:
+    async def everybody(self, process: str) -> Everybody:
         """Everybody, and of whom the person may be told: who decides such requests stands on the page of each."""
         async with self._db.read() as conn:
             if self._resolver is None:
@@ -78,6 +73,41 @@ class NamesCheck:
                 except UnknownPerson:
                     pass
         return self._resolver, self._seen[process]
+
+
+def wrong_names(
+    process: str,
+    wrong: Sequence[Sequence[Named]],
+    everybody: Callable[[str], Everybody],
+    suggested: dict[tuple[str, Named], Sequence[str]] | None = None,
+) -> list[list[Problem]]:
+    """Say of names in requests of a process that there is nobody of them, and whom they may mean.
+
+    `suggested` keeps what is found, for the next requests of the same person.
+    """
+    known = {} if suggested is None else suggested
+    return [[_problem(each, _suggestions(known, process, each, everybody)) for each in some] for some in wrong]
+
+
+def _problem(named: Named, suggestions: Sequence[str]) -> Problem:
+    message = refused(named.name, named.kind, suggestions)
+    expected = " or ".join(suggestions) or f"an existing {named.kind}"
+    return Problem(column=named.field, message=message, value=shortened(named.name), expected=expected)
+
+
+def _suggestions(
+    suggested: dict[tuple[str, Named], Sequence[str]],
+    process: str,
+    named: Named,
+    everybody: Callable[[str], Everybody],
+) -> Sequence[str]:
+    key = (process, named._replace(field=""))
+    if key not in suggested:
+        if len(suggested) >= SUGGESTED:
+            return ()
+        known, seen = everybody(process)
+        suggested[key] = known.suggestions(named.name, named.kind, seen)
+    return suggested[key]
 
 
 def _wanted(request: BaseModel | None, fields: Collection[str] | None) -> list[Named]:
