@@ -72,8 +72,16 @@ def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
 
 
 def warm_up() -> None:
-    """Import what is imported late, so that no parser has to."""
+    """Read a small file of every process, so that what is computed once, such as names of headings, is there."""
     from intake import xlsx_file  # noqa: F401
+
+    choice = MappingChoice()
+    for name, process in PROCESSES.items():
+        headings, cells = ",".join(process.example), "x," * len(process.example)
+        data = f"{headings}\n{cells}\n".encode()
+        choice.look(name, data)
+        for _ in choice.sheet(name, data).rows:
+            pass
 
 
 # ---------------------------------------------------------------------------------------------------------- the report

@@ -26,10 +26,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-MEMORY = 768 * 1024**2
-"""Bytes of address space that a parser may take beside what its template has."""
-NICENESS = 10
-"""Whoever waits for a page or a decision comes before a file that is read."""
 HEADER = struct.Struct("!QB")
 """Before each frame: its bytes, and its kind."""
 QUESTION, ANSWER, REFUSED, RAW = range(4)
@@ -78,7 +74,7 @@ def parse(sock: socket.socket) -> None:
 
     order: dict[str, Any] = pickle.loads(receive(sock))
     data = receive(sock)
-    limit(order["cpu_seconds"])
+    limit(**order["limits"])
     try:
         result = getattr(parse_jobs, order["job"])(data, ask, **order["arguments"])
         if isinstance(result, bytes):
@@ -99,16 +95,19 @@ def _refuse(sock: socket.socket, what: str, **about: Any) -> None:
     send(sock, REFUSED, json.dumps({"what": what, **about}).encode())
 
 
-def limit(cpu_seconds: int) -> None:
-    """Limit this process. Beyond its CPU the system ends it with SIGXCPU, beyond its memory Python raises."""
-    os.nice(NICENESS)
+def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
+    """Limit this process. Beyond its CPU the system ends it with SIGXCPU, beyond its memory Python raises.
+
+    `memory` counts in bytes, beside what the template has.
+    """
+    os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_OPEN, FILES_OPEN))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
     if sys.platform == "linux":  # elsewhere the system does not hold processes to it
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + MEMORY
+        most = pages * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from intake.mapping import WrongMapping
 from intake.mapping_choice import UnknownProcess
@@ -29,10 +29,6 @@ from workflows.registry import PROCESSES
 
 SMALL = 128 * 1024
 """Bytes up to which a file waits in the line of small ones."""
-CPU_SECONDS = 180
-"""Seconds of the processor that reading a file may take. 100,000 rows take about 15."""
-CPU_SECONDS_SMALL = 10
-"""The same in the line of small files; a file that needs more is read again in the other line."""
 PATIENCE = 1800.0
 """Seconds after which a parser that has neither ended nor met a limit is stopped."""
 MOST_WAITING, MOST_WAITING_OF_ONE = 200, 20
@@ -44,6 +40,21 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_
 
 Answers = Callable[[str, Any], Awaitable[Any]]
 """Answers the questions of a parser: the question and what it is about."""
+
+
+class Limits(NamedTuple):
+    """What a parser may take."""
+
+    cpu_seconds: int
+    memory: int
+    """Bytes, beside those of the code."""
+    niceness: int
+
+
+LARGE = Limits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
+"""100,000 rows take about 15 seconds. Whoever waits for a page or a decision comes before such a file."""
+QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
+"""Of the line of small files; a file that needs more is read again in the other line."""
 
 
 class LineTooLong(Exception):
@@ -65,10 +76,12 @@ class _Ended(Exception):
 class ParsingPool:
     """Reads files, as many at a time as there are processors but one, and at least one; and one small file more."""
 
-    def __init__(self, processes: Mapping[str, Any] = PROCESSES) -> None:
+    def __init__(
+        self, processes: Mapping[str, Any] = PROCESSES, *, large: Limits = LARGE, quick: Limits = QUICK
+    ) -> None:
         self._processes = processes
         most = max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
-        self._large, self._small = _Line(most, CPU_SECONDS), _Line(1, CPU_SECONDS_SMALL)
+        self._large, self._small = _Line(most, large), _Line(1, quick)
 
     async def run(
         self,
@@ -90,11 +103,11 @@ class ParsingPool:
             line = lines[0]
             try:
                 async with line.turn(by):
-                    return await self._once(job, data, answers or _no_answer, line.cpu_seconds, arguments)
+                    return await self._once(job, data, answers or _no_answer, line.limits, arguments)
             except _Ended as ended:
                 if ended.exit_code == -signal.SIGXCPU:
                     if len(lines) == 1:
-                        raise _beyond(f"more than {line.cpu_seconds} seconds of the processor") from ended
+                        raise _beyond(f"more than {line.limits.cpu_seconds} seconds of the processor") from ended
                     lines.pop(0)
                 elif ended.exit_code in _CRASHES:
                     raise _beyond("more memory than a file may, or broke the program that reads files") from ended
@@ -105,13 +118,11 @@ class ParsingPool:
             if again is not None:
                 await again()
 
-    async def _once(
-        self, job: str, data: bytes, answers: Answers, cpu_seconds: int, arguments: Mapping[str, Any]
-    ) -> Any:
+    async def _once(self, job: str, data: bytes, answers: Answers, limits: Limits, arguments: Mapping[str, Any]) -> Any:
         parser = _fork(self._processes)
         try:
             async with asyncio.timeout(PATIENCE) as patience:
-                order = {"job": job, "cpu_seconds": cpu_seconds, "arguments": arguments}
+                order = {"job": job, "arguments": arguments, "limits": limits._asdict()}
                 await parser.send(pickle.dumps(order), data)
                 while True:
                     kind, payload = await parser.receive()
@@ -161,8 +172,8 @@ def _result(kind: int, said: Any) -> Any:
 class _Line:
     """Lets a few files be read at a time. People take turns: whoever has been served least lately comes next."""
 
-    def __init__(self, most: int, cpu_seconds: int) -> None:
-        self.cpu_seconds = cpu_seconds
+    def __init__(self, most: int, limits: Limits) -> None:
+        self.limits = limits
         self._most = most
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._running: Counter[str] = Counter()
@@ -193,12 +204,9 @@ class _Line:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came in this moment
+            if not turn.cancelled():  # it came in this moment
                 self._running[who] -= 1
-                self._next()
-            else:
-                with suppress(ValueError, KeyError):
-                    self._waiting[who].remove(turn)
+            self._next()
             raise
 
     def _serve(self, who: str) -> None:
@@ -207,7 +215,8 @@ class _Line:
         self._served[who] = self._turns
 
     def _next(self) -> None:
-        self._waiting = {who: turns for who, turns in self._waiting.items() if turns}
+        waiting = {who: deque(turn for turn in turns if not turn.done()) for who, turns in self._waiting.items()}
+        self._waiting = {who: turns for who, turns in waiting.items() if turns}
         self._running = +self._running
         if not self._waiting:
             self._served = {who: self._served[who] for who in self._running}
@@ -223,8 +232,8 @@ class _Line:
 class _Parser:
     """One parser process, as it is talked with."""
 
-    def __init__(self, talk: socket.socket, end: socket.socket) -> None:
-        self._talk, self._end = talk, end
+    def __init__(self, template: "_Template", talk: socket.socket, end: socket.socket) -> None:
+        self._template, self._talk, self._end = template, talk, end
         for each in (talk, end):
             each.setblocking(False)
         self._loop = asyncio.get_running_loop()
@@ -259,7 +268,9 @@ class _Parser:
         # Negative for a signal; None when its template went with it.
         with suppress(ConnectionError):
             said = await self._loop.sock_recv(self._end, 16)
-            return int(said) if said else None
+            if said:
+                return int(said)
+        self._template.stop()
         return None
 
     def close(self) -> None:
@@ -293,13 +304,10 @@ class _Template:
     def fork(self) -> _Parser:
         """Fork a parser, as soon as the template is ready."""
         (ours, theirs), (end, told) = socket.socketpair(), socket.socketpair()
-        parser = _Parser(ours, end)
-        with theirs, told:
-            try:
-                socket.send_fds(self.control, [b"1"], [theirs.fileno(), told.fileno()])
-            except ConnectionError:
-                parser.close()
-                raise
+        parser = _Parser(self, ours, end)
+        # One that has ended in this moment is met as the end of the parser.
+        with theirs, told, suppress(ConnectionError):
+            socket.send_fds(self.control, [b"1"], [theirs.fileno(), told.fileno()])
         return parser
 
     def stop(self) -> None:
@@ -312,15 +320,13 @@ _templates: dict[tuple[Path, ...], _Template] = {}
 
 
 def _fork(processes: Mapping[str, Any]) -> _Parser:
-    """Fork a parser that knows these processes. Raises _Ended when its template ends in this moment."""
+    """Fork a parser that knows these processes."""
     folders = tuple(sorted(process.folder for process in processes.values() if process.folder))
+    if (running := _templates.get(folders)) and running.process.poll() is not None:
+        _templates.pop(folders).stop()
     if folders not in _templates:
         _templates[folders] = _Template.start(folders)
-    try:
-        return _templates[folders].fork()
-    except ConnectionError as gone:
-        _templates.pop(folders).stop()
-        raise _Ended(None) from gone
+    return _templates[folders].fork()
 
 
 @atexit.register
