@@ -32,7 +32,7 @@ async def nothing_stored(question: str, value: Any) -> Any:
     return {process: {} for process in value}
 
 
-ABOUT = {"process": "payment", "mappings": None, "given": None, "opening": {}}
+ABOUT: dict[str, Any] = {"process": "payment", "mappings": None, "given": None, "opening": {}}
 DRY_RUN = {**ABOUT, "policy": POLICY.read_text(), "by": "rita", "resubmit": False}
 
 
