@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 
 from api.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
 from intake.mapping import WrongMapping
+from intake.parsing_pool import LineTooLong, ParserEnded
 from intake.rollback import NotRollable
 from intake.start import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
 from intake.tables import UnreadableFile
@@ -49,6 +50,8 @@ def problem_of(error: Exception) -> Problem:
                 for each in error.problems
             ]
             return invalid("The mapping cannot be used for this file.", wrong)
+        case LineTooLong() | ParserEnded():
+            return unavailable(f"Nothing was started: {error}.")
         case TemporalUnavailable():
             return temporal_unreachable()
         case UnusableValue():
@@ -69,6 +72,8 @@ REFUSALS = (
     DuplicateCase,
     UnreadableFile,
     WrongMapping,
+    LineTooLong,
+    ParserEnded,
     TemporalUnavailable,
     DatabaseUnavailable,
     UnusableValue,

@@ -4,75 +4,91 @@ A gate may ask people whom the input names. Where the policy says among whom (`c
 and so is a request that names nobody but its requester, who never decides it.
 """
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from intake.problems import shortened
-from policy.candidates import not_to_choose
 from policy.expressions import Expression, ExpressionError, evaluate, expression
 from policy.model import Gate, Policy
 from policy.rules import Names
-from store.people import Directory
 from workflows.folding import fold
 from workflows.models import Problem
 
 NOT_OF_THE_INPUT = {"facts", "case", "limits"}
 
 
-class ChosenDeciders:
-    """Checks the requests of one person by one policy."""
+class Choice(NamedTuple):
+    """Whom a request chooses for one gate."""
 
-    def __init__(self, directory: Directory, policy: Policy, by: str) -> None:
-        self._directory, self._policy, self._by = directory, policy, by
+    process: str
+    gate: Gate
+    gate_name: str
+    compiled: Expression
+    request: BaseModel
+    names: list[str]
+
+    @property
+    def choose_from(self) -> Sequence[str]:
+        """Among whom the policy lets it choose; empty for anybody."""
+        return self.gate.chosen_from or ()
+
+
+class ChosenDeciders:
+    """Checks the requests of one person by one policy. Pure: who may not be chosen is asked of whoever uses it."""
+
+    def __init__(self, policy: Policy, by: str) -> None:
+        self._policy, self._by = policy, by
+        self._gates: dict[str, Mapping[str, tuple[Gate, Expression]]] = {}
         self._wrong: dict[tuple[str, str, str], bool] = {}
 
-    async def problems(self, process: str, requests: Sequence[BaseModel]) -> list[list[Problem]]:
-        """Return what is wrong with the choice in each of the requests of a process."""
-        gates = _that_choose(self._policy, process)
-        found: list[list[Problem]] = [[] for _ in requests]
-        for name, (gate, compiled) in gates.items():
-            chosen = await asyncio.to_thread(self._chosen, process, compiled, requests)
-            await self._look_up(process, name, gate, {each for names in chosen for each in names})
-            for problems, request, names in zip(found, requests, chosen, strict=True):
-                problems += self._problems(process, name, gate, compiled, request, names)
-        return found
+    def choices(self, process: str, request: BaseModel) -> list[Choice]:
+        """Return whom a request chooses, gate by gate."""
+        if process not in self._gates:
+            self._gates[process] = _that_choose(self._policy, process)
+        return [
+            Choice(process, gate, name, compiled, request, self._chosen(process, compiled, request))
+            for name, (gate, compiled) in self._gates[process].items()
+        ]
 
-    def _chosen(self, process: str, compiled: Expression, requests: Sequence[BaseModel]) -> list[list[str]]:
+    def unknown(self, choice: Choice) -> list[str]:
+        """Those of the names of which must be asked whether they may be chosen."""
+        if not choice.choose_from:
+            return []
+        return [each for each in choice.names if (choice.process, choice.gate_name, each) not in self._wrong]
+
+    def learn(self, choice: Choice, names: Sequence[str], wrong: Collection[str]) -> None:
+        """Keep which of these names may not be chosen."""
+        self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
+
+    def problems(self, choices: Sequence[Choice]) -> list[Problem]:
+        """Return what is wrong with the choices of a request."""
+        return [problem for choice in choices for problem in self._problems(choice)]
+
+    def _chosen(self, process: str, compiled: Expression, request: BaseModel) -> list[str]:
         section = self._policy.processes[process]
-        found = []
-        for request in requests:
-            try:
-                names = evaluate(compiled, Names.of(section, request, {}, {"requester": self._by}).values)
-            except ExpressionError:  # the gate will show it to the people of the policy
-                names = []
-            found.append([each for each in names if isinstance(each, str)] if isinstance(names, list) else [])
-        return found
+        try:
+            names = evaluate(compiled, Names.of(section, request, {}, {"requester": self._by}).values)
+        except ExpressionError:  # the gate will show it to the people of the policy
+            return []
+        return [each for each in names if isinstance(each, str)] if isinstance(names, list) else []
 
-    async def _look_up(self, process: str, name: str, gate: Gate, chosen: Collection[str]) -> None:
-        new = [each for each in chosen if (process, name, each) not in self._wrong]
-        if not new or gate.chosen_from is None:
-            return
-        wrong = await not_to_choose(gate.chosen_from, new, self._by, self._directory)
-        self._wrong |= {(process, name, each): each in wrong for each in new}
-
-    def _problems(
-        self, process: str, name: str, gate: Gate, compiled: Expression, request: BaseModel, names: Sequence[str]
-    ) -> list[Problem]:
+    def _problems(self, choice: Choice) -> list[Problem]:
+        gate, names = choice.gate, choice.names
         if names and not (gate.groups or gate.users) and all(fold(each) == fold(self._by) for each in names):
             message = "names only you, and nobody decides what they ask for: name somebody else"
-            return [Problem(column=_field(compiled, request, names[0]), message=message)]
-        allowed = ", ".join(gate.chosen_from or ())
+            return [Problem(column=_field(choice, names[0]), message=message)]
+        allowed = ", ".join(choice.choose_from)
         return [
             Problem(
-                column=_field(compiled, request, each),
+                column=_field(choice, each),
                 message=f"'{each}' cannot be chosen to decide this: the policy allows {allowed}",
                 value=shortened(each),
                 expected=allowed,
             )
             for each in names
-            if self._wrong.get((process, name, each))
+            if self._wrong.get((choice.process, choice.gate_name, each))
         ]
 
 
@@ -89,11 +105,11 @@ def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[Gate, Expre
     return found
 
 
-def _field(compiled: Expression, request: BaseModel, name: str) -> str:
+def _field(choice: Choice, name: str) -> str:
     """The field that a name comes from."""
-    fields = sorted({root for root, *_ in compiled.reads} - NOT_OF_THE_INPUT)
+    fields = sorted({root for root, *_ in choice.compiled.reads} - NOT_OF_THE_INPUT)
     for field in fields:
-        value = getattr(request, field, None)
+        value = getattr(choice.request, field, None)
         if value == name or (isinstance(value, list | tuple) and name in value):
             return field
     return fields[0]

@@ -12,15 +12,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from intake.bad_rows import bad_rows
 from intake.drop_box import Claim, DropBox, StillWritten, Unfit, Where
 from intake.files import base_name
 from intake.launch import TemporalUnavailable
 from intake.mapping import WrongMapping
-from intake.rows import MAX_ROWS, UnreadableFile
+from intake.parsing_pool import LineTooLong, ParserEnded
 from intake.start import NoPolicy, UnknownProcess
+from intake.table import UnreadableFile
 from intake.upload import BatchReport, Uploads
-from store import batches, inbox, people, successors
+from store import inbox, people, successors
 from store.batches import AsyncConnection
 from store.database import Database, DatabaseUnavailable
 from store.inbox import TakenBefore
@@ -93,7 +93,7 @@ class Inbox:
             await self._import(claim)
         except StillWritten:
             return False
-        except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
+        except (DatabaseUnavailable, TemporalUnavailable, LineTooLong, ParserEnded, OSError) as away:
             self._say(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
             return False
         except Exception as defect:  # of ours, or of a process: no reason to let other files wait
@@ -109,7 +109,7 @@ class Inbox:
         report: dict[str, Any] = {"file": base_name(claim.name, "file"), "requester": self._requester}
         try:
             data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
-            folder = folder or await asyncio.to_thread(self._uploads.process_of, data)
+            folder = folder or await self._uploads.process_of(data, self._requester)
             process, _, mapping = folder.partition("@")
             report |= {"process": process, "sha256": hashlib.sha256(data).hexdigest()}
             report |= {"saved_mapping": mapping} if mapping else {}
@@ -121,7 +121,11 @@ class Inbox:
         url = f"{self._url}/api/v1/batches/{taken.batch_id}"
         report |= {"outcome": "imported before" if before else "imported", "batch_id": taken.batch_id, "url": url}
         report |= taken.model_dump(mode="json", include=_TOLD)
-        bad = {} if before or not taken.rows.invalid else {"bad_csv": await self._bad_rows(taken, data)}
+        bad: dict[str, bytes] = {}
+        if not before and taken.rows.invalid and taken.batch_id:
+            bad["bad_csv"] = await self._uploads.bad_rows(
+                taken.batch_id, data, taken.format, ["invalid"], self._requester
+            )
         await self._put_away(claim, report, **bad)
 
     async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
@@ -144,12 +148,6 @@ class Inbox:
         report = await self._uploads.report(known.batch_id) if known else None
         assert known is not None and report is not None, "what was taken stays"
         return report, known.claim != claim.token
-
-    async def _bad_rows(self, taken: BatchReport, data: bytes) -> bytes:
-        async with self._db.read() as conn:
-            rows = await batches.rows(conn, taken.batch_id or "", "invalid", limit=MAX_ROWS)
-        errors = {row.line: "; ".join(map(str, row.errors)) for row in rows}
-        return (await asyncio.to_thread(bad_rows, data, errors, taken.format)).encode()
 
     async def _put_away(self, claim: Claim, report: Mapping[str, Any], **beside: bytes) -> None:
         where: Where = "refused" if report["outcome"] == "refused" else "done"

@@ -21,6 +21,10 @@ from workflows.models import Problem
 from workflows.moments import asked_now
 
 EVERY_DATE = "*"
+MAX_NAME = 100
+"""Characters up to which an unknown name is compared with those that there are."""
+MAX_PROBLEMS = 20
+"""So many mistakes of a mapping are named."""
 
 
 class WrongMapping(Exception):
@@ -127,13 +131,17 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
     try:
         mapping = ColumnMapping.model_validate(given)
     except ValidationError as wrong:
-        raise WrongMapping([_of_key(each) for each in problems_of(wrong, {})]) from wrong
+        raise WrongMapping([_of_key(each) for each in problems_of(wrong, {})[:MAX_PROBLEMS]]) from wrong
     known = [*fields, EVERY_DATE]
-    problems = [
-        Problem(column=f"{table}.{name}", message=f"is not a field of this process{nearest(name, fields)}")
+    unknown = [
+        (table, name)
         for table in ("columns", "constants", "dates")
         for name in getattr(mapping, table)
         if name not in known or (name == EVERY_DATE and table != "dates")
+    ]
+    problems = [
+        Problem(column=f"{table}.{name[:MAX_NAME]}", message=f"is not a field of this process{nearest(name, fields)}")
+        for table, name in unknown[:MAX_PROBLEMS]
     ]
     problems += [
         Problem(column=f"constants.{name}", message="has a column and a constant; leave one of them out")
@@ -160,6 +168,8 @@ def _of_key(problem: Problem) -> Problem:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A question that names what was probably meant; else all that there is."""
+    if len(name) > MAX_NAME:  # comparing takes the product of both lengths
+        name = ""
     near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
     if near:
         return f"; is '{next(each for each in known if each.lower() == near[0])}' meant?"

@@ -21,14 +21,14 @@ from intake.forecast import Forecast, ForecastReport
 from intake.later import why_not_at
 from intake.launch import Launch, Launcher, StoredCase, settle
 from intake.launch import TemporalUnavailable as TemporalUnavailable
-from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.mapping_choice import SEVERAL as SEVERAL
+from intake.mapping_choice import GivenMapping as GivenMapping
+from intake.mapping_choice import MappingChoice, process_named
+from intake.mapping_choice import UnknownProcess as UnknownProcess
+from intake.mapping_choice import target_of as target_of
 from intake.names_check import NamesCheck
 from intake.pinned import PinnedPolicies
 from intake.problems import problems_of
-from intake.reading import Look, look, read_file
-from intake.rows import Sheet
-from intake.saved import SavedMappings
-from intake.seed import read_seed
 from policy.model import Policy
 from store import batches, cases, people, policies
 from store.cases import CaseRow, NewCase
@@ -46,8 +46,6 @@ from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
 """Of 1 (first) to 5 (last), for a case that is started alone."""
-SEVERAL = "several"
-"""The process of a file whose rows say themselves what they are for."""
 SWEEP_AFTER = timedelta(seconds=10)
 """A row that says `starting` for longer has lost the process that meant to start it."""
 SWEEP_LIMIT = 500
@@ -81,10 +79,6 @@ class Started:
 
     row: CaseRow
     created: bool
-
-
-class UnknownProcess(Exception):
-    """There is no process of this name."""
 
 
 class NoPolicy(Exception):
@@ -124,27 +118,6 @@ class PolicySource(Protocol):
     def current(self) -> Policy: ...
 
 
-GivenMapping = ColumnMapping | Mapping[str, Any] | str
-"""A mapping, as JSON has it, or the name of a saved one."""
-
-
-def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """A mapping of a file of several processes, which says how it is opened. Raises WrongMapping for any other."""
-    whole = given if isinstance(given, ColumnMapping) else None
-    if not isinstance(given, str) or given.lstrip().startswith("{"):
-        whole = whole or parse_mapping(given or {}, [])
-    if whole is None or not whole.only_opens:
-        raise WrongMapping(
-            [Problem(column="", message="goes with a file of one process: name the process of its rows")]
-        )
-    return whole
-
-
-def target_of(process: Process) -> Target:
-    """A process as rows are read into it."""
-    return Target(process.input, process.shown_input, process.words.money)
-
-
 # ---------------------------------------------------------------------------------------------------------- the starter
 
 
@@ -163,8 +136,8 @@ class Starter:
         self._db = db
         self._policy_file = policy_file
         self._processes = processes
-        self._targets = {name: target_of(process) for name, process in processes.items()}
-        self.mappings = SavedMappings(mappings, self._targets)
+        self.choice = MappingChoice(processes, mappings)
+        self.mappings = self.choice.saved
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}
@@ -306,58 +279,7 @@ class Starter:
 
     def process(self, name: str) -> Process:
         """Raises UnknownProcess."""
-        try:
-            return self._processes[name]
-        except KeyError:
-            raise UnknownProcess(f"there is no process '{name}'; there are: {', '.join(self._processes)}") from None
-
-    def sheet(
-        self, process: str, data: bytes, policy: Policy | None = None, mapping: GivenMapping | None = None
-    ) -> Sheet:
-        """The rows of a file, of one process or of SEVERAL.
-
-        With `policy`, rows of a process that it has no section for are invalid. `mapping` is one, or as JSON has it, or
-        the name of a saved one; without it files whose headings are not the fields are read by the suggested one.
-        Raises UnknownProcess, UnreadableFile and WrongMapping.
-        """
-        if process == SEVERAL:
-            given = _only_opening(mapping)
-            startable = [name for name in self._processes if policy is None or policy.has(name)]
-            return read_seed(data, self._processes, startable, given)
-        target = self._targets[self.process(process).name]
-        return read_file(data, target, self.mapping(process, mapping), lambda: self.mappings.usual(process))
-
-    def look(self, process: str, data: bytes, mapping: GivenMapping | None = None) -> Look:
-        """A file of one process before it is read. Raises UnknownProcess, UnreadableFile and WrongMapping."""
-        return look(data, self.target(process), self.mapping(process, mapping))
-
-    def target(self, process: str) -> Target:
-        """A process as rows are read into it. Raises UnknownProcess."""
-        return self._targets[self.process(process).name]
-
-    def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
-        """A mapping as it is given: one, or as JSON has it, or the name of a saved one. Raises WrongMapping."""
-        if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
-            return self.mappings.named(given.strip(), process)
-        if given is None or isinstance(given, ColumnMapping):
-            return given
-        return parse_mapping(given, self.target(process).fields)
-
-    def opened(self, process: str, given: GivenMapping | None, opening: Mapping[str, str]) -> GivenMapping | None:
-        """A mapping as it is given, and how the file is to be opened: what is named there counts. Raises WrongMapping.
-
-        `opening` has keys of a mapping such as `encoding` and `sheet`; blank ones say nothing.
-        """
-        said = {key: value for key, value in opening.items() if value}
-        if not said:
-            return given
-        mapping = self.mapping(process, given) if process != SEVERAL else _only_opening(given)
-        whole = (mapping or ColumnMapping()).model_dump(mode="json", exclude_defaults=True)
-        return parse_mapping({**whole, **said}, [] if process == SEVERAL else self.target(process).fields)
-
-    def saved_mappings(self, process: str) -> list[str]:
-        """The names of the mappings that are saved for a process. Raises WrongMapping when their file has a mistake."""
-        return [name for name, saved in self.mappings.all.items() if saved.process == process]
+        return process_named(name, self._processes)
 
     def policy(self, process: str | None) -> Policy:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""

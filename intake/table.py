@@ -14,21 +14,23 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SEARCHED = 10
 """Lines that are not blank among which the headings are looked for: titles may stand above them."""
 
-Kind = Literal["empty", "encoding", "format", "headers", "too_large"]
+Kind = Literal["empty", "encoding", "format", "headers", "too_large", "limit"]
 Hidden = Literal["skip", "read"]
 
 
 class UnreadableFile(Exception):
     """The file as a whole cannot be read, so nothing of it was taken. `str()` is a sentence for the person who sent it.
 
-    `kind` says why: `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large`. `line` is the
-    physical line, or the row of the sheet, counted from 1, where that can be said.
+    `kind` says why: `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large`, `limit`
+    (reading the file takes more time or memory than a file may). `line` is the physical line, or the row of the sheet,
+    counted from 1, where that can be said. `said` is the sentence without it.
     """
 
     def __init__(self, kind: Kind, message: str, line: int | None = None) -> None:
         super().__init__(f"line {line}: {message}" if line else message)
         self.kind: Kind = kind
         self.line = line
+        self.said = message
 
 
 class WrongChoice(UnreadableFile):

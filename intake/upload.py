@@ -1,5 +1,7 @@
 """Taking a file: the dry run and the real start are the same code, which judges every row by what is stored now.
 
+Files are read, judged and forecast in processes of their own (`intake/parse_jobs.py`); what is stored is asked here.
+
 A taken file is kept byte by byte under the hash of its content, its rows lie in SQL, and a Workflow carries them
 through; `Starter.sweep` starts the Workflow of a batch whose process died before it could. So a 202 survives.
 """
@@ -7,41 +9,35 @@ through; `Starter.sweep` starts the Workflow of a batch whose process died befor
 import asyncio
 import hashlib
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
 from intake.files import base_name, keep
-from intake.forecast import Forecast, ForecastReport
-from intake.judge import Judge
+from intake.forecast import ForecastReport
 from intake.names_check import NamesCheck
-from intake.reading import process_of
-from intake.rows import Row, Sheet
+from intake.parse_jobs import CHUNK, PREVIEW
+from intake.parsing_pool import Answers, ParsingPool
+from intake.reading import Look
 from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
-from intake.tables import FileFormat
 from policy.model import Policy
 from store import batches, cases
-from store.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow
+from store.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
 from store.database import Database, DatabaseUnavailable
 from workflows.models import BatchCounts
 from workflows.registry import PROCESSES, Process
 
-PREVIEW = 20
-"""Rows that a report shows with their errors; all of them are in the list of rows."""
-CHUNK = 1_000
-"""Rows that are judged and stored at once: decisions wait no longer for their turn to write than one of these takes."""
-
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
 """Something else to be written when a file is taken, or to be raised: connection and id of the batch."""
 
+_FOUND: Mapping[str, str] = MappingProxyType({})
+"""How a file is opened, where nobody says so."""
 _INTERNAL = {"path", "policy_hash", "total"}
 """Fields of a stored batch that its report does not have."""
 
@@ -101,8 +97,8 @@ class Uploads:
     ) -> None:
         self._db = db
         self._starter = Starter(db, client, policy_file, processes, mappings)
-        self._folder = folder
-        self._processes = processes
+        self._folder, self._mappings = folder, mappings
+        self._pool = ParsingPool(processes)
 
     async def dry_run(
         self,
@@ -111,22 +107,26 @@ class Uploads:
         data: bytes,
         by: str,
         mapping: GivenMapping | None = None,
+        opening: Mapping[str, str] = _FOUND,
         *,
         resubmit: bool = False,
     ) -> BatchReport:
         """Say what `start` would do, and do nothing.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and DatabaseUnavailable.
         """
-        sheet, policy = await self._open(process, data, mapping)
+        policy = self._policy(process)
+        found = await self._pool.run(
+            "dry_run",
+            data,
+            by,
+            {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
+            self._known(policy, by),
+        )
         sha256 = hashlib.sha256(data).hexdigest()
-        tally, forecast = Tally(), Forecast(policy, self._processes, by)
-        async for read, rows in self._judged(process, sheet, policy, by, resubmit=resubmit):
-            tally.add(rows)
-            await asyncio.to_thread(_foresee, forecast, read, rows)
         async with self._db.read() as conn:
             same_file_as = await batches.same_file(conn, process, sha256, by)
-        return tally.report(
+        return BatchReport(
             batch_id=None,
             status=None,
             process=process,
@@ -134,10 +134,7 @@ class Uploads:
             sha256=sha256,
             same_file_as=same_file_as,
             requester=by,
-            skipped=tally.skipped,
-            forecast=forecast.report(),
-            notes=_notes(sheet),
-            **_reading(sheet),
+            **found,
         )
 
     async def start(
@@ -147,6 +144,7 @@ class Uploads:
         data: bytes,
         by: str,
         mapping: GivenMapping | None = None,
+        opening: Mapping[str, str] = _FOUND,
         *,
         resubmit: bool = False,
         taking: Taking | None = None,
@@ -154,36 +152,59 @@ class Uploads:
         """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
 
         `taking` is part of the transaction that takes the file, with the id of its batch; what it raises stops it.
-        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, TemporalUnavailable, DatabaseUnavailable and
-        OSError (the upload folder cannot be written); after any of these nothing was taken.
+        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
+        DatabaseUnavailable and OSError (the upload folder cannot be written); after any of these nothing was taken.
         """
-        sheet, policy = await self._open(process, data, mapping)
-        await self._starter.launcher.reach()
+        policy = self._policy(process)
         sha256 = hashlib.sha256(data).hexdigest()
-        path = f"{sha256}.csv"
-        await asyncio.to_thread(keep, self._folder, path, data)
-        await self._starter.keep(policy)
         batch = Batch(
             batch_id=f"b{secrets.token_hex(8)}",
             process=process,
             filename=base_name(filename, "upload.csv"),
             sha256=sha256,
-            path=path,
+            path=f"{sha256}.csv",
             same_file_as=None,
             requester=by,
             policy_hash=policy.hash,
             status="receiving",
             total=0,
-            **_reading(sheet),
+            ignored_columns=[],
             created_at=datetime.now(UTC),
         )
-        tally = Tally()
+        known = self._known(policy, by)
+
+        async def answers(question: str, value: Any) -> Any:
+            match question:
+                case "opened":
+                    await self._starter.launcher.reach()
+                    await asyncio.to_thread(keep, self._folder, batch.path, data)
+                    await self._starter.keep(policy)
+                    async with self._db.write() as conn:
+                        await batches.receive(conn, Batch.model_validate({**batch.model_dump(), **value}))
+                case "rows":
+                    rows = [PlannedRow.model_validate(row) for row in value]
+                    async with self._db.write() as conn:
+                        await batches.add_rows(conn, batch.batch_id, rows)
+                case _:
+                    return await known(question, value)
+
+        async def forget() -> None:
+            async with self._db.write() as conn:
+                await batches.forget_received(conn, [batch.batch_id])
+
         try:
-            batch = await self._receive(batch, sheet, policy, tally, taking, resubmit=resubmit)
+            found = await self._pool.run(
+                "take",
+                data,
+                by,
+                {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
+                answers,
+                forget,
+            )
+            batch = await self._taken(batch, found, taking)
         except BaseException:
             with suppress(DatabaseUnavailable):  # else the sweep forgets it
-                async with self._db.write() as conn:
-                    await batches.forget_received(conn, [batch.batch_id])
+                await forget()
             raise
         # From here on the file is taken: whatever fails now is left to the sweep.
         if await self._starter.launcher.launch_batch(batch):
@@ -191,30 +212,55 @@ class Uploads:
                 async with self._db.write() as conn:
                     await batches.running(conn, [batch.batch_id])
                     batch.status = "running"
-        return tally.report(notes=_notes(sheet), **batch.model_dump(exclude=_INTERNAL))
+        return BatchReport(**{**found, **batch.model_dump(exclude=_INTERNAL)})
 
-    async def _receive(
-        self, batch: Batch, sheet: Sheet, policy: Policy, tally: "Tally", taking: Taking | None, *, resubmit: bool
-    ) -> Batch:
-        """Store all rows, and then, in one moment, that they are taken."""
+    async def _taken(self, batch: Batch, found: Mapping[str, Any], taking: Taking | None) -> Batch:
+        """Store, in one moment, that all rows of a file are taken."""
         async with self._db.write() as conn:
-            await batches.receive(conn, batch)
-        async for _, rows in self._judged(batch.process, sheet, policy, batch.requester, resubmit=resubmit):
-            tally.add(rows)
-            async with self._db.write() as conn:
-                await batches.add_rows(conn, batch.batch_id, rows)
-        async with self._db.write() as conn:
-            same_file_as = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
-            counted = {"total": tally.counts.total, "skipped": tally.skipped, "same_file_as": same_file_as}
-            batch = batch.model_copy(update={"status": "starting", "created_at": datetime.now(UTC), **counted})
+            about = {name: found[name] for name in ("blank", "ignored_columns", "format", "mapping", "skipped")}
+            about |= {"total": found["rows"]["total"], "status": "starting", "created_at": datetime.now(UTC)}
+            about["same_file_as"] = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
+            batch = batch.model_copy(update=about)
             await batches.taken(conn, batch)
             if taking is not None:
                 await taking(conn, batch.batch_id)
         return batch
 
-    def process_of(self, data: bytes) -> str:
+    async def look(
+        self,
+        process: str,
+        data: bytes,
+        by: str,
+        mapping: GivenMapping | None = None,
+        opening: Mapping[str, str] = _FOUND,
+    ) -> Look:
+        """Look at a file of one process before it is read. Raises as `dry_run` does."""
+        found = await self._pool.run("look", data, by, self._reading(process, mapping, opening))
+        return Look(**{**found, "sheets": tuple(found["sheets"]), "notes": tuple(found["notes"])})
+
+    async def process_of(self, data: bytes, by: str) -> str:
         """What a file is of that nobody says it of: one process, by its headings, or several. Raises UnreadableFile."""
-        return process_of(data, {name: process.input for name, process in self._processes.items()}) or SEVERAL
+        return str(await self._pool.run("process_of", data, by, {}))
+
+    async def bad_rows(
+        self, batch_id: str, data: bytes, read_as: Mapping[str, Any], outcomes: Sequence[RowOutcome], by: str
+    ) -> bytes:
+        """The rows of a batch of these outcomes as they stood in its file, as CSV, each behind what is wrong."""
+        after = dict.fromkeys(outcomes, 0)
+
+        async def errors(_question: str, _value: Any) -> list[tuple[int, str]]:
+            for outcome in outcomes:
+                async with self._db.read() as conn:
+                    rows = await batches.rows(conn, batch_id, outcome, after=after[outcome], limit=CHUNK)
+                if rows:
+                    after[outcome] = rows[-1].line
+                    return [(row.line, "; ".join(map(str, row.errors)) or row.says or outcome) for row in rows]
+            return []
+
+        async def from_the_start() -> None:
+            after.update(dict.fromkeys(outcomes, 0))
+
+        return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as}, errors, from_the_start))
 
     async def reach(self) -> None:
         """Ask whether files can be taken now. Raises TemporalUnavailable."""
@@ -237,118 +283,27 @@ class Uploads:
                 resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
-    async def _open(self, process: str, data: bytes, mapping: GivenMapping | None) -> tuple[Sheet, Policy]:
-        policy = self._starter.policy(None if process == SEVERAL else process)
-        # 100,000 rows take seconds of CPU: other requests must be answered meanwhile.
-        return await asyncio.to_thread(self._starter.sheet, process, data, policy, mapping), policy
+    def _policy(self, process: str) -> Policy:
+        return self._starter.policy(None if process == SEVERAL else process)
 
-    async def _judged(
-        self, process: str, sheet: Sheet, policy: Policy, by: str, *, resubmit: bool
-    ) -> AsyncIterator[tuple[Sequence[Row], Sequence[PlannedRow]]]:
-        """The rows of a file and what they are, chunk by chunk, so that they are never all in memory."""
-        rounds = {name: policy.rounds(name) for name in self._processes if policy.has(name)}
-        judge = Judge(process, self._processes, by, rounds, resubmit=resubmit)
+    def _reading(self, process: str, mapping: GivenMapping | None, opening: Mapping[str, str]) -> dict[str, Any]:
+        return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
+
+    def _known(self, policy: Policy, by: str) -> Answers:
+        """Answers what a parser must know of what is stored."""
         names = NamesCheck(self._db, policy, by)
-        rows = iter(sheet.rows)
-        while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
-            keys = judge.keys(chunk)
-            async with self._db.read() as conn:
-                known = {name: await batches.existing_cases(conn, name, keys[name]) for name in keys}
-            starting = [row for row in chunk if judge.may_start(row, known)]
-            wrong = await _misnamed(names, process, starting, sheet)
-            chunk = [wrong.get(row.line, row) for row in chunk]
-            yield chunk, await asyncio.to_thread(judge.judge, chunk, known)
 
+        async def answers(question: str, value: Any) -> Any:
+            match question:
+                case "known":
+                    async with self._db.read() as conn:
+                        return {name: await batches.existing_cases(conn, name, keys) for name, keys in value.items()}
+                case "there":
+                    return await names.there(value)
+                case "everybody":
+                    return await names.everybody(value)
+                case "not_to_choose":
+                    return await names.not_to_choose(*value)
+            raise LookupError(f"a parser asks for '{question}'")
 
-async def _misnamed(names: NamesCheck, process: str, rows: Sequence[Row], sheet: Sheet) -> dict[int, Row]:
-    """The rows that name people or groups whom there are not, by line, with what is wrong."""
-    found: dict[int, Row] = {}
-    of_process: dict[str, list[Row]] = {}
-    for row in rows:
-        of_process.setdefault(row.process or process, []).append(row)
-    for name, some in of_process.items():
-        for row, problems in zip(some, await names.problems(name, [row.input for row in some]), strict=True):
-            if problems:
-                errors = [each.model_copy(update={"column": _heading(each.column or "", sheet)}) for each in problems]
-                found[row.line] = replace(row, input=None, errors=errors)
-    return found
-
-
-def _heading(field: str, sheet: Sheet) -> str:
-    """The column that a field was read from, as it is called in the file; of a list the whole field is one cell."""
-    name = field.split(".")[0]
-    headings = sheet.mapping.columns.get(name, ()) if sheet.mapping else ()
-    return headings[0] if len(headings) == 1 else name
-
-
-def _reading(sheet: Sheet) -> dict[str, Any]:
-    """How a file was read, as it is stored and reported."""
-    return {
-        "blank": sheet.blank,
-        "ignored_columns": sheet.ignored_columns,
-        "format": sheet.format.model_dump(mode="json"),
-        "mapping": sheet.mapping and sheet.mapping.model_dump(mode="json"),
-    }
-
-
-class Tally:
-    """Counts judged rows, and keeps the first of those that a report shows."""
-
-    def __init__(self) -> None:
-        self._outcomes: Counter[str] = Counter()
-        self._errors: list[BatchRow] = []
-        self._same: list[BatchRow] = []
-        self._differing: list[BatchRow] = []
-        self._resubmittable = 0
-
-    @property
-    def counts(self) -> BatchCounts:
-        return batches.counted(self._outcomes)
-
-    @property
-    def skipped(self) -> int:
-        return self._outcomes["skipped"]
-
-    def add(self, rows: Sequence[PlannedRow]) -> None:
-        """Count some more."""
-        self._outcomes.update(row.outcome for row in rows)
-        for row in rows:
-            if row.outcome == "invalid":
-                _first(self._errors, row)
-            elif row.outcome == "duplicate":
-                _first(self._differing if row.differs else self._same, row)
-                self._resubmittable += row.resubmits is not None
-
-    def report(self, *, blank: int, **about: Any) -> BatchReport:
-        """The report of a file whose rows were judged a moment ago."""
-        return BatchReport(
-            rows=self.counts,
-            blank=blank,
-            lines_read=self.counts.total + self.skipped + blank,
-            errors=self._errors,
-            duplicates=[*self._differing, *self._same][:PREVIEW],
-            resubmittable=self._resubmittable,
-            **about,
-        )
-
-
-def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRow]) -> None:
-    for row, planned in zip(read, judged, strict=True):
-        if row.input is None:
-            continue
-        if planned.outcome == "valid":
-            forecast.valid(planned.process, planned.reference, planned.priority, row.input)
-        elif planned.outcome == "duplicate":
-            forecast.duplicate(planned.process, row.input)
-
-
-def _notes(sheet: Sheet) -> list[str]:
-    """What was chosen in reading a file, for people; nothing for a CSV as we would write it ourselves."""
-    if not sheet.notes and str(sheet.format) == str(FileFormat(kind="csv", encoding="UTF-8", delimiter=",")):
-        return []
-    return [f"read as {sheet.format}", *sheet.notes]
-
-
-def _first(kept: list[BatchRow], row: PlannedRow) -> None:
-    if len(kept) < PREVIEW:
-        kept.append(BatchRow.model_validate(row.model_dump(include=set(BatchRow.model_fields))))
+        return answers

@@ -30,7 +30,9 @@ _FUNCTIONS = {
 _MACROS = {"all", "exists", "exists_one", "map", "filter"}
 
 _TOKEN = re.compile(
-    r"""[rRbB]{0,2}(?P<text>\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
+    # A text that never closes goes to the end, so that no quote in it is tried as the beginning of another.
+    r"""[rRbB]{0,2}(?P<text>\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)
+      |"(?:\\[\s\S]|[^"\\])*+(?:"|\\?\Z)|'(?:\\[\s\S]|[^'\\])*+(?:'|\\?\Z))
       | //[^\n]* | (?P<name>[A-Za-z_]\w*) | \d[\w.]* | (?P<mark>\S)""",
     re.VERBOSE,
 )

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from policy.model import Gate, Policy
 
-_TEXT = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
+# A text that never closes goes to the end, so that no quote in it is tried as the beginning of another.
+_TEXT = re.compile(r""""((?:\\[\s\S]|[^"\\])*+)(?:"|\\?\Z)|'((?:\\[\s\S]|[^'\\])*+)(?:'|\\?\Z)""")
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:

@@ -34,8 +34,9 @@ class Lines:
                     table = path
                     self._note(table, number)
                 continue
-            written = re.match(r"""\s*((?:[\w.\s-]|"[^"]*"|'[^']*')+?)\s*=""", line)
-            if written and (path := self._path(f"{written[1]} = 0")):
+            # Greedy: nothing in it matches "=", and trying ever longer keys would take the square of a line's length.
+            written = re.match(r"""((?:[\w.\s-]|"[^"]*"|'[^']*')+)=""", line)
+            if written and (path := self._path(f"{written[1].strip()} = 0")):
                 self._note(table + path, number)
 
     def of(self, key: Key) -> int:

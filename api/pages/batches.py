@@ -128,9 +128,9 @@ async def events(listener: Annotated[Listener, Depends(_watched)]) -> AsyncItera
 
 
 @router.get("/batches/{batch_id}/bad-rows.csv")
-async def bad_rows(batch: Visible, parts: InHouse) -> Response:
+async def bad_rows(batch: Visible, person: SignedIn, parts: InHouse) -> Response:
     """The rows to be mended, as the JSON route gives them back."""
-    return await bad_rows_csv(parts, batch)
+    return await bad_rows_csv(parts, batch, person)
 
 
 @router.post("/batches/{batch_id}/{act}", dependencies=[Depends(from_here)])
@@ -172,7 +172,7 @@ async def _page(
     answer = await one_batch(batch, parts)
     outcome = outcome or _worst(answer)
     empty: Page[BatchRow] = Page(items=[])
-    rows = await batch_rows(batch, request, parts, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
+    rows = await batch_rows(batch, request, person, parts, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
     if isinstance(rows, Response):  # who asks for CSV gets it here, too
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None

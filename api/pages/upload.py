@@ -181,7 +181,7 @@ async def look(
     try:
         given = _mapping(query, process, parts)
         if process != SEVERAL:
-            seen = await asyncio.to_thread(parts.starter.look, process, data, given)
+            seen = await parts.uploads.look(process, data, person.id, given)
         report = await parts.uploads.dry_run(process, name, data, person.id, given, resubmit=resubmit)
     except UnreadableFile as no:
         wrong = [_sentence(no)]
@@ -191,7 +191,7 @@ async def look(
     except WrongMapping as no:
         wrong = [_of_mapping(each.column or "", each.message, process) for each in no.problems]
         if process != SEVERAL:
-            seen = seen or await asyncio.to_thread(_look_anyway, parts, process, data, opening)
+            seen = seen or await _look_anyway(parts, process, data, person, opening)
     except REFUSALS as no:
         return _choose(request, person, parts, process, problem_of(no).body["detail"], problem_of(no).status)
     words = PROCESSES[process].words if process in PROCESSES else None
@@ -296,8 +296,8 @@ def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMappi
     if process == SEVERAL:
         return opening or None
     if "read" not in query:
-        return parts.starter.opened(process, named, opening)
-    saved = parts.starter.mapping(process, named) or ColumnMapping()
+        return parts.starter.choice.opened(process, named, opening)
+    saved = parts.starter.choice.mapping(process, named) or ColumnMapping()
     given: dict[str, Any] = saved.model_dump(mode="json", exclude_defaults=True)
     given["columns"] = {
         key.removeprefix(COLUMN): heading
@@ -312,11 +312,13 @@ def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMappi
     return given | opening | {key: query[key] for key in ("dates", "decimal", "negative") if query.get(key)}
 
 
-def _look_anyway(parts: House, process: str, data: bytes, opening: Mapping[str, str]) -> Look | None:
+async def _look_anyway(
+    parts: House, process: str, data: bytes, person: Person, opening: Mapping[str, str]
+) -> Look | None:
     """The file as it is opened by what was said of that; by what is found, where that does not fit it."""
     for said in (opening, {}):
         with suppress(WrongMapping):
-            return parts.starter.look(process, data, said or None)
+            return await parts.uploads.look(process, data, person.id, opening=said)
     return None
 
 
@@ -332,7 +334,7 @@ def _opening(said: Mapping[str, str], seen: Look | None, report: BatchReport | N
 def _fields(
     process: str, seen: Look, report: BatchReport | None, query: Mapping[str, str], parts: House
 ) -> list[FieldOf]:
-    target, words = parts.starter.target(process), PROCESSES[process].words
+    target, words = parts.starter.choice.target(process), PROCESSES[process].words
     said = "read" in query
     used: Mapping[str, Any] = (report.mapping if report else None) or {}
     columns = {name: each[0] for name, each in used.get("columns", {}).items()} or dict(seen.columns)
@@ -370,7 +372,7 @@ def _saved(process: str, parts: House) -> list[str]:
     if process == SEVERAL:
         return []
     try:
-        return parts.starter.saved_mappings(process)
+        return parts.starter.choice.names(process)
     except WrongMapping:  # the file with them is told of where it is needed
         return []
 

@@ -27,9 +27,7 @@ from api.security import (
 )
 from api.views import Page, as_csv, number_of, our_cursor, page_by_number
 from api.watching import Still, Watch
-from intake.bad_rows import bad_rows
-from intake.rows import MAX_ROWS
-from intake.start import SEVERAL
+from intake.mapping_choice import MAX_MAPPING, SEVERAL
 from intake.upload import BatchReport
 from store import batches
 from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
@@ -150,7 +148,10 @@ async def upload(
     ] = False,
     mapping: Annotated[
         str | None,
-        Form(description="The name of a saved mapping, or one as a JSON object. Without it, one is suggested"),
+        Form(
+            max_length=MAX_MAPPING,
+            description="The name of a saved mapping, or one as a JSON object. Without it, one is suggested",
+        ),
     ] = None,
     encoding: Annotated[
         Plain | None,
@@ -168,8 +169,10 @@ async def upload(
     if len(data) > parts.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
     take = parts.uploads.dry_run if dry_run else parts.uploads.start
-    given = parts.starter.opened(process, mapping or None, {"encoding": encoding or "", "sheet": sheet or ""})
-    report = await take(process, file.filename or "upload.csv", data, person.id, given, resubmit=resubmit)
+    opening = {"encoding": encoding or "", "sheet": sheet or ""}
+    report = await take(
+        process, file.filename or "upload.csv", data, person.id, mapping or None, opening, resubmit=resubmit
+    )
     if dry_run:
         response.status_code = 200
     else:
@@ -215,6 +218,7 @@ async def batch_events(listener: WatchedBatch) -> AsyncIterable[ServerSentEvent]
 async def batch_rows(
     batch: VisibleBatch,
     request: Request,
+    person: Caller,
     parts: InHouse,
     outcome: Annotated[RowOutcome | None, Query()] = None,
     differs: Annotated[
@@ -228,7 +232,7 @@ async def batch_rows(
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
     if as_csv(request):
-        return await bad_rows_csv(parts, batch, BAD if outcome is None else (outcome,))
+        return await bad_rows_csv(parts, batch, person, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
     async with parts.db.read() as conn:
         rows = await batches.rows(conn, batch.batch_id, outcome, differs=differs, after=after, limit=limit + 1)
@@ -308,15 +312,10 @@ async def _order(
     return BatchOrdered(batch_id=batch.batch_id, status=batch.status)
 
 
-async def bad_rows_csv(parts: House, batch: Batch, outcomes: Sequence[RowOutcome] = BAD) -> Response:
+async def bad_rows_csv(parts: House, batch: Batch, person: Person, outcomes: Sequence[RowOutcome] = BAD) -> Response:
     """The rows of these outcomes as they stood in the file, each behind what is wrong with it."""
-    errors = {}
-    async with parts.db.read() as conn:
-        for outcome in outcomes:
-            rows = await batches.rows(conn, batch.batch_id, outcome, limit=MAX_ROWS)
-            errors.update({row.line: "; ".join(map(str, row.errors)) or row.says or outcome for row in rows})
     data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
-    text = await asyncio.to_thread(bad_rows, data, errors, batch.format)
+    text = await parts.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
 

@@ -1,0 +1,263 @@
+"""What is done with a file, as a parser process does it: pure, with questions for what only the database knows.
+
+`ask(question, value)` answers a question; `intake/upload.py` says how. All results are JSON, or bytes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from intake import bad_rows as bad
+from intake.chosen_deciders import ChosenDeciders
+from intake.forecast import Forecast
+from intake.judge import Judge
+from intake.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.names_check import Everybody, KnownNames, wrong_names
+from intake.reading import process_of as named_process
+from intake.rows import Row, Sheet
+from intake.tables import FileFormat
+from policy.model import Policy
+from policy.parse import parse
+from store import batches
+from store.batches import BatchRow, PlannedRow
+from workflows.models import BatchCounts, Problem
+from workflows.naming import Named, names_in
+from workflows.registry import INPUTS, PROCESSES
+
+Ask = Callable[[str, Any], Any]
+
+PREVIEW = 20
+"""Rows that a report shows with their errors; all of them are in the list of rows."""
+CHUNK = 1_000
+"""Rows that are judged and stored at once: decisions wait no longer for their turn to write than one of these takes."""
+
+
+def dry_run(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
+    """Judge every row of a file, and forecast what the valid ones would ask of people."""
+    return _report(data, ask, keep=False, **about)
+
+
+def take(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
+    """Judge every row of a file, and have it stored: `opened` says how it is read, `rows` stores some of them."""
+    return _report(data, ask, keep=True, **about)
+
+
+def look(
+    data: bytes,
+    _ask: Ask,
+    *,
+    process: str,
+    mappings: Path | None,
+    given: GivenMapping | None,
+    opening: Mapping[str, str],
+) -> dict[str, Any]:
+    """Look at a file before it is read."""
+    choice = MappingChoice(PROCESSES, mappings)
+    return asdict(choice.look(process, data, choice.opened(process, given, opening)))
+
+
+def process_of(data: bytes, _ask: Ask) -> str:
+    """Find the process of a file of which nobody says it: one, by its headings, or SEVERAL."""
+    return named_process(data, INPUTS) or SEVERAL
+
+
+def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
+    """Write rows of a file as they stood there, each behind what is wrong with it; `errors` gives the next of these."""
+    errors: dict[int, str] = {}
+    while found := ask("errors", None):
+        errors.update(found)
+    return bad.bad_rows(data, errors, read_as).encode()
+
+
+def warm_up() -> None:
+    """Read a small file of every process, so that what is computed once, such as names of headings, is there."""
+    from intake import xlsx_file  # noqa: F401
+
+    choice = MappingChoice()
+    for name, process in PROCESSES.items():
+        headings, cells = ",".join(process.example), "x," * len(process.example)
+        data = f"{headings}\n{cells}\n".encode()
+        choice.look(name, data)
+        for _ in choice.sheet(name, data).rows:
+            pass
+
+
+# ---------------------------------------------------------------------------------------------------------- the report
+
+
+def _report(
+    data: bytes,
+    ask: Ask,
+    *,
+    keep: bool,
+    process: str,
+    mappings: Path | None,
+    given: GivenMapping | None,
+    opening: Mapping[str, str],
+    policy: str,
+    by: str,
+    resubmit: bool,
+) -> dict[str, Any]:
+    rules = parse(policy, source="the policy", inputs=INPUTS, pinned=True)
+    choice = MappingChoice(PROCESSES, mappings)
+    sheet = choice.sheet(process, data, rules, choice.opened(process, given, opening))
+    reading = {
+        "blank": sheet.blank,
+        "ignored_columns": sheet.ignored_columns,
+        "format": sheet.format.model_dump(mode="json"),
+        "mapping": sheet.mapping and sheet.mapping.model_dump(mode="json"),
+    }
+    if keep:
+        ask("opened", reading)
+    tally, forecast = Tally(), Forecast(rules, PROCESSES, by)
+    for read, planned in _judged(process, sheet, rules, by, ask, resubmit=resubmit):
+        tally.add(planned)
+        if keep:
+            ask("rows", [row.model_dump(mode="json", exclude={"case_status", "says"}) for row in planned])
+        else:
+            _foresee(forecast, read, planned)
+    if not keep:
+        reading["forecast"] = forecast.report().model_dump(mode="json")
+    return {**reading, "notes": _notes(sheet), **tally.report(sheet.blank)}
+
+
+def _judged(
+    process: str, sheet: Sheet, policy: Policy, by: str, ask: Ask, *, resubmit: bool
+) -> Iterator[tuple[Sequence[Row], Sequence[PlannedRow]]]:
+    """The rows of a file and what they are, chunk by chunk, so that they are never all in memory."""
+    rounds = {name: policy.rounds(name) for name in PROCESSES if policy.has(name)}
+    judge = Judge(process, PROCESSES, by, rounds, resubmit=resubmit)
+    names = _Names(ask, ChosenDeciders(policy, by))
+    rows = iter(sheet.rows)
+    while chunk := list(islice(rows, CHUNK)):
+        known = ask("known", judge.keys(chunk))
+        starting = [row for row in chunk if judge.may_start(row, known)]
+        wrong = _misnamed(names, process, starting, sheet)
+        chunk = [wrong.get(row.line, row) for row in chunk]
+        yield chunk, judge.judge(chunk, known)
+
+
+def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRow]) -> None:
+    for row, planned in zip(read, judged, strict=True):
+        if row.input is None:
+            continue
+        if planned.outcome == "valid":
+            forecast.valid(planned.process, planned.reference, planned.priority, row.input)
+        elif planned.outcome == "duplicate":
+            forecast.duplicate(planned.process, row.input)
+
+
+def _notes(sheet: Sheet) -> list[str]:
+    """What was chosen in reading a file, for people; nothing for a CSV as we would write it ourselves."""
+    if not sheet.notes and str(sheet.format) == str(FileFormat(kind="csv", encoding="UTF-8", delimiter=",")):
+        return []
+    return [f"read as {sheet.format}", *sheet.notes]
+
+
+class Tally:
+    """Counts judged rows, and keeps the first of those that a report shows."""
+
+    def __init__(self) -> None:
+        self._outcomes: Counter[str] = Counter()
+        self._errors: list[BatchRow] = []
+        self._same: list[BatchRow] = []
+        self._differing: list[BatchRow] = []
+        self._resubmittable = 0
+
+    @property
+    def counts(self) -> BatchCounts:
+        return batches.counted(self._outcomes)
+
+    def add(self, rows: Sequence[PlannedRow]) -> None:
+        """Count some more."""
+        self._outcomes.update(row.outcome for row in rows)
+        for row in rows:
+            if row.outcome == "invalid":
+                _first(self._errors, row)
+            elif row.outcome == "duplicate":
+                _first(self._differing if row.differs else self._same, row)
+                self._resubmittable += row.resubmits is not None
+
+    def report(self, blank: int) -> dict[str, Any]:
+        """The same fields of a BatchReport."""
+        skipped = self._outcomes["skipped"]
+        return {
+            "rows": self.counts.model_dump(mode="json"),
+            "skipped": skipped,
+            "lines_read": self.counts.total + skipped + blank,
+            "errors": [row.model_dump(mode="json") for row in self._errors],
+            "duplicates": [row.model_dump(mode="json") for row in [*self._differing, *self._same][:PREVIEW]],
+            "resubmittable": self._resubmittable,
+        }
+
+
+def _first(kept: list[BatchRow], row: PlannedRow) -> None:
+    if len(kept) < PREVIEW:
+        kept.append(BatchRow.model_validate(row.model_dump(include=set(BatchRow.model_fields))))
+
+
+# ----------------------------------------------------------------------------------------------------------- the names
+
+
+class _Names:
+    """Checks the names in rows.
+
+    `there` says which of them are people and groups, `everybody` whom they may mean, `not_to_choose` whom they
+    must not choose.
+    """
+
+    def __init__(self, ask: Ask, chosen: ChosenDeciders) -> None:
+        self._ask, self._chosen = ask, chosen
+        self._everybody: dict[str, Everybody] = {}
+        self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
+
+    def problems(self, process: str, rows: Sequence[Row]) -> list[list[Problem]]:
+        """What is wrong with the names in each of the rows."""
+        found = [names_in(row.input) if row.input is not None else [] for row in rows]
+        if not any(found):
+            return [[] for _ in rows]
+        there: KnownNames = self._ask("there", sorted({each.name for some in found for each in some}))
+        wrong = [[each for each in some if each.name not in there[each.kind]] for some in found]
+        problems = wrong_names(process, wrong, self._of, self._suggested)
+        return [
+            self._badly_chosen(process, row.input) if row.input is not None and some and not known else known
+            for row, some, known in zip(rows, found, problems, strict=True)
+        ]
+
+    def _badly_chosen(self, process: str, request: BaseModel) -> list[Problem]:
+        choices = self._chosen.choices(process, request)
+        for choice in choices:
+            if names := self._chosen.unknown(choice):
+                self._chosen.learn(choice, names, self._ask("not_to_choose", (choice.choose_from, names)))
+        return self._chosen.problems(choices)
+
+    def _of(self, process: str) -> Everybody:
+        if process not in self._everybody:
+            self._everybody[process] = self._ask("everybody", process)
+        return self._everybody[process]
+
+
+def _misnamed(names: _Names, process: str, rows: Sequence[Row], sheet: Sheet) -> dict[int, Row]:
+    """The rows that name people or groups whom there are not, by line, with what is wrong."""
+    found: dict[int, Row] = {}
+    of_process: dict[str, list[Row]] = {}
+    for row in rows:
+        of_process.setdefault(row.process or process, []).append(row)
+    for name, some in of_process.items():
+        for row, problems in zip(some, names.problems(name, some), strict=True):
+            if problems:
+                errors = [each.model_copy(update={"column": _heading(each.column or "", sheet)}) for each in problems]
+                found[row.line] = replace(row, input=None, errors=errors)
+    return found
+
+
+def _heading(field: str, sheet: Sheet) -> str:
+    """The column that a field was read from, as it is called in the file; of a list the whole field is one cell."""
+    name = field.split(".")[0]
+    headings = sheet.mapping.columns.get(name, ()) if sheet.mapping else ()
+    return headings[0] if len(headings) == 1 else name

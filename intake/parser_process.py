@@ -1,0 +1,210 @@
+"""The processes in which files are read: each reads one file under limits, and what it used is gone with it.
+
+`python -m intake.parser_process FD FOLDER...` is the template. It imports everything once and forks a parser for each
+file, which takes milliseconds. Its environment holds no secrets, and a parser neither opens the database nor Temporal:
+what it must know it asks over its socket (`intake/parsing_pool.py` answers). FOLDERs hold processes of your own.
+
+The template ends when the gateway or worker that started it ends, a parser when its template does.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+HEADER = struct.Struct("!QB")
+"""Before each frame: its bytes, and its kind."""
+QUESTION, ANSWER, REFUSED, RAW = range(4)
+"""What a parser sends: something that it must know, its result as JSON, why there is none, and its result as bytes."""
+OUT_OF_MEMORY, DEFECT = "out_of_memory", "defect"
+"""Kinds of refusals beside the errors of intake."""
+FILES_OPEN = 32
+
+
+def send(sock: socket.socket, kind: int, payload: bytes) -> None:
+    """Send one frame."""
+    sock.sendall(HEADER.pack(len(payload), kind))
+    sock.sendall(payload)
+
+
+def receive(sock: socket.socket) -> bytes:
+    """Receive the payload of one frame. Raises EOFError when the other side has gone."""
+    size, _ = HEADER.unpack(_exactly(sock, HEADER.size))
+    return _exactly(sock, size)
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    received = bytearray(size)
+    view, place = memoryview(received), 0
+    while place < size:
+        if not (count := sock.recv_into(view[place:])):
+            raise EOFError
+        place += count
+    return bytes(received)
+
+
+# ------------------------------------------------------------------------------------------------------------ a parser
+
+
+def parse(sock: socket.socket) -> None:
+    """Read one file: the order and the bytes come in, questions and the result go out."""
+    from intake import parse_jobs
+    from intake.mapping import WrongMapping
+    from intake.mapping_choice import UnknownProcess
+    from intake.table import UnreadableFile
+
+    def ask(question: str, value: Any) -> Any:
+        send(sock, QUESTION, json.dumps([question, value]).encode())
+        # From the process that started this one, which is trusted; the other direction is JSON only.
+        return pickle.loads(receive(sock))
+
+    order: dict[str, Any] = pickle.loads(receive(sock))
+    data = receive(sock)
+    limit(**order["limits"])
+    try:
+        result = getattr(parse_jobs, order["job"])(data, ask, **order["arguments"])
+        if isinstance(result, bytes):
+            send(sock, RAW, result)
+        else:
+            send(sock, ANSWER, json.dumps(result).encode())
+    except UnreadableFile as wrong:
+        _refuse(sock, "unreadable", kind=wrong.kind, message=wrong.said, line=wrong.line)
+    except WrongMapping as wrong:
+        _refuse(sock, "mapping", problems=[each.model_dump(mode="json") for each in wrong.problems])
+    except UnknownProcess as wrong:
+        _refuse(sock, "process", message=str(wrong))
+    except MemoryError:
+        _refuse(sock, OUT_OF_MEMORY)
+
+
+def _refuse(sock: socket.socket, what: str, **about: Any) -> None:
+    send(sock, REFUSED, json.dumps({"what": what, **about}).encode())
+
+
+def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
+    """Limit this process. Beyond its CPU the system ends it with SIGXCPU, beyond its memory Python raises.
+
+    `memory` counts in bytes, beside what the template has.
+    """
+    os.nice(niceness)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_OPEN, FILES_OPEN))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
+    if sys.platform == "linux":  # elsewhere the system does not hold processes to it
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _end_with(parent: int) -> None:
+    """Have the system end this process when the one that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+# -------------------------------------------------------------------------------------------------------- the template
+
+
+def main(control: socket.socket, folders: Sequence[Path]) -> None:
+    """Fork a parser for each pair of sockets that comes: one to talk through, one to tell its end through."""
+    _load(folders)
+    ended_r, ended_w = socket.socketpair()
+    for each in (ended_r, ended_w):
+        each.setblocking(False)
+    signal.set_wakeup_fd(ended_w.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
+    parsers: dict[int, tuple[socket.socket, socket.socket]] = {}
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(ended_r, select.POLLIN)
+    gone = getattr(select, "POLLRDHUP", select.POLLHUP)
+    while True:
+        for fd, _event in poll.poll():
+            if fd == control.fileno():
+                _, fds, _, _ = socket.recv_fds(control, 1, 2)
+                if not fds:
+                    return
+                talk, end = (socket.socket(fileno=each) for each in fds)
+                pid = _fork(talk, [control, ended_r, ended_w, end, *(each for two in parsers.values() for each in two)])
+                parsers[pid] = (talk, end)
+                poll.register(talk, gone)
+            elif fd == ended_r.fileno():
+                ended_r.recv(4096)
+            else:  # nobody listens to it any more
+                for pid, (talk, _) in parsers.items():
+                    if talk.fileno() == fd:
+                        os.kill(pid, signal.SIGKILL)
+                poll.unregister(fd)
+        for pid, status in _ended(parsers):
+            talk, end = parsers.pop(pid)
+            with suppress(KeyError):  # it was killed, as nobody listened any more
+                poll.unregister(talk)
+            with suppress(OSError):
+                end.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+            talk.close()
+            end.close()
+
+
+def _fork(talk: socket.socket, others: Sequence[socket.socket]) -> int:
+    template = os.getpid()
+    if pid := os.fork():
+        return pid
+    try:
+        _end_with(template)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in others:
+            each.close()
+        parse(talk)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the gateway has gone
+    except BaseException as defect:
+        with suppress(OSError):
+            _refuse(talk, DEFECT, message="".join(traceback.format_exception(defect)))
+    finally:
+        os._exit(0)
+
+
+def _ended(parsers: Any) -> list[tuple[int, int]]:
+    found = []
+    for pid in list(parsers):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            found.append((pid, status))
+    return found
+
+
+def _load(folders: Sequence[Path]) -> None:
+    """Import all that parsers need, processes of your own too: `own.load` has checked them before."""
+    from intake import parse_jobs
+    from workflows.registry import register
+
+    for folder in folders:
+        if str(folder.parent) not in sys.path:
+            sys.path.append(str(folder.parent))
+        register(replace(importlib.import_module(folder.name).PROCESS, folder=folder))
+    parse_jobs.warm_up()
+    gc.collect()
+    gc.freeze()  # so that a parser's collections do not copy the template's memory
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), [Path(each) for each in sys.argv[2:]])

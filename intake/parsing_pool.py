@@ -1,0 +1,335 @@
+"""Has files read in processes of their own (`intake/parser_process.py`), a few at a time, and answers their questions.
+
+Files wait in two lines: small ones in a line of their own, so that they never wait for a large one; in each, people
+take turns, so that the sixth file of one person stands behind the first of another.
+"""
+
+import asyncio
+import atexit
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from intake.mapping import WrongMapping
+from intake.mapping_choice import UnknownProcess
+from intake.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
+from intake.table import UnreadableFile
+from workflows.models import Problem
+from workflows.registry import PROCESSES
+
+SMALL = 128 * 1024
+"""Bytes up to which a file waits in the line of small ones."""
+PATIENCE = 1800.0
+"""Seconds after which a parser that has neither ended nor met a limit is stopped."""
+MOST_WAITING, MOST_WAITING_OF_ONE = 200, 20
+"""Files that may wait in a line, of all people and of one."""
+
+_ROOT = Path(__file__).parent.parent
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
+"""What a parser has of the environment: nothing else, as there are secrets in it."""
+
+Answers = Callable[[str, Any], Awaitable[Any]]
+"""Answers the questions of a parser: the question and what it is about."""
+
+
+class Limits(NamedTuple):
+    """What a parser may take."""
+
+    cpu_seconds: int
+    memory: int
+    """Bytes, beside those of the code."""
+    niceness: int
+
+
+LARGE = Limits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
+"""100,000 rows take about 15 seconds. Whoever waits for a page or a decision comes before such a file."""
+QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
+"""Of the line of small files; a file that needs more is read again in the other line."""
+
+
+class LineTooLong(Exception):
+    """Too many files wait to be read. `str()` is a sentence for the person who sent one more."""
+
+
+class ParserEnded(Exception):
+    """The process that read a file was ended from outside, twice: nothing is wrong with the file."""
+
+
+class _Ended(Exception):
+    """A parser has ended without a result: its exit code, negative for a signal, where that is known."""
+
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class ParsingPool:
+    """Reads files, as many at a time as there are processors but one, and at least one; and one small file more."""
+
+    def __init__(
+        self, processes: Mapping[str, Any] = PROCESSES, *, large: Limits = LARGE, quick: Limits = QUICK
+    ) -> None:
+        self._processes = processes
+        most = max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
+        self._large, self._small = _Line(most, large), _Line(1, quick)
+
+    async def run(
+        self,
+        job: str,
+        data: bytes,
+        by: str,
+        arguments: Mapping[str, Any],
+        answers: Answers | None = None,
+        again: Callable[[], Awaitable[None]] | None = None,
+    ) -> Any:
+        """Do a job of `intake.parse_jobs` with a file of a person.
+
+        `again` undoes what the answers have done, before the job is begun anew. Raises what the job refuses the file
+        for, UnreadableFile when it takes too much, LineTooLong, ParserEnded, and whatever `answers` raises.
+        """
+        lines = [self._small, self._large] if len(data) <= SMALL else [self._large]
+        killed = False
+        while True:
+            line = lines[0]
+            try:
+                async with line.turn(by):
+                    return await self._once(job, data, answers or _no_answer, line.limits, arguments)
+            except _Ended as ended:
+                if ended.exit_code == -signal.SIGXCPU:
+                    if len(lines) == 1:
+                        raise _beyond(f"more than {line.limits.cpu_seconds} seconds of the processor") from ended
+                    lines.pop(0)
+                elif ended.exit_code in _CRASHES:
+                    raise _beyond("more memory than a file may, or broke the program that reads files") from ended
+                elif killed:
+                    raise ParserEnded("reading the file was interrupted twice; send it again") from ended
+                else:
+                    killed = True
+            if again is not None:
+                await again()
+
+    async def _once(self, job: str, data: bytes, answers: Answers, limits: Limits, arguments: Mapping[str, Any]) -> Any:
+        parser = _fork(self._processes)
+        try:
+            async with asyncio.timeout(PATIENCE) as patience:
+                order = {"job": job, "arguments": arguments, "limits": limits._asdict()}
+                await parser.send(pickle.dumps(order), data)
+                while True:
+                    kind, payload = await parser.receive()
+                    if kind != QUESTION:
+                        return payload if kind == RAW else _result(kind, json.loads(payload))
+                    question, value = json.loads(payload)
+                    await parser.send(pickle.dumps(await answers(question, value)))
+        except TimeoutError as late:
+            if not patience.expired():
+                raise
+            raise ParserEnded("reading the file takes too long now: send it again later") from late
+        finally:
+            parser.close()
+
+
+async def _no_answer(question: str, _value: Any) -> Any:
+    raise LookupError(f"a parser asks for '{question}'")
+
+
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE)
+
+
+def _beyond(what: str) -> UnreadableFile:
+    return UnreadableFile("limit", f"reading this file takes {what}: split the file, or save it as 'CSV UTF-8'")
+
+
+def _result(kind: int, said: Any) -> Any:
+    if kind == ANSWER:
+        return said
+    match said["what"]:
+        case "unreadable":
+            raise UnreadableFile(said["kind"], said["message"], said["line"])
+        case "mapping":
+            raise WrongMapping([Problem.model_validate(each) for each in said["problems"]])
+        case "process":
+            raise UnknownProcess(said["message"])
+        case what if what == OUT_OF_MEMORY:
+            raise _beyond("more memory than a file may")
+        case what if what == DEFECT:
+            raise RuntimeError(f"a parser failed:\n{said['message']}")
+    raise RuntimeError(f"a parser says {said['what']!r}")
+
+
+# ------------------------------------------------------------------------------------------------------------ the lines
+
+
+class _Line:
+    """Lets a few files be read at a time. People take turns: whoever has been served least lately comes next."""
+
+    def __init__(self, most: int, limits: Limits) -> None:
+        self.limits = limits
+        self._most = most
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._running: Counter[str] = Counter()
+        self._served: dict[str, int] = {}
+        self._turns = 0
+
+    @asynccontextmanager
+    async def turn(self, who: str) -> AsyncIterator[None]:
+        """Wait for a turn. Raises LineTooLong."""
+        if self._running.total() >= self._most:
+            await self._wait(who)
+        else:
+            self._serve(who)
+        try:
+            yield
+        finally:
+            self._running[who] -= 1
+            self._next()
+
+    async def _wait(self, who: str) -> None:
+        waiting = sum(map(len, self._waiting.values()))
+        own = self._waiting.setdefault(who, deque())
+        if len(own) >= MOST_WAITING_OF_ONE or waiting >= MOST_WAITING:
+            whose = "of your files" if len(own) >= MOST_WAITING_OF_ONE else "files"
+            raise LineTooLong(f"{max(len(own), 1)} {whose} wait to be read: wait for them, and send this one again")
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        own.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came in this moment
+                self._running[who] -= 1
+            self._next()
+            raise
+
+    def _serve(self, who: str) -> None:
+        self._turns += 1
+        self._running[who] += 1
+        self._served[who] = self._turns
+
+    def _next(self) -> None:
+        waiting = {who: deque(turn for turn in turns if not turn.done()) for who, turns in self._waiting.items()}
+        self._waiting = {who: turns for who, turns in waiting.items() if turns}
+        self._running = +self._running
+        if not self._waiting:
+            self._served = {who: self._served[who] for who in self._running}
+        elif self._running.total() < self._most:
+            who = min(self._waiting, key=lambda each: (self._running[each], self._served.get(each, 0)))
+            self._serve(who)
+            self._waiting[who].popleft().set_result(None)
+
+
+# ---------------------------------------------------------------------------------------------------------- the parsers
+
+
+class _Parser:
+    """One parser process, as it is talked with."""
+
+    def __init__(self, template: "_Template", talk: socket.socket, end: socket.socket) -> None:
+        self._template, self._talk, self._end = template, talk, end
+        for each in (talk, end):
+            each.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, *payloads: bytes) -> None:
+        """Send frames. Raises _Ended."""
+        try:
+            for payload in payloads:
+                await self._loop.sock_sendall(self._talk, HEADER.pack(len(payload), 0))
+                await self._loop.sock_sendall(self._talk, payload)
+        except ConnectionError as gone:
+            raise _Ended(await self._exit_code()) from gone
+
+    async def receive(self) -> tuple[int, bytes]:
+        """Receive a frame: its kind and payload. Raises _Ended."""
+        try:
+            size, kind = HEADER.unpack(await self._exactly(HEADER.size))
+            return kind, await self._exactly(size)
+        except (EOFError, ConnectionError) as gone:
+            raise _Ended(await self._exit_code()) from gone
+
+    async def _exactly(self, size: int) -> bytes:
+        received = bytearray(size)
+        view, place = memoryview(received), 0
+        while place < size:
+            if not (count := await self._loop.sock_recv_into(self._talk, view[place:])):
+                raise EOFError
+            place += count
+        return bytes(received)
+
+    async def _exit_code(self) -> int | None:
+        # Negative for a signal; None when its template went with it.
+        with suppress(ConnectionError):
+            said = await self._loop.sock_recv(self._end, 16)
+            if said:
+                return int(said)
+        self._template.stop()
+        return None
+
+    def close(self) -> None:
+        """Be done with it: one that still runs is killed by its template."""
+        self._talk.close()
+        self._end.close()
+
+
+@dataclass
+class _Template:
+    """The process that parsers are forked from, one for all event loops of this process."""
+
+    process: "subprocess.Popen[bytes]"
+    control: socket.socket
+
+    @classmethod
+    def start(cls, folders: Sequence[Path]) -> "_Template":
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "intake.parser_process", str(theirs.fileno()), *map(str, folders)],
+                cwd=_ROOT,
+                env={name: os.environ[name] for name in _KEPT if name in os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # it ends with this process, not by Ctrl-C
+            )
+        return cls(process, ours)
+
+    def fork(self) -> _Parser:
+        """Fork a parser, as soon as the template is ready."""
+        (ours, theirs), (end, told) = socket.socketpair(), socket.socketpair()
+        parser = _Parser(self, ours, end)
+        # One that has ended in this moment is met as the end of the parser.
+        with theirs, told, suppress(ConnectionError):
+            socket.send_fds(self.control, [b"1"], [theirs.fileno(), told.fileno()])
+        return parser
+
+    def stop(self) -> None:
+        self.control.close()
+        self.process.kill()
+        self.process.wait()
+
+
+_templates: dict[tuple[Path, ...], _Template] = {}
+
+
+def _fork(processes: Mapping[str, Any]) -> _Parser:
+    """Fork a parser that knows these processes."""
+    folders = tuple(sorted(process.folder for process in processes.values() if process.folder))
+    if (running := _templates.get(folders)) and running.process.poll() is not None:
+        _templates.pop(folders).stop()
+    if folders not in _templates:
+        _templates[folders] = _Template.start(folders)
+    return _templates[folders].fork()
+
+
+@atexit.register
+def _stop_templates() -> None:
+    while _templates:
+        _templates.popitem()[1].stop()

@@ -1,0 +1,31 @@
+"""No regular expression of the product takes long, whatever text it meets: each is tried as it is used."""
+
+import pytest
+
+from tests.expressions import slow, used_in
+
+ROOMS = [
+    "intake",
+    "policy",
+    "channels",
+    "activities",
+    "api",
+    "store",
+    "workflows",
+    "kit",
+    "telemetry",
+    "settings",
+    "own",
+]
+USED = used_in(ROOMS)
+
+
+def test_patterns_are_found_with_their_uses() -> None:
+    assert len(USED) > 80
+    assert {use for uses in USED.values() for use in uses} == {"search", "match", "fullmatch", "finditer"}
+    assert slow(r"(?:[\w.\s-]|'[^']*')+?\s*=", 0, "match"), "of an earlier version: the square of the length"
+
+
+@pytest.mark.parametrize(("pattern", "flags"), USED, ids=[str(number) for number in range(len(USED))])
+def test_an_expression_takes_no_long_on_any_text(pattern: str | bytes, flags: int) -> None:
+    assert {use: found for use in USED[pattern, flags] if (found := slow(pattern, flags, use))} == {}, pattern
