@@ -48,6 +48,14 @@ def creating_engine(path: Path, timeout: float) -> Engine:
     return engine
 
 
+def scratch(schema: str) -> sqlite3.Connection:
+    """A temporary database, which SQLite moves from memory to disk when it grows, and forgets when it is closed."""
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=OFF").close()
+    connection.execute(schema).close()
+    return connection
+
+
 def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
     """A connection. With mode `rw` a missing file is an error and not an empty database."""
     # Without an isolation level the driver leaves transactions alone; its own begin too late.

@@ -1,0 +1,52 @@
+"""Whether the database still says what Holdgate wrote into it.
+
+- `chains`: the events, each in the chain of its case and in the global order.
+- `rows`: every other row, against the seals of the transactions that wrote it (`store.seals`).
+- `books`: the ledger, whose sums are added up again.
+- `kept_files`: uploads, attachments and texts of policies, against their hashes.
+
+Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
+"""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.database import Database
+from store.verification import books, chains, kept_files, rows
+from store.verification.found import Told, Verification
+from store.verification.kept_files import Folders as Folders
+
+
+async def verify(db: Database, told: Told | None = None, folders: Folders | None = None) -> Verification:
+    """Check everything in one snapshot, while others go on writing. Raises DatabaseUnavailable.
+
+    `told` hears now and then how many events of how many are checked. Without `folders` no file is looked at.
+    """
+    async with db.read() as conn:
+        return await verify_all(conn, told, folders)
+
+
+async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
+    """Check everything as this snapshot has it."""
+    found, erased = await chains.check_all(conn, told)
+    problems = [
+        *found.problems,
+        *await rows.check_all(conn, erased),
+        *await books.check(conn),
+        *await kept_files.check_all(conn, folders),
+    ]
+    return found.model_copy(update={"problems": list(dict.fromkeys(problems))})
+
+
+async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
+    """Check one case as this snapshot has it: its chain of events, and every row that belongs to it.
+
+    That nothing was put between the events of other cases, or cut off with the case's row, only `verify_all` can tell.
+    """
+    found, erased = await chains.check_case(conn, case_id)
+    problems = [
+        *found.problems,
+        *await rows.check_case(conn, case_id, erased),
+        *await books.check(conn, case_id),
+        *await kept_files.check_case(conn, case_id, folders),
+    ]
+    return found.model_copy(update={"problems": list(dict.fromkeys(problems))})

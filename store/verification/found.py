@@ -1,0 +1,62 @@
+"""What a verification finds, and how it names things."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import Column
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from workflows.models import ChainHead
+
+Told = Callable[[int, int], None]
+ROWS_AT_ONCE = 1000
+_TURN = 50
+"""Rows that are checked before others in this process have their turn."""
+
+
+class Verification(BaseModel):
+    """What came out: no problems means that nothing was edited, removed, inserted or moved."""
+
+    problems: list[str]
+    """Sentences that name the event, the row, the case or the positions."""
+    events: int
+    cases: int
+    erased: int
+    """Events whose payload was erased; their places and envelopes are still proven."""
+    head: ChainHead | None = None
+    """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
+
+
+class Erased:
+    """What events of kind `erased` allow to be empty: events and seals that came before them."""
+
+    def __init__(self) -> None:
+        self.seals: set[int] = set()
+
+    def read(self, data: Any) -> tuple[list[str], list[int]]:
+        """The event ids and the positions that the data of such an event names; its seals are remembered here."""
+        if not isinstance(data, dict):
+            return [], []
+        named = [data.get(name) for name in ("event_ids", "positions", "seals")]
+        ids, positions, seals = (each if isinstance(each, list) else [] for each in named)
+        self.seals |= {number for number in seals if isinstance(number, int)}
+        return [id for id in ids if isinstance(id, str)], [place for place in positions if isinstance(place, int)]
+
+
+async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
+    """All rows in the order of their key, never more than a page of them in memory; others have turns in between."""
+    query = query.order_by(key).limit(ROWS_AT_ONCE)
+    rows = (await conn.execute(query)).all()
+    while rows:
+        for number, row in enumerate(rows):
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+            yield row
+        rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
+
+
+def case_words(case_id: str | None) -> str:
+    """How a case is named."""
+    return f"case {case_id}" if case_id else "no case"
