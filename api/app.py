@@ -53,6 +53,7 @@ from intake.settlement import Settlement
 from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
+from store.verification import Folders
 from store.database import Database
 from store.datasets import Datasets
 from store.directory import AccountDirectory
@@ -109,7 +110,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics=numbers,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=Checks(db),
+            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
         )
         try:
             yield

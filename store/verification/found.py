@@ -28,6 +28,16 @@ class Verification(BaseModel):
     head: ChainHead | None = None
     """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
 
+    def lines(self, most: int = 100) -> list[str]:
+        """The problems for people to read: those of one table or of the events together, at most so many."""
+        groups: dict[str, list[str]] = {}
+        for problem in self.problems:
+            words = problem.partition(",")[0]
+            groups.setdefault(words if words.startswith("table ") else "", []).append(problem)
+        ordered = [problem for group in groups.values() for problem in group]
+        left = len(ordered) - most
+        return ordered[:most] + ([f"and {left:,} more problems; --json lists all of them"] if left > 0 else [])
+
 
 class Erased:
     """What events of kind `erased` allow to be empty: events and seals that came before them."""
