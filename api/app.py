@@ -53,12 +53,12 @@ from intake.settlement import Settlement
 from intake.start import Starter
 from intake.upload import Uploads
 from settings import Settings, load
-from store.verification import Folders
 from store.database import Database
 from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.risks import Risks
+from store.verification import Folders
 from telemetry import traces
 
 DESCRIPTION = """Durable approvals with an undo.

@@ -11,6 +11,7 @@ Nothing here trusts a value it reads: whoever edits a row may leave any value of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.database import Database
+from store.sqlite import reading_any_text
 from store.verification import books, chains, kept_files, rows
 from store.verification.found import Told, Verification
 from store.verification.kept_files import Folders as Folders
@@ -27,14 +28,14 @@ async def verify(db: Database, told: Told | None = None, folders: Folders | None
 
 async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
     """Check everything as this snapshot has it."""
-    found, erased = await chains.check_all(conn, told)
-    problems = [
-        *found.problems,
-        *await rows.check_all(conn, erased),
-        *await books.check(conn),
-        *await kept_files.check_all(conn, folders),
-    ]
-    return found.model_copy(update={"problems": list(dict.fromkeys(problems))})
+    async with reading_any_text(conn):
+        found, erased = await chains.check_all(conn, told)
+        more = [
+            *await rows.check_all(conn, erased),
+            *await books.check(conn),
+            *await kept_files.check_all(conn, folders),
+        ]
+    return found.with_problems(more)
 
 
 async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
@@ -42,11 +43,11 @@ async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | No
 
     That nothing was put between the events of other cases, or cut off with the case's row, only `verify_all` can tell.
     """
-    found, erased = await chains.check_case(conn, case_id)
-    problems = [
-        *found.problems,
-        *await rows.check_case(conn, case_id, erased),
-        *await books.check(conn, case_id),
-        *await kept_files.check_case(conn, case_id, folders),
-    ]
-    return found.model_copy(update={"problems": list(dict.fromkeys(problems))})
+    async with reading_any_text(conn):
+        found, erased = await chains.check_case(conn, case_id)
+        more = [
+            *await rows.check_case(conn, case_id, erased),
+            *await books.check(conn, case_id),
+            *await kept_files.check_case(conn, case_id, folders),
+        ]
+    return found.with_problems(more)

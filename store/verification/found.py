@@ -1,11 +1,11 @@
 """What a verification finds, and how it names things."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Column
+from sqlalchemy import Column, literal_column
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from workflows.models import ChainHead
@@ -27,6 +27,11 @@ class Verification(BaseModel):
     """Events whose payload was erased; their places and envelopes are still proven."""
     head: ChainHead | None = None
     """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
+
+    def with_problems(self, more: list[str]) -> "Verification":
+        """The same with these problems, too, each once and so that it can be shown."""
+        problems = [said.encode(errors="replace").decode() for said in (*self.problems, *more)]
+        return self.model_copy(update={"problems": list(dict.fromkeys(problems))})
 
     def lines(self, most: int = 100) -> list[str]:
         """The problems for people to read: those of one table or of the events together, at most so many."""
@@ -56,15 +61,21 @@ class Erased:
 
 
 async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """All rows in the order of their key, never more than a page of them in memory; others have turns in between."""
-    query = query.order_by(key).limit(ROWS_AT_ONCE)
+    """All rows in the order of their key, never more than a page of them in memory; others have turns in between.
+
+    SQLite goes by its own numbers of rows: a key that was edited may be of any type, and stand in no order.
+    """
+    rows: Sequence[Any]
+    own = literal_column(f"{key.table.name}.rowid") if conn.dialect.name == "sqlite" else None
+    place: Any = key if own is None else own
+    query = query.add_columns(place.label("place")).order_by(place).limit(ROWS_AT_ONCE)
     rows = (await conn.execute(query)).all()
     while rows:
         for number, row in enumerate(rows):
             if number % _TURN == 0:
                 await asyncio.sleep(0)
             yield row
-        rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
+        rows = (await conn.execute(query.where(place > rows[-1].place))).all()
 
 
 def case_words(case_id: str | None) -> str:

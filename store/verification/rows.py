@@ -8,8 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import exc as sql
-from sqlalchemy import literal_column, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.hashing import digest_of
@@ -134,9 +133,6 @@ async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: 
     """A sentence for each row that is not as it was written."""
     name = shape.table.name
     async for row in _stored(conn, shape, where):
-        if isinstance(row, str):
-            yield row
-            continue
         key = key_of(shape, row)
         sealed = newest.take(name, key)
         if sealed is None:
@@ -150,29 +146,15 @@ async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: 
 
 
 async def _stored(conn: AsyncConnection, shape: Shape, where: list[Any]) -> AsyncIterator[Any]:
-    """Each row as it is stored; a sentence in place of one that cannot be read."""
+    """Each row as it is stored, never more than a page of them in memory."""
     query = select(*shape.raw.c).where(*where)
     if conn.dialect.name != "sqlite":
         async with conn.stream(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
             async for row in rows:
                 yield row
         return
-    place = literal_column(f"{shape.table.name}.rowid")
-    ids = select(place.label("rowid")).select_from(shape.raw).where(*where).order_by(place)
-    after = -(2**63)
-    while found := list((await conn.execute(ids.where(place > after).limit(ROWS_AT_ONCE))).scalars()):
-        try:
-            rows_ = (await conn.execute(query.where(place > after, place <= found[-1]))).all()
-        except sql.DBAPIError:  # a text that is none
-            rows_ = []
-            for one in found:
-                try:
-                    rows_ += (await conn.execute(query.where(place == one))).all()
-                except sql.DBAPIError:
-                    yield f"table {shape.table.name}, stored row {one} cannot be read: it was edited"
-        for row in rows_:
-            yield row
-        after = found[-1]
+    async for row in paged(conn, query, next(iter(shape.raw.c))):
+        yield row
 
 
 def _case_of(shape: Shape, row: Any) -> str | None:

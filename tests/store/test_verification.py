@@ -36,7 +36,7 @@ def test_every_column_is_proven_or_it_is_said_why_not() -> None:
             assert {*SHAPES[table.name].names, *elsewhere} == set(table.c.keys()) and all(elsewhere.values())
 
 
-# ------------------------------------------------------------------------------------- any edit of any column of any row
+# ------------------------------------------------------------------------------------ any edit of any column of any row
 
 
 def value_of(column: Column[Any], number: int) -> Any:
@@ -86,9 +86,12 @@ def filled_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory)
 async def of_rows(url: str) -> list[str]:
     """What is said of rows; what is said of events and sums is another matter here, for these rows have none."""
     db = Database(url)
-    problems = (await verify(db)).problems
-    await db.close()
-    return [problem for problem in problems if problem.startswith(("table ", "seal", "the head of the seals"))]
+    try:
+        problems = (await verify(db)).problems
+    finally:
+        await db.close()
+    ours = [problem for problem in problems if problem.startswith(("table ", "seal", "the head of the seals"))]
+    return [problem for problem in ours if "does not have this hash" not in problem]
 
 
 def cells_of(round_: int) -> Iterator[tuple[Column[Any], int]]:
@@ -112,8 +115,8 @@ EDITS: dict[str, Callable[[Column[Any]], str | None]] = {
         f" WHERE o.rowid = {column.table.name}.rowid % {len(ROWS)} + 1)"
     ),
     "null": lambda column: "NULL" if column.nullable and not column.primary_key else None,
-    "a blob": lambda column: "x'ff00'",
-    "a text that is none": lambda column: "CAST(x'ff41' AS TEXT)",
+    "a blob": lambda _: "x'ff00'",
+    "a text that is none": lambda _: "CAST(x'ff41' AS TEXT)",
     "other letters": lambda column: f"upper({column.name})" if _is_text(column) else None,
     "a blank at the end": lambda column: f"{column.name} || ' '" if _is_text(column) else None,
     "the same as text in a blob": lambda column: f"CAST({column.name} AS BLOB)",
@@ -143,7 +146,7 @@ async def test_an_edit_of_any_column_is_named(how: str, filled_file: Path, tmp_p
                 if column.primary_key:
                     assert [p for p in ours if p.endswith("was deleted")], (column, ours)
                 else:
-                    assert [p for p in ours if "cannot be read" in p or _names(p, column)], (column, ours)
+                    assert [p for p in ours if _names(p, column)], (column, ours)
             assert edited or not ours
             assert ours or not [column for column in edited if column.table is table]
 
@@ -196,12 +199,11 @@ async def test_a_row_that_is_deleted_inserted_or_takes_anothers_place_is_named(
             connection.executescript(ROW_EDITS[how].format(table=table.name, fresh=fresh, keys=keys))
     problems = await of_rows(f"sqlite:///{copy}")
     for table in SEALED:
-        said = sorted(
-            problem.split(" was ")[1][:8] for problem in problems if problem.startswith(f"table {table.name},")
-        )
-        assert said == {"deleted": ["deleted"], "inserted": ["inserted"], "exchanged": ["deleted", "edited: "]}[how], (
-            table
-        )
+        ours = [problem for problem in problems if problem.startswith(f"table {table.name},")]
+        said = sorted(problem.split(" was ")[1].partition(":")[0] for problem in ours)
+        only_keys = len(table.primary_key) == len(table.c)
+        exchanged = ["deleted"] if only_keys else ["deleted", "edited"]
+        assert said == {"deleted": ["deleted"], "inserted": ["inserted"], "exchanged": exchanged}[how], (table, ours)
 
 
 async def test_edits_on_postgresql_are_named(postgres_url: str, postgres_server: Postgres) -> None:
