@@ -70,7 +70,8 @@ class Database:
         Keep it short and await nothing but this connection inside. Raises DatabaseUnavailable.
         """
         with _outages():
-            async with self._turn(), SealingConnection(self._writer) as conn, conn.begin():
+            conn = SealingConnection(self._writer)
+            async with self._turn(), conn, conn.begin():
                 yield conn
                 await conn.seal()
 

@@ -16,6 +16,7 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -23,14 +24,12 @@ from sqlalchemy import (
     Column,
     Connection,
     Delete,
+    Dialect,
     Insert,
     MetaData,
     Table,
     Update,
-    bindparam,
-    insert,
     select,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import IteratorResult
@@ -156,7 +155,8 @@ def key_of(shape: Shape, row: Sequence[Any]) -> str:
 
 def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
     """Digest and hints of a row as it is stored. A column that is null counts like one that is not there."""
-    parts, hints = [], []
+    parts: list[str] = []
+    hints: list[str] = []
     for place, name, boolean in shape.places:
         value = row[place]
         if value is None:
@@ -247,7 +247,7 @@ class _Written(IteratorResult[Any]):
 
 
 def _sealed(statement: Any) -> Shape | None:
-    if isinstance(statement, Insert | Update | Delete):
+    if isinstance(statement, Insert | Update | Delete) and isinstance(statement.table, Table):
         return SHAPES.get(statement.table.name)
     return None
 
@@ -296,8 +296,10 @@ def _records(written: Iterable[Left]) -> Records:
 
 def write(conn: Connection, records: Records) -> None:
     """Write records to the end of the chain of seals."""
-    head = conn.execute(_LOCK).one()
-    number, before, rows = head.seals, head.seals_hash, []
+    # Each transaction comes here: past the compiler of SQLAlchemy, which takes longer than the database.
+    sql = _written_in(conn.dialect)
+    number, before = conn.exec_driver_sql(sql.lock).one()
+    rows = []
     for case_id, written in records.items():
         salt = secrets.token_hex(16)
         told: dict[str, dict[str, str | None]] = {}
@@ -308,10 +310,9 @@ def write(conn: Connection, records: Records) -> None:
         payload = canonical(told)
         digest = digest_of(salt, payload)
         before = hash_of(number, case_id, digest, before)
-        sealed = {"number": number, "case_id": case_id or None, "digest": digest, "hash": before}
-        rows.append(sealed | {"salt": salt, "rows": payload})
-    conn.execute(_INSERT, rows)
-    conn.execute(_MOVE, {"to": number, "new": before})
+        rows.append((number, case_id or None, digest, before, salt, payload))
+    conn.exec_driver_sql(sql.insert, rows if len(rows) > 1 else rows[0])
+    conn.exec_driver_sql(sql.move, (number, before))
 
 
 def hash_of(number: int, case_id: str, digest: str, before: str) -> str:
@@ -319,9 +320,22 @@ def hash_of(number: int, case_id: str, digest: str, before: str) -> str:
     return sha256(canonical([number, case_id, digest, before]))
 
 
-_LOCK = select(chain.c.seals, chain.c.seals_hash).with_for_update()
-_INSERT = insert(seals)
-_MOVE = update(chain).values(seals=bindparam("to"), seals_hash=bindparam("new"))
+class _Sql(NamedTuple):
+    lock: str
+    insert: str
+    move: str
+
+
+@cache
+def _written_in(dialect: Dialect) -> _Sql:
+    lock = select(chain.c.seals, chain.c.seals_hash).with_for_update()
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    columns = [column.name for column in seals.c]
+    return _Sql(
+        str(lock.compile(dialect=dialect)),
+        f"INSERT INTO seals ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})",
+        f"UPDATE chain SET seals = {mark}, seals_hash = {mark}",
+    )
 
 
 # ----------------------------------------------------------------------------------------- rows that were there before
@@ -333,7 +347,7 @@ def baseline(conn: Connection) -> int:
     Answers how many rows there were. A later migration that changes rows, or adds a column that is not null, calls
     `write` for them.
     """
-    if conn.execute(_LOCK).one().seals:
+    if conn.execute(select(chain.c.seals)).scalar_one():
         return 0
     count = 0
     for shape in SHAPES.values():

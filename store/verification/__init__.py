@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store.database import Database
 from store.sqlite import reading_any_text
 from store.verification import books, chains, kept_files, rows
-from store.verification.found import Told, Verification
+from store.verification.found import Told
+from store.verification.found import Verification as Verification
 from store.verification.kept_files import Folders as Folders
 
 

@@ -66,8 +66,7 @@ async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIte
     SQLite goes by its own numbers of rows: a key that was edited may be of any type, and stand in no order.
     """
     rows: Sequence[Any]
-    own = literal_column(f"{key.table.name}.rowid") if conn.dialect.name == "sqlite" else None
-    place: Any = key if own is None else own
+    place: Any = literal_column(f"{key.table.name}.rowid") if conn.dialect.name == "sqlite" else key
     query = query.add_columns(place.label("place")).order_by(place).limit(ROWS_AT_ONCE)
     rows = (await conn.execute(query)).all()
     while rows:
