@@ -29,6 +29,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Update,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -81,6 +82,8 @@ class Shape(NamedTuple):
     table: Table
     raw: Table
     """The same without types, so that its columns are read as they are stored."""
+    whole: Any
+    """A row in one JSON text, as SQLite makes it: for it the driver and SQLAlchemy have one column to look after."""
     names: tuple[str, ...]
     """Of the sealed columns, in their order; the order of the hints."""
     places: tuple[tuple[int, str, bool], ...]
@@ -131,6 +134,7 @@ def _shape(table: Table) -> Shape:
     return Shape(
         table,
         Table(table.name, MetaData(), *(Column(column.name, NullType()) for column in columns)),
+        literal_column(f"json_array({', '.join(names)})").label("whole"),
         tuple(name for _, name, _ in places),
         places,
         tuple(names.index(column.name) for column in table.primary_key),
@@ -218,9 +222,10 @@ class SealingConnection(AsyncConnection):
             return _Written([], [], sum(one.rowcount for one in each))
         asked = statement._returning
         telling = statement._clone()
-        telling._returning = tuple(shape.raw.c)
+        in_one = self.dialect.name == "sqlite"
+        telling._returning = (shape.whole,) if in_one else tuple(shape.raw.c)
         result = await super().execute(telling, parameters, execution_options=execution_options)
-        rows: Sequence[Any] = result.all()
+        rows: Sequence[Any] = [json.loads(row) for row in result.scalars()] if in_one else result.all()
         self._remember(shape, rows, gone=isinstance(statement, Delete))
         return _answer(shape, asked, rows, self.dialect)
 
@@ -247,9 +252,14 @@ class _Written(IteratorResult[Any]):
 
 
 def _sealed(statement: Any) -> Shape | None:
-    if isinstance(statement, Insert | Update | Delete) and isinstance(statement.table, Table):
-        return SHAPES.get(statement.table.name)
-    return None
+    if not (isinstance(statement, Insert | Update | Delete) and isinstance(statement.table, Table)):
+        return None
+    shape = SHAPES.get(statement.table.name)
+    elsewhere = PROVEN_ELSEWHERE.get(statement.table)
+    if elsewhere and isinstance(statement, Update) and statement._values:
+        changed = {column if isinstance(column, str) else column.name for column in statement._values}
+        return None if changed <= elsewhere.keys() else shape
+    return shape
 
 
 def _adds_only(statement: Any) -> bool:
