@@ -100,7 +100,7 @@ async def year(db: Database) -> Database:
     async with db.write() as conn:
         await policies.keep(conn, POLICY_HASH, POLICY)
     for number, reference in enumerate(("A", "B")):
-        await submitted(db, reference)
+        await submitted(db, reference, policy_hash=POLICY_HASH)
         async with db.write() as conn:
             later = MORNING + timedelta(days=number, hours=1)
             await audit.append(conn, [event(f"payment:{reference.lower()}", 1).model_copy(update={"at": later})])
