@@ -897,20 +897,26 @@ def notices(as_json: AsJson = False) -> None:
 def audit_verify(
     case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
 ) -> None:
-    """Check that no event was edited, removed, inserted or moved. Exit code 1 when one was."""
-    from store.verification import Verification, verify, verify_case
+    """Check that no event, no other row and no kept file was edited, removed, inserted or moved.
+
+    Exit code 1 when one was.
+    """
+    from store.verification import Folders, Verification, verify, verify_case
+
+    settings = configuration.load()
+    folders = Folders(settings.attachments, settings.uploads)
 
     async def check(database: "Database") -> Verification:
         if case is None:
-            return await verify(database)
+            return await verify(database, folders=folders)
         async with database.read() as connection:
-            return await verify_case(connection, case)
+            return await verify_case(connection, case, folders)
 
     found = _in_database(check)
 
     def print_it(_: Any) -> None:
-        for problem in found.problems:
-            show.say(problem)
+        for line in found.lines():
+            show.say(line)
         erased = f", {found.erased} of them with erased payload" if found.erased else ""
         result = f"{len(found.problems)} problems" if found.problems else "the record is intact"
         show.say(f"{result}: {found.events} events of {found.cases} cases{erased}")

@@ -65,6 +65,7 @@ from store.datasets import Datasets
 from store.directory import AccountDirectory
 from store.ledger import Ledger
 from store.risks import Risks
+from store.verification import Folders
 from telemetry import traces
 
 DESCRIPTION = """Durable approvals with an undo.
@@ -119,7 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             metrics=numbers,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=Checks(db),
+            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
             turned_away=TurnedAway(db),
         )
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from store.database import Database, DatabaseUnavailable
-from store.verification import Verification, verify
+from store.verification import Folders, Verification, verify
 
 _log = logging.getLogger("holdgate.api")
 
@@ -27,8 +27,9 @@ class Check:
 class Checks:
     """The last check of the record that was asked of this gateway."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, folders: Folders) -> None:
         self._db = db
+        self._folders = folders
         self._task: asyncio.Task[None] | None = None
         self.latest: Check | None = None
 
@@ -51,7 +52,7 @@ class Checks:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, told)
+            check.found = await verify(self._db, told, self._folders)
         except DatabaseUnavailable as away:
             _log.warning("the record could not be checked: %s", away)
         finally:

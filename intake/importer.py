@@ -102,7 +102,6 @@ class Importer:
             data={"batch_id": note.batch_id, "reason": order.reason, "rollback_started": order.rollback_started},
         )
         async with self._db.write() as conn:
-            await audit.append(conn, [event])
             if note.status == "cancelling":
                 await batches.reopen(conn, note.batch_id)
                 await batches.give_up(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
@@ -110,6 +109,7 @@ class Importer:
                 await batches.close(conn, note.batch_id, "cancelled", datetime.now(UTC))
             else:
                 await batches.move(conn, note.batch_id, note.status)
+            await audit.append(conn, [event])
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 
     async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:

@@ -68,7 +68,6 @@ class LostImports:
             data={"batch_id": batch.batch_id, "again": again},
         )
         async with self._db.write() as conn:
-            await audit.append(conn, [event])
             if again:
                 await batches.move(
                     conn, batch.batch_id, "starting"
@@ -76,4 +75,5 @@ class LostImports:
             else:
                 await batches.give_up(conn, batch.batch_id, WHY)
                 await batches.close(conn, batch.batch_id, "failed", now)
+            await audit.append(conn, [event])
         log.warning("batch %s %s", batch.batch_id, said)

@@ -5,7 +5,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -67,20 +67,27 @@ async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
 
 async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
     """Like `append`, and tells how many events were new."""
+    return await (await prepared(conn, new)).write()
+
+
+async def prepared(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
+    """The events of one case, with their places in its chain, to be written when all else of it is.
+
+    Until then this holds the case and not the global order, which every writer needs. Each transaction takes rows
+    first and the global order last, so that no two wait for each other. Raises UnknownCase.
+    """
     (case_id,) = {event.case_id for event in new}
-    writer = await _Writer.locked(conn)
+    await (_lock_case(conn, case_id) if case_id else _lock_order(conn))
     head, stored = await _state(conn, case_id, [event.event_id for event in new])
     fresh = {event.event_id: event for event in new if event.event_id not in stored}
-    writer.heads[case_id] = head
-    await writer.write(fresh.values())
-    return Appended(writer.heads[case_id], len(fresh))
+    return Prepared(conn, head, list(fresh.values()))
 
 
 async def begin(conn: AsyncConnection, first: Sequence[CaseEvent]) -> dict[str, ChainHead]:
     """Append the first event of each of these cases, whose rows were inserted in this same transaction."""
-    writer = await _Writer.locked(conn)
-    await writer.write(first)
-    return writer.heads
+    chains = Chains()
+    await _write(conn, chains, [chains.sealed(event) for event in first])
+    return chains.heads
 
 
 async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data: dict[str, Any]) -> None:
@@ -132,46 +139,15 @@ async def position(conn: AsyncConnection) -> int:
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-class _Writer:
-    """Gives events their places while it holds the lock on the global order."""
+class Chains:
+    """The chains of some cases, as far as events were given places in them."""
 
-    def __init__(self, conn: AsyncConnection, position: int, running: str) -> None:
-        self._conn = conn
-        self._position = position
-        self._running = running
+    def __init__(self) -> None:
         self.heads: dict[str, ChainHead] = {}
-        """The head of each chain written to; a chain that is not here starts now."""
+        """The head of each; a chain that is not here starts now."""
 
-    @classmethod
-    async def locked(cls, conn: AsyncConnection) -> "_Writer":
-        # SQLite holds its one write lock already; PostgreSQL queues writers on this row, so positions have no gaps.
-        row = (await conn.execute(_LOCK)).one()
-        return cls(conn, row.position, row.hash)
-
-    async def write(self, new: Iterable[CaseEvent]) -> None:
-        rows, payloads, marks = [], [], []
-        for event in new:
-            row, payload = self._sealed(event)
-            rows.append(row)
-            payloads.append(payload)
-            if self._position % CHECKPOINT_EVERY == 0:
-                marks.append({"position": self._position, "hash": self._running})
-        if not rows:
-            return
-        await self._conn.execute(insert(events), rows)
-        await self._conn.execute(insert(event_payloads), payloads)
-        if marks:
-            await self._conn.execute(insert(checkpoints), marks)
-        await self._conn.execute(update(chain), {"position": self._position, "hash": self._running})
-        heads = [
-            {"of_case": case_id, "count": head.count, "hash": head.hash}
-            for case_id, head in self.heads.items()
-            if case_id
-        ]
-        if heads:
-            await self._conn.execute(_MOVE_HEAD, heads)
-
-    def _sealed(self, event: CaseEvent) -> tuple[dict[str, Any], dict[str, Any]]:
+    def sealed(self, event: CaseEvent) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The next event of its case, and its payload, without their place in the global order."""
         before = self.heads.get(event.case_id, ChainHead())
         salt, payload = secrets.token_hex(16), payload_of(event)
         envelope: dict[str, Any] = {
@@ -184,12 +160,69 @@ class _Writer:
             "digest": digest_of(salt, payload),
             "prev_hash": before.hash,
         }
-        sealed = hash_of(**envelope)
-        self._position += 1
-        self._running = run_on(self._running, sealed)
-        self.heads[event.case_id] = ChainHead(count=before.count + 1, hash=sealed)
-        row = envelope | {"position": self._position, "case_id": event.case_id or None, "hash": sealed}
-        return row, {"position": self._position, "salt": salt, "payload": payload}
+        hash_ = hash_of(**envelope)
+        self.heads[event.case_id] = ChainHead(count=before.count + 1, hash=hash_)
+        return envelope | {"case_id": event.case_id or None, "hash": hash_}, {"salt": salt, "payload": payload}
+
+
+class Prepared:
+    """Events that have their places in the chain of their case and are not written yet."""
+
+    def __init__(self, conn: AsyncConnection, head: ChainHead, fresh: Sequence[CaseEvent]) -> None:
+        self._conn = conn
+        self._chains = Chains()
+        for event in fresh:
+            self._chains.heads.setdefault(event.case_id, head)
+        self._rows = [self._chains.sealed(event) for event in fresh]
+        self.head = self._chains.heads[fresh[0].case_id] if fresh else head
+        """The head of the chain when they are written."""
+        self.added = len(fresh)
+        """How many of them are new."""
+
+    async def write(self) -> Appended:
+        """Write them."""
+        if self._rows:
+            await _write(self._conn, self._chains, self._rows)
+        return Appended(self.head, self.added)
+
+
+async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Give events their places in the global order."""
+    if not new:
+        return
+    position, running = await _lock_order(conn)
+    rows, payloads, marks = [], [], []
+    for event, payload in new:
+        position, running = position + 1, run_on(running, event["hash"])
+        rows.append(event | {"position": position})
+        payloads.append(payload | {"position": position})
+        if position % CHECKPOINT_EVERY == 0:
+            marks.append({"position": position, "hash": running})
+    await conn.execute(insert(events), rows)
+    await conn.execute(insert(event_payloads), payloads)
+    if marks:
+        await conn.execute(insert(checkpoints), marks)
+    await conn.execute(update(chain), {"position": position, "hash": running})
+    heads = [
+        {"of_case": case_id, "count": head.count, "hash": head.hash}
+        for case_id, head in chains.heads.items()
+        if case_id
+    ]
+    if heads:
+        await conn.execute(_MOVE_HEAD, heads)
+
+
+async def _lock_order(conn: AsyncConnection) -> tuple[int, str]:
+    # SQLite holds its one write lock already; PostgreSQL queues writers on this row, so positions have no gaps.
+    row = (await conn.execute(_LOCK)).one()
+    return row.position, row.hash
+
+
+async def _lock_case(conn: AsyncConnection, case_id: str) -> None:
+    # A statement of its own: what it waited for is seen by the next one only.
+    if conn.dialect.name == "postgresql":
+        its = select(cases.c.case_id).where(cases.c.case_id == case_id)
+        await conn.execute(its.with_for_update(key_share=True))
 
 
 _LOCK = select(chain.c.position, chain.c.hash).with_for_update()

@@ -178,21 +178,23 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     worker thinks that did not hear of it; it is told the end that stands. Raises `audit.UnknownCase` when the case has
     no row.
     """
-    if record.events:
-        head, added = await audit.add(conn, record.events)
-    else:
-        head, added = await _head(conn, record.case_id), 1
+    events = await audit.prepared(conn, record.events) if record.events else None
+    head = events.head if events else await _head(conn, record.case_id)
     await tasks.judge_all(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
     await actions.judge(conn, record.actions, record.case_id)
-    if not (added and await _move(conn, record, head)):
+    moved = (events is None or events.added > 0) and await _move(conn, record, head)
+    if moved:
+        await tasks.open_all(conn, record.opened)
+        await tasks.patch_all(conn, record.patched, record.case_id)
+        if record.status.closed:
+            await tasks.close_left(conn, record.case_id, record.events[-1].at)
+    if events:
+        await events.write()
+    if not moved:
         return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
-    await tasks.open_all(conn, record.opened)
-    await tasks.patch_all(conn, record.patched, record.case_id)
     if record.status.closed:
-        at = record.events[-1].at
-        await tasks.close_left(conn, record.case_id, at)
-        await ends.note(conn, record.case_id, record.status, at)
+        await ends.note(conn, record.case_id, record.status, record.events[-1].at)
     return Written(count=head.count, hash=head.hash)
 
 
@@ -249,8 +251,8 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
     if not (await conn.execute(given.values(values))).rowcount:
         return None
-    await audit.append(conn, [event])
     await tasks.close_left(conn, case.case_id, asked.at)
+    await audit.append(conn, [event])
     return await get(conn, case.case_id)
 
 

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from store import sqlite
+from store import seals, sqlite
+from store.seals import SealingConnection
 
 BUSY_SECONDS = 3.0
 """How long a write waits for another one. Below the 10 s of a local activity: the wait ends here, not there."""
@@ -68,11 +69,15 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that is committed at the end of the block and rolled back by any exception.
 
+        The rows that it wrote are sealed before: see `store.seals`.
+
         Keep it short and await nothing but this connection inside. Raises DatabaseUnavailable.
         """
         with _outages():
-            async with self._turn(), self._writer.begin() as conn:
+            conn = SealingConnection(self._writer)
+            async with self._turn(), conn, conn.begin():
                 yield conn
+                await conn.seal()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -148,6 +153,7 @@ def migrate(url: str) -> None:
             raise DatabaseUnavailable(
                 f"the database cannot be migrated, is it newer than this code? {error}"
             ) from error
+        seals.baseline(conn)
 
 
 def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteInsert:

@@ -21,12 +21,12 @@ CHECKPOINT_EVERY = 256
 
 def payload_of(event: CaseEvent) -> str:
     """What the event says, as it is kept beside the chain."""
-    return _canonical(json.loads(event.model_dump_json(include={"summary", "data"})))
+    return canonical(json.loads(event.model_dump_json(include={"summary", "data"})))
 
 
 def digest_of(salt: str, payload: str) -> str:
     """What the chain knows of a payload."""
-    return _sha256(salt + payload)
+    return sha256(salt + payload)
 
 
 def hash_of(
@@ -44,17 +44,19 @@ def hash_of(
         "digest": digest,
         "prev_hash": prev_hash,
     }
-    return _sha256(_canonical(envelope))
+    return sha256(canonical(envelope))
 
 
 def run_on(running: str, event_hash: str) -> str:
     """The running hash after one more event."""
-    return _sha256(running + event_hash)
+    return sha256(running + event_hash)
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """The one JSON text of a value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _sha256(text: str) -> str:
+def sha256(text: str) -> str:
+    """The hash of a text, in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

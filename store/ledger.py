@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, effects
 from store.database import Database
 from store.tables import accounts, entries, lines
+from store.verification import books
 from workflows.folding import fold
 from workflows.models import MAX_REFERENCE_KEY, Refused, Trouble, reference_key
 from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
@@ -395,45 +396,8 @@ class Ledger:
 
     async def check(self) -> list[str]:
         """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
-        debits, credits = func.sum(lines.c.debit), func.sum(lines.c.credit)
-        unbalanced = (
-            select(lines.c.entry_id, lines.c.layer, lines.c.currency, debits.label("debits"), credits.label("credits"))
-            .group_by(lines.c.entry_id, lines.c.layer, lines.c.currency)
-            .having(debits != credits)
-            .order_by(lines.c.entry_id)
-        )
-        without_lines = (
-            select(entries.c.entry_id, entries.c.kind)
-            .outerjoin(lines)
-            .group_by(entries.c.entry_id, entries.c.kind)
-            .having((func.count(lines.c.number) == 0) != (entries.c.kind == "void"))
-        )
-        sums = select(lines.c.account, lines.c.currency, lines.c.layer, (debits - credits).label("sum")).group_by(
-            lines.c.account, lines.c.currency, lines.c.layer
-        )
         async with self._db.read() as conn:
-            problems = [
-                f"entry {row.entry_id}: {row.layer} debits of {_words(row.debits, row.currency)}, "
-                f"credits of {_words(row.credits, row.currency)}"
-                for row in await conn.execute(unbalanced)
-            ]
-            for row in await conn.execute(without_lines):
-                problems.append(
-                    f"entry {row.entry_id}: a {row.kind} must {'not ' if row.kind == 'void' else ''}have lines"
-                )
-            told = {(row.account, row.currency, row.layer): int(row.sum) for row in await conn.execute(sums)}
-            for account in await conn.execute(select(accounts).order_by(accounts.c.name, accounts.c.currency)):
-                name, currency = account.name, account.currency
-                for layer, kept in (("posted", account.posted), ("pending", account.pending)):
-                    if (sum_ := told.pop((name, currency, layer), 0)) != kept:
-                        problems.append(
-                            f"account {name} {currency}: {layer} {_words(kept, currency)}, "
-                            f"by its lines {_words(sum_, currency)}"
-                        )
-                if account.funded and account.posted + account.pending < 0:
-                    problems.append(f"account {name} {currency}: more is held than there is")
-        problems += [f"account {name} {currency}: has lines and does not exist" for name, currency, _ in told]
-        return problems
+            return await books.check(conn)
 
 
 # ------------------------------------------------------------------------------------------------ inside a transaction

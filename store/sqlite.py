@@ -6,8 +6,8 @@ more than the statement. Here a statement runs and hands over all its rows in on
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from decimal import Context, Decimal
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import aiosqlite
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from workflows.folding import search_key, without_accents
 
@@ -46,6 +46,32 @@ def creating_engine(path: Path, timeout: float) -> Engine:
     engine = create_engine("sqlite://", creator=partial(_opened, path, "rwc", timeout))
     _begin_explicitly(engine)
     return engine
+
+
+def scratch(schema: str) -> sqlite3.Connection:
+    """A temporary database, which SQLite moves from memory to disk when it grows, and forgets when it is closed."""
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=OFF").close()
+    connection.execute(schema).close()
+    return connection
+
+
+@asynccontextmanager
+async def reading_any_text(conn: AsyncConnection) -> AsyncIterator[None]:
+    """Read texts that are no UTF-8, too, inside the block: somebody may have put one into a row, with other tools."""
+    driver = (await conn.get_raw_connection()).driver_connection if conn.dialect.name == "sqlite" else None
+    if driver is None:
+        yield
+        return
+    driver.text_factory = _any_text
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def _any_text(stored: bytes) -> str:
+    return stored.decode(errors="backslashreplace")
 
 
 def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:

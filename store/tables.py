@@ -110,6 +110,8 @@ chain = Table(
     Column("id", Integer, primary_key=True),  # always 1
     Column("position", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
+    Column("seals", BigInteger, nullable=False, server_default="0"),  # number and hash of the newest record of `seals`
+    Column("seals_hash", String(64), nullable=False, server_default=""),
 )
 """The head of the global order. Its row is locked by each writer, so positions have no gaps."""
 
@@ -119,6 +121,18 @@ checkpoints = Table(
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("hash", String(64), nullable=False),  # running hash over all events up to here
 )
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("case_id", String(900), nullable=True, index=True),  # null: rows of no case
+    Column("digest", String(64), nullable=False),  # of salt and rows
+    Column("hash", String(64), nullable=False),
+    Column("salt", String(64), nullable=True),  # null: erased, with the rows
+    Column("rows", Text, nullable=True),  # canonical JSON: by table and key, digest and hints of a row; null: deleted
+)
+"""Append-only: what each transaction left in the rows it wrote. `store.seals` says how."""
 
 # ------------------------------------------------------------------------------------------------------- projections
 

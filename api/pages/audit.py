@@ -18,7 +18,7 @@ from store import record
 from store.audit import StoredEvent
 from store.cursor import MOST_POSITION
 from store.record import Sought
-from store.verification import Verification, verify_case
+from store.verification import Folders, Verification, verify_case
 
 router = pages()
 
@@ -107,7 +107,8 @@ async def check(request: Request, person: SignedIn, parts: InHouse, case_id: Wor
     found, whole = None, parts.checks.latest
     if case_id := case_id.strip():
         async with parts.db.read() as conn:
-            found = await verify_case(conn, case_id)
+            folders = Folders(parts.settings.attachments, parts.settings.uploads)
+            found = await verify_case(conn, case_id, folders)
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
     return render(request, "audit/check.html", Checked(person, case_id, found, whole), headers=headers)
 

@@ -18,7 +18,10 @@ from store import audit, policies
 from store.database import Database
 from store.tables import event_payloads, events
 from tests.api.conftest import Gate
-from tests.store.story import MORNING, event, new_case, submitted
+from tests.store.story import MORNING, event, submitted
+
+POLICY = "[payment.gates.approval]\n"
+POLICY_HASH = hashlib.sha256(POLICY.encode()).hexdigest()
 
 
 def opened(data: bytes) -> dict[str, str]:
@@ -95,9 +98,9 @@ async def packed(db: Database, scope: Scope) -> dict[str, str]:
 async def year(db: Database) -> Database:
     """Two cases, a day apart, and a change of people, which is of now."""
     async with db.write() as conn:
-        await policies.keep(conn, new_case("A").policy_hash, "[payment.gates.approval]\n")
+        await policies.keep(conn, POLICY_HASH, POLICY)
     for number, reference in enumerate(("A", "B")):
-        await submitted(db, reference)
+        await submitted(db, reference, policy_hash=POLICY_HASH)
         async with db.write() as conn:
             later = MORNING + timedelta(days=number, hours=1)
             await audit.append(conn, [event(f"payment:{reference.lower()}", 1).model_copy(update={"at": later})])

@@ -115,14 +115,15 @@ async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
     await submitted(db)
     async with db.write() as conn:
         await conn.execute(update(event_payloads).values(salt=None, payload=None))
+        await audit.note(conn, "erased", by="ada", summary="Erased", data={"event_ids": ["payment:inv-1/0"]})
     assert (await audit.verify(db)).model_dump(exclude={"head"}) == {
         "problems": [],
-        "events": 1,
+        "events": 2,
         "cases": 1,
         "erased": 1,
     }
     async with db.read() as conn:
-        (stored,) = await audit.page(conn)
+        stored, _ = await audit.page(conn)
     assert (stored.erased, stored.summary, stored.data, stored.kind) == (True, "", {}, "submitted")
 
 
@@ -379,7 +380,7 @@ async def test_whoever_touches_the_record_is_found_out(
     tamper: Callable[[Connection, random.Random], Tampered], told_file: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(f"{SEED} {tamper.__name__}")
-    for _ in range(15):
+    for _ in range(6):
         copy = shutil.copy(told_file, tmp_path / "copy.db")
         await _find_out(tamper, f"sqlite:///{copy}", chance)
 
@@ -437,7 +438,8 @@ async def test_a_case_that_only_the_ledger_remembers_is_named(sqlite_url: str) -
             )
         )
     db = Database(sqlite_url)
-    assert (await audit.verify(db)).problems == ["case payment:gone: its row is missing, though ledger entries name it"]
+    problems = (await audit.verify(db)).problems
+    assert "case payment:gone: its row is missing, though ledger entries name it" in problems
     await db.close()
 
 

@@ -1,29 +1,20 @@
-"""Whether the record is still what was written: one pass over it in its order, then every row that names a case.
+"""The events: one pass over them in their order, then every row that names a case."""
 
-Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
-"""
-
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
-from sqlalchemy import Column, String, exists, select, type_coerce
+from sqlalchemy import String, exists, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.database import Database
 from store.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
 from store.tables import batch_rows, cases, chain, checkpoints, decisions, entries, event_payloads, events, tasks
+from store.verification.found import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
 from workflows.models import ChainHead
 
-Told = Callable[[int, int], None]
-
-_ROWS_AT_ONCE = 1000
-_TURN = 50
-"""Rows that are checked before others in this process have their turn."""
+ERASED = "erased"
+"""The kind of the event that says what was erased: `event_ids`, `positions` or `seals` in its data, and the reason."""
 
 _NAMED_BY = {
     "tasks": select(tasks.c.case_id).distinct(),
@@ -34,64 +25,45 @@ _NAMED_BY = {
 """Other tables that name cases, in words."""
 
 
-class Verification(BaseModel):
-    """What came out: no problems means that no event was edited, removed, inserted or moved."""
-
-    problems: list[str]
-    """Sentences that name the event, the case or the positions."""
-    events: int
-    cases: int
-    erased: int
-    """Events whose payload was erased; their places and envelopes are still proven."""
-    head: ChainHead | None = None
-    """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
-
-
-async def verify(db: Database, told: Told | None = None) -> Verification:
-    """Check the whole record in one snapshot, while others go on writing. Raises DatabaseUnavailable.
-
-    `told` hears now and then how many events of how many are checked.
-    """
-    async with db.read() as conn:
-        return await verify_all(conn, told)
-
-
-async def verify_all(conn: AsyncConnection, told: Told | None = None) -> Verification:
-    """Check the whole record as this snapshot has it."""
+async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
+    """Check all events, and the rows that name their cases."""
     walk = await _Walk.prepared(conn)
-    async for row in _paged(conn, _EVENTS, events.c.position):
+    async for row in paged(conn, _EVENTS, events.c.position):
         walk.event(row)
-        if told and walk.position % _ROWS_AT_ONCE == 0:
+        if told and walk.position % ROWS_AT_ONCE == 0:
             told(walk.position, walk.length)
     walk.end()
-    async for row in _paged(conn, _CASES, cases.c.case_id):
+    async for row in paged(conn, _CASES, cases.c.case_id):
         walk.case(row)
     await walk.compare_results(conn)
     await walk.find_missing_cases(conn)
-    return walk.found()
+    return walk.found(), walk.erased
 
 
-async def verify_case(conn: AsyncConnection, case_id: str) -> Verification:
-    """Check the chain of one case, and its row, as this snapshot has them.
-
-    That nothing was put between the events of other cases, or cut off with the case's row, only `verify_all` can tell.
-    """
+async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
+    """Check the chain of one case, and its row."""
     walk = await _Walk.prepared(conn)
-    async for row in _paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.position):
+    async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.position):
         walk.event_of_case(row)
     walk.find_gaps()
+    if walk.emptied:
+        of_no_case = _EVENTS.where(events.c.case_id.is_(None), events.c.kind == ERASED)
+        async for row in paged(conn, of_no_case, events.c.position):
+            walk.permit(row)
+    walk.find_emptied()
     head = walk.head_of(case_id)
     row = (await conn.execute(_CASES.where(cases.c.case_id == case_id))).one_or_none()
     if row is not None:
         walk.case(row)
     elif head is None:
         walk.say(
-            f"there is neither a row nor an event of {_case(case_id)}: it was never there, or all of it was removed"
+            f"there is neither a row nor an event of {case_words(case_id)}:"
+            " it was never there, or all of it was removed"
         )
     await walk.compare_results(conn)
     if row is None and head is not None:
-        walk.say(f"{_case(case_id)}: its row is missing, though {head.count} events name it")
-    return walk.found().model_copy(update={"head": head})
+        walk.say(f"{case_words(case_id)}: its row is missing, though {head.count} events name it")
+    return walk.found().model_copy(update={"head": head}), walk.erased
 
 
 _EVENTS = select(
@@ -104,18 +76,6 @@ _EVENTS = select(
 _CASES = select(
     cases.c.case_id, cases.c.head_count, cases.c.head_hash, type_coerce(cases.c.result, String).label("result")
 )
-
-
-async def _paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """All rows in the order of their key, never more than a page of them in memory; others have turns in between."""
-    query = query.order_by(key).limit(_ROWS_AT_ONCE)
-    rows = (await conn.execute(query)).all()
-    while rows:
-        for number, row in enumerate(rows):
-            if number % _TURN == 0:
-                await asyncio.sleep(0)
-            yield row
-        rows = (await conn.execute(query.where(key > getattr(rows[-1], key.name)))).all()
 
 
 @dataclass
@@ -148,6 +108,10 @@ class _Walk:
         self._chains: dict[str, _Seen] = {}
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0
+        self.emptied: dict[int, tuple[str, str]] = {}
+        """By position, id and name of events whose payload is null and that no later event says was erased."""
+        self._emptied_ids: dict[str, int] = {}
+        self.erased = Erased()
 
     @classmethod
     async def prepared(cls, conn: AsyncConnection) -> "_Walk":
@@ -184,7 +148,7 @@ class _Walk:
     def event_of_case(self, row: Any) -> str:
         """The event for itself and in the chain of its case; answers how it is named."""
         self._events += 1
-        name = f"event {row.event_id} (position {row.position}, {_case(row.case_id)})"
+        name = f"event {row.event_id} (position {row.position}, {case_words(row.case_id)})"
         intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
         if not intact:
             self.say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
@@ -196,11 +160,31 @@ class _Walk:
         if row.kept is None:
             self.say(f"{name} has lost its payload: the row was removed, not erased")
         elif row.salt is None and row.payload is None:
-            self._erased += 1
+            self.emptied[row.position] = (row.event_id, name)
+            self._emptied_ids[row.event_id] = row.position
         elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
             digest_of(row.salt, row.payload) != row.digest
         ):
             self.say(f"{name} was edited: its payload (summary, data) does not match its digest")
+        elif row.kind == ERASED:
+            self.permit(row)
+
+    def permit(self, row: Any) -> None:
+        """Count as erased what an event of that kind names, of what is empty before it."""
+        if not (isinstance(row.salt, str) and isinstance(row.payload, str)) or _hash_of(row) != row.hash:
+            return
+        if digest_of(row.salt, row.payload) != row.digest:
+            return
+        ids, positions = self.erased.read(json.loads(row.payload).get("data"))
+        for position in {*positions, *(self._emptied_ids.get(id, 0) for id in ids)}:
+            if position < row.position and self.emptied.pop(position, None):
+                self._erased += 1
+
+    def find_emptied(self) -> None:
+        """What is empty without having been erased."""
+        for _, name in self.emptied.values():
+            self.say(f"{name} was emptied: its payload is null, and no later event says that it was erased")
+        self.emptied.clear()
 
     def _check_link(self, row: Any, name: str, intact: bool) -> None:
         """Its place in the chain of its case."""
@@ -251,7 +235,7 @@ class _Walk:
             kept = self._running
         elif self._running is not None and kept != self._running:
             where = range(self._proven + 1, self._position + 1)
-            who = ", ".join(_case(case_id) for case_id in self._unproven)
+            who = ", ".join(case_words(case_id) for case_id in self._unproven)
             self.say(
                 f"{what} does not fit {_positions(where)}: events there were replaced, inserted or changed places, or"
                 f" it was edited itself; the events there are of {who}"
@@ -276,6 +260,7 @@ class _Walk:
             if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
                 self.say(f"there is a checkpoint at position {position}, where the record has none")
         self.find_gaps()
+        self.find_emptied()
 
     def find_gaps(self) -> None:
         """What the chains lack."""
@@ -284,12 +269,12 @@ class _Walk:
                 lacking = len(gap) - sum(number in gap for number in set(seen.late))
                 if lacking:
                     numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
-                    self.say(f"{_case(case_id)}: {numbers} of its events was removed, before event {before}")
+                    self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
 
     def case(self, row: Any) -> None:
         """The row of one case: the head of its chain, and the head that its result names."""
         self._cases += 1
-        name = _case(row.case_id)
+        name = case_words(row.case_id)
         seen = self._chains.pop(row.case_id, None)
         if seen is None:
             self.say(f"{name}: its row counts {row.head_count} events and none is stored: they were removed")
@@ -310,7 +295,7 @@ class _Walk:
                 return
             count, hash_ = int(result["audit"]["count"]), str(result["audit"]["hash"])
         except (ValueError, TypeError, LookupError):
-            self.say(f"{_case(row.case_id)}: its result cannot be read: it was edited")
+            self.say(f"{case_words(row.case_id)}: its result cannot be read: it was edited")
             return
         if (count, hash_) != (seen.last, seen.hash):
             self._results.append((row.case_id, count, hash_))
@@ -321,9 +306,11 @@ class _Walk:
             query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
             stored = (await conn.execute(query)).scalar_one_or_none()
             if stored is None:
-                self.say(f"{_case(case_id)}: it ended with {count} events and number {count} is not stored")
+                self.say(f"{case_words(case_id)}: it ended with {count} events and number {count} is not stored")
             elif stored != hash_:
-                self.say(f"{_case(case_id)}: its result names another hash for number {count}: one of them was edited")
+                self.say(
+                    f"{case_words(case_id)}: its result names another hash for number {count}: one of them was edited"
+                )
 
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
         """Cases without a row, though something names them."""
@@ -334,7 +321,7 @@ class _Walk:
             for case_id in (await conn.execute(orphans)).scalars():
                 named.setdefault(case_id, []).append(words)
         for case_id, by in named.items():
-            self.say(f"{_case(case_id)}: its row is missing, though {' and '.join(by)} name it")
+            self.say(f"{case_words(case_id)}: its row is missing, though {' and '.join(by)} name it")
 
     def say(self, sentence: str) -> None:
         """Remember a problem."""
@@ -365,10 +352,6 @@ def _moment(stored: Any) -> datetime | str:
         return datetime.fromisoformat(stored).replace(tzinfo=UTC)
     except (ValueError, TypeError):
         return str(stored)
-
-
-def _case(case_id: str | None) -> str:
-    return f"case {case_id}" if case_id else "no case"
 
 
 def _positions(where: range) -> str:
