@@ -21,7 +21,7 @@ demo: $(runtime) ## load the sample story into what `make up` runs
 	@exec $(python) -m holdgate demo
 
 test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
-	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
+	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
 soak: $(dev) ## the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)

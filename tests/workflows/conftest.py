@@ -8,7 +8,7 @@ import pytest_asyncio
 from tests.house import House, open_house
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     async with open_house(tmp_path_factory.mktemp("house")) as house:
         yield house
