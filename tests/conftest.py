@@ -35,10 +35,10 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-TOGETHER = ("browser",)
-"""Rooms whose files share what is dear to start: one worker runs all of them, and others never start it."""
-LONG: tuple[str, ...] = ("browser", "e2e", "ops", "workflows", "bench", "test_docs.py", "intake")
-"""Rooms and files that take longest, the longest first: last, each would be waited for alone."""
+TOGETHER = ("browser", "e2e")
+"""Rooms that one worker runs whole: what is dear to start is started once, and no two whole products compete."""
+LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "telemetry", "intake")
+"""Rooms and files that wait for processes and clocks. They come first: last, each would be waited for alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
