@@ -1,15 +1,16 @@
 """A fresh, migrated database for each test: an SQLite file, and a real PostgreSQL where one is installed."""
 
+import gc
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.database import Database, migrate
 from tests import postgres
@@ -26,6 +27,7 @@ def pytest_configure() -> None:
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
+    gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
@@ -33,6 +35,12 @@ def pytest_configure() -> None:
     here = os.statvfs(MEMORY)
     if here.f_bavail * here.f_frsize >= ENOUGH and not here.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def pytest_collection_finish() -> None:
+    """Never look again at what was collected."""
+    gc.enable()
+    gc.freeze()
 
 
 TOGETHER = ("browser", "e2e")
@@ -46,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, room in enumerate(LONG) if room in item.path.parts), len(LONG)))
 
 
-class ByFile(LoadFileScheduling):
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
     """A worker takes a file, or a room of those that belong together."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -54,7 +62,7 @@ class ByFile(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Share the tests out among the workers of `-n`."""
     return ByFile(config, log)
 
