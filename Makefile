@@ -1,7 +1,7 @@
 # The habits of this project, one command each. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev demo test soak bulk bench pictures texts site check format lint types docs lock clean
+.PHONY: help up dev demo test test-fast soak bulk bench pictures texts site check format lint types docs lock clean
 
 python := .venv/bin/python
 # What an environment was made from lies in it, so a change of a lock makes it anew.
@@ -9,7 +9,7 @@ runtime := .venv/requirements.txt
 dev := .venv/requirements-dev.txt
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(runtime) ## start Temporal, worker and gateway; Ctrl-C stops them
 	@exec $(python) -m ops.up
@@ -21,7 +21,17 @@ demo: $(runtime) ## load the sample story into what `make up` runs
 	@exec $(python) -m holdgate demo
 
 test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
-	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder)
+	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
+
+test-fast: $(dev) ## tests that start no server: half a minute
+	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile $(addprefix tests/,$(fast)) $(ARGS)
+
+fast := policy test_architecture.py test_sentences.py kit/test_sentences.py channels/test_text.py \
+  $(addprefix activities/test_,artefact.py dataset_file.py deployment_request.py folder.py onboarding_request.py \
+    payment_request.py releases.py screening.py) \
+  $(addprefix api/,test_markdown.py test_temporal_calls.py pages/test_forms.py pages/test_reasons.py) \
+  $(addprefix intake/test_,amount_column.py expressions.py mapping.py rows.py seed.py tables.py xlsx_file.py) \
+  $(addprefix workflows/test_,ahead.py bounds.py folding.py gate.py moments.py naming.py)
 
 soak: $(dev) ## the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)

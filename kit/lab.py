@@ -105,8 +105,8 @@ class Lab:
         return state
 
     async def until(self, case: Handle, holds: Callable[[CaseState], bool]) -> CaseState:
-        """The state of the case as soon as the condition holds; fails after 20 s."""
-        async with asyncio.timeout(20):
+        """The state of the case as soon as the condition holds; fails after a minute."""
+        async with asyncio.timeout(60):
             while not holds(state := await self.state(case)):
                 await asyncio.sleep(0.02)
         return state
@@ -159,8 +159,8 @@ class Lab:
         )
 
     async def end(self, case: Handle) -> CaseResult:
-        """How the case ended, as soon as it has; fails after 30 s."""
-        async with asyncio.timeout(30):
+        """How the case ended, as soon as it has; fails after a minute."""
+        async with asyncio.timeout(60):
             return await case.result()
 
     async def take_back(self, starter: Starter, case: Handle, by: str, reason: str) -> Handle:

@@ -1,12 +1,16 @@
 """A fresh, migrated database for each test: an SQLite file, and a real PostgreSQL where one is installed."""
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.database import Database, migrate
 from tests import postgres
@@ -18,10 +22,14 @@ ENOUGH = 4 * 1024**3
 
 
 def pytest_configure() -> None:
-    """Let the files of tests lie in memory: they need not last, and some disks take a second for a new database.
+    """Keep what is compiled, for a run starts Python some hundred times, and let the files of tests lie in memory.
 
-    Not where there is little of it, where programs may not lie there, or where somebody set TMPDIR.
+    They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
+    may not lie there, or where somebody set TMPDIR.
     """
+    gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return
     here = os.statvfs(MEMORY)
@@ -29,13 +37,34 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
-LONG = ("browser", "e2e", "ops", "workflows", "bench", "test_docs.py", "intake")
+def pytest_collection_finish() -> None:
+    """Never look again at what was collected."""
+    gc.enable()
+    gc.freeze()
+
+
+TOGETHER = ("browser", "e2e")
+"""Rooms that one worker runs whole: what is dear to start is started once, and no two whole products compete."""
+LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "telemetry", "intake")
 """Rooms and files that wait for processes and clocks. They come first: last, each would be waited for alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first; `make test` tells xdist to keep this order."""
     items.sort(key=lambda item: next((n for n, room in enumerate(LONG) if room in item.path.parts), len(LONG)))
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A worker takes a file, or a room of those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((room for room in TOGETHER if nodeid.startswith(f"tests/{room}/")), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Share the tests out among the workers of `-n`."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ class Product:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, patience: float = 60) -> None:
+    def start(self, patience: float = 110) -> None:
         """Start, and return when everything answers. Raises with what it printed when it does not."""
         (self.folder / "up.json").unlink(missing_ok=True)
         with (self.folder / "printed.txt").open("wb") as printed:

@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not here: apt-get install chromium")
@@ -61,7 +61,7 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def known(product: Product) -> list[str]:
     """Payees who were paid once, which needed no approval: a payment to them has nothing to look at."""
     payees = [f"Known {letter} Ltd" for letter in "ABCDEFGHIJ"]
@@ -74,7 +74,7 @@ def known(product: Product) -> list[str]:
     return payees
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def chromium() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not here: apt-get install chromium")

@@ -7,4 +7,4 @@ from tests.browser.conftest import Windows
 
 async def test_the_docs_of_the_api_work_without_any_other_site(windows: Windows) -> None:
     page = await windows.of(None, "/docs")
-    await expect(page.get_by_text("/api/v1/cases", exact=True).first).to_be_visible(timeout=15_000)
+    await expect(page.get_by_text("/api/v1/cases", exact=True).first).to_be_visible(timeout=60_000)

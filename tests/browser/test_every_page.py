@@ -28,7 +28,7 @@ PAGES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def places(product: Product, known: list[str]) -> dict[str, str]:
     """A task and a case that has been rejected, so that much of their pages is filled."""
     pay(product, ["EVERY-0", "EVERY-1"], ["Every Page Ltd", known[0]])

@@ -1,4 +1,4 @@
-"""Two hundred who listen to one gateway, a real process: how soon they hear, and what a power cut costs them."""
+"""Many who listen to one gateway, a real process: how soon they hear, and what a power cut costs them."""
 
 import asyncio
 import json
@@ -17,7 +17,6 @@ from store.database import Database
 from tests.product import ROOT, free_port
 from tests.store.story import opening, recorded, submitted, task
 
-LISTENERS = 200
 STRANGERS = 10
 
 
@@ -93,8 +92,10 @@ class Listener:
             writer.close()
 
 
-async def test_two_hundred_hear_within_two_seconds_and_miss_nothing_when_the_gateway_is_killed(
-    gateway: Gateway, sqlite_url: str
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.soak)])
+async def test_listeners_hear_within_two_seconds_and_miss_nothing_when_the_gateway_is_killed(
+    gateway: Gateway, sqlite_url: str, count: int
 ) -> None:
     db = Database(sqlite_url)
     tokens = {}
@@ -102,13 +103,13 @@ async def test_two_hundred_hear_within_two_seconds_and_miss_nothing_when_the_gat
         for name, groups in {"mia": ["managers"], "max": ["managers"], "ann": ["auditors"], "sam": []}.items():
             await people.add(conn, name, name, groups, by="admin-1")
             tokens[name] = await people.new_token(conn, name, "test", by="admin-1")
-    named = ["sam" if n < STRANGERS else ("mia", "max", "ann")[n % 3] for n in range(LISTENERS)]
+    named = ["sam" if n < STRANGERS else ("mia", "max", "ann")[n % 3] for n in range(count)]
     listeners = [Listener(gateway.port, tokens[name]) for name in named]
     listening = [asyncio.create_task(each.listen()) for each in listeners]
 
-    async def all_of(count: int) -> None:
-        async with asyncio.timeout(30):
-            while any(each.connections < count or not each.place for each in listeners):
+    async def all_of(times: int) -> None:
+        async with asyncio.timeout(90):  # a gateway has to start first
+            while any(each.connections < times or not each.place for each in listeners):
                 assert not any(each.done() for each in listening), [each for each in listening if each.done()]
                 await asyncio.sleep(0.02)
 

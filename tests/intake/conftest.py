@@ -75,7 +75,7 @@ class Office:
 
     async def counted_workflows(self, batch_id: str, expected: int) -> int:
         """How many cases of a batch Temporal lists; asked again for a while, as its lists lag behind."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := await self.workflow_ids(batch_id)) < expected:
                 await asyncio.sleep(0.1)
         return len(found)

@@ -23,7 +23,7 @@ async def asked(house: House) -> tuple[Handle, Handle]:
 
 
 async def child_of(house: House, case: Handle) -> CaseRow:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with house.database.read() as connection:
                 found = await cases.children_of(connection, case.id)
@@ -69,7 +69,7 @@ async def test_a_case_that_is_cancelled_withdraws_the_one_it_asked_for(house: Ho
 
 async def two_asked(house: House, case: Handle) -> tuple[Handle, Handle]:
     """The two cases that a case has asked for side by side, as soon as people are asked in both."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with house.database.read() as connection:
                 found = await cases.children_of(connection, case.id)

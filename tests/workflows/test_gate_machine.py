@@ -426,7 +426,7 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestGateMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.soak

@@ -56,7 +56,7 @@ async def update(case: Handle, name: str, payloads: list[Payload]) -> bool:
     """Whether an Update was accepted; fails where nobody answers."""
     with_raw = [RawValue(each) for each in payloads]
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await case.execute_update(name, args=with_raw, id=uuid.uuid4().hex)
     except WorkflowUpdateFailedError:
         return False
@@ -73,7 +73,7 @@ async def bombard(case: Handle) -> None:
             await update(case, name, payloads)
         for name in QUERIES:
             try:
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await case.query(name, args=[RawValue(each) for each in payloads])
             except (WorkflowQueryFailedError, RPCError):
                 pass

@@ -71,7 +71,7 @@ async def test_five_hundred_exactly_needs_one_manager_and_costs_at_most_forty_ev
 ) -> None:
     case = await pay(house, a_payment(account, "500.00"))
     # A query in the wrong moment costs three events, so this test looks into SQL.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := await stored_tasks(house, case)):
             await asyncio.sleep(0.02)
     task = found[0]

@@ -134,7 +134,7 @@ def watcher(house: House) -> Watcher:
 
 async def looked(house: House, watching: Watcher, until: int = 1) -> None:
     """Look until so many are found: Temporal's lists lag a little."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with house.env.with_time_skipping_disabled():
             found = 0
             while (found := found + await watching.look()) < until:
@@ -171,7 +171,7 @@ async def test_a_terminated_case_is_an_incident_and_is_undone_when_an_operator_s
 async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_step(house: House) -> None:
     """The record does not know of the step yet; its Workflow still tells the plan."""
     case = await house.start(before=lambda case_id: house.receiver.slow.add((case_id, "pack")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "pack" not in house.receiver.tried[case.id]:
             await asyncio.sleep(0.05)
     assert (await house.row(case)).plan == []
