@@ -60,6 +60,8 @@ NOT_SEALED: Mapping[Table, str] = {
     tables.heartbeats: "transient: that a worker was alive a moment ago",
     tables.recounts: "transient: what a worker looks at next; people and tasks, from which it is made, are sealed",
     tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
+    tables.refusal_counts: "transient: how many refusals are still to be told in one event",
+    tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",
     tables.notices: "transient: made of events by their reader, and deleted once sent",
     tables.messages: "transient: the queue of mails; a mail shows what its events say when it is sent",
 }

@@ -291,7 +291,7 @@ HEADERS = {
     "Accept-Encoding": ("gzip;q=NaN", "\xff"),
     "Last-Event-ID": ("-1", "9" * 15, "9" * 5000, "\xb2", "\xff", "NaN", ""),
     "Idempotency-Key": ("\xff", "x" * 200, "x" * 201, "'", " ", ""),
-    "Origin": ("null", "http://a:b:c", "\xff", "", "http://\xb2:\xb2"),
+    "Origin": ("null", "http://[", "http://a:b:c", "\xff", "", "http://\xb2:\xb2"),
     "Referer": ("http://[", "http://[::1/x", "//", "http://x:99999999/", "\xff", "http://gateway/" + "x" * 9000),
     "Host": ("[", "a:b:c", "gateway:99999999", "gateway:-1", "\xff", "", "a@b", "[::1", "gateway/x", "x" * 3000),
     "Cookie": ("holdgate=\xff", "holdgate=" + "x" * 5000, "=;=;;", 'holdgate="\\', "a=b;" * 900, "holdgate=\\303\\251"),
