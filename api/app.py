@@ -148,8 +148,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
-    app.add_middleware(Authentication)
     app.add_middleware(Bodies, as_page=as_page)
+    app.add_middleware(Authentication)
     if settings.demo:
         app.add_middleware(DemoHost, public_url=settings.public_url)
     app.add_middleware(Headers, https=settings.https)
