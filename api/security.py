@@ -13,7 +13,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from temporalio.exceptions import ApplicationError
 
-from api.cookies import cookie
 from api.problems import forbidden, not_found, unauthenticated
 from api.turned_away import MAX_TOKEN
 from store import demo_people, people, sessions
@@ -103,8 +102,7 @@ async def caller(request: Request, _credentials: Bearer) -> Person:
 
 def cookie_of(request: Request) -> str | None:
     """The session's token that the browser keeps."""
-    https = request.app.state.house.settings.https
-    token = cookie(request.headers, SECURE_COOKIE if https else COOKIE)
+    token = request.cookies.get(SECURE_COOKIE if request.app.state.house.settings.https else COOKIE)
     return token if token and len(token) <= MAX_TOKEN else None
 
 

@@ -24,6 +24,7 @@ from api.problems import Problem
 from store import people
 from store.database import Database, migrate
 from tests.api.conftest import API, Gate, Served
+from tests.api.pages.visits import signed_in
 from tests.product import ROOT, free_port
 
 CODECS = ("punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "bz2", "utf-16")
@@ -396,13 +397,16 @@ async def test_headers_have_a_largest_size_however_they_arrive(served: Served) -
 
 
 async def test_a_cookie_with_escapes_costs_nothing(stopped: Gate) -> None:
-    began = time.process_time()
-    for path in ("/", "/sign-in"):
-        for sign in ("\\", '\\"', "\\012"):
-            for name in ("holdgate", "holdgate-demo", "other"):
-                sent = {"Cookie": f'{name}="{sign * (15_000 // len(sign))}"'}
-                assert (await stopped.as_(None).get(path, headers=sent)).status_code < 500
-    assert time.process_time() - began < 5, "a single one took three seconds"
+    async with signed_in(stopped, "manager-1") as client:
+        session = f"holdgate={client.cookies['holdgate']}"
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(stopped.app), base_url="http://gateway") as client:
+        for sign in ("\\", '\\"', "\\012x"):
+            escaped = f'other="{sign * (15_000 // len(sign))}"'
+            began = time.process_time()
+            answer = await client.get("/settings", headers={"Cookie": f"{escaped}; {session}; a=b"})
+            assert answer.status_code == 200, "the other cookies are read"
+            assert (await client.get("/sign-in", headers={"Cookie": escaped})).status_code == 200
+            assert time.process_time() - began < 0.5
 
 
 async def test_a_body_with_a_content_encoding_is_refused(stopped: Gate) -> None:
