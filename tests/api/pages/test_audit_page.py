@@ -55,6 +55,7 @@ async def test_the_whole_record_is_checked_beside_other_work_and_one_case_at_onc
     async with signed_in(gate, "auditor-1") as client:
         assert (await client.post("/audit/check")).status_code == 303
         page = await eventually(lambda: client.get("/audit/check"), lambda page: "refresh" not in page.headers)
+        assert re.findall("<li><bdi>(.*?)</bdi>", page.text) == []
         assert "Nothing was changed." in page.text and "Checked <time" in page.text
         one = (await client.get("/audit/check", params={"case_id": case_id})).text
         assert "events of 1 case are as they were written" in one
