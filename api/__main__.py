@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
-        super().__init__(uvicorn.Config(app, **options, http=Connection, timeout_graceful_shutdown=GRACE_S))
+        super().__init__(uvicorn.Config(app, **options, http=Connection, ws="none", timeout_graceful_shutdown=GRACE_S))
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
