@@ -1,5 +1,6 @@
 """A hostile artefact, whose code tries what it can against the worker that runs it: nothing of it works."""
 
+import ast
 import asyncio
 import ctypes
 import json
@@ -49,8 +50,8 @@ OF_ROOT = {"become_root", "new_privileges", "files_of_its_parent_through_proc", 
 """Attacks that succeed for nobody but root."""
 
 
-OURS = {path.parts[1] for each in (sys.prefix, sys.base_prefix) for path in (Path(each), Path(each).resolve())}
-"""The folders at the top that the Python of these tests lies in."""
+OURS = {path for each in (sys.prefix, sys.base_prefix) for path in (Path(each), Path(each).resolve())}
+"""What the Python of these tests lies in."""
 
 
 class Victim:
@@ -285,16 +286,23 @@ async def test_of_the_system_only_its_programs_are_seen(release: Path) -> None:
     app = App.model_validate({"health": "http://127.0.0.1:1/", "checks": [["ls", "/", "/usr", "/usr/local"]]})
     (check,) = await run_checks(app, release, release.parent / "checks", isolated=True)
     seen = {name for name in check.output.split() if not name.endswith(":")}
-    assert {"usr", "local", "bin"} <= seen <= {*sandbox.PROGRAMS, "usr", "local", "dev", "etc", "proc", "tmp"} | OURS
+    assert {"usr", "local", "bin"} <= seen
+    assert seen <= {*sandbox.PROGRAMS, "usr", "local", "dev", "etc", "proc", "tmp", *(path.parts[1] for path in OURS)}
 
 
 @NEEDS
 async def test_one_check_leaves_nothing_for_the_next(release: Path) -> None:
-    leave, look = "open('/tmp/left', 'w'); open('left', 'w')", "import os; print(os.listdir('/tmp'), os.listdir())"
+    leave, look = (
+        "open('/tmp/left', 'w'); open('left', 'w')",
+        "import os; print(os.listdir('/tmp')); print(os.listdir())",
+    )
     commands = [["python3", "-c", each] for each in (leave, look)]
     app = App.model_validate({"health": "http://127.0.0.1:1/", "checks": commands})
     _, check = await run_checks(app, release, release.parent / "checks", isolated=True)
-    assert check.output == "['work'] ['attack.py']"
+    # Where Python itself lies below /tmp it is seen there.
+    seen = {"work", *(path.parts[2] for path in OURS if path.parts[1] == "tmp")}
+    there, here = map(ast.literal_eval, check.output.splitlines())
+    assert {"work"} <= set(there) <= seen and here == ["attack.py"]
 
 
 @NEEDS
