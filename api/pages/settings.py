@@ -198,6 +198,7 @@ def _news_words(news: AccountNews, reader: str) -> str:
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
         AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named a substitute for you: %(about)s"),
         AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
+        AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group. %(about)s"),
     }
     return said[news.kind] % {"by": by, "about": news.about}
 

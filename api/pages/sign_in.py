@@ -108,12 +108,15 @@ async def by_token(request: Request, parts: House, token: str) -> tuple[Person, 
     return person, people.credential_of(token)
 
 
-async def by_click(request: Request, parts: House, id: str) -> Person:
-    """A demo person, for a browser that opened the link of the demo. Raises NotKnown."""
+async def by_click(request: Request, parts: House, id: str) -> tuple[Person, str | None]:
+    """A demo person, for a browser that opened the link of the demo, and what a session remembers of its secret.
+
+    Raises NotKnown.
+    """
     if id in parts.demo.people(request):
         async with parts.db.read() as conn:
             if (person := await people.active(conn, id)) is not None and person.demo:
-                return person
+                return person, parts.demo.credential()
     elif parts.demo.is_here(request):
         raise NotKnown(_where_the_link_is(), "demo")
     raise NotKnown(_("There is no such demo person here."), "demo")
@@ -131,7 +134,7 @@ async def welcome(
 ) -> Response:
     """Begin a session in this browser and go on to the page that was asked for; a session before it ends.
 
-    It lasts no longer than the token or password that began it, the `credential`.
+    It lasts no longer than the token, password or secret of the demo that began it, the `credential`.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=parts.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -174,7 +177,7 @@ async def sign_in(
     credential = None
     try:
         if way == "demo":
-            person = await by_click(request, parts, demo)
+            person, credential = await by_click(request, parts, demo)
         elif way == "token":
             person, credential = await by_token(request, parts, token)
         else:
