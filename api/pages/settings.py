@@ -45,6 +45,8 @@ class Settings(Context):
     sessions: list[Session]
     this_session: str
     has_password: bool
+    mail_reaches_them: bool
+    """So that they can have a one-time link sent to themselves."""
     news: list[AccountNews]
     news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
@@ -169,6 +171,7 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
+        one_time_links.sends_mail_to(parts.settings, person),
         news,
         lambda each: _news_words(each, person.id),
         browser,

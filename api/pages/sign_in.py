@@ -28,6 +28,7 @@ from api.pages.page import (
 )
 from api.pages.texts import _
 from api.problems import Problem
+from api.routes import one_time_links
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
 from api.step_up import check_password
 from api.turned_away import MAX_TOKEN
@@ -49,6 +50,8 @@ class NewPassword(Context):
     following: str
     has_one: bool
     """Whether they have a password already; a first one is set by a one-time link."""
+    mail_reaches_them: bool = False
+    """So that they can have that link sent to themselves."""
     wrong: Mapping[str, str] = field(default_factory=dict)
     """By field of the form."""
 
@@ -241,7 +244,8 @@ async def password_form(request: Request, person: SignedIn, parts: InHouse, foll
     """The form for a new password."""
     async with parts.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    return render(request, "password.html", NewPassword(person, local(following), has_one))
+    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(parts.settings, person))
+    return render(request, "password.html", page)
 
 
 @router.post("/password", dependencies=[Depends(from_here)])
@@ -260,7 +264,7 @@ async def change_password(
     """
 
     def again_with(field: str, message: str) -> Response:
-        page = NewPassword(person, local(following), True, {field: message})
+        page = NewPassword(person, local(following), True, wrong={field: message})
         return render(request, "password.html", page, 422)
 
     try:

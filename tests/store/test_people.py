@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, leavers, people, policies
 from store.database import Database
 from store.people import UnknownPerson
-from store.tables import account_news
+from store.tables import account_news, tokens
 from store.tables import people as people_table
-from store.tables import tokens
 
 PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 
@@ -146,4 +145,7 @@ async def test_members_and_admins_are_told_who_an_admin_puts_into_a_group(db: Da
     assert told == [all_of_them, [], all_of_them, [], all_of_them, [], [], []]
     async with db.write() as conn:
         await leavers.replace(conn, "mia", "ada", "x", by="bob")  # a leaver's groups are joined, too
-    assert [(person, about) for person, _, about in await _told(db)] == [("fred", "managers: ada"), ("max", "managers: ada")]
+    assert [(person, about) for person, _, about in await _told(db)] == [
+        ("fred", "managers: ada"),
+        ("max", "managers: ada"),
+    ]
