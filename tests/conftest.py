@@ -13,7 +13,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.database import Database, migrate
-from tests import postgres
+from tests import compiled, postgres
 from tests.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
@@ -65,6 +65,14 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Share the tests out among the workers of `-n`."""
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """A statement is compiled for the first test that needs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        compiled.share(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
