@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from store import passwords
 from store.database import Database, migrate
 from tests import compiled, postgres
 from tests.postgres import Postgres
@@ -27,6 +29,7 @@ def pytest_configure() -> None:
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
