@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from store import passwords
 from store.database import Database, migrate
-from tests import postgres
+from tests import compiled, postgres
 from tests.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
@@ -27,6 +29,7 @@ def pytest_configure() -> None:
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -65,6 +68,14 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Share the tests out among the workers of `-n`."""
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """A statement is compiled for the first test that needs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        compiled.share(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.payments import FundsHold, PaymentReceipt, PaymentRequest, Payments, Screening
-from store.database import Database, migrate
+from store.database import Database
 from store.ledger import Ledger
 from workflows.models import Refused, StepCall
 
@@ -19,11 +18,9 @@ Call = Callable[..., StepCall[PaymentRequest]]
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(sqlite_url: str) -> AsyncIterator[Ledger]:
     """A ledger with 10,000.00 GBP in `operating`."""
-    url = f"sqlite:///{tmp_path}/holdgate.db"
-    migrate(url)
-    db = Database(url)
+    db = Database(sqlite_url)
     ledger = Ledger(db)
     await ledger.fund("fund/operating/GBP", "operating", "GBP", Decimal(10_000))
     yield ledger

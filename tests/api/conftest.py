@@ -13,6 +13,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2
+import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from temporalio.client import Client
@@ -133,6 +134,25 @@ class Gate:
         await asyncio.gather(heart, return_exceptions=True)
 
 
+class Work:
+    """The worker that modules share: starting one costs more than most tests."""
+
+    def __init__(self) -> None:
+        self._running = AsyncExitStack()
+        self._failed: int | None = None
+
+    async def start(self, gate: Gate, failed: int) -> None:
+        """Let a worker run, a new one after a test that failed: it may have been interrupted, too."""
+        if self._failed != failed:
+            await self.stop()
+            await self._running.enter_async_context(gate.worker())
+            self._failed = failed
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+        self._failed = None
+
+
 class Served(NamedTuple):
     """A second gateway on the same database and Temporal, listening on a port as the real one does."""
 
@@ -183,8 +203,21 @@ def payment(reference: str | None = None, **input: Any) -> dict[str, Any]:
     return {"process": "payment", "reference": reference or f"INV-{uuid4()}", "input": {**fields, **input}}
 
 
+@pytest.fixture(scope="session")
+def work() -> Work:
+    return Work()
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True)
+async def _nobody_works(work: Work, request: pytest.FixtureRequest) -> None:
+    """A module with tests that ask for no worker begins without one."""
+    here = [item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function)]
+    if any("stopped" in item.fixturenames and "gate" not in item.fixturenames for item in here):
+        await work.stop()
+
+
 @pytest_asyncio.fixture(scope="session")
-async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
+async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
     """The gateway without a worker."""
     folder: Path = tmp_path_factory.mktemp("gateway")
     policy = folder / "policy.toml"
@@ -196,7 +229,7 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
         public_url="http://gateway",
         demo=False,
         max_upload_bytes=2 * 1024 * 1024,
-        batch_in_flight=10,  # so that a file of few rows is long enough to be stopped
+        batch_in_flight=5,  # so that a file of few rows is long enough to be stopped
     )
     migrate(settings.database_url)
     database = Database(settings.database_url)
@@ -215,14 +248,15 @@ async def stopped(tmp_path_factory: Any) -> AsyncIterator[Gate]:
         app = create_app(settings)
         async with app.router.lifespan_context(app):
             yield Gate(app, settings, database, env.client, tokens, Refusals(database))
+            await work.stop()
     await database.close()
 
 
 @pytest_asyncio.fixture(scope="module")
-async def gate(stopped: Gate) -> AsyncIterator[Gate]:
-    """The gateway with everything it needs."""
-    async with stopped.worker():
-        yield stopped
+async def gate(stopped: Gate, work: Work, request: pytest.FixtureRequest) -> Gate:
+    """The gateway with everything it needs. The worker stays for the next module that wants one."""
+    await work.start(stopped, request.session.testsfailed)
+    return stopped
 
 
 @pytest_asyncio.fixture

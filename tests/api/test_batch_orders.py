@@ -48,11 +48,11 @@ async def events(gate: Gate, batch_id: str) -> list[tuple[str, str]]:
 
 
 async def test_a_paused_batch_starts_no_row_until_it_is_resumed_and_then_every_row_once(gate: Gate) -> None:
-    batch_id = await take(gate, uuid4().hex[:8], 60)
+    batch_id = await take(gate, uuid4().hex[:8], 30)
     await until(gate, batch_id, started=1)
     assert (await order(gate, "requester-1", batch_id, "pause")).status_code == 202
     paused = await until(gate, batch_id, status="paused")
-    assert 0 < paused["rows"]["started"] < 60
+    assert 0 < paused["rows"]["started"] < 30
     assert (await order(gate, "requester-1", batch_id, "pause")).status_code == 202  # again: nothing changes
     handle = gate.client.get_workflow_handle(f"batch:{batch_id}")
     running = (await handle.describe()).status
@@ -61,33 +61,33 @@ async def test_a_paused_batch_starts_no_row_until_it_is_resumed_and_then_every_r
     assert (still["status"], still["rows"]) == ("paused", paused["rows"])
     assert (await order(gate, "operator-1", batch_id, "resume")).status_code == 202
     done = await until(gate, batch_id, status="completed")
-    assert done["rows"]["started"] == 60
-    assert sum(done["cases"].values()) == 60
+    assert done["rows"]["started"] == 30
+    assert sum(done["cases"].values()) == 30
     assert await events(gate, batch_id) == [("batch_paused", "requester-1"), ("batch_running", "operator-1")]
 
 
 async def test_a_cancelled_batch_gives_up_the_rows_that_are_left_and_its_cases_go_on(gate: Gate) -> None:
     mark = uuid4().hex[:8]
-    batch_id = await take(gate, mark, 60)
+    batch_id = await take(gate, mark, 30)
     await until(gate, batch_id, started=1)
     assert (await order(gate, "requester-1", batch_id, "cancel")).status_code == 202
     ended = await until(gate, batch_id, status="cancelled")
     rows = ended["rows"]
-    assert rows["started"] + rows["failed"] == rows["valid"] == 60 and rows["failed"] > 0
+    assert rows["started"] + rows["failed"] == rows["valid"] == 30 and rows["failed"] > 0
     failed = (await gate.get("requester-1", f"/batches/{batch_id}/rows", outcome="failed")).json()["items"][0]
     assert failed["errors"][0]["message"] == "cancelled by requester-1 before it was started"
     waiting = await until(gate, batch_id, cases={"awaiting_approval": rows["started"]})
     assert waiting["closed_at"]
     assert (await order(gate, "requester-1", batch_id, "resume")).status_code == 409
     # The rows that were given up are tried again with the same file; those that were started are duplicates.
-    again = await take(gate, mark, 60)
+    again = await take(gate, mark, 30)
     repeated = await until(gate, again, status="completed")
     assert repeated["same_file_as"] == batch_id
     assert (repeated["rows"]["started"], repeated["rows"]["duplicate"]) == (rows["failed"], rows["started"])
 
 
 async def test_a_batch_is_cancelled_with_what_it_started_while_it_is_imported(gate: Gate) -> None:
-    batch_id = await take(gate, uuid4().hex[:8], 40)
+    batch_id = await take(gate, uuid4().hex[:8], 20)
     await until(gate, batch_id, started=1)
     assert (await order(gate, "requester-1", batch_id, "cancel", rollback_started=True)).status_code == 202
     ended = await until(gate, batch_id, status="cancelled")
@@ -119,11 +119,11 @@ async def test_the_requester_takes_back_what_waits_and_an_operator_what_was_comp
 
 
 async def test_a_batch_workflow_that_is_cancelled_in_temporal_gives_its_rows_up(gate: Gate) -> None:
-    batch_id = await take(gate, uuid4().hex[:8], 60)
+    batch_id = await take(gate, uuid4().hex[:8], 30)
     await until(gate, batch_id, started=1)
     await gate.client.get_workflow_handle(f"batch:{batch_id}").cancel()
     ended = await until(gate, batch_id, status="cancelled")
-    assert ended["rows"]["started"] + ended["rows"]["failed"] == 60
+    assert ended["rows"]["started"] + ended["rows"]["failed"] == 30
     assert ("batch_cancelled", "temporal") in await events(gate, batch_id)
 
 

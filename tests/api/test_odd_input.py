@@ -15,7 +15,7 @@ import pytest_asyncio
 from api.app import create_app
 from intake.refusals import Refusals
 from store import people
-from store.database import Database, migrate
+from store.database import Database
 from store.ledger import Ledger
 from tests.api import odd
 from tests.api.conftest import API, PEOPLE, Gate, payment
@@ -46,9 +46,8 @@ async def place(request: pytest.FixtureRequest, stopped: Gate) -> AsyncIterator[
             yield Odd(stopped, await _things(stopped))
         return
     server: Postgres = request.getfixturevalue("postgres_server")
-    name = server.create()
+    name = server.create(request.getfixturevalue("postgres_template"))
     settings = stopped.settings.model_copy(update={"database_url": server.url(name)})
-    migrate(settings.database_url)
     database, tokens = Database(settings.database_url), {}
     async with database.write() as conn:
         for person, groups in PEOPLE.items():

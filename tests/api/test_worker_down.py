@@ -40,7 +40,7 @@ async def test_without_a_worker_a_decision_is_stored_within_four_seconds_and_app
 
 async def test_a_bulk_without_a_worker_does_not_wait_for_each_item(stopped: Gate) -> None:
     async with stopped.worker():
-        tasks = [await stopped.open_task(case_id) for case_id in [await stopped.start() for _ in range(25)]]
+        tasks = [await stopped.open_task(case_id) for case_id in [await stopped.start() for _ in range(8)]]
     began = time.monotonic()
     items = [{"task_id": task["task_id"], "verdict": "reject", "revision": 1} for task in tasks]
     answer = await stopped.post("manager-2", "/tasks/decisions", {"items": items}, Idempotency_Key="all")

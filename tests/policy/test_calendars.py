@@ -208,7 +208,7 @@ def is_open(of: Calendar, day: date) -> bool:
 
 
 @given(calendars(), MOMENTS.map(lambda at: at.replace(second=0, microsecond=0)), st.integers(1, 900))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_as_much_is_worked_as_was_asked_for(of: Calendar, at: datetime, minutes: int) -> None:
     if of.time_zone != "UTC":
         of = of.model_copy(update={"time_zone": "Asia/Kathmandu"})  # no changes of clocks; those have their own tests
