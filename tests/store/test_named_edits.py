@@ -15,10 +15,11 @@ from sqlalchemy import insert
 import holdgate
 from store import audit, batches, people
 from store.database import Database
+from store.ledger import Ledger
 from store.tables import attachments
 from tests.store.story import MORNING, submitted
 from tests.store.test_batches import ROWS, batch
-from tests.store.test_ledger import Ledger, Payment
+from tests.store.test_ledger import Payment
 from tests.store.test_verification import told
 
 FILE = b"the invoice"
