@@ -43,11 +43,10 @@ from store import sqlite, tables
 from store.hashing import canonical, digest_of, sha256
 from store.tables import cases, chain, metadata, seals
 
-HINT = 2
-"""Characters of each column's hint: one in 256 edits is noticed without its column being named."""
+HINT = 4
+"""Characters of each column's hint: one in 65,536 edits is noticed without its column being named."""
 DIGEST = 32
 """Characters of a row's digest, 128 bits."""
-_HEX = [f"{number:02x}" for number in range(256)]
 _MANY = 500
 """Rows in one record when rows that were there before are sealed."""
 
@@ -172,11 +171,11 @@ def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
     for place, name, boolean in shape.places:
         value = row[place]
         if value is None:
-            hints.append("--")
+            hints.append("----")
             continue
         part = _part(value, boolean)
         parts += (name, part)
-        hints.append(_HEX[zlib.crc32(part.encode("utf-8", "surrogatepass"), start) & 255])
+        hints.append(f"{zlib.crc32(part.encode('utf-8', 'surrogatepass'), start) & 65535:04x}")
     said = json.dumps([shape.table.name, *parts])
     return hashlib.sha256((salt + said).encode()).hexdigest()[:DIGEST] + "".join(hints)
 
