@@ -48,6 +48,12 @@ def creating_engine(path: Path, timeout: float) -> Engine:
     return engine
 
 
+def of(conn: Connection | None) -> "_Connection | None":
+    """The driver's connection beneath; None where it is of another database."""
+    driver = conn.connection.driver_connection if conn is not None else None
+    return driver if isinstance(driver, _Connection) else None
+
+
 def scratch(schema: str) -> sqlite3.Connection:
     """A temporary database, which SQLite moves from memory to disk when it grows, and forgets when it is closed."""
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -164,6 +170,16 @@ class _Connection(aiosqlite.Connection):
         else:
             await self._execute(self._run, cursor, method, sql, parameters)  # type: ignore[no-untyped-call]
             self._writing = self._writing or sql == TAKE_THE_LOCK
+
+    def now(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement at once, or for each of several rows, and answer what it answers; only in a write."""
+        method = "executemany" if isinstance(values, list) else "execute"
+        try:
+            with closing(self._conn.cursor()) as raw:
+                getattr(raw, method)(sql, values)
+                return raw.fetchall()
+        except sqlite3.Error as error:
+            raise exc.DBAPIError.instance(sql, None, error, sqlite3.Error) from error
 
     async def commit(self) -> None:
         self._writing = False

@@ -76,13 +76,13 @@ async def test_a_count_is_written_once_its_flood_is_over(db: Database) -> None:
 
 
 async def test_refusals_of_one_person_on_many_tasks_have_a_bound_for_the_day(db: Database) -> None:
-    names = [f"c{number}" for number in range(60)]
+    names = [f"c{number}" for number in range(25)]
     await stored(db, *names)
     job = CountedRefusals(db, AT_ONCE, AT_ONCE)
     before = len(await events_of(db, ""))
     for _ in range(3):
         for name in names:
-            await refuse(db, f"payment:{name}", 30)
+            await refuse(db, f"payment:{name}", 25)
         await job.look()
     written = [each for name in names for each in await events_of(db, f"payment:{name}")]
     written = [each for each in written if each.kind != "case_submitted"]
@@ -90,9 +90,9 @@ async def test_refusals_of_one_person_on_many_tasks_have_a_bound_for_the_day(db:
     counts = [each for each in await events_of(db, "") if each.kind == "refusals_counted"]
     assert len(await events_of(db, "")) - before == len(counts) <= 3
     listed = sum(each.kind == "decision_refused" for each in written)
-    assert listed + sum(each.data.get("count", 0) for each in [*written, *counts]) == 3 * 60 * 30
+    assert listed + sum(each.data.get("count", 0) for each in [*written, *counts]) == 3 * 25 * 25
     # Somebody else is not affected.
-    assert await refuse(db, "payment:c59", 1, "another") == [True]
+    assert await refuse(db, "payment:c24", 1, "another") == [True]
 
 
 async def test_noise_hides_nothing_that_decided_or_changed_a_case(db: Database) -> None:
