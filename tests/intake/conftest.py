@@ -1,7 +1,7 @@
 """A front office: a real Temporal server, real SQL, the shipped policy, an upload folder; a worker where asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -103,25 +103,41 @@ async def ended(office: Office, case_id: str, status: Status) -> None:
         await cases.record(conn, CaseRecord(case_id=case_id, status=status, events=[event], result=result))
 
 
+NAMESPACES = [f"office-{number}" for number in range(150)]
+"""One for each office of a run: a server starts as soon with all of them, and each start is dear."""
+
+
 async def server() -> WorkflowEnvironment:
-    """A Temporal server of one's own, on the real clock."""
+    """A Temporal server, on the real clock."""
     return await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
         data_converter=pydantic_data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_extra_args=[f"--namespace={name}" for name in NAMESPACES],
     )
 
 
-@pytest_asyncio.fixture
-async def temporal() -> AsyncIterator[WorkflowEnvironment]:
+@pytest_asyncio.fixture(scope="package")
+async def clients() -> AsyncIterator[Iterator[Client]]:
+    """Clients of one server, each in a namespace in which nothing has happened."""
     async with await server() as env:
-        yield env
+        config = env.client.config()
+        yield iter([Client(**{**config, "namespace": name}) for name in NAMESPACES])
 
 
 @pytest_asyncio.fixture
-async def office(temporal: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Office]:
+async def office(clients: Iterator[Client], tmp_path: Path) -> AsyncIterator[Office]:
     url = f"sqlite:///{tmp_path / 'holdgate.db'}"
     migrate(url)
     db = Database(url)
-    yield Office(temporal.client, db, url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
+    yield Office(next(clients), db, url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
     await db.close()
+
+
+@pytest_asyncio.fixture
+async def temporal(office: Office) -> AsyncIterator[WorkflowEnvironment]:
+    """A server of its own for this office, which the test may stop."""
+    async with await server() as env:
+        office.client = env.client
+        office.__post_init__()
+        yield env
