@@ -17,7 +17,7 @@ from intake.start import CaseRequest, Starter
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
 from store import batches, cases
-from store.database import Database, migrate
+from store.database import Database
 from tests.intake.bulk_worker import QUICK, bulk_worker
 from tests.temporal import TEMPORAL
 from workflows.models import SEARCH_ATTRIBUTES, CaseEvent, CaseRecord, CaseResult, Status
@@ -126,11 +126,9 @@ async def clients() -> AsyncIterator[Iterator[Client]]:
 
 
 @pytest_asyncio.fixture
-async def office(clients: Iterator[Client], tmp_path: Path) -> AsyncIterator[Office]:
-    url = f"sqlite:///{tmp_path / 'holdgate.db'}"
-    migrate(url)
-    db = Database(url)
-    yield Office(next(clients), db, url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
+async def office(clients: Iterator[Client], sqlite_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+    db = Database(sqlite_url)
+    yield Office(next(clients), db, sqlite_url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
     await db.close()
 
 
