@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -103,26 +104,24 @@ async def ended(office: Office, case_id: str, status: Status) -> None:
         await cases.record(conn, CaseRecord(case_id=case_id, status=status, events=[event], result=result))
 
 
-NAMESPACES = [f"office-{number}" for number in range(150)]
-"""One for each office of a run: a server starts as soon with all of them, and each start is dear."""
-
-
-async def server() -> WorkflowEnvironment:
+async def server(*namespaces: str) -> WorkflowEnvironment:
     """A Temporal server, on the real clock."""
     return await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
         data_converter=pydantic_data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
-        dev_server_extra_args=[f"--namespace={name}" for name in NAMESPACES],
+        dev_server_extra_args=[f"--namespace={name}" for name in namespaces],
     )
 
 
-@pytest_asyncio.fixture(scope="package")
-async def clients() -> AsyncIterator[Iterator[Client]]:
-    """Clients of one server, each in a namespace in which nothing has happened."""
-    async with await server() as env:
-        config = env.client.config()
-        yield iter([Client(**{**config, "namespace": name}) for name in NAMESPACES])
+@pytest_asyncio.fixture(scope="module")
+async def clients(request: pytest.FixtureRequest) -> AsyncIterator[Iterator[Client]]:
+    """Clients of one server, each in a namespace in which nothing has happened: one for each office of the file."""
+    items = (each for each in request.session.items if each.path == request.path and isinstance(each, pytest.Function))
+    names = [f"office-{number}" for number, item in enumerate(items) if "office" in item.fixturenames]
+    async with await server(*names) as env:
+        service = env.client.service_client
+        yield iter([Client(service, namespace=name, data_converter=pydantic_data_converter) for name in names])
 
 
 @pytest_asyncio.fixture
