@@ -47,7 +47,28 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4
 DETACH, AT_FDCWD, AT_RECURSIVE = 2, -100, 0x8000
 MOUNT_SETATTR = 442
 KEYCTL = 250 if platform.machine() == "x86_64" else 219
-PARENT_DEATH, DUMPABLE, DROP_BOUND, NO_NEW_PRIVILEGES = 1, 4, 24, 38
+PARENT_DEATH, DUMPABLE, SECCOMP, DROP_BOUND, NO_NEW_PRIVILEGES = 1, 4, 22, 24, 38
+
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
+X32 = 0x40000000
+DENIED = {
+    **{"mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "open_by_handle_at": (304, 265)},
+    **{"unshare": (272, 97), "setns": (308, 268), "add_key": (248, 217), "request_key": (249, 218)},
+    **{"keyctl": (250, 219), "perf_event_open": (298, 241), "bpf": (321, 280), "userfaultfd": (323, 282)},
+    **{"io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427)},
+    **{"open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431)},
+    **{"fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442)},
+}
+"""Calls that programs hardly use and attacks on the kernel do: their numbers on x86_64, and elsewhere.
+
+Keys belong to users, not to namespaces: without this a worker that is not root would share its keys.
+"""
+CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+FAMILIES = (1, 2, 10, 16)
+"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: sockets of a network namespace.
+
+With others, such as AF_VSOCK, a virtual machine reaches its host.
+"""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -168,7 +189,7 @@ def lay_out(wanted: dict[str, Any], user: int) -> None:
     Path("/etc/hosts").write_text("127.0.0.1 localhost isolated\n::1 localhost\n")
     Path("/proc").mkdir()
     with suppress(PermissionError):  # containers hide parts of theirs, and then the kernel gives no whole one
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     lay_out_devices()
     call("umount2", b"/old", DETACH)
     Path("/old").rmdir()
@@ -235,6 +256,40 @@ def become(user: int) -> None:
     call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     call("prctl", DUMPABLE, 0, 0, 0, 0)
     call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
+    deny_calls()
+
+
+def deny_calls() -> None:
+    """Have the kernel refuse calls that no namespace keeps in: see seccomp(2), and filter.h for the instructions."""
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        raise OSError(errno.ENOTSUP, f"the numbers of system calls of {machine} are not known")
+    which = int(machine != "x86_64")
+
+    def load(offset: int) -> bytes:
+        return struct.pack("HBBI", 0x20, 0, 0, offset)
+
+    def unless(test: int, value: int, skipped: int) -> bytes:
+        return struct.pack("HBBI", test, 0, skipped, value)
+
+    def answer(number: int) -> bytes:
+        return struct.pack("HBBI", 0x06, 0, 0, 0x50000 | number if number else 0x7FFF0000)
+
+    equal, at_least, with_bit = 0x15, 0x35, 0x45
+    number, architecture, argument = load(0), load(4), load(16)
+    steps = [
+        # Programs of another architecture have other numbers.
+        *(architecture, unless(equal, ARCHITECTURES[machine], 2), number, unless(at_least, X32, 1)),
+        answer(errno.ENOSYS),
+        *(unless(equal, CLONE3[which], 1), answer(errno.ENOSYS)),  # its flags cannot be seen; programs fall back
+    ]
+    for numbers in DENIED.values():
+        steps += [unless(equal, numbers[which], 1), answer(errno.EPERM)]
+    steps += [unless(equal, CLONE[which], 4), argument, unless(with_bit, NEW_USER, 1), answer(errno.EPERM), answer(0)]
+    allowed = [step for family in FAMILIES for step in (unless(equal, family, 1), answer(0))]
+    steps += [unless(equal, SOCKET[which], len(allowed) + 2), argument, *allowed, answer(errno.EAFNOSUPPORT)]
+    program = ctypes.create_string_buffer(b"".join([*steps, answer(0)]))
+    call("prctl", SECCOMP, 2, struct.pack("HP", len(steps) + 1, ctypes.addressof(program)), 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------- the command

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.connections import Connection, most_connections
+from intake.parsing_pool import start_template
 from own import WrongProcess
 from policy.model import PolicyError
 from settings import WrongSettings, load
@@ -29,7 +30,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
-        super().__init__(uvicorn.Config(app, **options, http=Connection, timeout_graceful_shutdown=GRACE_S))
+        super().__init__(uvicorn.Config(app, **options, http=Connection, ws="none", timeout_graceful_shutdown=GRACE_S))
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -59,6 +60,7 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,  # nothing here depends on what a proxy says, so nobody can forge it
     )
+    start_template()
     with suppress(KeyboardInterrupt):  # it has stopped in order, and says then what stopped it
         server.run()
     return 0 if server.started else CANNOT_LISTEN

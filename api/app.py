@@ -13,6 +13,7 @@ from api import problems, refusals
 from api.authentication import Authentication
 from api.bodies import Bodies, BodyLimit
 from api.checks import Checks
+from api.cookies import Cookies
 from api.dashboards import Dashboards
 from api.demo import Demo
 from api.demo_host import DemoHost
@@ -148,8 +149,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
-    app.add_middleware(Authentication)
     app.add_middleware(Bodies, as_page=as_page)
+    app.add_middleware(Authentication)
+    app.add_middleware(Cookies)
     if settings.demo:
         app.add_middleware(DemoHost, public_url=settings.public_url)
     app.add_middleware(Headers, https=settings.https)

@@ -128,6 +128,9 @@ def _in_another_encoding(headers: Headers) -> Problem | None:
     kinds = headers.getlist("content-type")
     if len(kinds) > 1:
         return Problem(415, "The request has several Content-Type headers. Send one.", kind="content-type")
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        detail = "The body has a Content-Encoding. Send the body as it is, without the header."
+        return Problem(415, detail, kind="encoding")
     _, options = parse_options_header(kinds[0] if kinds else None)
     if (name := options.get(b"charset")) is None or _is_utf8(name.decode("latin-1")):
         return None

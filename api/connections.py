@@ -11,11 +11,15 @@ import resource
 from contextlib import suppress
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
 """From the beginning of a connection, or the end of the answer before, until the headers of a request are there."""
 MAX_CONNECTIONS = 1000
+PIECE_BYTES = 16 * 1024
+"""What is parsed at a time. h11 measures headers only when they are not whole yet, however much came at once: so they
+have at most two pieces."""
 SPARE_FILES = 200
 """Of those that the process may open: databases, files, Temporal."""
 
@@ -35,7 +39,7 @@ def most_connections() -> int:
 
 
 class Connection(H11Protocol):
-    """One connection of a client, with a time limit for headers."""
+    """One connection of a client, with limits of time and size for headers."""
 
     header_seconds = HEADER_SECONDS
     most = MAX_CONNECTIONS
@@ -44,6 +48,7 @@ class Connection(H11Protocol):
         super().__init__(*args, **kwargs)
         self._since = self.loop.time()
         self._waiting: asyncio.TimerHandle | None = None
+        self._unread = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the time for the first headers, and make room where there is none."""
@@ -54,14 +59,25 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came; the time for headers ends when they are whole."""
-        super().data_received(data)
+        self._unread += data
+        self._parse()
         if self.serving:
             self._stop_waiting()
+
+    def _parse(self) -> None:
+        """Parse piece by piece, and what follows a whole request when that is answered."""
+        while self._unread and not self.transport.is_closing():
+            if self.serving and self.conn.their_state is h11.DONE:
+                return self.flow.pause_reading()
+            piece = bytes(self._unread[:PIECE_BYTES])
+            del self._unread[:PIECE_BYTES]
+            super().data_received(piece)
 
     def on_response_complete(self) -> None:
         """Begin the time for the next headers. What is left of the body before has to come in it, too."""
         self._wait()
         super().on_response_complete()
+        self._parse()
         if self.serving:  # the next request was here already
             self._stop_waiting()
 

@@ -119,7 +119,7 @@ class ParsingPool:
                 await again()
 
     async def _once(self, job: str, data: bytes, answers: Answers, limits: Limits, arguments: Mapping[str, Any]) -> Any:
-        parser = _fork(self._processes)
+        parser = start_template(self._processes).fork()
         try:
             async with asyncio.timeout(PATIENCE) as patience:
                 order = {"job": job, "arguments": arguments, "limits": limits._asdict()}
@@ -319,14 +319,17 @@ class _Template:
 _templates: dict[tuple[Path, ...], _Template] = {}
 
 
-def _fork(processes: Mapping[str, Any]) -> _Parser:
-    """Fork a parser that knows these processes."""
+def start_template(processes: Mapping[str, Any] = PROCESSES) -> _Template:
+    """Start what parsers of these processes are forked from, if it does not run.
+
+    It takes seconds to import everything, for which the first file need not wait.
+    """
     folders = tuple(sorted(process.folder for process in processes.values() if process.folder))
     if (running := _templates.get(folders)) and running.process.poll() is not None:
         _templates.pop(folders).stop()
     if folders not in _templates:
         _templates[folders] = _Template.start(folders)
-    return _templates[folders].fork()
+    return _templates[folders]
 
 
 @atexit.register

@@ -56,6 +56,7 @@ class UiGuard:
         listener = socket.create_server((LOOPBACK, self._port), backlog=128)
         config = uvicorn.Config(
             self._answer,
+            ws="none",  # the UI has none
             log_config=None,
             log_level="critical",
             access_log=False,
@@ -91,6 +92,8 @@ class UiGuard:
             await self._pass_on(request, send)
         except ClientDisconnect:
             return
+        except httpx2.InvalidURL:  # `*`, a whole address, the authority of CONNECT, a fragment, or a very long one
+            await PlainTextResponse("This request names no path of the Web UI.\n", 400)(scope, receive, send)
         except httpx2.TransportError:
             said = "Temporal's Web UI does not answer now. Try again in a moment.\n"
             with contextlib.suppress(RuntimeError):  # the answer has begun: it ends where it is

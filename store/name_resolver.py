@@ -67,7 +67,10 @@ class UnknownName(ValueError):
 
 def folded(text: str) -> str:
     """A name as people compare names: without case, accents, invisible marks and doubled blanks."""
-    return " ".join(without_accents(fold(text)).split())
+    before = None
+    while text != before:  # without accents, letters of several scripts may be those of one
+        before, text = text, " ".join(without_accents(fold(text)).split())
+    return text
 
 
 class NameResolver:

@@ -123,6 +123,16 @@ def key_of_the_worker(at: dict[str, Any]) -> object:
     return libc.syscall(number, 10, -3, b"user", at["secret"].encode(), 0) != -1
 
 
+@attack
+def keys_of_its_user(at: dict[str, Any]) -> object:
+    """Give them the permissions that they have."""
+    keyctl, got = (250 if os.uname().machine == "x86_64" else 219), []
+    for line in Path("/proc/keys").read_text().splitlines():
+        number, _, _, _, permissions, *_ = line.split()
+        got.append(libc.syscall(keyctl, 5, ctypes.c_int32(int(number, 16)), int(permissions, 16)) == 0)
+    return any(got)
+
+
 # ----------------------------------------------------------------------------------------------- whom it wants to reach
 
 
@@ -164,6 +174,18 @@ def an_abstract_socket(at: dict[str, Any]) -> object:
 @attack
 def a_socket_in_a_folder(at: dict[str, Any]) -> object:
     return reaches(socket.AF_UNIX, socket.SOCK_STREAM, at["socket"])
+
+
+@attack
+def sockets_of_no_network(at: dict[str, Any]) -> object:
+    """Such as AF_VSOCK, with which a virtual machine reaches its host."""
+    families = [socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK]
+    found = []
+    for family in {*range(46)} - {*families}:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+            with suppress(OSError), socket.socket(family, kind):
+                found.append(family)
+    return found
 
 
 # ----------------------------------------------------------------------------------------------- what it wants to break
@@ -220,6 +242,21 @@ def make_programs_writable_in_a_namespace_of_its_own(at: dict[str, Any]) -> obje
         check=False,
     )
     return done.returncode == 0
+
+
+@attack
+def a_user_namespace(at: dict[str, Any]) -> object:
+    return subprocess.run(["unshare", "-U", "true"], capture_output=True, check=False).returncode == 0
+
+
+@attack
+def a_ring_of_calls(at: dict[str, Any]) -> object:
+    return libc.syscall(425, 4, ctypes.create_string_buffer(200)) != -1
+
+
+@attack
+def live_longer_than_others_without_memory(at: dict[str, Any]) -> object:
+    return Path("/proc/self/oom_score_adj").write_text("500")
 
 
 @attack

@@ -59,6 +59,7 @@ def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:
             "email": None,
             "manager": None,
             "time_zone": None,
+            "demo": False,
         }
     ]
     assert "Anna Berg" in run("people", "list").out

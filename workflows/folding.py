@@ -102,10 +102,14 @@ def _digit(char: str) -> str:
 def _in_latin(word: re.Match[str]) -> str:
     """A word of Latin letters and look-alikes of them in Latin letters alone; of one script, as it is."""
     text = word[0]
-    if text.isascii() or not any("a" <= char <= "z" for char in text):
+    if text.isascii() or not any(map(_is_latin, text)):
         return text
     latin = text.translate(_LOOK_ALIKES)
-    return latin if all(unicodedata.name(char, "").startswith("LATIN") for char in latin) else text
+    return latin if all(map(_is_latin, latin)) else text
+
+
+def _is_latin(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("LATIN")
 
 
 # -------------------------------------------------------------------------------------------------------------- search

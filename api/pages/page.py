@@ -70,7 +70,7 @@ templates.env.globals |= {
 
 OURS = re.compile(
     r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
-    r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+)(\?[^\s\\]*)?"
+    r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
 """Where signing in may lead: pages of our own, with their filters, whatever a link says."""
 LONGEST_ADDRESS = 8_000

@@ -20,7 +20,7 @@ async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_p
     file, away = tmp_path / "holdgate.db", tmp_path / "away.db"
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://gateway") as client,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client,
     ):
         shutil.move(file, away)
         text = (await client.get("/metrics")).text
@@ -32,8 +32,12 @@ async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_p
 
 
 async def test_what_nobody_serves_is_one_label_however_it_is_called(gate: Gate) -> None:
-    for path in ("/api/v1/nothing", "/nothing", "/api/v1/cases/a/b/c"):
-        assert (await gate.as_(None).get(path)).status_code == 404
+    for person, path in (
+        ("requester-1", "/api/v1/nothing"),
+        (None, "/nothing"),
+        ("requester-1", "/api/v1/cases/a/b/c"),
+    ):
+        assert (await gate.as_(person).get(path)).status_code == 404
     text = (await gate.as_(None).get("/metrics")).text
     assert 'route="none",status="404"' in text and "nothing" not in text
 

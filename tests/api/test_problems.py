@@ -106,7 +106,7 @@ async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app), base_url="http://gateway", headers=headers, timeout=30
+            transport=httpx2.ASGITransport(app), base_url="http://localhost", headers=headers, timeout=30
         ) as client,
     ):
         answer = await client.post("/api/v1/cases", json=payment())
@@ -145,7 +145,7 @@ async def test_the_health_page_says_why_nothing_in_the_inbox_is_imported(
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://gateway", timeout=30) as client,
+        httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client,
     ):
         (warning,) = check(await client.get("/health/ready"), 503)["warnings"]
     assert warning.startswith("HOLDGATE_INBOX_REQUESTER") and said in warning

@@ -24,6 +24,7 @@ from api.problems import Problem
 from store import people
 from store.database import Database, migrate
 from tests.api.conftest import API, Gate, Served
+from tests.api.pages.visits import signed_in
 from tests.product import ROOT, free_port
 
 CODECS = ("punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "bz2", "utf-16")
@@ -182,8 +183,10 @@ async def test_no_body_is_read_in_an_encoding_that_the_client_names(stopped: Gat
                     if named.startswith("Charset ="):  # a name with a space is no parameter, for nobody
                         assert answer.status_code < 500
                     else:
-                        assert answer.status_code == 415, (kind, named, answer.text)
-                        assert answer.json()["type"] == "urn:holdgate:encoding"
+                        stranger = person is None and path.startswith(API)
+                        wanted = (401, "unauthenticated") if stranger else (415, "encoding")
+                        assert answer.status_code == wanted[0], (kind, named, answer.text)
+                        assert answer.json()["type"] == f"urn:holdgate:{wanted[1]}"
 
 
 async def test_json_in_another_encoding_than_utf_8_is_refused(stopped: Gate) -> None:
@@ -234,6 +237,7 @@ async def test_a_stranger_is_told_to_sign_in_before_anything_else(stopped: Gate)
         {"content": b"{", "headers": {"Content-Type": "application/json"}},
         {"content": b"[" * MEGABYTE, "headers": {"Content-Type": "application/json"}},
         {"files": {"file": ("x.csv", b"x" * (3 * MEGABYTE), "text/csv")}},
+        {"content": b"{}", "headers": {"Content-Type": "application/json; charset=punycode"}},
         {"headers": {"Authorization": "Bearer hg_nobody"}},
     ]
     for method, path in [*operations(stopped.app), ("GET", f"{API}/nothing"), ("BREW", f"{API}/tasks")]:
@@ -380,6 +384,38 @@ async def test_a_flood_of_connections_does_not_shut_out_who_is_signed_in(
         writer.transport.abort()
 
 
+async def test_headers_have_a_largest_size_however_they_arrive(served: Served) -> None:
+    """Also those of a request that comes in one piece, alone or behind another one."""
+    port = int(served.url.rpartition(":")[2])
+    first = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+    large = first + b"A:\r\n" * 40_000 + b"\r\n"
+    assert (await exchange(port, large, within=5)).startswith(b"HTTP/1.1 400")
+    answers = await exchange(port, first + b"\r\n" + large, within=5)
+    assert answers.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 400" in answers and answers.count(b"HTTP/1.1") == 2
+    many = b"".join([first + b"X: " + b"x" * 1000 + b"\r\n\r\n"] * 60 + [first + b"Connection: close\r\n\r\n"])
+    assert (await exchange(port, many, within=20)).count(b"HTTP/1.1 200") == 61
+
+
+async def test_a_cookie_with_escapes_costs_nothing(stopped: Gate) -> None:
+    async with signed_in(stopped, "manager-1") as client:
+        session = f"holdgate={client.cookies['holdgate']}"
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(stopped.app), base_url="http://gateway") as client:
+        for sign in ("\\", '\\"', "\\012x"):
+            escaped = f'other="{sign * (15_000 // len(sign))}"'
+            began = time.process_time()
+            answer = await client.get("/settings", headers={"Cookie": f"{escaped}; {session}; a=b"})
+            assert answer.status_code == 200, "the other cookies are read"
+            assert (await client.get("/sign-in", headers={"Cookie": escaped})).status_code == 200
+            assert time.process_time() - began < 0.5
+
+
+async def test_a_body_with_a_content_encoding_is_refused(stopped: Gate) -> None:
+    for path in ("/sign-in", f"{API}/cases"):
+        for named, status in (("gzip", 415), ("br, gzip", 415), ("x", 415), ("identity", None), ("", None)):
+            answer = await stopped.as_("requester-1").post(path, json={}, headers={"Content-Encoding": named})
+            assert (answer.status_code == 415) == (status == 415), (path, named)
+
+
 @pytest.mark.parametrize("lie", ["0", "5", "99999999999999999999999999", "-1", "+1", "1_0", "1e3", "\u0662", " "])
 async def test_lies_about_the_length_are_no_errors_of_ours(served: Served, gate: Gate, lie: str) -> None:
     port = int(served.url.rpartition(":")[2])
@@ -392,7 +428,7 @@ async def test_lies_about_the_length_are_no_errors_of_ours(served: Served, gate:
 def test_the_gateway_begins_with_its_own_connections() -> None:
     from api.__main__ import Server
 
-    assert Server(create_app()).config.http is Connection
+    assert (config := Server(create_app()).config).http is Connection and config.ws == "none"
 
 
 async def test_only_so_many_sign_in_at_once() -> None:

@@ -81,7 +81,7 @@ async def test_no_form_loses_what_was_typed_when_the_session_ends(windows: Windo
                     continue
                 tried.add(kind)
                 typed = await page.evaluate(FILL, [at, f"Kept {len(tried)}"])
-                await page.context.clear_cookies()
+                await page.context.clear_cookies(name="holdgate")
                 await leaves(page, SEND, at)
                 await signs_in(page, person)
                 assert page.url == windows.home + address, "back where it was typed"
@@ -96,7 +96,7 @@ async def test_after_signing_in_again_a_form_goes_through_and_is_then_forgotten(
     for label, text in {"Reference": "AGAIN-1", "Payee": "Again Ltd", "Amount": "700.00", "Currency": "GBP"}.items():
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("From account", exact=True).fill("operating")
-    await page.context.clear_cookies()
+    await page.context.clear_cookies(name="holdgate")
     await page.get_by_role("button", name="Ask", exact=True).click()
     await signs_in(page, "requester-2")
     # The gateway dies: the browser shows a page of its own, and going back is no success of the form.
@@ -132,7 +132,7 @@ async def test_secrets_are_never_kept_and_another_person_finds_nothing(windows: 
     await page.locator("#task-comment").fill("Only for my eyes")
     stored = await page.evaluate("JSON.stringify(sessionStorage)")
     assert "Only for my eyes" in stored and "horse" not in stored
-    await page.context.clear_cookies()
+    await page.context.clear_cookies(name="holdgate")
     await page.reload()
     await signs_in(page, "manager-2")
     await expect(page.locator("#task-comment")).to_have_value("")
@@ -177,7 +177,7 @@ async def test_the_bar_of_the_inbox_says_that_the_session_ended_and_goes_on_afte
     await page.keyboard.press("x")
     await page.keyboard.press("r")
     await page.locator("#comment").fill("Not ours")
-    await page.context.clear_cookies()
+    await page.context.clear_cookies(name="holdgate")
     await page.keyboard.press("Enter")
     alert = page.locator("#bar-wrong")
     await expect(alert).to_contain_text("You have been signed out. What you typed is kept.")

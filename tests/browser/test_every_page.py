@@ -122,7 +122,7 @@ async def test_the_end_of_a_session_is_said_and_what_was_typed_is_kept(
     await expect(page.locator("#ending")).to_contain_text("less than five minutes")
     await page.get_by_role("button", name="Stay signed in").click()
     await page.clock.fast_forward("00:10")
-    await page.context.clear_cookies()
+    await page.context.clear_cookies(name="holdgate")
     await page.goto(windows.home + places["task"], wait_until="load")
     await expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
     await page.get_by_role("button", name="manager-1").click()

@@ -83,6 +83,9 @@ async def test_lists_and_decisions_do_not_wait_for_large_files(
     decided: int,
     patience: float,
 ) -> None:
+    gateway = psutil.Process(product.up["pids"]["gateway"])
+    (template,) = gateway.children()
+    assert "intake.parser_process" in template.cmdline(), "the first file need not wait for its imports"
     api = f"{product.up['gateway_url']}/api/v1"
 
     def client(person: str) -> httpx2.AsyncClient:
@@ -95,7 +98,6 @@ async def test_lists_and_decisions_do_not_wait_for_large_files(
         await requester.post(
             "/batches?process=payment&dry_run=true", files={"file": ("s.csv", rows(10, 0), "text/csv")}
         )
-        gateway = psutil.Process(product.up["pids"]["gateway"])
         memory = gateway.memory_info().rss
         others = Others(manager, tasks, gateway)
         with suppress(TimeoutError):

@@ -73,7 +73,7 @@ class Listener:
 
     async def _events(self) -> AsyncIterator[tuple[str, dict[str, str]]]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        headers = f"Host: gateway\r\nAuthorization: Bearer {self._token}\r\n"
+        headers = f"Host: 127.0.0.1:{self._port}\r\nAuthorization: Bearer {self._token}\r\n"
         headers += f"Last-Event-ID: {self.place}\r\n" if self.place else ""
         writer.write(f"GET /api/v1/events HTTP/1.1\r\n{headers}\r\n".encode())
         try:

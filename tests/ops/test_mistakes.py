@@ -91,6 +91,7 @@ def test_a_temporal_address_where_nothing_answers(tmp_path: Path) -> None:
 
 def test_a_policy_with_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
+    policy.touch(mode=0o600)
     policy.write_text('[payment.gates.manager-approval]\ngroups = ["managers"]\nquorom = 2\n')
     code, lines = attempt(tmp_path, HOLDGATE_POLICY=str(policy))
     assert code == 2

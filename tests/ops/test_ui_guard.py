@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ops.hidden import PORTS, Hidden
+from ops.hidden import LOOPBACK, PORTS, Hidden
 from ops.ui_guard import MOST_BYTES, UiGuard
 from tests.product import free_port
 
@@ -91,6 +91,24 @@ async def test_only_names_of_this_machine_with_this_port_get_through(guarded: Gu
     assert len(guarded.upstream.seen) == 4
 
 
+async def test_what_is_no_path_is_refused(guarded: Guarded) -> None:
+    for method, target in (
+        ("OPTIONS", "*"),
+        ("CONNECT", "127.0.0.1:80"),
+        ("GET", "http://evil.example/"),
+        ("GET", "/a#b"),
+        ("GET", "@evil.example"),
+        ("GET", "\\"),
+        ("GET", "/" + "a" * 70_000),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+        head = f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{guarded.port}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400"), (method, target[:20])
+        writer.close()
+    assert guarded.upstream.seen == []
+
+
 async def test_changes_are_taken_from_pages_of_the_ui_only(guarded: Guarded) -> None:
     home = f"http://127.0.0.1:{guarded.port}"
     async with guarded.client() as client:
@@ -163,5 +181,8 @@ def test_hidden_ports_are_free_and_differ_from_each_other() -> None:
     for _ in range(20):
         hidden.choose()
         assert hidden.ui_port in PORTS and hidden.metrics_port in PORTS
-        with socket.create_server((hidden.ui_host, hidden.ui_port)), socket.create_server(("", hidden.metrics_port)):
+        with (
+            socket.create_server((hidden.ui_host, hidden.ui_port)),
+            socket.create_server((LOOPBACK, hidden.metrics_port)),
+        ):
             pass

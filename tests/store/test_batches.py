@@ -55,6 +55,15 @@ async def take(conn: AsyncConnection, batch: Batch, rows: Sequence[PlannedRow] =
     await batches.add_rows(conn, batch.batch_id, rows)
 
 
+async def a_case(conn: AsyncConnection, case_id: str, reference: str, **more: object) -> None:
+    about: dict[str, object] = {"process": "payment", "title": "Pay", "requester": "rita", "policy_hash": "p"}
+    about |= {"reference": reference, "reference_key": reference.lower(), "round": 1, "input": {}, "submitted_at": NOW}
+    event = CaseEvent(
+        event_id=f"{case_id}/0", case_id=case_id, at=NOW, kind="case_submitted", actor="rita", summary="x"
+    )
+    await cases.insert(conn, NewCase.model_validate({"case_id": case_id, **about, **more}), event)
+
+
 async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Database) -> None:
     async with db.write() as conn:
         await take(conn, batch(), ROWS)
@@ -86,16 +95,20 @@ async def test_duplicates_that_differ_come_first_and_are_found_by_themselves(db:
         ),
         PlannedRow(line=6, reference="C", outcome="duplicate", case_id="payment:c", resubmits="payment:c"),
         PlannedRow(line=7, reference="D", outcome="valid", case_id="payment:d~2", resubmits="payment:d"),
+        PlannedRow(line=8, reference="E", outcome="valid", case_id="payment:e"),
     ]
     async with db.write() as conn:
+        for case_id in ("payment:b", "payment:c", "payment:d~2"):
+            await a_case(conn, case_id, case_id[8].upper(), round=2 if "~" in case_id else 1)
+        await a_case(conn, "payment:e", "E", requester="raul")
         await take(conn, batch(), rows)
         await take(conn, batch("b2"), rows[4:5])
-        await batches.settle(conn, "b1", [rows[5].model_copy(update={"outcome": "duplicate"})])
+        await batches.settle(conn, "b1", [row.model_copy(update={"outcome": "duplicate"}) for row in rows[5:]])
     async with db.read() as conn:
-        assert [row.line for row in await batches.duplicates(conn, "b1", 20)] == [5, 3, 4, 6, 7]
+        assert [row.line for row in await batches.duplicates(conn, "b1", 20)] == [5, 3, 4, 6, 7, 8]
         assert [row.line for row in await batches.duplicates(conn, "b1", 2)] == [5, 3]
         assert [row.line for row in await batches.rows(conn, "b1", differs=True)] == [5]
-        assert [row.line for row in await batches.rows(conn, "b1", "duplicate", differs=False)] == [3, 4, 6, 7]
+        assert [row.line for row in await batches.rows(conn, "b1", "duplicate", differs=False)] == [3, 4, 6, 7, 8]
         assert await batches.rows(conn, "b1", "valid", differs=True) == []
         said = {row.line: row.says for row in await batches.rows(conn, "b1")}
         # That of line 7 was submitted again by somebody quicker.
@@ -103,10 +116,11 @@ async def test_duplicates_that_differ_come_first_and_are_found_by_themselves(db:
     assert said == {
         2: "",
         3: "same; its reference is that of line 2 of this file",
-        4: "same; it cannot be submitted again: it was round 3",
+        4: "same; the case is starting; it cannot be submitted again: it was round 3",
         5: "differs: amount 1.00 → 2.00; its reference is that of line 2 of this file",
-        6: "same; it can be submitted again as its next round",
-        7: "same",
+        6: "same; the case is starting; it can be submitted again as its next round",
+        7: "same; the case is starting",
+        8: "somebody else has a case with this reference",
     }
 
 
@@ -161,22 +175,7 @@ async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Datab
     async with db.write() as conn:
         for round_ in (1, 2):
             case_id = "payment:inv-1" if round_ == 1 else "payment:inv-1~2"
-            new = NewCase(
-                case_id=case_id,
-                process="payment",
-                reference="INV-1",
-                reference_key="inv-1",
-                round=round_,
-                title="Pay",
-                requester="rita",
-                policy_hash="p",
-                input={"amount": f"{round_}.00"},
-                submitted_at=NOW,
-            )
-            event = CaseEvent(
-                event_id=f"{case_id}/0", case_id=case_id, at=NOW, kind="case_submitted", actor="rita", summary="x"
-            )
-            await cases.insert(conn, new, event)
+            await a_case(conn, case_id, "INV-1", round=round_, input={"amount": f"{round_}.00"})
         await take(conn, batch(), ROWS)
     async with db.read() as conn:
         keys = [f"inv-{number}" for number in range(1_200)]  # more than one IN list
