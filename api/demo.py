@@ -4,6 +4,7 @@ The link carries a secret, which only the account that runs Holdgate can read. H
 at beside it, and never instead of it: what a proxy leaves out proves nothing.
 """
 
+import hashlib
 import hmac
 import json
 
@@ -35,17 +36,27 @@ class Demo:
         return self._settings.demo and asks_this_machine(request.headers) and not forwarded(request.headers)
 
     def is_secret(self, given: str) -> bool:
-        """Whether this is the secret. Its file is read each time: gateways share it, and it may have been replaced."""
-        try:
-            wanted = self._settings.demo_secret.read_bytes().strip()
-        except OSError:
-            return False
-        return hmac.compare_digest(given.encode(errors="replace"), wanted) and len(wanted) >= SHORTEST
+        """Whether this is the secret."""
+        wanted = self._secret()
+        return bool(wanted) and hmac.compare_digest(given.encode(errors="replace"), wanted)
+
+    def credential(self) -> str | None:
+        """What a session remembers of the secret that began it; None where there is no secret now."""
+        secret = self._secret()
+        return hashlib.sha256(secret).hexdigest() if secret else None
 
     def people(self, request: Request) -> list[str]:
         """The ids of whom this browser may sign in as, in the order in which they were made."""
         given = request.cookies.get(self.cookie)
         return self._everybody() if given and self.is_here(request) and self.is_secret(given) else []
+
+    def _secret(self) -> bytes:
+        """The secret, empty without one. Its file is read each time: gateways share it, and it may be replaced."""
+        try:
+            found = self._settings.demo_secret.read_bytes().strip()
+        except OSError:
+            return b""
+        return found if len(found) >= SHORTEST else b""
 
     def _everybody(self) -> list[str]:
         file = self._settings.demo_tokens

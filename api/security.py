@@ -119,7 +119,8 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
 
     `request.state.refused` says why somebody is nobody, where there is more to say than that.
     """
-    db: Database = request.app.state.house.db
+    parts = request.app.state.house
+    db: Database = parts.db
     request.state.signed_in = None
     signed_in: sessions.SignedIn | None = None
     if credentials:
@@ -132,6 +133,8 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         if token:
             async with db.read() as conn:
                 signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
+        if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != parts.demo.credential():
+            signed_in = None  # the secret of the demo's link was replaced
         person = signed_in.person if signed_in else None
     request.state.refused = await without_demo(request, person, token)
     if request.state.refused is not None:

@@ -13,7 +13,7 @@ from store.passwords import TooSoon
 from store.people import Person
 from store.person_lock import locked
 
-NO_PASSWORD = "You have no password yet. A one-time link, sent to your address, sets one."
+NO_PASSWORD = "You have no password yet. A one-time link sets one: ask an administrator for it."
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ _SUBJECTS = {
     AccountNewsKind.ADDRESS_SET: "Your e-mail address was changed",
     AccountNewsKind.SUBSTITUTE_NAMED: "Somebody decides in your place while you are away",
     AccountNewsKind.ADMIN_ADDED: "There is a new administrator",
+    AccountNewsKind.MEMBER_ADDED: "A group has a new member",
 }
 _UNKNOWN = "If you do not expect this, tell an administrator at once."
 
@@ -45,6 +46,8 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
             return [f"{about} decides in your place while you are away. {by} said so on {when}."]
         case AccountNewsKind.ADMIN_ADDED:
             return [f"{by} made {about} an administrator on {when}."]
+        case AccountNewsKind.MEMBER_ADDED:
+            return [f"{by} added a member to a group on {when}. Group and member: {about}."]
 
 
 def _link(code: str | None, url: str) -> list[str]:

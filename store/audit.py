@@ -25,6 +25,11 @@ ENGINE = "holdgate"
 """The actor of what nobody in particular did."""
 
 
+def is_person(by: str) -> bool:
+    """Return whether an actor signs in here: not the command line, which is trusted, and not the software."""
+    return ":" not in by and by != ENGINE
+
+
 class UnknownCase(LookupError):
     """There is no row for this case, so nothing can be recorded about it."""
 

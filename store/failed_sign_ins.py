@@ -2,7 +2,8 @@
 
 What is typed as a name may be a password, so an event names a person only if there is one. A flood of tries must not
 become a flood of events: so many single ones in an hour for each person, and in all; beyond that, one event each time
-their number has doubled, and one with the whole number when signing in is next tried after that hour.
+their number has doubled, and one with the whole number when signing in is next tried after that hour. Nor does a flood
+hide tries against one person: from `SEEN` on their number is told in the same way.
 """
 
 from datetime import datetime
@@ -18,6 +19,9 @@ from workflows.moments import moment_text
 
 SINGLE, SINGLE_IN_ALL = 20, 200
 """Events of single failures in an hour: about one person (or about nobody who is known), and in all."""
+
+SEEN = 4
+"""So many failures of one person are told even while there are too many in all."""
 
 _ALL, _NOBODY = "*all", "*nobody"
 """Keys beside the ids of people, which cannot begin like this."""
@@ -45,10 +49,11 @@ async def note(
             data["locked_until"] = moment_text(locked_until, seconds=True)
         summary = f"Signing in {f'as {person}' if person else ''} by {way} failed: {why}".replace("  ", " ")
         await audit.note(conn, "sign_in_failed", by=audit.ENGINE, summary=summary, data=data)
-    elif in_all > SINGLE_IN_ALL:
-        if _doubled(in_all, SINGLE_IN_ALL):
-            await _many(conn, _ALL, hour, in_all)
-    elif _doubled(number, SINGLE):
+        return
+    flooded = in_all > SINGLE_IN_ALL
+    if _doubled(in_all, SINGLE_IN_ALL):
+        await _many(conn, _ALL, hour, in_all)
+    if (person and (number == SEEN or _doubled(number, SEEN))) if flooded else _doubled(number, SINGLE):
         await _many(conn, key, hour, number)
 
 
@@ -64,9 +69,9 @@ async def settle(conn: AsyncConnection, now: datetime) -> None:
     await conn.execute(delete(failed_sign_ins).where(its.in_([(row.key, row.hour) for row in past])))
     in_all = {row.hour: row.number for row in past if row.key == _ALL}
     for row in past:
-        # Of an hour in which there were too many at all, only their sum is told.
         flooded = in_all.get(row.hour, 0) > SINGLE_IN_ALL
-        if row.number > (SINGLE_IN_ALL if row.key == _ALL else SINGLE) and (row.key == _ALL or not flooded):
+        told = {_ALL: flooded, _NOBODY: not flooded and row.number > SINGLE}  # of nobody in a flood the sum is told
+        if told.get(row.key, row.number > (SEEN if flooded else SINGLE)):
             await _many(conn, row.key, row.hour, row.number)
 
 

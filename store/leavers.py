@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import absences, audit, one_time_links
+from store import absences, audit, new_members, one_time_links
 from store.database import insert_once
-from store.people import LastAdmin, check_new, end_tokens, get, group_named, tell_admins
+from store.people import LastAdmin, check_new, end_tokens, get, group_named
 from store.person_lock import locked
 from store.successors import is_active
 from store.tables import memberships, passwords, people, sessions
@@ -28,12 +28,11 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     leaver, successor = await get(conn, old), await get(conn, new)
     if leaver.id.casefold() == successor.id.casefold():
         raise ValueError("say who comes after: somebody else")
-    for group in leaver.groups:
-        await insert_once(conn, memberships, _membership(new, group, by))
-    await tell_admins(conn, new, leaver.groups, by)
+    joined = [each for each in leaver.groups if await insert_once(conn, memberships, _membership(new, each, by))]
     await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
     await absences.handed_on(conn, old, new)
     revoked = await _left(conn, old, new, by)
+    await new_members.tell(conn, new, joined, by)
     summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
     data = {"person": old, "by": new, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit.note(conn, "person_replaced", by=by, summary=summary, data=data)
@@ -78,7 +77,7 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     await conn.execute(delete(sessions).where(sessions.c.person == id))  # the demo leaves them, see `demo_people`
     for group in named:
         await insert_once(conn, memberships, _membership(id, group, by))
-    await tell_admins(conn, id, named, by)
+    await new_members.tell(conn, id, named, by)
     summary = f"{back.name} is back with {', '.join(named) or 'no groups'}"
     await audit.note(conn, "person_reactivated", by=by, summary=summary, data={"person": id, "groups": named})
     return named

@@ -257,7 +257,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
         select(one_time_links.c.person, one_time_links.c.confirmed_by).where(asked),
     ):
         for who, by in await conn.execute(query):
-            if by and _is_person(by) and by != who:
+            if by and audit.is_person(by) and by != who:
                 made_by[who].add(by)
     admins = await _admins(conn) - {first, person}
     behind_first = _behind(first, made_by)
@@ -272,11 +272,6 @@ def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
         found |= new
         ahead += new
     return found
-
-
-def _is_person(by: str) -> bool:
-    """Whether somebody did it who signs in here: not the command line, which is trusted, and not the software."""
-    return ":" not in by and by != audit.ENGINE
 
 
 async def _admins(conn: AsyncConnection) -> set[str]:
@@ -294,7 +289,7 @@ def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | Non
     if person.email_set_by == by and by != person.id:  # else people could be invented, and acted as a week later
         return f"you set the e-mail address of {person.id} yourself"
     fresh = person.email_set_at is not None and person.email_set_at > now - SETTLES_IN
-    if fresh and person.email_set_by and _is_person(person.email_set_by):
+    if fresh and person.email_set_by and audit.is_person(person.email_set_by):
         return f"the e-mail address of {person.id} was set less than {SETTLES_IN.days} days ago"
     return None
 

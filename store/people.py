@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select, case, delete, func, insert, literal, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import absences, account_news, audit, one_time_links, successors
+from store import absences, account_news, audit, new_members, one_time_links, successors
 from store.database import Database, insert_once
 from store.person_lock import locked
 from store.tables import absences as absent_people
@@ -118,7 +118,7 @@ async def add(
     if person.groups:
         added = {"person": id, "added_by": by, "added_at": now}
         await conn.execute(insert(memberships), [{**added, "group_name": group} for group in person.groups])
-        await tell_admins(conn, id, person.groups, by)
+        await new_members.tell(conn, id, person.groups, by)
     summary = f"{person.name} was added with {', '.join(person.groups) or 'no groups'}"
     data = {"person": id, "groups": person.groups, "name_sha256": digest_of(person.name), "email": bool(person.email)}
     await audit.note(conn, "person_added", by=by, summary=summary, data=data)
@@ -197,18 +197,9 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     named, group = await get(conn, id), group_named(group)
     row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
-        await tell_admins(conn, id, [group], by)
+        await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
-
-
-async def tell_admins(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
-    """If the person has become an administrator, tell the others."""
-    if ADMINS in groups:
-        others = select(memberships.c.person).join(people, people.c.id == memberships.c.person)
-        others = others.where(memberships.c.group_name == ADMINS, people.c.active, people.c.id != id)
-        for other in (await conn.execute(others.order_by(people.c.id))).scalars().all():
-            await account_news.tell(conn, other, AccountNewsKind.ADMIN_ADDED, by, about=id)
 
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:

@@ -65,7 +65,8 @@ async def begin(
 ) -> str:
     """Begin a session and answer its token: the one time that it can be seen. Sessions that are over are forgotten.
 
-    One that is begun by `token` or `password` lasts no longer than that `credential`.
+    One that is begun by `token` or `password` lasts no longer than that `credential`; for one of the way `demo` the
+    gateway looks whether the demo still has the secret that began it.
     """
     token = secrets.token_urlsafe(32)
     try:

@@ -1123,6 +1123,8 @@ class AccountNewsKind(StrEnum):
     """Somebody decides in their place while they are away."""
     ADMIN_ADDED = "admin_added"
     """Somebody is an administrator beside them."""
+    MEMBER_ADDED = "member_added"
+    """An administrator put somebody into a group: one of theirs, or any group if they are an administrator."""
 
 
 class AccountNotice(Message):

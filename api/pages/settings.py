@@ -45,6 +45,8 @@ class Settings(Context):
     sessions: list[Session]
     this_session: str
     has_password: bool
+    mail_reaches_them: bool
+    """So that they can have a one-time link sent to themselves."""
     news: list[AccountNews]
     news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
@@ -169,6 +171,7 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
+        one_time_links.sends_mail_to(parts.settings, person),
         news,
         lambda each: _news_words(each, person.id),
         browser,
@@ -198,6 +201,7 @@ def _news_words(news: AccountNews, reader: str) -> str:
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
         AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named a substitute for you: %(about)s"),
         AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
+        AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group. %(about)s"),
     }
     return said[news.kind] % {"by": by, "about": news.about}
 

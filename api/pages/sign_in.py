@@ -28,6 +28,7 @@ from api.pages.page import (
 )
 from api.pages.texts import _
 from api.problems import Problem
+from api.routes import one_time_links
 from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
 from api.step_up import check_password
 from api.turned_away import MAX_TOKEN
@@ -49,6 +50,8 @@ class NewPassword(Context):
     following: str
     has_one: bool
     """Whether they have a password already; a first one is set by a one-time link."""
+    mail_reaches_them: bool = False
+    """So that they can have that link sent to themselves."""
     wrong: Mapping[str, str] = field(default_factory=dict)
     """By field of the form."""
 
@@ -108,12 +111,15 @@ async def by_token(request: Request, parts: House, token: str) -> tuple[Person, 
     return person, people.credential_of(token)
 
 
-async def by_click(request: Request, parts: House, id: str) -> Person:
-    """A demo person, for a browser that opened the link of the demo. Raises NotKnown."""
+async def by_click(request: Request, parts: House, id: str) -> tuple[Person, str | None]:
+    """A demo person, for a browser that opened the link of the demo, and what a session remembers of its secret.
+
+    Raises NotKnown.
+    """
     if id in parts.demo.people(request):
         async with parts.db.read() as conn:
             if (person := await people.active(conn, id)) is not None and person.demo:
-                return person
+                return person, parts.demo.credential()
     elif parts.demo.is_here(request):
         raise NotKnown(_where_the_link_is(), "demo")
     raise NotKnown(_("There is no such demo person here."), "demo")
@@ -131,7 +137,7 @@ async def welcome(
 ) -> Response:
     """Begin a session in this browser and go on to the page that was asked for; a session before it ends.
 
-    It lasts no longer than the token or password that began it, the `credential`.
+    It lasts no longer than the token, password or secret of the demo that began it, the `credential`.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=parts.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -174,7 +180,7 @@ async def sign_in(
     credential = None
     try:
         if way == "demo":
-            person = await by_click(request, parts, demo)
+            person, credential = await by_click(request, parts, demo)
         elif way == "token":
             person, credential = await by_token(request, parts, token)
         else:
@@ -238,7 +244,8 @@ async def password_form(request: Request, person: SignedIn, parts: InHouse, foll
     """The form for a new password."""
     async with parts.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    return render(request, "password.html", NewPassword(person, local(following), has_one))
+    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(parts.settings, person))
+    return render(request, "password.html", page)
 
 
 @router.post("/password", dependencies=[Depends(from_here)])
@@ -257,7 +264,7 @@ async def change_password(
     """
 
     def again_with(field: str, message: str) -> Response:
-        page = NewPassword(person, local(following), True, {field: message})
+        page = NewPassword(person, local(following), True, wrong={field: message})
         return render(request, "password.html", page, 422)
 
     try:

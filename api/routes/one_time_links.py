@@ -20,6 +20,7 @@ from settings import Settings
 from store import one_time_links
 from store.letters import MAIL
 from store.one_time_links import LinkClosed, NotSecond, OneTimeLink, UnknownLink, WrongLink
+from store.people import Person
 
 router = APIRouter(tags=["people"])
 
@@ -90,6 +91,11 @@ async def withdraw_link(link_id: LinkId, admin: Admin, db: Db) -> OneTimeLink:
 def sends_mail(settings: Settings) -> bool:
     """Whether mail is sent here."""
     return MAIL in [name.strip() for name in settings.channels.split(",")]
+
+
+def sends_mail_to(settings: Settings, person: Person) -> bool:
+    """Whether mail reaches this person, so that they can have a link sent to themselves."""
+    return bool(person.email) and sends_mail(settings)
 
 
 @contextmanager

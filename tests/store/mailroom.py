@@ -58,7 +58,7 @@ class Mailroom:
         async with self.db.write() as conn:
             for person, groups in STAFF.items():
                 name = person.replace("-", " ").capitalize()
-                await people.add(conn, person, name, groups, by="admin-1", email=f"{person}@example.org")
+                await people.add(conn, person, name, groups, by="holdgate", email=f"{person}@example.org")
         await self.outbox.hold(self.now)
         while await self.outbox.advance(self.now):
             pass

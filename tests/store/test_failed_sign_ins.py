@@ -32,6 +32,22 @@ async def test_the_first_of_an_hour_are_single_events_and_the_rest_is_counted(db
     assert (last.kind, last.data["person"], last.data["number"]) == ("sign_ins_failed", "ada", 100)
 
 
+async def test_a_flood_of_names_hides_no_tries_against_one_person(db: Database) -> None:
+    async with db.write() as conn:
+        for _ in range(failed_sign_ins.SINGLE_IN_ALL + 1):
+            await failed_sign_ins.note(conn, "password", "unknown", None, NOW)
+    before = len(await noted(db))
+    async with db.write() as conn:
+        for _ in range(9):
+            await failed_sign_ins.note(conn, "password", "password", "ada", NOW)
+    told = [(event.data["person"], event.data["number"]) for event in (await noted(db))[before:]]
+    assert told == [("ada", 4), ("ada", 8)]
+    async with db.write() as conn:
+        await failed_sign_ins.settle(conn, NOW + timedelta(hours=1))
+    last = (await noted(db))[-2:]
+    assert [(event.data["person"], event.data["number"]) for event in last] == [(None, 210), ("ada", 9)]
+
+
 async def test_a_flood_by_many_names_is_bounded_too(db: Database) -> None:
     async with db.write() as conn:
         for number in range(1500):

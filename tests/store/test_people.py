@@ -1,15 +1,17 @@
 """People are known by their tokens, and every change of them is in the record."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import audit, people, policies
+from store import audit, leavers, people, policies
 from store.database import Database
 from store.people import UnknownPerson
+from store.tables import account_news, tokens
 from store.tables import people as people_table
-from store.tables import tokens
 
 PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 
@@ -108,3 +110,42 @@ async def test_changes_of_people_and_policy_are_events_of_the_record(db: Databas
     assert all(event.event_id.startswith("admin/") and event.case_id == "" for event in events)
     assert token not in str(events)
     assert (await audit.verify(db)).problems == []
+
+
+async def _told(db: Database) -> list[tuple[str, str, str]]:
+    async with db.write() as conn:
+        rows = (await conn.execute(select(account_news).order_by(account_news.c.person))).all()
+        await conn.execute(delete(account_news))
+    return [(row.person, row.kind, row.about) for row in rows]
+
+
+async def test_members_and_admins_are_told_who_an_admin_puts_into_a_group(db: Database) -> None:
+    async with db.write() as conn:
+        for id, group in {"ada": "admins", "bob": "admins", "mia": "managers", "max": "managers"}.items():
+            await people.add(conn, id, id, [group], by="cli:root")
+        await people.add(conn, "rita", "Rita", ["requesters"], by="ada")
+    assert {kind for _, kind, _ in await _told(db)} == {"admin_added"}
+    fred = "managers: fred"
+    ways: list[Callable[[AsyncConnection], Awaitable[object]]] = [
+        lambda conn: people.add(conn, "fred", "Fred", ["managers", "requesters"], by="ada"),
+        lambda conn: leavers.deactivate(conn, "fred", "x", by="ada"),
+        lambda conn: leavers.reactivate(conn, "fred", ["managers"], by="ada"),
+        lambda conn: people.leave(conn, "fred", "managers", by="ada"),
+        lambda conn: people.join(conn, "fred", "managers", by="ada"),
+        lambda conn: people.join(conn, "fred", "managers", by="ada"),  # once more: nothing happens
+        lambda conn: people.join(conn, "rita", "managers", by="cli:root"),
+        lambda conn: leavers.replace(conn, "rita", "fred", "x", by="ada"),
+    ]
+    told = []
+    for way in ways:
+        async with db.write() as conn:
+            await way(conn)
+        told.append([each for each in await _told(db) if each[1] == "member_added"])
+    all_of_them = [(person, "member_added", fred) for person in ("bob", "max", "mia")]
+    assert told == [all_of_them, [], all_of_them, [], all_of_them, [], [], []]
+    async with db.write() as conn:
+        await leavers.replace(conn, "mia", "ada", "x", by="bob")  # a leaver's groups are joined, too
+    assert [(person, about) for person, _, about in await _told(db)] == [
+        ("fred", "managers: ada"),
+        ("max", "managers: ada"),
+    ]

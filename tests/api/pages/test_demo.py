@@ -95,6 +95,18 @@ async def test_the_link_opens_the_list_of_demo_people_and_each_is_one_click_away
         assert 'data-person="admin-1"' in (await client.get("/")).text
 
 
+async def test_a_session_ends_with_the_secret_of_the_link_that_began_it(running: Running) -> None:
+    async with running.browser() as client:
+        await client.get("/sign-in", params={"demo": running.secret})
+        await clicked(client)
+        assert (await client.get("/")).status_code == 200
+        file = running.folder / "demo-secret"
+        for secret in ("x" * SHORTEST, ""):
+            file.write_text(secret)
+            gone = await client.get("/")
+            assert gone.status_code != 200 or 'data-person="admin-1"' not in gone.text
+
+
 async def test_without_the_secret_nobody_is_signed_in_and_the_page_says_where_the_link_is(running: Running) -> None:
     async with running.browser() as client:
         for cookie in ("", "x", "hg_guess", "\u00fc", "a" * 4000, None):
