@@ -8,16 +8,21 @@ whole numbers and doubles in arithmetic: write `amount * 2.0`.
 """
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
-import cel
 from pydantic import BaseModel
+
+# cel loads its command line with it, and so rich, typer and prompt_toolkit: a fifth of a second of each start.
+sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
+import cel  # noqa: E402
 
 EXACT_DIGITS = 15
 

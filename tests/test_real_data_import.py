@@ -8,8 +8,8 @@ import pytest
 
 from intake.upload import Uploads
 from tests.intake.conftest import ROOT, Office
+from tests.intake.conftest import clients as clients
 from tests.intake.conftest import office as office
-from tests.intake.conftest import temporal as temporal
 from workflows.models import BatchCounts
 
 REAL_DATA = ROOT.parent / "shared" / "real-data"

@@ -1,4 +1,4 @@
-"""One running product for the tests that leave it running."""
+"""One running product for the tests that leave it as they found it, or running again."""
 
 from collections.abc import Iterator
 
@@ -9,5 +9,5 @@ from tests.product import Product
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    with Product(tmp_path_factory.mktemp("product")) as product:
+    with Product(tmp_path_factory.mktemp("product"), HOLDGATE_BATCH_RATE="10") as product:
         yield product

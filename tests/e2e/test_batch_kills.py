@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ def line(number: int) -> str:
     return f"K-{number},Payee {number},{'1250.00' if number % 3 == 0 else '12.50'},GBP,operating\n"
 
 
+def shared(request: pytest.FixtureRequest) -> nullcontext[Product]:
+    return nullcontext(request.getfixturevalue("product"))
+
+
 async def patiently(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
     """What the gateway answers as soon as it does."""
     while True:
@@ -42,13 +47,15 @@ async def patiently(client: httpx2.AsyncClient, path: str) -> dict[str, Any]:
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
-    ("count", "kills"), [(60, 3), pytest.param(5_000, 12, marks=pytest.mark.soak)], ids=["60", "5000"]
+    ("count", "kills"), [(60, 2), pytest.param(5_000, 12, marks=pytest.mark.soak)], ids=["60", "5000"]
 )
 async def test_every_row_is_one_case_or_one_reason_though_processes_are_killed(
-    tmp_path: Path, count: int, kills: int
+    tmp_path: Path, request: pytest.FixtureRequest, count: int, kills: int
 ) -> None:
     body = HEAD + "".join(line(number) for number in range(count))
-    with Product(tmp_path, HOLDGATE_BATCH_RATE=str(count / 15)) as product:
+    many = count > 60  # for which the rows that all tests are given a second are too few
+    context = Product(tmp_path, HOLDGATE_BATCH_RATE=str(count / 15)) if many else shared(request)
+    with context as product:
         url, headers = product.up["gateway_url"], {"Authorization": f"Bearer {product.token('requester-1')}"}
         async with httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60) as client:
             taken = await client.post("/batches?process=payment", files={"file": ("kills.csv", body, "text/csv")})

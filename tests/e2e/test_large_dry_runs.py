@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -78,50 +77,49 @@ def p95_of(seconds: list[float]) -> float:
     ids=["2x5000", "6x99000"],
 )
 async def test_lists_and_decisions_do_not_wait_for_large_files(
-    tmp_path: Path,
+    product: Product,
     files: int,
     count: int,
     decided: int,
     patience: float,
 ) -> None:
-    with Product(tmp_path) as product:
-        gateway = psutil.Process(product.up["pids"]["gateway"])
-        (template,) = gateway.children()
-        assert "intake.parser_process" in template.cmdline(), "the first file need not wait for its imports"
-        api = f"{product.up['gateway_url']}/api/v1"
+    gateway = psutil.Process(product.up["pids"]["gateway"])
+    (template,) = gateway.children()
+    assert "intake.parser_process" in template.cmdline(), "the first file need not wait for its imports"
+    api = f"{product.up['gateway_url']}/api/v1"
 
-        def client(person: str) -> httpx2.AsyncClient:
-            return httpx2.AsyncClient(
-                base_url=api, headers={"Authorization": f"Bearer {product.token(person)}"}, timeout=1500
-            )
+    def client(person: str) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            base_url=api, headers={"Authorization": f"Bearer {product.token(person)}"}, timeout=1500
+        )
 
-        async with client("requester-1") as requester, client("manager-1") as manager:
-            tasks = await opened(requester, decided)
-            await requester.post(
-                "/batches?process=payment&dry_run=true", files={"file": ("s.csv", rows(10, 0), "text/csv")}
-            )
-            memory = gateway.memory_info().rss
-            others = Others(manager, tasks, gateway)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(5):
-                    await others.work()
-            alone, others.lists = p95_of(others.lists), []
-            working = asyncio.create_task(others.work())
-            reports = await asyncio.gather(
-                *(
-                    requester.post(
-                        "/batches?process=payment&dry_run=true",
-                        files={"file": (f"{number}.csv", rows(count, number), "text/csv")},
-                    )
-                    for number in range(files)
+    async with client("requester-1") as requester, client("manager-1") as manager:
+        tasks = await opened(requester, decided)
+        await requester.post(
+            "/batches?process=payment&dry_run=true", files={"file": ("s.csv", rows(10, 0), "text/csv")}
+        )
+        memory = gateway.memory_info().rss
+        others = Others(manager, tasks, gateway)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await others.work()
+        alone, others.lists = p95_of(others.lists), []
+        working = asyncio.create_task(others.work())
+        reports = await asyncio.gather(
+            *(
+                requester.post(
+                    "/batches?process=payment&dry_run=true",
+                    files={"file": (f"{number}.csv", rows(count, number), "text/csv")},
                 )
+                for number in range(files)
             )
-            working.cancel()
-            assert [report.status_code for report in reports] == [200] * files
-            assert {report.json()["rows"]["valid"] for report in reports} == {count}
-            # Beside other tests, a machine may be too slow for any list.
-            assert p95_of(others.lists) < (0.5 if patience else max(0.5, 3 * alone))
-            assert max(others.decisions, default=0.0) < 2
-            assert LARGE.cpu_seconds in others.limits, "files are read in processes with limits"
-            await asyncio.sleep(patience)
-            assert gateway.memory_info().rss - memory < 100 * MB
+        )
+        working.cancel()
+        assert [report.status_code for report in reports] == [200] * files
+        assert {report.json()["rows"]["valid"] for report in reports} == {count}
+        # Beside other tests, a machine may be too slow for any list.
+        assert p95_of(others.lists) < (0.5 if patience else max(0.5, 3 * alone))
+        assert max(others.decisions, default=0.0) < 2
+        assert LARGE.cpu_seconds in others.limits, "files are read in processes with limits"
+        await asyncio.sleep(patience)
+        assert gateway.memory_info().rss - memory < 100 * MB

@@ -1,7 +1,6 @@
 """Every sample file imports as it is, and its cases reach their gates."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -35,10 +34,10 @@ def settled(client: httpx2.Client, batch_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(180)
-def test_each_sample_imports_and_its_cases_reach_their_gates(tmp_path: Path) -> None:
+def test_each_sample_imports_and_its_cases_reach_their_gates(product: Product) -> None:
     files = sorted(path.name for path in (ROOT / "samples").glob("*.csv"))
     assert files == sorted({*SEVERAL, *OTHER, *(sample_of(name) for name in PROCESSES)})
-    with Product(tmp_path) as product, product.client("requester-1") as client:
+    with product.client("requester-1") as client:
         batches = {}
         for name, params in [(sample_of(each), {"process": each}) for each in PROCESSES] + [
             (each, {}) for each in SEVERAL

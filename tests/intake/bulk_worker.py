@@ -1,6 +1,6 @@
 """A worker for imports whose cases end at once, so that only the import is tested. Run as a process, it can be killed.
 
-python -m tests.intake.bulk_worker ADDRESS DATABASE_URL POLICY
+python -m tests.intake.bulk_worker ADDRESS NAMESPACE DATABASE_URL POLICY
 """
 
 import asyncio
@@ -64,9 +64,9 @@ async def bulk_worker(
         yield
 
 
-async def main(address: str, url: str, policy: str) -> None:
+async def main(address: str, namespace: str, url: str, policy: str) -> None:
     """Work until killed."""
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
     async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS)):
         await asyncio.Event().wait()
 

@@ -1,12 +1,13 @@
 """A front office: a real Temporal server, real SQL, the shipped policy, an upload folder; a worker where asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -17,7 +18,7 @@ from intake.start import CaseRequest, Starter
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
 from store import batches, cases
-from store.database import Database, migrate
+from store.database import Database
 from tests.intake.bulk_worker import QUICK, bulk_worker
 from tests.temporal import TEMPORAL
 from workflows.models import SEARCH_ATTRIBUTES, CaseEvent, CaseRecord, CaseResult, Status
@@ -103,25 +104,37 @@ async def ended(office: Office, case_id: str, status: Status) -> None:
         await cases.record(conn, CaseRecord(case_id=case_id, status=status, events=[event], result=result))
 
 
-async def server() -> WorkflowEnvironment:
-    """A Temporal server of one's own, on the real clock."""
+async def server(*namespaces: str) -> WorkflowEnvironment:
+    """A Temporal server, on the real clock."""
     return await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
         data_converter=pydantic_data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_extra_args=[f"--namespace={name}" for name in namespaces],
     )
 
 
-@pytest_asyncio.fixture
-async def temporal() -> AsyncIterator[WorkflowEnvironment]:
-    async with await server() as env:
-        yield env
+@pytest_asyncio.fixture(scope="module")
+async def clients(request: pytest.FixtureRequest) -> AsyncIterator[Iterator[Client]]:
+    """Clients of one server, each in a namespace in which nothing has happened: one for each office of the file."""
+    items = (each for each in request.session.items if each.path == request.path and isinstance(each, pytest.Function))
+    names = [f"office-{number}" for number, item in enumerate(items) if "office" in item.fixturenames]
+    async with await server(*names) as env:
+        service = env.client.service_client
+        yield iter([Client(service, namespace=name, data_converter=pydantic_data_converter) for name in names])
 
 
 @pytest_asyncio.fixture
-async def office(temporal: WorkflowEnvironment, tmp_path: Path) -> AsyncIterator[Office]:
-    url = f"sqlite:///{tmp_path / 'holdgate.db'}"
-    migrate(url)
-    db = Database(url)
-    yield Office(temporal.client, db, url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
+async def office(clients: Iterator[Client], sqlite_url: str, tmp_path: Path) -> AsyncIterator[Office]:
+    db = Database(sqlite_url)
+    yield Office(next(clients), db, sqlite_url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
     await db.close()
+
+
+@pytest_asyncio.fixture
+async def temporal(office: Office) -> AsyncIterator[WorkflowEnvironment]:
+    """A server of its own for this office, which the test may stop."""
+    async with await server() as env:
+        office.client = env.client
+        office.__post_init__()
+        yield env

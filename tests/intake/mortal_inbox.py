@@ -1,6 +1,6 @@
 """Lives that look into an inbox and are killed at one step: before something changes in the box, or around the start.
 
-python -m tests.intake.mortal_inbox ADDRESS DATABASE_URL UPLOAD_FOLDER
+python -m tests.intake.mortal_inbox ADDRESS NAMESPACE DATABASE_URL UPLOAD_FOLDER
 
 Each line `STEP FOLDER` of the input is one life. It ends by SIGKILL before its STEP-th step, or by itself when it has
 taken fewer; a line of the output says which: `killed` or `lived`.
@@ -16,6 +16,7 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from intake import parsing_pool
 from intake.drop_box import DropBox
 from intake.inbox import Inbox
 from intake.upload import BatchReport, Uploads
@@ -58,8 +59,8 @@ class Mortal(Uploads):
         return report
 
 
-async def live(address: str, url: str, uploads: str, folder: str, step: int) -> None:
-    client = await Client.connect(address, data_converter=pydantic_data_converter)
+async def live(address: str, namespace: str, url: str, uploads: str, folder: str, step: int) -> None:
+    client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
     database, life = Database(url), Life(step)
     taking = Mortal(life, database, client, PolicyFile(POLICY, INPUTS), Path(uploads))
     inbox = Inbox(database, taking, DropBox(Path(folder), 0), "rita", most_bytes=1_000_000, url="http://holdgate")
@@ -69,13 +70,15 @@ async def live(address: str, url: str, uploads: str, folder: str, step: int) -> 
     await database.close()
 
 
-def main(address: str, url: str, uploads: str) -> None:
-    """Everything is imported once, and each life is forked from it."""
+def main(address: str, namespace: str, url: str, uploads: str) -> None:
+    """Everything is imported once, also by the template of the parsers, and each life is forked from it."""
+    template = parsing_pool._templates[()] = parsing_pool._Template.start(())
+    vars(template.process)["poll"] = lambda: None  # a life is not its parent: it takes it for dead
     for line in sys.stdin:
         step, folder = line.rstrip("\n").split(" ", 1)
         life = os.fork()
         if not life:
-            asyncio.run(live(address, url, uploads, folder, int(step)))
+            asyncio.run(live(address, namespace, url, uploads, folder, int(step)))
             os._exit(0)
         _, ended = os.waitpid(life, 0)
         sys.stdout.write({0: "lived", signal.SIGKILL: "killed"}.get(ended, f"failed with {ended}") + "\n")

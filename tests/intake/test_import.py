@@ -33,7 +33,8 @@ def rows(count: int, start: int = 1) -> str:
 
 def work(office: Office, log: Path) -> subprocess.Popen[bytes]:
     """A worker in a process of its own."""
-    arguments = [office.client.service_client.config.target_host, office.url, str(POLICY)]
+    client = office.client
+    arguments = [client.service_client.config.target_host, client.namespace, office.url, str(POLICY)]
     command = [sys.executable, "-m", "tests.intake.bulk_worker", *arguments]
     with log.open("ab") as written:
         return subprocess.Popen(command, cwd=ROOT, stderr=written)

@@ -297,7 +297,12 @@ async def test_a_case_that_temporal_does_not_take_now_keeps_none_behind_it_waiti
     stuck = await stored_but_not_started(office, "INV-1", SWEEP_AFTER * 3)
     behind = [await stored_but_not_started(office, f"INV-{number}", SWEEP_AFTER * 2) for number in range(2, 5)]
     known = office.client
-    client = Client(known.service_client, data_converter=known.data_converter, interceptors=[NotNow(stuck)])
+    client = Client(
+        known.service_client,
+        namespace=known.namespace,
+        data_converter=known.data_converter,
+        interceptors=[NotNow(stuck)],
+    )
     assert await Starter(office.db, client, office.policy, office.processes).sweep() == 3
     assert (await office.case(stuck)).status == Status.STARTING
     assert {(await office.case(case_id)).status for case_id in behind} == {Status.RUNNING}

@@ -1,5 +1,6 @@
 """`make dev`: who saves a file sees the new code answer; who saves a mistake sees it answer after the next save."""
 
+import asyncio
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from ops import dev
+from tests.ops.test_supervisor import STEADY, Run, program, until
+from tests.ops.test_supervisor import run as run
 from tests.product import ROOT, Product
 
 LEFT_OUT = shutil.ignore_patterns(
@@ -55,6 +59,31 @@ def save(path: Path, text: str) -> None:
     new.replace(path)
 
 
+async def test_saved_code_starts_worker_and_gateway_again_and_nothing_else_does(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, own = tmp_path / "checkout", tmp_path / "own"
+    for room in ("api", "tests"):
+        (checkout / room).mkdir(parents=True)
+        (checkout / room / "__init__.py").touch()
+    own.mkdir()
+    monkeypatch.setattr(dev, "ROOT", checkout)
+    await run.start(*(program(name, STEADY) for name in ("temporal", "worker", "gateway")))
+    saving = asyncio.create_task(dev.restart_on_save(run.supervisor, own))
+    await asyncio.sleep(0.5)  # until it watches
+    for idle, code in (("checkout/tests/test_app.py", "checkout/api/app.py"), ("own/notes.md", "own/process.py")):
+        before = run.supervisor.pids
+        save(tmp_path / idle, "")
+        await asyncio.sleep(0.3)
+        assert run.supervisor.pids == before
+        save(tmp_path / code, "")
+        for name in ("worker", "gateway"):
+            await until(lambda name=name, was=before[name]: run.supervisor.pids.get(name, was) != was)  # type: ignore[misc]
+        assert run.supervisor.pids["temporal"] == before["temporal"]
+    saving.cancel()
+
+
+@pytest.mark.soak
 def test_saved_code_answers_and_a_mistake_is_mended_by_the_next_save(running: tuple[Path, str]) -> None:
     copy, address = running
     health = copy / "api" / "routes" / "health.py"

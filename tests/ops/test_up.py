@@ -194,7 +194,11 @@ def test_a_second_up_on_the_same_state_says_that_one_runs_already(product: Produ
     assert product.up == before
 
 
-@pytest.mark.parametrize("child", ["gateway", "worker", "temporal"])
+SOAK = pytest.mark.soak
+"""What these do is done in every run, too, while payments are under way: tests/e2e/test_crash.py."""
+
+
+@pytest.mark.parametrize("child", [pytest.param("gateway", marks=SOAK), pytest.param("worker", marks=SOAK), "temporal"])
 def test_a_child_killed_with_kill_9_is_back_with_its_new_pid_in_up_json(product: Product, child: str) -> None:
     before = product.up["pids"]
     product.kill(child)
@@ -214,25 +218,17 @@ def test_what_is_printed_can_be_pasted(product: Product) -> None:
     assert '"status":"accepted"' in done.stdout, done.stderr
 
 
-def test_sigterm_twice_stops_everything_and_the_next_start_goes_on(product: Product, folder: Path) -> None:
+def test_children_of_a_killed_run_are_ended_by_the_next_which_goes_on(product: Product) -> None:
     people, ledger, link = product.up["people"], entries(product), product.up["demo_sign_in_url"]
-    os.kill(product.supervisor, signal.SIGTERM)
-    assert product.stop() == 0
-    assert of_folder(folder) == []
-    assert not (folder / "up.json").exists()
-    product.start()
-    assert product.up["people"] == people
-    assert product.up["demo_sign_in_url"] == link
-    assert entries(product) == ledger
-
-
-def test_children_of_a_killed_run_are_ended_by_the_next(product: Product) -> None:
     orphans = product.alive()
     os.kill(product.supervisor, signal.SIGKILL)
     assert product.stop() == -signal.SIGKILL
     product.start()
     assert "left by a run that was killed" in product.printed
     assert not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
+    assert product.up["people"] == people
+    assert product.up["demo_sign_in_url"] == link
+    assert entries(product) == ledger
 
 
 def test_ctrl_c_stops_everything(product: Product, folder: Path) -> None:
@@ -240,6 +236,7 @@ def test_ctrl_c_stops_everything(product: Product, folder: Path) -> None:
     os.kill(product.supervisor, signal.SIGINT)
     assert product.stop() == 0
     assert of_folder(folder) == []
+    assert not (folder / "up.json").exists()
 
 
 def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> None:
@@ -251,31 +248,17 @@ def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> N
     assert of_folder(tmp_path) == []
 
 
-async def test_without_the_demo_nobody_is_created_and_who_was_made_by_one_is_refused(tmp_path: Path) -> None:
+async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_path: Path) -> None:
+    """The server is verified, used and left running. Nobody is created, and who was made by a demo is refused."""
     settings = load(var=tmp_path)
     await asyncio.to_thread(migrate, settings.database_url)
     database = Database(settings.database_url)
     before = await demo.furnish(database, settings.demo_tokens)
     await database.close()
     settings.demo_tokens.unlink()
-    product = Product(tmp_path, HOLDGATE_DEMO="0")
-    try:
-        await asyncio.to_thread(product.start)
-        assert (product.up["people"], product.up["demo_sign_in_url"]) == ([], None)
-        assert not settings.demo_tokens.exists() and not settings.demo_secret.exists()
-        assert "./holdgate people add " in product.printed
-        for person in before:
-            headers = {"Authorization": f"Bearer {person.token}"}
-            answer = httpx2.get(f"{product.up['gateway_url']}/api/v1/me", headers=headers)
-            assert answer.status_code == 401 and f"{person.id} is a demo person" in answer.json()["detail"]
-    finally:
-        await asyncio.to_thread(product.stop)
-
-
-async def test_a_server_that_was_not_started_here_is_verified_used_and_left_running(tmp_path: Path) -> None:
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
         address = server.client.service_client.config.target_host
-        product = Product(tmp_path, TEMPORAL_ADDRESS=address)
+        product = Product(tmp_path, TEMPORAL_ADDRESS=address, HOLDGATE_DEMO="0")
         refused = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-m", "ops.up"],
@@ -291,7 +274,18 @@ async def test_a_server_that_was_not_started_here_is_verified_used_and_left_runn
 
         await bootstrap.prepare(server.client)
         await asyncio.to_thread(product.start)
-        assert product.up["pids"]["temporal"] is None
-        assert product.up["temporal_address"] == address
-        assert await asyncio.to_thread(product.stop) == 0
+        try:
+            assert product.up["pids"]["temporal"] is None
+            assert product.up["temporal_address"] == address
+            assert (product.up["people"], product.up["demo_sign_in_url"]) == ([], None)
+            assert not settings.demo_tokens.exists() and not settings.demo_secret.exists()
+            assert "./holdgate people add " in product.printed
+            for person in before:
+                headers = {"Authorization": f"Bearer {person.token}"}
+                answer = httpx2.get(f"{product.up['gateway_url']}/api/v1/me", headers=headers)
+                assert answer.status_code == 401 and f"{person.id} is a demo person" in answer.json()["detail"]
+        finally:
+            os.kill(product.supervisor, signal.SIGTERM)  # and once more, as somebody without patience would
+            assert await asyncio.to_thread(product.stop) == 0
+        assert of_folder(tmp_path) == []
         assert await Client.connect(address)
