@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from workflows.decidable import answering, answers_left
-from workflows.models import Absent, Actor, DecisionView, Present, Quorum, TaskKind, TaskView, Verdict
+from workflows.models import Absent, Actor, DecisionView, Present, Quorum, Substitutes, TaskKind, TaskView, Verdict
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 SITUATIONS = 20_000
@@ -34,6 +34,7 @@ class Situation:
     done: frozenset[str] = frozenset()
     holder: str | None = None
     owner: str | None = None
+    substitutes: Substitutes = "anyone"
 
     def candidate(self, person: str) -> bool:
         mine = self.groups.get(person, frozenset())
@@ -58,7 +59,13 @@ class Situation:
         own = {person} if self.candidate(person) and self.holder in (None, person) else set()
         absent = {each for each, instead in self.away.items() if instead == person and each in self.groups}
         free = {each for each in absent if self.holder in (None, person, each)}
-        return own | {each for each in free if self.candidate(each) and not self.barred(each)}
+        places = {each for each in free if self.candidate(each) and not self.barred(each)}
+        return own | {each for each in places if self.may_stand_in(person, each)}
+
+    def may_stand_in(self, person: str, absent: str) -> bool:
+        """Whether somebody may decide for one who is away: a candidate always, others as the policy says."""
+        named = absent in self.asked and bool(self.groups[person] & self.groups[absent])
+        return self.substitutes == "anyone" or self.candidate(person) or named
 
     def moves(self) -> "Iterator[tuple[int, Situation]]":
         """All that can happen next: somebody answers, or gives the task back."""
@@ -97,6 +104,7 @@ class Situation:
             excluded_users=sorted(self.excluded),
             assignee=self.holder,
             owner=self.owner,
+            substitutes=self.substitutes,
             quorum=Quorum(needed=1),
             opened_at=NOON,
             decisions=given,
@@ -146,6 +154,7 @@ def a_situation(chance: random.Random) -> Situation:
         done=some(people, 0.12),
         holder=holder,
         owner=owner,
+        substitutes=chance.choice(["anyone", "same-group"]),
     )
 
 

@@ -39,6 +39,7 @@ from workflows.models import (
     PlannedUndo,
     Quorum,
     StepCall,
+    Substitutes,
     TaskKind,
     TaskView,
     Verdict,
@@ -132,6 +133,7 @@ class World:
             done=frozenset(name.casefold() for name in voters(task)),
             holder=task.assignee,
             owner=task.owner,
+            substitutes=task.substitutes,
         )
 
 
@@ -149,6 +151,7 @@ class GateMachine(RuleBasedStateMachine):
         to=st.sampled_from(GROUPS),
         replace=st.booleans(),
         excluded=st.sampled_from([[], [], [], ["moe"], ["mia"]]),
+        substitutes=st.sampled_from(["anyone", "same-group"]),
     )
     def open(
         self,
@@ -162,6 +165,7 @@ class GateMachine(RuleBasedStateMachine):
         to: str,
         replace: bool,
         excluded: list[str],
+        substitutes: Substitutes,
     ) -> None:
         self.now, self.number, self.world = NOON, 0, World({name: set(mine) for name, mine in groups.items()})
         self.outcome: Outcome | None = None
@@ -169,7 +173,12 @@ class GateMachine(RuleBasedStateMachine):
         ends = NOON + timedelta(hours=20)
         levels = [Escalation(at=NOON + timedelta(hours=10), groups=[to], replace=replace)] if kind != "changes" else []
         then = {group: [name for name, mine in groups.items() if group in mine] for group in asked if members}
-        common: dict[str, Any] = {"members": then, "veto": veto, "expires_at": ends}
+        common: dict[str, Any] = {
+            "members": then,
+            "veto": veto,
+            "expires_at": ends,
+            "substitutes": substitutes,
+        }
         users = ["rita"] if kind == "changes" else []
         ruling = GateRuling(
             needed=True,
