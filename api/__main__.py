@@ -19,6 +19,9 @@ from telemetry import logs, traces
 
 GRACE_S = 10
 """How long requests under way may take when the gateway is asked to stop."""
+KEEP_ALIVE_S = 9
+"""How long an idle connection is held: longer than the 5 s of httpx and other clients, which would otherwise send a
+request at the moment of the end and get no answer; shorter than the time for headers, which ends it less politely."""
 CANNOT_START = 2
 """Exit code for what the person who starts it must change."""
 CANNOT_LISTEN = 3
@@ -30,7 +33,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
-        super().__init__(uvicorn.Config(app, **options, http=Connection, ws="none", timeout_graceful_shutdown=GRACE_S))
+        options |= {"timeout_graceful_shutdown": GRACE_S, "timeout_keep_alive": KEEP_ALIVE_S}
+        super().__init__(uvicorn.Config(app, **options, http=Connection, ws="none"))
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -429,6 +429,8 @@ def test_the_gateway_begins_with_its_own_connections() -> None:
     from api.__main__ import Server
 
     assert (config := Server(create_app()).config).http is Connection and config.ws == "none"
+    # httpx sends on a connection that was idle for up to 5 s: it must not be closed at that very moment.
+    assert 5 < config.timeout_keep_alive < Connection.header_seconds
 
 
 async def test_only_so_many_sign_in_at_once() -> None:
