@@ -3,12 +3,12 @@
 Only tokens that once were good are noted, so a stranger cannot make this write anything.
 """
 
-import hashlib
 import time
 from datetime import UTC, datetime
 
 from store import failed_sign_ins, people
 from store.database import Database
+from store.secret_hash import secret_hash
 
 MAX_TOKEN = 200
 """Characters; longer than any token, so that nobody makes us hash a megabyte."""
@@ -28,7 +28,7 @@ class TurnedAway:
         """Note that somebody came with this token, if it ever was one."""
         if len(token) > MAX_TOKEN:
             return
-        key, now = hashlib.sha256(token.encode(errors="replace")).hexdigest(), time.monotonic()
+        key, now = secret_hash(token), time.monotonic()
         if now - self._noted.get(key, -PAUSE_S) < PAUSE_S:
             return
         async with self._db.read() as conn:

@@ -4,7 +4,6 @@ An admin takes one over by `people deactivate` (which is done already where the 
 from then on they are nobody of the demo, and nothing opens that opened before.
 """
 
-import hashlib
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, false, insert, or_, select, update
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import absences, audit
 from store.database import Database
 from store.people import Person, add, get
+from store.secret_hash import secret_hash
 from store.tables import memberships, passwords, people, sessions, tokens
 
 WHY = "the demo is off (HOLDGATE_DEMO)"
@@ -66,7 +66,7 @@ async def dismiss_all(db: Database, by: str) -> int:
 
 async def behind(conn: AsyncConnection, shown: str) -> str | None:
     """The demo person to whom a token, a session or a name belongs or belonged; None for anybody else's."""
-    hashed = hashlib.sha256(shown.encode(errors="replace")).hexdigest()
+    hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)
     of_session = select(sessions.c.person).where(sessions.c.hash == hashed)
     named = or_(people.c.id == shown, people.c.email == shown) if len(shown) <= 254 and "\0" not in shown else false()

@@ -8,7 +8,6 @@ The secret of a mail is made while the mail is sent, and only its hash is stored
 database, the outbox or a backup.
 """
 
-import hashlib
 import secrets
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import account_news, audit
 from store.person_lock import locked
+from store.secret_hash import secret_hash
 from store.tables import memberships, one_time_links, people
 from workflows.models import ADMINS, AccountNewsKind
 
@@ -111,7 +111,7 @@ async def ask(
         "asked_by": by,
         "asked_at": now,
         "expires_at": now + (WAITS_FOR if doubt else VALID_FOR),
-        "hash": _hash(half) if half else None,
+        "hash": secret_hash(half) if half else None,
     }
     await conn.execute(insert(one_time_links).values(values))
     made = await get(conn, link_id, now)
@@ -151,7 +151,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
         "confirmed_by": by,
         "confirmed_at": now,
         "expires_at": now + VALID_FOR,
-        "second_hash": _hash(half) if half else None,
+        "second_hash": secret_hash(half) if half else None,
     }
     await conn.execute(update(one_time_links).where(one_time_links.c.link_id == link_id).values(values))
     done = await get(conn, link_id, now)
@@ -184,7 +184,7 @@ async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None
     """Make the secret for one attempt to mail a link; that of an attempt before it is worthless. None: it is closed."""
     code = f"hgl_{secrets.token_urlsafe(32)}"
     its = (one_time_links.c.link_id == link_id, one_time_links.c.status == "open", one_time_links.c.way == "mail")
-    sealed = update(one_time_links).where(*its, one_time_links.c.expires_at > now).values(hash=_hash(code))
+    sealed = update(one_time_links).where(*its, one_time_links.c.expires_at > now).values(hash=secret_hash(code))
     return code if (await conn.execute(sealed)).rowcount else None
 
 
@@ -323,8 +323,4 @@ async def _note(conn: AsyncConnection, kind: str, by: str, link: OneTimeLink, sa
 def _hashes(code: str, second: str) -> list[str]:
     """Of a code, or of the two halves of one, however they were typed: `hg1_...` is the first."""
     halves = sorted(each.strip() for each in (code, second) if each.strip())
-    return [_hash(each) for each in halves or [""]]
-
-
-def _hash(code: str) -> str:
-    return hashlib.sha256(code.encode(errors="replace")).hexdigest()
+    return [secret_hash(each) for each in halves or [""]]

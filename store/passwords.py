@@ -1,6 +1,5 @@
 """Passwords of people who sign in here, and how often somebody may try."""
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import account_news, audit, one_time_links, people
 from store.database import insert_into, insert_once
 from store.person_lock import locked
+from store.secret_hash import secret_hash
 from store.tables import passwords, sign_in_tries
 from workflows.models import AccountNewsKind
 from workflows.moments import moment_text
@@ -72,7 +72,7 @@ async def stored(conn: AsyncConnection, person: str) -> str | None:
 
 def credential_of(stored: str) -> str:
     """What a session remembers of the password that began it: a digest of its hash."""
-    return hashlib.sha256(stored.encode()).hexdigest()
+    return secret_hash(stored)
 
 
 async def must_change(conn: AsyncConnection, person: str) -> bool:
@@ -136,4 +136,4 @@ async def sweep(conn: AsyncConnection, now: datetime) -> None:
 
 
 def _key(key: str) -> str:
-    return hashlib.sha256(key.casefold().encode(errors="replace")).hexdigest()
+    return secret_hash(key.casefold())

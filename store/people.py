@@ -1,6 +1,5 @@
 """People, their groups and their bearer tokens. Every change is an event of the record."""
 
-import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import absences, account_news, audit, new_members, one_time_links, successors
 from store.database import Database, insert_once
 from store.person_lock import locked
+from store.secret_hash import secret_hash
 from store.tables import absences as absent_people
 from store.tables import memberships, people, sessions, tokens
 from store.viewer import Viewer
@@ -238,7 +238,7 @@ async def all(conn: AsyncConnection) -> list[Person]:
 
 async def by_token(conn: AsyncConnection, token: str) -> Person | None:
     """Whose token it is; None when nobody's, when it was revoked, or when the person is no longer active."""
-    whose = select(tokens.c.person).where(tokens.c.hash == _hash(token), tokens.c.revoked_at.is_(None))
+    whose = select(tokens.c.person).where(tokens.c.hash == secret_hash(token), tokens.c.revoked_at.is_(None))
     person = await conn.scalar(whose)
     return None if person is None else await acting(conn, person, datetime.now(UTC))
 
@@ -305,7 +305,7 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
     await locked(conn, person)
     named = await get(conn, person)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    hash, made_at = _hash(token), datetime.now(UTC)
+    hash, made_at = secret_hash(token), datetime.now(UTC)
     await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
     await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
     summary = f"A token was made for {named.name}: {label.strip()}"
@@ -372,7 +372,7 @@ async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: st
 
 async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
     """Whose token it was, if it opens nothing any more; None for what never was a token."""
-    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == _hash(token)))
+    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
     return found
 
 
@@ -418,18 +418,14 @@ def _address(email: str | None) -> str | None:
     return address or None
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
-
-
 def credential_of(token: str) -> str:
     """What a session remembers of the token that began it."""
-    return _hash(token)
+    return secret_hash(token)
 
 
 def digest_of(text: str) -> str:
     """What the audit log knows of a text that it must not hold."""
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+    return secret_hash(text)
 
 
 class Directory:

@@ -4,7 +4,6 @@ A session remembers the token or the password that began it, and is over when th
 no order of events can leave one alive.
 """
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from store import audit, passwords, people, preferences
 from store.people import Person
 from store.person_lock import locked
+from store.secret_hash import secret_hash
 from store.tables import account_news, sessions, tokens
 from store.tables import passwords as stored_passwords
 
@@ -73,7 +73,14 @@ async def begin(
         people.zone_of(zone)
     except ValueError:
         zone = None
-    row = {"hash": _hash(token), "person": person.id, "way": way, "agent": agent[:200], "zone": zone, "begun_at": now}
+    row = {
+        "hash": secret_hash(token),
+        "person": person.id,
+        "way": way,
+        "agent": agent[:200],
+        "zone": zone,
+        "begun_at": now,
+    }
     row["credential"] = credential
     await conn.execute(delete(sessions).where(sessions.c.ends_at <= now))
     await conn.execute(insert(sessions).values(**row, ends_at=now + lasts))
@@ -84,7 +91,7 @@ async def begin(
 
 async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
     """Whose session it is; None when nobody's, when it is over, or when the person is no longer active."""
-    row = (await conn.execute(_SESSION.where(sessions.c.hash == _hash(token)))).one_or_none()
+    row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
     if row is None or row.ends_at <= now or not _lives(row):
         return None
     person = await people.acting(conn, row.person, now)
@@ -160,7 +167,3 @@ async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]
     query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)
     found = await conn.execute(query.order_by(sessions.c.begun_at.desc(), sessions.c.hash))
     return [Session.model_validate(row) for row in found]
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
