@@ -14,7 +14,7 @@ RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
     && cp requirements.txt .venv/
 
-COPY LICENSE pyproject.toml holdgate holdgate.py own.py worker.py settings.py connection.py policy.toml policy.tests.toml mappings.toml ./
+COPY LICENSE pyproject.toml holdgate holdgate.py own.py worker.py core/settings.py core/temporal.py policy.toml policy.tests.toml mappings.toml ./
 COPY activities ./activities
 COPY api ./api
 COPY channels ./channels

@@ -61,13 +61,13 @@ docs: $(dev) ## links, names, settings and commands in the docs
 	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
 
 texts: $(dev) ## collect the texts of the pages for translators
-	@$(python) -m ops.texts
+	@$(python) -m scripts.texts
 
 pictures: $(dev) ## take the pictures of the docs anew, of the demo (needs Chromium)
-	@$(python) -m ops.pictures
+	@$(python) -m scripts.pictures
 
 site: $(dev) ## build the docs as a site in var/site, to be read offline
-	@$(python) -m ops.site
+	@$(python) -m scripts.site
 
 lock: ## resolve pyproject.toml into the hash-locked requirements files (needs uv)
 	@$(resolve) pyproject.toml -o requirements.txt

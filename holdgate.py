@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-import settings as configuration
+from core import settings as configuration
 from ops import show, shown
 from ops.cli_common import ADMIN, REQUESTER, AsDecider, AsJson, AsPerson, Mistake, ResultT
 from ops.cli_common import answer as _answer
@@ -36,11 +36,11 @@ from workflows.moments import moment_text, weekday_and_time
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from intake.mapping import Target, WrongMapping
-    from intake.saved import SavedMappings
+    from intake.column_mapping import Target, WrongMapping
+    from intake.saved_mappings import SavedMappings
     from ops.remote import Remote
     from policy.explain import People
-    from store.database import Database
+    from store.db.database import Database
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: what was watched goes on, but nobody has seen its end."""
@@ -124,8 +124,8 @@ def api() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema, creating it when it is new. Safe to repeat, also by two at once."""
-    from store.database import migrate as bring
-    from store.database import normalised
+    from store.db.database import migrate as bring
+    from store.db.database import normalised
 
     url = configuration.load().database_url
     bring(url)
@@ -568,7 +568,7 @@ def people_add(
     as_json: AsJson = False,
 ) -> None:
     """Add a person. 'link send' then sends them a one-time link to sign in with."""
-    from store import people
+    from store.people import people
 
     added = _put_into(
         group or [],
@@ -587,7 +587,7 @@ def people_add(
 @people_app.command("list")
 def people_list(as_json: AsJson = False) -> None:
     """List people and their groups."""
-    from store import people
+    from store.people import people
 
     async def everybody(database: "Database") -> list[people.Person]:
         async with database.read() as connection:
@@ -608,8 +608,8 @@ Id = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail addre
 
 def _id(text: str) -> str:
     """The id of whoever is meant; also that of somebody who has left, by their id. Raises Mistake."""
-    from store import people
-    from store.name_resolver import id_meant
+    from store.people import people
+    from store.people.name_resolver import id_meant
 
     async def look(database: "Database") -> str:
         async with database.read() as connection:
@@ -643,7 +643,7 @@ def _put_into(
     import own
     from policy.groups import known_groups
     from policy.model import PolicyError
-    from store.name_resolver import NewGroup, new_group
+    from store.people.name_resolver import NewGroup, new_group
 
     try:
         named = known_groups(own.policy_file(_with_own_processes().policy).current)
@@ -674,7 +674,7 @@ def people_join(
     person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")], new_group: NewGroupMeant = False
 ) -> None:
     """Make a person a member of a group."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     _put_into([group], new_group, lambda connection: people.join(connection, id, group, by=_operator()))
@@ -684,7 +684,7 @@ def people_join(
 @people_app.command("leave")
 def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
     """End a membership. Gates that too few can decide then say so at once."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     _of_people(lambda connection: people.leave(connection, id, group, by=_operator()))
@@ -699,7 +699,7 @@ def people_manager(
     ],
 ) -> None:
     """Say whom a person reports to: manager_of(requester) in a policy."""
-    from store import people
+    from store.people import people
 
     id, above = _id(person), _id(manager) if manager.strip() else None
     _of_people(lambda connection: people.set_manager(connection, id, above, by=_operator()))
@@ -709,7 +709,7 @@ def people_manager(
 @people_app.command("zone")
 def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZONE")]) -> None:
     """Say where a person's days begin, such as Europe/London."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     _of_people(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=_operator()))
@@ -726,7 +726,7 @@ def people_away(
     ] = None,
 ) -> None:
     """Say that a person is away, from the first day to the last, both included."""
-    from store import absences, people
+    from store.people import absences, people
 
     id, instead_of = _id(person), _id(substitute) if substitute else None
 
@@ -742,7 +742,7 @@ def people_away(
 @people_app.command("back")
 def people_back(person: Id) -> None:
     """Say that a person is back. Absences to come are dropped too."""
-    from store import absences
+    from store.people import absences
 
     id = _id(person)
 
@@ -775,7 +775,7 @@ def people_deactivate(
     person: Id, reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")]
 ) -> None:
     """Say that a person has left and nobody comes after. They can no longer sign in."""
-    from store import leavers
+    from store.people import leavers
 
     id = _id(person)
     _of_people(lambda connection: leavers.deactivate(connection, id, reason, by=_operator()))
@@ -789,7 +789,7 @@ def people_reactivate(
     new_group: NewGroupMeant = False,
 ) -> None:
     """Bring back a person who has left, under the same id. They need a new password or token."""
-    from store import leavers
+    from store.people import leavers
 
     id, wanted = _id(person), group or []
     groups = _put_into(wanted, new_group, lambda connection: leavers.reactivate(connection, id, wanted, by=_operator()))
@@ -802,7 +802,7 @@ def people_email(
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Empty ('') to send them none.")],
 ) -> None:
     """Say where a person gets mail. The record says that it changed, and not to what."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     _of_people(lambda connection: people.set_email(connection, id, address, by=_operator()))
@@ -816,7 +816,7 @@ def people_token(
     as_json: AsJson = False,
 ) -> None:
     """Make a token, in an emergency or for the first admin. It is shown this once, and the person is told."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     token = _of_people(lambda connection: people.new_token(connection, id, label, by=_operator()))
@@ -826,7 +826,7 @@ def people_token(
 @people_app.command("revoke")
 def people_revoke(person: Id) -> None:
     """Make all tokens of a person worthless."""
-    from store import people
+    from store.people import people
 
     id = _id(person)
     number = _of_people(lambda connection: people.revoke_tokens(connection, id, by=_operator()))
@@ -836,7 +836,7 @@ def people_revoke(person: Id) -> None:
 @people_app.command("password")
 def people_password(person: Id, as_json: AsJson = False) -> None:
     """Make a password, in an emergency or for the first admin. Shown once, to be changed; the person is told."""
-    from store import passwords, sessions
+    from store.people import passwords, sessions
 
     id = _id(person)
 
@@ -854,7 +854,7 @@ def people_password(person: Id, as_json: AsJson = False) -> None:
 @people_app.command("unlock")
 def people_unlock(person: Id) -> None:
     """Let somebody try to sign in again at once, who has mistyped too often."""
-    from store import passwords
+    from store.people import passwords
 
     id = _id(person)
     _of_people(lambda connection: passwords.unlock(connection, id, by=_operator()))
@@ -864,7 +864,7 @@ def people_unlock(person: Id) -> None:
 @app.command()
 def notices(as_json: AsJson = False) -> None:
     """What people are still to be told: gathering, held for an import, being sent, tried again, or refused."""
-    from store import outbox
+    from store.notifications import outbox
 
     async def look(database: "Database") -> tuple[list[outbox.Line], outbox.Lag]:
         async with database.read() as connection:
@@ -901,7 +901,7 @@ def audit_verify(
 
     Exit code 1 when one was.
     """
-    from store.verification import Folders, Verification, verify, verify_case
+    from store.audit.verification import Folders, Verification, verify, verify_case
 
     settings = configuration.load()
     folders = Folders(settings.attachments, settings.uploads)
@@ -952,10 +952,10 @@ def mapping_suggest(
     sheet: SheetName = None,
 ) -> None:
     """Print a mapping that fits a file, ready for mappings.toml. Exit code 1 when the file cannot be read."""
-    from intake.mapping import WrongMapping, parse_mapping
-    from intake.reading import read_file
-    from intake.saved import as_toml
-    from intake.tables import UnreadableFile
+    from intake.column_mapping import WrongMapping, parse_mapping
+    from intake.open_table import UnreadableFile
+    from intake.read_file import read_file
+    from intake.saved_mappings import as_toml
     from ops.remote import Unusable
 
     saved, targets = _saved_mappings()
@@ -981,7 +981,7 @@ def mapping_suggest(
 @mapping_app.command("list")
 def mapping_list(as_json: AsJson = False) -> None:
     """List the saved mappings."""
-    from intake.mapping import WrongMapping
+    from intake.column_mapping import WrongMapping
 
     saved, _ = _saved_mappings()
     try:
@@ -1005,7 +1005,7 @@ def mapping_check(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Without it: HOLDGATE_MAPPINGS.")] = None,
 ) -> None:
     """Check a file of mappings. Each mistake names file, line and key; exit code 1 when there is one."""
-    from intake.mapping import WrongMapping
+    from intake.column_mapping import WrongMapping
     from ops.remote import Unusable
 
     saved, _ = _saved_mappings(file)
@@ -1019,8 +1019,8 @@ def mapping_check(
 
 def _saved_mappings(path: Path | None = None) -> "tuple[SavedMappings, dict[str, Target]]":
     """The file of saved mappings, and the processes that they may be for."""
-    from intake.saved import SavedMappings
-    from intake.start import target_of
+    from cases.submit import target_of
+    from intake.saved_mappings import SavedMappings
     from workflows.registry import PROCESSES
 
     settings = _with_own_processes()
@@ -1034,7 +1034,7 @@ def _mistakes(wrong: "WrongMapping") -> str:
 
 def _mapping_of(said: str | None) -> str | None:
     """The name of a saved mapping, or the JSON of the one that a file holds. Raises Mistake."""
-    from intake import strict_json
+    from domain import strict_json
 
     if said is None or not Path(said).is_file():
         return said
@@ -1267,8 +1267,8 @@ def _with_own_processes() -> configuration.Settings:
 def _people_known() -> "People | None":
     """Who there is; None where there is no database to look into."""
     from policy.explain import People
-    from store import people
-    from store.database import DatabaseUnavailable
+    from store.db.database import DatabaseUnavailable
+    from store.people import people
 
     async def everybody(database: "Database") -> list[people.Person]:
         async with database.read() as connection:
@@ -1391,7 +1391,7 @@ def _only_open_task(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit code. What goes wrong is told in words, not as a stack trace."""
-    from store.private_files import keep_private
+    from store.db.private_files import keep_private
 
     keep_private()
     try:
@@ -1409,9 +1409,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(wrong: Exception) -> tuple[str, int]:
     """An error in words, and its exit code."""
-    from connection import TemporalUnreachable
+    from core.temporal import TemporalUnreachable
     from ops.remote import Denied, Unusable
-    from store.database import DatabaseUnavailable
+    from store.db.database import DatabaseUnavailable
 
     match wrong:
         case Denied() | Mistake():

@@ -21,16 +21,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.children import ChildCases
-from activities.records import Records
-from intake.problems import problems_of
+from activities.engine.child_cases import ChildCases
+from activities.engine.records import Records
+from domain.input_errors import problems_of
+from domain.wording import Words
 from kit import sentences
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
 from workflows.case import CaseWorkflow
 from workflows.moments import asked_now, lenient_fields
 from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, register
-from workflows.words import Words
 
 POLICY = "policy.toml"
 SAMPLE = "sample.csv"

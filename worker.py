@@ -15,58 +15,62 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, Worker
 
 import own
-from activities import isolation
-from activities.apps import WrongApps, read_apps
-from activities.attempts import CountAttempts
-from activities.children import ChildCases
-from activities.data_imports import DataImports
-from activities.deployments import Deployments
-from activities.imports import Imports
-from activities.onboarding import Onboarding
-from activities.payments import Payments
-from activities.records import NoCase, Records
-from activities.releases import Releases
-from activities.security_reviews import SecurityReviews
+from activities.data_import.steps import DataImports
+from activities.deployment.apps import WrongApps, read_apps
+from activities.deployment.releases import Releases
+from activities.deployment.steps import Deployments
+from activities.engine.attempt_counter import CountAttempts
+from activities.engine.batch_rows import Imports
+from activities.engine.child_cases import ChildCases
+from activities.engine.records import NoCase, Records
+from activities.payment.steps import Payments
+from activities.security_review.steps import SecurityReviews
+from activities.shared import isolation
+from activities.user_onboarding.steps import Onboarding
+from cases.child_cases import SqlChildren
+from cases.pinned_policies import PinnedPolicies
+from cases.reconcile.blocked_workflows import Defects, StoppedWorkflows
+from cases.reconcile.changed_people import Recounter
+from cases.reconcile.closed_in_temporal import Watcher
+from cases.reconcile.lost_batches import LostImports
+from cases.reconcile.next_rounds import Resubmitter
+from cases.reconcile.refused_messages import Refusals
+from cases.rollback import Rollbacks
+from cases.submit import Starter
 from channels.channel import Channel
 from channels.console import Console
 from channels.dispatcher import Dispatcher
 from channels.mailer import Mailer
+from channels.message_text import Writer
 from channels.smtp import Smtp
-from channels.text import Writer
-from connection import TemporalUnreachable, connect
-from intake.children import SqlChildren
-from intake.drop_box import DropBox
-from intake.importer import Importer, Pace
-from intake.inbox import Inbox
-from intake.lost import Watcher
-from intake.lost_imports import LostImports
-from intake.pinned import PinnedPolicies
-from intake.recount import Recounter
-from intake.refusals import Refusals
-from intake.resubmit import Resubmitter
-from intake.rollback import Rollbacks
-from intake.start import Starter
-from intake.stopped import Defects, StoppedWorkflows
+from core import logs, traces
+from core.exit import leave
+from core.settings import Settings, WrongSettings, load
+from core.temporal import TemporalUnreachable, connect
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
+from domain.records import CaseRecord, Written
+from intake.drop_folder import DropBox
+from intake.drop_folder_import import Inbox
+from intake.start_rows import Importer, Pace
 from intake.upload import Uploads
-from ops.leave import leave
 from own import activities_of as activities_of
 from policy.file import PolicyFile
 from policy.model import PolicyError
-from settings import Settings, WrongSettings, load
-from store import audit, cases, demo_people, heartbeats, people
-from store.database import Database, DatabaseUnavailable
-from store.datasets import Datasets
-from store.directory import AccountDirectory
-from store.ledger import Ledger
-from store.left_pending import LeftPending
-from store.notices import Plan
-from store.outbox import Outbox
-from store.private_files import keep_private, tighten
-from store.refusals import CountedRefusals
-from store.risks import Risks
-from telemetry import logs, traces
+from store.audit import audit_log
+from store.audit.refusal_counts import CountedRefusals
+from store.cases import cases
+from store.cases.left_pending import LeftPending
+from store.db import heartbeats
+from store.db.database import Database, DatabaseUnavailable
+from store.db.private_files import keep_private, tighten
+from store.notifications.expand import Plan
+from store.notifications.outbox import Outbox
+from store.people import demo_people, people
+from store.receivers.accepted_risks import Risks
+from store.receivers.accounts import AccountDirectory
+from store.receivers.datasets import Datasets
+from store.receivers.ledger import Ledger
 from workflows.batch import BatchWorkflow
-from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseRecord, Written
 from workflows.registry import INPUTS, PROCESSES
 from workflows.rollback import RollbackWorkflow
 
@@ -98,7 +102,7 @@ class SqlRecords:
         try:
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)
-        except audit.UnknownCase as unknown:
+        except audit_log.UnknownCase as unknown:
             said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
             raise NoCase(said, permanent=True) from unknown
         # Kinds only: what events say of people and money is for the record, not for a log.

@@ -9,13 +9,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.connections import Connection, most_connections
+from api.http.connections import Connection, most_connections
+from core import logs, traces
+from core.settings import WrongSettings, load
 from intake.parsing_pool import start_template
 from own import WrongProcess
 from policy.model import PolicyError
-from settings import WrongSettings, load
-from store.private_files import keep_private, tighten
-from telemetry import logs, traces
+from store.db.private_files import keep_private, tighten
 
 GRACE_S = 10
 """How long requests under way may take when the gateway is asked to stop."""

@@ -9,23 +9,21 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 import own
-from api import problems, refusals
-from api.authentication import Authentication
-from api.bodies import Bodies, BodyLimit
-from api.checks import Checks
-from api.cookies import Cookies
-from api.dashboards import Dashboards
-from api.demo import Demo
-from api.demo_host import DemoHost
 from api.deps import House
 from api.gateway import Gateway
+from api.http import exception_handlers, problems
+from api.http.authentication import Authentication
+from api.http.bodies import Bodies, BodyLimit
+from api.http.cookies import Cookies
+from api.http.demo_host import DemoHost
+from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
+from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.live import Feed
-from api.metrics import Metrics
-from api.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
 from api.pages import routers as pages
-from api.pages.page import as_page, too_large
-from api.pages.texts import catalogue
+from api.pages.parts.page import as_page, too_large
+from api.pages.parts.translation import catalogue
 from api.routes import (
+    absences,
     actions,
     audit,
     batches,
@@ -42,32 +40,34 @@ from api.routes import (
     me,
     metrics,
     one_time_links,
-    people,
     policies,
     processes,
     risks,
-    roster,
     task_actions,
     tasks,
 )
-from api.strict_requests import KNOWN_PARAMETERS, StrictRequests
-from api.turned_away import TurnedAway
+from api.routes import people as roster
+from api.services.audit_check import Checks
+from api.services.dashboard import Dashboards
+from api.services.demo_people import Demo
+from api.services.metrics import Metrics
+from api.services.revoked_tokens import TurnedAway
 from api.watching import Watches
-from connection import connect
-from intake.held import HeldFiles
-from intake.rollback import Rollbacks
-from intake.settlement import Settlement
-from intake.start import Starter
+from cases.rollback import Rollbacks
+from cases.settle_blocked import Settlement
+from cases.submit import Starter
+from core import traces
+from core.settings import Settings, load
+from core.temporal import connect
+from intake.staged_files import HeldFiles
 from intake.upload import Uploads
-from settings import Settings, load
-from store import demo_people
-from store.database import Database, DatabaseUnavailable
-from store.datasets import Datasets
-from store.directory import AccountDirectory
-from store.ledger import Ledger
-from store.risks import Risks
-from store.verification import Folders
-from telemetry import traces
+from store.audit.verification import Folders
+from store.db.database import Database, DatabaseUnavailable
+from store.people import demo_people
+from store.receivers.accepted_risks import Risks
+from store.receivers.accounts import AccountDirectory
+from store.receivers.datasets import Datasets
+from store.receivers.ledger import Ledger
 
 DESCRIPTION = """Durable approvals with an undo.
 
@@ -145,7 +145,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app, as_page)
-    refusals.install(app)
+    exception_handlers.install(app)
     # The last one added is the outermost.
     app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
@@ -179,7 +179,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         datasets,
         risks,
         me,
-        people,
+        absences,
         roster,
         one_time_links,
         dashboard,

@@ -6,31 +6,32 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
-from api.checks import Checks
-from api.dashboards import Dashboards
-from api.demo import Demo
 from api.gateway import Gateway
+from api.http.problems import not_found
+from api.http.security import Caller, viewer
 from api.live import Feed
-from api.metrics import Metrics
-from api.problems import not_found
-from api.security import Caller, viewer
-from api.turned_away import TurnedAway
+from api.services.audit_check import Checks
+from api.services.dashboard import Dashboards
+from api.services.demo_people import Demo
+from api.services.metrics import Metrics
+from api.services.revoked_tokens import TurnedAway
 from api.watching import Watches
-from intake.held import HeldFiles
-from intake.rollback import Rollbacks
-from intake.start import Starter
+from cases.rollback import Rollbacks
+from cases.submit import Starter
+from core import logs
+from core.settings import Settings
+from domain.ids import reference_key
+from domain.task import TaskView
+from intake.staged_files import HeldFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
-from settings import Settings
-from store import cases, tasks
-from store.cases import CaseRow
-from store.database import Database
-from store.datasets import Datasets
-from store.directory import AccountDirectory
-from store.ledger import Ledger
-from store.risks import Risks
-from telemetry import logs
-from workflows.models import TaskView, reference_key
+from store.cases import cases, tasks
+from store.cases.cases import CaseRow
+from store.db.database import Database
+from store.receivers.accepted_risks import Risks
+from store.receivers.accounts import AccountDirectory
+from store.receivers.datasets import Datasets
+from store.receivers.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -18,45 +18,35 @@ from pydantic import BaseModel, ValidationError
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from api.problems import FieldError, Problem, invalid, not_found, unavailable
-from api.security import actor
+from api.http.problems import FieldError, Problem, invalid, not_found, unavailable
+from api.http.security import actor
+from api.http.workflow_refusals import problem_of_refusal
+from api.services.person_lookup import whom
 from api.temporal_calls import PAUSE_S, Gone, NoAnswer, Refused, send, within
-from api.whom import whom
-from api.workflow_refusals import problem_of_refusal
-from intake.launch import Launcher
-from intake.names_check import NamesCheck
-from intake.settlement import Settlement
-from intake.start import PolicySource
-from store import actions, cases, people, refusals, tasks
-from store.actions import ActionRow
-from store.batches import Batch
-from store.cases import CaseRow
-from store.database import Database, DatabaseUnavailable
-from store.people import Person
-from store.tasks import DecisionRow
+from cases.check_names import NamesCheck
+from cases.settle_blocked import Settlement
+from cases.submit import PolicySource
+from cases.workflow_starter import Launcher
+from domain.batch import BatchAct, BatchOrder
+from domain.case import CaseEvent, CaseState
+from domain.ids import decision_id_for
+from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Receipt, StartNow
+from domain.named_fields import names_any
+from domain.records import ActionRecord
+from domain.ruling import GateRuling
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.audit import refusal_counts
+from store.cases import actions, cases, tasks
+from store.cases.actions import ActionRow
+from store.cases.batches import Batch
+from store.cases.cases import CaseRow
+from store.cases.tasks import DecisionRow
+from store.db.database import Database, DatabaseUnavailable
+from store.people import people
+from store.people.people import Person
 from workflows.gate import Gate
-from workflows.models import (
-    Absent,
-    Act,
-    Action,
-    ActionRecord,
-    Actor,
-    BatchAct,
-    BatchOrder,
-    Cancellation,
-    CaseEvent,
-    CaseState,
-    Decision,
-    GateRuling,
-    Receipt,
-    StartNow,
-    Status,
-    TaskView,
-    Verdict,
-    decision_id_for,
-)
 from workflows.moments import Moment
-from workflows.naming import names_any
 from workflows.people import candidacy, same
 from workflows.registry import PROCESSES
 
@@ -530,7 +520,7 @@ class Gateway:
             },
         )
         async with self._db.write() as conn:
-            await refusals.record(conn, event, sent.by.id)
+            await refusal_counts.record(conn, event, sent.by.id)
         return problem_of_refusal(sent.id, code, message, details)
 
     # ---------------------------------------------------------------------------------------------------------- cancel

@@ -9,11 +9,11 @@ from contextlib import suppress
 
 from fastapi.responses import StreamingResponse
 
-from api.security import viewer
-from store import audit, feed
-from store.database import Database, DatabaseUnavailable
-from store.feed import News
-from store.people import Person
+from api.http.security import viewer
+from store.audit import audit_log, feed
+from store.audit.feed import News
+from store.db.database import Database, DatabaseUnavailable
+from store.people.people import Person
 
 PAUSE_S = 0.5
 """Between two looks."""
@@ -173,7 +173,7 @@ class Feed:
     async def _look(self) -> bool:
         """Read on; whether there is more to read at once."""
         async with self._db.read() as conn:
-            newest = await audit.position(conn)
+            newest = await audit_log.position(conn)
             if self._head < 0 or newest < self._head or newest - self._head > KEPT:
                 if 0 <= self._head < newest:
                     self._people |= await feed.changed_people(conn, self._head, newest)

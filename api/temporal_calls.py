@@ -13,8 +13,8 @@ from temporalio.client import RPCTimeoutOrCancelledError, WorkflowHandle, Workfl
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import Problem
-from workflows.models import Action, Decision, StartNow
+from api.http.problems import Problem
+from domain.messages import Action, Decision, StartNow
 
 PAUSE_S = 0.1
 """Between two tries within a deadline: the id makes a second one harmless."""

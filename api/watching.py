@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 from pydantic import BaseModel, Field
 
-from store import batches, cases
-from store.batches import BatchStatus
-from store.database import Database, DatabaseUnavailable
-from workflows.models import BatchCounts, Status
+from domain.batch import BatchCounts
+from domain.status import Status
+from store.cases import batches, cases
+from store.cases.batches import BatchStatus
+from store.db.database import Database, DatabaseUnavailable
 
 PAUSE_S = 1.0
 """Between two looks."""

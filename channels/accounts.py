@@ -1,7 +1,7 @@
 """What people are told of their own accounts: one-time links, new passwords and tokens, changed addresses."""
 
 from channels.message import Text, clean
-from workflows.models import AccountNewsKind, AccountNotice, Letter
+from domain.notification import AccountNewsKind, AccountNotice, Letter
 from workflows.moments import weekday_and_time
 
 _SUBJECTS = {

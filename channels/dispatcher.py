@@ -12,8 +12,8 @@ from functools import partial
 from typing import Protocol
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
-from channels.text import Writer
-from workflows.models import Letter
+from channels.message_text import Writer
+from domain.notification import Letter
 
 log = logging.getLogger("holdgate.notices")
 

@@ -2,7 +2,7 @@
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
 from channels.message import Text
-from workflows.models import Trouble
+from domain.errors import Trouble
 
 
 class MailNotSent(Trouble):

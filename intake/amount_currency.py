@@ -6,13 +6,13 @@ in the file says another one.
 
 from collections.abc import Mapping, Sequence
 
+from domain.base import Problem
+from domain.input_errors import quoted
 from intake.bound_mapping import Source
+from intake.column_mapping import ColumnMapping, WrongMapping
 from intake.currencies import MAJOR, currencies_in, is_currency, joined
 from intake.heading_words import plain, words_of
-from intake.mapping import ColumnMapping, WrongMapping
-from intake.problems import quoted
 from intake.target import Target
-from workflows.models import Problem
 
 Said = tuple[frozenset[str], ...]
 

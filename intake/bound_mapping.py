@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from intake import cells
-from intake.cells import Amount, Marks, Misread
+from domain.base import Problem
+from domain.input_errors import quoted, shortened
+from intake import parse_cells
+from intake.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
 from intake.currencies import joined
-from intake.mapping import ColumnMapping, WrongMapping, heading_key, nearest
-from intake.problems import quoted, shortened
+from intake.parse_cells import Amount, Marks, Misread
 from intake.row import REFERENCE, Row
 from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
 from intake.table import Table, UnreadableFile
 from intake.target import Target
-from workflows.models import Problem
 
 
 @dataclass(frozen=True)
@@ -193,12 +193,12 @@ class BoundMapping:
                 values[name] = cell
                 if kind == "number":
                     written[name] = cell
-                    read = cells.amount_of(cell, self._marks, values.get(currency) if name == amount else None)
+                    read = parse_cells.amount_of(cell, self._marks, values.get(currency) if name == amount else None)
                     values[name] = read.text
                     beside = read if name == amount else beside
                 elif kind == "date":
                     written[name] = cell
-                    values[name] = cells.date_of(cell, self.mapping.dates.get(name, ()))
+                    values[name] = parse_cells.date_of(cell, self.mapping.dates.get(name, ()))
             except Misread as misread:
                 wrong[name] = self._problem(name, source.heading, cell, str(misread), misread.expected)
                 values.pop(name, None)
@@ -250,7 +250,7 @@ class BoundMapping:
         if said and told and told != said:
             what = f"says {said}, and the currency is {told}"
             wrong[amount] = self._problem(amount, heading, self.sources[amount].of(row), what, f"an amount in {told}")
-        elif told and self.told and told not in self.told and cells.is_currency(told):
+        elif told and self.told and told not in self.told and parse_cells.is_currency(told):
             what = f"the currency is {told}, and the heading {quoted(heading)} says {joined(self.told)}"
             wrong[amount] = self._problem(amount, heading, "", what, f"an amount in {joined(self.told)}")
 

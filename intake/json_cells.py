@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 
 from pydantic import BaseModel, BeforeValidator, WrapValidator
 
-from intake import strict_json
+from domain import strict_json
 
 Kind = Literal["list", "object"]
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from intake.mapping import ColumnMapping, Target, WrongMapping, parse_mapping
-from intake.reading import Look, look, read_file
+from domain.base import Problem
+from intake.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.mixed_process_file import read_seed
+from intake.read_file import Look, look, read_file
 from intake.rows import Sheet
-from intake.saved import SavedMappings
-from intake.seed import read_seed
+from intake.saved_mappings import SavedMappings
 from policy.model import Policy
-from workflows.models import Problem
 from workflows.registry import PROCESSES, Process
 
 SEVERAL = "several"

@@ -12,21 +12,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from intake import bad_rows as bad
-from intake.chosen_deciders import ChosenDeciders
-from intake.forecast import Forecast
-from intake.judge import Judge
+from cases.check_names import Everybody, KnownNames, wrong_names
+from cases.chosen_deciders import ChosenDeciders
+from cases.forecast import Forecast
+from domain.base import Problem
+from domain.batch import BatchCounts
+from domain.named_fields import Named, names_in
+from intake import invalid_rows as bad
+from intake.classify_rows import Judge
 from intake.mapping_choice import SEVERAL, GivenMapping, MappingChoice
-from intake.names_check import Everybody, KnownNames, wrong_names
-from intake.reading import process_of as named_process
+from intake.open_table import FileFormat
+from intake.read_file import process_of as named_process
 from intake.rows import Row, Sheet
-from intake.tables import FileFormat
 from policy.model import Policy
 from policy.parse import parse
-from store import batches
-from store.batches import BatchRow, PlannedRow
-from workflows.models import BatchCounts, Problem
-from workflows.naming import Named, names_in
+from store.cases import batches
+from store.cases.batches import BatchRow, PlannedRow
 from workflows.registry import INPUTS, PROCESSES
 
 Ask = Callable[[str, Any], Any]

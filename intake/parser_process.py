@@ -63,7 +63,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 def parse(sock: socket.socket) -> None:
     """Read one file: the order and the bytes come in, questions and the result go out."""
     from intake import parse_jobs
-    from intake.mapping import WrongMapping
+    from intake.column_mapping import WrongMapping
     from intake.mapping_choice import UnknownProcess
     from intake.table import UnreadableFile
 

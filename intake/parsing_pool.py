@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from intake.mapping import WrongMapping
+from domain.base import Problem
+from intake.column_mapping import WrongMapping
 from intake.mapping_choice import UnknownProcess
 from intake.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
 from intake.table import UnreadableFile
-from workflows.models import Problem
 from workflows.registry import PROCESSES
 
 SMALL = 128 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.models import Problem
+from domain.base import Problem
 
 REFERENCE = "reference"
 PRIORITY = "priority"

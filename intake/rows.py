@@ -19,22 +19,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from intake.cells import Misread, number_of_workbook
+from cases.schedule import why_not_at
+from domain.base import Problem
+from domain.ids import normalise_reference, reference_key
+from domain.input_errors import problems_of, quoted, shortened
 from intake.error_cells import is_error
 from intake.json_cells import structured, value_of
-from intake.later import why_not_at
-from intake.problems import problems_of, quoted, shortened
+from intake.open_table import Named, table_of
+from intake.parse_cells import Misread, number_of_workbook
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Shown
 from intake.row import Row as Row
 from intake.table import FileFormat, Table, filled
 from intake.table import UnreadableFile as UnreadableFile
-from intake.tables import Named, table_of
 from intake.target import Target
-from workflows.models import Problem, normalise_reference, reference_key
 from workflows.moments import A_MOMENT, asked, day_or_moment
 
 if TYPE_CHECKING:
-    from intake.mapping import ColumnMapping
+    from intake.column_mapping import ColumnMapping
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200

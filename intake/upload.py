@@ -19,18 +19,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client
 
-from intake.files import base_name, keep
-from intake.forecast import ForecastReport
-from intake.names_check import NamesCheck
+from cases.check_names import NamesCheck
+from cases.forecast import ForecastReport
+from cases.submit import SEVERAL, GivenMapping, PolicySource, Starter
+from core.file_storage import base_name, keep
+from domain.batch import BatchCounts
 from intake.parse_jobs import CHUNK, PREVIEW
 from intake.parsing_pool import Answers, ParsingPool
-from intake.reading import Look
-from intake.start import SEVERAL, GivenMapping, PolicySource, Starter
+from intake.read_file import Look
 from policy.model import Policy
-from store import batches, cases
-from store.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
-from store.database import Database, DatabaseUnavailable
-from workflows.models import BatchCounts
+from store.cases import batches, cases
+from store.cases.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
+from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]

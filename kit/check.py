@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import own
+from core.settings import ROOT, Settings
 from intake.rows import UnreadableFile, read
 from kit import sentences
 from policy.model import Policy, PolicyError
-from settings import ROOT, Settings
 from workflows.registry import PROCESSES, Process
 
 SHIPPED_SAMPLES = {"payment": "payments.csv"}

@@ -12,24 +12,19 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 
-from activities.attempts import CountAttempts
-from intake.rollback import Rollbacks
-from intake.start import Starter
+from activities.engine.attempt_counter import CountAttempts
+from cases.rollback import Rollbacks
+from cases.submit import Starter
+from domain.case import CaseResult, CaseState
+from domain.messages import Actor, Cancellation, Decision, Receipt
+from domain.names import SEARCH_ATTRIBUTES, TASK_QUEUE
+from domain.status import Verdict
+from domain.task import TaskView
 from ops.programs import temporal_binary
-from store import audit, cases, people
-from store.database import Database
-from workflows.models import (
-    SEARCH_ATTRIBUTES,
-    TASK_QUEUE,
-    Actor,
-    Cancellation,
-    CaseResult,
-    CaseState,
-    Decision,
-    Receipt,
-    TaskView,
-    Verdict,
-)
+from store.audit import audit_log
+from store.cases import cases
+from store.db.database import Database
+from store.people import people
 
 Handle = WorkflowHandle[Any, CaseResult]
 
@@ -180,4 +175,4 @@ class Lab:
     async def recorded(self, case: Handle) -> list[str]:
         """The kinds of the events in SQL, in order."""
         async with self.database.read() as connection:
-            return [event.kind for event in await audit.page(connection, case_id=case.id, limit=1000)]
+            return [event.kind for event in await audit_log.page(connection, case_id=case.id, limit=1000)]

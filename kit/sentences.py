@@ -15,9 +15,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from domain.step import StepCall
+from domain.wording import Words
 from workflows.case import CaseWorkflow
-from workflows.models import StepCall
-from workflows.words import Words
 
 Model = type[BaseModel]
 

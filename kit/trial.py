@@ -14,18 +14,19 @@ from typing import Any
 from uuid import uuid4
 
 import own
-from activities.records import Records
-from intake.pinned import PinnedPolicies
-from intake.start import CaseRequest, Starter
+from activities.engine.records import Records
+from cases.pinned_policies import PinnedPolicies
+from cases.submit import CaseRequest, Starter
+from core.settings import ROOT, load
+from domain.case import CaseResult
+from domain.status import Verdict
 from kit.lab import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
-from ops.demo import PEOPLE
+from ops.demo.people_and_money import PEOPLE
 from policy.file import PolicyFile
 from policy.model import ProcessPolicy
-from settings import ROOT, load
-from store import people
-from store.database import Database, migrate
+from store.db.database import Database, migrate
+from store.people import people
 from worker import SqlRecords, steps, workflows
-from workflows.models import CaseResult, Verdict
 from workflows.registry import INPUTS, PROCESSES, Process
 
 __all__ = ["Handle", "Trial", "Verdict", "trial"]

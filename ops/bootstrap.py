@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNa
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows.models import SEARCH_ATTRIBUTES
+from domain.names import SEARCH_ATTRIBUTES
 
 RETENTION = timedelta(days=30)
 """How long Temporal keeps a closed case's history at least. The audit log keeps it for ever."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-import settings as configuration
+from core import settings as configuration
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from ops.remote import Remote
-    from store.database import Database
+    from store.db.database import Database
 
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
@@ -50,8 +50,8 @@ def gateway(person: str | None, default: str | None) -> "Remote":
 
 def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
     """Do something with the store. `migrated`: make the database first where there is none yet. Raises Mistake."""
-    from store.database import Database, DatabaseUnavailable, migrate, normalised
-    from store.people import UnknownPerson
+    from store.db.database import Database, DatabaseUnavailable, migrate, normalised
+    from store.people.people import UnknownPerson
 
     url = configuration.load().database_url
     where = normalised(url)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from watchfiles import Change, PythonFilter, awatch
 
+from core.settings import ROOT
 from ops.supervisor import Pace, Supervisor
-from settings import ROOT
 
 PATIENT = Pace(longest_delay=3600.0, fruitless=1_000_000, deaths=1_000_000)
 """Code that does not start is no reason to end: it waits, ever longer, and no longer than until the next save."""

@@ -10,8 +10,8 @@ from ops import show
 from ops.cli_common import ADMIN, AsJson, AsPerson, Mistake, ResultT, answer, gateway, in_database, operator
 
 if TYPE_CHECKING:  # imported by the commands that need it
-    from store.database import Database
-    from store.ledger import Ledger
+    from store.db.database import Database
+    from store.receivers.ledger import Ledger
 
 ledger_app = typer.Typer(help="Accounts of the ledger: opened and funded by two administrators.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def ledger_close_books(
     ],
 ) -> None:
     """Let payments from an account up to a day no longer be taken back: its month is closed. There is no way back."""
-    from store.ledger import closed_in_words, closing_moment
+    from store.receivers.ledger import closed_in_words, closing_moment
 
     async def close(ledger: "Ledger") -> str:
         moment = closing_moment(until)
@@ -144,7 +144,7 @@ def _asked(made: dict[str, Any]) -> None:
 
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Change an account."""
-    from store.ledger import Ledger, UnknownAccount
+    from store.receivers.ledger import Ledger, UnknownAccount
 
     async def change(database: "Database") -> ResultT:
         try:

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 import own
-from intake import strict_json
-from intake.problems import problems_of
+from core.settings import Settings
+from domain import strict_json
+from domain.input_errors import problems_of
 from ops.remote import Unusable
 from policy.model import Policy, PolicyError
 from policy.table_tests import TableError, TableTest, table
-from settings import Settings
 from workflows.moments import asked_now, moment_of
 from workflows.registry import INPUTS, PROCESSES
 

@@ -15,13 +15,13 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Describe
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-import connection
+from core import temporal as connection
+from core.settings import ROOT, Settings
+from domain.names import TASK_QUEUE
 from ops.checks import Mistake
 from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import Program
-from settings import ROOT, Settings
-from store.private_files import usual_umask
-from workflows.models import TASK_QUEUE
+from store.db.private_files import usual_umask
 
 PROBE_TIMEOUT = 2.0
 

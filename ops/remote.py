@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from settings import Settings
+from core.settings import Settings
 
 URL = "HOLDGATE_URL"
 """Address of a gateway elsewhere. Without it: the one that `make up` started."""

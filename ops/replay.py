@@ -30,12 +30,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from activities.records import Records
-from connection import TemporalUnreachable, address, connect
+from activities.engine.records import Records
+from core.settings import Settings
+from core.temporal import TemporalUnreachable, address, connect
+from domain.names import TASK_QUEUE
 from ops.remote import Unusable
-from settings import Settings
 from worker import workflows
-from workflows.models import TASK_QUEUE
 from workflows.moments import moment_text
 
 FETCHED_AHEAD = 4

@@ -5,16 +5,17 @@ import asyncio
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-import connection
-from activities import isolation
-from ops import bootstrap, programs, welcome
+from activities.shared import isolation
+from core import temporal
+from core.settings import Settings
+from ops import bootstrap, programs
 from ops.checks import Mistake, check_ports
+from ops.demo import welcome
 from ops.files import write_private
 from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import KeepsDying, Pace, Supervisor
 from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
-from settings import Settings
 
 ANSWERS_WITHIN = 60.0
 """Seconds a program has to answer after it was started."""
@@ -36,7 +37,7 @@ class Run:
             asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept")
         )
         try:
-            own = not connection.external()
+            own = not temporal.external()
             check_ports(_ports(settings, own=own))
             if own:
                 print("starting Temporal ...", flush=True)
@@ -49,9 +50,9 @@ class Run:
             await asyncio.to_thread(_migrate, settings)
             if own:
                 await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
-            client = await connection.connect(settings)
+            client = await temporal.connect(settings)
             await _bootstrap(client, own=own)
-        except connection.TemporalUnreachable as error:
+        except temporal.TemporalUnreachable as error:
             raise Mistake(str(error)) from error
         print("starting worker and gateway ...", flush=True)
         supervisor.start(programs.worker(client))
@@ -62,7 +63,7 @@ class Run:
         self._up = UpFile(
             gateway_url=programs.gateway_url(settings),
             temporal_ui_url=settings.temporal_ui_url,
-            temporal_address=connection.address(settings),
+            temporal_address=temporal.address(settings),
             namespace=client.namespace,
             database_url=settings.database_url,
             pids={},
@@ -136,7 +137,7 @@ def _check_policy(settings: Settings) -> None:
 
 
 def _migrate(settings: Settings) -> None:
-    from store.database import DatabaseUnavailable, migrate
+    from store.db.database import DatabaseUnavailable, migrate
 
     try:
         migrate(settings.database_url)
@@ -154,25 +155,25 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
 
 
 def _link(settings: Settings) -> str:
-    from ops import demo
+    from ops.demo import people_and_money
 
     try:
-        return f"{settings.public_url}/sign-in?demo={demo.secret(settings.demo_secret)}"
+        return f"{settings.public_url}/sign-in?demo={people_and_money.secret(settings.demo_secret)}"
     except OSError as error:
         raise Mistake(f"{settings.demo_secret} cannot be written ({error.strerror}): change HOLDGATE_VAR") from error
 
 
 async def _furnish(settings: Settings) -> list[DemoPerson]:
     """Make the demo people, or let those of a demo that ran before leave. Raises Mistake."""
-    from ops import demo
-    from store import demo_people
-    from store.database import Database, DatabaseUnavailable
+    from ops.demo import people_and_money
+    from store.db.database import Database, DatabaseUnavailable
+    from store.people import demo_people
 
     database = Database(settings.database_url)
     try:
         if settings.demo:
-            return await demo.furnish(database, settings.demo_tokens)
-        await demo_people.dismiss_all(database, by=demo.BY)
+            return await people_and_money.furnish(database, settings.demo_tokens)
+        await demo_people.dismiss_all(database, by=people_and_money.BY)
         return []
     except DatabaseUnavailable as error:
         raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error

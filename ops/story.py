@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from core.settings import ROOT
 from ops import show
 from ops.remote import Denied, Remote, Unusable, part
-from settings import ROOT
 
 SAMPLES = ROOT / "samples"
 PATIENCE = 80.0

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import psutil
 
 from ops.files import write_private
-from store.private_files import PRIVATE
+from store.db.private_files import PRIVATE
 
 log = logging.getLogger(__name__)
 

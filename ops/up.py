@@ -10,12 +10,12 @@ import signal
 import sys
 from typing import NoReturn
 
-import settings as configuration
+from core import settings as configuration
+from core.exit import leave
+from core.settings import Settings
 from ops.checks import Mistake, make_folder, only_one
-from ops.leave import leave
 from ops.supervisor import KeepsDying, reap
-from settings import Settings
-from store.private_files import keep_private, tighten
+from store.db.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
 """For developers, see `dev.py`."""

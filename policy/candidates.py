@@ -4,9 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domain.messages import Absent, Actor
+from domain.normalization import fold
+from domain.records import Present
+from domain.ruling import GateRuling
+from domain.task import TaskView
 from workflows.decidable import answers_left
-from workflows.folding import fold
-from workflows.models import Absent, Actor, GateRuling, Present, TaskView
 from workflows.people import among, places, same, voters
 
 MANAGER = "manager_of(requester)"

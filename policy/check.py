@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
+from domain.money import decimals_of
+from domain.names import ENGINE_GATES, INTERVENTION
 from policy.calendars import Calendar
 from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
@@ -12,8 +14,6 @@ from policy.lines import Key, key_of
 from policy.model import EVERYONE, Gate, ProcessPolicy
 from policy.rules import CASE_NAMES
 from policy.trial import is_clock, sample_of, trial
-from workflows.models import ENGINE_GATES, INTERVENTION
-from workflows.money import decimals_of
 
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
 """Moments of one week. What could strike for none of them never will."""

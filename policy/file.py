@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from domain.step import StepNames
 from policy.lines import Lines
 from policy.model import Policy, PolicyError, Problem
 from policy.parse import Inputs, parse, toml
-from workflows.models import StepNames
 
 log = logging.getLogger(__name__)
 

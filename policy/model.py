@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from domain.normalization import identity_key
+from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
-from workflows.folding import identity_key
-from workflows.models import OnExpiry, Substitutes, Then
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
 """Stands among users for a person who is known when a case is."""

@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from domain.ruling import GateRuling
 from policy.clock import is_duration
 from policy.expressions import Expression, ExpressionError, evaluate, expression
 from policy.model import Gate, Policy
 from policy.rules import Names, rule
-from workflows.models import GateRuling
 
 Holds = Literal["yes", "no", "unknown", "failed"]
 _DECIDE = ("when", "auto_reject", "auto_approve")

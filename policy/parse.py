@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from domain.step import StepNames
 from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
@@ -16,7 +17,6 @@ from policy.lines import Key, Lines
 from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
 from policy.steps import mistakes_of_retries, mistakes_of_steps
 from policy.trial import sample_of, trial
-from workflows.models import StepNames
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Inputs = Mapping[str, type[BaseModel]]

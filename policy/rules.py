@@ -20,11 +20,12 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from domain.ruling import Escalation, GateRuling
+from domain.status import Verdict
 from policy.calendars import Calendar
 from policy.clock import instant
 from policy.expressions import Expression, ExpressionError, evaluate, expression
 from policy.model import EVERYONE, Gate, Policy, ProcessPolicy
-from workflows.models import Escalation, GateRuling, Verdict
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from domain.names import ENGINE_GATES
+from domain.step import StepNames, StepOptions
 from policy.clock import duration
 from policy.expressions import ExpressionError
 from policy.lines import Key
 from policy.model import Policy, ProcessPolicy, Retries, Step
-from workflows.models import ENGINE_GATES, StepNames, StepOptions
 
 
 def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, StepOptions]:

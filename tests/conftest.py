@@ -13,10 +13,10 @@ import pytest
 from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-from store import passwords
-from store.database import Database, migrate
-from tests import compiled, postgres
-from tests.postgres import Postgres
+from store.db.database import Database, migrate
+from store.people import passwords
+from tests.support import compiled, postgres
+from tests.support.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 * 1024**3

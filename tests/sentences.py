@@ -21,12 +21,12 @@ SAYING = {
 NAMED = {
     "workflows/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
     "workflows/gate.py": ("REASONS",),
-    "workflows/models.py": ("UNDONE_FIRST",),
+    "domain/case.py": ("UNDONE_FIRST",),
     "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
     "workflows/waiting.py": ("_mend", "_intervention"),
     "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),
-    "intake/lost.py": ("ENDED", "_reason"),
-    "intake/rollback.py": ("why_not",),
+    "cases/reconcile/closed_in_temporal.py": ("ENDED", "_reason"),
+    "cases/rollback.py": ("why_not",),
 }
 """Constants and functions whose texts are such sentences."""
 

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import create_engine, insert, text
 
 import holdgate
+from core.settings import Settings
 from ops import remote, show
 from ops.cli_common import Mistake
-from settings import Settings
-from store.tables import accounts
+from store.tables.receivers import accounts
 from workflows.registry import PROCESSES
 
 ROOT = Path(__file__).parent.parent

@@ -15,12 +15,12 @@ import pytest
 import yaml
 from temporalio.testing import WorkflowEnvironment
 
+from core.settings import PREFIX, Settings
 from ops import bootstrap
-from settings import PREFIX, Settings
-from store.database import migrate
-from tests import postgres
-from tests.product import ROOT
-from tests.temporal import TEMPORAL
+from store.db.database import migrate
+from tests.support import postgres
+from tests.support.installed_app import ROOT
+from tests.support.temporal import TEMPORAL
 
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -14,12 +14,12 @@ import typer
 from typer.main import get_command
 
 import holdgate
-from intake.mapping import ColumnMapping
+from core.settings import COMMAND_LINE, PREFIX, Settings
+from intake.column_mapping import ColumnMapping
 from kit.new import SKELETON, named
 from policy.calendars import Calendar
 from policy.model import Gate, Level, ProcessPolicy, Step
-from settings import COMMAND_LINE, PREFIX, Settings
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 WALK = ROOT / "docs" / "adding-a-process.md"

@@ -12,15 +12,15 @@ from temporalio import workflow
 from temporalio.client import Client
 
 import own
-from activities.payment_request import PaymentRequest
-from intake.pinned import PinnedPolicies
-from intake.start import Starter
+from activities.payment.request import PaymentRequest
+from cases.pinned_policies import PinnedPolicies
+from cases.submit import Starter
+from core.settings import ROOT, load
+from domain.case import CaseInput, CaseResult
 from kit.check import files_of_tests, lacks, sample_of
 from policy.model import Policy
-from settings import ROOT, load
-from store.database import Database
+from store.db.database import Database
 from worker import steps
-from workflows.models import CaseInput, CaseResult
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from domain.batch import BatchCounts
 from intake.upload import Uploads
 from tests.intake.conftest import ROOT, Office
 from tests.intake.conftest import clients as clients
 from tests.intake.conftest import office as office
-from workflows.models import BatchCounts
 
 REAL_DATA = ROOT.parent / "shared" / "real-data"
 RENAMED = {"Trans No": "reference", "Supplier Name": "payee", "Amount": "amount"}

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from activities.payment_request import PaymentRequest
-from activities.screening import score
-from workflows.money import payee_key
+from activities.payment.request import PaymentRequest
+from activities.payment.screening import score
+from domain.money import payee_key
 
 REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "real-data"
 FILES = sorted(REAL_DATA.glob("*.csv"))

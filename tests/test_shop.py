@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.product import ROOT
-from tests.shop import SHOP, Site, contents, sick
+from tests.support.installed_app import ROOT
+from tests.support.shop_app import SHOP, Site, contents, sick
 
 FILES = ROOT / "samples" / "files"
 

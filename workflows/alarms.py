@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from domain.ruling import GateRuling
+from domain.status import OnExpiry
+from domain.task import ClockStep, TaskView
 from workflows.bounds import after
-from workflows.models import ClockStep, GateRuling, OnExpiry, TaskView
 from workflows.moments import moment_text
 
 

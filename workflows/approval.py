@@ -6,10 +6,11 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.approval_request import ApprovalRequest
+    from activities.approval.request import ApprovalRequest
+    from domain.base import Message
+    from domain.case import CaseInput, CaseResult
+    from domain.wording import Words
     from workflows.case import CaseWorkflow
-    from workflows.models import CaseInput, CaseResult, Message
-    from workflows.words import Words
 
 
 class Approved(Message):

@@ -5,7 +5,9 @@ another, to apply another policy to it, or to bring forward the end at which it 
 place of their own, or gives it back, arranges nothing: it was theirs.
 """
 
-from workflows.models import Act, Action, GateRuling, TaskView
+from domain.messages import Act, Action
+from domain.ruling import GateRuling
+from domain.task import TaskView
 from workflows.people import not_allowed, same
 
 RULE = "separation of duties: who changed who decides a task does not decide it"

@@ -14,16 +14,10 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.imports import Imports
-    from workflows.models import (
-        BULK_TASK_QUEUE,
-        Actor,
-        BatchAct,
-        BatchInput,
-        BatchNote,
-        BatchOrder,
-        BatchResult,
-    )
+    from activities.engine.batch_rows import Imports
+    from domain.batch import BatchAct, BatchInput, BatchNote, BatchOrder, BatchResult
+    from domain.messages import Actor
+    from domain.names import BULK_TASK_QUEUE
     from workflows.people import refusal
     from workflows.reading import not_ours, reads_signal, reads_start
 

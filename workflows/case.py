@@ -16,36 +16,28 @@ from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
-from activities.children import Child, ChildCases
+from activities.engine.child_cases import Child, ChildCases
+from domain.base import FieldChange
+from domain.case import CaseInput, CaseResult
+from domain.messages import StartNow
+from domain.names import MAX_FACTS_BYTES
+from domain.records import GateOpening
+from domain.ruling import GateRuling
+from domain.status import Outcome, Status, Verdict
+from domain.step import ChildRequest, StepCall, StepOptions
+from domain.task import DecisionView, TaskView
+from domain.undo import PlannedUndo
+from domain.wording import Words
 from workflows.bounds import until
 from workflows.desk import CaseEnds, EndStands, spoken
 from workflows.failures import failure_of, retry_policy
 from workflows.gate import Gate
 from workflows.leavers import without
-from workflows.models import (
-    MAX_FACTS_BYTES,
-    CaseInput,
-    CaseResult,
-    ChildRequest,
-    DecisionView,
-    FieldChange,
-    GateOpening,
-    GateRuling,
-    Outcome,
-    PlannedUndo,
-    StartNow,
-    Status,
-    StepCall,
-    StepOptions,
-    TaskView,
-    Verdict,
-)
 from workflows.moments import moment_text
 from workflows.people import refusal
 from workflows.reading import reads_signal, reads_update
 from workflows.sub_cases import SubCases
 from workflows.waiting import RETRY_OR_ROLL_BACK, passed
-from workflows.words import Words
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ResultT = TypeVar("ResultT")

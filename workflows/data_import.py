@@ -6,10 +6,11 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.data_imports import DataImportRequest, DataImports, Publication, Published, Staging
+    from activities.data_import.steps import DataImportRequest, DataImports, Publication, Published, Staging
+    from domain.case import CaseInput, CaseResult
+    from domain.step import StepOptions
+    from domain.wording import Words
     from workflows.case import BEAT, CaseWorkflow
-    from workflows.models import CaseInput, CaseResult, StepOptions
-    from workflows.words import Words
 
 LONG = StepOptions(time_limit=timedelta(minutes=10))
 

@@ -7,8 +7,10 @@ place is asked of `people.places`, as validation does.
 
 from collections.abc import Iterable, Sequence
 
-from workflows.folding import fold
-from workflows.models import Actor, Present, TaskView
+from domain.messages import Actor
+from domain.normalization import fold
+from domain.records import Present
+from domain.task import TaskView
 from workflows.people import Place, places, same, voters
 
 

@@ -6,11 +6,13 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.deployments import Checked, Code, Compared, Deployed, DeploymentRequest, Deployments, Release
-    from activities.security_review_request import SecurityReviewRequest
+    from activities.deployment.request import DeploymentRequest
+    from activities.deployment.steps import Checked, Code, Compared, Deployed, Deployments, Release
+    from activities.security_review.request import SecurityReviewRequest
+    from domain.case import CaseInput, CaseResult
+    from domain.step import StepOptions
+    from domain.wording import Words
     from workflows.case import BEAT, CaseWorkflow
-    from workflows.models import CaseInput, CaseResult, StepOptions
-    from workflows.words import Words
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
 """The file of apps allows five minutes for the checks, and for becoming well."""

@@ -15,36 +15,19 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 
+from domain.base import FieldChange
+from domain.case import CaseInput, CaseResult, CaseState, ChainHead
+from domain.ids import task_id_for
+from domain.messages import Act, Action, Actor, Cancellation, Decision, Receipt
+from domain.names import MAX_IDLE_MESSAGES, MAX_MESSAGES, ROLLBACK
+from domain.records import ActionRecord, DecisionRecord
+from domain.rollback import RollbackInput
+from domain.status import Outcome, Status, Verdict
+from domain.task import DecisionView, Quorum, TaskView
+from domain.undo import PlannedUndo
 from workflows.display import attributes, details
 from workflows.gate import Gate, Happened
 from workflows.journal import ENGINE, Journal
-from workflows.models import (
-    MAX_IDLE_MESSAGES,
-    MAX_MESSAGES,
-    ROLLBACK,
-    Act,
-    Action,
-    ActionRecord,
-    Actor,
-    Cancellation,
-    CaseInput,
-    CaseResult,
-    CaseState,
-    ChainHead,
-    Decision,
-    DecisionRecord,
-    DecisionView,
-    FieldChange,
-    Outcome,
-    PlannedUndo,
-    Quorum,
-    Receipt,
-    RollbackInput,
-    Status,
-    TaskView,
-    Verdict,
-    task_id_for,
-)
 from workflows.moments import asked
 from workflows.people import refusal, voters
 from workflows.reading import not_ours, reads_signal, reads_start, reads_update

@@ -5,14 +5,10 @@ from typing import Any
 
 from temporalio.common import SearchAttributeUpdate
 
-from workflows.models import (
-    DUE_ATTRIBUTE,
-    GATE_ATTRIBUTE,
-    STATUS_ATTRIBUTE,
-    Status,
-    TaskView,
-    UndoView,
-)
+from domain.names import DUE_ATTRIBUTE, GATE_ATTRIBUTE, STATUS_ATTRIBUTE
+from domain.status import Status
+from domain.task import TaskView
+from domain.undo import UndoView
 from workflows.moments import moment_text
 
 

@@ -15,7 +15,8 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
-from workflows.models import ATTEMPT, SPOKEN, StepOptions
+from domain.errors import ATTEMPT, SPOKEN
+from domain.step import StepOptions
 
 _NAMES_AND_NUMBERS = re.compile(r"'[^']*'|\d[\d.,:/-]*\d|\d")
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."

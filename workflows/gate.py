@@ -9,29 +9,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.base import FieldChange
+from domain.messages import Act, Action, Decision
+from domain.names import ADMINS, OPERATORS
+from domain.records import Present, TaskPatch
+from domain.ruling import GateRuling
+from domain.status import Outcome, Verdict
+from domain.task import ClockStep, DecisionView, Question, Quorum, TaskView
 from workflows.alarms import Alarm, alarms_of, clock_of, has_had, steps_said
 from workflows.arranging import arranges, check_arranger
 from workflows.bounds import LATEST, after
 from workflows.decidable import answering, answers_left
 from workflows.leavers import asks_now, heir_of, in_place, without
-from workflows.models import (
-    ADMINS,
-    OPERATORS,
-    Act,
-    Action,
-    ClockStep,
-    Decision,
-    DecisionView,
-    FieldChange,
-    GateRuling,
-    Outcome,
-    Present,
-    Question,
-    Quorum,
-    TaskPatch,
-    TaskView,
-    Verdict,
-)
 from workflows.moments import moment_text
 from workflows.people import (
     among,

@@ -14,24 +14,14 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.records import NoCase, Records
+from activities.engine.records import NoCase, Records
+from domain.case import CaseEvent, CaseResult
+from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateOpening, GateRequest, Present, Written
+from domain.ruling import GateRuling
+from domain.status import Status
+from domain.task import DecisionView, TaskView
+from domain.undo import PlannedUndo
 from workflows.gate import Gate
-from workflows.models import (
-    ActionRecord,
-    CaseEvent,
-    CaseRecord,
-    CaseResult,
-    DecisionRecord,
-    DecisionView,
-    GateOpening,
-    GateRequest,
-    GateRuling,
-    PlannedUndo,
-    Present,
-    Status,
-    TaskView,
-    Written,
-)
 from workflows.saga import Saga
 
 ENGINE = "holdgate"
@@ -118,7 +108,7 @@ class Journal:
         """Write what waits to be written. Tried until it succeeds: nothing a case did goes unrecorded.
 
         Raises ApplicationError when there never was such a case. Of one that has vanished, because an older database
-        was put back, the Workflow task fails until the case is there again; operators are told by `intake/stopped.py`.
+        was put back, the Workflow task fails until the case is there again; operators are told by `cases/reconcile/blocked_workflows.py`.
         """
         if self.nowhere is not None:
             self._take(status, opened, result)

@@ -6,7 +6,8 @@ Pure functions of the task. A gate applies them when it is told that people chan
 from collections.abc import Mapping
 from typing import Any
 
-from workflows.models import OPERATORS, Question, TaskView
+from domain.names import OPERATORS
+from domain.task import Question, TaskView
 from workflows.people import among, same, voters
 
 

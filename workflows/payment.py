@@ -4,10 +4,11 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.payments import PaymentReceipt, PaymentRequest, Payments
+    from activities.payment.request import PaymentRequest
+    from activities.payment.steps import PaymentReceipt, Payments
+    from domain.case import CaseInput, CaseResult
+    from domain.wording import Words
     from workflows.case import CaseWorkflow
-    from workflows.models import CaseInput, CaseResult
-    from workflows.words import Words
 
 
 @workflow.defn(name="payment")

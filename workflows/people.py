@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from temporalio.exceptions import ApplicationError
 
-from workflows.folding import fold
-from workflows.models import ADMINS, REQUESTERS, Absent, Actor, TaskView
+from domain.messages import Absent, Actor
+from domain.names import ADMINS, REQUESTERS
+from domain.normalization import fold
+from domain.task import TaskView
 
 
 def refusal(code: str, message: str, **details: Any) -> ApplicationError:

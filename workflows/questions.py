@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-from workflows.models import ADMINS, OPERATORS, Action, Actor, Question, TaskView
+from domain.messages import Action, Actor
+from domain.names import ADMINS, OPERATORS
+from domain.task import Question, TaskView
 from workflows.people import among, not_allowed, refusal, same
 
 

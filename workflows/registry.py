@@ -7,21 +7,21 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from activities.approval_request import ApprovalRequest
-from activities.data_import_request import DataImportRequest
-from activities.deployments import DeploymentRequest
-from activities.onboarding_request import OnboardingRequest
-from activities.payments import PaymentRequest
-from activities.security_review_request import SecurityReviewRequest
+from activities.approval.request import ApprovalRequest
+from activities.data_import.request import DataImportRequest
+from activities.deployment.request import DeploymentRequest
+from activities.payment.request import PaymentRequest
+from activities.security_review.request import SecurityReviewRequest
+from activities.user_onboarding.request import OnboardingRequest
+from domain.step import StepNames
+from domain.wording import Words
 from workflows.approval import ApprovalProcess
 from workflows.case import CaseWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
-from workflows.models import StepNames
 from workflows.payment import PaymentProcess
 from workflows.security_review import SecurityReviewProcess
 from workflows.user_onboarding import UserOnboardingProcess
-from workflows.words import Words
 
 
 @dataclass(frozen=True)

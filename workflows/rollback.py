@@ -11,20 +11,14 @@ from temporalio.exceptions import FailureError
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
+    from domain.case import CaseResult
+    from domain.names import INTERVENTION, ROLLBACK
+    from domain.rollback import RollbackInput
+    from domain.status import Outcome, Status, Verdict
+    from domain.step import StepOptions
+    from domain.task import DecisionView, TaskView
     from workflows.desk import CaseEnds, EndStands
     from workflows.failures import Failure, failure_of
-    from workflows.models import (
-        INTERVENTION,
-        ROLLBACK,
-        CaseResult,
-        DecisionView,
-        Outcome,
-        RollbackInput,
-        Status,
-        StepOptions,
-        TaskView,
-        Verdict,
-    )
     from workflows.reading import reads_update
     from workflows.unwinding import Unwinding
     from workflows.waiting import RETRY_OR_ROLL_BACK

@@ -5,7 +5,7 @@ An undo is registered before its step runs: a step that reports failure may stil
 
 from collections.abc import Iterable
 
-from workflows.models import PlannedUndo, UndoView
+from domain.undo import PlannedUndo, UndoView
 
 
 class Saga:

@@ -6,10 +6,11 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.security_reviews import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
+    from activities.security_review.steps import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
+    from domain.case import CaseInput, CaseResult
+    from domain.step import StepOptions
+    from domain.wording import Words
     from workflows.case import BEAT, CaseWorkflow
-    from workflows.models import CaseInput, CaseResult, StepOptions
-    from workflows.words import Words
 
 LONG = StepOptions(time_limit=timedelta(minutes=4), attempts=3)
 

@@ -5,10 +5,13 @@ from datetime import timedelta
 from pydantic import BaseModel
 from temporalio import workflow
 
-from activities.children import Child, ChildCases
+from activities.engine.child_cases import Child, ChildCases
+from domain.case import CaseResult
+from domain.ids import child_reference
+from domain.status import Status
+from domain.step import ChildRequest
 from workflows.branches import Branches
 from workflows.desk import CaseEnds
-from workflows.models import CaseResult, ChildRequest, Status, child_reference
 
 
 class SubCases(Branches):

@@ -8,8 +8,10 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
+from domain.status import Outcome, Status, Verdict
+from domain.step import StepOptions
+from domain.undo import PlannedUndo
 from workflows.failures import Failure, failure_of, pause_after
-from workflows.models import Outcome, PlannedUndo, Status, StepOptions, Verdict
 from workflows.waiting import Waiting
 
 STEP_TIMEOUT = timedelta(seconds=10)

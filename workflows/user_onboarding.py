@@ -6,10 +6,11 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.onboarding import Granted, Onboarding, OnboardingRequest
+    from activities.user_onboarding.steps import Granted, Onboarding, OnboardingRequest
+    from domain.case import CaseInput, CaseResult
+    from domain.step import StepOptions
+    from domain.wording import Words
     from workflows.case import CaseWorkflow, GateAt
-    from workflows.models import CaseInput, CaseResult, StepOptions
-    from workflows.words import Words
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
 """A mail server takes its time for each of its answers."""

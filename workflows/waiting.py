@@ -7,21 +7,16 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from domain.case import CaseResult
+from domain.names import INTERVENTION, OPERATORS
+from domain.ruling import GateRuling
+from domain.status import Outcome, Status, Verdict
+from domain.step import StepOptions
+from domain.task import TaskView
 from workflows.bounds import until
 from workflows.desk import CaseEnds, Desk, EndStands, spoken
 from workflows.failures import Failure, failure_of
 from workflows.gate import Gate
-from workflows.models import (
-    INTERVENTION,
-    OPERATORS,
-    CaseResult,
-    GateRuling,
-    Outcome,
-    Status,
-    StepOptions,
-    TaskView,
-    Verdict,
-)
 from workflows.people import voters
 
 RETRY_OR_ROLL_BACK = (Verdict.RETRY, Verdict.ROLL_BACK)

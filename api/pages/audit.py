@@ -7,18 +7,18 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.checks import Check
 from api.deps import Cursor, Db, InHouse, Plain
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.schemas import number_of
+from api.http.security import overseer
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.routes.audit import evidence_pack, period
-from api.security import overseer
-from api.views import number_of
-from store import record
-from store.audit import StoredEvent
-from store.cursor import MOST_POSITION
-from store.record import Sought
-from store.verification import Folders, Verification, verify_case
+from api.services.audit_check import Check
+from store.audit import search as record
+from store.audit.audit_log import StoredEvent
+from store.audit.search import Sought
+from store.audit.verification import Folders, Verification, verify_case
+from store.db.cursor import MOST_POSITION
 
 router = pages()
 

@@ -10,9 +10,11 @@ from fastapi.responses import RedirectResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.deps import Cursor, House, InHouse, Plain
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.schemas import Page
+from api.http.security import Bearer, may_operate, may_see_batch, visitor
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _
 from api.routes.batches import (
     BatchAnswer,
     BatchBrief,
@@ -29,11 +31,9 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
-from api.security import Bearer, may_operate, may_see_batch, visitor
-from api.views import Page
-from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
-from store.people import Person
-from workflows.models import Status
+from domain.status import Status
+from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
+from store.people.people import Person
 from workflows.registry import PROCESSES
 
 router = pages()

@@ -9,20 +9,22 @@ from fastapi import Depends, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from api.deps import CaseId, Cursor, House, InHouse, visible_case
-from api.pages.about import About, about
-from api.pages.fields import Changed, Labelled, changed, labelled
-from api.pages.page import Context, SignedIn, from_here, local, pages, render
-from api.pages.said import Said, timeline, why_ended
-from api.pages.texts import _, ngettext
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.schemas import CaseDetail
+from api.http.security import is_in
+from api.pages.parts.case_context import About, about
+from api.pages.parts.fields import Changed, Labelled, changed, labelled
+from api.pages.parts.page import Context, SignedIn, from_here, local, pages, render
+from api.pages.parts.timeline import Said, timeline, why_ended
+from api.pages.parts.translation import _, ngettext
 from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
-from api.security import is_in
-from api.views import CaseDetail
-from store.cases import CaseRow
-from store.people import Person
-from store.verification import verify_case
-from workflows.models import ADMINS, AUDITORS, OPERATORS, FieldChange, TaskView
+from domain.base import FieldChange
+from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.task import TaskView
+from store.audit.verification import verify_case
+from store.cases.cases import CaseRow
+from store.people.people import Person
 from workflows.registry import PROCESSES
 
 EVENTS = 200

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
-from api.dashboards import Dashboard, Part
 from api.deps import InHouse
-from api.pages.page import Context, SignedIn, pages, render
-from api.pages.texts import _, reader
+from api.pages.parts.page import Context, SignedIn, pages, render
+from api.pages.parts.translation import _, reader
+from api.services.dashboard import Dashboard, Part
+from domain.status import Status
 from store.dashboard.flow import Ended
 from store.dashboard.scope import Period
-from store.people import zone_of
-from workflows.models import Status
+from store.people.people import zone_of
 
 router = pages()
 

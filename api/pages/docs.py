@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from api.pages.page import pages, templates
+from api.pages.parts.page import pages, templates
 
 router = pages()
 

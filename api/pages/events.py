@@ -3,11 +3,11 @@
 from fastapi import Request
 
 from api.deps import InHouse
+from api.http.security import Bearer, looked_up
 from api.live import EventStream
-from api.pages.page import SignedIn, pages
+from api.pages.parts.page import SignedIn, pages
 from api.routes.events import Place
-from api.security import Bearer, looked_up
-from store.people import Person
+from store.people.people import Person
 
 router = pages()
 

@@ -17,20 +17,22 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import StringConstraints
 
 from api.deps import Cursor, InHouse, Plain
-from api.pages.fields import checked, task_and_revision
-from api.pages.kit import capital, readable, state_words, step_words
-from api.pages.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
-from api.pages.said import step_named
-from api.pages.texts import _, ngettext, reader
-from api.problems import Problem, not_found
+from api.http.problems import Problem, not_found
+from api.http.schemas import our_cursor
+from api.http.security import actor, can_decide, viewer
+from api.pages.parts.fields import checked, task_and_revision
+from api.pages.parts.formatting import capital, readable, state_words, step_words
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
+from api.pages.parts.timeline import step_named
+from api.pages.parts.translation import _, ngettext, reader
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
-from api.security import actor, can_decide, viewer
-from api.views import our_cursor
-from store import audit, bulk_results, inbox_lists
-from store.inbox_lists import Group, Sought
-from store.people import Person
-from workflows.models import TaskView, Verdict
-from workflows.money import decimals_of
+from domain.money import decimals_of
+from domain.status import Verdict
+from domain.task import TaskView
+from store.audit import audit_log
+from store.cases import bulk_results, task_lists
+from store.cases.task_lists import Group, Sought
+from store.people.people import Person
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -206,12 +208,12 @@ async def inbox(
     following = None
     with our_cursor():
         async with parts.db.read() as conn:
-            since = await audit.position(conn)
-            count = await inbox_lists.count(conn, who, sought, now, reader.get().zone)
+            since = await audit_log.position(conn)
+            count = await task_lists.count(conn, who, sought, now, reader.get().zone)
             if by:
-                grouped = await inbox_lists.groups(conn, who, sought, by, now, reader.get().zone)
+                grouped = await task_lists.groups(conn, who, sought, by, now, reader.get().zone)
             else:
-                found, following = await inbox_lists.page(
+                found, following = await task_lists.page(
                     conn, who, sought, now, reader.get().zone, sort=asked.sort, cursor=asked.cursor, limit=SHOWN
                 )
     page = Inbox(
@@ -267,7 +269,7 @@ async def bulk(
         raise Problem(422, _("Select at least one task first."))
     wanted, said = Verdict(verdict), comment.replace("\0", "").strip()
     async with parts.db.read() as conn:
-        found = await inbox_lists.some(conn, viewer(person), list(chosen))
+        found = await task_lists.some(conn, viewer(person), list(chosen))
     rows = [row_of(each, person) for each in found]
     if len({(each.process, each.gate) for each in found}) > 1:
         raise Problem(422, _("Decide tasks of one process and one approval step together."))
@@ -303,7 +305,7 @@ async def decided(
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:
             raise not_found("result")
-        found = await inbox_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])
+        found = await task_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])
     wanted = Verdict(kept[0]["verdict"])
     # What was stored for a worker counts by now, if the task is decided.
     over = {each.task_id for each in found if each.outcome}

@@ -10,19 +10,19 @@ from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import InHouse, Plain
-from api.pages.fields import task_and_revision
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _
-from api.problems import not_found
+from api.http.problems import not_found
+from api.http.security import operator
+from api.pages.parts.fields import task_and_revision
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
-from api.security import operator
-from store import bulk_results, incidents
-from store.database import Database
-from store.incidents import AT_ONCE, Answered, Incidents, Waiting
-from store.people import Person
+from domain.status import Verdict
+from store.cases import bulk_results, incidents
+from store.cases.incidents import AT_ONCE, Answered, Incidents, Waiting
+from store.db.database import Database
+from store.people.people import Person
 from workflows.gate import REASONS
-from workflows.models import Verdict
 
 router = pages()
 

@@ -9,17 +9,17 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from api.deps import InHouse, Plain
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.http.problems import Problem
+from api.http.security import is_in, overseer
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _
 from api.pages.people import by_field
-from api.pages.texts import _
-from api.problems import Problem
 from api.routes import ledger as routes
 from api.routes.ledger import ChangeId, NewAccount, NewFunds
-from api.security import is_in, overseer
-from store.ledger import Balance
-from store.ledger_changes import LedgerChange
-from store.people import Person
-from workflows.models import ADMINS
+from domain.names import ADMINS
+from store.people.people import Person
+from store.receivers.ledger import Balance
+from store.receivers.ledger_changes import LedgerChange
 
 router = pages()
 

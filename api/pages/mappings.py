@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from api.deps import InHouse
-from api.pages.page import Context, SignedIn, pages, render
-from api.problems import not_found
-from api.security import is_in
-from intake.mapping import ColumnMapping, WrongMapping
-from workflows.models import ADMINS, AUDITORS, OPERATORS, REQUESTERS, Problem
+from api.http.problems import not_found
+from api.http.security import is_in
+from api.pages.parts.page import Context, SignedIn, pages, render
+from domain.base import Problem
+from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
+from intake.column_mapping import ColumnMapping, WrongMapping
 from workflows.registry import PROCESSES
 
 router = pages()

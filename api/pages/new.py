@@ -10,18 +10,18 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import House, InHouse, Plain, visible_case
-from api.pages.forms import FormField, Read, read_form, schema_form
-from api.pages.kit import capital, in_path, readable
-from api.pages.page import Context, SignedIn, from_here, pages, render, unfinished
-from api.pages.texts import _, reader
-from api.problems import not_found
+from api.http.problems import not_found
+from api.http.security import requester
+from api.pages.parts.formatting import capital, in_path, readable
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render, unfinished
+from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
+from api.pages.parts.translation import _, reader
 from api.routes.cases import NewCase, start_case
-from api.security import requester
-from intake.forecast import ForecastReport, GateForecast
-from intake.start import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
-from store.cases import CaseRow
-from store.people import Person
-from workflows.models import ENDED_UNDONE
+from cases.forecast import ForecastReport, GateForecast
+from cases.submit import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
+from domain.status import ENDED_UNDONE
+from store.cases.cases import CaseRow
+from store.people.people import Person
 from workflows.moments import local_moment
 from workflows.registry import PROCESSES, Process
 

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 from fastapi import Depends, Form, Request, Response
 
 from api.deps import InHouse, Plain
-from api.hashing import off_the_loop, turn
-from api.pages.kit import capital
-from api.pages.page import Context, from_here, pages, render
-from api.pages.texts import _
-from api.security import Visitor
-from store import failed_sign_ins, one_time_links, passwords, people, sessions
-from store.one_time_links import NotUsable
+from api.http.security import Visitor
+from api.pages.parts.formatting import capital
+from api.pages.parts.page import Context, from_here, pages, render
+from api.pages.parts.translation import _
+from api.services.password_hashing import off_the_loop, turn
+from store.people import failed_sign_ins, one_time_links, passwords, people, sessions
+from store.people.one_time_links import NotUsable
 
 router = pages()
 

@@ -9,21 +9,21 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from api.deps import Db, InHouse, Plain
-from api.pages.kit import in_path
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _, ngettext
-from api.problems import Problem
-from api.routes import one_time_links, roster
-from api.routes import people as leavers
+from api.http.problems import Problem
+from api.http.security import admin, is_in, people_reader
+from api.pages.parts.formatting import in_path
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _, ngettext
+from api.routes import absences as leavers
+from api.routes import one_time_links, people
+from api.routes.absences import Departure, NewAbsence, Replacement, Return
 from api.routes.one_time_links import MadeLink
-from api.routes.people import Departure, NewAbsence, Replacement, Return
-from api.routes.roster import NewPerson, PersonChanges
-from api.security import admin, is_in, people_reader
-from store.absences import Absence
-from store.one_time_links import OneTimeLink
-from store.people import Person, Token
-from store.roster import Entry, Group
-from workflows.models import ADMINS
+from api.routes.people import NewPerson, PersonChanges
+from domain.names import ADMINS
+from store.people.absences import Absence
+from store.people.one_time_links import OneTimeLink
+from store.people.people import Person, Token
+from store.people.roster import Entry, Group
 
 router = pages()
 
@@ -132,7 +132,7 @@ async def add(
             id=typed["id"], name=typed["name"], groups=_groups(typed["groups"]), email=typed["email"] or None
         )
         # Confirmed are the groups that stood there when it was asked, and no others.
-        added = await roster.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
+        added = await people.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
         more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
         page = await _everybody(person, parts.db, "", "", None, **more)
@@ -144,7 +144,7 @@ async def add(
 async def groups(request: Request, person: SignedIn, db: Db) -> Response:
     """Who is in which group."""
     await people_reader(person)
-    return render(request, "people/groups.html", Groups(person, (await roster.list_groups(person, db)).items))
+    return render(request, "people/groups.html", Groups(person, (await people.list_groups(person, db)).items))
 
 
 @router.api_route("/people/{person_id}", methods=["GET", "HEAD"])
@@ -191,19 +191,19 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
     db, value = parts.db, typed["value"]
     match act:
         case "email":
-            await roster.change_person(id, PersonChanges(email=value or None), by, db)
+            await people.change_person(id, PersonChanges(email=value or None), by, db)
             return (_("Mail goes to the new address.") if value else _("No mail is sent any more.")), ""
         case "manager":
-            await roster.change_person(id, PersonChanges(manager=value or None), by, db)
+            await people.change_person(id, PersonChanges(manager=value or None), by, db)
             return _("The manager was changed."), ""
         case "zone":
-            await roster.change_person(id, PersonChanges(time_zone=value or None), by, db)
+            await people.change_person(id, PersonChanges(time_zone=value or None), by, db)
             return _("The time zone was changed."), ""
         case "join":
-            await roster.join_group(id, value, by, parts, confirm=typed["confirm"] == value)
+            await people.join_group(id, value, by, parts, confirm=typed["confirm"] == value)
             return _("They are in %(group)s now.", group=value), ""
         case "leave":
-            await roster.leave_group(id, value, by, db)
+            await people.leave_group(id, value, by, db)
             return _("They are no longer in %(group)s.", group=value), ""
         case "away":
             new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
@@ -227,10 +227,10 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await leavers.reactivate(id, back, by, parts, confirm=bool(value) and typed["confirm"] == value)
             return _("They are active again. Send them a one-time link."), ""
         case "revoke":
-            await roster.revoke_one(id, value, by, db)
+            await people.revoke_one(id, value, by, db)
             return _("The token opens nothing any more."), ""
         case "revoke-all":
-            await roster.revoke_all(id, by, db)
+            await people.revoke_all(id, by, db)
             return _("No token of theirs opens anything any more."), ""
         case "link":
             return _said_of(await one_time_links.send_link(id, by, parts))
@@ -240,10 +240,10 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await one_time_links.withdraw_link(value, by, db)
             return _("The link is withdrawn. It opens nothing."), ""
         case "unlock":
-            await roster.unlock(id, by, db)
+            await people.unlock(id, by, db)
             return _("They may try to sign in again."), ""
         case "sign-out":
-            await roster.end_sessions(id, by, db)
+            await people.end_sessions(id, by, db)
             return _("They were signed out everywhere."), ""
 
 
@@ -261,7 +261,7 @@ def _said_of(link: MadeLink) -> tuple[str, str]:
 
 
 async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
-    found = await roster.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
+    found = await people.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
     sought = {"q": q, "group": group}
     query = urlencode({name: text for name, text in sought.items() if text})
     address = f"/people?{query}" if query else "/people"
@@ -271,10 +271,10 @@ async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | N
 
 
 async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
-    entry = await roster.one_person(id, person, db)
-    tokens = (await roster.tokens_of(id, person, db)).items
+    entry = await people.one_person(id, person, db)
+    tokens = (await people.tokens_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
-    groups = [each.group for each in (await roster.list_groups(person, db)).items]
+    groups = [each.group for each in (await people.list_groups(person, db)).items]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
     return Somebody(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
 

@@ -8,14 +8,14 @@ from fastapi import Depends, Path, Query, Request, Response
 from starlette.datastructures import FormData
 
 from api.deps import Db, House, InHouse, Plain
-from api.pages.forms import FormField, read_form, schema_form
-from api.pages.kit import readable
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _, ngettext
-from api.problems import not_found
+from api.http.problems import not_found
+from api.http.security import policy_reader
+from api.pages.parts.formatting import readable
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.schema_form import FormField, read_form, schema_form
+from api.pages.parts.translation import _, ngettext
 from api.routes.policies import one_policy
-from api.security import policy_reader
-from intake import strict_json
+from domain import strict_json
 from policy.check import expressions_of
 from policy.clock import duration
 from policy.explain import Explained, People, explain
@@ -24,7 +24,7 @@ from policy.lines import Lines
 from policy.model import EVERYONE, Gate, Policy
 from policy.outlook import Supposed
 from policy.parse import notes, warnings
-from store import people
+from store.people import people
 from workflows.registry import GATES, INPUTS, PROCESSES
 
 router = pages()

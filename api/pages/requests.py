@@ -10,22 +10,24 @@ from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
 from api.deps import Cursor, House, InHouse, Plain, visible_case, visible_task
-from api.pages.kit import TONES, time_text
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.standing import standing, why
-from api.pages.texts import _
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.schemas import our_cursor
+from api.http.security import viewer
+from api.pages.parts.formatting import TONES, time_text
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.request_status import standing, why
+from api.pages.parts.translation import _
 from api.routes.cases import Reason, cancel_case
 from api.routes.task_actions import NewAnswer
 from api.routes.task_actions import answer as answer_question
 from api.routes.task_actions import nudge as nudge_those
-from api.security import viewer
-from api.views import our_cursor
-from store import cases, nudges, open_tasks, tasks
-from store.cases import CaseRow
-from store.nudges import Nudge
-from store.people import Person
-from workflows.models import ENDED_UNDONE, Question, TaskView
+from domain.status import ENDED_UNDONE
+from domain.task import Question, TaskView
+from store.cases import cases, open_tasks, tasks
+from store.cases.cases import CaseRow
+from store.notifications import reminders
+from store.notifications.reminders import Nudge
+from store.people.people import Person
 
 router = pages()
 
@@ -168,7 +170,7 @@ async def _page(
                 conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN
             )
             waiting = await tasks.open_of(conn, [row.case_id for row in rows])
-            nudged = await nudges.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])
+            nudged = await reminders.latest(conn, [task.task_id for of_case in waiting.values() for task in of_case])
             again = await cases.with_next_round(conn, rows)
             whose = viewer(person).answers_for
             asked = await open_tasks.with_questions_for(conn, whose, limit=QUESTIONS) if cursor is None else []
@@ -193,7 +195,9 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
         standing=standing(case, waiting, person.id),
         tone=TONES.get(case.status, "quiet"),
         why=why(case),
-        waiting=[Waiting(task, nudges.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"],
+        waiting=[
+            Waiting(task, reminders.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"
+        ],
         mend=next((task.task_id for task in waiting if task.kind == "changes"), ""),
         may_withdraw=not case.status.closed and not taken_back,
         may_ask_again=case.status in ENDED_UNDONE and not again,

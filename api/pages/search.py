@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 from fastapi import Query, Request, Response
 
 from api.deps import Cursor, InHouse, Search
-from api.export import export
-from api.pages.page import Context, SignedIn, pages, render
+from api.http.schemas import CaseBrief, Page
+from api.http.security import viewer
+from api.pages.parts.page import Context, SignedIn, pages, render
 from api.routes.cases import cases_csv, list_cases
-from api.security import viewer
-from api.views import CaseBrief, Page
-from store.cases import Sought
-from workflows.models import Status
+from api.services.case_export import export
+from domain.status import Status
+from store.cases.cases import Sought
 from workflows.registry import PROCESSES
 
 router = pages()

@@ -10,21 +10,23 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from api.deps import House, InHouse, Plain
-from api.pages.kit import capital
-from api.pages.page import Context, SignedIn, from_here, pages, render
+from api.http.problems import Problem
+from api.pages.parts.formatting import capital
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _
 from api.pages.people import by_field
-from api.pages.texts import _
-from api.problems import Problem
-from api.routes import one_time_links, roster
-from api.routes import people as away
-from api.routes.people import NewAbsence
-from api.routes.roster import NewToken
-from store import account_news, choices, passwords, people, preferences, sessions
-from store.absences import Absence
-from store.account_news import AccountNews
-from store.people import Person, Token
-from store.sessions import Session
-from workflows.models import AccountNewsKind, NoticeChoice, NoticeKind
+from api.routes import absences as away
+from api.routes import one_time_links
+from api.routes import people as roster
+from api.routes.absences import NewAbsence
+from api.routes.people import NewToken
+from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
+from store.notifications import account_news, choices
+from store.notifications.account_news import AccountNews
+from store.people import page_preferences, passwords, people, sessions
+from store.people.absences import Absence
+from store.people.people import Person, Token
+from store.people.sessions import Session
 
 router = pages()
 
@@ -122,7 +124,9 @@ async def _changed(
             return "", ""
         case "look":
             async with db.write() as conn:
-                await preferences.choose(conn, person.id, {name: choice for name, choice in look.items() if choice})
+                await page_preferences.choose(
+                    conn, person.id, {name: choice for name, choice in look.items() if choice}
+                )
             return "", ""
         case "away":
             new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
@@ -156,7 +160,7 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
     signed_in = request.state.signed_in
     async with parts.db.read() as conn:
         chosen = await choices.of(conn, person.id)
-        look = await preferences.of(conn, person.id)
+        look = await page_preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)

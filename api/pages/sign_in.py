@@ -14,8 +14,10 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.deps import House, InHouse
-from api.hashing import off_the_loop, turn
-from api.pages.page import (
+from api.http.problems import Problem
+from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
+from api.http.step_up import check_password
+from api.pages.parts.page import (
     LONGEST_ADDRESS,
     Context,
     SignedIn,
@@ -26,16 +28,14 @@ from api.pages.page import (
     render,
     sign_in_form,
 )
-from api.pages.texts import _
-from api.problems import Problem
+from api.pages.parts.translation import _
 from api.routes import one_time_links
-from api.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
-from api.step_up import check_password
-from api.turned_away import MAX_TOKEN
-from store import failed_sign_ins, passwords, people, sessions
-from store.failed_sign_ins import Way
-from store.passwords import TooSoon
-from store.people import Person
+from api.services.password_hashing import off_the_loop, turn
+from api.services.revoked_tokens import MAX_TOKEN
+from store.people import failed_sign_ins, passwords, people, sessions
+from store.people.failed_sign_ins import Way
+from store.people.passwords import TooSoon
+from store.people.people import Person
 
 router = pages()
 

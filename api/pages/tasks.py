@@ -17,12 +17,15 @@ from fastapi.responses import RedirectResponse
 
 from api.deps import House, InHouse, TaskId, visible_case, visible_task
 from api.gateway import Answer, Wish
-from api.pages.about import About, about
-from api.pages.fields import Changed, Checked, Labelled, changed, checked, labelled
-from api.pages.forms import FormField, Read, read_form, schema_form
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.reasons import reason
-from api.pages.task_words import (
+from api.http.problems import Problem
+from api.http.schemas import TaskDetail
+from api.http.security import is_in
+from api.pages.parts.case_context import About, about
+from api.pages.parts.fields import Changed, Checked, Labelled, changed, checked, labelled
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.reasons import reason
+from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
+from api.pages.parts.task_wording import (
     Asked,
     Coming,
     approvals,
@@ -34,16 +37,15 @@ from api.pages.task_words import (
     stale_words,
     why,
 )
-from api.pages.texts import _, reader
-from api.problems import Problem
+from api.pages.parts.translation import _, reader
 from api.routes.task_actions import Later, follow_up, no_follow_up
 from api.routes.tasks import one_task
-from api.security import is_in
-from api.views import TaskDetail
-from store import tasks
-from store.cases import CaseRow
-from store.people import Person
-from workflows.models import ADMINS, OPERATORS, Act, Verdict
+from domain.messages import Act
+from domain.names import ADMINS, OPERATORS
+from domain.status import Verdict
+from store.cases import tasks
+from store.cases.cases import CaseRow
+from store.people.people import Person
 from workflows.moments import Within, local_moment
 from workflows.registry import PROCESSES
 

@@ -1,6 +1,6 @@
 """Uploading a file: choose it, say which columns are what, see what would happen, start. It is sent once.
 
-Between these pages the file is held for whoever sent it (`intake/held.py`); the address of the second page names it by
+Between these pages the file is held for whoever sent it (`intake/staged_files.py`); the address of the second page names it by
 its hash, and says in its query how it is to be read. So looking is a GET that changes nothing, and going back works.
 """
 
@@ -16,23 +16,23 @@ from fastapi import Depends, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from api.deps import House, InHouse, Plain
-from api.pages.kit import capital, readable
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.security import requester
 from api.pages.new import startable
-from api.pages.page import Context, SignedIn, from_here, pages, render
-from api.pages.texts import _
-from api.refusals import REFUSALS, problem_of
+from api.pages.parts.formatting import capital, readable
+from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.translation import _
 from api.routes.batches import CSV_TYPES
 from api.routes.processes import template
-from api.security import requester
-from intake.files import base_name
-from intake.held import NotHeld, TakenBefore
-from intake.mapping import ColumnMapping, Target, WrongMapping
-from intake.reading import Look
-from intake.start import SEVERAL, GivenMapping
-from intake.tables import UnreadableFile
+from cases.submit import SEVERAL, GivenMapping
+from core.file_storage import base_name
+from intake.column_mapping import ColumnMapping, Target, WrongMapping
+from intake.open_table import UnreadableFile
+from intake.read_file import Look
+from intake.staged_files import NotHeld, TakenBefore
 from intake.text_encoding import names as encodings
 from intake.upload import BatchReport
-from store.people import Person
+from store.people.people import Person
 from workflows.registry import PROCESSES
 
 router = pages()

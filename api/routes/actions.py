@@ -7,10 +7,10 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.deps import Db, Plain
-from api.problems import documented, not_found
-from api.security import Caller, viewer
-from store import actions
-from workflows.models import Act
+from api.http.problems import documented, not_found
+from api.http.security import Caller, viewer
+from domain.messages import Act
+from store.cases import actions
 
 router = APIRouter(prefix="/actions", tags=["tasks"])
 

@@ -11,18 +11,19 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from api import evidence_pack as evidence_packs
 from api.deps import Cursor, Db, Plain, Search
-from api.problems import FieldError, Problem, documented, invalid, not_found
-from api.security import Overseer
-from api.views import number_of
-from store import people, record
-from store.absences import span
-from store.audit import StoredEvent
-from store.cursor import MOST_POSITION
-from store.database import Database
-from store.people import Person
-from store.record import Sought
+from api.http.problems import FieldError, Problem, documented, invalid, not_found
+from api.http.schemas import number_of
+from api.http.security import Overseer
+from api.services import evidence_pack as evidence_packs
+from store.audit import search
+from store.audit.audit_log import StoredEvent
+from store.audit.search import Sought
+from store.db.cursor import MOST_POSITION
+from store.db.database import Database
+from store.people import people
+from store.people.absences import span
+from store.people.people import Person
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
@@ -89,7 +90,7 @@ async def read_audit(
         sought["since"], sought["until"] = period(person, starts, ends)
     # The first page is read before the answer begins, so that a database that is away is a 503 and not half an answer.
     async with db.read() as conn:
-        first = await record.oldest(conn, after=position, limit=PAGE, **sought)
+        first = await search.oldest(conn, after=position, limit=PAGE, **sought)
     return StreamingResponse(_lines(db, sought, first), media_type="application/x-ndjson")
 
 
@@ -157,4 +158,4 @@ async def _lines(db: Database, sought: Sought, page: list[StoredEvent]) -> Async
         if len(page) < PAGE:
             return
         async with db.read() as conn:
-            page = await record.oldest(conn, after=page[-1].position, limit=PAGE, **sought)
+            page = await search.oldest(conn, after=page[-1].position, limit=PAGE, **sought)

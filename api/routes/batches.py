@@ -13,26 +13,17 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, House, IdempotencyKey, InHouse, Limit, Plain, Search
-from api.problems import Problem, documented, not_found
-from api.security import (
-    Bearer,
-    Caller,
-    Requester,
-    actor,
-    check_own,
-    may_operate,
-    may_see_batch,
-    person_of,
-    viewer,
-)
-from api.views import Page, as_csv, number_of, our_cursor, page_by_number
+from api.http.problems import Problem, documented, not_found
+from api.http.schemas import Page, as_csv, number_of, our_cursor, page_by_number
+from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
 from api.watching import Still, Watch
+from domain.batch import BatchAct, BatchOrder
+from domain.ids import decision_id_for
 from intake.mapping_choice import MAX_MAPPING, SEVERAL
 from intake.upload import BatchReport
-from store import batches
-from store.batches import Batch, BatchRow, BatchStatus, RowOutcome
-from store.people import Person
-from workflows.models import BatchAct, BatchOrder, decision_id_for
+from store.cases import batches
+from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
+from store.people.people import Person
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 

@@ -9,10 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
-from api.export import export
-from api.problems import Problem, documented
-from api.security import Caller, Requester, check_may_operate, check_own, viewer
-from api.views import (
+from api.http.problems import Problem, documented
+from api.http.schemas import (
     CaseBrief,
     CaseDetail,
     Page,
@@ -25,12 +23,15 @@ from api.views import (
     page_by_number,
     told,
 )
-from intake import csv_out
-from intake.start import DEFAULT_PRIORITY, CaseRequest
-from store import cases, tasks, timeline
-from store.cases import Sought
-from telemetry import logs
-from workflows.models import Status
+from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
+from api.services.case_export import export
+from cases.submit import DEFAULT_PRIORITY, CaseRequest
+from core import logs
+from domain.status import Status
+from intake import csv_output
+from store.audit import timeline
+from store.cases import cases, tasks
+from store.cases.cases import Sought
 from workflows.moments import Moment
 
 router = APIRouter(prefix="/cases", tags=["cases"])
@@ -184,7 +185,7 @@ async def cases_csv(text: AsyncIterator[str]) -> Response:
             yield part
 
     disposition = {"Content-Disposition": 'attachment; filename="cases.csv"'}
-    return StreamingResponse(whole(), media_type=csv_out.MEDIA_TYPE, headers=disposition)
+    return StreamingResponse(whole(), media_type=csv_output.MEDIA_TYPE, headers=disposition)
 
 
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))

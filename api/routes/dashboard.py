@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 
-from api.dashboards import Dashboard
 from api.deps import InHouse, Plain
-from api.problems import FieldError, documented, invalid
-from api.security import Caller
+from api.http.problems import FieldError, documented, invalid
+from api.http.security import Caller
+from api.services.dashboard import Dashboard
 from store.dashboard.scope import Period
-from store.people import Person, zone_of
+from store.people.people import Person, zone_of
 
 router = APIRouter(tags=["dashboard"])
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.deps import Cursor, InHouse, Limit, Plain
-from api.problems import Problem, documented, not_found
-from api.security import DataReader
-from api.views import Page, our_cursor
-from store import cursor as cursors
-from store.datasets import DatasetView
+from api.http.problems import Problem, documented, not_found
+from api.http.schemas import Page, our_cursor
+from api.http.security import DataReader
+from store.db import cursor as cursors
+from store.receivers.datasets import DatasetView
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 

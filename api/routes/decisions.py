@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.deps import Db, Plain
-from api.problems import documented, not_found
-from api.security import Caller, viewer
-from store import tasks
+from api.http.problems import documented, not_found
+from api.http.security import Caller, viewer
+from store.cases import tasks
 
 router = APIRouter(prefix="/decisions", tags=["tasks"])
 

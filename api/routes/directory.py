@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from api.deps import InHouse, Plain
-from api.problems import documented, not_found
-from api.security import Overseer
-from store.directory import Account, UnknownAccount
+from api.http.problems import documented, not_found
+from api.http.security import Overseer
+from store.receivers.accounts import Account, UnknownAccount
 
 router = APIRouter(prefix="/directory", tags=["directory"])
 

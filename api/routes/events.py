@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from api.deps import InHouse
+from api.http.problems import documented
+from api.http.security import Bearer, Caller, person_of
 from api.live import EventStream
-from api.problems import documented
-from api.security import Bearer, Caller, person_of
-from store.people import Person
+from store.people.people import Person
 
 router = APIRouter(prefix="/events", tags=["tasks"])
 

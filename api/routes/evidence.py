@@ -12,14 +12,14 @@ from fastapi import APIRouter, Form, Path, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, VisibleCase
-from api.problems import FieldError, Problem, documented, invalid, not_found, unavailable
-from api.security import Caller
-from api.views import Page, number_of, page_by_number
-from intake.files import Unacceptable, base_name, content_type, keep
-from store import evidence
-from store.cases import CaseRow
-from store.evidence import Attachment, Comment
-from store.people import Person
+from api.http.problems import FieldError, Problem, documented, invalid, not_found, unavailable
+from api.http.schemas import Page, number_of, page_by_number
+from api.http.security import Caller
+from core.file_storage import Unacceptable, base_name, content_type, keep
+from store.audit import evidence
+from store.audit.evidence import Attachment, Comment
+from store.cases.cases import CaseRow
+from store.people.people import Person
 
 router = APIRouter(prefix="/cases", tags=["evidence"])
 

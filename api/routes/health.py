@@ -8,11 +8,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.deps import House, InHouse
-from api.metrics import WORKER_SILENCE
-from api.problems import documented, unavailable
-from intake.inbox import why_not_requester
-from store import heartbeats, stopped
-from store.database import DatabaseUnavailable
+from api.http.problems import documented, unavailable
+from api.services.metrics import WORKER_SILENCE
+from intake.drop_folder_import import why_not_requester
+from store.cases import blocked
+from store.db import heartbeats
+from store.db.database import DatabaseUnavailable
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -80,15 +81,15 @@ async def _stopped(parts: House) -> list[str]:
     """What stands still, and what to do: cases are incidents, too; of anything else this is the place to hear of it."""
     with suppress(DatabaseUnavailable):  # which is said already
         async with parts.db.read() as conn:
-            found = await stopped.all(conn)
+            found = await blocked.all(conn)
         said = []
         if count := sum(each.case_id is not None for each in found):
             causes = sorted({each.cause for each in found if each.case_id is not None})
             stand = "1 case stands" if count == 1 else f"{count} cases stand"
             said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
         others = [each for each in found if each.case_id is None]
-        said += [f"{each.workflow_id} stands still: {each.technical or each.cause}" for each in others[: stopped.NAMED]]
-        if len(others) > stopped.NAMED:
-            said.append(f"{len(others) - stopped.NAMED} more Workflows stand still.")
+        said += [f"{each.workflow_id} stands still: {each.technical or each.cause}" for each in others[: blocked.NAMED]]
+        if len(others) > blocked.NAMED:
+            said.append(f"{len(others) - blocked.NAMED} more Workflows stand still.")
         return said
     return []

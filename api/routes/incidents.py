@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.deps import Db, IdempotencyKey, InHouse, Limit, Plain, Search
-from api.problems import documented
+from api.http.problems import documented
+from api.http.security import Operator
 from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
-from api.security import Operator
-from store import incidents
-from store.incidents import Incidents
+from domain.status import Verdict
+from store.cases import incidents
+from store.cases.incidents import Incidents
 from workflows.gate import REASONS
-from workflows.models import Verdict
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
 

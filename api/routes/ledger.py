@@ -10,15 +10,15 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Reference
-from api.problems import FieldError, Problem, documented, forbidden, invalid, not_found
-from api.security import Caller, Overseer, check_admin, overseer
-from api.views import Page, number_of, our_cursor, page_by_number
-from store import ledger_changes
-from store.database import Database
-from store.ledger import Balance, LedgerEntry, UnknownAccount
-from store.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
-from store.people import Person
-from workflows.money import EXPECTED_AMOUNT, PLAIN_NUMBER
+from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
+from api.http.schemas import Page, number_of, our_cursor, page_by_number
+from api.http.security import Caller, Overseer, check_admin, overseer
+from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
+from store.db.database import Database
+from store.people.people import Person
+from store.receivers import ledger_changes
+from store.receivers.ledger import Balance, LedgerEntry, UnknownAccount
+from store.receivers.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 _ASKS = documented(401, 403, 404, 422, 503)

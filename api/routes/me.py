@@ -4,10 +4,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db
-from api.problems import documented
-from api.security import Caller
-from store import choices
-from workflows.models import NoticeChoice, NoticeKind
+from api.http.problems import documented
+from api.http.security import Caller
+from domain.notification import NoticeChoice, NoticeKind
+from store.notifications import choices
 
 router = APIRouter(tags=["people"])
 

@@ -13,14 +13,14 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.deps import Db, InHouse, Plain
-from api.problems import Problem, documented, forbidden, not_found
-from api.routes.people import PersonId, somebody
-from api.security import Admin, Caller, PeopleReader, admin
-from settings import Settings
-from store import one_time_links
-from store.letters import MAIL
-from store.one_time_links import LinkClosed, NotSecond, OneTimeLink, UnknownLink, WrongLink
-from store.people import Person
+from api.http.problems import Problem, documented, forbidden, not_found
+from api.http.security import Admin, Caller, PeopleReader, admin
+from api.routes.absences import PersonId, somebody
+from core.settings import Settings
+from store.notifications.message_content import MAIL
+from store.people import one_time_links
+from store.people.one_time_links import LinkClosed, NotSecond, OneTimeLink, UnknownLink, WrongLink
+from store.people.people import Person
 
 router = APIRouter(tags=["people"])
 

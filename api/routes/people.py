@@ -1,214 +1,269 @@
-"""People who are away, and people who have left."""
+"""The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
 
-import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, InHouse, Plain
-from api.gateway import Wish
-from api.new_groups import ConfirmGroup, put_into
-from api.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
-from api.refusals import REFUSALS, problem_of
-from api.routes.task_actions import AT_ONCE, Done, ManyDone
-from api.security import Admin, Caller, PeopleReader, check_for_another
-from api.whom import whom
-from store import absences, leavers, open_tasks, people, successors
-from store.absences import Absence
-from store.database import Database
-from store.people import LastAdmin, Person, UnknownPerson
-from workflows.models import Act, TaskView
-from workflows.people import among
+from api.deps import Db, InHouse, Limit, Plain, Search
+from api.http.problems import FieldError, Problem, documented, invalid, not_found
+from api.http.schemas import Page
+from api.http.security import Admin, Caller, PeopleReader, check_for_another
+from api.http.step_up import check_password
+from api.routes.absences import PersonId, somebody
+from api.services.new_groups import ConfirmGroup, put_into
+from api.services.person_lookup import whom
+from store.db.database import Database
+from store.people import passwords, people, roster, sessions
+from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
+from store.people.roster import Entry, Group
 
 router = APIRouter(tags=["people"])
 
-PersonId = Annotated[Plain, Path(max_length=200)]
+GroupName = Annotated[Plain, Path(max_length=60)]
+TokenId = Annotated[Plain, Path(max_length=64)]
+_READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 503)
 
 
-class NewAbsence(BaseModel):
-    """Days, both included, in the person's time zone; or moments."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
-    ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
-    substitute: Plain | None = Field(
-        None, max_length=200, description="Who decides in their place: an id, a name or an e-mail address"
-    )
-
-
-class Absences(BaseModel):
-    """Those that are not over, the next first."""
-
-    items: list[Absence]
-
-
-class Replacement(BaseModel):
-    """Who comes after somebody, and why."""
+class NewPerson(BaseModel):
+    """Somebody who is to use Holdgate."""
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Plain = Field(max_length=200, description="An id, a name or an e-mail address")
-    reason: Plain = Field(min_length=1, max_length=4000)
-
-
-@router.get("/me/absence", responses=documented(401, 503))
-async def my_absence(person: Caller, db: Db) -> Absences:
-    """When the caller is away."""
-    async with db.read() as conn:
-        return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
-
-
-@router.put("/me/absence", responses=documented(401, 422, 503))
-async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
-    """Say that the caller is away, and who stands in. Overlapping absences give way."""
-    return await _away(db, person, new, by=person)
-
-
-@router.delete("/me/absence", status_code=204, responses=documented(401, 503))
-async def come_back(person: Caller, db: Db) -> Response:
-    """The caller is back; absences to come are dropped too."""
-    async with db.write() as conn:
-        await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
-    return Response(status_code=204)
-
-
-@router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
-async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
-    """Say that somebody is away. Admins only."""
-    return await _away(db, await somebody(db, person_id), new, by=caller)
-
-
-@router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
-async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
-    """When somebody is away. For auditors and admins."""
-    await somebody(db, person_id)
-    async with db.read() as conn:
-        return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
-
-
-@router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
-async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
-    """Say that somebody is back; absences to come are dropped too. Admins only."""
-    await somebody(db, person_id)
-    async with db.write() as conn:
-        await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
-    return Response(status_code=204)
-
-
-class Departure(BaseModel):
-    """Why somebody is gone, with nobody after them."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Plain = Field(min_length=1, max_length=4000)
-
-
-class Return(BaseModel):
-    """Which groups somebody is in who is back."""
-
-    model_config = ConfigDict(extra="forbid")
-
+    id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
+    name: Plain = Field(max_length=200, examples=["Anna Berg"])
     groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
+    email: Plain | None = Field(None, max_length=254, description="Where they get mail; never told again")
 
 
-@router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
-    """Somebody has left and nobody comes after; they can no longer sign in. Admins only.
+class PersonChanges(BaseModel):
+    """What is to be changed; what is left out stays, null removes it."""
 
-    Open tasks that nobody else can decide escalate or ask operators. Questions to them end, and whoever asked is told.
+    model_config = ConfigDict(extra="forbid")
+
+    email: Plain | None = Field(None, max_length=254)
+    manager: Plain | None = Field(
+        None, max_length=200, description="Whom they report to: an id, a name or an e-mail address"
+    )
+    time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
+
+
+class NewToken(BaseModel):
+    """A token for a script or a program."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Plain = Field(min_length=1, max_length=60, description="Where it is used", examples=["nightly import"])
+    password: Plain = Field(max_length=1000, description="The caller's own: a token alone makes no other token")
+
+
+class MadeToken(BaseModel):
+    """The one time that a token can be seen."""
+
+    person: str
+    label: str
+    token: str = Field(examples=["hg_..."])
+
+
+class Tokens(BaseModel):
+    """The newest first."""
+
+    items: list[Token]
+
+
+class Groups(BaseModel):
+    """By name."""
+
+    items: list[Group]
+
+
+@router.get("/people", responses=_READS)
+async def list_people(
+    _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
+) -> Page[Entry]:
+    """Everybody, by id. For auditors and admins."""
+    async with db.read() as conn:
+        found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
+    return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
+
+
+@router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
+async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
+    """Add a person. They sign in once they have used a one-time link. Admins only."""
+    fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
+    with _mistakes(fields, field="id"):
+        async with put_into(parts, new.groups, confirm=confirm, field="groups") as conn:
+            await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
+    return await _entry(parts.db, new.id)
+
+
+@router.get("/people/{person_id}", responses=_READS)
+async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
+    """One person. For auditors and admins."""
+    return await _entry(db, person_id)
+
+
+@router.patch("/people/{person_id}", responses=_KEEPS)
+async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
+    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
+
+    Nobody changes their own address or manager, or becomes the manager of somebody, without another administrator.
     """
     await somebody(db, person_id)
+    if changes.email is not None:
+        check_for_another(admin, person_id, "sets an e-mail address")
+    setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
+    if changes.manager:
+        async with db.read() as conn:
+            manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
+        changes = changes.model_copy(update={"manager": manager})
+        check_for_another(admin, person_id, "sets a manager")
+        check_for_another(admin, manager, "makes themselves a manager")
+    async with db.write() as conn:
+        for field in sorted(changes.model_fields_set):
+            with _mistakes({}, field=field):
+                await setters[field](conn, person_id, getattr(changes, field), admin.id)
+    return await _entry(db, person_id)
+
+
+@router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
+async def join_group(
+    person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Entry:
+    """Make somebody else a member. Admins only."""
+    await somebody(parts.db, person_id)
+    check_for_another(admin, person_id, "joins a group")
+    with _mistakes({}, field="group"):
+        async with put_into(parts, [group], confirm=confirm, field="group") as conn:
+            await people.join(conn, person_id, group, by=admin.id)
+    return await _entry(parts.db, person_id)
+
+
+@router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
+async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+    """End a membership; nobody takes the last admin away. Admins only."""
+    await somebody(db, person_id)
     try:
-        async with db.write() as conn:
-            await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
+        with _mistakes({}, field="group"):
+            async with db.write() as conn:
+                await people.leave(conn, person_id, group, by=admin.id)
     except LastAdmin as last:
         raise Problem(409, f"{last}.", kind="last-admin") from last
-    except ValueError as wrong:
-        raise _not_so(wrong) from wrong
-    return Response(status_code=204)
+    return await _entry(db, person_id)
 
 
-@router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
-async def reactivate(
-    person_id: PersonId, back: Return, caller: Admin, parts: InHouse, confirm: ConfirmGroup = False
-) -> Response:
-    """Somebody who has left is back under the same id. Admins only.
-
-    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
-    successor stays there.
-    """
-    await somebody(parts.db, person_id)
-    try:
-        async with put_into(parts, back.groups, confirm=confirm, field="groups") as conn:
-            await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
-    except ValueError as wrong:
-        if "be a group" in str(wrong):
-            raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
-        raise _not_so(wrong) from wrong
-    return Response(status_code=204)
-
-
-def _not_so(wrong: ValueError) -> Problem:
-    return Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="nothing-to-do")
-
-
-@router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
-async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: InHouse) -> ManyDone:
-    """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
-
-    Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
-    """
-    leaver = await somebody(parts.db, person_id)
-    async with parts.db.read() as conn:
-        after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
-        done = await successors.in_place_of(conn, leaver.id) == after
-    check_for_another(caller, after, "takes a leaver's place")
-    if after == leaver.id:
-        raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
-    if not done:
-        async with parts.db.write() as conn:
-            await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
-    async with parts.db.read() as conn:
-        named = await open_tasks.named_for(conn, leaver.id)
-    found = [task for task in named if among(leaver.id, task.names)]
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(task: TaskView) -> Done:
-        async with slots:
-            try:
-                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
-                acted = await parts.gateway.act(caller, task, wish)
-            except (Problem, *REFUSALS) as no:
-                problem = no if isinstance(no, Problem) else problem_of(no)
-                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
-
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
-
-
-async def somebody(db: Database, id: str) -> Person:
-    """A person; 404 for who does not exist."""
+@router.get("/groups", responses=_READS)
+async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
+    """All groups that have members. For auditors and admins."""
     async with db.read() as conn:
-        try:
-            return await people.get(conn, id)
-        except UnknownPerson as unknown:
-            raise not_found("person") from unknown
+        return Groups(items=await roster.groups(conn))
 
 
-async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Absences:
-    zone, substitute = people.zone_of(person.time_zone), None
-    if new.substitute and new.substitute.strip():
-        async with db.read() as conn:
-            substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
-        if person.id != by.id:
-            check_for_another(by, substitute, "stands in for somebody")
+# ----------------------------------------------------------------------------------------------------- how they sign in
+
+
+@router.get("/people/{person_id}/tokens", responses=_READS)
+async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Tokens:
+    """Somebody's tokens, without what opens anything. For auditors and admins."""
+    await somebody(db, person_id)
+    async with db.read() as conn:
+        return Tokens(items=await people.tokens_of(conn, person_id))
+
+
+@router.delete("/people/{person_id}/tokens", responses=_KEEPS)
+async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
+    """Make all tokens of somebody worthless. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await people.revoke_tokens(conn, person_id, by=admin.id)
+        return Tokens(items=await people.tokens_of(conn, person_id))
+
+
+@router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
+async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> Tokens:
+    """Make one token of somebody worthless. Admins only."""
+    await somebody(db, person_id)
+    return await _revoked(db, person_id, token_id, by=admin.id)
+
+
+@router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
+async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
+    """Let somebody try to sign in again, who has tried too often. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await passwords.unlock(conn, person_id, by=admin.id)
+    return Response(status_code=204)
+
+
+@router.delete("/people/{person_id}/sessions", status_code=204, responses=_KEEPS)
+async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
+    """Sign somebody out of all browsers. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await sessions.end_all(conn, person_id, by=admin.id)
+    return Response(status_code=204)
+
+
+# ------------------------------------------------------------------------------------------------------------ one's own
+
+
+@router.get("/me/tokens", responses=documented(401, 503))
+async def my_tokens(person: Caller, db: Db) -> Tokens:
+    """The caller's tokens, without what opens anything."""
+    async with db.read() as conn:
+        return Tokens(items=await people.tokens_of(conn, person.id))
+
+
+@router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
+async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
+    """Make a token for a script of the caller's, who sends their password with it. It is shown this once.
+
+    Somebody without a password gets one by a one-time link, or a token.
+    """
+    proof = await check_password(db, person, new.password)
+    with _mistakes({}, field="label"):
+        async with db.write() as conn:
+            await proof.still_holds(conn)
+            token = await people.new_token(conn, person.id, new.label, by=person.id)
+    return MadeToken(person=person.id, label=new.label.strip(), token=token)
+
+
+@router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
+async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
+    """Make a token of the caller's worthless."""
+    return await _revoked(db, person.id, token_id, by=person.id)
+
+
+async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:
     try:
         async with db.write() as conn:
-            await absences.go(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
-            return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
-    except ValueError as wrong:
-        field = "substitute" if "substitute" in str(wrong) else "from"
-        raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong
+            await people.revoke_token(conn, person, token_id, by=by)
+            return Tokens(items=await people.tokens_of(conn, person))
+    except UnknownToken as unknown:
+        raise not_found("token") from unknown
+
+
+async def _entry(db: Database, id: str) -> Entry:
+    async with db.read() as conn:
+        found = await roster.page(conn, datetime.now(UTC), only=id)
+    if not found:
+        raise not_found("person")
+    return found[0]
+
+
+@contextmanager
+def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
+    """What the store refuses as a mistake of this field, or of the one whose words stand in the refusal."""
+    try:
+        yield
+    except LastAdmin:
+        raise
+    except (ValueError, UnknownPerson) as wrong:
+        if type(wrong).__module__.startswith("pydantic"):
+            raise
+        at_fault = next((name for words, name in fields.items() if words in str(wrong)), field)
+        message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
+        raise invalid(message, [FieldError(field=at_fault, message=message)]) from wrong

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, InHouse, Plain
-from api.new_rules import Shift, shifts
-from api.problems import FieldError, documented, invalid, not_found
-from api.security import Caller, PolicyReader, is_in, viewer
-from api.views import our_cursor
-from store import open_tasks, policies
-from workflows.models import ADMINS
+from api.http.problems import FieldError, documented, invalid, not_found
+from api.http.schemas import our_cursor
+from api.http.security import Caller, PolicyReader, is_in, viewer
+from api.services.policy_apply import Shift, shifts
+from domain.names import ADMINS
+from store.cases import open_tasks, policies
 
 router = APIRouter(prefix="/policies", tags=["processes"])
 

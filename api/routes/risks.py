@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from api.deps import Cursor, InHouse, Limit, Plain
-from api.problems import documented
-from api.security import RiskReader
-from api.views import Page, our_cursor
-from store.risks import Risk
+from api.http.problems import documented
+from api.http.schemas import Page, our_cursor
+from api.http.security import RiskReader
+from store.receivers.accepted_risks import Risk
 
 router = APIRouter(prefix="/risks", tags=["risks"])
 

@@ -12,15 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
 from api.gateway import Acted, Wish
-from api.problems import FieldError, Problem, ProblemBody, documented, invalid
-from api.refusals import REFUSALS, problem_of
-from api.security import Caller, check_admin, check_may_nudge, viewer
-from api.views import our_cursor
-from api.whom import whom
-from store import nudges, open_tasks, people, tasks
-from store.nudges import Nudge
-from store.people import Person, UnknownPerson
-from workflows.models import Act, TaskView, decision_id_for
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
+from api.http.schemas import our_cursor
+from api.http.security import Caller, check_admin, check_may_nudge, viewer
+from api.services.person_lookup import whom
+from domain.ids import decision_id_for
+from domain.messages import Act
+from domain.task import TaskView
+from store.cases import open_tasks, tasks
+from store.notifications import reminders
+from store.notifications.reminders import Nudge
+from store.people import people
+from store.people.people import Person, UnknownPerson
 from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -245,11 +249,11 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
     event_id = f"nudge/{decision_id_for(person.id, task.task_id, key or uuid.uuid4().hex)}"
     try:
         async with db.write() as conn:
-            return await nudges.nudge(conn, task, person.id, datetime.now(UTC), event_id)
-    except nudges.TooSoon as no:
+            return await reminders.nudge(conn, task, person.id, datetime.now(UTC), event_id)
+    except reminders.TooSoon as no:
         said = f"They were reminded at {moment_text(no.last.nudged_at)}. Again from {moment_text(no.last.again_at)} on."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
-    except nudges.NotWaiting as no:
+    except reminders.NotWaiting as no:
         raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
 
 

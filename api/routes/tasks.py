@@ -8,15 +8,16 @@ from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleTask, visible_task
-from api.foresight import if_approved
 from api.gateway import UPDATE_PATIENCE_S, Answer, Decided
-from api.problems import Problem, ProblemBody, documented
-from api.refusals import REFUSALS, problem_of
-from api.security import Caller, can_decide, viewer
-from api.views import Page, TaskDetail, our_cursor
-from store import cases, inbox_lists, tasks
-from store.inbox_lists import Sought
-from workflows.models import Status, TaskView
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.problems import Problem, ProblemBody, documented
+from api.http.schemas import Page, TaskDetail, our_cursor
+from api.http.security import Caller, can_decide, viewer
+from api.services.if_approved import if_approved
+from domain.status import Status
+from domain.task import TaskView
+from store.cases import cases, task_lists, tasks
+from store.cases.task_lists import Sought
 from workflows.saga import plan_of
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -131,7 +132,7 @@ async def inbox(
     with our_cursor():
         async with db.read() as conn:
             sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
-            items, following = await inbox_lists.page(
+            items, following = await task_lists.page(
                 conn, viewer(person), sought, datetime.now(UTC), sort=sort, cursor=cursor, limit=limit
             )
     return Page(items=items, next_cursor=following)

@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, literal_column, select, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.status import Status
 from store.dashboard.scope import Scope, Span
-from store.tables import Instant, cases
-from workflows.models import Status
+from store.tables.base import Instant
+from store.tables.cases import cases
 
 SHARES = (50, 90)
 """The percentiles, in per cent."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, true
 
-from store.tables import batches, cases
-from store.viewer import Viewer
+from store.cases.visibility import Viewer
+from store.tables.cases import batches, cases
 
 Period = Literal["24h", "7d", "30d"]
 

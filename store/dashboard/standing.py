@@ -6,13 +6,15 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import batches, cases, stopped
+from domain.batch import BatchCounts
+from domain.status import Status
+from store.cases import batches, cases
+from store.cases import blocked as stopped
 from store.dashboard.scope import Scope
-from store.outbox import Lag, lag
-from store.tables import batches as batches_table
-from store.tables import cases as cases_table
-from store.tables import heartbeats
-from workflows.models import BatchCounts, Status
+from store.notifications.outbox import Lag, lag
+from store.tables.cases import batches as batches_table
+from store.tables.cases import cases as cases_table
+from store.tables.notifications import heartbeats
 
 BATCHES = 10
 """Batches that are named, the newest."""

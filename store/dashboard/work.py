@@ -8,10 +8,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.status import Outcome, Verdict
+from store.cases.visibility import PERSONAL
 from store.dashboard.scope import Scope, Span
-from store.tables import candidates, cases, decisions, tasks
-from store.viewer import PERSONAL
-from workflows.models import Outcome, Verdict
+from store.tables.cases import candidates, cases, decisions, tasks
 
 
 class Work(BaseModel):

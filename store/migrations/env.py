@@ -1,8 +1,8 @@
-"""Alembic's entry: `store.database.migrate` hands over a connection that is already in its transaction."""
+"""Alembic's entry: `store.db.database.migrate` hands over a connection that is already in its transaction."""
 
 from alembic import context
 
-from store.tables import metadata
+from store.tables.base import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

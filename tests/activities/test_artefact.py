@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from activities.artefact import Limits, copy, digests, unpack
-from workflows.models import Refused
+from activities.deployment.artefact import Limits, copy, digests, unpack
+from domain.errors import Refused
 
 SMALL = Limits(
     archive=1 << 20, total=1 << 20, single=100_000, members=20, ratio=50, ratio_from=200_000, name=60, depth=4

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from activities import row_schema
-from activities.dataset_file import DatasetFile
-from activities.folder import Folder
-from workflows.models import Refused
+from activities.data_import import row_schema
+from activities.data_import.dataset_file import DatasetFile
+from activities.shared.files_folder import Folder
+from domain.errors import Refused
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.apps import App, WrongApps, read_apps
-from activities.deployment_request import DeploymentRequest
-from settings import ROOT
+from activities.deployment.apps import App, WrongApps, read_apps
+from activities.deployment.request import DeploymentRequest
+from core.settings import ROOT
 
 GOOD = '[shop]\nhealth = "http://127.0.0.1:8400/health"\n'
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from activities.apps import App
-from activities.artefact import digests
-from activities.health import become_well, run_checks
-from tests.product import ROOT, free_port
-from workflows.models import Refused
+from activities.deployment.apps import App
+from activities.deployment.artefact import digests
+from activities.deployment.health import become_well, run_checks
+from domain.errors import Refused
+from tests.support.installed_app import ROOT, free_port
 
 URL = "http://127.0.0.1:1/health"
 
@@ -87,8 +87,8 @@ async def test_what_a_killed_worker_left_of_its_checks_goes_with_the_next(releas
     """Of checks that were not isolated; else there is no copy on the disk."""
     home = release.parent / "checks"
     code = (
-        "import asyncio, sys; from pathlib import Path; from activities.apps import App\n"
-        "from activities.health import run_checks\n"
+        "import asyncio, sys; from pathlib import Path; from activities.deployment.apps import App\n"
+        "from activities.deployment.health import run_checks\n"
         "check = ['python3', '-c', 'import time; print(1, flush=True); time.sleep(60)']\n"
         f"app = App.model_validate({{'health': '{URL}', 'checks': [check], 'checks_timeout': '5s'}})\n"
         "asyncio.run(run_checks(app, Path(sys.argv[1]), Path(sys.argv[2]), isolated=False))\n"

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from activities import isolation, sandbox
-from activities.apps import App
-from activities.artefact import unpack
-from activities.commands import Limits, NotIsolated, run
-from activities.health import may_isolate, run_checks
-from tests import hostile
-from tests.product import ROOT
-from tests.shop import put
-from workflows.models import Refused
+from activities.deployment.apps import App
+from activities.deployment.artefact import unpack
+from activities.deployment.health import may_isolate, run_checks
+from activities.shared import isolation, sandbox
+from activities.shared.commands import Limits, NotIsolated, run
+from domain.errors import Refused
+from tests.support import hostile
+from tests.support.installed_app import ROOT
+from tests.support.shop_app import put
 
 CODE = Path(hostile.__file__).read_bytes()
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
@@ -329,8 +329,8 @@ async def test_one_check_leaves_nothing_for_the_next(release: Path) -> None:
 async def test_what_a_killed_worker_was_running_ends_with_it(release: Path) -> None:
     app = an_app("much_time")
     code = (
-        "import asyncio, sys; from pathlib import Path; from activities.apps import App\n"
-        "from activities.health import run_checks\n"
+        "import asyncio, sys; from pathlib import Path; from activities.deployment.apps import App\n"
+        "from activities.deployment.health import run_checks\n"
         "app = App.model_validate_json(sys.argv[1])\n"
         "asyncio.run(run_checks(app, Path(sys.argv[2]), Path(sys.argv[3]), isolated=True))\n"
     )

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.onboarding import Access, Onboarding, OnboardingRequest, access_of
+from activities.user_onboarding.steps import Access, Onboarding, OnboardingRequest, access_of
 from channels.mailer import Mailer, MailNotSent
 from channels.smtp import Smtp
-from store.database import Database
-from store.directory import AccountDirectory
-from tests.sink import Sink
-from workflows.models import Refused, StepCall
+from domain.errors import Refused
+from domain.step import StepCall
+from store.db.database import Database
+from store.receivers.accounts import AccountDirectory
+from tests.support.smtp_sink import Sink
 
 LISTS: Mapping[str, Sequence[str]] = {
     "domain": ["example.org"],

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from activities.onboarding_request import OnboardingRequest, username_of
-from workflows.folding import identity_key
+from activities.user_onboarding.request import OnboardingRequest, username_of
+from domain.normalization import identity_key
 
 
 def asked(**fields: Any) -> OnboardingRequest:

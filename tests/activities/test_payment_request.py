@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.payment_request import PaymentRequest
-from workflows.models import CaseInput, StepCall
+from activities.payment.request import PaymentRequest
+from domain.case import CaseInput
+from domain.step import StepCall
 
 GOOD = {"payee": "Acme Paper Ltd", "amount": "2640", "currency": "GBP", "account": "operating"}
 

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.payments import FundsHold, PaymentReceipt, PaymentRequest, Payments, Screening
-from store.database import Database
-from store.ledger import Ledger
-from workflows.models import Refused, StepCall
+from activities.payment.request import PaymentRequest
+from activities.payment.screening import Screening
+from activities.payment.steps import FundsHold, PaymentReceipt, Payments
+from domain.errors import Refused
+from domain.step import StepCall
+from store.db.database import Database
+from store.receivers.ledger import Ledger
 
 Call = Callable[..., StepCall[PaymentRequest]]
 

@@ -10,9 +10,9 @@ from typing import IO
 
 import pytest
 
-from activities.releases import Entry, Releases
-from tests.shop import contents, put
-from workflows.models import Refused, Trouble
+from activities.deployment.releases import Entry, Releases
+from domain.errors import Refused, Trouble
+from tests.support.shop_app import contents, put
 
 APP = "shop"
 LATE = "This step was undone before it was done"

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from activities import isolation, scanners
-from activities.scanners import Finding, ScannerFailed, scan
-from activities.scratch import scratch, to_the_end
-from activities.security_review_request import SecurityReviewRequest
-from activities.security_reviews import MAX_FACTS, SecurityReviews, shown
-from tests.product import ROOT
-from workflows.models import MAX_FACTS_BYTES, Refused
+from activities.security_review import scanners
+from activities.security_review.request import SecurityReviewRequest
+from activities.security_review.scanners import Finding, ScannerFailed, scan
+from activities.security_review.steps import MAX_FACTS, SecurityReviews, shown
+from activities.shared import isolation
+from activities.shared.scratch_folder import scratch, to_the_end
+from domain.errors import Refused
+from domain.names import MAX_FACTS_BYTES
+from tests.support.installed_app import ROOT
 
 FAULTY = "import subprocess\n\n\ndef run(name: str) -> None:\n    subprocess.run(f'x {name}', shell=True)\n"
 KEY = "AKIA" + "EXAMPLEEXAMPLE00"
@@ -184,7 +186,7 @@ def test_a_scratch_folder_is_gone_afterwards_whatever_happens(tmp_path: Path) ->
 def test_what_a_killed_process_left_goes_with_the_next_and_what_is_in_use_stays(tmp_path: Path) -> None:
     home = tmp_path / "scans"
     code = (
-        "import sys, time; from pathlib import Path; from activities.scratch import scratch\n"
+        "import sys, time; from pathlib import Path; from activities.shared.scratch_folder import scratch\n"
         "with scratch(Path(sys.argv[1])) as room:\n"
         "    (room / 'secret.txt').write_text('x'); print('there', flush=True); time.sleep(60)\n"
     )
@@ -207,7 +209,7 @@ def test_two_processes_may_make_their_folders_at_once(tmp_path: Path) -> None:
     door = os.open(home, os.O_RDONLY)
     fcntl.flock(door, fcntl.LOCK_EX)
     code = (
-        "import sys; from pathlib import Path; from activities.scratch import scratch\n"
+        "import sys; from pathlib import Path; from activities.shared.scratch_folder import scratch\n"
         "with scratch(Path(sys.argv[1])) as room: print(room)\n"
     )
     waits = subprocess.Popen([sys.executable, "-c", code, str(home)], cwd=ROOT, stdout=subprocess.PIPE)

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from activities.payment_request import PaymentRequest
-from activities.screening import Screening, score
-from workflows.models import Refused
+from activities.payment.request import PaymentRequest
+from activities.payment.screening import Screening, score
+from domain.errors import Refused
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KNOWN, OTHER = "GB33BUKB20201555555555", "DE89370400440532013000"

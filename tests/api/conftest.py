@@ -23,17 +23,18 @@ from temporalio.testing import WorkflowEnvironment
 from api.__main__ import Server
 from api.app import create_app
 from api.deps import House
-from intake.refusals import Refusals
-from intake.start import Starter
+from cases.reconcile.refused_messages import Refusals
+from cases.submit import Starter
+from core.settings import Settings
+from domain.names import SEARCH_ATTRIBUTES
 from policy.file import PolicyFile
-from settings import Settings
-from store import people, tasks
-from store.database import Database, migrate
-from store.ledger import Ledger
-from tests.product import ROOT, free_port
-from tests.temporal import TEMPORAL
+from store.cases import tasks
+from store.db.database import Database, migrate
+from store.people import people
+from store.receivers.ledger import Ledger
+from tests.support.installed_app import ROOT, free_port
+from tests.support.temporal import TEMPORAL
 from worker import beat, workers
-from workflows.models import SEARCH_ATTRIBUTES
 from workflows.registry import INPUTS
 
 PEOPLE = {

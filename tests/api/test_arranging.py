@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from store import people
+from store.people import people
 from tests.api.conftest import Gate
 
 

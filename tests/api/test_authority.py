@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from api import live
-from store import people
-from store.datasets import Datasets
-from store.directory import AccountDirectory
+from store.people import people
+from store.receivers.accounts import AccountDirectory
+from store.receivers.datasets import Datasets
 from tests.api.conftest import Gate, payment
 
 WHO = {

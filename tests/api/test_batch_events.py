@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from api import watching
-from store import people
+from store.people import people
 from tests.api.conftest import Event, Gate, Served, events_of, eventually
 
 

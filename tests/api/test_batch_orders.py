@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx2
 
-from store import audit
+from store.audit import audit_log
 from tests.api.conftest import Gate, eventually
 from tests.api.test_batches import sheet, upload
 
@@ -43,7 +43,7 @@ async def order(gate: Gate, person: str, batch_id: str, act: str, **more: Any) -
 async def events(gate: Gate, batch_id: str) -> list[tuple[str, str]]:
     """What the record says of a batch: kind and actor."""
     async with gate.database.read() as conn:
-        found = await audit.page(conn, limit=100_000)
+        found = await audit_log.page(conn, limit=100_000)
     return [(each.kind, each.actor) for each in found if each.data.get("batch_id") == batch_id and not each.case_id]
 
 

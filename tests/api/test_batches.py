@@ -9,10 +9,10 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from intake.bad_rows import bad_rows
+from domain.batch import BatchCounts
+from intake.invalid_rows import bad_rows
 from tests.api.conftest import Gate, eventually
 from tests.intake.workbooks import workbook
-from workflows.models import BatchCounts
 
 HEAD = "reference,payee,amount,currency,account,memo"
 NONE = dict.fromkeys(BatchCounts.model_fields, 0)

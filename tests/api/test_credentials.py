@@ -10,11 +10,12 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import delete, select
 
-from store import audit, passwords, people, sessions
-from store.tables import absences, failed_sign_ins, memberships, tokens
-from store.tables import one_time_links as links
-from store.tables import passwords as stored_passwords
-from store.tables import people as persons
+from store.audit import audit_log
+from store.people import passwords, people, sessions
+from store.tables.people import absences, failed_sign_ins, memberships, tokens
+from store.tables.people import one_time_links as links
+from store.tables.people import passwords as stored_passwords
+from store.tables.people import people as persons
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import browser, secret, signed_in
 
@@ -53,8 +54,8 @@ async def credentials(gate: Gate) -> list[Any]:
 
 async def events(gate: Gate, kind: str) -> list[dict[str, Any]]:
     async with gate.database.read() as conn:
-        newest = await audit.position(conn)
-        return [each.data for each in await audit.page(conn, "", max(0, newest - 400), 400) if each.kind == kind]
+        newest = await audit_log.position(conn)
+        return [each.data for each in await audit_log.page(conn, "", max(0, newest - 400), 400) if each.kind == kind]
 
 
 # ---------------------------------------------------------------------------------- a session ends with what began it
@@ -406,7 +407,7 @@ async def test_failed_sign_ins_are_in_the_audit_log_without_what_was_typed(stopp
         (each["way"], each["why"]) for each in found if not each["person"]
     }
     async with stopped.database.read() as conn:
-        assert typed not in str([event.model_dump() for event in await audit.page(conn, "", 0, 5000)])
+        assert typed not in str([event.model_dump() for event in await audit_log.page(conn, "", 0, 5000)])
 
 
 async def test_leaving_a_group_takes_effect_at_once(stopped: Gate) -> None:

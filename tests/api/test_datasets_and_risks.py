@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from store.datasets import Datasets
-from store.risks import Risks
+from store.receivers.accepted_risks import Risks
+from store.receivers.datasets import Datasets
 from tests.api.conftest import Gate
 
 

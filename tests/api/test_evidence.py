@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from api.pages.page import templates
+from api.pages.parts.page import templates
 from tests.api.conftest import API, Gate
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40

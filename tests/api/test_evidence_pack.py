@@ -12,11 +12,12 @@ from zipfile import ZipFile
 import pytest
 from sqlalchemy import delete, select, update
 
-from api import evidence_pack
-from api.evidence_pack import Scope, TooMuch, build
-from store import audit, policies
-from store.database import Database
-from store.tables import event_payloads, events
+from api.services import evidence_pack
+from api.services.evidence_pack import Scope, TooMuch, build
+from store.audit import audit_log
+from store.cases import policies
+from store.db.database import Database
+from store.tables.audit import event_payloads, events
 from tests.api.conftest import Gate
 from tests.store.story import MORNING, event, submitted
 
@@ -103,7 +104,7 @@ async def year(db: Database) -> Database:
         await submitted(db, reference, policy_hash=POLICY_HASH)
         async with db.write() as conn:
             later = MORNING + timedelta(days=number, hours=1)
-            await audit.append(conn, [event(f"payment:{reference.lower()}", 1).model_copy(update={"at": later})])
+            await audit_log.append(conn, [event(f"payment:{reference.lower()}", 1).model_copy(update={"at": later})])
     return db
 
 
@@ -119,7 +120,7 @@ async def test_the_pack_of_a_period_holds_what_happened_in_it_and_checks_the_who
 
 async def test_an_entry_that_was_tampered_with_is_named_in_the_pack(year: Database) -> None:
     async with year.read() as conn:
-        victim = (await audit.page(conn, "payment:a"))[-1]
+        victim = (await audit_log.page(conn, "payment:a"))[-1]
     async with year.write() as conn:
         await conn.execute(update(events).where(events.c.position == victim.position).values(actor="somebody-else"))
     for scope in (Scope(case_id="payment:a"), Scope(since=MORNING, until=MORNING + timedelta(days=9))):

@@ -10,13 +10,14 @@ from uuid import uuid4
 
 import pytest
 
-from api.export import ABOUT, Columns, cells, columns_of, export
-from intake.csv_out import defused, record
-from store import cases
-from store.cases import CaseRow, Fields, NewCase, Viewer
-from store.database import Database
+from api.services.case_export import ABOUT, Columns, cells, columns_of, export
+from domain.case import CaseEvent, CaseResult
+from domain.status import Status
+from intake.csv_output import defused, record
+from store.cases import cases
+from store.cases.cases import CaseRow, Fields, NewCase, Viewer
+from store.db.database import Database
 from tests.api.conftest import Gate, eventually, payment
-from workflows.models import CaseEvent, CaseResult, Status
 
 FORMULAS = [
     "=1+1",

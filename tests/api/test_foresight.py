@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from api.foresight import Foresight, _outlooks, if_approved, typed
-from api.pages.story import story_of
-from intake.pinned import PinnedPolicies
+from api.pages.parts.process_outline import story_of
+from api.services.if_approved import Foresight, _outlooks, if_approved, typed
+from cases.pinned_policies import PinnedPolicies
+from domain.status import Status
+from domain.task import Quorum, TaskView
+from domain.undo import UndoView
 from policy.model import Policy
 from policy.parse import parse
-from store import policies
-from store.cases import CaseRow
-from store.database import Database
-from workflows.models import Quorum, Status, TaskView, UndoView
+from store.cases import policies
+from store.cases.cases import CaseRow
+from store.db.database import Database
 from workflows.registry import INPUTS, PROCESSES
 
 POLICY = parse((Path(__file__).parents[2] / "policy.toml").read_text(), source="policy.toml", inputs=INPUTS)

@@ -13,11 +13,11 @@ from sqlalchemy import select
 
 import api.gateway
 import api.routes.tasks
-from intake.recount import Recounter
+from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
-from store import people
-from store.notices import Plan, expand
-from store.tables import notices
+from store.notifications.expand import Plan, expand
+from store.people import people
+from store.tables.notifications import notices
 from tests.api.conftest import API, Gate, eventually, payment
 from workflows.registry import INPUTS
 

@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from store import audit, evidence
-from store.refusals import LISTED, CountedRefusals
+from domain.case import CaseEvent
+from store.audit import audit_log, evidence
+from store.audit.refusal_counts import LISTED, CountedRefusals
 from tests.api.conftest import API, Gate
-from workflows.models import CaseEvent
 
 
 async def comments(gate: Gate, case_id: str, number: int, by: str = "requester-2") -> None:
@@ -24,7 +24,7 @@ async def comments(gate: Gate, case_id: str, number: int, by: str = "requester-2
                 summary=f"{by}: noise",
                 data={"comment_id": "x", "text": "noise"},
             )
-            await audit.append(conn, [event])
+            await audit_log.append(conn, [event])
 
 
 async def whole(gate: Gate, case_id: str, person: str) -> list[dict[str, Any]]:

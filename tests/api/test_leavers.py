@@ -11,11 +11,11 @@ import pytest
 
 import api.routes.policies
 import api.routes.task_actions
-from intake.recount import Recounter
+from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
-from store import leavers, people
-from store.notices import Plan, expand
-from store.tables import notices
+from store.notifications.expand import Plan, expand
+from store.people import leavers, people
+from store.tables.notifications import notices
 from tests.api.conftest import Gate
 from tests.api.test_gates import act, somebody, task_of
 from workflows.registry import INPUTS

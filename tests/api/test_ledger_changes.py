@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from store import people
+from store.people import people
 from tests.api.conftest import Gate
 from tests.api.pages.visits import hidden, parsed, signed_in
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from api import live
-from store import leavers, people
+from store.people import leavers, people
 from tests.api.conftest import Event, Gate, Served, events_of
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.markdown import to_html
+from api.services.markdown import to_html
 
 
 def test_headings_lists_tables_and_links_are_formatted() -> None:

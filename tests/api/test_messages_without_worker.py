@@ -9,14 +9,15 @@ from urllib.parse import quote
 import pytest
 
 from api import gateway, temporal_calls
-from intake.lost import Watcher
-from intake.rollback import Rollbacks
-from intake.start import Starter
+from cases.reconcile.closed_in_temporal import Watcher
+from cases.rollback import Rollbacks
+from cases.submit import Starter
+from domain.messages import Decision
+from domain.records import DecisionRecord
 from policy.file import PolicyFile
-from store import tasks
-from store.left_pending import LeftPending
+from store.cases import tasks
+from store.cases.left_pending import LeftPending
 from tests.api.conftest import Gate, eventually, payment
-from workflows.models import Decision, DecisionRecord
 from workflows.registry import INPUTS
 
 SOON = (datetime.now(UTC) + timedelta(days=2)).isoformat()

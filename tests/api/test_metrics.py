@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx2
 
 from api.app import create_app
-from settings import Settings
-from store.database import migrate
+from core.settings import Settings
+from store.db.database import migrate
 from tests.api.conftest import Gate
-from tests.product import free_port
+from tests.support.installed_app import free_port
 from worker import metrics_of_sdk
 
 

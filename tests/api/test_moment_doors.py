@@ -10,14 +10,15 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 
 from api.gateway import Wish
-from api.pages.forms import read_form
+from api.http.problems import Problem
 from api.pages.new import _own
+from api.pages.parts.schema_form import read_form
 from api.pages.tasks import _moment
-from api.problems import Problem
+from domain.batch import BatchOrder
+from domain.messages import Action, Cancellation, Decision, StartNow
 from tests.api.conftest import API, Gate, payment
 from tests.api.test_batches import upload
 from workflows.bounds import LATEST
-from workflows.models import Action, BatchOrder, Cancellation, Decision, StartNow
 from workflows.moments import lenient_fields
 from workflows.registry import PROCESSES
 

@@ -13,13 +13,13 @@ import pytest
 import pytest_asyncio
 
 from api.app import create_app
-from intake.refusals import Refusals
-from store import people
-from store.database import Database
-from store.ledger import Ledger
+from cases.reconcile.refused_messages import Refusals
+from store.db.database import Database
+from store.people import people
+from store.receivers.ledger import Ledger
 from tests.api import odd
 from tests.api.conftest import API, PEOPLE, Gate, payment
-from tests.postgres import Postgres
+from tests.support.postgres import Postgres
 
 SHARE = 40
 """One call of so many in every run, each time the same; `make soak` makes all."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.origins import asks_this_machine, forwarded, host_name, is_foreign
+from api.http.origins import asks_this_machine, forwarded, host_name, is_foreign
 
 PUBLIC = "https://holdgate.example.org"
 LOCAL = "http://127.0.0.1:8000"

@@ -8,12 +8,12 @@ import httpx2
 import pytest
 
 from api.app import create_app
-from settings import Settings
-from store import people
-from store.database import Database, migrate
-from telemetry import logs
+from core import logs
+from core.settings import Settings
+from store.db.database import Database, migrate
+from store.people import people
 from tests.api.conftest import Gate, payment
-from tests.product import ROOT, free_port
+from tests.support.installed_app import ROOT, free_port
 
 
 def check(answer: httpx2.Response, status: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ async def test_a_defect_is_a_500_without_a_trace(stopped: Gate, monkeypatch: pyt
     async def defect(*_: Any, **__: Any) -> None:
         raise RuntimeError("hg_secret")
 
-    monkeypatch.setattr("store.cases.page", defect)
+    monkeypatch.setattr("store.cases.cases.page", defect)
     body = check(await stopped.get("admin-1", "/cases"), 500)
     assert "hg_secret" not in str(body)
 

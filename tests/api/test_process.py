@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx2
 
-from store.database import migrate
-from tests.product import ROOT, free_port
+from store.db.database import migrate
+from tests.support.installed_app import ROOT, free_port
 
 
 def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:

@@ -14,12 +14,12 @@ import pytest_asyncio
 
 from api.__main__ import Server
 from api.app import create_app
-from ops import demo
-from settings import ROOT, Settings
-from store import people
-from store.database import Database
+from core.settings import ROOT, Settings
+from ops.demo import people_and_money
+from store.db.database import Database
+from store.people import people
 from tests.api.pages.visits import hidden
-from tests.product import free_port
+from tests.support.installed_app import free_port
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 PUBLIC = "https://holdgate.example.org"
@@ -56,8 +56,8 @@ async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIter
     made = Settings(var=folder, port=gateway, **settings)  # type: ignore[arg-type]
     shutil.copy(template, folder / "holdgate.db")
     database = Database(made.database_url)
-    present = await demo.furnish(database, made.demo_tokens)
-    demo.secret(made.demo_secret)
+    present = await people_and_money.furnish(database, made.demo_tokens)
+    people_and_money.secret(made.demo_secret)
     if not made.demo:
         async with database.write() as conn:
             await people.add(conn, "anna", "Anna", ["admins"], by="test")

@@ -2,16 +2,17 @@
 
 from uuid import uuid4
 
-from intake.lost_imports import WHY, LostImports
-from store import audit, batches
+from cases.reconcile.lost_batches import WHY, LostImports
+from store.audit import audit_log
+from store.cases import batches
 from tests.api.conftest import Gate
 from tests.api.test_batch_orders import order, take, until
 from tests.workflows.test_messages import PAYLOADS, signal, update
 
 
-async def told(gate: Gate, case_id: str) -> list[audit.StoredEvent]:
+async def told(gate: Gate, case_id: str) -> list[audit_log.StoredEvent]:
     async with gate.database.read() as conn:
-        found = await audit.page(conn, case_id=case_id, limit=10_000)
+        found = await audit_log.page(conn, case_id=case_id, limit=10_000)
     return [event for event in found if event.kind in ("message_refused", "decision_refused", "action_refused")]
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from policy.file import PolicyFile
-from store import absences, people
+from store.people import absences, people
 from tests.api.conftest import Gate, eventually
 from tests.api.test_gates import act, is_mine, somebody
 from tests.api.test_leavers import told

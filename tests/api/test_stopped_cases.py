@@ -6,8 +6,8 @@ from collections import deque
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
-from intake.stopped import StoppedWorkflows
-from store import stopped
+from cases.reconcile.blocked_workflows import StoppedWorkflows
+from store.cases import blocked
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.visits import hidden, parsed, signed_in
 
@@ -32,7 +32,7 @@ async def forgotten(gate: Gate, count: int = 1) -> list[str]:
 
 async def known(gate: Gate) -> set[str | None]:
     async with gate.database.read() as conn:
-        return {each.case_id for each in await stopped.all(conn)}
+        return {each.case_id for each in await blocked.all(conn)}
 
 
 async def test_everybody_who_looks_after_holdgate_is_told_and_an_operator_rolls_it_back(gate: Gate) -> None:

@@ -16,16 +16,16 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from api import hashing
 from api.app import create_app
-from api.bodies import STRANGER_BYTES
-from api.connections import Connection
-from api.problems import Problem
-from store import people
-from store.database import Database, migrate
+from api.http.bodies import STRANGER_BYTES
+from api.http.connections import Connection
+from api.http.problems import Problem
+from api.services import password_hashing
+from store.db.database import Database, migrate
+from store.people import people
 from tests.api.conftest import API, Gate, Served
 from tests.api.pages.visits import signed_in
-from tests.product import ROOT, free_port
+from tests.support.installed_app import ROOT, free_port
 
 CODECS = ("punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "bz2", "utf-16")
 MEGABYTE = 1024 * 1024
@@ -300,8 +300,8 @@ async def test_a_page_asks_for_signing_in_before_it_looks_at_what_was_sent(stopp
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little time for headers and for the bodies of strangers."""
     monkeypatch.setattr(Connection, "header_seconds", 1.5)
-    monkeypatch.setattr("api.bodies.STRANGER_SECONDS", 1.5)
-    monkeypatch.setattr("api.bodies.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("api.http.bodies.STRANGER_SECONDS", 1.5)
+    monkeypatch.setattr("api.http.bodies.GRACE_SECONDS", 0.5)
 
 
 async def test_connections_that_never_say_what_they_want_are_closed(hurry: None, served: Served) -> None:
@@ -435,10 +435,10 @@ def test_the_gateway_begins_with_its_own_connections() -> None:
 
 async def test_only_so_many_sign_in_at_once() -> None:
     with ExitStack() as waiting:
-        for _ in range(hashing.AT_ONCE + hashing.MOST_WAITING):
-            waiting.enter_context(hashing.turn())
-        with pytest.raises(Problem) as refused, hashing.turn():
+        for _ in range(password_hashing.AT_ONCE + password_hashing.MOST_WAITING):
+            waiting.enter_context(password_hashing.turn())
+        with pytest.raises(Problem) as refused, password_hashing.turn():
             pass
         assert refused.value.status == 503 and refused.value.headers
-    with hashing.turn():
-        assert await hashing.off_the_loop(sum, [1, 2]) == 3
+    with password_hashing.turn():
+        assert await password_hashing.off_the_loop(sum, [1, 2]) == 3

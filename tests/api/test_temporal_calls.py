@@ -9,10 +9,10 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError, CancelledError, TimeoutError, TimeoutType
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.problems import Problem
+from api.http.problems import Problem
+from api.http.workflow_refusals import problem_of_refusal
 from api.temporal_calls import Gone, NoAnswer, Refused, meaning, send, within
-from api.workflow_refusals import problem_of_refusal
-from tests.product import ROOT
+from tests.support.installed_app import ROOT
 from workflows.people import refusal
 
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from intake.resubmit import Resubmitter
-from intake.start import Starter
+from cases.reconcile.next_rounds import Resubmitter
+from cases.submit import Starter
 from policy.file import PolicyFile
-from store.ledger import Ledger
-from store.tables import cases
+from store.receivers.ledger import Ledger
+from store.tables.cases import cases
 from tests.api.conftest import Gate, eventually, payment
 from tests.api.pages.visits import signed_in
 from workflows.registry import GATES, INPUTS, STEPS

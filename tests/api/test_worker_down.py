@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from api.app import create_app
 from tests.api.conftest import Gate, eventually
-from tests.product import free_port
+from tests.support.installed_app import free_port
 
 
 async def test_without_a_worker_a_decision_is_stored_within_four_seconds_and_applied_once(stopped: Gate) -> None:

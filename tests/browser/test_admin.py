@@ -7,7 +7,7 @@ from zipfile import ZipFile
 from playwright.async_api import expect
 
 from tests.browser.conftest import Windows
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 
 
 async def test_an_admin_adds_somebody_whose_password_opens_the_inbox_and_an_auditor_takes_the_evidence(

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Windows, pay, until
-from tests.product import Product
+from tests.support.installed_app import Product
 
 PAGES = {
     "manager-1": ["{task}", "/settings"],

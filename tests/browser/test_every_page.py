@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Windows, pay, until, violations
-from tests.product import Product
+from tests.support.installed_app import Product
 
 PAGES = {
     "manager-1": [

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Windows, pay, statuses, until, violations
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 async def rows(page: Page) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browser.conftest import Windows, pay, until
-from tests.product import Product
+from tests.support.installed_app import Product
 
 WIDTHS = (360, 641, 768, 900, 1024, 1199, 1200, 1280, 1366, 1440, 1920)
 ZOOMED = 640

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 from playwright.async_api import expect
 
-from store import one_time_links, people
-from store.database import Database
+from store.db.database import Database
+from store.people import one_time_links, people
 from tests.browser.conftest import Windows
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 async def test_a_browser_that_only_looks_burns_nothing_and_its_owner_sets_a_password(

@@ -3,7 +3,7 @@
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Windows, statuses, until, violations
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 def waiting(product: Product, reference: str, payee: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Windows, violations
-from tests.product import ROOT
+from tests.support.installed_app import ROOT
 
 DROP = """(area, file) => {
   const dropped = new DataTransfer();

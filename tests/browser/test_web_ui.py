@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Error, expect
 
 from tests.browser.conftest import pay
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 async def test_the_page_of_a_case_shows_its_history_through_the_guard(product: Product, chromium: Browser) -> None:

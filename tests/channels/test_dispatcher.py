@@ -17,13 +17,14 @@ import pytest
 from channels import dispatcher
 from channels.channel import Channel, Outgoing
 from channels.console import Console
+from channels.message_text import Writer
 from channels.smtp import Smtp
-from channels.text import Writer
-from store import notices, outbox, people
-from store.database import Database, DatabaseUnavailable
-from tests.sink import Sink
+from domain.status import Outcome
+from store.db.database import Database, DatabaseUnavailable
+from store.notifications import expand, outbox
+from store.people import people
 from tests.store.mailroom import Mailroom
-from workflows.models import Outcome
+from tests.support.smtp_sink import Sink
 
 WINDOW = timedelta(seconds=3)
 BOTH = {"manager-1@example.org", "manager-2@example.org"}
@@ -35,7 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "POLL_S", 0.05)
     monkeypatch.setattr(dispatcher, "RENEW_S", 0.2)
     monkeypatch.setattr(dispatcher, "BACKOFF", timedelta(seconds=0.4))
-    monkeypatch.setattr(notices, "SETTLE", timedelta(seconds=0.2))
+    monkeypatch.setattr(expand, "SETTLE", timedelta(seconds=0.2))
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def room(sqlite_url: str) -> AsyncIterator[Mailroom]:
 @asynccontextmanager
 async def a_worker(room: Mailroom, *channels: Channel, name: str = "worker") -> AsyncIterator[asyncio.Task[None]]:
     """A dispatcher that works until the block ends."""
-    plan = notices.Plan({channel.name: channel.needs_address for channel in channels}, WINDOW, room.plan.digest_at)
+    plan = expand.Plan({channel.name: channel.needs_address for channel in channels}, WINDOW, room.plan.digest_at)
     writer = Writer("http://127.0.0.1:8000", {"payment": ("payment", "payments")})
     sends = dispatcher.Dispatcher(outbox.Outbox(room.db, plan, {}, name), channels, writer, DatabaseUnavailable)
     task = asyncio.create_task(sends.run())

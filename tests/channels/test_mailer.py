@@ -8,9 +8,9 @@ import pytest
 from channels.console import Console
 from channels.mailer import Mailer, MailNotSent, MailRefused
 from channels.smtp import Smtp
-from settings import Settings
-from tests.product import free_port
-from tests.sink import Sink
+from core.settings import Settings
+from tests.support.installed_app import free_port
+from tests.support.smtp_sink import Sink
 from worker import mailer
 
 ADA = "ada@example.org"

@@ -11,8 +11,8 @@ import pytest
 from channels.channel import Outgoing, RefusedForGood, TryLater
 from channels.message import Text
 from channels.smtp import Smtp
-from tests.product import free_port
-from tests.sink import Sink, sent_at
+from tests.support.installed_app import free_port
+from tests.support.smtp_sink import Sink, sent_at
 
 FROM = "Holdgate <holdgate@example.org>"
 

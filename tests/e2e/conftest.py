@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 @pytest.fixture(scope="package")

@@ -11,10 +11,10 @@ import httpx2
 import pytest
 from temporalio.client import Client
 
-from store import cases
-from store.database import Database
-from store.ledger import Ledger
-from tests.product import Product
+from store.cases import cases
+from store.db.database import Database
+from store.receivers.ledger import Ledger
+from tests.support.installed_app import Product
 
 HEAD = "reference,payee,amount,currency,account\n"
 IN_TURN = ("worker", "gateway", "worker", "temporal")

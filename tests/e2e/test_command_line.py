@@ -19,7 +19,7 @@ from zipfile import ZipFile
 import pytest
 
 import holdgate
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 
 PAYMENTS = """\
 reference,payee,amount,currency,account,memo

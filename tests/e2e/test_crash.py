@@ -17,7 +17,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 
 SEED = 20261122
 BETWEEN_CASES = 1.0

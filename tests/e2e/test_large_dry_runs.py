@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from intake.parsing_pool import LARGE
-from tests.product import Product
+from tests.support.installed_app import Product
 
 HEAD = "reference,payee,amount,currency,account\n"
 MB = 1024**2

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from channels.text import SHOWN
-from tests.product import Product
-from tests.sink import Mail, Sink
+from channels.message_text import SHOWN
+from tests.support.installed_app import Product
+from tests.support.smtp_sink import Mail, Sink
 from tests.test_real_data_import import REAL_DATA, with_our_headings
 
 MANAGERS = [f"manager-{number}@example.org" for number in (1, 2, 3)]

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from kit.new import make
-from tests.product import Product
+from tests.support.installed_app import Product
 
 
 @pytest.fixture(scope="module")

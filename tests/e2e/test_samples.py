@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 from workflows.registry import PROCESSES
 
 SEVERAL = ["tasks.csv"]

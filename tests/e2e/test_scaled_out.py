@@ -18,12 +18,12 @@ import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
 from ops import bootstrap
-from store.audit import verify
-from store.database import Database
-from store.ledger import Ledger
-from tests.postgres import Postgres
-from tests.product import ROOT, Product, free_port
-from tests.temporal import TEMPORAL
+from store.audit.audit_log import verify
+from store.db.database import Database
+from store.receivers.ledger import Ledger
+from tests.support.installed_app import ROOT, Product, free_port
+from tests.support.postgres import Postgres
+from tests.support.temporal import TEMPORAL
 
 CASES = 16
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from store import people
-from store.database import Database
-from tests.product import ROOT, free_port
+from store.db.database import Database
+from store.people import people
 from tests.store.story import opening, recorded, submitted, task
+from tests.support.installed_app import ROOT, free_port
 
 STRANGERS = 10
 

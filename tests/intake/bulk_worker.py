@@ -15,16 +15,17 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
+from domain.case import CaseInput
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from workflows.batch import BatchWorkflow
-from workflows.models import BULK_TASK_QUEUE, TASK_QUEUE, CaseInput
 
 with workflow.unsafe.imports_passed_through():
-    from activities.imports import Imports
-    from activities.payment_request import PaymentRequest
-    from intake.importer import Importer, Pace
-    from intake.start import Starter
+    from activities.engine.batch_rows import Imports
+    from activities.payment.request import PaymentRequest
+    from cases.submit import Starter
+    from intake.start_rows import Importer, Pace
     from policy.file import PolicyFile
-    from store.database import Database
+    from store.db.database import Database
     from workflows.registry import INPUTS, PROCESSES, Process
 
 

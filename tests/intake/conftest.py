@@ -13,15 +13,18 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from intake.importer import Pace
-from intake.start import CaseRequest, Starter
+from cases.submit import CaseRequest, Starter
+from domain.case import CaseEvent, CaseResult
+from domain.names import SEARCH_ATTRIBUTES
+from domain.records import CaseRecord
+from domain.status import Status
+from intake.start_rows import Pace
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
-from store import batches, cases
-from store.database import Database
+from store.cases import batches, cases
+from store.db.database import Database
 from tests.intake.bulk_worker import QUICK, bulk_worker
-from tests.temporal import TEMPORAL
-from workflows.models import SEARCH_ATTRIBUTES, CaseEvent, CaseRecord, CaseResult, Status
+from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS, PROCESSES, Process
 
 ROOT = Path(__file__).parent.parent.parent

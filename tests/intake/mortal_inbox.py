@@ -17,11 +17,11 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from intake import parsing_pool
-from intake.drop_box import DropBox
-from intake.inbox import Inbox
+from intake.drop_folder import DropBox
+from intake.drop_folder_import import Inbox
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
-from store.database import Database
+from store.db.database import Database
 from workflows.registry import INPUTS
 
 POLICY = Path(__file__).parents[2] / "policy.toml"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from intake.mapping import WrongMapping, parse_mapping
-from intake.reading import read_file
+from cases.submit import target_of
+from intake.column_mapping import WrongMapping, parse_mapping
+from intake.read_file import read_file
 from intake.rows import Sheet
-from intake.start import target_of
 from workflows.registry import PROCESSES
 
 TARGET = target_of(PROCESSES["payment"])

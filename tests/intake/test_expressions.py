@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import intake
-from intake import cells
+from intake import parse_cells
 from intake.table import MAX_CELL
 
 WITH_PATTERN = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
@@ -68,7 +68,7 @@ def patterns() -> dict[str, "re.Pattern[str] | re.Pattern[bytes]"]:
     for decimal in marks:
         for thousands in ("", "none", " ", "'", *marks):
             if thousands != decimal:
-                made_of = cells._number(decimal, thousands)
+                made_of = parse_cells._number(decimal, thousands)
                 found[f"cells-number{decimal}{thousands}"] = made_of
     return found
 

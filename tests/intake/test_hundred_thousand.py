@@ -11,10 +11,10 @@ from subprocess import Popen
 import psutil
 import pytest
 
-from store import cases
+from domain.batch import BatchCounts
+from store.cases import cases
 from tests.intake.conftest import HEAD, Office
-from tests.intake.test_import import rows, work
-from workflows.models import BatchCounts
+from tests.intake.test_start_rows import rows, work
 
 MOST_MB = 150
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intake.cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
-from intake.mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
-from intake.reading import read_file
+from cases.submit import target_of
+from intake.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
+from intake.open_table import UnreadableFile
+from intake.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
+from intake.read_file import read_file
 from intake.rows import Row, Sheet
-from intake.saved import SavedMappings, as_toml
-from intake.start import target_of
-from intake.tables import UnreadableFile
+from intake.saved_mappings import SavedMappings, as_toml
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES
 

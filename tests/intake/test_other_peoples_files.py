@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from intake.mapping import Target, WrongMapping, parse_mapping
-from intake.reading import look, read_file
+from cases.submit import target_of
+from intake.column_mapping import Target, WrongMapping, parse_mapping
+from intake.open_table import UnreadableFile
+from intake.read_file import look, read_file
 from intake.rows import Sheet
-from intake.start import target_of
-from intake.tables import UnreadableFile
 from workflows.registry import PROCESSES
 
 USUAL = {"account": "operating", "currency": "GBP"}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from api.refusals import problem_of
+from api.http.exception_handlers import problem_of
 from intake import parsing_pool
 from intake.parsing_pool import LARGE, MOST_WAITING_OF_ONE, QUICK, LineTooLong, ParserEnded, ParsingPool
 from intake.table import UnreadableFile

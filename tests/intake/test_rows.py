@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from activities.payment_request import PaymentRequest
+from activities.payment.request import PaymentRequest
+from domain.base import Problem
 from intake.rows import MAX_ROWS, Row, UnreadableFile, read
-from workflows.models import Problem
 from workflows.registry import PROCESSES
 
 HEAD = b"reference,payee,amount,currency,account,due_date,memo,payee_account\n"

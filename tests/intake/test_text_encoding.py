@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intake.bad_rows import bad_rows
-from intake.mapping import ColumnMapping, WrongMapping
-from intake.reading import read_file
-from intake.start import target_of
+from cases.submit import target_of
+from intake.column_mapping import ColumnMapping, WrongMapping
+from intake.invalid_rows import bad_rows
+from intake.read_file import read_file
 from intake.table import UnreadableFile
 from intake.text_encoding import NAMES, text_of
 from workflows.registry import PROCESSES

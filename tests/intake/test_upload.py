@@ -11,16 +11,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from temporalio.testing import WorkflowEnvironment
 
-from activities.payment_request import PaymentRequest
-from intake.judge import Judge
+from activities.payment.request import PaymentRequest
+from cases.submit import SWEEP_AFTER, NoPolicy, TemporalUnavailable, UnknownProcess
+from domain.batch import BatchCounts
+from domain.ids import case_id_for
+from domain.status import ENDED_UNDONE, Status
+from intake.classify_rows import Judge
 from intake.rows import UnreadableFile, read
-from intake.start import SWEEP_AFTER, NoPolicy, TemporalUnavailable, UnknownProcess
 from intake.upload import Uploads
 from policy.file import PolicyFile
-from store import batches
-from store.batches import Existing
+from store.cases import batches
+from store.cases.batches import Existing
 from tests.intake.conftest import HEAD, ROOT, Office, ended, payment
-from workflows.models import ENDED_UNDONE, BatchCounts, Status, case_id_for
 from workflows.registry import INPUTS, PROCESSES
 
 SAMPLES = ROOT / "samples"

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intake.bad_rows import bad_rows
-from intake.mapping import WrongMapping, parse_mapping
+from cases.submit import target_of
+from intake.column_mapping import WrongMapping, parse_mapping
+from intake.invalid_rows import bad_rows
 from intake.number_formats import format_of, general
-from intake.reading import look, read_file
+from intake.open_table import UnreadableFile
+from intake.read_file import look, read_file
 from intake.rows import Sheet
-from intake.start import target_of
-from intake.tables import UnreadableFile
 from tests.intake.workbooks import MAIN, OFFICE, Cell, Cells, book, rows, sheet, styled, styles_of
 from workflows.registry import PROCESSES
 

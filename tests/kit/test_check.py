@@ -11,7 +11,7 @@ import pytest
 import holdgate
 from kit.new import SKELETON
 from tests.kit.conftest import change
-from tests.product import ROOT
+from tests.support.installed_app import ROOT
 
 Run = Callable[..., tuple[int, str]]
 

@@ -12,7 +12,7 @@ import pytest
 import own
 from kit.new import make
 from tests.kit.conftest import change
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
 
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import own
+from domain.wording import Words
 from kit.check import files_of_tests, lacks
 from kit.sentences import told_by
-from tests.errand import ErrandProcess, ErrandRequest, Errands, Weighed
 from tests.kit.conftest import change
-from tests.product import ROOT
+from tests.support.installed_app import ROOT
+from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Weighed
 from workflows.registry import PROCESSES
-from workflows.words import Words
 
 BOOKING = '''
 class Booking(Message):

@@ -5,8 +5,10 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from tests.errand import ErrandProcess, ErrandRequest, Errands, Weighed
-    from workflows.models import BatchInput, BatchResult, CaseInput, CaseResult, RollbackInput
+    from domain.batch import BatchInput, BatchResult
+    from domain.case import CaseInput, CaseResult
+    from domain.rollback import RollbackInput
+    from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Weighed
     from workflows.rollback import RollbackWorkflow
 
 

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from ops import bootstrap
-from tests.temporal import TEMPORAL
+from tests.support.temporal import TEMPORAL
 
 
 @pytest.fixture

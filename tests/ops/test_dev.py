@@ -15,7 +15,7 @@ import pytest
 from ops import dev
 from tests.ops.test_supervisor import STEADY, Run, program, until
 from tests.ops.test_supervisor import run as run
-from tests.product import ROOT, Product
+from tests.support.installed_app import ROOT, Product
 
 LEFT_OUT = shutil.ignore_patterns(
     ".*_cache", ".git", ".venv", ".env", ".hypothesis", "__pycache__", "var", "tests", "docs"

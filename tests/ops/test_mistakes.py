@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from kit.new import make
-from tests.product import ROOT, Product, free_port
+from tests.support.installed_app import ROOT, Product, free_port
 
 
 def attempt(folder: Path, **environment: str) -> tuple[int, list[str]]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from store.database import migrate
-from store.private_files import tighten
-from tests.product import ROOT
+from store.db.database import migrate
+from store.db.private_files import tighten
+from tests.support.installed_app import ROOT
 
 
 def open_to_others(var: Path) -> list[str]:

@@ -17,14 +17,15 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, Worker
 
 import holdgate
-from activities.payments import PaymentRequest
+from activities.payment.request import PaymentRequest
+from domain.batch import BatchInput
+from domain.status import Verdict
 from ops.remote import Unusable
 from ops.replay import replayed
-from tests.errand import ErrandProcess, ErrandRequest
-from tests.house import ONE_GATE, PROCESSES, Handle, House, open_house
 from tests.ops.changed import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
+from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
+from tests.support.sample_processes import ErrandProcess, ErrandRequest
 from worker import workflows
-from workflows.models import BatchInput, Verdict
 
 TWO_GATES = """
 [pair.gates.approval]

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ops.hidden import LOOPBACK, PORTS, Hidden
 from ops.ui_guard import MOST_BYTES, UiGuard
-from tests.product import free_port
+from tests.support.installed_app import free_port
 
 PIECE = b"x" * 65536
 PIECES = 1600

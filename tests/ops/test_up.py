@@ -18,13 +18,14 @@ import pytest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from ops import bootstrap, demo
-from ops.demo import PEOPLE
-from settings import load
-from store.database import Database, migrate
+from core.settings import load
+from ops import bootstrap
+from ops.demo import people_and_money
+from ops.demo.people_and_money import PEOPLE
+from store.db.database import Database, migrate
 from tests.ops.test_private_files import open_to_others
-from tests.product import ROOT, Product
-from tests.temporal import TEMPORAL
+from tests.support.installed_app import ROOT, Product
+from tests.support.temporal import TEMPORAL
 
 BLOCKED_BY_BROWSERS = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6697, 10080}
 BLOCKED_BY_BROWSERS |= set(range(6665, 6670))
@@ -253,7 +254,7 @@ async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_pa
     settings = load(var=tmp_path)
     await asyncio.to_thread(migrate, settings.database_url)
     database = Database(settings.database_url)
-    before = await demo.furnish(database, settings.demo_tokens)
+    before = await people_and_money.furnish(database, settings.demo_tokens)
     await database.close()
     settings.demo_tokens.unlink()
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domain.ruling import GateRuling
 from policy.model import Policy, PolicyError
 from policy.parse import parse
 from policy.rules import rule
-from workflows.models import GateRuling
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from policy.candidates import peopled
 from policy.model import PolicyError
 from policy.parse import parse, warnings
 from policy.rules import rule
-from tests.workflows.test_gate import NOON, a_gate
+from tests.domain.test_gate import NOON, a_gate
 from workflows.registry import INPUTS, PROCESSES
 
 ONBOARDING = INPUTS["user_onboarding"]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.ruling import Escalation
+from domain.status import Verdict
 from policy.parse import parse
 from policy.rules import rule
 from tests.policy.examples import AT, INPUTS, Payment, policy, ruling
-from workflows.models import Escalation, Verdict
 from workflows.registry import INPUTS as REGISTERED
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'

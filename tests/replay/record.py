@@ -10,13 +10,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from activities.approval_request import ApprovalRequest
-from activities.deployments import DeploymentRequest
-from activities.onboarding_request import OnboardingRequest
-from activities.payments import PaymentRequest
-from store import cases
-from tests.house import Handle, House, open_house
-from workflows.models import Actor, CaseResult, StartNow, Status, Verdict
+from activities.approval.request import ApprovalRequest
+from activities.deployment.request import DeploymentRequest
+from activities.payment.request import PaymentRequest
+from activities.user_onboarding.request import OnboardingRequest
+from domain.case import CaseResult
+from domain.messages import Actor, StartNow
+from domain.status import Status, Verdict
+from store.cases import cases
+from tests.support.engine_fixture import Handle, House, open_house
 
 HISTORIES = Path(__file__).parent
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()

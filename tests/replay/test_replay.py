@@ -10,12 +10,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from workflows.models import CaseInput, CaseResult
+from domain.case import CaseInput, CaseResult
 from workflows.payment import PaymentProcess
 
 with workflow.unsafe.imports_passed_through():
-    from activities.payments import PaymentReceipt, PaymentRequest, Payments
-    from tests.house import PROCESSES
+    from activities.payment.request import PaymentRequest
+    from activities.payment.steps import PaymentReceipt, Payments
+    from tests.support.engine_fixture import PROCESSES
 
 HISTORIES = sorted(Path(__file__).parent.glob("*.json"))
 

@@ -7,28 +7,20 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from store import cases, people
-from store.database import Database
-from store.notices import Plan
-from store.outbox import Outbox
-from store.tables import batches, notices, tasks
+from domain.case import CaseEvent, CaseResult
+from domain.messages import Actor, Decision
+from domain.notification import Letter, NoticeKind
+from domain.records import CaseRecord, DecisionRecord, TaskPatch
+from domain.status import Outcome, Status, Verdict
+from domain.task import Quorum, TaskView
+from store.cases import cases
+from store.db.database import Database
+from store.notifications.expand import Plan
+from store.notifications.outbox import Outbox
+from store.people import people
+from store.tables.cases import batches, tasks
+from store.tables.notifications import notices
 from tests.store.story import MORNING, event, new_case, patch, task
-from workflows.models import (
-    Actor,
-    CaseEvent,
-    CaseRecord,
-    CaseResult,
-    Decision,
-    DecisionRecord,
-    Letter,
-    NoticeKind,
-    Outcome,
-    Quorum,
-    Status,
-    TaskPatch,
-    TaskView,
-    Verdict,
-)
 
 STAFF: Mapping[str, Sequence[str]] = {
     "requester-1": ["requesters", "managers"],

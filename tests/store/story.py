@@ -3,26 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from store import cases
-from store.cases import CaseRow, NewCase
-from store.database import Database
-from workflows.models import (
-    Actor,
-    CaseEvent,
-    CaseRecord,
-    CaseResult,
-    Decision,
-    DecisionRecord,
-    Outcome,
-    Quorum,
-    Status,
-    TaskPatch,
-    TaskView,
-    Verdict,
-    case_id_for,
-    reference_key,
-    task_id_for,
-)
+from domain.case import CaseEvent, CaseResult
+from domain.ids import case_id_for, reference_key, task_id_for
+from domain.messages import Actor, Decision
+from domain.records import CaseRecord, DecisionRecord, TaskPatch
+from domain.status import Outcome, Status, Verdict
+from domain.task import Quorum, TaskView
+from store.cases import cases
+from store.cases.cases import CaseRow, NewCase
+from store.db.database import Database
 
 MORNING = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 

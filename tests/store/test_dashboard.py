@@ -7,25 +7,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from store import cases, incidents
+from domain.case import CaseEvent, CaseResult
+from domain.records import CaseRecord, DecisionRecord
+from domain.rollback import RollbackAsked
+from domain.status import Outcome, Status, Verdict
+from domain.task import TaskView
+from store.cases import cases, incidents
+from store.cases.durations import waiting
+from store.cases.visibility import Viewer
 from store.dashboard import flow, standing, work
 from store.dashboard.flow import Spread
 from store.dashboard.scope import Scope, span
-from store.database import Database
-from store.ends import waiting
-from store.viewer import Viewer
+from store.db.database import Database
 from tests.store.story import decision, new_case, patch, recorded, task
-from workflows.models import (
-    CaseEvent,
-    CaseRecord,
-    CaseResult,
-    DecisionRecord,
-    Outcome,
-    RollbackAsked,
-    Status,
-    TaskView,
-    Verdict,
-)
 
 NOW = datetime(2026, 11, 26, 10, 20, tzinfo=UTC)
 """A Thursday."""

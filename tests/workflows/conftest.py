@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import pytest_asyncio
 
-from tests.house import House, open_house
+from tests.support.engine_fixture import House, open_house
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from activities.approval_request import ApprovalRequest
+from activities.approval.request import ApprovalRequest
 from intake.rows import read
 from workflows.moments import asked
 from workflows.registry import PROCESSES

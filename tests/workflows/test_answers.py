@@ -8,18 +8,11 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from tests.errand import ErrandRequest
-from tests.house import Handle, House
-from workflows.models import (
-    Act,
-    Action,
-    Actor,
-    Outcome,
-    Receipt,
-    Status,
-    TaskView,
-    Verdict,
-)
+from domain.messages import Act, Action, Actor, Receipt
+from domain.status import Outcome, Status, Verdict
+from domain.task import TaskView
+from tests.support.engine_fixture import Handle, House
+from tests.support.sample_processes import ErrandRequest
 
 EDITABLE = """
 [errand.gates.approval]

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.approval_request import MAX_PAYLOAD_BYTES, ApprovalRequest
-from intake.problems import problems_of
+from activities.approval.request import MAX_PAYLOAD_BYTES, ApprovalRequest
+from domain.input_errors import problems_of
+from domain.status import Status, Verdict
 from intake.rows import read
-from tests.house import Handle, House
-from tests.product import ROOT
+from tests.support.engine_fixture import Handle, House
+from tests.support.installed_app import ROOT
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import Status, Verdict
 
 
 async def ask(house: House, **input: Any) -> Handle:

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from tests.workflows.test_gate import NOON, a_gate, an_answer
+from domain.messages import Absent, Act, Action, Actor
+from domain.records import Present
+from domain.ruling import GateRuling
+from domain.task import TaskView
+from tests.domain.test_gate import NOON, a_gate, an_answer
 from workflows.decidable import answers_left
 from workflows.gate import Gate
-from workflows.models import Absent, Act, Action, Actor, GateRuling, Present, TaskView
 from workflows.people import places
 
 ADMIN = Actor(id="ada", groups=["admins", "managers"])

@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from activities.data_import_request import DataImportRequest
-from activities.security_review_request import SecurityReviewRequest
-from settings import load
-from store import effects
-from store.datasets import Datasets
-from store.risks import Risks
-from tests.house import Handle, House, open_house
+from activities.data_import.request import DataImportRequest
+from activities.security_review.request import SecurityReviewRequest
+from core.settings import load
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.receivers import idempotency
+from store.receivers.accepted_risks import Risks
+from store.receivers.datasets import Datasets
+from tests.support.engine_fixture import Handle, House, open_house
 from tests.workflows.test_data_import import OCTOBER, Office
 from tests.workflows.test_payment import SHIPPED
 from tests.workflows.test_security_review import MEDIUM, Desk
-from workflows.models import Status, TaskView, Verdict
 
 STEPS = {
     "data_import": ("profile_file", "load_rows", "drop_rows", "publish_version", "restore_version"),
@@ -73,7 +74,7 @@ class Place:
 
     async def counted(self, case: Handle) -> dict[str, int]:
         async with self.house.database.read() as conn:
-            return await effects.count(conn, case.id)
+            return await idempotency.count(conn, case.id)
 
     @asynccontextmanager
     async def broken(self, step: str) -> AsyncIterator[None]:

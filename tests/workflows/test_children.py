@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from store import cases, tables, tasks
-from store.cases import CaseRow
-from tests.house import Handle, House, open_house
-from workflows.models import CaseResult, ChildRequest, Status, StepCall, Verdict, child_reference
+from domain.case import CaseResult
+from domain.ids import child_reference
+from domain.status import Status, Verdict
+from domain.step import ChildRequest, StepCall
+from store.cases import cases, tasks
+from store.cases.cases import CaseRow
+from store.tables import cases as cases_tables
+from tests.support.engine_fixture import Handle, House, open_house
 
 POLICY = "[asking]\n"
 
@@ -141,7 +145,9 @@ async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_pa
         result = CaseResult(case_id=child.id, status=Status.COMPLETED, reason="said by hand")
         async with house.database.write() as connection:
             ended = {"status": Status.COMPLETED, "result": result.model_dump(mode="json")}
-            await connection.execute(update(tables.cases).where(tables.cases.c.case_id == child.id).values(ended))
+            await connection.execute(
+                update(cases_tables.cases).where(cases_tables.cases.c.case_id == child.id).values(ended)
+            )
         await house.forward(case, timedelta(minutes=2))
         assert (await house.end(case)).status is Status.COMPLETED
 

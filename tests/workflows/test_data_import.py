@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from activities.data_import_request import DataImportRequest
-from activities.data_imports import DataImports, Staging
-from activities.dataset_file import DatasetFile
-from intake.problems import problems_of
-from settings import load
-from store import effects
-from store.datasets import Datasets, DatasetView
-from tests.house import Handle, House, open_house
-from tests.product import ROOT
+from activities.data_import.dataset_file import DatasetFile
+from activities.data_import.request import DataImportRequest
+from activities.data_import.steps import DataImports, Staging
+from core.settings import load
+from domain.case import CaseResult
+from domain.errors import Refused
+from domain.input_errors import problems_of
+from domain.status import Status, Verdict
+from store.receivers import idempotency
+from store.receivers.datasets import Datasets, DatasetView
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.installed_app import ROOT
 from tests.workflows.test_kills import ALL, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import CaseResult, Refused, Status, Verdict
 
 SCHEMA = {
     "type": "object",
@@ -71,7 +73,7 @@ class Office:
 
     async def counted(self, case: Handle) -> dict[str, int]:
         async with self.house.database.read() as conn:
-            return await effects.count(conn, case.id)
+            return await idempotency.count(conn, case.id)
 
     async def versions(self, dataset: str) -> int:
         """How many versions have rows, published or not."""

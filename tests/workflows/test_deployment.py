@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from activities import isolation
-from activities.deployments import DeploymentRequest
-from activities.releases import Releases
-from settings import load
-from store import cases, tasks
-from tests.house import Handle, House, open_house
-from tests.product import free_port
-from tests.shop import Site, contents, put, sick
+from activities.deployment.releases import Releases
+from activities.deployment.request import DeploymentRequest
+from activities.shared import isolation
+from core.settings import load
+from domain.case import CaseResult
+from domain.status import Status, Verdict
+from store.cases import cases, tasks
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.installed_app import free_port
+from tests.support.shop_app import Site, contents, put, sick
 from tests.workflows.test_kills import ALL, FEW, life, mortal
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import CaseResult, Status, Verdict
 
 FULL = '[["python3", "-m", "py_compile", "app.py"], ["python3", "-m", "unittest", "-q"]]'
 QUICK = '[["python3", "-m", "py_compile", "app.py"]]'

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from activities import isolation
-from settings import load
-from tests import hostile
-from tests.house import Handle, House, open_house
-from tests.shop import contents, put
+from activities.shared import isolation
+from core.settings import load
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from tests.support import hostile
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.shop_app import contents, put
 from tests.workflows.test_deployment import App, Yard
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import Status, TaskView, Verdict
 
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
 CODE = Path(hostile.__file__).read_bytes()

@@ -9,8 +9,10 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from tests.house import ONE_GATE, Handle, House
-from workflows.models import Actor, Decision, Outcome, Status, Verdict, task_id_for
+from domain.ids import task_id_for
+from domain.messages import Actor, Decision
+from domain.status import Outcome, Status, Verdict
+from tests.support.engine_fixture import ONE_GATE, Handle, House
 
 
 async def the_refusal(house: House, case: Handle, decision: Decision) -> ApplicationError:

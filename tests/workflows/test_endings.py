@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from tests.errand import ErrandRequest
-from tests.house import ONE_GATE, House
-from workflows.models import Outcome, Status, Verdict
+from domain.status import Outcome, Status, Verdict
+from tests.support.engine_fixture import ONE_GATE, House
+from tests.support.sample_processes import ErrandRequest
 
 NO_GATE = """
 [errand.gates.approval]

@@ -8,11 +8,14 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from intake.recount import Recounter
-from store import absences, people, tasks
-from tests.errand import ErrandRequest
-from tests.house import Handle, House
-from workflows.models import Absent, Act, Action, Actor, Decision, Receipt, Status, TaskView, Verdict
+from cases.reconcile.changed_people import Recounter
+from domain.messages import Absent, Act, Action, Actor, Decision, Receipt
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.cases import tasks
+from store.people import absences, people
+from tests.support.engine_fixture import Handle, House
+from tests.support.sample_processes import ErrandRequest
 
 TWO = """
 [errand.gates.approval]

@@ -8,9 +8,10 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from store import audit
-from tests.house import ONE_GATE, Handle, House
-from workflows.models import Outcome, Status, TaskView, Verdict
+from domain.status import Outcome, Status, Verdict
+from domain.task import TaskView
+from store.audit import audit_log
+from tests.support.engine_fixture import ONE_GATE, Handle, House
 
 RETRIES_END = timedelta(minutes=5)
 
@@ -189,7 +190,7 @@ async def test_each_attempt_of_an_undo_is_told_in_the_timeline_with_its_result(h
     await house.forward(case, timedelta(seconds=30))
     assert (await house.end(case)).status is Status.REJECTED
     async with house.database.read() as connection:
-        told = [event.summary for event in await audit.page(connection, case.id, limit=100)]
+        told = [event.summary for event in await audit_log.page(connection, case.id, limit=100)]
     first = told.index("Unpack a parcel: attempt 1 failed. The unpack desk does not answer.")
     assert told[first + 1] == "Unpack a parcel: attempt 2 failed. The unpack desk does not answer."
     assert told[-3:] == ["Unpack a parcel: done", "Bring back a parcel: done", "Ended rejected; 2 of its steps undone"]

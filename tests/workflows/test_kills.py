@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from store import tasks
-from tests.five import NUMBERS, POLICY, FiveRequest, Receiver
-from tests.house import Handle, House, open_house
-from tests.mortal_worker import Fate
-from tests.product import ROOT
+from domain.case import CaseResult
+from domain.status import Status, Verdict
+from store.cases import tasks
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.five_step_process import NUMBERS, POLICY, FiveRequest, Receiver
+from tests.support.installed_app import ROOT
+from tests.support.worker_killed_at_step import Fate
 from tests.workflows.test_payment import SHIPPED, a_payment
-from workflows.models import CaseResult, Status, Verdict
 
 SOON = timedelta(seconds=2)
 """After which the server misses a worker that was killed with a workflow task."""
@@ -31,7 +32,7 @@ async def mortal(folder: Path) -> AsyncIterator[tuple[House, Fate]]:
         fate = Fate(folder)
         address = house.env.client.service_client.config.target_host
         lives = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.mortal_worker", address, house.url, str(folder), cwd=ROOT
+            sys.executable, "-m", "tests.support.worker_killed_at_step", address, house.url, str(folder), cwd=ROOT
         )
         try:
             yield house, fate

@@ -10,13 +10,18 @@ from sqlalchemy import select, update
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from intake.recount import Recounter
-from store import absences, leavers, people, recounts, tasks
-from store.tables import candidates
-from store.tables import tasks as tasks_table
-from tests.house import Handle, House
+from cases.reconcile.changed_people import Recounter
+from domain.ids import task_id_for
+from domain.messages import Absent, Act, Action, Actor
+from domain.names import MAX_IDLE_MESSAGES
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.cases import recounts, tasks
+from store.people import absences, leavers, people
+from store.tables.cases import candidates
+from store.tables.cases import tasks as tasks_table
+from tests.support.engine_fixture import Handle, House
 from tests.workflows.test_handing_over import act, decide, no, person
-from workflows.models import MAX_IDLE_MESSAGES, Absent, Act, Action, Actor, Status, TaskView, Verdict, task_id_for
 
 PAUSING = """
 [errand.gates.approval]

@@ -12,9 +12,11 @@ from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedErro
 from temporalio.common import RawValue
 from temporalio.service import RPCError
 
-from store import audit
-from tests.house import Handle, House
-from workflows.models import MAX_IDLE_MESSAGES, CaseEvent, CaseResult, Status, Verdict
+from domain.case import CaseEvent, CaseResult
+from domain.names import MAX_IDLE_MESSAGES
+from domain.status import Status, Verdict
+from store.audit import audit_log
+from tests.support.engine_fixture import Handle, House
 
 JSON = {"encoding": b"json/plain"}
 PAYLOADS: dict[str, list[Payload]] = {
@@ -79,9 +81,9 @@ async def bombard(case: Handle) -> None:
                 pass
 
 
-async def refused(house: House, case_id: str) -> list[audit.StoredEvent]:
+async def refused(house: House, case_id: str) -> list[audit_log.StoredEvent]:
     async with house.database.read() as conn:
-        found = await audit.page(conn, case_id=case_id, limit=1000)
+        found = await audit_log.page(conn, case_id=case_id, limit=1000)
     return [event for event in found if event.kind == "message_refused"]
 
 
@@ -134,7 +136,7 @@ async def test_what_a_flood_of_messages_held_is_counted_in_one_event(house: Hous
     await house.decide(case)
     await house.end(case)
     async with house.database.read() as conn:
-        events = await audit.page(conn, case_id=case.id, limit=1000)
+        events = await audit_log.page(conn, case_id=case.id, limit=1000)
     kinds = [event.kind for event in events]
     assert kinds.count("message_refused") == MAX_IDLE_MESSAGES
     (counted,) = [event for event in events if event.kind == "messages_counted"]
@@ -150,7 +152,7 @@ async def test_refused_updates_are_listed_up_to_a_hundred_and_then_counted(house
     events = await refused(house, case.id)
     assert len(events) == 100
     async with house.database.read() as conn:
-        found = await audit.page(conn, case_id=case.id, limit=1000)
+        found = await audit_log.page(conn, case_id=case.id, limit=1000)
     (counted,) = [event for event in found if event.kind == "messages_counted"]
     assert counted.data == {"count": 30, "messages": {"decide": 30}}
 
@@ -172,7 +174,7 @@ async def test_a_refusal_that_the_gateway_has_recorded_is_not_recorded_again(hou
         data={"decision_id": decision.id},
     )
     async with house.database.write() as conn:
-        await audit.append(conn, [event])
+        await audit_log.append(conn, [event])
     await house.refusals.finish()
     assert await refused(house, case.id) == []
 

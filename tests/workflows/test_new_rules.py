@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from activities.records import _opening_in_words
+from activities.engine.records import _opening_in_words
+from domain.messages import Act, Action, Actor
+from domain.ruling import Escalation, GateRuling
+from domain.status import Outcome
+from domain.task import Quorum, TaskView
 from workflows.gate import Gate
-from workflows.models import Act, Action, Actor, Escalation, GateRuling, Outcome, Quorum, TaskView
 
 OPENED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from temporalio.client import RPCTimeoutOrCancelledError
 
-from activities.payments import PaymentRequest
-from tests import postgres
-from tests.house import House, open_house
-from workflows.models import Outcome, Status
+from activities.payment.request import PaymentRequest
+from domain.status import Outcome, Status
+from tests.support import postgres
+from tests.support.engine_fixture import House, open_house
 
 SOON = timedelta(seconds=2)
 """After which the server misses a workflow task that a worker took and forgot."""

@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from activities.payments import PaymentRequest
-from store import tasks
-from tests.house import Handle, House
-from workflows.models import Status, TaskView, Verdict
+from activities.payment.request import PaymentRequest
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.cases import tasks
+from tests.support.engine_fixture import Handle, House
 
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
 

@@ -12,12 +12,14 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 import workflows.waiting
-from store import tasks
-from store.database import DatabaseUnavailable
-from tests.house import ONE_GATE, Handle, House, open_house
-from tests.product import ROOT
+from domain.names import MAX_IDLE_MESSAGES
+from domain.records import CaseRecord, Written
+from domain.status import Status, Verdict
+from store.cases import tasks
+from store.db.database import DatabaseUnavailable
+from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
+from tests.support.installed_app import ROOT
 from worker import SqlRecords
-from workflows.models import MAX_IDLE_MESSAGES, CaseRecord, Status, Verdict, Written
 
 SOON = timedelta(seconds=2)
 """After which the server misses a worker that died with a workflow task."""
@@ -83,7 +85,7 @@ async def dying_worker(house: House, kind: str) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.dying_worker",
+        "tests.support.worker_killed_in_rollback",
         house.env.client.service_client.config.target_host,
         house.url,
         kind,

@@ -9,11 +9,14 @@ from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
-from intake.lost import Watcher
-from intake.rollback import NotRollable, Rollbacks
-from store import audit, cases, tasks
-from tests.house import ONE_GATE, Handle, House
-from workflows.models import CaseResult, Outcome, Status, TaskView, Verdict
+from cases.reconcile.closed_in_temporal import Watcher
+from cases.rollback import NotRollable, Rollbacks
+from domain.case import CaseResult
+from domain.status import Outcome, Status, Verdict
+from domain.task import TaskView
+from store.audit import audit_log
+from store.cases import cases, tasks
+from tests.support.engine_fixture import ONE_GATE, Handle, House
 
 GUARDED = ONE_GATE + '[errand.gates.rollback]\ngroups = ["directors"]\nexpires = "3d"\n'
 DONE = ["fetch", "pack", "send"]
@@ -29,7 +32,7 @@ async def completed(house: House) -> Handle:
 
 async def told(house: House, case: Handle) -> list[str]:
     async with house.database.read() as connection:
-        return [event.summary for event in await audit.page(connection, case.id, limit=200)]
+        return [event.summary for event in await audit_log.page(connection, case.id, limit=200)]
 
 
 async def test_a_completed_case_is_undone_from_the_recorded_plan_newest_first(house: House) -> None:

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from intake.start import CaseRequest, DuplicateCase, NotResubmittable, Started, TemporalUnavailable
-from store import cases
-from store.database import DatabaseUnavailable
-from tests.house import ONE_GATE, House
-from workflows.models import CaseResult, Status
+from cases.submit import CaseRequest, DuplicateCase, NotResubmittable, Started, TemporalUnavailable
+from domain.case import CaseResult
+from domain.status import Status
+from store.cases import cases
+from store.db.database import DatabaseUnavailable
+from tests.support.engine_fixture import ONE_GATE, House
 
 POLICY = (
     "[errand]\nrounds = 3\n" + ONE_GATE + '[errand.steps.pack]\nretry_for = "2s"\nfirst = "1s"\nthen = "roll_back"\n'

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.models import PlannedUndo, StepCall
+from domain.step import StepCall
+from domain.undo import PlannedUndo
 from workflows.saga import Saga
 
 

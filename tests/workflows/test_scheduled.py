@@ -8,8 +8,9 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from tests.house import Handle, House
-from workflows.models import Actor, StartNow, Status
+from domain.messages import Actor, StartNow
+from domain.status import Status
+from tests.support.engine_fixture import Handle, House
 
 TOMORROW = timedelta(days=1)
 

@@ -14,19 +14,21 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
-from activities import scanners
-from activities.scanners import ScannerFailed, scan
-from activities.security_review_request import SecurityReviewRequest
-from activities.security_reviews import SecurityReviews
-from intake.problems import problems_of
-from settings import load
-from store import effects
-from store.risks import Risks
-from tests.house import Handle, House, open_house
-from tests.product import ROOT
+from activities.security_review import scanners
+from activities.security_review.request import SecurityReviewRequest
+from activities.security_review.scanners import ScannerFailed, scan
+from activities.security_review.steps import SecurityReviews
+from core.settings import load
+from domain.case import CaseResult
+from domain.errors import Refused
+from domain.input_errors import problems_of
+from domain.status import Status, Verdict
+from store.receivers import idempotency
+from store.receivers.accepted_risks import Risks
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.installed_app import ROOT
 from tests.workflows.test_kills import ALL, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import CaseResult, Refused, Status, Verdict
 
 CLEAN = "def total(amounts: list[int]) -> int:\n    return sum(amounts)\n"
 MEDIUM = "import yaml\n\n\ndef read(text: str) -> object:\n    return yaml.load(text, Loader=yaml.Loader)\n"
@@ -58,7 +60,7 @@ class Desk:
 
     async def counted(self, case: Handle) -> dict[str, int]:
         async with self.house.database.read() as conn:
-            return await effects.count(conn, case.id)
+            return await idempotency.count(conn, case.id)
 
 
 @pytest.fixture(scope="module")

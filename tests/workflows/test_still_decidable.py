@@ -3,13 +3,17 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from api.pages.task_words import if_nobody_decides
-from store import people, tasks
-from tests.errand import ErrandRequest
-from tests.house import Handle, House
+from api.pages.parts.task_wording import if_nobody_decides
+from domain.case import CaseState
+from domain.messages import Absent, Act, Actor
+from domain.status import Outcome, Status, Verdict
+from domain.task import TaskView
+from store.cases import tasks
+from store.people import people
+from tests.support.engine_fixture import Handle, House
+from tests.support.sample_processes import ErrandRequest
 from tests.workflows.test_handing_over import act, decide, no, person
 from tests.workflows.test_leavers import added, away, told
-from workflows.models import Absent, Act, Actor, CaseState, Outcome, Status, TaskView, Verdict
 
 SECOND = """
 [errand.gates.second]

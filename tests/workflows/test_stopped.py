@@ -10,18 +10,21 @@ import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
 from api.gateway import Answer, Gateway
-from intake.rollback import Rollbacks
-from intake.settlement import Settlement
-from intake.stopped import StoppedWorkflows
+from cases.reconcile.blocked_workflows import StoppedWorkflows
+from cases.rollback import Rollbacks
+from cases.settle_blocked import Settlement
+from domain.case import CaseResult
+from domain.status import Status
+from domain.task import TaskView
 from kit.lab import time_skipping_server
 from policy.file import PolicyFile
-from store import cases, incidents, people, stopped, tasks
-from store.stopped import Stopped
-from tests.defective import DefectiveErrand, ReorderedErrand
-from tests.errand import ErrandProcess
-from tests.house import ONE_GATE, Handle, House, open_house
-from tests.product import ROOT, free_port
-from workflows.models import CaseResult, Status, TaskView
+from store.cases import blocked, cases, incidents, tasks
+from store.cases.blocked import Stopped
+from store.people import people
+from tests.support.defective import DefectiveErrand, ReorderedErrand
+from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
+from tests.support.installed_app import ROOT, free_port
+from tests.support.sample_processes import ErrandProcess
 from workflows.registry import INPUTS
 
 SOON = 30
@@ -56,7 +59,7 @@ async def started(house: House) -> Handle:
 
 async def standing(house: House, case: Handle) -> Stopped | None:
     async with house.database.read() as conn:
-        return next((each for each in await stopped.all(conn) if each.case_id == case.id), None)
+        return next((each for each in await blocked.all(conn) if each.case_id == case.id), None)
 
 
 async def found(house: House, finds: StoppedWorkflows, case: Handle) -> TaskView:

@@ -12,15 +12,17 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from activities.onboarding import OnboardingRequest
-from settings import load
-from store import effects
-from store.directory import Account, AccountDirectory, UnknownAccount
-from tests.house import Handle, House, open_house
-from tests.sink import Mail, Sink
+from activities.user_onboarding.steps import OnboardingRequest
+from core.settings import load
+from domain.case import CaseResult, CaseState
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.receivers import idempotency
+from store.receivers.accounts import Account, AccountDirectory, UnknownAccount
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.smtp_sink import Mail, Sink
 from tests.workflows.test_kills import ALL, life, lived, mortal
 from tests.workflows.test_payment import SHIPPED
-from workflows.models import CaseResult, CaseState, Status, TaskView, Verdict
 
 HASTY = SHIPPED + "".join(
     f"[user_onboarding.steps.{step}]\nattempts = 1\n"
@@ -85,7 +87,7 @@ async def say(
 
 async def counted(house: House, case: Handle) -> dict[str, int]:
     async with house.database.read() as conn:
-        return await effects.count(conn, case.id)
+        return await idempotency.count(conn, case.id)
 
 
 async def only_disabled(office: House, case: Handle, username: str) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 from temporalio import activity
 
-from workflows.models import Message, Refused, StepCall
+from domain.base import Message
+from domain.errors import Refused
+from domain.step import StepCall
 from workflows.moments import Day
 
 

@@ -4,9 +4,9 @@ from temporalio import workflow
 
 # The sandbox loads this file anew for each case, and these not. What is imported here does nothing in a Workflow.
 with workflow.unsafe.imports_passed_through():
+    from domain.case import CaseInput, CaseResult
+    from domain.wording import Words
     from workflows.case import CaseWorkflow
-    from workflows.models import CaseInput, CaseResult
-    from workflows.words import Words
 
     from .activities import MyProcessRequest, MyProcessSteps
 

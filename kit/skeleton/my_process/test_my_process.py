@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from domain.errors import Refused
+from domain.status import Status, Verdict
 from kit.trial import Handle, Trial, trial
-from workflows.models import Refused, Status, Verdict
 
 from .activities import Book
 

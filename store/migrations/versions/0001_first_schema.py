@@ -1,6 +1,6 @@
 """The first schema.
 
-The tables are written out here and not taken from `store.tables`, which moves on while this file stays.
+The tables are written out here and not taken from `store.tables.base`, which moves on while this file stays.
 """
 
 import sqlalchemy as sa

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.tables import Instant
+from store.tables.base import Instant
 
 revision = "0003"
 down_revision = "0002"

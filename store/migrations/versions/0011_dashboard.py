@@ -76,7 +76,7 @@ def _note_groups() -> None:
 
 
 def _note_ends() -> None:
-    """What `store.ends` notes of a case as it ends, for those that have ended before there was such a note.
+    """What `store.cases.durations` notes of a case as it ends, for those that have ended before there was such a note.
 
     The first end is the first event that says so. Of a scheduled case the scheduled time stands for its beginning.
     """

@@ -1,4 +1,4 @@
-"""One folding of references and payees, and one of what lists are searched by: see `workflows.folding`."""
+"""One folding of references and payees, and one of what lists are searched by: see `domain.normalization`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from workflows.folding import fold, search_words
+from domain.normalization import fold, search_words
 
 revision = "0018"
 down_revision = "0017"

@@ -1,6 +1,6 @@
 """Each transaction seals the rows it writes, so that rows which were edited in the database are found.
 
-Rows that are there already are sealed as they are, by `store.database.migrate`.
+Rows that are there already are sealed as they are, by `store.db.database.migrate`.
 """
 
 import sqlalchemy as sa

@@ -4,7 +4,7 @@ import io
 import re
 from zipfile import ZipFile
 
-from store import people
+from store.people import people
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.visits import signed_in
 

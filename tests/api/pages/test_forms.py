@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api.pages.forms import PREFIX, FormField, read_form, schema_form, text_of
-from api.pages.page import templates
+from api.pages.parts.page import templates
+from api.pages.parts.schema_form import PREFIX, FormField, read_form, schema_form, text_of
 from workflows.registry import PROCESSES
 
 PAYMENT = PROCESSES["payment"]

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from api.pages.inbox import flags_of
-from store import tasks as stored
+from store.cases import tasks as stored
 from tests.api.conftest import Gate
 
 SCRIPT = {"Accept": "application/json"}

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from uuid import uuid4
 
-from store.ledger import Ledger
+from store.receivers.ledger import Ledger
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.visits import hidden, signed_in
 

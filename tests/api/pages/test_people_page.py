@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import httpx2
 
-from store import passwords, people, record
+from store.audit import search
+from store.people import passwords, people
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import signed_in
 from tests.api.xss import PAYLOADS, dangers
@@ -26,7 +27,7 @@ async def add(client: httpx2.AsyncClient, **more: str) -> str:
 async def told(gate: Gate, person: str) -> list[str]:
     """The kinds of what the record says of somebody."""
     async with gate.database.read() as conn:
-        return [each.kind for each in await record.oldest(conn, case_id="", text=person)]
+        return [each.kind for each in await search.oldest(conn, case_id="", text=person)]
 
 
 async def test_an_admin_adds_somebody_and_changes_all_of_them_on_their_page(stopped: Gate) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.pages.reasons import reason
+from api.pages.parts.reasons import reason
 from workflows.registry import PROCESSES
 
 WORDS = PROCESSES["payment"].words

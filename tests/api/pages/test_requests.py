@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from api.pages.standing import standing
-from store import cases, tasks
+from api.pages.parts.request_status import standing
+from store.cases import cases, tasks
 from tests.api.conftest import Gate
 from tests.api.pages.visits import signed_in
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import httpx2
 
-from api.security import COOKIE
-from store import passwords, people
+from api.http.security import COOKIE
+from store.people import passwords, people
 from tests.api.conftest import Gate
 
 PASSWORD = "correct horse battery"

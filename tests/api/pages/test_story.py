@@ -1,6 +1,6 @@
 """The order of a process, read from its source."""
 
-from api.pages.story import Stop, story_of
+from api.pages.parts.process_outline import Stop, story_of
 from workflows.registry import PROCESSES
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from api.pages import texts
+from api.pages.parts import translation
 from tests.api.conftest import Gate
 from tests.api.pages.test_texts import untranslated
 from tests.api.pages.visits import Element, browser, hidden, parsed, signed_in
@@ -265,7 +265,7 @@ async def test_every_text_of_a_task_and_a_case_can_be_translated(gate: Gate, mon
     other = await gate.start(payee="Datum")
     await gate.decide("manager-1", await gate.open_task(other), "request_changes", comment="Datum")
     changes = f"/tasks/{(await gate.open_task(other))['task_id']}"
-    monkeypatch.setitem(gate.settings.__dict__, "locale", texts.PSEUDO)
+    monkeypatch.setitem(gate.settings.__dict__, "locale", translation.PSEUDO)
     case = f"/cases/{quote(case_id, safe='')}"
     for person, path in (("manager-1", address), ("admin-1", address), ("requester-1", changes), ("admin-1", case)):
         assert untranslated((await gate.as_(person).get(path)).text) == []

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from api.pages import texts
-from ops.texts import TEMPLATE, collected
+from api.pages.parts import translation
+from scripts.texts import TEMPLATE, collected
 from tests.api.conftest import Gate
 
 DATA = {"bdi", "time", "code", "kbd", "style", "script", "title"}
@@ -51,11 +51,11 @@ def test_the_catalogue_for_translators_is_up_to_date() -> None:
 
 
 def test_placeholders_survive_the_pseudo_language_and_unknown_languages_are_refused() -> None:
-    pseudo = texts.catalogue(texts.PSEUDO)
+    pseudo = translation.catalogue(translation.PSEUDO)
     assert pseudo.gettext("You are %(name)s, 100%%") % {"name": "Ada"} == "⟦Yóú áré Ada, 100%⟧"
     assert pseudo.ngettext("%(num)s day", "%(num)s days", 2) % {"num": 2} == "⟦2 dáýs⟧"
     with pytest.raises(LookupError, match="no language 'xx'"):
-        texts.catalogue("xx")
+        translation.catalogue("xx")
 
 
 PAGES = {
@@ -88,7 +88,7 @@ PAGES = {
 async def test_every_text_of_a_page_can_be_translated(gate: Gate, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task = await gate.open_task(await gate.start(payee="Datum"))
     address = path.format(task=f"/tasks/{task['task_id']}", case=f"/cases/{quote(task['case_id'], safe='')}")
-    monkeypatch.setitem(gate.settings.__dict__, "locale", texts.PSEUDO)  # frozen, for everybody else
+    monkeypatch.setitem(gate.settings.__dict__, "locale", translation.PSEUDO)  # frozen, for everybody else
     assert untranslated((await gate.as_(PAGES[path]).get(address)).text) == []
     monkeypatch.setitem(gate.settings.__dict__, "locale", "en")
     assert "⟦" not in (await gate.as_(PAGES[path]).get(address)).text

@@ -10,9 +10,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from api.pages import routers
-from api.pages.kit import isolated, titled
-from api.pages.page import WENT_THROUGH, local, templates
-from store import passwords
+from api.pages.parts.formatting import isolated, titled
+from api.pages.parts.page import WENT_THROUGH, local, templates
+from store.people import passwords
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
 from tests.api.pages.visits import browser, hidden, parsed, secret, signed_in

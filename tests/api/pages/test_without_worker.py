@@ -4,7 +4,7 @@ from api.app import create_app
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
 from tests.api.pages.visits import parsed, signed_in
-from tests.product import free_port
+from tests.support.installed_app import free_port
 
 
 async def test_without_temporal_an_error_leads_back_with_the_filters_and_keeps_what_was_typed(stopped: Gate) -> None:

@@ -7,11 +7,12 @@ from decimal import Decimal
 from urllib.parse import quote
 from uuid import uuid4
 
-from channels.text import Writer
-from store.ledger import Ledger
+from channels.message_text import Writer
+from domain.notification import Letter, Notice, NoticeKind, NoticeTask
+from domain.status import Outcome, Status
+from store.receivers.ledger import Ledger
 from tests.api.conftest import Gate
 from tests.api.pages.visits import Element, parsed, signed_in
-from workflows.models import Letter, Notice, NoticeKind, NoticeTask, Outcome, Status
 
 ENGINEERS = re.compile(
     r"\b(gates?|quorum|compensat\w*|veto\w*|facts?|intervention\w*|payload|idempoten\w*|workflow|saga|null|none|true|false"

@@ -1,0 +1,1 @@
+"""The process `approval`: its request."""

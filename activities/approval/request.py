@@ -1,0 +1,123 @@
+"""What a general approval starts with: a question, in words of its own, for people whom the requester names."""
+
+import json
+import re
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator
+
+from activities.shared.text_fields import lines, printable
+from domain import strict_json
+from domain.base import Message
+from domain.named_fields import PersonOrGroup
+from domain.normalization import identity_key
+from intake.headings import APPROVAL, Headings
+from workflows.moments import Within
+
+MAX_PAYLOAD_BYTES = 32 * 1024
+"""Of the payload as JSON. Whatever is larger is better attached to the case as a file."""
+MAX_DEPTH = 20
+MAX_CANDIDATES = 50
+
+
+def _json(value: Any) -> Any:
+    """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return strict_json.read(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
+        except RecursionError:
+            raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
+        except json.JSONDecodeError as wrong:
+            raise ValueError(f"is not valid JSON: {wrong.msg} at character {wrong.pos + 1}") from None
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _names(value: Any) -> Any:
+    """A list, in a CSV also as JSON; or a text of names with commas or semicolons between them."""
+    value = _json(value)
+    return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects lie in each other, counted level by level: no recursion that could overflow."""
+    level, deep = [value], 0
+    while level and deep <= MAX_DEPTH:
+        parts = [
+            list(each.values()) if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)
+        ]
+        level = [part for each in parts for part in each]
+        deep += bool(parts)
+    return deep
+
+
+class ApprovalRequest(Message):
+    """One question to people."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = APPROVAL
+
+    title: str = Field(
+        min_length=1, max_length=200, description="The question in one line.", examples=["Rent the hall in June?"]
+    )
+    body: str = Field(
+        default="",
+        max_length=20_000,
+        description="All that those who decide need to know, as Markdown. HTML in it is shown as text.",
+        examples=["We need it for **two days**: the 14th and 15th."],
+    )
+    payload: Annotated[Any, BeforeValidator(_json)] = Field(
+        default=None,
+        description="Any JSON, at most 32 KB. Conditions of the policy may read it: payload.price.",
+        examples=[{"price": 1200}],
+    )
+    candidates: Annotated[
+        list[Annotated[PersonOrGroup, Field(min_length=1, max_length=200)]],
+        BeforeValidator(_names, json_schema_input_type=list[str] | str),
+    ] = Field(
+        default=[],
+        max_length=MAX_CANDIDATES,
+        description="Groups and ids of people who may decide; in a CSV with commas between them. "
+        "Without: as the policy says.",
+        examples=[["managers"]],
+    )
+    deadline: Annotated[datetime, Within(past=0, whole_days=True)] | None = Field(
+        default=None,
+        description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",
+        examples=["2031-06-01"],
+    )
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        return printable(title)
+
+    @field_validator("body")
+    @classmethod
+    def _text(cls, body: str) -> str:
+        return lines(body)
+
+    @field_validator("payload")
+    @classmethod
+    def _bounded(cls, payload: Any) -> Any:
+        if _depth(payload) > MAX_DEPTH:
+            raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+        try:
+            size = len(json.dumps(payload, allow_nan=False, ensure_ascii=False).encode())
+        except (ValueError, TypeError):
+            raise ValueError("is not JSON: it holds a value that JSON does not have") from None
+        if size > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"is {size:,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
+        return payload
+
+    @field_validator("candidates")
+    @classmethod
+    def _each_once(cls, candidates: list[str]) -> list[str]:
+        once: dict[str, str] = {}
+        for name in candidates:
+            once.setdefault(identity_key(name), name)
+        return list(once.values())

@@ -1,0 +1,1 @@
+"""The process `data_import`: its request, steps and undos."""

@@ -1,0 +1,130 @@
+"""A file of data, row by row: read, converted to the types of its schema, and checked against it.
+
+Blocks: call it in a thread. Whatever is wrong is Refused with a line and a column, as many as fit on a page.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from activities.data_import.row_schema import MAX_SCHEMA_BYTES, Row, Schema
+from activities.shared.files_folder import Folder
+from domain import strict_json
+from domain.errors import Refused
+
+MAX_BYTES = 50 * 1024 * 1024
+MAX_ROWS = 100_000
+MAX_COLUMNS = 200
+MAX_LINE = 256 * 1024
+"""Characters of one line."""
+MAX_PROBLEMS = 20
+"""So many are named; whoever mends a file wants to see more than one."""
+
+
+class DatasetFile:
+    """The files of one import."""
+
+    def __init__(self, folder: Folder, file: str, schema_file: str) -> None:
+        self._folder, self.file = folder, file
+        with folder.open(schema_file, MAX_SCHEMA_BYTES) as schema:
+            text = schema.read(MAX_SCHEMA_BYTES)
+        self.schema = Schema(text)
+        self.schema_sha256 = hashlib.sha256(text).hexdigest()
+        self.sha256 = ""
+        """Of the file as it was read, once all of it has been."""
+
+    def rows(self) -> Iterator[Row]:
+        """All rows. Raises Refused, after the last row at the latest, for a file that is not right."""
+        problems: list[str] = []
+        count = 0
+        with self._opened() as file:
+            read = _csv if self.file.lower().endswith(".csv") else _json_lines
+            for line, row in read(file, self.schema):
+                count += 1
+                if count > MAX_ROWS:
+                    raise Refused(f"'{self.file}' has more than {MAX_ROWS:,} rows: split it.")
+                problems += [f"line {line}, {said}" for said in self.schema.problems(row)]
+                if len(problems) >= MAX_PROBLEMS:
+                    break
+                if not problems:
+                    yield row
+        if problems:
+            more = ", and perhaps more" if len(problems) >= MAX_PROBLEMS else ""
+            raise Refused(f"'{self.file}' does not fit its schema: {'; '.join(problems[:MAX_PROBLEMS])}{more}.")
+        if not count:
+            raise Refused(f"'{self.file}' has no rows.")
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The file, hashed whole before and read from its beginning: what is read is what was hashed."""
+        with self._folder.open(self.file, MAX_BYTES) as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise Refused(f"'{self.file}' has more than {MAX_BYTES:,} bytes.")
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        yield io.BytesIO(content)
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    try:
+        for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), 1):
+            if len(line) > MAX_LINE:
+                raise Refused(f"Line {number} has more than {MAX_LINE:,} characters.")
+            if "\0" in line:
+                raise Refused(f"Line {number} holds a NUL character, so this is no text.")
+            yield line
+    except UnicodeDecodeError:
+        raise Refused("The file is not UTF-8: save it as 'CSV UTF-8'.") from None
+
+
+def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
+    reader = csv.reader(_lines(file), strict=True)
+    try:
+        heads = [head.strip() for head in next(reader, [])]
+        if not heads:
+            raise Refused("The file is empty.")
+        if len(heads) > MAX_COLUMNS:
+            raise Refused(f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are read.")
+        twice = sorted({head for head in heads if heads.count(head) > 1})
+        if twice or "" in heads:
+            raise Refused(f"Each column needs a heading of its own: {', '.join(twice) or 'one is blank'}.")
+        if missing := [name for name in schema.required if name not in heads]:
+            raise Refused(f"These columns are missing: {', '.join(missing)}. Found: {', '.join(heads)[:500]}.")
+        while True:
+            line = reader.line_num + 1
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if not any(cells):
+                continue
+            if len(cells) != len(heads):
+                raise Refused(f"Line {line} has {len(cells)} cells, and there are {len(heads)} columns.")
+            converted = {head: schema.converted(head, cell) for head, cell in zip(heads, cells, strict=True)}
+            yield (
+                line,
+                {name: value for name, value in converted.items() if value is not None or _nullable(schema, name)},
+            )
+    except csv.Error as wrong:
+        raise Refused(f"Line {reader.line_num}: {wrong}.") from None
+
+
+def _nullable(schema: Schema, column: str) -> bool:
+    return "null" in schema.kinds.get(column, [])
+
+
+def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
+    for line, text in enumerate(_lines(file), 1):
+        if not text.strip():
+            continue
+        try:
+            row = strict_json.loads(text)
+        except (ValueError, RecursionError) as wrong:
+            raise Refused(f"Line {line} cannot be read: {wrong}.") from None
+        if not isinstance(row, dict):
+            raise Refused(f"Line {line} does not hold a row.")
+        if len(row) > MAX_COLUMNS:
+            raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read.")
+        yield line, row

@@ -1,0 +1,148 @@
+"""The JSON Schema of one row of data, by draft 2020-12: what it may say, and what is wrong with a row.
+
+Whoever imports a file writes its schema, too. So it may refer to nothing elsewhere, its patterns are matched by an
+engine whose time grows with the text and no faster, and all of its checks are counted.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from pydantic_core import SchemaError as PatternError
+from pydantic_core import SchemaValidator, core_schema
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
+
+from domain import strict_json
+from domain.errors import Refused
+
+MAX_SCHEMA_BYTES = 256 * 1024
+MAX_CHECKS = 100_000_000
+"""Checks of one file. The largest file needs about half as many; a schema whose parts refer to each other may go on for
+ever."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""As JSON writes them. Python reads more: `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
+
+# Named, as the library checks more of them when other packages happen to be installed.
+_FORMATS = FormatChecker(("date", "email", "ipv4", "ipv6", "uuid"))
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_moment(value: object) -> bool:
+    return not isinstance(value, str) or bool(_MOMENT.fullmatch(value) and datetime.fromisoformat(value))
+
+
+Row = dict[str, Any]
+
+
+class Schema:
+    """What a schema says. References to other documents lead nowhere: nothing is fetched."""
+
+    def __init__(self, text: bytes) -> None:
+        """Raises Refused for a schema that cannot be used."""
+        try:
+            schema = strict_json.loads(text.decode("utf-8-sig"))
+            if not isinstance(schema, dict) or schema.get("type", "object") != "object":
+                raise Refused('The schema must be that of one row, with "type": "object".')
+            schema.pop("$schema", None)
+            Draft202012Validator.check_schema(schema, FormatChecker(()))  # patterns are tried by their own engine
+            _may_say(schema)
+        except UnicodeDecodeError:
+            raise Refused("The schema is not UTF-8.") from None
+        except SchemaError as wrong:
+            raise Refused(f"The schema has a mistake: {wrong.message}.") from None
+        except RecursionError:
+            raise Refused("The schema is nested too deeply.") from None
+        except ValueError as wrong:
+            raise Refused(f"The schema cannot be read: {wrong}.") from None
+        self._checks = 0
+        keywords = {**Draft202012Validator.VALIDATORS, "pattern": _fits_pattern}
+        counted = {word: self._counted(check) for word, check in keywords.items()}
+        validator = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
+        # Without a registry of ours the library fetches what a reference names, by http and from any file.
+        self._validator = validator(schema, registry=EMPTY_REGISTRY, format_checker=_FORMATS)
+        properties = schema.get("properties", {})
+        self.kinds: dict[str, list[str]] = {
+            name: [kind] if isinstance(kind := part.get("type", "string"), str) else list(kind)
+            for name, part in properties.items()
+            if isinstance(part, dict)
+        }
+        self.required: list[str] = list(schema.get("required", []))
+
+    def problems(self, row: Row) -> list[str]:
+        """What is wrong with a row, each with its column. Raises Refused for a schema that leads elsewhere."""
+        try:
+            return [_told(error) for error in self._validator.iter_errors(row)]
+        except Unresolvable as wrong:
+            raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
+        except RecursionError:
+            raise Refused("The schema refers to itself in a circle, or a row is nested too deeply.") from None
+
+    def converted(self, column: str, cell: str) -> Any:
+        """A cell of a CSV as its column wants it; as it is where that cannot be, and then the schema says so."""
+        kinds = self.kinds.get(column, ["string"])
+        if cell == "":
+            return None if "null" in kinds else "" if "string" in kinds else None
+        if "integer" in kinds and _INTEGER.fullmatch(cell):
+            return int(cell)
+        if "number" in kinds and _NUMBER.fullmatch(cell) and math.isfinite(number := float(cell)):
+            return number
+        if "boolean" in kinds:
+            return {"true": True, "false": False}.get(cell.lower(), cell)
+        return cell
+
+    def _counted(self, check: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*about: Any) -> Any:
+            self._checks += 1
+            if self._checks > MAX_CHECKS:
+                raise Refused(
+                    f"More than {MAX_CHECKS:,} checks would be needed: split the file or simplify the schema."
+                )
+            return check(*about)
+
+        return counting
+
+
+def _may_say(part: Any) -> None:
+    """Look at each part, wherever it stands, as a reference may lead there. Raises Refused."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
+        if key == "patternProperties":
+            raise Refused(f"The schema says '{key}', which is not read: give each column its own part.")
+        if key == "$schema":
+            raise Refused("The schema says '$schema' in one of its parts; it may only stand at the top.")
+        if key == "pattern" and isinstance(value, str):
+            _regex(value)
+        if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:
+            known = ", ".join(sorted(_FORMATS.checkers))
+            raise Refused(f"The schema says the format '{value[:80]}', which is not checked. These are: {known}.")
+        _may_say(value)
+
+
+@lru_cache(maxsize=1000)
+def _regex(pattern: str) -> SchemaValidator:
+    """The pattern in the engine of pydantic, which never goes back in the text. Raises Refused."""
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except PatternError as wrong:
+        why = str(wrong).strip().rpartition("error:")[2].rpartition("SchemaError:")[2].strip(" .\n")
+        raise Refused(f"The schema has a pattern that cannot be used, {pattern[:80]!a}: {why}.") from None
+
+
+def _fits_pattern(_validator: Any, pattern: object, value: object, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(value, str) and isinstance(pattern, str) and not _regex(pattern).isinstance_python(value):
+        shown = value if len(value) <= 80 else f"{value[:80]}…"
+        yield ValidationError(f"{shown!r} does not match {pattern!r}")
+
+
+def _told(error: ValidationError) -> str:
+    column = error.json_path.removeprefix("$").lstrip(".")
+    return f"{column}: {error.message[:200]}" if column else error.message[:200]

@@ -1,0 +1,180 @@
+"""The steps of an import of data, do and undo side by side. Versions live in a store which sees to keys."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from temporalio import activity
+
+from activities.data_import.dataset_file import DatasetFile
+from activities.data_import.profile import Content, Profile, Profiler
+from activities.data_import.request import DataImportRequest
+from activities.shared.files_folder import Folder
+from activities.shared.heartbeat import beating
+from domain.base import Message
+from domain.errors import Refused
+from domain.step import StepCall
+
+__all__ = ["DataImportRequest", "DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
+
+CHUNK = 1000
+"""Rows in one transaction: a few hundredths of a second in which nobody else writes."""
+
+
+class Staging(Message):
+    """What is loaded: the file that stewards will see the profile of, and no other."""
+
+    dataset: str
+    file: str
+    schema_file: str
+    sha256: str
+    schema_sha256: str = ""
+    """Empty in histories of old, which did not say."""
+    profile: Profile | None
+    """None if operators have left the checking out; then nothing can be loaded."""
+
+
+class Publication(Message):
+    """What is published: the version that this case loaded, in place of the one that stewards compared it with."""
+
+    dataset: str
+    base: int | None
+
+
+class Staged(Message):
+    """A version that is loaded and that nobody sees yet."""
+
+    version: int
+    rows: int
+
+
+class Published(Message):
+    """A version in force."""
+
+    dataset: str
+    version: int
+    rows: int
+    published_at: datetime
+
+
+class Loaded(Protocol):
+    """A version as the store knows it."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def rows(self) -> int: ...
+
+
+class InForce(Loaded, Protocol):
+    """The version that readers see."""
+
+    @property
+    def published_at(self) -> datetime: ...
+
+
+class Datasets(Protocol):
+    """Where versions of datasets live. A key has one effect for ever, and an undo that comes first voids it."""
+
+    async def current(self, name: str) -> int | None:
+        """The version that is published."""
+
+    def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]: ...
+
+    async def stage(
+        self,
+        key: str,
+        case_id: str,
+        name: str,
+        sha256: str,
+        profile: dict[str, Any],
+        chunks: AsyncIterator[Sequence[Any]],
+    ) -> Loaded: ...
+
+    async def unstage(self, key: str, undoes: str, case_id: str) -> bool: ...
+
+    async def publish(self, key: str, case_id: str, name: str, base: int | None) -> InForce: ...
+
+    async def unpublish(self, key: str, undoes: str, case_id: str) -> bool: ...
+
+
+class DataImports:
+    """Files of a folder, and the datasets that they become."""
+
+    def __init__(self, datasets: Datasets, files: Path) -> None:
+        self._datasets, self._folder = datasets, Folder(files)
+
+    @activity.defn
+    async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
+        """Check the file against its schema, and say what it is like beside what is published. Changes nothing."""
+        asked = call.input
+        async with beating():
+            profiler, file = await asyncio.to_thread(self._profiled, asked)
+            published = await self._published(asked.dataset)
+        return profiler.made(
+            asked.dataset, asked.file, sha256=file.sha256, schema_sha256=file.schema_sha256, published=published
+        )
+
+    async def _published(self, dataset: str) -> tuple[int, Content] | None:
+        version = await self._datasets.current(dataset)
+        if version is None:
+            return None
+        content = Content()
+        # From the rows, as a profile does not name all columns.
+        async for row in self._datasets.all_rows(dataset, version):
+            content.add(row)
+        return version, content
+
+    def _profiled(self, asked: DataImportRequest) -> tuple[Profiler, DatasetFile]:
+        profiler, file = Profiler(), DatasetFile(self._folder, asked.file, asked.schema_file)
+        for _ in profiler.watch(file.rows()):
+            pass
+        return profiler, file
+
+    @activity.defn
+    async def load_rows(self, call: StepCall[Staging]) -> Staged:
+        """Load the file as a version that nobody sees yet. Raises Refused when it is not what was profiled."""
+        asked = call.input
+        if asked.profile is None:
+            raise Refused(f"'{asked.file}' was not checked, so it is not loaded.")
+        async with beating():
+            file = await asyncio.to_thread(DatasetFile, self._folder, asked.file, asked.schema_file)
+            loaded = await self._datasets.stage(
+                call.key,
+                call.case_id,
+                asked.dataset,
+                asked.sha256,
+                asked.profile.model_dump(mode="json"),
+                self._chunks(file, asked),
+            )
+        return Staged(version=loaded.version, rows=loaded.rows)
+
+    async def _chunks(self, file: DatasetFile, asked: Staging) -> AsyncIterator[Sequence[Any]]:
+        if asked.schema_sha256 not in ("", file.schema_sha256):
+            raise Refused(f"'{asked.schema_file}' has changed since '{asked.file}' was checked, so it is not loaded.")
+        rows = file.rows()
+        while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
+            if file.sha256 != asked.sha256:
+                raise Refused(f"'{asked.file}' has changed since it was checked, so it is not loaded.")
+            yield chunk
+
+    @activity.defn
+    async def drop_rows(self, call: StepCall[Staging]) -> bool:
+        """Undo `load_rows`: remove the version. Answers whether there was anything."""
+        async with beating():
+            return await self._datasets.unstage(call.key, call.undone, call.case_id)
+
+    @activity.defn
+    async def publish_version(self, call: StepCall[Publication]) -> Published:
+        """Let the version that was loaded take the place of the one in force, at once and whole."""
+        name = call.input.dataset
+        made = await self._datasets.publish(call.key, call.case_id, name, call.input.base)
+        return Published(dataset=name, version=made.version, rows=made.rows, published_at=made.published_at)
+
+    @activity.defn
+    async def restore_version(self, call: StepCall[Publication]) -> bool:
+        """Undo `publish_version`: the version before is in force again, or none. Answers whether there was anything."""
+        return await self._datasets.unpublish(call.key, call.undone, call.case_id)

@@ -1,0 +1,1 @@
+"""The process `deployment`: its request, steps and undos, and their receivers."""

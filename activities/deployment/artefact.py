@@ -1,0 +1,231 @@
+"""Reading what somebody else has packed: archives that may be malicious.
+
+What comes out of an archive are plain files and folders below one folder, and nothing else: no links, no devices, no
+names that lead elsewhere. Limits hold before anything is written, so a bomb costs no more than they allow.
+"""
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from domain.errors import Refused
+
+CHUNK = 1 << 20
+MAX_HEADERS = 4 << 20
+MAX_HEADERS_OF_ALL = 4096
+_DIGITS = re.compile(rb"[0-9]{100}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold; sizes in bytes."""
+
+    archive: int = 64 << 20
+    """The archive itself."""
+    total: int = 256 << 20
+    """Everything that it unpacks to, with the headers."""
+    single: int = 64 << 20
+    """One file."""
+    members: int = 5_000
+    """Files and folders, those included that only a name implies."""
+    ratio: int = 100
+    """How many times as large as the archive what is in it may be; asked from `ratio_from` on."""
+    ratio_from: int = 4 << 20
+    name: int = 240
+    """Bytes of a name with its folders."""
+    depth: int = 20
+    """Folders above a file."""
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What came out of an archive."""
+
+    files: tuple[str, ...]
+    """Their names, relative and with `/`, in order of the alphabet."""
+    bytes: int
+
+
+def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
+    """Copy a file and answer its SHA-256 in hex: what is checked is then what is used. Raises Refused if too large."""
+    digest, size = hashlib.sha256(), 0
+    with target.open("xb") as written:
+        while chunk := source.read(CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise Refused(f"The archive has more than {limit:,} bytes, which are not taken.")
+            digest.update(chunk)
+            written.write(chunk)
+    return digest.hexdigest()
+
+
+def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> Unpacked:
+    """Unpack a tar.gz into an empty folder that nobody else writes to, and see to it that it is on the disk.
+
+    Raises Refused for anything that a release has no need of and an attacker may; the folder then holds what was
+    written before that was found, and is to be thrown away.
+    """
+    with tempfile.TemporaryFile(dir=into.parent) as raw:
+        _decompress(archive, raw, limits)
+        try:
+            with _Tar.open(fileobj=raw, mode="r:", encoding="utf-8", errors="strict") as tar:
+                unpacked = _extract(tar, into, limits)
+                raw.seek(tar.offset)
+                # The reader of tar takes a broken header for the end, and would keep quiet about all that follows.
+                if raw.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                    raise Refused("The archive is damaged: it breaks off, or a part of it cannot be read.")
+        except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
+            raise Refused("The archive is damaged: a part of it cannot be read.") from error
+    if not unpacked.files:
+        raise Refused("The archive holds no files.")
+    for folder, _, _ in os.walk(into):
+        sync(Path(folder))
+    return unpacked
+
+
+def sync(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _decompress(archive: Path, into: IO[bytes], limits: Limits) -> None:
+    """The tar of a tar.gz, unless it is too large: nothing looks into it before that is known."""
+    by_ratio = max(limits.ratio_from, limits.ratio * archive.stat().st_size)
+    size = 0
+    try:
+        with gzip.open(archive, "rb") as compressed:
+            while chunk := compressed.read(CHUNK):
+                size += len(chunk)
+                if size > limits.total:
+                    raise Refused(f"The archive unpacks to more than {limits.total:,} bytes, which is not allowed.")
+                if size > by_ratio:
+                    said = f"The archive unpacks to more than {limits.ratio} times its own size, which is not allowed."
+                    raise Refused(said)
+                into.write(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise  # a disk that is full is no fault of the archive
+        raise Refused("The archive is damaged or is no tar.gz.") from error
+    into.seek(0)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is looked at before Python's reader does, which takes very long for some."""
+
+    def _proc_pax(self, tar: "_Tar") -> tarfile.TarInfo:
+        source = tar.fileobj
+        assert source is not None, "it is open"
+        tar.told += self.size
+        tar.told_of_all += self.size if self.type == tarfile.XGLTYPE else 0
+        if tar.told > MAX_HEADERS or tar.told_of_all > MAX_HEADERS_OF_ALL:
+            raise Refused("The archive says more of its files than is read: pack it without their attributes.")
+        at = source.tell()
+        # Searched by the square of their number, in Python before 3.11.10: 64 KB of them stop a worker for a minute.
+        if _DIGITS.search(source.read(self.size)):
+            raise Refused("The archive holds a header with a number that is too long.")
+        source.seek(at)
+        found: tarfile.TarInfo = super()._proc_pax(tar)  # type: ignore[misc]
+        return found
+
+
+class _Tar(tarfile.TarFile):
+    tarinfo = _Header
+    told = 0
+    """Bytes of what the archive says of its files besides their plain headers ..."""
+    told_of_all = 0
+    """... and of all of them at once, which is gone through for each."""
+
+
+def _extract(tar: tarfile.TarFile, into: Path, limits: Limits) -> Unpacked:
+    files: dict[PurePosixPath, int] = {}
+    folders: set[PurePosixPath] = {PurePosixPath()}
+    declared: set[PurePosixPath] = set()
+    for member in tar:
+        name = _name_of(member, limits)
+        if name in declared:
+            raise Refused(f"The archive holds '{name}' twice.")
+        declared.add(name)
+        _check(member, name, limits)
+        if name in files or any(above in files for above in name.parents) or (member.isreg() and name in folders):
+            raise Refused(f"The archive holds '{name}' both as a file and as a folder.")
+        folders.update(name.parents, [name] if member.isdir() else [])
+        if len(files) + len(folders) > limits.members:
+            raise Refused(f"The archive holds more than {limits.members:,} files and folders, which is not allowed.")
+        target = into / name
+        if member.isdir():
+            target.mkdir(mode=0o755, parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        content = tar.extractfile(member)
+        assert content is not None, "it is a plain file"
+        _write(content, target, 0o755 if member.mode & 0o100 else 0o644)
+        if target.stat().st_size != member.size:
+            raise Refused("The archive is damaged: it breaks off, or a part of it cannot be read.")
+        files[name] = member.size
+    return Unpacked(tuple(sorted(map(str, files))), sum(files.values()))
+
+
+def _name_of(member: tarfile.TarInfo, limits: Limits) -> PurePosixPath:
+    """The name of a member, relative and without `.`; raises Refused for one that could lead elsewhere."""
+    name = PurePosixPath(member.name)
+    if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
+        raise Refused(f"The archive holds a name that is too long or too deep: '{member.name[:60]}…'.")
+    if not member.name or not member.name.isprintable() or "\\" in member.name:
+        raise Refused(f"The archive holds a name with characters that are not allowed: {member.name!a}.")
+    if name.is_absolute() or ".." in name.parts:
+        raise Refused(f"The archive holds a name that leads out of it: '{member.name}'.")
+    return name
+
+
+def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: Limits) -> None:
+    """Raises Refused for what is no plain file or folder, or too large."""
+    if member.issym() or member.islnk():
+        raise Refused(f"The archive holds a link, which is not allowed: '{name}'.")
+    if member.issparse() or not (member.isreg() or member.isdir()):
+        raise Refused(f"The archive holds something that is neither a plain file nor a folder: '{name}'.")
+    if member.mode & 0o7000:
+        raise Refused(f"The archive holds a file that would run with the rights of others: '{name}'.")
+    if not 0 <= member.size <= limits.single:
+        raise Refused(f"The archive holds a file of more than {limits.single:,} bytes: '{name}'.")
+    if member.isreg() and name == PurePosixPath():
+        raise Refused("The archive holds a file without a name.")
+
+
+def _write(content: IO[bytes], target: Path, mode: int) -> None:
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(handle, "wb") as file:
+        shutil.copyfileobj(content, file, CHUNK)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below a folder, by its name; without what Python leaves behind when it runs one."""
+    return {str(path.relative_to(folder)): _digest(path) for path in _plain_files(folder)}
+
+
+def _plain_files(folder: Path) -> Iterator[Path]:
+    for above, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (path for name in names if (path := Path(above, name)).is_file() and not path.is_symlink())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

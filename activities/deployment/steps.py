@@ -1,0 +1,271 @@
+"""The steps of a deployment, do and undo side by side. Whatever comes twice or late, the folder of the app decides."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from pydantic import Field
+from temporalio import activity
+
+from activities.deployment.apps import App
+from activities.deployment.artefact import LIMITS, digests
+from activities.deployment.health import Check, become_well, may_isolate, run_checks
+from activities.deployment.releases import Releases
+from activities.deployment.request import DeploymentRequest
+from activities.shared.files_folder import Folder
+from activities.shared.heartbeat import beating
+from domain.base import Message
+from domain.errors import Refused
+from domain.step import StepCall
+
+__all__ = [
+    "Checked",
+    "Code",
+    "Compared",
+    "Deployed",
+    "DeploymentRequest",
+    "Deployments",
+    "Healthy",
+    "Release",
+    "Switched",
+]
+
+MAX_NAMES = 50
+"""Names of files that reviewers are shown."""
+MAX_SIDECAR = 64 * 1024
+_SUM = re.compile(r"([0-9a-fA-F]{64})(?:\s+\*?(.+))?")
+
+
+class Release(Message):
+    """What was unpacked. An empty `release` is that of a case whose unpacking operators have skipped."""
+
+    app: str
+    artefact: str
+    version: str = ""
+    release: str = ""
+    """Its id: one for each case and artefact."""
+    sha256: str = ""
+    files: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def none_of(cls, request: DeploymentRequest) -> "Release":
+        """In place of a release that was never unpacked: every step that follows is refused."""
+        return cls(app=request.app, artefact=request.artefact, version=request.version)
+
+
+class Compared(Release):
+    """What is found without running anything of the release: what would change. All is unknown if it was skipped."""
+
+    live: str | None = None
+    """The release that was live then."""
+    added: int | None = None
+    changed: int | None = None
+    removed: int | None = None
+    names: list[str] = Field(default=[])
+    """`+ name`, `~ name` and `- name` of what is added, changed and removed: the first fifty."""
+
+
+class Code(Compared):
+    """A release whose code is to be run."""
+
+    approved: bool
+    """Whether somebody has approved the release before its code is run."""
+
+
+class Checked(Compared):
+    """What is found by running code of the release, too."""
+
+    checks: list[Check] | None
+    """None when operators skipped them."""
+    isolated: bool | None
+    """Whether its code ran apart from everything else. None when nothing was run."""
+
+    @classmethod
+    def skipped(cls, compared: Compared) -> "Checked":
+        """In place of checks that were not run."""
+        return cls(**dict(compared), checks=None, isolated=None)
+
+
+class Switched(Message):
+    """What is live now and what was before."""
+
+    release: str
+    before: str | None
+
+
+class Healthy(Message):
+    """How often the app was asked until it was well."""
+
+    asked: int
+
+
+class Deployed(Message):
+    """A release that is live and well."""
+
+    app: str
+    release: str
+    version: str
+    sha256: str
+    before: str | None
+    at: datetime
+
+
+class Deployments:
+    """Releases unpacked, compared, checked, switched to and watched."""
+
+    def __init__(
+        self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
+    ) -> None:
+        """`checks`: the folder of what checks need for a while.
+
+        `unisolated`: whether code that somebody has approved may run where it cannot be isolated.
+        """
+        self._releases = releases
+        self._apps = apps
+        self._folder = Folder(files)
+        self._checks = checks
+        self._unisolated = unisolated
+
+    @activity.defn
+    async def unpack_release(self, call: StepCall[DeploymentRequest]) -> Release:
+        """Verify the artefact and unpack it beside the other releases of its app."""
+        asked = call.input
+        self._app(asked.app)
+
+        @contextmanager
+        def artefact() -> Iterator[tuple[IO[bytes], str]]:
+            with self._folder.open(asked.artefact, LIMITS.archive) as file:
+                yield file, asked.sha256 or self._noted_sum(asked.artefact)
+
+        async with beating():
+            made = await asyncio.to_thread(self._releases.unpack, call.key, call.case_id, asked.app, artefact)
+        return Release(
+            app=asked.app,
+            artefact=asked.artefact,
+            version=asked.version,
+            release=made.release,
+            sha256=made.sha256,
+            files=made.files,
+            bytes=made.bytes,
+        )
+
+    @activity.defn
+    async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
+        """Undo `unpack_release`. Answers whether there was anything."""
+        return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
+
+    @activity.defn
+    async def compare_release(self, call: StepCall[Release]) -> Compared:
+        """Compare the release with the one that is live. Runs nothing of it, and changes nothing."""
+        given = call.input
+        async with beating():
+            folder = self._releases.folder(given.app, given.release)
+            live, differences = await asyncio.to_thread(self._compare, given.app, folder)
+        marks = {mark: sum(each[0] == mark for each in differences) for mark in "+~-"}
+        return Compared(
+            **dict(given),
+            live=live,
+            added=marks["+"],
+            changed=marks["~"],
+            removed=marks["-"],
+            names=[each[:120] for each in differences[:MAX_NAMES]],
+        )
+
+    @activity.defn
+    async def check_release(self, call: StepCall[Code]) -> Checked:
+        """Run the checks of the app, which run code of the release. Changes nothing.
+
+        Raises NotIsolated where that code must be isolated and cannot be; Refused when a check fails.
+        """
+        given = call.input
+        app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
+        checks: list[Check] = []
+        isolated = None
+        async with beating():
+            if app.checks:
+                isolated = await may_isolate(approved=given.approved, accepted=self._unisolated)
+                checks = await run_checks(app, folder, self._checks, isolated=isolated)
+        return Checked(**given.model_dump(exclude={"approved"}), checks=checks, isolated=isolated)
+
+    @activity.defn
+    async def hold_app(self, call: StepCall[Release]) -> None:
+        """Keep other cases from deploying the app. Raises Trouble while another case does."""
+        given = call.input
+        self._releases.folder(given.app, given.release)
+        await asyncio.to_thread(self._releases.hold, call.key, call.case_id, given.app, given.release)
+
+    @activity.defn
+    async def free_app(self, call: StepCall[Release]) -> bool:
+        """Undo `hold_app`. Answers whether the app was still held by it."""
+        return await asyncio.to_thread(self._releases.free, call.undone, call.case_id, call.input.app)
+
+    @activity.defn
+    async def switch_release(self, call: StepCall[Release]) -> Switched:
+        """Let the release go live."""
+        given = call.input
+        made = await asyncio.to_thread(self._releases.switch, call.key, call.case_id, given.app, given.release)
+        return Switched(release=made.release, before=made.before and Path(made.before).name)
+
+    @activity.defn
+    async def switch_back(self, call: StepCall[Release]) -> bool:
+        """Undo `switch_release` and free the app. Answers whether there was anything."""
+        return await asyncio.to_thread(self._releases.switch_back, call.undone, call.case_id, call.input.app)
+
+    @activity.defn
+    async def check_health(self, call: StepCall[Release]) -> Healthy:
+        """Ask the app until it is well. Raises Refused when it does not become so in time."""
+        given = call.input
+        async with beating():
+            return Healthy(asked=await become_well(given.app, self._app(given.app), given.release))
+
+    @activity.defn
+    async def finish_deployment(self, call: StepCall[Release]) -> Deployed:
+        """Let other cases deploy the app again, and remove its oldest releases."""
+        given = call.input
+        keep = self._app(given.app).keep_releases
+        made = await asyncio.to_thread(self._releases.finish, call.key, call.case_id, given.app, given.release, keep)
+        return Deployed(
+            app=given.app,
+            release=given.release,
+            version=given.version,
+            sha256=given.sha256,
+            before=made.before and Path(made.before).name,
+            at=made.at,
+        )
+
+    def _app(self, name: str) -> App:
+        if name not in self._apps:
+            known = ", ".join(sorted(self._apps)) or "none"
+            raise Refused(f"There is no app '{name}'. The apps that can be deployed: {known}.")
+        return self._apps[name]
+
+    def _noted_sum(self, artefact: str) -> str:
+        """The SHA-256 in the file beside the artefact, as sha256sum writes it."""
+        try:
+            with self._folder.open(f"{artefact}.sha256", MAX_SIDECAR) as file:
+                text = file.read(MAX_SIDECAR).decode(errors="replace")
+        except Refused as error:
+            raise Refused(
+                f"Nobody says which SHA-256 '{artefact}' must have: give it with the case, or in '{artefact}.sha256'."
+            ) from error
+        for line in text.splitlines():
+            found = _SUM.fullmatch(line.strip())
+            if found and Path(found[2] or artefact).name == Path(artefact).name:
+                return found[1].lower()
+        raise Refused(f"'{artefact}.sha256' holds no SHA-256 of '{Path(artefact).name}'.")
+
+    def _compare(self, app: str, folder: Path) -> tuple[str | None, list[str]]:
+        """The live release, and each file that is another, with a mark before its name."""
+        old = self._releases.live_folder(app)
+        before, after = digests(old) if old is not None else {}, digests(folder)
+        differences = (
+            ("+" if name not in before else "-" if name not in after else "~", name)
+            for name in sorted(before.keys() | after.keys())
+            if before.get(name) != after.get(name)
+        )
+        return self._releases.live(app), [f"{mark} {name}" for mark, name in differences]

@@ -1,0 +1,51 @@
+"""Carrying an uploaded file through, on the queue for bulk work."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.shared.heartbeat import beating
+from domain.batch import BatchInput, BatchNote, BatchResult
+
+
+class BatchImporter(Protocol):
+    """What starts the cases of a batch; each may be called again after any interruption."""
+
+    async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult: ...
+    async def note(self, note: BatchNote) -> BatchResult: ...
+    async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int: ...
+
+
+class Imports:
+    """Imports of files."""
+
+    def __init__(self, importer: BatchImporter) -> None:
+        self._importer = importer
+
+    @activity.defn
+    async def import_rows(self, batch: BatchInput) -> BatchResult:
+        """Start a case for each of the next valid rows. The heartbeat carries how many this attempt has done."""
+        progress = _Progress()
+        async with beating(lambda: progress.done):
+            return await self._importer.run(batch, progress)
+
+    @activity.defn
+    async def note_order(self, note: BatchNote) -> BatchResult:
+        """Record that a batch was paused, resumed or cancelled, and by whom; a cancelled one gives up its rows."""
+        return await self._importer.note(note)
+
+    @activity.defn
+    async def roll_back_cases(self, note: BatchNote) -> int:
+        """Ask the cases of a cancelled batch to undo what they did: how many have not begun to."""
+        progress = _Progress()
+        async with beating(lambda: progress.done):
+            return await self._importer.roll_back(note, progress)
+
+
+class _Progress:
+    def __init__(self) -> None:
+        self.done = 0
+
+    def __call__(self, done: int) -> None:
+        self.done = done

@@ -1,0 +1,203 @@
+"""The single writer of what happens to cases, and the opening of a gate. Both run as local activities: they are cheap.
+
+A record is one transaction: events, tasks, decisions and the case row move together or not at all. It may run twice;
+event ids make the second time a no-op.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+from temporalio import activity
+
+from domain.case import CaseEvent
+from domain.errors import Trouble
+from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
+from domain.ruling import GateRuling
+from domain.status import Status, Verdict
+from domain.task import Quorum, TaskView
+from policy.candidates import People, excluded, peopled, present
+from policy.model import Policy, PolicyError
+from policy.rules import rule
+from workflows.leavers import to_settle
+
+
+class NoRuling(Trouble):
+    """The pinned policy can no longer be read, or does not fit the case."""
+
+
+class NoCase(Trouble):
+    """The database has no row of the case: a Workflow was started by hand, or an older database was put back."""
+
+
+class NobodyCanDecide(Trouble):
+    """A gate has too few people, with all its levels of escalation."""
+
+
+class RecordStore(Protocol):
+    """Where records go."""
+
+    async def record(self, record: CaseRecord) -> Written:
+        """Write all of it in one transaction, once, and answer the head of the case's chain. Raises NoCase."""
+
+
+class PinnedPolicies(Protocol):
+    """Policies by the hash that was pinned when a case started."""
+
+    async def get(self, policy_hash: str) -> Policy:
+        """The policy; raises LookupError when it was never stored."""
+
+
+class Records:
+    """Writes what happens to cases."""
+
+    def __init__(
+        self, store: RecordStore, policies: PinnedPolicies, people: People, inputs: Mapping[str, type[BaseModel]]
+    ) -> None:
+        self._store = store
+        self._policies = policies
+        self._people = people
+        self._inputs = inputs
+
+    @activity.defn
+    async def record(self, record: CaseRecord) -> Written:
+        """Append events and move the projection."""
+        return await self._store.record(record)
+
+    @activity.defn
+    async def open_gate(self, request: GateRequest) -> GateOpening:
+        """Ask the pinned policy whether people must decide, and if so lay the task into their inbox.
+
+        The answer is in history, so a replay depends neither on the policy's text nor on the expression library.
+        """
+        task, ruling, levels = request.task, await self._rule(request), ""
+        if ruling.needed:
+            ruling, levels = await self._peopled(task, ruling)
+        opened = _with_people(task, ruling) if ruling.needed else None
+        intervenes = task.kind == "intervention"
+        kind = "intervention_opened" if intervenes else "gate_opened"
+        event = CaseEvent(
+            event_id=request.event_id,
+            case_id=task.case_id,
+            at=task.opened_at,
+            kind=kind if opened else "gate_decided_by_rule" if ruling.decided else "gate_skipped",
+            actor="holdgate",
+            summary=_opening_in_words(task, ruling) + levels,
+            data={
+                "gate": task.gate,
+                "task_id": opened.task_id if opened else None,
+                "rule": ruling.rule,
+                "names": ruling.names,
+                "problem": ruling.problem,
+                "policy": request.policy_hash,
+            },
+        )
+        record = request.record
+        changes: dict[str, Any] = {"events": [*record.events, event]}
+        if opened:
+            status = Status.NEEDS_INTERVENTION if intervenes else Status.AWAITING_APPROVAL
+            changes |= {"opened": [opened], "status": status}
+        written = await self._store.record(record.model_copy(update=changes))
+        return GateOpening(ruling=ruling, task=opened, event=event, ended=written.ended)
+
+    @activity.defn
+    async def rule_again(self, request: GateRequest) -> GateRuling:
+        """What the pinned policy says of a gate whose input was edited, or which is to come. Writes nothing."""
+        ruling = await self._rule(request)
+        return (
+            (await peopled(task=request.task, ruling=ruling, people=self._people)).ruling if ruling.needed else ruling
+        )
+
+    @activity.defn
+    async def count(self, task: TaskView) -> Present:
+        """The people who can act on a task now.
+
+        While the task names people who have left, the answer is who came after them: that comes first.
+        """
+        if left := to_settle(task, await self._people.left([*task.names, task.requester])):
+            return Present(left=left)
+        return await present(task, self._people)
+
+    async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
+        """The ruling with its people, and in words which levels came at once for want of people.
+
+        Raises a failure that is not retried when there are too few with all levels: operators must help.
+        """
+        found = await peopled(task, ruling, self._people, escalate=True)
+        if found.short:
+            name = task.gate.replace("-", " ")
+            raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
+        return found.ruling, found.said
+
+    async def _rule(self, request: GateRequest) -> GateRuling:
+        """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
+        task, name = request.task, request.task.gate.replace("-", " ")
+        try:
+            policy = await self._policies.get(request.policy_hash)
+            input = self._inputs[task.process].model_validate(request.input)
+        except (LookupError, PolicyError, ValidationError) as error:
+            raise NoRuling(
+                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        try:
+            return rule(
+                policy, task.process, task.gate, input=input, facts=task.facts, case=request.case, at=task.opened_at
+            )
+        except (LookupError, PolicyError) as error:
+            raise NoRuling(
+                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+            ) from error
+        except Exception as error:  # the same values give the same: trying again would keep the case for ever
+            why = f"{type(error).__name__}: {error}"
+            raise NoRuling(
+                f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
+            ) from error
+
+
+def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
+    return task.model_copy(
+        update={
+            "candidate_groups": ruling.groups,
+            "candidate_users": ruling.users,
+            "excluded_users": excluded(task, ruling),
+            "members": ruling.members,
+            "quorum": Quorum(needed=ruling.quorum),
+            "veto": ruling.veto,
+            "verdicts": [
+                verdict
+                for verdict in task.verdicts
+                if verdict is not Verdict.REQUEST_CHANGES or task.round < ruling.max_rounds
+            ],
+            "comment_needed": ruling.comment_needed,
+            "revision_required": ruling.revision_required,
+            "substitutes": ruling.substitutes,
+            # What operators may mend is all of it, unless the policy names fields.
+            "editable": [name for name in ruling.editable if name in task.editable]
+            if ruling.editable or task.kind != "intervention"
+            else task.editable,
+            "due_at": ruling.due_at,
+            "expires_at": ruling.expires_at,
+            "rule": ruling.problem or ruling.rule,
+        }
+    )
+
+
+def _opening_in_words(task: TaskView, ruling: GateRuling) -> str:
+    name = task.gate.replace("-", " ").capitalize()
+    if ruling.decided:
+        said = "approved" if ruling.decided == "approve" else "rejected"
+        return f"{name}: {said} by rule, {ruling.rule} holds ({_values(ruling.names)})"
+    if not ruling.needed:
+        return f"{name} was not needed: {ruling.rule} does not hold ({_values(ruling.names)})"
+    names = ", ".join(ruling.groups + ruling.users)
+    if ruling.problem:
+        return f"{name} waits for {names}, because a rule could not be evaluated: {ruling.problem}"
+    many = f" ({ruling.quorum} people)" if ruling.quorum > 1 else ""
+    return f"{name} waits for {names}{many}"
+
+
+def _values(names: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} = {value if isinstance(value, str) else json.dumps(value)}" for name, value in names.items()
+    )

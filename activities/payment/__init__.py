@@ -1,0 +1,1 @@
+"""The process `payment`: its request, steps and undos."""

@@ -1,0 +1,137 @@
+"""What a payment case starts with: one invoice to pay."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from activities.shared.text_fields import blank_is_none, lines, printable
+from domain.base import Message
+from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER, check_iban, decimals_of, payee_key
+from domain.normalization import check_visible, identity_key
+from intake.headings import PAYMENT
+from workflows.moments import Day
+
+MAX_AMOUNT = Decimal(10) ** 15
+MAX_PAYEE_KEY = 300
+"""A few characters grow when they are folded; the ledger keeps this many."""
+
+
+class _Asked(NamedTuple):
+    amount: Any
+    currency: Any
+
+
+def _plain_decimal(value: Any) -> Decimal:
+    """A decimal string or a number, exactly; nothing is guessed, as `1.000` is a thousand to some and one to others."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return Decimal(int(value))
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        if number.is_finite() and len(number.as_tuple().digits) <= 15:  # more, and the float is no longer what was sent
+            return number
+        raise ValueError("this JSON number is not exact: send the amount as a string such as '2640.00'")
+    if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value.strip()):
+        return Decimal(value.strip())
+    raise ValueError(EXPECTED_AMOUNT)
+
+
+def _exact_amount(value: Any) -> Decimal:
+    """The amount, with exactly the decimals of its currency where both come together."""
+    asked = value if isinstance(value, _Asked) else _Asked(value, None)
+    amount = _plain_decimal(asked.amount)
+    if amount <= 0:
+        raise ValueError("an amount is more than 0")
+    if amount > MAX_AMOUNT:
+        raise ValueError(f"an amount is at most {MAX_AMOUNT:,f}")
+    try:
+        decimals = decimals_of(str(asked.currency).strip())
+    except ValueError:
+        return amount  # the currency is at fault, and its own field says so
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        raise ValueError(f"{asked.currency} has {decimals or 'no'} decimals, and {amount} has {-exponent}")
+    return amount.quantize(Decimal(1).scaleb(-decimals))
+
+
+class PaymentRequest(Message):
+    """One payment as the requester asks for it."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Mapping[str, Sequence[str]]] = PAYMENT
+
+    payee: str = Field(
+        min_length=1, max_length=200, description="Who is paid, as on the invoice.", examples=["Acme Paper Ltd"]
+    )
+    amount: Annotated[Decimal, BeforeValidator(_exact_amount, json_schema_input_type=str | float)] = Field(
+        description="More than 0, with at most the decimals of the currency, such as 2640.00.",
+        examples=["2640.00"],
+    )
+    currency: str = Field(
+        description="The three capital letters of ISO 4217.",
+        examples=["GBP"],
+        json_schema_extra={"pattern": "^[A-Z]{3}$"},
+    )
+    account: str = Field(
+        min_length=1, max_length=120, description="The ledger account to pay from.", examples=["operating"]
+    )
+    due_date: Annotated[Day | None, BeforeValidator(blank_is_none)] = Field(
+        default=None, description="When the invoice is due.", examples=["2026-12-15"]
+    )
+    memo: str = Field(
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["October paper delivery"],
+        json_schema_extra={"format": "multiline"},
+    )
+    payee_account: str | None = Field(
+        default=None,
+        max_length=50,
+        description="The payee's IBAN; people are shown its last four characters.",
+        examples=["GB33 BUKB 2020 1555 5555 55"],
+    )
+
+    @field_validator("payee")
+    @classmethod
+    def _has_a_name(cls, payee: str) -> str:
+        key = payee_key(printable(check_visible(payee, joiners=True)))
+        if not key:
+            raise ValueError("name the payee")
+        if len(key) > MAX_PAYEE_KEY:
+            raise ValueError("the name is too long")
+        return payee
+
+    @field_validator("currency")
+    @classmethod
+    def _is_in_iso_4217(cls, currency: str) -> str:
+        decimals_of(currency)
+        return currency
+
+    @field_validator("account")
+    @classmethod
+    def _is_a_name(cls, account: str) -> str:
+        return identity_key(account)
+
+    @field_validator("memo")
+    @classmethod
+    def _is_text(cls, memo: str) -> str:
+        return lines(memo)
+
+    @field_validator("payee_account")
+    @classmethod
+    def _is_an_iban(cls, payee_account: str | None) -> str | None:
+        return check_iban(payee_account) if payee_account else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _amount_goes_with_currency(cls, data: Any) -> Any:
+        """Let the amount be checked against its currency as a field, so that all faults of a row are named at once."""
+        if isinstance(data, dict) and "amount" in data:
+            return {**data, "amount": _Asked(data["amount"], data.get("currency"))}
+        return data

@@ -1,0 +1,161 @@
+"""The steps of a payment, do and undo side by side. Whatever comes twice or late, the ledger sees to it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from temporalio import activity
+
+from activities.payment.request import PaymentRequest
+from activities.payment.screening import PastPayment, Reason, Screening, score
+from domain.base import Message
+from domain.money import payee_key
+from domain.step import StepCall
+
+__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Reason", "Screening"]
+
+Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
+"""The lists of names which the policy with this hash has for payments: `denied_payees`."""
+
+
+class Booking(Protocol):
+    """An effect as the ledger keeps it: the first one, however often its key came."""
+
+    @property
+    def entry_id(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+
+
+class Ledger(Protocol):
+    """What these steps need of the ledger.
+
+    A key has one effect for ever. An undo whose `undoes` was never used voids that key, so that a do which arrives
+    later is refused. A business no is raised as Refused.
+    """
+
+    async def hold(
+        self,
+        key: str,
+        case_id: str,
+        reference: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking: ...
+
+    async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool: ...
+
+    async def capture(
+        self,
+        key: str,
+        case_id: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        *,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking: ...
+
+    async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool: ...
+
+    async def payee_history(self, key: str, *, before_case: str) -> Sequence[PastPayment]: ...
+
+
+class FundsHold(Message):
+    """Money set aside for one payment."""
+
+    entry_id: int
+    account: str
+    amount: Decimal
+    currency: str
+    held_at: datetime
+
+
+class PaymentReceipt(Message):
+    """Money that moved."""
+
+    entry_id: int
+    payee: str
+    amount: Decimal
+    currency: str
+    account: str
+    paid_at: datetime
+
+
+class Payments:
+    """Screening, and money held and moved in the ledger."""
+
+    def __init__(self, ledger: Ledger, lists: Lists) -> None:
+        self._ledger = ledger
+        self._lists = lists
+
+    @activity.defn
+    async def screen_payment(self, call: StepCall[PaymentRequest]) -> Screening:
+        """Score the payment against the payee's past and the denied payees of the policy pinned to the case.
+
+        Comes after `reserve_funds`: the order of the holds says which of two like payments is the second.
+        """
+        history = await self._ledger.payee_history(payee_key(call.input.payee), before_case=call.case_id)
+        denied = (await self._lists(call.policy_hash)).get("denied_payees", [])
+        # The time of scheduling is the case's own clock: the same for each attempt, and right when tests skip time.
+        now = activity.info().scheduled_time
+        return score(call.input, history, denied, now)
+
+    @activity.defn
+    async def reserve_funds(self, call: StepCall[PaymentRequest]) -> FundsHold:
+        """Set the money aside."""
+        asked = call.input
+        held = await self._ledger.hold(
+            key=call.key,
+            case_id=call.case_id,
+            reference=call.reference,
+            account=asked.account,
+            currency=asked.currency,
+            amount=asked.amount,
+            payee=asked.payee,
+            payee_account=asked.payee_account,
+        )
+        return FundsHold(
+            entry_id=held.entry_id,
+            account=asked.account,
+            amount=asked.amount,
+            currency=asked.currency,
+            held_at=held.at,
+        )
+
+    @activity.defn
+    async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
+        """Undo `reserve_funds`, if it happened and no capture used its money. Answers whether there was anything."""
+        return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
+
+    @activity.defn
+    async def capture_payment(self, call: StepCall[PaymentRequest]) -> PaymentReceipt:
+        """Pay with the money that was set aside."""
+        asked = call.input
+        paid = await self._ledger.capture(
+            key=call.key,
+            case_id=call.case_id,
+            account=asked.account,
+            currency=asked.currency,
+            amount=asked.amount,
+            payee=asked.payee,
+            payee_account=asked.payee_account,
+        )
+        return PaymentReceipt(
+            entry_id=paid.entry_id,
+            payee=asked.payee,
+            amount=asked.amount,
+            currency=asked.currency,
+            account=asked.account,
+            paid_at=paid.at,
+        )
+
+    @activity.defn
+    async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
+        """Undo `capture_payment`, if it happened. Answers whether there was anything."""
+        return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

@@ -1,0 +1,1 @@
+"""The process `security_review`: its request, steps and scanners."""

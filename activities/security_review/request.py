@@ -1,0 +1,50 @@
+"""What a security review starts with: a folder or an archive to look into."""
+
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field, field_validator
+
+from activities.shared.files_folder import relative
+from activities.shared.text_fields import lines
+from domain.base import Message
+from intake.headings import SECURITY_REVIEW, Headings
+
+
+class SecurityReviewRequest(Message):
+    """What to scan, and for how long a risk is accepted."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    headings: ClassVar[Headings] = SECURITY_REVIEW
+
+    target: str = Field(
+        min_length=1,
+        max_length=500,
+        description="A folder, or an archive (.tar.gz), by its path in the folder of files.",
+        examples=["shop.tar.gz"],
+    )
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of an archive, in small hexadecimal digits: another one is refused.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    accept_for_days: int = Field(
+        default=90, ge=1, le=365, description="For how long people who approve accept the risk.", examples=[90]
+    )
+    note: str = Field(
+        default="",
+        max_length=500,
+        description="A note for those who decide.",
+        examples=["Before the release of May"],
+        json_schema_extra={"format": "multiline"},
+    )
+
+    @field_validator("target")
+    @classmethod
+    def _is_inside(cls, target: str) -> str:
+        return relative(target)
+
+    @field_validator("note")
+    @classmethod
+    def _is_text(cls, note: str) -> str:
+        return lines(note)

@@ -1,0 +1,247 @@
+"""Scanners as processes of their own: bandit for Python code, detect-secrets for secrets in any text.
+
+They read what somebody else wrote, so they run within limits, without the worker's environment, on a copy, and isolated
+where that is possible; they run nothing of it, so where it is not they run all the same. What they say is read
+strictly: a scanner that fails, overlooks a file, or says something else than it should, is never taken for one that
+found nothing.
+
+Nothing in the files can silence them: `# nosec`, allowlist comments and `.bandit` files do not count. Nor do names and
+encodings: each scanner skips, and does not say so, what is called `x.svg`, `poetry.lock`, `my__pycache__.py` or lies
+below `.git`, and text that is no UTF-8. So the copy has numbers for names, and its text is UTF-8.
+"""
+
+import asyncio
+import codecs
+import os
+import re
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from activities.shared import isolation
+from activities.shared.commands import Limits, run
+from activities.shared.scratch_folder import to_the_end
+from domain.base import Message
+from domain.errors import Trouble
+
+Severity = Literal["low", "medium", "high"]
+ReportT = TypeVar("ReportT", bound=BaseModel)
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
+
+MEMORY = 1 << 30
+MAX_OUTPUT = 16 << 20
+"""Bytes that a scanner may write; more is no answer."""
+TIMEOUT = 200.0
+"""Seconds, of the clock and of the processor. detect-secrets takes up to 20 s for each MB on a machine that is busy."""
+MAX_SHOWN = 160
+"""Characters of what is said of a finding."""
+CORES = 2
+"""Processes among which detect-secrets shares its files."""
+CANARY = "aws_key = 'AKIA" + "EXAMPLEEXAMPLE00'\n"
+"""Opens nothing. It lies among the files: a scanner that does not find it has not looked."""
+PYTHON = (".py", ".pyw")
+MARKED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text in UTF-16 begins."""
+KINDS = frozenset(
+    {".c", ".cf", ".cfg", ".cls", ".cnf", ".conf", ".cpp", ".cs", ".example", ".eyaml", ".go", ".ini", ".java", ".js"}
+    | {".m", ".php", ".properties", ".py", ".pyi", ".swift", ".tf", ".toml", ".yaml", ".yml"}
+)
+"""The endings by which detect-secrets knows how a kind of file writes a password; it needs no others."""
+
+
+class Finding(Message):
+    """One thing that a scanner found. Never the text of a secret, nor the line it stands in."""
+
+    scanner: str
+    rule: str
+    severity: Severity
+    file: str
+    line: int
+    what: str
+
+
+class ScannerFailed(Trouble):
+    """A scanner did not do its work."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _BanditResult(_Strict):
+    filename: str
+    issue_severity: Literal["LOW", "MEDIUM", "HIGH", "UNDEFINED"]
+    issue_text: str
+    line_number: int
+    test_id: str
+
+
+class _BanditError(_Strict):
+    filename: str
+    reason: str
+
+
+class _BanditReport(_Strict):
+    results: list[_BanditResult]
+    errors: list[_BanditError]
+    metrics: dict[str, Any]
+
+
+class _Secret(_Strict):
+    kind: str = Field(alias="type")
+    line_number: int
+
+
+class _SecretsReport(_Strict):
+    version: str
+    results: dict[str, list[_Secret]]
+
+
+async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
+    """What both scanners find in a folder that is ours alone, the worst first. Raises ScannerFailed.
+
+    `within`: where the copies lie that they read; the system's folder for such things, if it does not say.
+    """
+    with tempfile.TemporaryDirectory(prefix="holdgate-scan-", dir=within) as room:
+        names = await to_the_end(_laid_out, folder, Path(room))
+        scanning = (_bandit(Path(room), names), _detect_secrets(Path(room), names))
+        results = await asyncio.gather(*scanning, return_exceptions=True)
+    found: list[Finding] = []
+    for result in results:
+        if isinstance(result, BaseException):  # after both have ended, so that neither goes on behind our back
+            raise result
+        found += result
+    return sorted(found, key=lambda each: (-SEVERITIES.index(each.severity), each.file, each.line, each.rule))
+
+
+def is_python(name: str, beginning: bytes) -> bool:
+    """Whether bandit should read it: by its ending in any case of letters, or because it is a script of Python's."""
+    return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
+
+
+def _laid_out(folder: Path, room: Path) -> dict[str, str]:
+    """Copy all files into `python`, for bandit, and `text`, under numbers; answers what each is called in truth."""
+    for place in ("python", "text"):
+        (room / place).mkdir()
+    (room / "text" / "0.ini").write_text(CANARY)
+    names: dict[str, str] = {}
+    for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file()), start=1):
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        kind = path.suffix.lower() if path.suffix.lower() in KINDS else ".txt"
+        copies = {f"text/{number}{kind}": _utf8(content)}
+        if is_python(name, content):
+            copies[f"python/{number}.py"] = content
+        for copy, bytes_ in copies.items():
+            (room / copy).write_bytes(bytes_)
+            names[copy] = name
+    return names
+
+
+def _utf8(content: bytes) -> bytes:
+    """Text in whatever encoding as UTF-8; what is no UTF-8 is read as Latin-1, where every byte is a letter."""
+    for encoding in ("utf-16",) if content.startswith(MARKED) else ("utf-8-sig",):
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding).encode(errors="replace")
+    return content.decode("latin-1").encode()
+
+
+async def _bandit(room: Path, names: dict[str, str]) -> list[Finding]:
+    if not any(copy.startswith("python/") for copy in names):
+        return []
+    # An empty --ini, as otherwise bandit looks for one among the files.
+    options = ["--quiet", "--recursive", "--ignore-nosec", "--ini", os.devnull, "--format", "json", "--number", "1"]
+    return _of_bandit(await _run("bandit", ["-m", "bandit", *options, "python"], room, good=(0, 1)), names)
+
+
+def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
+    report = _read("bandit", _BanditReport, output)
+    looked_at = {*report.metrics, *(each.filename for each in report.errors)}
+    if not {copy for copy in names if copy.startswith("python/")} <= looked_at:
+        raise ScannerFailed("The scanner bandit overlooked a file.")
+    findings = [
+        Finding(
+            scanner="bandit",
+            rule=each.test_id,
+            # Of what bandit cannot rate nobody knows that it is harmless.
+            severity="medium" if each.issue_severity == "UNDEFINED" else _severity(each.issue_severity),
+            file=_name("bandit", each.filename, names),
+            line=each.line_number,
+            what=_without_quotes(each.issue_text),
+        )
+        for each in report.results
+    ]
+    return findings + [unreadable(_name("bandit", each.filename, names)) for each in report.errors]
+
+
+def unreadable(file: str) -> Finding:
+    """Of a Python file that bandit cannot look into."""
+    said = "This Python file cannot be read, so nobody knows what is in it"
+    return Finding(scanner="bandit", rule="unreadable", severity="medium", file=_short(file), line=1, what=said)
+
+
+def _without_quotes(said: str) -> str:
+    """What bandit says up to where it repeats the code, as in: Possible hardcoded password: 'the password'."""
+    return _short(re.split(r"""['"`(:\n]""", said, maxsplit=1)[0].strip(" ."))
+
+
+async def _detect_secrets(room: Path, names: dict[str, str]) -> list[Finding]:
+    filters = ["detect_secrets.filters.allowlist.is_line_allowlisted"]
+    command = ["-m", "detect_secrets", "--cores", str(CORES), "scan", "--all-files", "--no-verify"]
+    command = [*command, *(part for each in filters for part in ("--disable-filter", each)), "text"]
+    report = _read("detect-secrets", _SecretsReport, await _run("detect-secrets", command, room, good=(0,)))
+    if not report.results.pop("text/0.ini", None):
+        raise ScannerFailed("The scanner detect-secrets overlooked what was laid there for it.")
+    return [
+        Finding(
+            scanner="detect-secrets",
+            rule=each.kind,
+            severity="high",
+            file=_name("detect-secrets", name, names),
+            line=each.line_number,
+            what=_short(f"What looks like a secret: {each.kind}"),
+        )
+        for name, secrets in report.results.items()
+        for each in secrets
+    ]
+
+
+def _severity(said: str) -> Severity:
+    return next(each for each in SEVERITIES if each == said.lower())
+
+
+def _name(scanner: str, copy: str, names: dict[str, str]) -> str:
+    """What the file of a copy is called. Raises ScannerFailed for one that we did not lay there."""
+    if (copy := str(PurePosixPath(copy))) not in names:
+        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.")
+    return _short(names[copy])
+
+
+def _short(text: str) -> str:
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 1]}…"
+
+
+def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
+    try:
+        return model.model_validate_json(output)
+    except ValidationError as wrong:
+        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.") from wrong
+
+
+async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
+    """What a scanner writes to its output. Raises ScannerFailed."""
+    isolated = await asyncio.to_thread(isolation.missing) is None
+    with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:
+        limits = Limits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
+        code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
+        if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
+            raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.")
+        if code not in good:
+            raise ScannerFailed(f"The scanner {scanner} broke off.")
+        output.seek(0)
+        return output.read()

@@ -1,0 +1,1 @@
+"""Parts that steps of several processes use."""

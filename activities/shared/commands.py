@@ -1,0 +1,136 @@
+"""Commands that read or run what somebody else wrote: within limits, and isolated wherever that is possible."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from activities.shared import isolation, sandbox
+from activities.shared.scratch_folder import to_the_end
+from domain.errors import Trouble
+
+TO_END = 5.0
+"""Seconds that the namespaces of a command have to end, which takes thousandths of one."""
+
+
+class NotIsolated(Trouble):
+    """Something of others was not run, as it could not be isolated."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a command may take; sizes in bytes."""
+
+    seconds: float
+    """Of the clock, and of the processor for each process."""
+    memory: int
+    """Address space of each process."""
+    file_size: int
+    """One file, and the output."""
+    space: int
+    """Everything it writes. Counted only where it is isolated."""
+
+
+async def run(
+    command: Sequence[str],
+    output: IO[bytes],
+    folder: Path,
+    limits: Limits,
+    *,
+    isolated: bool,
+    room: Path,
+    errors: int = asyncio.subprocess.DEVNULL,
+) -> int | None:
+    """Run a command in a copy of a folder and write what it prints to `output`.
+
+    Answers its exit code, the negative number of the signal that ended it, or None if it did not end in time. The copy
+    and all that the command leaves running are gone by then. Where it is not isolated, the copy lies in `room`, which
+    is nobody else's.
+
+    Raises NotIsolated when isolation was possible before and is not now.
+    """
+    if isolated:
+        order = await to_the_end(_ordered, folder, limits)
+        return await _run(command, output, Path("/"), Path("/tmp"), limits, errors, order)
+    with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as home:
+        copy = Path(home, "work")
+        await to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
+        return await _run(command, output, copy, Path(home), limits, errors, {})
+
+
+async def _run(
+    command: Sequence[str],
+    output: IO[bytes],
+    where: Path,
+    home: Path,
+    limits: Limits,
+    errors: int,
+    isolate: dict[str, object],
+) -> int | None:
+    status, told = os.pipe()
+    order = {
+        "isolate": bool(isolate),
+        "seconds": int(limits.seconds) + 1,
+        "memory": limits.memory,
+        "file_size": limits.file_size,
+        "status": told,
+        **isolate,
+    }
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", sandbox.__file__, json.dumps(order), *command),
+            cwd=where,
+            env=isolation.environment(home),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+            pass_fds=(told,) if isolate else (),
+        )
+    except BaseException:
+        os.close(status)
+        raise
+    finally:
+        os.close(told)
+    code: int | None = None
+    try:
+        async with asyncio.timeout(limits.seconds):
+            code = await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        await _end(process, isolated=bool(isolate))
+        wrong = os.read(status, 1000).decode(errors="replace")  # all that could write to it has ended
+        os.close(status)
+    if wrong:
+        raise NotIsolated(f"{isolation.cannot(wrong)}.")
+    return code
+
+
+async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
+    """End a command with everything that it left running."""
+    if isolated and process.returncode is None:
+        process.terminate()  # it ends the namespaces, and waits until nothing is left in there
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TO_END):
+                await process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _ordered(folder: Path, limits: Limits) -> dict[str, object]:
+    """What of the order to `sandbox.py` is for namespaces."""
+    page = 4096
+    sizes = [path.lstat().st_size for path in folder.rglob("*")]
+    copied = sum((size // page + 2) * page for size in sizes)
+    return {"folder": str(folder.resolve()), "space": copied + limits.space, **isolation.programs()}

@@ -1,0 +1,108 @@
+"""The files that people name: inside one folder and nowhere else, however the name is written."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from domain.errors import Refused, Trouble
+
+LONGEST = 500
+"""Characters of a name."""
+
+
+def relative(name: str) -> str:
+    """The name, if it can be one of a file inside a folder. Looks at no disk. Raises ValueError with a sentence."""
+    if not name:
+        raise ValueError("Name a file.")
+    if not name.isprintable():
+        raise ValueError("The name of the file has characters that cannot be shown.")
+    if len(name) > LONGEST:
+        raise ValueError(f"The name of the file has more than {LONGEST} characters.")
+    if "\\" in name:
+        raise ValueError(f"'{name}' has a backslash: folders are separated with /.")
+    if name.startswith("/"):
+        raise ValueError(f"'{name}' begins with /: name the file as it is called inside the folder of files.")
+    for part in name.split("/"):
+        if not part:
+            raise ValueError(f"'{name}' is the name of a folder, or has a / too many.")
+        if part in (".", ".."):
+            raise ValueError(f"'{name}' goes through '{part}': name the file as it is called inside the folder.")
+        if part.startswith("."):
+            raise ValueError(f"'{part}' is hidden: files and folders that begin with a dot cannot be named.")
+    return name
+
+
+class Folder:
+    """A folder whose files people may name by their relative paths."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, name: str, max_bytes: int) -> BinaryIO:
+        """The regular file of this name, open for reading. Blocks. Raises Refused; Trouble if the folder is not there.
+
+        Links may lead about inside the folder and not out of it. The path is made free of links first and then walked
+        part by part without following any, so whoever exchanges a part for a link meanwhile gains nothing.
+        """
+        descriptor = self._opened(name, "file")
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise Refused(f"'{name}' is no regular file.")
+            if found.st_size > max_bytes:
+                raise Refused(f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are taken.")
+            return os.fdopen(descriptor, "rb")
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[int]:
+        """The descriptor of the folder of this name, found in the same way. Raises Refused, and Trouble."""
+        descriptor = self._opened(name, "folder")
+        try:
+            if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise Refused(f"'{name}' is no folder.")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, name: str, kind: Literal["file", "folder"]) -> int:
+        try:
+            relative(name)
+        except ValueError as wrong:
+            raise Refused(str(wrong)) from None
+        try:
+            root = self._root.resolve(strict=True)
+        except OSError:
+            raise Trouble(f"The folder of files, {self._root}, cannot be read.") from None
+        try:
+            path = (root / name).resolve(strict=True)
+            if not path.is_relative_to(root):
+                raise Refused(f"'{name}' leads out of the folder of files.")
+            return _walk(root, path.relative_to(root).parts)
+        except FileNotFoundError:
+            raise Refused(f"There is no {kind} '{name}' in the folder of files.") from None
+        except PermissionError:
+            raise Refused(f"'{name}' may not be read by Holdgate.") from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
+                raise
+            raise Refused(f"'{name}' is no {kind} that can be read.") from None
+
+
+def _walk(root: Path, parts: tuple[str, ...]) -> int:
+    """The descriptor of what lies there, through no link. Never waits, as opening a pipe would."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for number, part in enumerate(parts, start=1):
+        kind = os.O_NONBLOCK | os.O_NOCTTY if number == len(parts) else os.O_DIRECTORY
+        try:
+            inner = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor

@@ -1,0 +1,1 @@
+"""The process `user_onboarding`: its request, steps and undos."""

@@ -1,0 +1,1 @@
+"""HTTP plumbing: middleware, security, problems, schemas."""

@@ -1,0 +1,33 @@
+"""While the demo is on, the gateway answers to names of this machine only.
+
+A page of any site can point its own name at this machine (DNS rebinding), and what such a page asks for comes with that
+name. Without the demo there may be a proxy in front, which may send any name: then sessions and tokens decide alone.
+"""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.http.origins import asks_this_machine
+from api.http.problems import Problem
+from api.pages.parts.page import as_page
+
+
+class DemoHost:
+    """Refuses requests for other hosts with 421."""
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self.app = app
+        self._public_url = public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            if "host" in request.headers and not asks_this_machine(request.headers):
+                said = (
+                    f"This gateway runs the demo, which is for one machine only: {self._public_url}. To let others use "
+                    "it, set HOLDGATE_DEMO=0 and HOLDGATE_PUBLIC_URL."
+                )
+                problem = Problem(421, said, kind="demo-host")
+                answer = as_page(request, problem) or problem.response()
+                return await answer(scope, receive, send)
+        await self.app(scope, receive, send)

@@ -1,0 +1,90 @@
+"""What intake and the store refuse, in HTTP's terms: routes let these errors pass."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from api.http.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
+from cases.rollback import NotRollable
+from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
+from intake.column_mapping import WrongMapping
+from intake.open_table import UnreadableFile
+from intake.parsing_pool import LineTooLong, ParserEnded
+from store.db.database import DatabaseUnavailable, UnusableValue
+from workflows.registry import PROCESSES
+
+_log = logging.getLogger("holdgate.api")
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem document for a refusal. Raises ValueError for an error that is none."""
+    match error:
+        case UnknownProcess():
+            names = list(PROCESSES)
+            return invalid(str(error), [FieldError(field="process", message=f"one of {', '.join(names)}")], known=names)
+        case NoPolicy():
+            return invalid(str(error), [FieldError(field="process", message="has no section in the policy")])
+        case InvalidCase():
+            errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
+            return invalid("The case is not valid.", errors)
+        case NotRollable():
+            return Problem(409, str(error), kind="not-rollable")
+        case NotResubmittable():
+            return Problem(409, str(error), kind="not-resubmittable")
+        case DuplicateCase():
+            known: dict[str, Any] = {}
+            if error.existing:
+                known = {"case_status": error.existing.status, "differs": error.differs}
+            return Problem(409, str(error), kind="duplicate-case", case_id=error.case_id, **known)
+        case UnreadableFile():
+            where: dict[str, Any] = {"line": error.line, "column": None} if error.line else {"field": "file"}
+            status = 413 if error.kind == "too_large" else 422
+            return Problem(
+                status, str(error), kind="unreadable-file", reason=error.kind, errors=[{**where, "message": str(error)}]
+            )
+        case WrongMapping():
+            wrong = [
+                FieldError(field=f"mapping.{each.column}" if each.column else "mapping", message=each.message)
+                for each in error.problems
+            ]
+            return invalid("The mapping cannot be used for this file.", wrong)
+        case LineTooLong() | ParserEnded():
+            return unavailable(f"Nothing was started: {error}.")
+        case TemporalUnavailable():
+            return temporal_unreachable()
+        case UnusableValue():
+            # The routes' own types should have named the field: a place that lacks one is a mistake of ours.
+            _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
+            return invalid(f"The request cannot be answered: {error}.", [])
+        case DatabaseUnavailable():
+            return unavailable("The database does not answer; try again in a moment.")
+    raise ValueError(f"{type(error).__name__} is not a refusal")
+
+
+REFUSALS = (
+    UnknownProcess,
+    NoPolicy,
+    InvalidCase,
+    NotResubmittable,
+    NotRollable,
+    DuplicateCase,
+    UnreadableFile,
+    WrongMapping,
+    LineTooLong,
+    ParserEnded,
+    TemporalUnavailable,
+    DatabaseUnavailable,
+    UnusableValue,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Answer these errors with their problem documents."""
+
+    async def refusal(_: Request, error: Exception) -> JSONResponse:
+        return problem_of(error).response()
+
+    for kind in REFUSALS:
+        app.add_exception_handler(kind, refusal)

@@ -1,0 +1,104 @@
+"""What every answer gets: security headers, a line in the log, a count."""
+
+import logging
+import time
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.services.metrics import Metrics
+from core import logs
+
+API = "/api/v1"
+MAX_JSON_BYTES = 1024 * 1024
+"""Largest body of a request that is not an upload: bulk decisions with a hundred long comments fit."""
+UPLOAD_MARGIN_BYTES = 64 * 1024
+"""What a multipart form adds to the file it carries."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_log = logging.getLogger("holdgate.api")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Scripts and styles come from our own files only, and nothing from anywhere else."""
+_HEADERS = {
+    "Content-Security-Policy": _POLICY.format(styles=""),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Headers:
+    """Security headers on every answer. Nothing but static files may be kept by a browser or a proxy."""
+
+    def __init__(self, app: ASGIApp, https: bool) -> None:
+        self.app = app
+        self.headers = _HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(self.headers)
+                if scope["path"] == "/docs":  # Swagger UI sets style attributes
+                    headers["Content-Security-Policy"] = _POLICY.format(styles=" 'unsafe-inline'")
+                if not scope["path"].startswith("/static/"):
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class Requests:
+    """One line in the log a request, and one count: who, what, how it went, how long.
+
+    Never a query string, a header or a body.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        began, status = time.perf_counter(), 500
+        logs.begin()
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            took = time.perf_counter() - began
+            self._metrics.answered(_method(scope), _route(scope), status, took)
+            person = scope.get("state", {}).get("person", "-")
+            said = {"method": scope["method"], "path": scope["path"], "status": status, "person": person}
+            _log.info("answered", extra={**said, "ms": round(took * 1000)})
+
+
+def _method(scope: Scope) -> str:
+    """As a label: anybody may invent a method."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, `/api/v1/cases/{case_id}`: a label for each case would drown Prometheus."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    if template is None:
+        return "none"
+    # A router that was included does not know under which prefix.
+    return API + template if scope["path"].startswith(API) else template

@@ -1,0 +1,225 @@
+"""What the JSON routes answer: shapes of the HTTP contract, made of what the store and the Workflow know."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, Field
+
+from api.http.problems import FieldError, Problem, invalid
+from api.http.security import CanDecide
+from api.services.if_approved import Consequence
+from domain.case import CaseEvent, CaseResult, CaseState
+from domain.status import Status
+from domain.task import TaskView
+from domain.undo import UndoView
+from intake.csv_output import MEDIA_TYPE
+from store.audit.audit_log import StoredEvent
+from store.audit.timeline import NOISE, Timeline
+from store.cases.cases import CaseRow
+from store.db import cursor as cursors
+from workflows.registry import PROCESSES
+from workflows.saga import plan_of
+
+ItemT = TypeVar("ItemT")
+
+
+class Page(BaseModel, Generic[ItemT]):
+    """One page of a list."""
+
+    items: list[ItemT]
+    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last")
+
+
+class CaseBrief(BaseModel):
+    """A case as it stands in a list."""
+
+    case_id: str = Field(examples=["payment:inv-1042"])
+    process: str = Field(examples=["payment"])
+    reference: str = Field(examples=["INV-1042"])
+    title: str = Field(examples=["Pay Northwind Paper Ltd 1,250.00 GBP"])
+    status: Status
+    requester: str = Field(examples=["requester-1"])
+    priority: int = Field(examples=[3])
+    created_at: datetime
+    start_at: datetime | None = Field(description="What it is or was scheduled for")
+    closed_at: datetime | None
+    batch_id: str | None
+    round: int
+    temporal_url: str
+
+
+class TimelineItem(BaseModel):
+    """One thing that happened. `data` is null when it was erased at a person's request."""
+
+    seq: int
+    at: datetime
+    kind: str = Field(examples=["gate_opened"])
+    actor: str = Field(examples=["holdgate"])
+    summary: str
+    data: dict[str, Any] | None
+
+
+class CaseDetail(CaseBrief):
+    """One case with its tasks, its timeline and what a rejection would undo."""
+
+    input: dict[str, Any]
+    result: CaseResult | None
+    resubmits: str | None
+    policy_hash: str
+    step: str | None = Field(None, description="What the case is doing now, in words")
+    tasks: list[TaskView]
+    timeline: list[TimelineItem] = Field(description="What decided or changed the case, and the newest of the rest")
+    timeline_left_out: int = Field(0, description="How many refusals, comments and claims are not in `timeline`")
+    resubmitted_as: str | None = Field(None, description="The next round of the same reference")
+    rollback_url: str | None = Field(None, description="The Workflow that rolls it back after its end, in Temporal")
+    rollback_plan: list[UndoView] = Field(
+        description="What a rejection would undo, newest first; empty when the case has ended"
+    )
+    if_rolled_back: list[UndoView] = Field(
+        description="Of a completed case: what `POST /cases/{id}/rollback` would undo, newest first"
+    )
+    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+
+
+class TaskDetail(TaskView):
+    """One task, and whether the caller may decide it."""
+
+    can_decide: CanDecide
+    if_approved: list[Consequence] = Field(
+        description="What happens if this is approved, in order, up to the next approval step at which people decide; "
+        "empty once it is decided"
+    )
+    rollback_plan: list[UndoView] = Field(
+        description="What is undone if this is rejected or rolled back, newest first; empty once it is decided"
+    )
+    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+
+
+def brief(case: CaseRow, temporal_url: str) -> CaseBrief:
+    """A case for a list."""
+    return CaseBrief(**_brief(case), temporal_url=temporal_url)
+
+
+def detail(
+    case: CaseRow,
+    tasks: Sequence[TaskView],
+    happened: Timeline,
+    state: CaseState | None,
+    temporal_url: str,
+    resubmitted_as: str | None = None,
+    rollback_url: str | None = None,
+) -> CaseDetail:
+    """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
+    process = PROCESSES.get(case.process)
+    fields = _brief(case) | ({"status": state.status} if state else {})
+    planned = state.rollback_plan if state else plan_of(case.plan)
+    # A completed case waits for the approval of its rollback: a no undoes nothing then.
+    asked = case.rollback is not None and case.rollback.ended is not None
+    taken_back = asked and fields["status"] is Status.AWAITING_APPROVAL
+    return CaseDetail(
+        **fields,
+        temporal_url=temporal_url,
+        input=process.shown_input(case.input) if process else case.input,
+        result=case.result,
+        resubmits=case.resubmits,
+        policy_hash=case.policy_hash,
+        step=state.step if state else None,
+        tasks=_as_they_are(tasks, state.tasks if state else []),
+        timeline=timeline(happened, state.timeline if state else []),
+        timeline_left_out=happened.left_out,
+        resubmitted_as=resubmitted_as,
+        rollback_url=rollback_url,
+        rollback_plan=[] if fields["status"].closed or taken_back else planned,
+        if_rolled_back=planned if fields["status"] is Status.COMPLETED or taken_back else [],
+        stale=state is None and not case.status.closed,
+    )
+
+
+def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
+    """What is recorded, as it is told."""
+    return [
+        TimelineItem(seq=each.seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=_data(each))
+        for each in events
+    ]
+
+
+def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[TimelineItem]:
+    """What is recorded, and behind it what the Workflow tells and the record does not have yet."""
+    items = told(happened.events)
+    known = {each.event_id for each in happened.events}
+    following = items[-1].seq + 1 if items else 1
+    fresh = (
+        each
+        for each in of_workflow
+        if each.event_id not in known and not (happened.left_out and each.kind in NOISE)  # it may be left out above
+    )
+    return items + [
+        TimelineItem(seq=seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=each.data)
+        for seq, each in enumerate(fresh, following)
+    ]
+
+
+def _as_they_are(stored: Sequence[TaskView], told: Sequence[TaskView]) -> list[TaskView]:
+    """All tasks of a case, oldest first: as the Workflow tells them, which knows those it has opened itself."""
+    live = {task.task_id: task for task in told}
+    return [live.pop(task.task_id, task) for task in stored] + list(live.values())
+
+
+def _brief(case: CaseRow) -> dict[str, Any]:
+    return {
+        "case_id": case.case_id,
+        "process": case.process,
+        "reference": case.reference,
+        "title": case.title,
+        "status": case.status,
+        "requester": case.requester,
+        "priority": case.priority,
+        "created_at": case.submitted_at,
+        "start_at": case.start_at,
+        "closed_at": case.closed_at,
+        "batch_id": case.batch_id,
+        "round": case.round,
+    }
+
+
+def _data(event: StoredEvent) -> dict[str, Any] | None:
+    return None if event.erased else event.data
+
+
+@contextmanager
+def our_cursor() -> Iterator[None]:
+    """Around a read of the store that takes a cursor: one that we never gave out is the caller's mistake."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:  # a defect of ours, such as a row that does not fit its model
+            raise
+        raise _not_ours("cursor") from error
+
+
+def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST) -> int:
+    """A cursor that is a place in a numbered order; 0 for none. Raises Problem 422 for what we never gave out."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= most):
+        raise _not_ours(name)
+    return int(cursor)
+
+
+def page_by_number(
+    found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
+) -> tuple[list[ItemT], str | None]:
+    """The page, and the cursor of the next: of what was `found` when one more than `limit` was asked for."""
+    return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
+
+
+def _not_ours(name: str) -> Problem:
+    return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])
+
+
+def as_csv(request: Request) -> bool:
+    """Whether the request asks for CSV instead of JSON."""
+    return MEDIA_TYPE in request.headers.get("accept", "")

@@ -1,0 +1,77 @@
+"""What the page of a task and the page of its case have in common: the case, its way, its story and its files."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.deps import House
+from api.http.schemas import CaseDetail
+from api.http.security import is_in
+from api.pages.parts import timeline
+from api.pages.parts.page import templates
+from api.pages.parts.pipeline import Pipeline, pipeline
+from api.routes.cases import one_case
+from api.services.if_approved import foresight
+from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.status import ENDED_UNDONE, Status
+from store.audit import evidence
+from store.audit.evidence import Attachment, Comment
+from store.cases.cases import CaseRow
+from store.people.people import Person
+
+COMMENTS = 100
+"""The newest that are shown; all of them are in the history."""
+
+templates.env.globals |= {
+    "verdict_words": timeline.verdict_words,
+    "step_named": timeline.step_named,
+    "size": timeline.size,
+}
+
+
+@dataclass(frozen=True)
+class About:
+    """One case for one person."""
+
+    case: CaseDetail
+    way: Pipeline | None
+    story: Sequence[timeline.Said]
+    attachments: Sequence[Attachment]
+    comments: Sequence[Comment]
+    technical: bool
+    """Whether the person works with the record itself, and is shown what stands in it."""
+    may_cancel: bool
+    may_roll_back: bool
+    may_start: bool
+    may_ask_again: bool
+    """Whether it ended undone, and whoever asked may mend it and send it in anew."""
+
+
+async def about(row: CaseRow, person: Person, parts: House) -> About:
+    """The case as the JSON route tells it, with what the pages show beside it."""
+    case, (attachments, comments) = await asyncio.gather(one_case(row, parts.db, parts.gateway), _evidence(row, parts))
+    operates = is_in(person, OPERATORS, ADMINS)
+    own = operates or row.requester in person.asks_as
+    return About(
+        case=case,
+        way=pipeline(case, row.input, await foresight(row, case.tasks, parts.starter.pinned)),
+        story=timeline.timeline(case.process, case.input, case.timeline),
+        attachments=attachments,
+        comments=comments,
+        technical=operates or is_in(person, AUDITORS),
+        may_cancel=own and not case.status.closed and case.status is not Status.ROLLING_BACK and not _after(case),
+        may_roll_back=operates and case.status is Status.COMPLETED and bool(case.if_rolled_back),
+        may_start=own and case.status is Status.SCHEDULED,
+        may_ask_again=person.id == row.requester and case.status in ENDED_UNDONE and case.resubmitted_as is None,
+    )
+
+
+def _after(case: CaseDetail) -> bool:
+    """Whether it had ended, and waits for the approval of its rollback."""
+    return bool(case.if_rolled_back)
+
+
+async def _evidence(row: CaseRow, parts: House) -> tuple[Sequence[Attachment], Sequence[Comment]]:
+    async with parts.db.read() as conn:
+        comments = await evidence.newest_comments(conn, row.case_id, COMMENTS)
+        return await evidence.attached(conn, row.case_id), comments

@@ -1,0 +1,237 @@
+"""What templates say of values: moments in the reader's zone, spans in words, states by one name and one colour."""
+
+import re
+import string
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from api.pages.parts.translation import _, ngettext, reader
+from domain.bidi import runs
+from domain.money import in_words
+from domain.status import Outcome, Status
+from store.cases.blocked import WHOLE_CASE
+from workflows.moments import moment_in_words, moment_of, rfc3339
+from workflows.registry import PROCESSES
+
+TONES: dict[str, str] = {
+    "scheduled": "later",
+    "starting": "going",
+    "running": "going",
+    "awaiting_approval": "waiting",
+    "awaiting_changes": "waiting",
+    "needs_intervention": "wrong",
+    "rolling_back": "undo",
+    "completed": "good",
+    "rejected": "no",
+    "expired": "no",
+    "cancelled": "quiet",
+    "failed": "wrong",
+    "rolled_back": "undo",
+    "open": "waiting",
+    "approved": "good",
+    "approved_by_rule": "good",
+    "rejected_by_rule": "no",
+    "changes_requested": "waiting",
+    "paused": "later",
+    "cancelling": "undo",
+    "receiving": "going",
+}
+"""The colour of each state, by the name of a token; the words say it too."""
+
+
+def state_words(state: str) -> str:
+    """A state of a case, a task or a batch in plain words, the same everywhere."""
+    words = {
+        Status.SCHEDULED: _("Scheduled"),
+        Status.STARTING: _("Starting"),
+        Status.RUNNING: _("In progress"),
+        Status.AWAITING_APPROVAL: _("Waits for approval"),
+        Status.AWAITING_CHANGES: _("Waits for changes"),
+        Status.NEEDS_INTERVENTION: _("Stuck, an operator is asked"),
+        Status.ROLLING_BACK: _("Being undone"),
+        Status.COMPLETED: _("Done"),
+        Status.REJECTED: _("Rejected"),
+        Status.EXPIRED: _("Ran out of time"),
+        Status.CANCELLED: _("Cancelled"),
+        Status.FAILED: _("Failed, undone"),
+        Status.ROLLED_BACK: _("Done, then undone"),
+        Outcome.APPROVED: _("Approved"),
+        "approved_by_rule": _("No approval needed"),
+        "rejected_by_rule": _("Rejected by rule"),
+        "changes_requested": _("Sent back for changes"),
+        "open": _("Open"),
+        "paused": _("Paused"),
+        "cancelling": _("Being cancelled"),
+        "receiving": _("Being received"),
+    }
+    return words.get(str(state), str(state).replace("_", " ").capitalize())
+
+
+def state(of: str | None) -> Markup:
+    """A state as a coloured tag."""
+    if of is None:
+        return Markup("")
+    tone = TONES.get(str(of), "quiet")
+    return Markup('<span class="state {}">{}</span>').format(tone, state_words(str(of)))
+
+
+def time_text(at: datetime) -> str:
+    """A moment in the reader's zone, with the zone: `26 Nov 2026, 10:42 GMT`."""
+    return moment_in_words(at, reader.get().zone)
+
+
+def time(at: datetime | str | None) -> Markup:
+    """A moment for the page; nothing for none."""
+    if at is None:
+        return Markup("")
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return Markup('<time datetime="{}">{}</time>').format(_iso(moment), time_text(moment))
+
+
+def as_shown(value: object) -> object:
+    """A stored value for the page: a moment in the reader's zone, anything else as it is."""
+    if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
+        try:
+            return time(moment_of(value))
+        except ValueError:
+            return value
+    return value
+
+
+def span(of: timedelta) -> str:
+    """A span of time by its largest unit, rounded down: `3 h`, `2 days`."""
+    seconds = abs(int(of.total_seconds()))
+    if seconds < 60:
+        return _("less than a minute")
+    if seconds < 3600:
+        return _("%(num)s min", num=seconds // 60)
+    if seconds < 48 * 3600:
+        return _("%(num)s h", num=seconds // 3600)
+    return ngettext("%(num)s day", "%(num)s days", seconds // 86400)
+
+
+def clock_words() -> dict[str, str]:
+    """The words of `span` and `due`, for scripts that let them go on."""
+    return {
+        "in": _("in %(span)s", span="{span}"),
+        "late": _("%(span)s late", span="{span}"),
+        "least": _("less than a minute"),
+        "minutes": _("%(num)s min", num="{num}"),
+        "hours": _("%(num)s h", num="{num}"),
+        "day": ngettext("%(num)s day", "%(num)s days", 1),
+        "days": ngettext("%(num)s day", "%(num)s days", 2).replace("2", "{num}"),
+    }
+
+
+def ago(at: datetime | None, now: datetime | None = None) -> Markup:
+    """How long ago something was, with the moment on hovering: `since 3 h` is written as `since {{ ago(at) }}`."""
+    if at is None:
+        return Markup("")
+    told = span((now or datetime.now(UTC)) - at)
+    return Markup('<time datetime="{}" title="{}" data-span>{}</time>').format(_iso(at), time_text(at), told)
+
+
+def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
+    """`late`, `soon` (within 4 h), `today` (within a day), `calm`, or `none`."""
+    if due_at is None:
+        return "none"
+    left = due_at - (now or datetime.now(UTC))
+    if left < timedelta(0):
+        return "late"
+    return "soon" if left < timedelta(hours=4) else "today" if left < timedelta(days=1) else "calm"
+
+
+def due(at: datetime | None, now: datetime | None = None) -> Markup:
+    """When something is due, in words and by colour: `in 3 h`, `2 days late`."""
+    if at is None:
+        return Markup('<span class="due none">{}</span>').format(_("no due time"))
+    left = at - (now or datetime.now(UTC))
+    told = _("in %(span)s", span=span(left)) if left >= timedelta(0) else _("%(span)s late", span=span(left))
+    return Markup('<time class="due {}" datetime="{}" title="{}" data-due>{}</time>').format(
+        urgency(at, now), _iso(at), time_text(at), told
+    )
+
+
+def person(id: str | None) -> Markup:
+    """Somebody's id or name, whatever direction it is written in."""
+    return Markup("<bdi>{}</bdi>").format(id or "")
+
+
+def isolated(text: object) -> Markup:
+    """A sentence in which names of people's own stand: what is written from right to left moves nothing beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))
+    return Markup("").join(parts)
+
+
+def titled(title: str, process: str) -> Markup:
+    """A title, each value in it isolated: no payee changes places with the amount beside it."""
+    words = PROCESSES[process].words if process in PROCESSES else None
+    found = _template(words.title).fullmatch(title) if words else None
+    if found is None:  # of a process or of words that are no longer there
+        return isolated(title)
+    at, told = 0, Markup("")
+    for number, value in enumerate(found.groups(), 1):
+        told += escape(title[at : found.start(number)]) + Markup("<bdi>{}</bdi>").format(value)
+        at = found.end(number)
+    return told + escape(title[at:])
+
+
+@cache
+def _template(title: str) -> re.Pattern[str]:
+    """What finds the values in a title again."""
+    parts = string.Formatter().parse(title)
+    return re.compile("".join(re.escape(text) + ("(.*)" if name is not None else "") for text, name, *_ in parts), re.S)
+
+
+def plain(text: str) -> str:
+    """As `isolated`, for where there is no markup: the name of a window."""
+    return "".join(f"\u2068{part}\u2069" if rtl else part for part, rtl in runs(text))
+
+
+def money(amount: object, currency: str) -> Markup:
+    """A sum with its currency, thousands apart: `2,640.00 GBP`."""
+    try:
+        told = in_words(Decimal(str(amount)), currency)
+    except (ValueError, InvalidOperation):  # of another process, whose field is no sum
+        told = f"{amount} {currency}"
+    return Markup('<span class="money">{}</span>').format(told)
+
+
+def in_path(name: str) -> str:
+    """An id as a part of a path."""
+    return quote(name, safe="")
+
+
+def readable(name: object) -> str:
+    """A name of the code for a person: `manager-approval` is `manager approval`."""
+    return str(name).replace("_", " ").replace("-", " ")
+
+
+def what_failed(process: str, step: str) -> str:
+    """What an incident is about: `payment, reserve funds`; only the process where the case as a whole stands still."""
+    return readable(process) if step == WHOLE_CASE else f"{readable(process)}, {readable(step)}"
+
+
+def step_words(gate: str) -> str:
+    """What an approval step is called, by its name in the policy."""
+    if gate == "intervention":
+        return _("What to do about a failure")
+    return _("Undo of what was done") if gate == "rollback" else capital(readable(gate))
+
+
+def listed(names: list[str]) -> Markup:
+    """Names of people or groups, one after the other."""
+    return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names)
+
+
+def capital(text: str) -> str:
+    """With a capital letter first, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def _iso(at: datetime) -> str:
+    return rfc3339(at)

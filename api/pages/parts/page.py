@@ -1,0 +1,388 @@
+"""What every page has in common: the template, the person, and errors as pages in plain words."""
+
+import hmac
+import json
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from fastapi.templating import Jinja2Templates
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.origins import is_foreign
+from api.http.problems import Problem
+from api.http.security import Visitor, bearer, csrf_of, visitor
+from api.http.strict_requests import check_address
+from api.pages.parts import formatting, translation
+from api.pages.parts.navigation import places
+from store.people import page_preferences, people
+from store.people.people import Person
+from store.people.sessions import SignedIn as SessionOf
+
+templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
+# A name that a model does not have is a mistake of ours; as an empty text nobody would notice it.
+templates.env.undefined = StrictUndefined
+templates.env.add_extension("jinja2.ext.i18n")
+templates.env.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
+    lambda message: translation.reader.get().texts.gettext(message),
+    lambda one, many, number: translation.reader.get().texts.ngettext(one, many, number),
+    newstyle=True,
+)
+templates.env.policies["ext.i18n.trimmed"] = True
+templates.env.filters |= {
+    "words": formatting.readable,
+    "when": lambda at: formatting.time_text(at) if at else "",
+    "in_path": formatting.in_path,
+    "capital": formatting.capital,
+    "step": formatting.step_words,
+    "span": formatting.span,
+    "isolated": formatting.isolated,
+    "plain": formatting.plain,
+}
+templates.env.globals |= {
+    "state": formatting.state,
+    "state_words": formatting.state_words,
+    "time": formatting.time,
+    "as_shown": formatting.as_shown,
+    "ago": formatting.ago,
+    "due": formatting.due,
+    "urgency": formatting.urgency,
+    "person_named": formatting.person,
+    "money": formatting.money,
+    "titled": formatting.titled,
+    "listed": formatting.listed,
+    "clock_words": formatting.clock_words,
+    "what_failed": formatting.what_failed,
+}
+
+OURS = re.compile(
+    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
+    r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
+)
+"""Where signing in may lead: pages of our own, with their filters, whatever a link says."""
+LONGEST_ADDRESS = 8_000
+"""Of a page to come back to: how a file is read stands in its address. Escaped once more it fits a stranger's form."""
+WENT_THROUGH = "holdgate-sent-"
+"""Begins the name of the cookie by which a form hears that it went through; the rest is what the form sent as `draft`.
+
+Only the answer to the form itself can say so: the page that follows may be another one, of an error or to sign in.
+"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a template is given. `person` is None for somebody who has not signed in.
+
+    Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
+    to switch to), `demo_link` (whether there could be some), `session_ends` and `account_news` (whether there is some
+    that they have not read).
+    """
+
+    person: Person | None
+
+
+@dataclass(frozen=True)
+class SignIn(Context):
+    """`sign_in.html`: the form, and where it leads."""
+
+    following: str
+    wrong: str = ""
+    """Why the last try failed, in words."""
+    name: str = ""
+    """As it was typed."""
+
+
+@dataclass(frozen=True)
+class Wrong(Context):
+    """`wrong.html`: what did not work, and what to do."""
+
+    title: str
+    detail: str
+    advice: str
+    back: str
+
+
+class NotSignedIn(Exception):
+    """The page is for people who have signed in."""
+
+
+class MustChange(Exception):
+    """The person has to choose a password of their own first."""
+
+
+class PageRequest(Request):
+    """A request whose form has no NUL: PostgreSQL takes none, and nobody means one."""
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override] # nobody here enters it as a context
+        """The form. Files in it are as they came."""
+        sent = await super().form(**limits)
+        return FormData(
+            [
+                (name.replace("\0", ""), value.replace("\0", "") if isinstance(value, str) else value)
+                for name, value in sent.multi_items()
+            ]
+        )
+
+
+class Page(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with errors turned into pages.
+
+        Where only people who have signed in may go, that is checked before the body and the parameters are read.
+        """
+        answer = super().get_route_handler()
+        for_people = _asks_for(_signed_in, self.dependant)
+
+        async def in_html(given: Request) -> Response:
+            request = PageRequest(given.scope, given.receive)
+            _read_by(request, None)
+            try:
+                if for_people:
+                    await _signed_in(request, await visitor(request, await bearer(request)))
+                check_address(request.scope)
+                return await _noted(request, await answer(request))
+            except NotSignedIn:
+                # A page that is only looked at is the way in itself; a form was not taken, and says so.
+                status = 401 if request.method == "POST" else 200
+                why = getattr(request.state, "refused", None) or ""
+                return sign_in_form(request, SignIn(None, address_of(request), why), status)
+            except MustChange:
+                return Response(status_code=303, headers={"Location": "/password"})
+            except Problem as problem:
+                return _wrong(request, problem)
+            except RequestValidationError:
+                return _wrong(request, Problem(422, translation._("This form is not complete.")))
+            except REFUSALS as refusal:
+                return _wrong(request, problem_of(refusal))
+
+        return in_html
+
+
+def _asks_for(dependency: Callable[..., Any], dependant: Dependant) -> bool:
+    return dependant.call is dependency or any(_asks_for(dependency, each) for each in dependant.dependencies)
+
+
+async def _noted(request: Request, answer: Response) -> Response:
+    """Tell the browser that a form went through, so that it forgets what was typed; before, it must not."""
+    if request.method != "POST" or answer.status_code >= 400 or getattr(request.state, "unfinished", False):
+        return answer
+    try:
+        draft = (await request.form()).get("draft")
+    except HTTPException:  # nobody has looked at the body, and it is no form
+        return answer
+    if isinstance(draft, str) and re.fullmatch(r"[0-9a-f-]{1,40}", draft):
+        https = request.app.state.house.settings.https
+        answer.set_cookie(WENT_THROUGH + draft, "1", max_age=600, samesite="strict", secure=https)
+    return answer
+
+
+def unfinished(request: Request) -> None:
+    """Say of a form that its answer asks for more: what was typed is needed again."""
+    request.state.unfinished = True
+
+
+def pages() -> APIRouter:
+    """A router of pages."""
+    return APIRouter(route_class=Page, default_response_class=HTMLResponse)
+
+
+async def _signed_in(request: Request, person: Visitor) -> Person:
+    if person is None:
+        raise NotSignedIn
+    request.state.person = person.id
+    signed_in: SessionOf | None = request.state.signed_in
+    _read_by(request, signed_in.session.zone if signed_in else None, person)
+    if signed_in and signed_in.must_change and request.scope["path"] not in ("/password", "/sign-out"):
+        raise MustChange
+    return person
+
+
+SignedIn = Annotated[Person, Depends(_signed_in)]
+"""Who looks at the page; anybody else is asked to sign in, and comes back."""
+
+
+def _read_by(request: Request, zone: str | None, person: Person | None = None) -> None:
+    """Remember in which language and time zone the page is wanted: a person's own zone, else the browser's."""
+    locale = request.app.state.house.settings.locale
+    where = people.zone_of((person.time_zone if person else None) or zone)
+    translation.reader.set(translation.Reader(locale=locale, zone=where, texts=translation.catalogue(locale)))
+
+
+async def from_here(request: Request) -> None:
+    """403 for a form that another site sent, by what browsers say of a POST and, within a session, by its secret.
+
+    What is no browser has no cookie, and needs no secret.
+    """
+    ours = request.app.state.house.settings.public_url
+    if is_foreign(request.headers, ours):
+        said = translation._(
+            "This form was sent from another site. Open the pages at %(url)s. If they are open at another address, an "
+            "administrator sets HOLDGATE_PUBLIC_URL to it.",
+            url=ours,
+        )
+        raise Problem(403, said, kind="cross-site")
+    # With a header no cookie is looked at, see `visitor`.
+    if "authorization" in request.headers or not (wanted := csrf_of(request)):
+        return
+    given = request.headers.get("x-csrf") or (await request.form(max_files=10, max_fields=2000)).get("csrf")
+    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise Problem(403, translation._("This form is from another session. Open the page again."), kind="cross-site")
+
+
+def scripted(request: Request) -> bool:
+    """Whether a script of a page asks, which has no use for a whole page."""
+    accept = request.headers.get("accept", "")
+    if "hx-request" in request.headers or ("application/json" in accept and "text/html" not in accept):
+        return True
+    return request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+
+
+def local(path: str) -> str:
+    """The path, if it is that of a page of ours; else the start page. No link may lead to another site."""
+    return path if len(path) <= LONGEST_ADDRESS and OURS.fullmatch(path) else "/"
+
+
+def render(
+    request: Request, template: str, context: Context, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The page. Templates see the fields of the context as names."""
+    named = {each.name: getattr(context, each.name) for each in fields(context)}
+    return templates.TemplateResponse(
+        request, template, named | _around(request, context.person), status_code=status, headers=headers
+    )
+
+
+def _around(request: Request, person: Person | None) -> dict[str, Any]:
+    """What the frame of every page needs."""
+    signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
+    secret = csrf_of(request) if signed_in else ""
+    parts = request.app.state.house
+    ends: datetime | None = signed_in.session.ends_at if signed_in else None
+    return {
+        "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
+        "secret": secret,
+        "here": request.scope["path"],
+        "page_address": address_of(request),
+        "page_home": address_of(request).partition("?")[0],
+        "places": places(person) if person else [],
+        "preferences": signed_in.preferences if signed_in else page_preferences.DEFAULTS,
+        "demo": parts.demo.people(request) if person is None or signed_in else [],
+        "demo_link": parts.demo.is_here(request),
+        "session_ends": ends,
+        "account_news": bool(signed_in and signed_in.news),
+        "locale": translation.reader.get().locale,
+    }
+
+
+def sign_in_form(
+    request: Request, form: SignIn, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The page on which one signs in."""
+    if request.headers.get("hx-request"):  # a part of a page cannot hold it: the browser goes there
+        return Response(status_code=401, headers={"HX-Redirect": form.following})
+    if scripted(request):
+        return Problem(
+            401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
+        ).response()
+    return render(request, "sign_in.html", replace(form, following=local(form.following)), status, headers)
+
+
+def address_of(request: Request) -> str:
+    """The page that the reader is on, with its filters: of a form that was sent, the one on which it stood."""
+    # Not `request.url`: it is built from the Host header, in which anything may stand.
+    query = "?" + request.scope["query_string"].decode("latin-1") if request.scope["query_string"] else ""
+    own = quote(request.scope["path"]) + query
+    if request.method != "POST":
+        return _nearest(own)
+    # Beside the inbox a task is a part of another page, and is found again on its own.
+    before = _path_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
+    return _nearest(before or own)
+
+
+def _path_of(address: str) -> str:
+    """The path of an address with its query; nothing of one that cannot be read, such as `http://[`."""
+    try:
+        came = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{came.path}?{came.query}" if came.query else came.path
+
+
+def _nearest(address: str) -> str:
+    """The address if it is that of a page of ours, else that of the page it hangs on: forms are sent below theirs."""
+    if OURS.fullmatch(address):
+        return address
+    path = address.partition("?")[0]
+    while path and not OURS.fullmatch(path):
+        path = path.rpartition("/")[0]
+    return path or "/"
+
+
+def too_large(request: Request) -> Response:
+    """The page for a form that is larger than its address takes."""
+    _read_by(request, None)
+    page = Wrong(
+        person=None,
+        title=translation._("Too large"),
+        detail=translation._("What you sent is larger than is taken here."),
+        advice=translation._("Nothing was changed. Split it into several files, and send one after the other."),
+        back=local(quote(request.scope["path"])),
+    )
+    return render(request, "wrong.html", page, 413)
+
+
+def _advice(status: int) -> str:
+    return {
+        403: translation._("Nothing was changed."),
+        404: translation._("The link may be old, or it is not for your eyes. Ask who sent it to you."),
+        500: translation._("Nothing you see here is lost. Try again, and tell an operator if it stays so."),
+        409: translation._("Nothing was changed. Look at it again."),
+        422: translation._("Nothing was changed. Go back and mend it."),
+        503: translation._("Nothing was lost. Try again in a moment."),
+    }.get(status, "")
+
+
+def as_page(request: Request, problem: Problem) -> Response | None:
+    """The error as a page for who looks with a browser at what is no route of ours; None for a program."""
+    path = request.scope["path"]
+    if "text/html" not in request.headers.get("accept", "") or path.startswith(("/api/", "/static/")):
+        return None
+    _read_by(request, None)
+    return _wrong(request, problem)
+
+
+def _wrong(request: Request, problem: Problem) -> Response:
+    status = problem.status
+    if "hx-request" in request.headers:  # beside what was typed, which stays; see `app.js`
+        told = json.dumps({"refused": f"{problem.body['detail']} {_advice(status)}".strip()})
+        return Response(
+            status_code=status, headers={"HX-Reswap": "none", "HX-Trigger": told, **(problem.headers or {})}
+        )
+    if scripted(request):
+        return problem.response()
+    signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
+    page = Wrong(
+        person=signed_in.person if signed_in else None,
+        title=problem.body["title"],
+        detail=problem.body["detail"],
+        advice=_advice(status),
+        back=address_of(request) if request.method == "POST" or status >= 500 or status == 429 else "/",
+    )
+    answer = render(request, "wrong.html", page, status)
+    answer.headers.update(problem.headers or {})
+    return answer

@@ -1,0 +1,204 @@
+"""Where a case stands on the way that its process goes: the stops in their order, each with its state.
+
+The order is that of the source (`story.py`), the states are those of the record. The template draws them as one line;
+the same stops in words are the list beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from api.http.schemas import CaseDetail, TimelineItem
+from api.pages.parts.formatting import capital, readable, state_words
+from api.pages.parts.process_outline import Stop, story_of
+from api.pages.parts.reasons import reason
+from api.pages.parts.translation import _, ngettext
+from api.services.if_approved import Foresight, typed
+from domain.status import Outcome, Status
+from domain.task import TaskView
+from workflows.registry import PROCESSES
+
+State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
+
+WIDTH = 120
+"""Of one stop in the drawing, in its own units."""
+HEIGHT = 78
+_ENDS_WELL = (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
+_CHARACTERS = 16
+"""Of a line of a stop's short name."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """One stop of a case."""
+
+    stop: Stop
+    label: str
+    """What is done or asked there, in a sentence."""
+    short: tuple[str, ...]
+    """The same in a word or two, by lines."""
+    state: State
+    words: str
+    """The state in words, with its reason."""
+    x: int = 0
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The way of one case."""
+
+    stands: Sequence[Stand]
+    width: int
+    height: int = HEIGHT
+
+    @property
+    def words(self) -> str:
+        """All of it in one text, for who does not see it."""
+        return "; ".join(f"{stand.label}: {stand.words}" for stand in self.stands)
+
+
+def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight | None = None) -> Pipeline | None:
+    """Where the case stands, `stored` being its whole input; None for a process whose order is not known here.
+
+    `foresight` says what the policy makes of the stops that it has not come to.
+    """
+    process = PROCESSES.get(case.process)
+    stops = story_of(process.workflow) if process else ()
+    if process is None or not stops:
+        return None
+    seen = _Seen(case)
+    for event in case.timeline:
+        seen.event(event, event.data or {})
+    here = seen.here(stops)
+    known = foresight or Foresight(process, typed(process, stored), stops, {})
+    stands = [_stand(stop, known, case, seen, stop == here, place) for place, stop in enumerate(stops)]
+    return Pipeline(stands, WIDTH * len(stands))
+
+
+class _Seen:
+    """What the record says of each stop, the newest last."""
+
+    def __init__(self, case: CaseDetail) -> None:
+        self._case = case
+        self.marks: dict[tuple[str, str], tuple[State, str]] = {}
+        self._stuck: tuple[str, str] | None = None
+        self._anew = False
+
+    def event(self, event: TimelineItem, data: Mapping[str, Any]) -> None:
+        step, gate = ("step", str(data.get("step", ""))), ("gate", str(data.get("gate", "")))
+        match event.kind:
+            case "round_started" if data.get("changes"):
+                # What was done for the round before is undone now, and all of it begins anew.
+                self.marks.clear()
+                self._anew = True
+            case "step_done" if step[1] == "ask_for_case":
+                self._mark(("case", ""), "here", _("under way"))
+            case "step_done":
+                self._anew = False
+                self._mark(step, "done", _("done"))
+            case "step_failed":
+                self._stuck = step
+                self._mark(step, "failed", _("stuck: an operator is asked"))
+            case "step_refused":
+                self._mark(step, "failed", _("refused"))
+            case "child_ended":
+                good = data.get("status") == Status.COMPLETED
+                self._mark(("case", ""), "done" if good else "failed", state_words(str(data.get("status", ""))).lower())
+            case "gate_opened":
+                self._mark(gate, "here", _("waits for people"))
+            case "gate_skipped" | "gate_decided_by_rule":
+                self._by_rule(event, data, gate)
+            case "gate_closed" if gate[1] == "intervention":
+                self._helped(str(data.get("outcome", "")))
+            case "gate_closed":
+                self._closed(gate, str(data.get("outcome", "")))
+            case "undo_done" | "undo_settled" if not self._anew:
+                # `<case>/<step>#n/undo`
+                name = str(data.get("key", "")).removesuffix("/undo").rpartition("/")[2].partition("#")[0]
+                self._mark(("case", "") if name == "ask_for_case" else ("step", name), "undone", _("taken back"))
+
+    def _by_rule(self, event: TimelineItem, data: Mapping[str, Any], gate: tuple[str, str]) -> None:
+        process = PROCESSES.get(self._case.process)
+        words = process.words if process else None
+        holds = event.kind == "gate_decided_by_rule"
+        why = reason(str(data.get("rule", "")), data.get("names") or {}, holds, words, self._case.input)
+        if ": rejected by rule" in event.summary:
+            self._mark(gate, "failed", _("rejected by rule (%(why)s)", why=why) if why else _("rejected by rule"))
+        else:
+            self._mark(gate, "skipped", _("no approval needed (%(why)s)", why=why) if why else _("no approval needed"))
+
+    def _helped(self, outcome: str) -> None:
+        """What operators chose for the step that was stuck."""
+        if self._stuck is None:
+            return
+        match outcome:
+            case Outcome.SKIP:
+                self._mark(self._stuck, "skipped", _("left out by an operator"))
+            case Outcome.DONE_BY_HAND:
+                self._mark(self._stuck, "done", _("done by hand"))
+            case Outcome.RETRY:
+                self.marks.pop(self._stuck, None)
+        self._stuck = None
+
+    def _closed(self, gate: tuple[str, str], outcome: str) -> None:
+        if outcome == Outcome.CANCELLED:
+            self._mark(gate, "not_reached", _("not decided"))
+        elif outcome == Outcome.CHANGES_REQUESTED:
+            self._mark(gate, "here", _("sent back for changes"))
+        else:
+            self._mark(gate, "done" if outcome in _ENDS_WELL else "failed", state_words(outcome).lower())
+
+    def _mark(self, stop: tuple[str, str], state: State, words: str) -> None:
+        self.marks[stop] = state, words
+
+    def of(self, stop: Stop) -> tuple[State, str] | None:
+        return self.marks.get((stop.kind, "" if stop.kind == "case" else stop.name))
+
+    def here(self, stops: Sequence[Stop]) -> Stop | None:
+        """The stop at which the case is without anything recorded of it yet: the first behind the last that has."""
+        if self._case.status not in (Status.RUNNING, Status.STARTING):
+            return None
+        last = max((place for place, stop in enumerate(stops) if self.of(stop)), default=-1)
+        mark = self.of(stops[last]) if last >= 0 else None
+        if mark and mark[0] == "here":
+            return None
+        return next((stop for stop in stops[last + 1 :] if not stop.maybe), None)
+
+
+def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bool, place: int) -> Stand:
+    state, words = seen.of(stop) or (("here", _("under way")) if here else _nothing_yet(stop, case.status, known))
+    if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
+        words = _waits(open_)
+    stand = Stand(stop, known.label(stop), _short(stop), state, words)
+    return replace(stand, x=WIDTH * place + WIDTH // 2)
+
+
+def _nothing_yet(stop: Stop, status: Status, known: Foresight) -> tuple[State, str]:
+    """Of a stop of which nothing is recorded."""
+    if status in (Status.COMPLETED, Status.ROLLED_BACK):
+        return "not_reached", _("not needed")
+    if status.closed or status is Status.ROLLING_BACK:
+        return "not_reached", _("not reached")
+    if words := known.coming(stop):
+        return "skipped" if known.passes(stop) else "to_come", words
+    return "to_come", _("to come, if it is needed") if stop.maybe else _("to come")
+
+
+def _waits(tasks: Sequence[TaskView]) -> str:
+    task = tasks[0]
+    given = ngettext(
+        "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
+    )
+    who = ", ".join([*task.candidate_groups, *task.candidate_users])
+    return _("here now: waits for %(who)s, %(given)s", who=who, given=given)
+
+
+def _short(stop: Stop) -> tuple[str, ...]:
+    """At most two lines."""
+    lines = [""]
+    for word in capital(readable(stop.name)).split():
+        if lines[-1] and len(lines[-1]) + len(word) >= _CHARACTERS:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return tuple(lines[:2]) if len(lines) <= 2 else (lines[0], f"{lines[1]}…")

@@ -1,0 +1,82 @@
+"""Where a request stands, as a sentence for whoever made it."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+from pydantic import ValidationError
+
+from api.pages.parts.formatting import ago, isolated, listed, person, readable, state_words, time
+from api.pages.parts.translation import _
+from domain.status import Status
+from domain.task import TaskView
+from store.cases.cases import CaseRow
+from workflows.registry import PROCESSES
+
+
+def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
+    """`Waits for 1 more of 2 managers since 3 h`. `waiting` are the open tasks of the case, `reader` a person's id."""
+    match case.status:
+        case Status.AWAITING_APPROVAL | Status.AWAITING_CHANGES if waiting:
+            said = dict.fromkeys(_waits(task, reader) for task in waiting)
+            return Markup("; ").join(said)
+        case Status.SCHEDULED:
+            return _say(_("Scheduled for %(at)s"), at=time(case.start_at))
+        case Status.COMPLETED:
+            return _say(_("%(done)s on %(at)s"), done=isolated(_done(case)), at=time(case.closed_at))
+        case Status.ROLLED_BACK:
+            return _say(_("Done, then taken back on %(at)s"), at=time(case.closed_at))
+        case Status.REJECTED | Status.EXPIRED | Status.CANCELLED | Status.FAILED:
+            return _say(_("%(ended)s on %(at)s"), ended=state_words(case.status), at=time(case.closed_at))
+    return Markup("{}").format(state_words(case.status))
+
+
+def why(case: CaseRow) -> str:
+    """Why a case ended undone, as it is recorded; empty for any other."""
+    undone = case.status.closed and case.status is not Status.COMPLETED
+    return case.result.reason if undone and case.result else ""
+
+
+def _waits(task: TaskView, reader: str) -> Markup:
+    question = next((each for each in task.questions if each.answer is None), None)
+    since = ago(task.opened_at)
+    if task.kind == "changes":
+        return _say(_("Waits for your changes since %(since)s"), since=since)
+    if question is not None and question.to == reader:
+        return _say(_("%(by)s asks you something since %(since)s"), by=person(question.by), since=ago(question.at))
+    if question is not None:
+        return _say(_("Waits for an answer of %(to)s since %(since)s"), to=person(question.to), since=ago(question.at))
+    if task.kind == "intervention":
+        return Markup("{}").format(state_words(Status.NEEDS_INTERVENTION))
+    if task.assignee:
+        return _say(_("Waits for %(name)s since %(since)s"), name=person(task.assignee), since=since)
+    needed, left = task.quorum.needed, max(task.quorum.needed - task.quorum.given, 1)
+    if task.quorum.given:
+        told = _("Waits for %(left)s more of %(needed)s %(whom)s since %(since)s")
+    elif needed > 1:
+        told = _("Waits for %(needed)s %(whom)s since %(since)s")
+    elif not task.candidate_groups and len(task.candidate_users) == 1:
+        told = _("Waits for %(whom)s since %(since)s")
+    else:
+        told = _("Waits for one of the %(whom)s since %(since)s")
+    return _say(told, left=left, needed=needed, whom=_whom(task), since=since)
+
+
+def _whom(task: TaskView) -> Markup:
+    names = [*(readable(name) for name in task.candidate_groups), *task.candidate_users]
+    if len(names) == 1:
+        return person(names[0])
+    return _say(_("people asked (%(names)s)"), names=listed(names)) if names else Markup("{}").format(_("people asked"))
+
+
+def _done(case: CaseRow) -> str:
+    process = PROCESSES.get(case.process)
+    try:
+        said = process.words.done_of(process.input.model_validate(case.input)) if process else ""
+    except ValidationError:  # of an older model
+        said = ""
+    return said or state_words(case.status)
+
+
+def _say(text: str, **values: object) -> Markup:
+    """The text with values put into it, which are escaped unless they are markup themselves."""
+    return Markup(text) % values

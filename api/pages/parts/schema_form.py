@@ -1,0 +1,275 @@
+"""A form for the input of a process, made from the JSON Schema of its model; and what people typed into it, read.
+
+`schema_form` gives the fields that `_form.html` shows, `read_form` reads them. What was typed is kept as it was typed,
+so that a form with a mistake comes back as it was sent, with the mistake beside its field.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from api.pages.parts.translation import _
+from domain import strict_json
+from domain.input_errors import problems_of
+from domain.wording import Words
+from workflows.moments import asked
+
+PREFIX = "input."
+"""Before the names of fields in a form, so that none is taken for one of the form's own."""
+LONG = 500
+"""Characters: a field that may hold more gets several lines."""
+SHOWN = 80
+"""Characters: so does a value that is longer."""
+
+Kind = Literal["text", "long", "number", "money", "date", "moment", "choice", "yes_no", "list", "json"]
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One field as the template shows it."""
+
+    name: str
+    """As the model calls it. In the form it is `form_name`."""
+    label: str
+    kind: Kind
+    value: str
+    """What stands in it: what was typed, else what is stored."""
+    help: str
+    example: str
+    required: bool
+    options: tuple[str, ...] = ()
+    """What a choice offers; an empty one stands for nothing chosen."""
+    max_length: int | None = None
+    kept: bool = False
+    """There is a stored value that people are not shown: left empty, it stays."""
+    error: str = ""
+
+    @property
+    def form_name(self) -> str:
+        """The name that the form sends it by."""
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def id(self) -> str:
+        """Of its element. Its help is `<id>-help`, its mistake `<id>-error`."""
+        return f"input-{self.name}"
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a form said."""
+
+    typed: Mapping[str, str]
+    """As it was typed, by field, for the form to be shown again."""
+    values: Mapping[str, Any]
+    """For the model. With a `base`, only what is other than there."""
+    errors: Mapping[str, str]
+    """What is wrong, by field; under an empty name what is wrong with no single one of them."""
+
+
+def schema_form(
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    *,
+    words: Words | None = None,
+    only: Collection[str] | None = None,
+    read: Read | None = None,
+    errors: Mapping[str, str] | None = None,
+) -> list[FormField]:
+    """The fields of a form for a model, in the model's order.
+
+    `values` is what is stored or suggested, as JSON. `only` names the fields that are wanted, all if None. `read` is a
+    form that is shown again: what was typed stands before what is stored. `errors` are beside those of `read`.
+    """
+    schema = model.model_json_schema()
+    wrong = {**(read.errors if read else {}), **(errors or {})}
+    typed = read.typed if read else {}
+    return [
+        _field(name, part, schema, values.get(name), typed.get(name), wrong.get(name, ""), words)
+        for name, part in _wanted(schema, only)
+    ]
+
+
+def read_form(
+    model: type[BaseModel],
+    form: Mapping[str, Any],
+    *,
+    words: Words | None = None,
+    only: Collection[str] | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> Read:
+    """What was typed into the fields of `schema_form`, checked by the model.
+
+    With `base`, the whole stored input as JSON, the answer is what differs from it, checked with the rest of it: an
+    emptied field gets its default, and a hidden one that was left empty stays. Without, empty fields are left out.
+    """
+    schema = model.model_json_schema()
+    typed: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    for name, part in _wanted(schema, only):
+        sent = form.get(f"{PREFIX}{name}")
+        if not isinstance(sent, str):
+            continue
+        text = typed[name] = _as_typed(sent)
+        if base is not None and _unchanged(name, text, base.get(name), words):
+            continue
+        if text.strip():
+            try:
+                values[name] = _value(text, _kind(name, part, schema, words), part, schema)
+            except ValueError as wrong:
+                errors[name] = str(wrong)
+        elif base is not None:
+            if name in schema.get("required", ()):
+                errors[name] = _("a value is needed")
+            else:
+                values[name] = part.get("default")
+    try:
+        model.model_validate({**(base or {}), **values}, context=asked(datetime.now(UTC), values))
+    except ValidationError as wrong:
+        whole = {**(base or {}), **values}
+        for each in problems_of(wrong, words.shown_input(whole) if words else whole):
+            field = (each.column or "").split(".")[0]
+            errors.setdefault(field if field in typed else "", str(each) if field not in typed else each.message)
+    return Read(typed, values, errors)
+
+
+def text_of(value: Any) -> str:
+    """A stored value as it stands in a form, and as `read_form` reads it again."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+
+
+# ----------------------------------------------------------------------------------------------------- the JSON Schema
+
+
+def _wanted(schema: Mapping[str, Any], only: Collection[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, part in schema.get("properties", {}).items():
+        if only is None or name in only:
+            yield name, part
+
+
+def _leaves(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The alternatives of a field, references followed, without null."""
+    if reference := part.get("$ref"):
+        yield from _leaves(schema["$defs"][reference.rsplit("/", 1)[-1]], schema)
+    elif inner := [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]:
+        for each in inner:
+            yield from _leaves(each, schema)
+    elif part.get("type") != "null":
+        yield part
+
+
+def _options(leaves: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What may be chosen, where nothing else may be said."""
+    given = [leaf.get("enum", [leaf["const"]] if "const" in leaf else None) for leaf in leaves]
+    return tuple(text_of(each) for some in given for each in some) if given and None not in given else ()
+
+
+def _kind(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], words: Words | None) -> Kind:
+    leaves = list(_leaves(part, schema))
+    types, formats = {leaf.get("type") for leaf in leaves}, {leaf.get("format") for leaf in leaves}
+    if _options(leaves):
+        return "choice"
+    if words and words.money and name == words.money[0]:
+        return "money"
+    if types == {"boolean"}:
+        return "yes_no"
+    if types and types <= {"integer", "number"}:
+        return "number"
+    if any(leaf.get("type") == "array" and leaf.get("items", {}).get("type") == "string" for leaf in leaves):
+        return "list"
+    if not types or types & {None, "object", "array"}:
+        return "json"
+    if "date-time" in formats:
+        return "moment"
+    if "date" in formats:
+        return "date"
+    long = max((leaf.get("maxLength", 0) for leaf in leaves), default=0) > LONG or part.get("format") == "multiline"
+    return "long" if long or (words and name in words.markdown) else "text"
+
+
+def _field(
+    name: str,
+    part: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    stored: Any,
+    typed: str | None,
+    error: str,
+    words: Words | None,
+) -> FormField:
+    leaves = list(_leaves(part, schema))
+    kept = bool(words and name in words.masked and stored not in (None, ""))
+    value = typed if typed is not None else "" if kept else text_of(stored)
+    kind = _kind(name, part, schema, words)
+    if kind == "text" and ("\n" in value or len(value) > SHOWN):
+        kind = "long"
+    required = name in schema.get("required", ())
+    options = _options(leaves) or (("true", "false") if kind == "yes_no" else ())
+    if (options and value not in options) or (options and not required and part.get("default") in (None, "")):
+        options = ("", *options)
+    examples = part.get("examples") or [None]
+    lengths = [leaf["maxLength"] for leaf in leaves if "maxLength" in leaf]
+    return FormField(
+        name=name,
+        label=(words.labels.get(name) if words else None) or part.get("title", name),
+        kind=kind,
+        value=value,
+        help=part.get("description", ""),
+        example="" if kind == "yes_no" else text_of(examples[0]),
+        required=required,
+        options=options,
+        max_length=max(lengths) if len(lengths) == len(leaves) and lengths else None,
+        kept=kept,
+        error=error,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ what was typed
+
+
+def _as_typed(sent: str) -> str:
+    """Without NUL, which nobody means; a form sends line ends as CR LF, whatever they were."""
+    return sent.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unchanged(name: str, text: str, stored: Any, words: Words | None) -> bool:
+    if words and name in words.masked and not text.strip():
+        return True
+    return text.strip().splitlines() == text_of(stored).strip().splitlines()
+
+
+def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """What the model is given. Models read texts, as those of a CSV; only lists and objects are none."""
+    types = {leaf.get("type") for leaf in _leaves(part, schema)}
+    if kind == "list" and "string" not in types:
+        return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]
+    if kind != "json" or (types & {"string", None} and text.lstrip()[:1] not in ("{", "[")):
+        return text if kind in ("long", "json") else text.strip()
+    try:
+        return strict_json.read(text, parse_constant=_no_number, object_pairs_hook=_each_key_once)
+    except RecursionError:
+        raise ValueError(_("is nested too deeply")) from None
+    except json.JSONDecodeError as wrong:
+        raise ValueError(
+            _("is not valid JSON: at line %(line)s, character %(place)s", line=wrong.lineno, place=wrong.colno)
+        ) from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if key := strict_json.twice(pairs):
+        raise ValueError(_("has the key %(key)s twice in one object", key=key))
+    return dict(pairs)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(_("%(name)s is no number of JSON", name=name))

@@ -1,0 +1,165 @@
+"""What a task says of people and of its clock: who may decide, why the reader may, and what comes if nobody does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.http.security import CanDecide
+from api.pages.parts.formatting import listed
+from api.pages.parts.translation import _, ngettext
+from domain.status import Verdict
+from domain.task import TaskView
+from store.people import people
+from workflows.gate import REASONS
+from workflows.people import among, same, voters
+
+SHOWN = 12
+"""People of a group whom a page names."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A group or a person who may decide."""
+
+    name: str
+    group: bool
+    people: Sequence[str] = ()
+    more: int = 0
+    """Members who are not named."""
+
+
+@dataclass(frozen=True)
+class Coming:
+    """One thing that comes if nobody decides."""
+
+    at: datetime
+    text: str
+    fixed: bool = False
+    """An admin has set it while the clock stands still, so it does not come later."""
+
+
+async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Asked]:
+    """Who may decide: the groups with the people in them who may, then the people who are named."""
+    found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
+
+    def members(group: str) -> list[str]:
+        ids = task.members[group] if group in task.members else [each.id for each in found if group in each.groups]
+        barred = [*task.excluded_users, *([] if task.kind == "changes" else [task.requester])]
+        return [each for each in ids if not among(each, barred)]
+
+    groups = [(group, members(group)) for group in task.candidate_groups]
+    return [
+        *(Asked(group, True, names[:SHOWN], max(len(names) - SHOWN, 0)) for group, names in groups),
+        *(Asked(user, False) for user in task.candidate_users),
+    ]
+
+
+def why(task: TaskView, can: CanDecide) -> str:
+    """Why the reader may decide, or may not, in a sentence."""
+    if not can.allowed:
+        return _("You cannot decide this. %(why)s", why=can.why)
+    if task.kind == "changes":
+        return _("You asked for this, so you change it, or send it in as it is.")
+    rule = can.why
+    for start, told in (
+        ("on behalf of ", _("You can decide this for %(who)s.", who=_first(rule, "on behalf of "))),
+        (
+            "stands in for ",
+            _("You can decide this in the place of %(who)s, who is away.", who=_first(rule, "stands in for ")),
+        ),
+        ("candidate user ", _("You can decide this: you are asked by name.")),
+    ):
+        if rule.startswith(start):
+            return told
+    group = rule.removeprefix("member of ").removesuffix(" when the task opened")
+    return _("You can decide this, as a member of %(group)s.", group=group)
+
+
+def _first(rule: str, start: str) -> str:
+    return rule.removeprefix(start).partition(",")[0]
+
+
+def approvals(task: TaskView) -> str:
+    """`1 of 2 approvals`, and whether one "no" ends it."""
+    told = ngettext(
+        "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
+    )
+    if task.kind == "intervention":
+        return ngettext("one answer is enough", "%(num)s like answers are needed", task.quorum.needed)
+    if Verdict.REJECT in task.verdicts and task.veto:
+        return _('%(approvals)s; one "no" ends it', approvals=told)
+    return told
+
+
+def if_nobody_decides(task: TaskView) -> list[Coming]:
+    """What the clock will do, in order."""
+    if not task.clock and task.expires_at:  # stored by older code, or not known without a worker
+        return [Coming(task.expires_at, _ends(task))]
+    told = []
+    for step in task.clock:
+        match step.does:
+            case "remind":
+                who = task.assignee or ", ".join([*task.candidate_groups, *task.candidate_users])
+                told.append(Coming(step.at, _("a reminder goes to %(who)s", who=who)))
+            case "escalate" if not step.to:
+                continue
+            case "escalate":
+                to = ", ".join(step.to)
+                text = _("it goes to %(who)s instead", who=to) if step.replace else _("%(who)s are asked too", who=to)
+                told.append(Coming(step.at, text, fixed=step.fixed))
+            case "approve":
+                told.append(Coming(step.at, _("it counts as approved, as the policy says"), fixed=step.fixed))
+            case "reject":
+                told.append(Coming(step.at, _ends(task), fixed=step.fixed))
+    return told
+
+
+def _ends(task: TaskView) -> str:
+    if task.kind == "changes":
+        return _("it ends as “Ran out of time”, and what was done is undone")
+    if task.kind == "intervention":
+        return _("everything that was done is undone, and it ends as failed")
+    if task.gate == "rollback":
+        return _("nothing is undone, and it stays as it is")
+    return _("it ends as “Ran out of time”, and what was done is undone")
+
+
+def needs_comment(task: TaskView) -> list[Verdict]:
+    """The answers that need a reason. On a page a "no" always does: whoever asked wants to know why."""
+    return [
+        verdict
+        for verdict in task.verdicts
+        if verdict in task.comment_needed or verdict in REASONS or verdict in (Verdict.REJECT, Verdict.REQUEST_CHANGES)
+    ]
+
+
+def decided_by(task: TaskView, person: str) -> bool:
+    """Whether the person has given an answer that counts."""
+    return among(person, voters(task))
+
+
+def mine(task: TaskView, person: str) -> bool:
+    """Whether the person has claimed the task, was handed it, or has handed it on."""
+    return same(person, task.assignee) or same(person, task.owner)
+
+
+def claimed(task: TaskView) -> Markup | None:
+    """By whom the task is taken; None where it is free."""
+    if task.assignee is None:
+        return None
+    if task.owner:
+        return Markup(_("Handed by %(owner)s to %(who)s.")) % {
+            "owner": listed([task.owner]),
+            "who": listed([task.assignee]),
+        }
+    return Markup(_("Claimed by %(who)s.")) % {"who": listed([task.assignee])}
+
+
+def stale_words(changed: Sequence[Any]) -> str:
+    """What has changed since somebody looked."""
+    names = {"candidates": _("who is asked"), "questions": _("an answer came"), "input": _("what is asked for")}
+    return ", ".join(names.get(str(each), str(each)) for each in changed)

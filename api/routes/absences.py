@@ -1,0 +1,216 @@
+"""People who are away, and people who have left."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.deps import Db, InHouse, Plain
+from api.gateway import Wish
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
+from api.http.security import Admin, Caller, PeopleReader, check_for_another
+from api.routes.task_actions import AT_ONCE, Done, ManyDone
+from api.services.new_groups import ConfirmGroup, put_into
+from api.services.person_lookup import whom
+from domain.messages import Act
+from domain.task import TaskView
+from store.cases import open_tasks
+from store.db.database import Database
+from store.people import absences, leavers, people, successors
+from store.people.absences import Absence
+from store.people.people import LastAdmin, Person, UnknownPerson
+from workflows.people import among
+
+router = APIRouter(tags=["people"])
+
+PersonId = Annotated[Plain, Path(max_length=200)]
+
+
+class NewAbsence(BaseModel):
+    """Days, both included, in the person's time zone; or moments."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
+    ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
+    substitute: Plain | None = Field(
+        None, max_length=200, description="Who decides in their place: an id, a name or an e-mail address"
+    )
+
+
+class Absences(BaseModel):
+    """Those that are not over, the next first."""
+
+    items: list[Absence]
+
+
+class Replacement(BaseModel):
+    """Who comes after somebody, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Plain = Field(max_length=200, description="An id, a name or an e-mail address")
+    reason: Plain = Field(min_length=1, max_length=4000)
+
+
+@router.get("/me/absence", responses=documented(401, 503))
+async def my_absence(person: Caller, db: Db) -> Absences:
+    """When the caller is away."""
+    async with db.read() as conn:
+        return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
+
+
+@router.put("/me/absence", responses=documented(401, 422, 503))
+async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
+    """Say that the caller is away, and who stands in. Overlapping absences give way."""
+    return await _away(db, person, new, by=person)
+
+
+@router.delete("/me/absence", status_code=204, responses=documented(401, 503))
+async def come_back(person: Caller, db: Db) -> Response:
+    """The caller is back; absences to come are dropped too."""
+    async with db.write() as conn:
+        await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
+    return Response(status_code=204)
+
+
+@router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
+async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
+    """Say that somebody is away. Admins only."""
+    return await _away(db, await somebody(db, person_id), new, by=caller)
+
+
+@router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
+async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
+    """When somebody is away. For auditors and admins."""
+    await somebody(db, person_id)
+    async with db.read() as conn:
+        return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
+
+
+@router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
+async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
+    """Say that somebody is back; absences to come are dropped too. Admins only."""
+    await somebody(db, person_id)
+    async with db.write() as conn:
+        await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
+    return Response(status_code=204)
+
+
+class Departure(BaseModel):
+    """Why somebody is gone, with nobody after them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Plain = Field(min_length=1, max_length=4000)
+
+
+class Return(BaseModel):
+    """Which groups somebody is in who is back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
+
+
+@router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
+    """Somebody has left and nobody comes after; they can no longer sign in. Admins only.
+
+    Open tasks that nobody else can decide escalate or ask operators. Questions to them end, and whoever asked is told.
+    """
+    await somebody(db, person_id)
+    try:
+        async with db.write() as conn:
+            await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
+    except LastAdmin as last:
+        raise Problem(409, f"{last}.", kind="last-admin") from last
+    except ValueError as wrong:
+        raise _not_so(wrong) from wrong
+    return Response(status_code=204)
+
+
+@router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
+async def reactivate(
+    person_id: PersonId, back: Return, caller: Admin, parts: InHouse, confirm: ConfirmGroup = False
+) -> Response:
+    """Somebody who has left is back under the same id. Admins only.
+
+    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
+    successor stays there.
+    """
+    await somebody(parts.db, person_id)
+    try:
+        async with put_into(parts, back.groups, confirm=confirm, field="groups") as conn:
+            await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
+    except ValueError as wrong:
+        if "be a group" in str(wrong):
+            raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
+        raise _not_so(wrong) from wrong
+    return Response(status_code=204)
+
+
+def _not_so(wrong: ValueError) -> Problem:
+    return Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="nothing-to-do")
+
+
+@router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
+async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: InHouse) -> ManyDone:
+    """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
+
+    Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
+    """
+    leaver = await somebody(parts.db, person_id)
+    async with parts.db.read() as conn:
+        after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
+        done = await successors.in_place_of(conn, leaver.id) == after
+    check_for_another(caller, after, "takes a leaver's place")
+    if after == leaver.id:
+        raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
+    if not done:
+        async with parts.db.write() as conn:
+            await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
+    async with parts.db.read() as conn:
+        named = await open_tasks.named_for(conn, leaver.id)
+    found = [task for task in named if among(leaver.id, task.names)]
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(task: TaskView) -> Done:
+        async with slots:
+            try:
+                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
+                acted = await parts.gateway.act(caller, task, wish)
+            except (Problem, *REFUSALS) as no:
+                problem = no if isinstance(no, Problem) else problem_of(no)
+                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
+
+    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+
+
+async def somebody(db: Database, id: str) -> Person:
+    """A person; 404 for who does not exist."""
+    async with db.read() as conn:
+        try:
+            return await people.get(conn, id)
+        except UnknownPerson as unknown:
+            raise not_found("person") from unknown
+
+
+async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Absences:
+    zone, substitute = people.zone_of(person.time_zone), None
+    if new.substitute and new.substitute.strip():
+        async with db.read() as conn:
+            substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
+        if person.id != by.id:
+            check_for_another(by, substitute, "stands in for somebody")
+    try:
+        async with db.write() as conn:
+            await absences.go(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
+            return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
+    except ValueError as wrong:
+        field = "substitute" if "substitute" in str(wrong) else "from"
+        raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong

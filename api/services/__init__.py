@@ -1,0 +1,1 @@
+"""Work that JSON routes and pages share."""

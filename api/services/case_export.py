@@ -1,0 +1,98 @@
+"""Cases and their results as CSV, page by page, so that a million of them need no more memory than a few hundred."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Unpack
+
+from pydantic import BaseModel
+
+from intake.csv_output import BOM, record
+from store.cases import cases
+from store.cases.cases import CaseRow, Fields, Sought, Viewer
+from store.db.database import Database
+from workflows.registry import PROCESSES
+
+PAGE = 200
+"""Cases read and written at once: other requests are answered in between."""
+ABOUT = (
+    "case_id",
+    "process",
+    "reference",
+    "title",
+    "status",
+    "requester",
+    "priority",
+    "batch_id",
+    "round",
+    "created_at",
+    "closed_at",
+    "decision",
+    "decided_by",
+    "reason",
+    "undone",
+)
+"""The columns that all cases have. Behind them `input.*` and `result.*`, and at the end `other`."""
+
+
+class Columns(BaseModel):
+    """The fields that have columns of their own; whatever else a case has stands in `other`."""
+
+    input: list[str]
+    result: list[str]
+
+    @property
+    def heading(self) -> list[str]:
+        fields = [f"input.{name}" for name in self.input] + [f"result.{name}" for name in self.result]
+        return [*ABOUT, *fields, "other"]
+
+
+async def export(db: Database, viewer: Viewer, **sought: Unpack[Sought]) -> AsyncIterator[str]:
+    """The text of the file, beginning with its heading. Raises DatabaseUnavailable.
+
+    A case that ends meanwhile, with a result that has fields nobody knew of at the beginning, keeps them in `other`.
+    """
+    async with db.read() as conn:
+        columns = columns_of(await cases.fields(conn, viewer, **sought))
+    yield BOM + record(columns.heading)
+    cursor, more = None, True
+    while more:
+        # A snapshot for each page: one over all of them would last as long as the slowest reader.
+        async with db.read() as conn:
+            rows, cursor = await cases.page(conn, viewer, cursor=cursor, limit=PAGE, **sought)
+        yield "".join(record(cells(row, columns)) for row in rows)
+        more = cursor is not None
+
+
+def columns_of(found: Fields) -> Columns:
+    """The fields in the order of the input models, those that no model has any more behind them."""
+    processes = [process for name, process in sorted(PROCESSES.items()) if name in found.processes]
+    known = [name for process in processes for name in process.input.model_fields]
+    ordered = dict.fromkeys([*known, *sorted(found.input)])
+    return Columns(input=list(ordered), result=sorted(found.output))
+
+
+def cells(case: CaseRow, columns: Columns) -> list[Any]:
+    """A case as a record of these columns; bank accounts as they may be shown."""
+    process = PROCESSES.get(case.process)
+    given = process.shown_input(case.input) if process else case.input
+    result = (case.result.output if case.result else None) or {}
+    other = _others("input", given, columns.input) | _others("result", result, columns.result)
+    fields = [given.get(name) for name in columns.input] + [result.get(name) for name in columns.result]
+    return [*_about(case), *fields, other or None]
+
+
+def _about(case: CaseRow) -> list[Any]:
+    result, decision = case.result, case.result.decision if case.result else None
+    known = case.model_dump(mode="json", include={*ABOUT, "submitted_at"})
+    known |= {
+        "created_at": known["submitted_at"],
+        "decision": decision.verdict if decision else None,
+        "decided_by": decision.by if decision else None,
+        "reason": result.reason if result else None,
+        "undone": "; ".join(result.undone) if result else None,
+    }
+    return [known[name] for name in ABOUT]
+
+
+def _others(prefix: str, values: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    known = set(columns)
+    return {f"{prefix}.{name}": value for name, value in values.items() if name not in known}

@@ -1,0 +1,190 @@
+"""The dashboard: its figures put together for a person, and kept for some seconds."""
+
+import asyncio
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field
+
+from api.gateway import Gateway
+from api.http.security import is_in, may_operate, viewer
+from api.services.metrics import WORKER_SILENCE
+from domain.names import ADMINS
+from domain.status import Status
+from policy.file import PolicyFile
+from store.cases import incidents
+from store.dashboard import flow, standing, work
+from store.dashboard.flow import Ended
+from store.dashboard.scope import Period, Scope, Span, span
+from store.dashboard.standing import Signs, UnderWay
+from store.dashboard.work import Group, Reviewer, Step, Work
+from store.db.database import Database
+from store.people.people import Person
+
+FRESH_S = 5.0
+"""How long figures are good enough."""
+SHARE = 9
+"""They are kept at least so many times as long as it took to count them: counting takes a tenth of the time at most."""
+KEPT = 100
+"""So many people and periods are remembered."""
+CAUSES = 10
+"""Causes of incidents that are named, the most frequent."""
+
+
+class Part(BaseModel):
+    """So many of so many."""
+
+    number: int
+    of: int
+
+
+class Incident(BaseModel):
+    """Open incidents with one cause."""
+
+    process: str
+    step: str
+    cause: str
+    count: int
+    oldest_at: datetime
+
+
+class Health(Signs):
+    """Whether everything is there that Holdgate needs."""
+
+    database: str = Field(description="`sqlite` or `postgresql`; that it answers is seen by this answer")
+    database_ms: float = Field(description="Until it had answered what is told here")
+    temporal: bool = Field(description="Whether the Temporal server answers")
+    policy_problem: str | None = Field(description="Why the policy file on disk is not in force")
+
+
+class Dashboard(BaseModel):
+    """How things stand and how they went, as far as the caller may see it."""
+
+    at: datetime = Field(description="When this was counted: it is kept for some seconds")
+    period: Period
+    since: datetime = Field(description="When the period begins; it ends at `at`")
+    zone: str = Field(description="The time zone whose days these are")
+    everything: bool = Field(
+        description="False: only the caller's own requests and uploads, and tasks that ask them or their groups"
+    )
+    statuses: dict[Status, int] = Field(description="All cases there are, by status")
+    total: Work = Field(description="The tasks of all steps")
+    steps: list[Step]
+    whole: Ended = Field(description="Cases that ended in the period")
+    parts: list[Ended] = Field(description="The same hour by hour, or day by day")
+    approved: Part = Field(description="Approval steps that people approved, of those they approved or rejected")
+    overturned: Part = Field(description="Cases taken back since, of those that ended as completed in the period")
+    kept: Part = Field(description="Deadlines kept, of those kept or missed")
+    groups: list[Group]
+    reviewers: list[Reviewer] | None = Field(description="For admins; null for anybody else")
+    batches: list[UnderWay]
+    incidents: list[Incident] | None = Field(description="For operators and admins; null for anybody else")
+    health: Health | None = Field(description="For operators, auditors and admins; null for anybody else")
+
+
+class Dashboards:
+    """The dashboards of one gateway."""
+
+    def __init__(self, db: Database, gateway: Gateway, policy: PolicyFile) -> None:
+        self._db, self._gateway, self._policy = db, gateway, policy
+        self._kept: dict[Hashable, _Kept] = {}
+
+    async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
+        """What the person sees now, or saw some seconds ago. Raises DatabaseUnavailable."""
+        scope = Scope.of(viewer(person))
+        # What two people see alike is counted once.
+        seen = Scope("", (), True) if scope.everything else scope
+        key = (seen, is_in(person, ADMINS), may_operate(person), period, zone.key)
+        kept = self._kept.setdefault(key, _Kept())
+        async with kept.turn:
+            if kept.dashboard is None or time.monotonic() >= kept.until:
+                began = time.monotonic()
+                kept.dashboard = await self._count(person, seen, period, zone, now)
+                done = time.monotonic()
+                kept.until = done + max(FRESH_S, SHARE * (done - began))
+        self._forget()
+        return kept.dashboard
+
+    def _forget(self) -> None:
+        if len(self._kept) > KEPT:
+            now = time.monotonic()
+            self._kept = {key: each for key, each in self._kept.items() if each.until > now or each.turn.locked()}
+
+    async def _count(self, person: Person, scope: Scope, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
+        within = span(period, now, zone)
+        health = await self._health(now) if scope.everything else None
+        # Each in a snapshot of its own, so that they are counted side by side.
+        whole, parts, did, stands = await asyncio.gather(
+            self._whole(scope, within),
+            self._parts(scope, within),
+            self._work(person, scope, within),
+            self._stands(person, scope),
+        )
+        tasks = did["tasks"]
+        return Dashboard(
+            at=now,
+            period=period,
+            since=within.since,
+            zone=zone.key,
+            everything=scope.everything,
+            total=tasks.total,
+            steps=tasks.steps,
+            groups=tasks.groups,
+            reviewers=did["reviewers"],
+            whole=whole,
+            parts=parts,
+            approved=Part(number=tasks.total.approved, of=tasks.total.approved + tasks.total.rejected),
+            overturned=Part(number=whole.overturned, of=whole.ended.get(Status.COMPLETED, 0)),
+            kept=Part(number=tasks.total.kept, of=tasks.total.kept + tasks.total.missed),
+            health=health,
+            **stands,
+        )
+
+    async def _whole(self, scope: Scope, within: Span) -> Ended:
+        async with self._db.read() as conn:
+            return await flow.whole(conn, scope, within)
+
+    async def _parts(self, scope: Scope, within: Span) -> list[Ended]:
+        async with self._db.read() as conn:
+            return await flow.parts(conn, scope, within)
+
+    async def _work(self, person: Person, scope: Scope, within: Span) -> dict[str, Any]:
+        async with self._db.read() as conn:
+            return {
+                "tasks": await work.by_step_and_group(conn, scope, within),
+                "reviewers": await work.reviewers(conn, within) if is_in(person, ADMINS) else None,
+            }
+
+    async def _stands(self, person: Person, scope: Scope) -> dict[str, Any]:
+        async with self._db.read() as conn:
+            failed = await incidents.groups(conn, limit=CAUSES) if may_operate(person) else None
+            return {
+                "statuses": await standing.statuses(conn, scope),
+                "batches": await standing.under_way(conn, scope),
+                "incidents": failed and [Incident.model_validate(each.model_dump()) for each in failed],
+            }
+
+    async def _health(self, now: datetime) -> Health:
+        """First, and alone: the database would take longer for this while it counts the rest."""
+        temporal = asyncio.create_task(self._gateway.reachable())
+        began = time.monotonic()
+        async with self._db.read() as conn:
+            signs = await standing.signs(conn, now, WORKER_SILENCE)
+        return Health(
+            **dict(signs),
+            database=self._db.kind,
+            database_ms=round(1000 * (time.monotonic() - began), 1),
+            temporal=await temporal,
+            policy_problem=self._policy.problem,
+        )
+
+
+@dataclass
+class _Kept:
+    dashboard: Dashboard | None = None
+    until: float = 0.0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -1,0 +1,250 @@
+"""The evidence of one case, or of a period, as a zip that can be read years later without Holdgate.
+
+All of it is of one moment: one snapshot of the database is read, page by page, and written to a file as it is read.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.csv_output import BOM
+from intake.csv_output import record as line
+from store.audit import search
+from store.audit.audit_log import StoredEvent
+from store.audit.evidence import Attachment
+from store.audit.search import Sought
+from store.audit.verification import Verification, verify_all, verify_case
+from store.cases.cases import CaseRow
+from store.db.database import Database
+from workflows.moments import moment_text
+from workflows.registry import PROCESSES
+
+MOST_EVENTS = 100_000
+MOST_BYTES = 512 * 1024 * 1024
+"""Of all files of a pack together, before they are compressed."""
+PAGE = 200
+"""Events read and written at once: other requests are answered in between."""
+
+EVENTS = (
+    *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
+    *("event_id", "prev_hash", "hash"),
+)
+CASES = (
+    *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "priority", "batch_id"),
+    *("created_at", "closed_at", "policy_hash", "events", "head_hash", "input", "result"),
+)
+ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "content_type", "person", "at", "note")
+
+_REPORT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+_REPORT.filters["utc"] = lambda at: moment_text(at, seconds=True) if at else ""
+_REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii=False)
+
+
+class NothingThere(LookupError):
+    """The record knows of no such case."""
+
+
+class TooMuch(ValueError):
+    """More than one pack holds; `str()` says what to do."""
+
+
+class Scope(BaseModel):
+    """What a pack is about: one case, or everything from a moment to another."""
+
+    case_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Not included."""
+
+    @property
+    def sought(self) -> Sought:
+        """The events of it."""
+        return Sought(case_id=self.case_id, since=self.since, until=self.until)
+
+    def __str__(self) -> str:
+        if self.case_id is not None:
+            return f"case {self.case_id}"
+        since, until = (moment_text(at, seconds=True) if at else "" for at in (self.since, self.until))
+        return f"everything from {since} until before {until}"
+
+    @property
+    def filename(self) -> str:
+        """What the pack is called, in letters that every system takes."""
+        what = self.case_id or f"{self.since:%Y%m%dT%H%M}-{self.until:%Y%m%dT%H%M}"
+        return f"evidence-{''.join(sign if sign.isalnum() and sign.isascii() else '-' for sign in what)[:80]}.zip"
+
+
+@dataclass
+class _Pack:
+    """The zip under way, and what its manifest will say of its files."""
+
+    zip: ZipFile
+    at: datetime
+    files: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+
+    @contextmanager
+    def file(self, name: str, what: str) -> Iterator["_File"]:
+        """One file of the pack, which may be written bit by bit."""
+        info = ZipInfo(name, self.at.timetuple()[:6])
+        info.compress_type = ZIP_DEFLATED
+        with self.zip.open(info, "w") as into:
+            file = _File(self, into)
+            yield file
+        told = {"name": name, "what": what, "bytes": file.size, "sha256": file.digest.hexdigest()}
+        self.files.append(told)
+
+    async def put(self, name: str, what: str, text: str) -> None:
+        """A whole file."""
+        with self.file(name, what) as file:
+            await file.add(str, text)
+
+
+@dataclass
+class _File:
+    pack: _Pack
+    into: IO[bytes]
+    size: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    async def add(self, make: Callable[..., str], *of: Any) -> None:
+        """More of it: the text that `make` makes of this, in another thread, so that others have their turn.
+
+        Raises TooMuch.
+        """
+        await asyncio.to_thread(self._add, make, of)
+
+    def _add(self, make: Callable[..., str], of: tuple[Any, ...]) -> None:
+        data = make(*of).encode(errors="replace")
+        self.size += len(data)
+        self.pack.size += len(data)
+        if self.pack.size > MOST_BYTES:
+            raise TooMuch(f"This is more than {MOST_BYTES // 1024**2} MB: choose a shorter period, or a single case.")
+        self.digest.update(data)
+        self.into.write(data)
+
+
+async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[bytes]) -> Verification:
+    """Write the pack, and answer what the check of the record in it says.
+
+    Raises NothingThere, TooMuch and DatabaseUnavailable.
+    """
+    async with db.read() as conn:
+        number = await search.count(conn, **scope.sought)
+        if scope.case_id is None and number > MOST_EVENTS:  # one case is never cut off from its evidence
+            raise TooMuch(
+                f"The record has {number:,} events of this; a pack holds {MOST_EVENTS:,}. Choose a shorter period."
+            )
+        # Of one case its row is evidence too, if all of its events should have been removed.
+        ids = await search.case_ids(conn, **scope.sought) if scope.case_id is None else [scope.case_id]
+        if scope.case_id is not None and not number and not await search.cases_of(conn, ids):
+            raise NothingThere(f"there is no case {scope.case_id}")
+        checked = await (verify_all(conn) if scope.case_id is None else verify_case(conn, scope.case_id))
+        with ZipFile(into, "w", ZIP_DEFLATED) as zip:
+            await _fill(_Pack(zip, now), conn, scope, ids, by, checked, number)
+    return checked
+
+
+async def _fill(
+    pack: _Pack, conn: AsyncConnection, scope: Scope, ids: list[str], by: str, checked: Verification, number: int
+) -> None:
+    cases: list[CaseRow] = []
+    attached: list[Attachment] = []
+    with pack.file("cases.csv", "One line for each case that the events are of") as file:
+        await file.add(_csv, CASES)
+        for start in range(0, len(ids), PAGE):
+            some = await search.cases_of(conn, ids[start : start + PAGE])
+            await file.add(_case_lines, some)
+            attached += await search.attachments_of(conn, ids[start : start + PAGE])
+            # The report of a period needs no more of a case than this.
+            cases += some if scope.case_id else [each.model_copy(update={"input": {}, "plan": []}) for each in some]
+    with pack.file("events.csv", "One line for each event, in the order of the record") as file:
+        await file.add(_csv, EVENTS)
+        async for page in _events(conn, scope):
+            await file.add(_event_lines, page)
+    with pack.file(
+        "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
+    ) as file:
+        await file.add(_csv, ATTACHMENTS)
+        await file.add(_attachment_lines, attached)
+    for hash, text in (await search.policy_texts(conn, {case.policy_hash for case in cases})).items():
+        await pack.put(f"policies/{hash}.toml", "A policy that cases were decided by; its SHA-256 is its name", text)
+    said = {"scope": str(scope), "intact": not checked.problems, **checked.model_dump(mode="json")}
+    await pack.put("verify.json", "What the check of the record said when the pack was made", _json(said))
+    report: Any = _REPORT.get_template("evidence_report.html").module
+    with pack.file("report.html", "All of it for people; opens in any browser, without a network") as file:
+        shown = _shown(cases[0]) if scope.case_id is not None and cases else {}
+        await file.add(report.opening, str(scope), pack.at, by, checked, number, cases, attached, shown)
+        async for page in _events(conn, scope):
+            await file.add(report.events, page)
+        await file.add(report.closing, pack.files)
+    manifest = {
+        "scope": {"words": str(scope), **scope.model_dump(mode="json")},
+        "made_at": pack.at.isoformat(),
+        "made_by": by,
+        "intact": not checked.problems,
+        "head": checked.head.model_dump() if checked.head else None,
+        "events": number,
+        "cases": len(cases),
+        "attachments": len(attached),
+        "files": pack.files,
+    }
+    await pack.put("manifest.json", "", _json(manifest))
+
+
+async def _events(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[StoredEvent]]:
+    page = await search.oldest(conn, limit=PAGE, **scope.sought)
+    while page:
+        yield page
+        page = await search.oldest(conn, after=page[-1].position, limit=PAGE, **scope.sought)
+
+
+def _csv(heading: Iterable[str]) -> str:
+    """The beginning of a CSV."""
+    return BOM + line(heading)
+
+
+def _event_lines(events: list[StoredEvent]) -> str:
+    known = (event.model_dump(mode="json") for event in events)
+    return "".join(line(each[name] for name in EVENTS) for each in known)
+
+
+def _case_lines(cases: list[CaseRow]) -> str:
+    return "".join(line(_case_cells(case)) for case in cases)
+
+
+def _attachment_lines(attached: list[Attachment]) -> str:
+    known = (each.model_dump(mode="json") for each in attached)
+    return "".join(line(each[name] for name in ATTACHMENTS) for each in known)
+
+
+def _case_cells(case: CaseRow) -> Iterable[Any]:
+    known = case.model_dump(mode="json") | {
+        "created_at": case.submitted_at.isoformat(),
+        "events": case.head_count,
+        "input": _shown(case),
+    }
+    return [known[name] for name in CASES]
+
+
+def _shown(case: CaseRow) -> dict[str, Any]:
+    """The input as it may be shown: no whole account numbers."""
+    process = PROCESSES.get(case.process)
+    return process.shown_input(case.input) if process else case.input
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

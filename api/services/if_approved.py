@@ -1,0 +1,277 @@
+"""What comes next for a case: what its later approval steps will ask, and what happens once the open one is approved.
+
+The order of a process is read from its source (`pages/story.py`), whether people are asked from the policy that is
+pinned to the case, as far as the input and what was found are known. What hangs on a thing that is not known is said to
+hang on it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from api.pages.parts.formatting import capital, readable
+from api.pages.parts.process_outline import Stop, story_of
+from api.pages.parts.reasons import comparison
+from api.pages.parts.translation import _, ngettext
+from cases.pinned_policies import PinnedPolicies
+from domain.names import ROLLBACK
+from domain.task import TaskView
+from domain.undo import UndoView
+from policy.model import MANAGER_OF_REQUESTER, Policy, PolicyError, UnknownGate
+from policy.outlook import Foreseen, Outlook, Supposed
+from store.cases.cases import CaseRow
+from workflows.registry import PROCESSES, Process
+
+
+class Consequence(BaseModel):
+    """One thing that happens when a task is approved, in the order in which it happens."""
+
+    kind: Literal["wait", "step", "case", "gate", "not_needed", "undo", "end"] = Field(
+        description="`wait`: others must approve, too. `gate`: people decide next. `end`: what the case has come to"
+    )
+    name: str = Field(description="Of the step, the approval step or the undo; else empty")
+    text: str = Field(examples=["Pay 662.37 GBP to Acme Paper Ltd"])
+    certain: bool = Field(description="False for what hangs on something that is not known yet")
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What is known of one case, and what follows from it."""
+
+    process: Process
+    input: BaseModel
+    stops: Sequence[Stop]
+    outlooks: Mapping[str, Outlook]
+    """By gate; of a gate that stands once for each of several things there is none."""
+
+    def coming(self, stop: Stop) -> str:
+        """What is foreseen of a stop that the case has not come to, in words; empty where nothing is."""
+        if (hangs := self._hangs(stop)) is False:
+            return _("not needed: %(why)s", why=self._field(stop))
+        if stop.kind != "gate" or (outlook := self.outlooks.get(stop.name)) is None:
+            return ""
+        foreseen = outlook.foreseen
+        match foreseen.answer:
+            case "not needed":
+                return _with(_("not needed"), self._why(outlook, foreseen, holds=False))
+            case "approved":
+                return _with(_("approved by rule"), self._why(outlook, foreseen, holds=True))
+            case "rejected":
+                return _with(_("rejected by rule"), self._why(outlook, foreseen, holds=True))
+            case "depends":
+                return _("to come, or not: depends on %(what)s", what=self._unknown(foreseen))
+            case _:
+                maybe = stop.maybe and hangs is None
+                if maybe:
+                    return _("to come, if it is needed: %(who)s", who=_who(outlook))
+                return _("to come: %(who)s", who=_who(outlook))
+
+    def passes(self, stop: Stop) -> bool:
+        """Whether it is known that the case goes past a stop without people, or does not come to it."""
+        if self._hangs(stop) is False:
+            return True
+        outlook = self.outlooks.get(stop.name) if stop.kind == "gate" else None
+        return outlook is not None and outlook.foreseen.answer in ("not needed", "approved")
+
+    def if_approved(self, task: TaskView, beside: Iterable[TaskView]) -> list[Consequence]:
+        """What happens when the task is approved, up to the next stop at which people decide.
+
+        `beside` are the other tasks of the case.
+        """
+        others = [each for each in beside if each.status == "open" and each.task_id != task.task_id]
+        return [*_waits(task, others), *self._after(task.gate)]
+
+    def _after(self, gate: str) -> Iterator[Consequence]:
+        place = next((place for place, stop in enumerate(self.stops) if _is_gate(stop, gate)), None)
+        if place is None:
+            return
+        following = list(self.stops[place + 1 :])
+        while following and following[0].beside:  # asked together with it: those that are open are told before
+            following.pop(0)
+        certain = True
+        for stop in following:
+            if self._hangs(stop) is False:
+                continue
+            sure = certain and (not stop.maybe or self._hangs(stop) is True)
+            if stop.kind == "step":
+                yield Consequence(kind="step", name=stop.name, text=self.label(stop), certain=sure)
+            elif stop.kind == "case":
+                text = _("Ask for a %(kind)s, and wait for its end", kind=readable(stop.name))
+                yield Consequence(kind="case", name=stop.name, text=text, certain=sure)
+                if sure:
+                    return
+                certain = False
+            else:
+                yield self._gate(stop, sure)
+                outlook = self.outlooks.get(stop.name)
+                if sure and outlook and outlook.foreseen.answer in ("asked", "rejected"):
+                    return
+                certain = certain and self.passes(stop)
+        done = self._done()
+        yield Consequence(kind="end", name="", text=done, certain=certain)
+
+    def _gate(self, stop: Stop, sure: bool) -> Consequence:
+        name, outlook = self.label(stop), self.outlooks.get(stop.name)
+        if outlook is None:
+            text = _("Then perhaps people decide: %(gate)s", gate=name)
+            return Consequence(kind="gate", name=stop.name, text=text, certain=False)
+        answer = outlook.foreseen.answer
+        if self.passes(stop) or answer == "rejected":
+            told = _("%(gate)s is %(what)s", gate=name, what=self.coming(stop))
+            return Consequence(
+                kind="end" if answer == "rejected" else "not_needed", name=stop.name, text=told, certain=sure
+            )
+        if answer == "depends":
+            told = _("Then perhaps people decide: %(gate)s, which depends on %(what)s")
+            told = told % {"gate": name, "what": self._unknown(outlook.foreseen)}
+            return Consequence(kind="gate", name=stop.name, text=told, certain=False)
+        told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(outlook))
+        return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
+
+    def label(self, stop: Stop) -> str:
+        """The sentence of a step with what this case has in it, the name of anything else."""
+        if stop.kind != "step":
+            return capital(readable(stop.name))
+        try:
+            return self.process.words.step(stop.name, self.input)
+        except (LookupError, ValueError, TypeError, AttributeError):  # of older code, or of what is not found yet
+            return capital(readable(stop.name))
+
+    def _done(self) -> str:
+        try:
+            return self.process.words.done_of(self.input) or _("The case is completed")
+        except (LookupError, ValueError, TypeError, AttributeError):
+            return _("The case is completed")
+
+    def _hangs(self, stop: Stop) -> bool | None:
+        """Whether a stop comes, by the field of the input on which it hangs; None where that is not known."""
+        if stop.hangs_on is None:
+            return None
+        name, truth = stop.hangs_on
+        return bool(getattr(self.input, name)) is truth if name in type(self.input).model_fields else None
+
+    def _field(self, stop: Stop) -> str:
+        name, truth = stop.hangs_on or ("", True)
+        label = self.process.words.labels.get(name) or readable(name)
+        said = _("%(field)s is not asked for") if truth else _("%(field)s is asked for")
+        return said % {"field": label[:1].lower() + label[1:]}
+
+    def _unknown(self, foreseen: Foreseen) -> str:
+        """What is not known and says whether people are asked, in words: what steps find out has no name for people."""
+        said = []
+        for name in foreseen.depends_on:
+            root, _dot, field = name.partition(".")
+            if root == "facts":
+                said.append(_("what the checks find"))
+            else:
+                said.append(self.process.words.labels.get(field) or readable(field or root))
+        return ", ".join(dict.fromkeys(said))
+
+    def _why(self, outlook: Outlook, foreseen: Foreseen, *, holds: bool) -> str:
+        currency = str(getattr(self.input, self.process.words.money[1], "")) if self.process.words.money else ""
+        names = outlook.values(foreseen.rule) if foreseen.rule not in ("", "always") else {}
+        return comparison(foreseen.rule, names, holds, self.process.words, currency)
+
+
+async def if_approved(
+    task: TaskView, row: CaseRow | None, tasks: Sequence[TaskView], plan: Sequence[UndoView], pinned: PinnedPolicies
+) -> list[Consequence]:
+    """What the approval of an open task does, in order; nothing for a task of another kind.
+
+    `tasks` are all of the case, `plan` is what of it can be undone.
+    """
+    if task.status != "open" or task.kind != "gate" or row is None:
+        return []
+    if task.gate == ROLLBACK:
+        return [Consequence(kind="undo", name=each.undo, text=each.summary, certain=True) for each in plan]
+    found = await foresight(row, tasks, pinned)
+    return found.if_approved(task, tasks) if found else []
+
+
+async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> Foresight | None:
+    """What follows for a case with these tasks; None for a process or a policy that this code cannot read."""
+    process = PROCESSES.get(row.process)
+    stops = story_of(process.workflow) if process else ()
+    if process is None or not stops:
+        return None
+    try:
+        policy = await pinned.get(row.policy_hash)
+    except (LookupError, PolicyError):
+        return None
+    input = typed(process, row.input)
+    return Foresight(process, input, stops, dict(_outlooks(policy, process, row, input, stops, tasks)))
+
+
+def _outlooks(
+    policy: Policy, process: Process, row: CaseRow, input: BaseModel, stops: Sequence[Stop], tasks: Sequence[TaskView]
+) -> Iterator[tuple[str, Outlook]]:
+    found = _facts(stops, tasks)
+    case = {name: getattr(row, name) for name in ("reference", "requester", "priority", "batch_id")}
+    for stop in stops:
+        if stop.kind != "gate" or stop.name in process.words.repeated:
+            continue
+        facts = {} if stop.facts == "" else found.get(stop.facts) if stop.facts else None
+        try:
+            yield (
+                stop.name,
+                Outlook(policy, process.name, stop.name, Supposed(input, facts, None, case), datetime.now(UTC)),
+            )
+        except UnknownGate:
+            continue
+
+
+def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mapping[str, Any]]:
+    """What was found in this round, by the variable of the process that holds it: of the gates that have opened."""
+    of_gate = {stop.name: stop.facts for stop in stops if stop.kind == "gate" and stop.facts}
+    newest = max((task.round for task in tasks), default=1)
+    return {
+        name: task.facts for task in tasks if task.round == newest and task.facts and (name := of_gate.get(task.gate))
+    }
+
+
+def typed(process: Process, stored: Mapping[str, Any]) -> BaseModel:
+    """A stored input as its process has it; one of older code as it is."""
+    try:
+        return process.input.model_validate(stored)
+    except ValidationError:
+        return process.input.model_construct(**{name: stored.get(name) for name in process.input.model_fields})
+
+
+def _waits(task: TaskView, others: Sequence[TaskView]) -> Iterator[Consequence]:
+    more = task.quorum.needed - task.quorum.given - 1
+    if more > 0:
+        text = ngettext("%(num)s more approval is needed first", "%(num)s more approvals are needed first", more)
+        yield Consequence(kind="wait", name=task.gate, text=text, certain=True)
+    for other in others:
+        if other.kind == "gate":
+            who = ", ".join([*other.candidate_groups, *other.candidate_users])
+            text = _(
+                "%(gate)s is asked at the same time, and must be approved, too: %(who)s", gate=_name(other), who=who
+            )
+            yield Consequence(kind="wait", name=other.gate, text=text, certain=True)
+
+
+def _name(task: TaskView) -> str:
+    return capital(readable(task.gate))
+
+
+def _is_gate(stop: Stop, name: str) -> bool:
+    return stop.kind == "gate" and stop.name == name
+
+
+def _who(outlook: Outlook) -> str:
+    """`2 approvals of managers`."""
+    who = outlook.asked.replace(MANAGER_OF_REQUESTER, _("the requester's manager")) or _("nobody yet")
+    ruling = outlook.ruling
+    if ruling.everyone:
+        return _("everyone of %(who)s must approve", who=who)
+    if outlook.quorum_unknown:
+        return _("%(who)s decide", who=who)
+    return ngettext("%(num)s approval of %(who)s", "%(num)s approvals of %(who)s", ruling.quorum, who=who)
+
+
+def _with(said: str, why: str) -> str:
+    return f"{said}: {why}" if why else said

@@ -1,0 +1,40 @@
+"""Putting people into groups: one that nobody is in and no policy names is a question first."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Query
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.deps import House
+from api.http.problems import FieldError, invalid
+from policy.groups import known_groups
+from store.people.name_resolver import NewGroup, new_group
+
+ConfirmGroup = Annotated[
+    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+]
+
+
+@asynccontextmanager
+async def put_into(
+    parts: House, groups: Collection[str], *, confirm: bool, field: str
+) -> AsyncIterator[AsyncConnection]:
+    """Give a transaction in which people join these groups.
+
+    Undo it with 422 for a group that nobody is in and no policy names, unless confirmed: it may be a slip of the pen.
+    """
+    try:
+        async with parts.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, groups, known_groups(parts.policy.current))
+            yield conn
+            if doubtful:
+                raise doubtful
+    except NewGroup as new:
+        message = str(new)
+        detail = f"{message[:1].upper()}{message[1:]}{'' if message.endswith('?') else '.'} "
+        detail += "Send confirm=true to make it a new group."
+        raise invalid(
+            detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
+        ) from new

@@ -1,0 +1,44 @@
+"""Whom a caller means by what they wrote: one way for all fields that take a person."""
+
+from collections.abc import Collection
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.http.problems import FieldError, invalid
+from api.http.security import is_in
+from domain.names import ADMINS, AUDITORS, REQUESTERS
+from domain.task import TaskView
+from store.people.name_resolver import UnknownName, exact_id, id_meant, members_of
+from store.people.people import Person
+
+
+async def whom(
+    conn: AsyncConnection, text: str, by: Person, *, field: str, asking: str = "Who?", task: TaskView | None = None
+) -> str:
+    """The id of the active person whom a text means: an id, a name or an e-mail address.
+
+    Raises Problem 422 with `suggestions`: all who are meant when several are, and for nobody those whose names are
+    close, as far as the caller sees them anyway. `asking` is the question that the field answers.
+    """
+    if (exact := await exact_id(conn, text)) is not None:
+        return exact
+    try:
+        return await id_meant(conn, text, await _seen(conn, by, task))
+    except UnknownName as no:
+        message = str(no)
+        said = f"{message[:1].upper()}{message[1:]}"
+        detail = f"{asking} {said}" if said.endswith("?") else f"{asking} {said}."
+        raise invalid(detail, [FieldError(field=field, message=message)], suggestions=no.suggestions) from no
+
+
+async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Collection[str] | None:
+    """Whom the caller sees without this: all, for who reads the list of people; else those with whom they decide, and
+    those who stand on the page of the task."""
+    if is_in(by, ADMINS, AUDITORS):
+        return None
+    seen = {by.id, *await members_of(conn, set(by.groups) - {REQUESTERS})}  # requesters are shown to nobody
+    if task is None:
+        return seen
+    people = (*task.candidate_users, task.requester, task.assignee, task.owner, *(each.by for each in task.decisions))
+    members = (person for some in task.members.values() for person in some)
+    return seen | await members_of(conn, task.candidate_groups) | {each for each in (*people, *members) if each}

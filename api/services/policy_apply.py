@@ -1,0 +1,123 @@
+"""Gates that are open follow the policy in force: what would change, and changing it.
+
+Decided gates never shift, and gates that open later go by the policy that the case is pinned to.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field, ValidationError
+
+from api.deps import House
+from api.gateway import Wish
+from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.problems import Problem, ProblemBody
+from domain.messages import Act
+from domain.ruling import GateRuling
+from domain.task import TaskView
+from policy.candidates import peopled
+from policy.model import Policy, UnknownGate
+from policy.rules import rule
+from store.cases import cases, policies
+from store.people.people import Directory, Person
+from workflows.gate import Gate
+from workflows.registry import INPUTS
+
+
+class Shift(BaseModel):
+    """What another policy means for one open gate."""
+
+    task_id: str
+    case_id: str
+    gate: str
+    title: str
+    difference: str = Field(description="In words", examples=["approvals needed: 1 became 2"])
+    status: str = Field(description="`would_change`, `changed`, `refused`, or `pending`: stored until a worker is back")
+    problem: ProblemBody | None = None
+
+
+async def shifts(
+    parts: House, person: Person, found: Sequence[TaskView], policy: Policy, reason: str, *, dry_run: bool, times: bool
+) -> list[Shift]:
+    """The gates that the policy rules on in another way than they go by; unless `dry_run` they go by it now.
+
+    `times`: its times count also where an admin has set others by hand.
+    """
+    if not dry_run:
+        async with parts.db.write() as conn:
+            await policies.keep(conn, policy.hash, policy.text)
+    answers = []
+    for task in found:
+        shift = Shift(
+            task_id=task.task_id,
+            case_id=task.case_id,
+            gate=task.gate,
+            title=task.title,
+            difference="",
+            status="would_change",
+        )
+        try:
+            ruling = await _ruling(parts, policy, task)
+        except ValidationError:
+            why = f"The input of {task.case_id} does not fit its process any more, so the policy cannot rule on it."
+            answers.append(_refused(shift, Problem(409, why, kind="cannot-rule")))
+            continue
+        if ruling is None or not (difference := _difference(task, ruling, times)):
+            continue
+        shift = shift.model_copy(update={"difference": difference})
+        wish = Wish(
+            act=Act.NEW_RULES,
+            ruling=ruling,
+            policy_hash=policy.hash,
+            text=reason,
+            times=times,
+            revision=task.revision,
+        )
+        answers.append(shift if dry_run else await _shifted(parts, person, task, wish, shift))
+    return answers
+
+
+async def _shifted(parts: House, person: Person, task: TaskView, wish: Wish, shift: Shift) -> Shift:
+    try:
+        acted = await parts.gateway.act(person, task, wish)
+    except (Problem, *REFUSALS) as no:
+        return _refused(shift, no if isinstance(no, Problem) else problem_of(no))
+    return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
+
+
+def _refused(shift: Shift, no: Problem) -> Shift:
+    return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**no.body)})
+
+
+async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | None:
+    """What the policy says about a gate as it opened; None where it does not know the gate any more."""
+    async with parts.db.read() as conn:
+        case = await cases.get(conn, task.case_id)
+    if case is None or case.process not in INPUTS or not policy.has(case.process):
+        return None
+    seen = {
+        "reference": case.reference,
+        "requester": case.requester,
+        "priority": case.priority,
+        "batch_id": case.batch_id or "",
+    }
+    try:
+        ruling = rule(
+            policy,
+            case.process,
+            task.gate,
+            input=INPUTS[case.process].model_validate(case.input),
+            facts=task.facts,
+            case=seen,
+            at=task.opened_at,
+        )
+    except UnknownGate:
+        return None
+    return (await peopled(task, ruling, Directory(parts.db))).ruling if ruling.needed else ruling
+
+
+def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:
+    """What would be other, in words; empty when nothing would."""
+    probe = Gate(task, ruling)
+    happened = probe.adopt(ruling, datetime.now(UTC), times=times)
+    return probe.closed_because or "; ".join(happened.data["changed"])

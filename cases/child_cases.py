@@ -1,0 +1,91 @@
+"""Starting cases for cases, and withdrawing them, each once for its key."""
+
+from datetime import UTC, datetime, timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter, UnknownProcess, scoped
+from cases.workflow_starter import settle
+from domain.case import CaseResult
+from domain.errors import Refused, Trouble
+from domain.messages import Actor, Cancellation
+from domain.status import Status
+from domain.step import ChildRequest, StepCall
+from store.cases import cases
+from store.cases.cases import CaseRow
+from store.db.database import Database
+from store.receivers import idempotency
+
+PATIENCE = timedelta(seconds=5)
+
+
+class SqlChildren:
+    """Cases of cases. The key is stored before the case is, so that an undo in between is not missed."""
+
+    def __init__(self, db: Database, client: Client, starter: Starter) -> None:
+        self._db, self._client, self._starter = db, client, starter
+
+    async def ask(self, call: StepCall[ChildRequest]) -> str:
+        """The id of the case that this key started, now or before. Raises Refused for one that cannot be started."""
+        wanted = call.input
+        async with self._db.write() as conn:
+            if await idempotency.done(conn, call.key) is None:
+                await idempotency.do(conn, call.key, "ask_for_case", call.case_id, {})
+        request = CaseRequest(
+            process=wanted.process,
+            reference=wanted.reference,
+            input=wanted.input,
+            parent=call.case_id,
+            idempotency_key=call.key,
+        )
+        try:
+            row = (await self._starter.start_case(request, call.requester)).row
+        except (UnknownProcess, NoPolicy, InvalidCase, DuplicateCase) as wrong:
+            raise Refused(f"The {wanted.kind} could not be asked for: {wrong}") from wrong
+        try:
+            async with self._db.read() as conn:
+                await idempotency.done(conn, call.key)
+        except Refused:
+            # The undo came while the case was being started, and may have found nothing to cancel.
+            await self._cancel(row, call)
+            raise
+        return row.case_id
+
+    async def withdraw(self, call: StepCall[ChildRequest]) -> bool:
+        """Cancel the case that the key in `undoes` started. Answers whether there was one that had not ended."""
+        async with self._db.write() as conn:
+            undo = await idempotency.undo(conn, call.key, call.undone, "withdraw_case", call.case_id)
+            rows = await cases.children_of(conn, call.case_id)
+        if not undo.anything:
+            return False
+        row = next((row for row in rows if row.idempotency_key == scoped(call.requester, call.undone)), None)
+        return row is not None and await self._cancel(row, call)
+
+    async def end(self, case_id: str) -> CaseResult | None:
+        """How a case ended, as the record knows it."""
+        async with self._db.read() as conn:
+            row = await cases.get(conn, case_id)
+        return row.result if row and row.status.closed else None
+
+    async def _cancel(self, row: CaseRow, call: StepCall[ChildRequest]) -> bool:
+        if row.status.closed:
+            return row.status is Status.CANCELLED
+        if row.status is Status.STARTING:
+            launch = await self._starter.launcher.launch([row])
+            async with self._db.write() as conn:
+                await settle(conn, launch)
+        asked = Cancellation(
+            id=f"{call.key}/cancel",
+            by=Actor(id=call.requester),
+            reason=f"{call.case_id}, which asked for it, has no more need of it",
+            via="holdgate",
+            at=datetime.now(UTC),
+        )
+        try:
+            await self._client.get_workflow_handle(row.conductor).signal("cancel_case", asked, rpc_timeout=PATIENCE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:  # it has ended a moment ago
+                return False
+            raise Trouble("Temporal does not answer, so the other case could not be cancelled yet.") from error
+        return True

@@ -1,0 +1,333 @@
+"""What a file would ask of people: what rules decide, how many tasks each group gets, and which money it is about.
+
+By the policy, from the rows alone. Facts are what steps find out, so a gate whose opening hangs on them is told as a
+range. Each gate is told as if people approve all that comes before it; a row that a rule rejects comes to no further
+gate. Pure, and fed chunk by chunk, so that a file of any length takes no more memory.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from cases.workflow_starter import BATCH_PRIORITY
+from domain.money import exact
+from policy.model import EVERYONE, MANAGER_OF_REQUESTER, Policy
+from policy.prospects import Prospects
+from workflows.registry import Process
+
+_THIS_BATCH = "this batch"
+"""Stands for the id that the batch would get: conditions may ask whether there is one."""
+_TOLD = 3
+"""Rules and groups that one sentence names: limits in ten currencies would else make a sentence of ten."""
+Verdict = Literal["approve", "reject"]
+
+
+class GateForecast(BaseModel):
+    """What one gate would do with the valid rows of a file."""
+
+    process: str
+    gate: str
+    title: str
+    cases: int
+    """Those that come to it, if all that is asked before is approved."""
+    by_rule: int
+    """Of them: for how many nobody has to be asked, because the gate does not open or a rule approves."""
+    by_rule_because: list[str]
+    rejected_by_rule: int
+    rejected_because: list[str]
+    tasks: dict[str, int]
+    """The tasks that certainly open, by who can decide them; one for two groups counts for each."""
+    approvals: int
+    """How many approvals these need together; at least, where the number hangs on facts or on who is there."""
+    maybe_asked: list[str]
+    """Who is perhaps asked, beyond these tasks."""
+    tasks_by_approvals: dict[int, int]
+    """The same tasks by how many approvals one of them needs."""
+    depends_on: list[str]
+    """What is not known yet and says whether people are asked, such as `facts.score`."""
+    known_after: str | None
+    between: tuple[int, int | None]
+    """The least and the most tasks. The most is null where a gate stands once for each thing that will be found."""
+
+
+class Total(BaseModel):
+    """The money of some rows in one currency."""
+
+    currency: str
+    count: int
+    sum: Decimal
+    smallest: Decimal
+    largest: Decimal
+
+
+class ForecastReport(BaseModel):
+    """What the valid rows of a file would come to."""
+
+    summary: list[str]
+    gates: list[GateForecast]
+    totals: list[Total]
+    """Of the valid rows."""
+    duplicate_totals: list[Total]
+    """Of the rows that are duplicates: not to be paid again."""
+
+
+class Forecast:
+    """Looks at the rows of a file, one after the other."""
+
+    def __init__(self, policy: Policy, processes: Mapping[str, Process], by: str) -> None:
+        self._policy, self._processes, self._by = policy, processes, by
+        self._gates: dict[str, list[_Gate]] = {}
+        self._cases: Counter[str] = Counter()
+        self._valid, self._duplicates = _Totals(), _Totals()
+
+    def valid(self, process: str, reference: str, priority: int | None, input: BaseModel) -> None:
+        """A row that would become a case."""
+        self._cases[process] += 1
+        self._valid.add(self._processes[process], input)
+        case = {
+            "reference": reference,
+            "requester": self._by,
+            "priority": priority or BATCH_PRIORITY,
+            "batch_id": _THIS_BATCH,
+        }
+        for gate in self._gates_of(process):
+            if not gate.add(input, case):
+                return
+
+    def duplicate(self, process: str, input: BaseModel) -> None:
+        """A row that would start nothing."""
+        self._duplicates.add(self._processes[process], input)
+
+    def report(self) -> ForecastReport:
+        """What was seen so far."""
+        gates = [gate for process in self._gates.values() for gate in process]
+        totals = self._valid.report()
+        return ForecastReport(
+            summary=[*self._of_money(totals), *(gate.sentence() for gate in gates)],
+            gates=[gate.report() for gate in gates],
+            totals=totals,
+            duplicate_totals=self._duplicates.report(),
+        )
+
+    def _gates_of(self, process: str) -> "list[_Gate]":
+        if process not in self._gates:
+            # In the order of the process's words, which is that of its story. Those of the engine are not among them.
+            kind, ruled = self._processes[process], self._policy.processes[process].gates
+            self._gates[process] = [_Gate(self._policy, kind, name) for name in kind.words.gates if name in ruled]
+        return self._gates[process]
+
+    def _of_money(self, totals: Iterable[Total]) -> Iterator[str]:
+        for process, count in self._cases.items():
+            if self._processes[process].words.money is None:
+                yield f"{_counted(count, self._processes[process])} would start."
+        for total in totals:
+            of_each = f"from {_amount(total.smallest)} to {_amount(total.largest)}"
+            if total.smallest == total.largest:
+                of_each = f"{_amount(total.smallest)} each"
+            kinds = [p for p in self._cases if self._processes[p].words.money]
+            what = _counted(total.count, self._processes[kinds[0]]) if len(kinds) == 1 else f"{total.count:,} cases"
+            yield f"{what} would start in {total.currency}: {_amount(total.sum)} in all, {of_each}."
+
+
+class _Gate:
+    """One gate, and what it does with the rows."""
+
+    def __init__(self, policy: Policy, process: Process, name: str) -> None:
+        self.process, self.name, self.limits = process, name, policy.processes[process.name].limits
+        self.prospects = Prospects(policy, process.name, name)
+        self.title = name.replace("-", " ").replace("_", " ").capitalize()
+        self.repeated = name in process.words.repeated
+        self.cases = self.perhaps = self.approvals_not_known = 0
+        self.decided: dict[Verdict, Counter[_Why]] = {"approve": Counter(), "reject": Counter()}
+        self.tasks: Counter[tuple[str, ...]] = Counter()
+        self.tasks_by_approvals: Counter[int] = Counter()
+        self.maybe_asked: dict[str, None] = {}
+        self.depends_on: set[str] = {"facts"} if self.repeated else set()
+
+    def add(self, input: BaseModel, case: Mapping[str, object]) -> bool:
+        """Count one row; whether it may go on to the next gate."""
+        self.cases += 1
+        if self.repeated:
+            return True
+        found = self.prospects.of(input, case)
+        decision = found.decision
+        if found.depends_on:
+            self.depends_on.update(found.depends_on)
+            if decision.needed:  # else a rule decides, and only which one is not known
+                self.perhaps += 1
+                self.maybe_asked.update(dict.fromkeys(found.asked))
+            return True
+        if decision.needed:
+            self.tasks[found.asked] += 1
+            self.tasks_by_approvals[decision.quorum] += 1
+            self.approvals_not_known += bool(found.approvals_depend_on)
+            return True
+        verdict = decision.decided or "approve"
+        why = _Why(decision.rule, decision.decided is not None, str(getattr(input, "currency", "")))
+        self.decided[verdict][why] += 1
+        return verdict == "approve"
+
+    @property
+    def certain(self) -> int:
+        return self.tasks.total()
+
+    def report(self) -> GateForecast:
+        each: Counter[str] = Counter()
+        for asked, count in self.tasks.items():
+            each.update(dict.fromkeys(asked, count))
+        return GateForecast(
+            process=self.process.name,
+            gate=self.name,
+            title=self.title,
+            cases=self.cases,
+            by_rule=self.decided["approve"].total(),
+            by_rule_because=self.because("approve"),
+            rejected_by_rule=self.decided["reject"].total(),
+            rejected_because=self.because("reject"),
+            tasks={_who(name): count for name, count in each.items()},
+            approvals=sum(quorum * count for quorum, count in self.tasks_by_approvals.items()),
+            maybe_asked=[_who(name) for name in self.maybe_asked],
+            tasks_by_approvals=dict(sorted(self.tasks_by_approvals.items())),
+            depends_on=sorted(self.depends_on),
+            known_after=self.known_after if self.depends_on or self.approvals_not_known else None,
+            between=(self.certain, None if self.repeated else self.certain + self.perhaps),
+        )
+
+    # --------------------------------------------------------------------------------------------------------- in words
+
+    @property
+    def known_after(self) -> str:
+        return self.process.words.facts_after.get(self.name, "its facts are found")
+
+    def sentence(self) -> str:
+        return f"{self.title}: {'; '.join(self.parts()) or 'no case comes to it'}."
+
+    def parts(self) -> Iterator[str]:
+        if self.repeated:
+            yield f"how many tasks there are is known after {self.known_after}"
+        elif self.perhaps:
+            whom = " or ".join(
+                map(_who, dict.fromkeys([*(name for asked in self.tasks for name in asked), *self.maybe_asked]))
+            )
+            most = self.certain + self.perhaps
+            yield f"{self.certain:,} to {most:,} tasks for {whom}, known after {self.known_after}"
+        elif self.certain:
+            yield self.of_tasks()
+        if self.approvals_not_known:
+            yield f"how many approvals {self.approvals_not_known:,} of them need is known after {self.known_after}"
+        if count := self.decided["approve"].total():
+            none = "need none" if count > 1 else "needs none"
+            yield f"{_counted(count, self.process)} {none} ({_several(self.because('approve'))})"
+        if count := self.decided["reject"].total():
+            are = "are" if count > 1 else "is"
+            yield f"{_counted(count, self.process)} {are} rejected by rule ({_several(self.because('reject'))})"
+
+    def of_tasks(self) -> str:
+        """`40 tasks for managers, 12 of them need 2 approvals`."""
+        said = f"{self.certain:,} task{'s' if self.certain > 1 else ''}"
+        by_asked = {" or ".join(map(_who, asked)): count for asked, count in self.tasks.most_common()}
+        if len(by_asked) == 1:
+            said += f" for {next(iter(by_asked))}"
+        else:
+            said += ": " + _several([f"{count:,} for {asked}" for asked, count in by_asked.items()])
+        if self.prospects.rules.quorum == EVERYONE:
+            return f"{said}, and all of them must approve"
+        for quorum, count in sorted(self.tasks_by_approvals.items()):
+            if quorum > 1:
+                of_them = "each of which needs" if count == self.certain else f"{count:,} of them need"
+                said += f", {of_them} {quorum} approvals"
+        return said
+
+    def because(self, verdict: Verdict) -> list[str]:
+        """The rules that decided so, the one that decides the most cases first."""
+        return list(dict.fromkeys(self.in_words(why) for why, _ in self.decided[verdict].most_common()))
+
+    def in_words(self, why: "_Why") -> str:
+        """`amount under 500.00 GBP` for `amount >= limits.manager`, which does not hold; else the rule as it stands."""
+        source = " ".join(why.rule.split())
+        compared = _COMPARED.fullmatch(source)
+        if compared is None:
+            return source if why.holds else f"not: {source}"
+        name, operator, limit, number = compared["name"], compared["operator"], compared["limit"], compared["number"]
+        value = self.limits[why.currency][limit] if limit else Decimal(number)
+        shown = f"{value:,f}"
+        if self.process.words.money == (name, "currency") and why.currency:
+            shown = f"{_amount(exact(value, why.currency))} {why.currency}"
+        label = self.process.words.labels.get(name, name)
+        return f"{label[:1].lower()}{label[1:]} {_WORDS[operator][0 if why.holds else 1]} {shown}"
+
+
+_COMPARED = re.compile(r"(?P<name>\b\w+) ?(?P<operator>>=|<=|>|<) ?(limits\.(?P<limit>\w+)|(?P<number>\d+(\.\d+)?))")
+_WORDS = {
+    ">=": ("of at least", "under"),
+    ">": ("above", "of at most"),
+    "<=": ("of at most", "above"),
+    "<": ("under", "of at least"),
+}
+"""A comparison that holds, and one that does not."""
+
+
+class _Why(NamedTuple):
+    """A rule that decided, and whether it did so because it holds."""
+
+    rule: str
+    holds: bool
+    currency: str
+
+
+class _Totals:
+    """Sums by currency."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Total] = {}
+
+    def add(self, process: Process, input: BaseModel) -> None:
+        """Add one row, if its process is about money."""
+        if process.words.money is None:
+            return
+        amount, currency = (getattr(input, name) for name in process.words.money)
+        if amount is None or not currency:  # a process of one's own may leave them out
+            return
+        amount, currency = Decimal(str(amount)), str(currency)
+        total = self._of.get(currency)
+        if total is None:
+            self._of[currency] = Total(currency=currency, count=1, sum=amount, smallest=amount, largest=amount)
+            return
+        total.count += 1
+        total.sum += amount
+        total.smallest, total.largest = min(total.smallest, amount), max(total.largest, amount)
+
+    def report(self) -> list[Total]:
+        """Those of most rows first, with the decimals of their currencies."""
+        totals = sorted(self._of.values(), key=lambda total: (-total.count, total.currency))
+        return [
+            Total(
+                currency=total.currency,
+                count=total.count,
+                sum=exact(total.sum, total.currency),
+                smallest=exact(total.smallest, total.currency),
+                largest=exact(total.largest, total.currency),
+            )
+            for total in totals
+        ]
+
+
+def _amount(amount: Decimal) -> str:
+    return f"{amount:,f}"
+
+
+def _counted(count: int, process: Process) -> str:
+    return f"{count:,} {process.words.nouns[count != 1]}"
+
+
+def _several(said: Sequence[str]) -> str:
+    more = len(said) - _TOLD
+    return ", ".join([*said[:_TOLD], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _who(name: str) -> str:
+    return "the requester's manager" if name == MANAGER_OF_REQUESTER else name

@@ -1,0 +1,1 @@
+"""Jobs of the worker that look for what a program left undone when it died, or others changed."""

@@ -1,0 +1,341 @@
+"""Workflows that cannot go on, though they have not ended: found, put before operators, and settled by them.
+
+Two kinds. The task of one fails again and again, for a defect or for a history that does not fit the code: Temporal
+retries for ever. Of the other, Temporal knows less than the record, since an older state of it was put back: the
+Workflow is not there, or stands at an earlier point, and takes no decision. Each is an incident with a task in the
+inbox that no Workflow has, so that its answer is carried out here.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.exceptions import TemporalError
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import (
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from domain.case import CaseEvent, CaseState
+from domain.ids import task_id_for
+from domain.names import GATE_ATTRIBUTE, INTERVENTION, OPERATORS
+from domain.status import Status, Verdict
+from domain.task import Quorum, TaskView
+from store.cases import blocked, cases, tasks
+from store.cases.blocked import Kind, Stopped
+from store.cases.cases import CaseRow
+from store.db.database import Database
+from workflows.registry import PROCESSES
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 20
+"""Cases that are compared with Temporal in one look: two short questions each, which must cost next to nothing."""
+AT_FIRST = 200
+"""The same in the first round of a worker, and in a round that has found something."""
+AGAIN = 50
+"""Of those that stand still, how many are looked at again in one look."""
+FAILED = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
+ROUNDED = timedelta(milliseconds=1)
+TECHNICAL = 2000
+"""Characters of a technical message that are kept."""
+CAUSES: dict[Kind, str] = {
+    "failing": "The code of this case fails, so it cannot go on.",
+    "unknown": "Temporal does not know this case: it was deleted there, an older state was put back, "
+    "or this is another server.",
+    "behind": "Temporal stands at an earlier point of this case than the record: an older state of it was put back, "
+    "or a message was lost on its way.",
+    "ended": "Temporal has this case as ended, and the record does not: an older database was put back.",
+}
+WHAT_TO_DO: dict[Kind, str] = {
+    "failing": "Correct the code and restart the worker: within ten minutes the case goes on by itself. "
+    "Or roll it back.",
+    "unknown": "If this is the wrong server, correct the address. Else roll the case back, or settle it by hand.",
+    "behind": "Retry to go on from the earlier point: what was decided since is asked again, nothing is done twice. "
+    "Or roll it back.",
+    "ended": "Roll the case back, or settle it by hand.",
+}
+VERDICTS: dict[Kind, list[Verdict]] = {
+    "failing": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
+    "unknown": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
+    "behind": [Verdict.RETRY, Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
+    "ended": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
+}
+
+
+class Defects(Interceptor):
+    """Notes at once which Workflows raise what nobody foresaw: Temporal lists them after some failures only."""
+
+    def __init__(self) -> None:
+        self.suspects: deque[str] = deque(maxlen=1000)
+
+    def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
+        """Called once for each worker."""
+        suspects = self.suspects
+
+        class Noting(WorkflowInboundInterceptor):
+            async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+                try:
+                    return await super().execute_workflow(input)
+                except TemporalError:
+                    raise
+                except Exception:
+                    suspects.append(workflow.info().workflow_id)
+                    raise
+
+        return Noting
+
+
+class StoppedWorkflows:
+    """The job of a worker that finds them, and notices when they go on."""
+
+    def __init__(
+        self, db: Database, client: Client, suspects: deque[str], processes: Collection[str] | None = None
+    ) -> None:
+        self._db, self._client, self._suspects = db, client, suspects
+        names = (*(PROCESSES if processes is None else processes), "rollback", "batch")
+        self._types = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
+        self._after = ""
+        """The case after which the next look begins."""
+        self._hurry = True
+        self._twice: set[tuple[str, Kind]] = set()
+        """What was seen once: the second time it counts, for what is under way looks like it for a moment."""
+        self._recheck = 0
+
+    async def look(self) -> int:
+        """Find what stands still, and what goes on again: how many of both."""
+        async with self._db.read() as conn:
+            known = {each.workflow_id: each for each in await blocked.all(conn)}
+        failing = await self._failing()
+        found = 0
+        for workflow_id in failing - known.keys():
+            found += await self._failed(workflow_id)
+        found += await self._compared(known)
+        return found + await self._over(known, failing)
+
+    # --------------------------------------------------------------------------------------------------------- failing
+
+    async def _failing(self) -> set[str]:
+        """Ids of Workflows that Temporal lists as failing, and of those whose code has raised something."""
+        query = (
+            f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
+        )
+        try:
+            listed = {execution.id async for execution in self._client.list_workflows(query)}
+        except RPCError as error:
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
+            listed = set()  # a server that is too old to list them
+        while self._suspects:
+            listed.add(self._suspects.popleft())
+        return listed
+
+    async def _failed(self, workflow_id: str) -> bool:
+        found = await self._described(workflow_id)
+        if found is None or not _fails(found):
+            return False
+        technical = await self._last_failure(workflow_id)
+        return await self._stopped(workflow_id, "failing", technical)
+
+    async def _last_failure(self, workflow_id: str) -> str:
+        for event in await self._latest(workflow_id, 20):
+            if event.event_type in FAILED:
+                failed = event.workflow_task_failed_event_attributes.failure
+                kind = failed.application_failure_info.type
+                said = f"{kind}: {failed.message}" if kind else failed.message
+                return said[:TECHNICAL] or "The worker did not answer in time."
+        return ""
+
+    # ----------------------------------------------------------------------------- what Temporal knows, and the record
+
+    async def _compared(self, known: Collection[str]) -> int:
+        async with self._db.read() as conn:
+            limit = AT_FIRST if self._hurry else AT_ONCE
+            rows = await cases.open_after(conn, self._after, limit)
+        found = 0
+        before, self._twice = self._twice, set()
+        suspected = {workflow_id for workflow_id, _ in before}
+        async with self._db.read() as conn:
+            again = [case for name in suspected if (case := await cases.conducted_by(conn, name)) is not None]
+        for case in {each.conductor: each for each in (*rows, *again)}.values():
+            if case.conductor in known:
+                continue
+            kind = await self._knows_less(case)
+            if kind is None:
+                continue
+            self._hurry = True
+            if (case.conductor, kind) in before:
+                found += await self._stopped(case.conductor, kind, "")
+            else:
+                self._twice.add((case.conductor, kind))
+        if len(rows) < limit:
+            self._after, self._hurry = "", bool(self._twice or found)
+        else:
+            self._after = rows[-1].case_id
+        return found
+
+    async def _knows_less(self, case: CaseRow) -> Kind | None:
+        """Whether, and how, Temporal knows less of a case than the record."""
+        described = await self._described(case.conductor)
+        if described is None:
+            return "unknown"
+        if described.status is not WorkflowExecutionStatus.RUNNING:
+            normal = (WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CANCELED)
+            return "ended" if described.status in normal else None  # others are of `lost.py`
+        async with self._db.read() as conn:
+            made = await blocked.made_by(conn, case.case_id, case.conductor)
+            asked = [task for task in await tasks.of_case(conn, case.case_id) if task.status == "open"]
+        if not made:
+            return None
+        last = (await self._latest(case.conductor, 1))[0]
+        if last.event_time.ToDatetime(UTC) < max(made.values()) - ROUNDED:
+            return "behind"
+        gate = described.typed_search_attributes.get(GATE_ATTRIBUTE)
+        if gate == (asked[0].gate if asked else None) or gate in {task.gate for task in asked}:
+            return None
+        try:
+            handle = self._client.get_workflow_handle(case.conductor)
+            state: CaseState = await handle.query("status", result_type=CaseState)
+        except (RPCError, WorkflowQueryFailedError):
+            return None
+        told = {event.event_id for event in state.timeline}
+        reset = any(event.kind == "case_reset" for event in state.timeline)
+        return "behind" if not reset and not told.issuperset(made) else None
+
+    # ------------------------------------------------------------------------------------------------------ both kinds
+
+    async def _stopped(self, workflow_id: str, kind: Kind, technical: str) -> bool:
+        cause, now = CAUSES[kind], datetime.now(UTC)
+        if kind == "failing" and (name := technical.partition(":")[0]).isidentifier():
+            cause = f"{cause} ({name})"
+        one = Stopped(
+            workflow_id=workflow_id,
+            kind=kind,
+            case_id=None,
+            task_id=None,
+            status=None,
+            cause=cause,
+            technical=technical,
+            since=now,
+        )
+        async with self._db.write() as conn:
+            case = await cases.conducted_by(conn, workflow_id)
+            task = event = None
+            if case is not None:
+                task = _task(case, one, await blocked.tasks_so_far(conn, case.case_id) + 1)
+                one = one.model_copy(
+                    update={"case_id": case.case_id, "task_id": task.task_id, "status": _resting(case.status)}
+                )
+                event = CaseEvent(
+                    event_id=f"stopped/{task.task_id}",
+                    case_id=case.case_id,
+                    at=now,
+                    kind="intervention_opened",
+                    actor="holdgate",
+                    summary=f"The case stands still. {cause} {WHAT_TO_DO[kind]}",
+                    data={"task_id": task.task_id, "gate": INTERVENTION, "why": kind, "technical": technical},
+                )
+            new = await blocked.found(conn, one, task, event)
+        if new:
+            log.error("%s stands still: %s %s", workflow_id, cause, technical)
+        return new
+
+    async def _over(self, known: dict[str, Stopped], failing: Collection[str]) -> int:
+        """Take back what goes on by itself, or has ended."""
+        over = 0
+        left = [each for each in known.values() if each.workflow_id not in failing]
+        some = (left[self._recheck :] + left[: self._recheck])[:AGAIN]
+        self._recheck = (self._recheck + len(some)) % max(len(left), 1)
+        for each in some:
+            async with self._db.read() as conn:
+                case = await cases.conducted_by(conn, each.workflow_id)
+            goes_on = each.case_id is not None and case is None  # it has ended, or another Workflow has it
+            if not goes_on and each.kind == "failing":
+                described = await self._described(each.workflow_id)
+                goes_on = described is None or not _fails(described)
+            elif not goes_on and case is not None:
+                goes_on = await self._knows_less(case) is None
+            elif not goes_on:
+                goes_on = await self._described(each.workflow_id) is not None
+            if not goes_on:
+                continue
+            said = "The case goes on" if case is not None else "The case stands still no more"
+            event = CaseEvent(
+                event_id=f"stopped/{each.task_id}/over",
+                case_id=each.case_id or "",
+                at=datetime.now(UTC),
+                kind="case_goes_on",
+                actor="holdgate",
+                summary=said,
+                data={"task_id": each.task_id},
+            )
+            async with self._db.write() as conn:
+                await blocked.over(conn, each, event if each.case_id else None)
+            log.info("%s goes on", each.workflow_id)
+            over += 1
+        return over
+
+    async def _described(self, workflow_id: str) -> WorkflowExecutionDescription | None:
+        """The latest run of a Workflow; None when Temporal does not know it."""
+        try:
+            return await self._client.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+
+    async def _latest(self, workflow_id: str, number: int) -> list[HistoryEvent]:
+        """The newest events of its history, the newest first."""
+        found = await self._client.workflow_service.get_workflow_execution_history_reverse(
+            GetWorkflowExecutionHistoryReverseRequest(
+                namespace=self._client.namespace,
+                execution=WorkflowExecution(workflow_id=workflow_id),
+                maximum_page_size=number,
+            )
+        )
+        return list(found.history.events)
+
+
+def _resting(status: Status) -> Status | None:
+    return None if status is Status.NEEDS_INTERVENTION else status
+
+
+def _fails(described: WorkflowExecutionDescription) -> bool:
+    running = described.status is WorkflowExecutionStatus.RUNNING
+    return running and described.raw_description.pending_workflow_task.attempt > 1
+
+
+def _task(case: CaseRow, one: Stopped, number: int) -> TaskView:
+    facts = {"step": blocked.WHOLE_CASE, "cause": one.cause, "error": one.technical, "what_to_do": WHAT_TO_DO[one.kind]}
+    verdicts = VERDICTS[one.kind]
+    if case.rollback is not None and case.rollback.ended is not None:  # it was completed, and is taken back: on with it
+        verdicts = [verdict for verdict in verdicts if verdict is not Verdict.DONE_BY_HAND]
+    return TaskView(
+        task_id=task_id_for(one.workflow_id, "stopped", number),
+        case_id=case.case_id,
+        workflow_id=one.workflow_id if one.workflow_id != case.case_id else None,
+        process=case.process,
+        gate=INTERVENTION,
+        kind="intervention",
+        title=case.title,
+        summary=f"{one.cause} {WHAT_TO_DO[one.kind]}",
+        requester=case.requester,
+        candidate_groups=[OPERATORS],
+        quorum=Quorum(needed=1),
+        verdicts=verdicts,
+        opened_at=one.since,
+        priority=case.priority,
+        facts=facts | {"stopped": one.kind},
+        rule="the case stands still",
+    )

@@ -1,0 +1,79 @@
+"""Rounds that come by themselves: a failed case is submitted again where the policy says so, as long as it may."""
+
+import logging
+from datetime import UTC, datetime
+
+from cases.submit import (
+    CaseRequest,
+    DuplicateCase,
+    InvalidCase,
+    NoPolicy,
+    NotResubmittable,
+    Starter,
+    TemporalUnavailable,
+    UnknownProcess,
+)
+from domain.case import CaseEvent
+from store.audit import audit_log
+from store.cases import cases
+from store.cases.cases import CaseRow
+from store.db.database import Database, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 100
+"""Cases read in one transaction; one look goes over all of them."""
+
+
+class Resubmitter:
+    """Starts the next round of cases whose time has come."""
+
+    def __init__(self, db: Database, starter: Starter) -> None:
+        self._db, self._starter = db, starter
+
+    async def look(self) -> int:
+        """Submit again what is due, with the same input and for the same requester: how many were."""
+        count, after, now = 0, "", datetime.now(UTC)
+        while True:
+            async with self._db.read() as conn:
+                due = await cases.to_resubmit(conn, now, AT_ONCE, after)
+            for case in due:
+                try:
+                    count += await self._again(case)
+                except (DatabaseUnavailable, TemporalUnavailable):
+                    raise  # of no use to try the others now
+                except Exception:  # one case that cannot be submitted again must not keep those behind it waiting
+                    log.exception("case %s could not be submitted again; it is tried again", case.case_id)
+            if len(due) < AT_ONCE:
+                return count
+            after = due[-1].case_id
+
+    async def _again(self, case: CaseRow) -> bool:
+        request = CaseRequest(
+            process=case.process,
+            reference=case.reference,
+            input=case.input,
+            priority=case.priority,
+            resubmits=case.case_id,
+        )
+        try:
+            await self._starter.start_case(request, case.requester)
+        except (DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, UnknownProcess) as no:
+            await self._not_again(case, str(no))
+            return False
+        return True
+
+    async def _not_again(self, case: CaseRow, why: str) -> None:
+        event = CaseEvent(
+            event_id=f"{case.case_id}/not-resubmitted",
+            case_id=case.case_id,
+            at=datetime.now(UTC),
+            kind="not_resubmitted",
+            actor="holdgate",
+            summary=f"Not submitted again: {why}",
+        )
+        async with self._db.write() as conn:
+            if await cases.next_round(conn, case) is None:  # else somebody was faster
+                await audit_log.append(conn, [event])
+            await cases.resubmitted(conn, case.case_id)
+        log.warning("case %s is not submitted again: %s", case.case_id, why)

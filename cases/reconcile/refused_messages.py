@@ -1,0 +1,234 @@
+"""Messages that Workflows refused, brought into the audit log: Temporal keeps no trace of a refused Update.
+
+A validator must not write, so an interceptor of the worker puts each refusal into a bounded queue, and a job of the
+worker writes them. What is in the queue when the worker is killed is lost: that is one second's worth at most, or five
+where the gateway may have recorded the refusal itself.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from pydantic_core import from_json
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    HandleSignalInput,
+    HandleUpdateInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from domain.case import CaseEvent
+from store.audit import audit_log
+from store.audit import refusal_counts as counted
+from store.cases import cases
+from store.db.database import Database
+
+WAITING = 10_000
+"""Refusals that wait to be written; more are only counted."""
+LISTED = 100
+"""Refused Updates that the audit log lists of one case. The rest are counted in one event for each flood of them."""
+GATEWAY_HAS = 5.0
+"""Seconds after which the gateway has recorded the refusal of what it sent itself, for the person who sent it."""
+QUIET = 60.0
+"""Seconds without a refusal after which a flood of them is over, and counted."""
+LOOK_BACK = timedelta(minutes=1)
+"""How much older than its refusal what the gateway has recorded may be."""
+LARGEST = 256 * 1024
+"""Bytes of a message that are looked at to tell whom it names."""
+CLAIM = 120
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One message that came to nothing."""
+
+    workflow_id: str
+    message: str
+    via: str
+    """`update` or `signal`."""
+    code: str
+    told: str
+    at: datetime
+    claimed: str
+    """Whom the message names as its sender. Nothing proves it."""
+    message_id: str
+    from_gateway: bool
+    """Whether it is named as the gateway names what it sends: then the gateway most likely records the refusal."""
+    since: float
+    task_id: str = ""
+
+
+class Refusals(Interceptor):
+    """The interceptor of a worker that gathers refusals, and the job that writes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue: deque[Refusal] = deque(maxlen=WAITING)
+        self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
+        """By case: refused messages that are not listed, by name; when the last came."""
+
+    def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
+        """Called once for each worker."""
+        queue = self._queue
+
+        class Gathering(WorkflowInboundInterceptor):
+            def handle_update_validator(self, input: HandleUpdateInput) -> None:
+                try:
+                    super().handle_update_validator(input)
+                except Exception as no:
+                    queue.append(_of_update(input, no))
+                    raise
+
+            async def handle_signal(self, input: HandleSignalInput) -> None:
+                await super().handle_signal(input)
+                # Workflows without an audit log of their own leave what they refused to the worker.
+                left = getattr(workflow.instance(), "refused", None)
+                while left:
+                    name, refusal = left.pop(0)
+                    if not workflow.unsafe.is_replaying():
+                        queue.append(_of_signal(name, input.args, refusal))
+
+        return Gathering
+
+    async def look(self) -> int:
+        """Write what waits, but for what the gateway may still record: how many were written."""
+        return await self._write(time.monotonic() - GATEWAY_HAS, time.monotonic() - QUIET)
+
+    async def finish(self) -> int:
+        """Write everything: the worker stops."""
+        return await self._write(float("inf"), float("inf"))
+
+    async def _write(self, gateway_has: float, quiet: float) -> int:
+        held: list[Refusal] = []
+        ready: list[Refusal] = []
+        while self._queue:
+            each = self._queue.popleft()
+            (held if each.from_gateway and each.since > gateway_has else ready).append(each)
+        try:
+            count = 0
+            for workflow_id in dict.fromkeys(each.workflow_id for each in ready):
+                count += await self._of(workflow_id, [each for each in ready if each.workflow_id == workflow_id])
+                ready = [each for each in ready if each.workflow_id != workflow_id]
+            return count + await self._counted(quiet)
+        finally:  # what could not be written is tried again
+            self._queue.extendleft(reversed(held + ready))
+
+    async def _of(self, workflow_id: str, refused: Sequence[Refusal]) -> int:
+        """Write the refusals of one Workflow."""
+        async with self._database.write() as conn:
+            case = await cases.of_workflow(conn, workflow_id)
+            case_id = case.case_id if case else ""
+            since = min(each.at for each in refused) - LOOK_BACK
+            known = (
+                await audit_log.recent(conn, case_id, ("decision_refused", "action_refused"), since) if case_id else []
+            )
+            # The gateway says `decision_id` of both; a case that hears of an action by Signal, too, says `action_id`.
+            has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
+            new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
+            new = [each for each in new if not (each.from_gateway and each.code == "NotReady")]  # it tries again
+            # Where the gateway only counts, there is no event of its own.
+            new = [
+                each
+                for each in new
+                if not (each.from_gateway and await counted.counted_only(conn, each.claimed, each.task_id))
+            ]
+            left = LISTED - await audit_log.count(conn, case_id, "message_refused") if new else 0
+            listed = new[: max(left, 0)]
+            if listed:
+                await audit_log.append(conn, [_event(case_id, each) for each in listed])
+        for each in new[len(listed) :]:
+            counter, _, _ = self._uncounted.get(case_id, (Counter(), each.at, 0.0))
+            counter[each.message] += 1
+            self._uncounted[case_id] = (counter, each.at, time.monotonic())
+        return len(listed)
+
+    async def _counted(self, quiet: float) -> int:
+        """Write how many there were of which no more are listed."""
+        over = [case_id for case_id, (_, _, last) in self._uncounted.items() if last <= quiet]
+        for case_id in over:
+            counter, at, _ = self._uncounted[case_id]
+            event = CaseEvent(
+                event_id=f"refusal/{uuid4()}",
+                case_id=case_id,
+                at=at,
+                kind="messages_counted",
+                actor="temporal",
+                summary=f"{counter.total()} more messages came to nothing",
+                data={"count": counter.total(), "messages": dict(counter.most_common(20))},
+            )
+            async with self._database.write() as conn:
+                await audit_log.append(conn, [event])
+            del self._uncounted[case_id]
+        return len(over)
+
+
+def _event(case_id: str, refused: Refusal) -> CaseEvent:
+    where = "" if case_id else f" to {refused.workflow_id}"
+    return CaseEvent(
+        event_id=f"refusal/{uuid4()}",
+        case_id=case_id,
+        at=refused.at,
+        kind="message_refused",
+        actor="temporal",
+        summary=f"A message{where} came to nothing: {refused.told}",
+        data={
+            "message": refused.message,
+            "via": refused.via,
+            "code": refused.code,
+            "claimed": refused.claimed,
+            "message_id": refused.message_id,
+            **({} if case_id else {"workflow_id": refused.workflow_id}),
+        },
+    )
+
+
+def _of_update(input: HandleUpdateInput, no: Exception) -> Refusal:
+    said = _said(input.args)
+    named = str(said.get("id") or "")
+    return _refusal(input.update, "update", no, said, input.id, from_gateway=bool(named) and named == input.id)
+
+
+def _of_signal(name: str, args: Sequence[Any], no: ApplicationError) -> Refusal:
+    said = _said(args)
+    return _refusal(name, "signal", no, said, str(said.get("id") or ""), from_gateway=False)
+
+
+def _refusal(
+    name: str, via: str, no: Exception, said: dict[str, Any], message_id: str, *, from_gateway: bool
+) -> Refusal:
+    by = said.get("by")
+    claimed = by.get("id") if isinstance(by, dict) else by
+    return Refusal(
+        workflow_id=workflow.info().workflow_id,
+        message=name[:CLAIM],
+        via=via,
+        code=(no.type or "") if isinstance(no, ApplicationError) else type(no).__name__,
+        told=(no.message if isinstance(no, ApplicationError) else f"{type(no).__name__}.")[:1000],
+        at=workflow.now(),
+        claimed=claimed[:CLAIM] if isinstance(claimed, str) else "",
+        message_id=message_id[:CLAIM],
+        from_gateway=from_gateway,
+        since=time.monotonic(),
+        task_id=task_id[:CLAIM] if isinstance(task_id := said.get("task_id"), str) else "",
+    )
+
+
+def _said(args: Sequence[Any]) -> dict[str, Any]:
+    """The message as far as it can be told what it says."""
+    for each in args:
+        if isinstance(each, RawValue) and len(each.payload.data) <= LARGEST:
+            try:
+                said = from_json(each.payload.data)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                return said
+    return {}

@@ -1,0 +1,150 @@
+"""Rolling back what has ended: a case is handed over in SQL first, then the Workflow that undoes it is started.
+
+As with the start of a case, a row that is handed over is never lost: the sweep starts what was not.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter, ValidationError
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from cases.submit import Starter
+from cases.workflow_starter import settle
+from domain.case import CaseEvent
+from domain.ids import rollback_id_for
+from domain.rollback import RollbackAsked
+from domain.status import Status
+from domain.task import DecisionView
+from domain.undo import PlannedUndo
+from store.cases import cases
+from store.cases.cases import CaseRow
+from store.db.database import Database, DatabaseUnavailable
+
+QUERY_PATIENCE_S = 5.0
+PLAN: TypeAdapter[list[PlannedUndo]] = TypeAdapter(list[PlannedUndo])
+
+
+class NotRollable(Exception):
+    """The case cannot be rolled back now; `str()` says why."""
+
+
+class Rollbacks:
+    """Hands cases over to the Workflow that rolls them back."""
+
+    def __init__(self, db: Database, client: Client, starter: Starter) -> None:
+        self._db, self._client, self._starter = db, client, starter
+
+    async def ask(self, case: CaseRow, by: str, reason: str) -> CaseRow:
+        """Roll a completed case back; people may have to approve it first.
+
+        Raises NotRollable, NoPolicy, TemporalUnavailable and DatabaseUnavailable; nothing has changed then.
+        """
+        if why := why_not(case):
+            raise NotRollable(why)
+        plan = case.plan or await self.plan_of(case.conductor)
+        if not plan:
+            raise NotRollable("Nothing is known that this case did and that could be undone.")
+        policy = self._starter.policy(case.process)
+        await self._starter.launcher.reach()
+        await self._starter.keep(policy)
+        asked = RollbackAsked(
+            number=_next(case),
+            by=by,
+            reason=reason,
+            policy_hash=policy.hash,
+            at=datetime.now(UTC),
+            ended=case.result,
+            planned=len(plan),
+        )
+        given = await self._hand_over(case.model_copy(update={"plan": plan}), asked, "rollback_requested", by)
+        if given is None:
+            raise NotRollable("Somebody else has changed this case a moment ago; look at it again.")
+        return given
+
+    async def lost(
+        self,
+        case: CaseRow,
+        reason: str,
+        by: str,
+        *,
+        plan: list[PlannedUndo] | None = None,
+        decided: DecisionView | None = None,
+    ) -> CaseRow | None:
+        """The Workflow of an open case was ended in Temporal: operators are asked. None if it has moved on since.
+
+        `plan`: what is to be undone, where that is known better than the Workflow and the record tell. `decided`: what
+        an operator has said already.
+        """
+        if plan is None:
+            # The Workflow knows better than the record, which is behind by the steps since the last gate.
+            plan = await self.plan_of(case.conductor) or case.plan
+        before = case.rollback
+        taken_back = before is not None and before.ended is not None
+        asked = RollbackAsked(
+            number=_next(case),
+            by=by,
+            reason=reason,
+            policy_hash=before.policy_hash if before else case.policy_hash,
+            at=datetime.now(UTC),
+            lost=not taken_back,
+            ended=before.ended if before else None,
+            planned=len(plan),
+            decided=decided,
+            begun=taken_back and before is not None and (before.begun or len(plan) < before.planned),
+        )
+        return await self._hand_over(case.model_copy(update={"plan": plan}), asked, "case_lost", by)
+
+    async def plan_of(self, workflow_id: str) -> list[PlannedUndo]:
+        """What a Workflow would undo, which may have ended; empty where Temporal or this code no longer knows it."""
+        try:
+            async with asyncio.timeout(QUERY_PATIENCE_S):
+                found = await self._client.get_workflow_handle(workflow_id).query("plan")
+            return PLAN.validate_python(found)
+        except (TimeoutError, RPCError, WorkflowQueryFailedError, ValidationError):
+            return []
+
+    async def _hand_over(self, case: CaseRow, asked: RollbackAsked, kind: str, by: str) -> CaseRow | None:
+        said = asked.reason if kind == "case_lost" else f"{by} asks to take it back: {asked.reason}"
+        workflow_id = rollback_id_for(case.case_id, asked.number)
+        event = CaseEvent(
+            event_id=f"{workflow_id}/0",
+            case_id=case.case_id,
+            at=asked.at,
+            kind=kind,
+            actor=by,
+            summary=said,
+            data={"reason": asked.reason, "workflow_id": workflow_id, "policy_hash": asked.policy_hash},
+        )
+        async with self._db.write() as conn:
+            given = await cases.hand_over(conn, case, asked, event)
+        if given is None:
+            return None
+        launch = await self._starter.launcher.launch([given])
+        try:
+            async with self._db.write() as conn:
+                await settle(conn, launch)
+                return await cases.get(conn, case.case_id) or given
+        except DatabaseUnavailable:
+            return given  # it is handed over; the sweep writes the rest
+
+
+def why_not(case: CaseRow) -> str:
+    """Why a case cannot be rolled back, in one sentence; empty when it can."""
+    match case.status:
+        case Status.COMPLETED:
+            return ""
+        case Status.ROLLED_BACK:
+            return "The case was rolled back already."
+        case status if status.closed:
+            ended = status.value.replace("_", " ")
+            return f"The case ended {ended} and has undone what it did, so there is nothing to roll back."
+        case _ if case.rollback is not None:
+            return "The case is being rolled back already."
+        case _:
+            return "The case has not ended. Cancel it, and it undoes what it did."
+
+
+def _next(case: CaseRow) -> int:
+    return case.rollback.number + 1 if case.rollback else 1

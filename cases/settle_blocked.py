@@ -1,0 +1,90 @@
+"""What an operator says of a case that stands still, carried out: there is no Workflow that could hear it."""
+
+from collections.abc import Sequence
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from cases.plan_in_history import plan_in_history
+from cases.rollback import Rollbacks
+from domain.case import CaseEvent, CaseState
+from domain.messages import Decision
+from domain.records import DecisionRecord
+from domain.status import Outcome, Status, Verdict
+from domain.task import DecisionView, TaskView
+from domain.undo import PlannedUndo
+from store.cases import blocked, cases, tasks
+from store.cases.cases import CaseRow
+from store.db.database import Database
+
+
+class Settlement:
+    """Carries out what an operator says of a case that stands still."""
+
+    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
+        self._db, self._client, self._rollbacks = db, client, rollbacks
+
+    async def settle(self, task: TaskView, decision: Decision) -> Status | None:
+        """Do it, and answer the status of the case then; None when somebody else was faster.
+
+        If this dies in between, the case is found again: by the job of `stopped.py`, or as one that was ended in
+        Temporal. Raises RPCError when Temporal does not answer.
+        """
+        view = DecisionView(
+            decision_id=decision.id,
+            verdict=decision.verdict,
+            by=decision.by.id,
+            at=decision.at,
+            comment=decision.comment,
+        )
+        async with self._db.write() as conn:
+            one = await blocked.by_task(conn, task.task_id)
+            if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
+                return None
+            await tasks.judge_all(conn, [DecisionRecord(decision=decision)], task.case_id)
+            await blocked.over(conn, one, _decided(task, decision))
+            case = await cases.get(conn, task.case_id)
+        if case is None:
+            return None
+        handle = self._client.get_workflow_handle(one.workflow_id)
+        if decision.verdict is Verdict.RETRY:
+            state: CaseState = await handle.query("status", result_type=CaseState)
+            async with self._db.write() as conn:
+                await tasks.forget(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
+            await handle.signal("resynchronise", (await handle.describe()).run_id)
+            return case.status
+        plan = _joined(case, await plan_in_history(self._client, one.workflow_id))
+        try:
+            await handle.terminate(reason=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}")
+        except RPCError as error:  # it has ended, or is not there
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+        given = await self._rollbacks.lost(case, one.cause, by=decision.by.id, plan=plan, decided=view)
+        return (given or case).status
+
+
+def _joined(case: CaseRow, found: Sequence[PlannedUndo]) -> list[PlannedUndo]:
+    """The plan of the record, and what only Temporal's history tells. An undo that is done changes nothing again."""
+    keys = {undo.call.key for undo in case.plan}
+    return [*case.plan, *(undo for undo in found if undo.call.key not in keys)]
+
+
+def _decided(task: TaskView, decision: Decision) -> CaseEvent:
+    comment = f" ({decision.comment})" if decision.comment else ""
+    return CaseEvent(
+        event_id=f"stopped/{task.task_id}/{decision.id}",
+        case_id=task.case_id,
+        at=decision.at,
+        kind="decided",
+        actor=decision.by.id,
+        summary=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}{comment}",
+        data={
+            "task_id": task.task_id,
+            "gate": task.gate,
+            "decision_id": decision.id,
+            "verdict": decision.verdict.value,
+            "comment": decision.comment,
+            "groups": decision.by.groups,
+            "via": decision.via,
+        },
+    )

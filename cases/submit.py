@@ -1,0 +1,442 @@
+"""The one way a case begins: its row in SQL first, then its Workflow.
+
+A row that is stored is never lost: "already started" is success for its own row, and `sweep` starts the Workflow of
+every row that still says `starting`. So a 201 or 202 may be answered as soon as the row is there.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.client import Client
+
+from cases.check_names import NamesCheck
+from cases.forecast import Forecast, ForecastReport
+from cases.pinned_policies import PinnedPolicies
+from cases.schedule import why_not_at
+from cases.workflow_starter import Launch, Launcher, StoredCase, settle
+from cases.workflow_starter import TemporalUnavailable as TemporalUnavailable
+from domain.base import Problem
+from domain.case import CaseEvent
+from domain.ids import case_id_for, normalise_reference, reference_key
+from domain.input_errors import problems_of
+from domain.status import ENDED_UNDONE
+from intake.mapping_choice import SEVERAL as SEVERAL
+from intake.mapping_choice import GivenMapping as GivenMapping
+from intake.mapping_choice import MappingChoice, process_named
+from intake.mapping_choice import UnknownProcess as UnknownProcess
+from intake.mapping_choice import target_of as target_of
+from policy.model import Policy
+from store.cases import batches, cases, policies
+from store.cases.cases import CaseRow, NewCase
+from store.db.database import Database, DatabaseUnavailable
+from store.people import people
+from workflows.moments import asked
+from workflows.registry import PROCESSES, Process
+
+DEFAULT_PRIORITY = 3
+"""Of 1 (first) to 5 (last), for a case that is started alone."""
+SWEEP_AFTER = timedelta(seconds=10)
+"""A row that says `starting` for longer has lost the process that meant to start it."""
+SWEEP_LIMIT = 500
+RECEIVED_WITHIN = timedelta(hours=1)
+"""A file whose rows are not all stored by then has lost the gateway that received it; nobody was told it was taken."""
+
+log = logging.getLogger(__name__)
+
+
+# ---------------------------------------------------------------------------------------------------- requests, answers
+
+
+class CaseRequest(BaseModel):
+    """A case as somebody asks for it. `input` is checked against the input model of the process."""
+
+    process: str
+    reference: str
+    input: dict[str, Any]
+    priority: int | None = None
+    start_at: datetime | None = None
+    resubmits: str | None = None
+    parent: str | None = None
+    """The case that asks for this one."""
+    idempotency_key: str | None = None
+    """As the client sent it; stored as a hash of person and key."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A stored case. `created` is false for the repeat of a request with the same idempotency key."""
+
+    row: CaseRow
+    created: bool
+
+
+class NoPolicy(Exception):
+    """The policy has no section for the process, so nobody could decide its gates."""
+
+
+class InvalidCase(Exception):
+    """The request does not fit the process; `problems` holds everything that is wrong with it, by field."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = list(problems)
+
+
+class DuplicateCase(Exception):
+    """The process has a case with this reference already.
+
+    `existing` is None where the person may not see that case: then neither its status nor its round nor what differs
+    is told, and `case_id` names the first round, as the reference does.
+    """
+
+    def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.case_id = case_id
+        self.existing = existing
+        self.differs = list(differs)
+
+
+class NotResubmittable(Exception):
+    """`resubmits` does not name the last round of the same reference, or that round did not end undone."""
+
+
+class PolicySource(Protocol):
+    """Where the policy for new cases comes from."""
+
+    @property
+    def current(self) -> Policy: ...
+
+
+# ---------------------------------------------------------------------------------------------------------- the starter
+
+
+class Starter:
+    """Stores cases and starts their Workflows."""
+
+    def __init__(
+        self,
+        db: Database,
+        client: Client,
+        policy_file: PolicySource,
+        processes: Mapping[str, Process] = PROCESSES,
+        mappings: Path | None = None,
+    ) -> None:
+        """`mappings` is the file of saved mappings and usual values; without it there are none."""
+        self._db = db
+        self._policy_file = policy_file
+        self._processes = processes
+        self.choice = MappingChoice(processes, mappings)
+        self.mappings = self.choice.saved
+        self._kept: set[str] = set()
+        inputs = {name: process.input for name, process in processes.items()}
+        steps = {name: process.steps for name, process in processes.items()}
+        self.pinned = PinnedPolicies(db, inputs, steps)
+        self.launcher = Launcher(client, processes, self.pinned)
+
+    async def start_case(self, request: CaseRequest, by: str) -> Started:
+        """Store the case and start its Workflow; `by` is the requester's id.
+
+        When Temporal stops answering in between, the row is `starting` and the sweep starts it. Raises UnknownProcess,
+        NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused with another case), NotResubmittable,
+        TemporalUnavailable and DatabaseUnavailable; after any of these nothing was stored.
+        """
+        process = self.process(request.process)
+        policy = self.policy(request.process)
+        reference, key, parsed = _checked(request, process)
+        idempotency_key = scoped(by, request.idempotency_key)
+        await self._check_names(process, parsed, policy, by, request, key)
+        await self.launcher.reach()
+        await self.keep(policy)
+        async with self._db.write() as conn:
+            repeat = await cases.by_idempotency_key(conn, idempotency_key) if idempotency_key else None
+            if repeat:
+                return _repeated(repeat, request, key, parsed)
+            latest = await cases.latest_round(conn, process.name, key)
+            if latest and not request.resubmits:
+                raise await _duplicate(conn, latest, parsed, by)
+            # Who did not ask for it may not even know of it, let alone go on with it.
+            own = latest if latest and latest.requester == by else None
+            round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
+            new, event = self.prepare(
+                process,
+                reference,
+                parsed,
+                by=by,
+                policy_hash=policy.hash,
+                priority=request.priority or DEFAULT_PRIORITY,
+                start_at=request.start_at,
+                round_=round_,
+                resubmits=request.resubmits,
+                parent=request.parent,
+                idempotency_key=idempotency_key,
+            )
+            try:
+                row = await cases.insert(conn, new, event)
+                if own and request.resubmits:
+                    await cases.go_on(conn, new)
+            except cases.Duplicate as duplicate:
+                if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
+                    return _repeated(duplicate.existing, request, key, parsed)
+                raise await _duplicate(conn, duplicate.existing, parsed, by) from duplicate
+        launch = await self.launcher.launch([row])
+        try:
+            async with self._db.write() as conn:
+                await settle(conn, launch)
+                row = await cases.get(conn, row.case_id) or row
+        except DatabaseUnavailable:
+            # The case is stored and acknowledged; the sweep writes the rest.
+            log.warning("case %s is stored; what Temporal said is not", row.case_id)
+        return Started(row, created=True)
+
+    async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
+        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
+        process = self.process(request.process)
+        policy = self.policy(request.process)
+        forecast = Forecast(policy, self._processes, by)
+        reference, _, parsed = _checked(request, process)
+        await self._check_names(process, parsed, policy, by)
+        forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
+        return forecast.report()
+
+    async def _check_names(
+        self,
+        process: Process,
+        parsed: BaseModel,
+        policy: Policy,
+        by: str,
+        request: CaseRequest | None = None,
+        key: str = "",
+    ) -> None:
+        """Raise InvalidCase when a request names people or groups whom there are not.
+
+        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        """
+        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        if not problems:
+            return
+        if request is not None and not request.resubmits:
+            async with self._db.read() as conn:
+                if await cases.latest_round(conn, process.name, key):
+                    return
+        raise InvalidCase(problems)
+
+    async def sweep(self) -> int:
+        """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
+        before = datetime.now(UTC) - SWEEP_AFTER
+        count, last = 0, None
+        while True:
+            async with self._db.read() as conn:
+                rows = await cases.unstarted(conn, before, SWEEP_LIMIT, last)
+            count += await self._start_stored(rows)
+            if len(rows) < SWEEP_LIMIT:
+                break
+            last = rows[-1]
+        async with self._db.read() as conn:
+            files = await batches.unstarted(conn, before)
+            half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
+        running = [file for file in files if await self.launcher.launch_batch(file)]
+        if half_received:
+            async with self._db.write() as conn:
+                await batches.forget_received(conn, half_received)
+        if running:
+            async with self._db.write() as conn:
+                await batches.running(conn, [file.batch_id for file in running])
+        return count + len(running)
+
+    async def _start_stored(self, rows: Sequence[CaseRow]) -> int:
+        """Start stored cases: how many run now. One that Temporal does not take keeps none behind it waiting."""
+        # A batch gives its own rows up, so that the row of the file and the case always say the same.
+        of_batches = {row.case_id for row in rows if row.batch_id}
+        left: Sequence[StoredCase] = rows
+        count = 0
+        while left:
+            launch = await self.launcher.launch(left)
+            refused = {case_id: reason for case_id, reason in launch.refused.items() if case_id not in of_batches}
+            if launch.started or refused:
+                async with self._db.write() as conn:
+                    await settle(conn, Launch(started=launch.started, refused=refused))
+            count += len(launch.started)
+            left = launch.waiting[1:]  # the first was tried; those behind it only wait with it
+            if left:
+                try:
+                    await self.launcher.reach(anew=True)
+                except TemporalUnavailable:
+                    break  # then it was not for the one case, and all wait
+        return count
+
+    # ------------------------------------------------------------------------------- the pieces, which imports use too
+
+    def process(self, name: str) -> Process:
+        """Raises UnknownProcess."""
+        return process_named(name, self._processes)
+
+    def policy(self, process: str | None) -> Policy:
+        """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""
+        policy = self._policy_file.current
+        if process is not None and not policy.has(self.process(process).name):
+            raise NoPolicy(f"the policy has no section for '{process}', so nobody could decide its cases")
+        return policy
+
+    async def keep(self, policy: Policy) -> None:
+        """Store the text of a policy that cases are about to be pinned to, once."""
+        if policy.hash in self._kept:
+            return
+        async with self._db.write() as conn:
+            await policies.keep(conn, policy.hash, policy.text)
+        self._kept.add(policy.hash)
+
+    def prepare(
+        self,
+        process: Process,
+        reference: str,
+        parsed: BaseModel,
+        *,
+        by: str,
+        policy_hash: str,
+        priority: int,
+        start_at: datetime | None = None,
+        round_: int = 1,
+        resubmits: str | None = None,
+        parent: str | None = None,
+        batch_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[NewCase, CaseEvent]:
+        """The row of a new case and the first event of its record."""
+        case_id = case_id_for(process.name, reference, round_)
+        title = process.title(parsed)
+        now = datetime.now(UTC)
+        stored = parsed.model_dump(mode="json")
+        new = NewCase(
+            case_id=case_id,
+            process=process.name,
+            reference=normalise_reference(reference),
+            reference_key=reference_key(reference),
+            round=round_,
+            resubmits=resubmits,
+            parent=parent,
+            title=title,
+            requester=by,
+            priority=priority,
+            batch_id=batch_id,
+            policy_hash=policy_hash,
+            input=stored,
+            start_at=start_at,
+            submitted_at=now,
+            idempotency_key=idempotency_key,
+        )
+        data: dict[str, Any] = {
+            "reference": new.reference,
+            "input": process.shown_input(stored),
+            "priority": priority,
+            "policy_hash": policy_hash,
+        }
+        optional = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "batch_id": batch_id}
+        optional["parent"] = parent
+        data |= {name: value for name, value in optional.items() if value is not None}
+        event = CaseEvent(
+            event_id=f"{case_id}/0",
+            case_id=case_id,
+            at=now,
+            kind="case_submitted",
+            actor=by,
+            summary=f"Submitted: {title} ({new.reference})",
+            data=data,
+        )
+        return new, event
+
+
+# ------------------------------------------------------------------------------------------------------------- in words
+
+
+def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
+    """The fields in which a stored input is not the same as a new one. 12.5 and 12.50 are the same number."""
+    new = parsed.model_dump(mode="json")
+    return [
+        name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
+    ]
+
+
+def _same(new: Any, stored: Any) -> bool:
+    try:
+        return isinstance(new, Decimal) and stored is not None and Decimal(str(stored)) == new
+    except InvalidOperation:
+        return False
+
+
+def _begins(start_at: datetime | None) -> datetime:
+    """When a case begins that is asked for now: what must lie ahead must do so then."""
+    return max(filter(None, (datetime.now(UTC), start_at)))
+
+
+def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
+    """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
+    problems: list[Problem] = []
+    reference = key = ""
+    try:
+        reference, key = normalise_reference(request.reference), reference_key(request.reference)
+    except ValueError as wrong:
+        problems.append(Problem(column="reference", message=str(wrong)))
+    if request.priority is not None and not 1 <= request.priority <= 5:
+        problems.append(Problem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
+    start_at = request.start_at
+    if start_at is not None and (wrong_time := why_not_at(start_at)):
+        problems.append(Problem(column="start_at", message=wrong_time))
+        start_at = None  # nothing else can be judged by it
+    try:
+        parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
+    except ValidationError as wrong:
+        raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
+    if problems:
+        raise InvalidCase(problems)
+    return reference, key, parsed
+
+
+def scoped(by: str, idempotency_key: str | None) -> str | None:
+    """An idempotency key as it is stored: nobody meets the key of somebody else."""
+    return hashlib.sha256(f"{by}\n{idempotency_key}".encode()).hexdigest() if idempotency_key else None
+
+
+def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
+    same = existing.process == request.process and existing.reference_key == key
+    differs = differing(existing.input, parsed) if same else ["reference"]
+    if existing.priority != (request.priority or DEFAULT_PRIORITY):
+        differs.append("priority")
+    if differs:
+        raise DuplicateCase(
+            "this Idempotency-Key was used before, for another request", existing.case_id, existing, differs
+        )
+    return Started(existing, created=False)
+
+
+async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str) -> DuplicateCase:
+    if not await cases.may_see(conn, await people.viewer_of(conn, by), existing.case_id):
+        said = "This reference is taken: somebody else has a case with it. Choose another reference"
+        return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
+    differs = differing(existing.input, parsed)
+    note = f"; it differs in: {', '.join(differs)}" if differs else ""
+    said = f"{existing.reference} exists already and is {existing.status}{note}"
+    return DuplicateCase(said, existing.case_id, existing, differs)
+
+
+def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
+    """Raises NotResubmittable."""
+    if not resubmits:
+        return 1
+    if latest is None or latest.case_id != resubmits:
+        known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
+        raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
+    if latest.status not in ENDED_UNDONE:
+        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again.")
+    if latest.round >= most:
+        raise NotResubmittable(
+            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference."
+        )
+    return latest.round + 1

@@ -1,0 +1,303 @@
+"""From stored rows to Workflows: the one place where Workflows are started.
+
+"Already started" is success here: an id belongs to one row for ever, so the Workflow that runs under it is the row's
+own, from an earlier start whose answer was lost.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from cases.pinned_policies import PinnedPolicies
+from domain.batch import BatchInput, BatchOrder
+from domain.case import CaseEvent, CaseInput, CaseResult
+from domain.input_errors import problems_of
+from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE, REQUESTER_ATTRIBUTE, STATUS_ATTRIBUTE, TASK_QUEUE
+from domain.records import CaseRecord
+from domain.rollback import RollbackAsked, RollbackInput
+from domain.status import Status
+from store.cases import cases
+from store.cases.batches import AsyncConnection, Batch
+from store.cases.cases import CaseRow, NewCase
+from workflows.registry import Process
+
+START_CONCURRENCY = 2
+"""Few, so that the cases of a file begin in about its order: which of two like payments is the second depends on it. A
+worker carries far fewer cases a second to their gates than this starts."""
+START_PATIENCE = timedelta(seconds=3)
+"""How long a caller waits for Temporal. After it the stored row is left to the sweep."""
+BATCH_PRIORITY = 4
+"""Of 1 (first) to 5 (last): what a file brings never stands before a single case."""
+_REACHED_FOR = 1.0
+"""Seconds for which an answer from Temporal counts as a sign that it can be reached."""
+_SUMMARY_BYTES = 380
+_DETAILS_BYTES = 10_000
+"""Temporal refuses a start whose static summary has more than 400 bytes, or whose details have more than 20,000."""
+
+StoredCase = CaseRow | NewCase
+"""A case that is in SQL: read from it, or written to it a moment ago."""
+
+log = logging.getLogger(__name__)
+
+
+class TemporalUnavailable(Exception):
+    """Temporal does not answer."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What Temporal said to a number of stored cases."""
+
+    started: list[StoredCase] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """The reason by case id: no repetition would start these."""
+    waiting: list[StoredCase] = field(default_factory=list)
+    """No answer; the row stays `starting`."""
+
+
+class Launcher:
+    """Starts Workflows. It writes nothing: `settle` stores its answers in a transaction of the caller."""
+
+    def __init__(self, client: Client, processes: Mapping[str, Process], policies: PinnedPolicies) -> None:
+        self._client = client
+        self._processes = processes
+        self._policies = policies
+        self._reached_at = float("-inf")
+
+    async def reach(self, *, anew: bool = False) -> None:
+        """Ask whether Temporal is there before anything is stored, unless it has answered a moment ago.
+
+        `anew`: ask in any case. Raises TemporalUnavailable.
+        """
+        if not anew and time.monotonic() - self._reached_at < _REACHED_FOR:
+            return
+        try:
+            async with asyncio.timeout(START_PATIENCE.total_seconds()):
+                await self._client.service_client.check_health(timeout=START_PATIENCE)
+        except (TimeoutError, RPCError, RuntimeError) as wrong:
+            raise TemporalUnavailable("Temporal does not answer; nothing was stored, try again in a moment") from wrong
+        self._reached_at = time.monotonic()
+
+    async def launch(self, rows: Sequence[StoredCase]) -> Launch:
+        """Start the Workflows of stored cases, about in their order. Once Temporal is away, the rest wait too."""
+        slots = asyncio.Semaphore(START_CONCURRENCY)
+        launch = Launch()
+
+        async def one(row: StoredCase) -> None:
+            process = self._processes.get(row.process)
+            if process is None:
+                launch.refused[row.case_id] = f"there is no process '{row.process}' any more"
+                return
+            async with slots:
+                if launch.waiting:
+                    launch.waiting.append(row)
+                    return
+                try:
+                    await self._start_case(row, process)
+                    launch.started.append(row)
+                except ValidationError as wrong:
+                    problems = "; ".join(map(str, problems_of(wrong, process.shown_input(row.input))))
+                    launch.refused[row.case_id] = f"the stored input does not fit the process any more: {problems}"
+                except RPCError as wrong:
+                    if _for_good(wrong):
+                        launch.refused[row.case_id] = f"Temporal does not take it: {wrong.message}"
+                    else:
+                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
+                        launch.waiting.append(row)
+                except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: the connection could not be made
+                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong or "no answer")
+                    launch.waiting.append(row)
+
+        async with asyncio.TaskGroup() as group:
+            for row in rows:
+                group.create_task(one(row))
+        return launch
+
+    async def launch_batch(self, batch: Batch, cancel: BatchOrder | None = None) -> bool:
+        """Start the Workflow that imports a stored file, or that cancels one whose import has ended.
+
+        False when Temporal does not answer.
+        """
+        attributes = [
+            SearchAttributePair(BATCH_ATTRIBUTE, batch.batch_id),
+            SearchAttributePair(REQUESTER_ATTRIBUTE, batch.requester),
+        ]
+        try:
+            await self._start(
+                "batch",
+                BatchInput(**batch.model_dump(include=set(BatchInput.model_fields)), orders=[cancel] if cancel else []),
+                f"batch:{batch.batch_id}~cancel" if cancel else f"batch:{batch.batch_id}",
+                attributes,
+                BATCH_PRIORITY,
+                summary=f"{'Cancel' if cancel else 'Import'} {batch.filename} ({batch.total:,} rows)",
+            )
+        except (RPCError, TimeoutError, RuntimeError) as wrong:
+            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong or "no answer")
+            return False
+        return True
+
+    async def _start_case(self, row: StoredCase, process: Process) -> None:
+        rollback = row.rollback if isinstance(row, CaseRow) else None
+        attributes = [
+            SearchAttributePair(PROCESS_ATTRIBUTE, row.process),
+            SearchAttributePair(STATUS_ATTRIBUTE, str(_first_status(row))),
+            SearchAttributePair(REQUESTER_ATTRIBUTE, row.requester),
+        ]
+        if row.batch_id:
+            attributes.append(SearchAttributePair(BATCH_ATTRIBUTE, row.batch_id))
+        if isinstance(row, CaseRow) and rollback is not None:
+            await self._start_rollback(row, rollback, process, attributes)
+            return
+        parsed = process.input.model_validate(row.input)
+        terms = await self._policies.terms(row.policy_hash, row.process)
+        known = row.model_dump(include=set(CaseInput.model_fields) - {"input"})
+        # Not CaseInput[BaseModel]: Pydantic would write the input as BaseModel knows it, without a single field.
+        case: CaseInput[Any] = CaseInput(**known, **terms._asdict(), input=parsed)
+        await self._start(
+            row.process,
+            case,
+            row.case_id,
+            attributes,
+            row.priority,
+            summary=row.title,
+            details=_details(row, process.key_fields(parsed)),
+            # Where the server deals fairly between keys, no batch stands before another because it came first.
+            fairness_key=row.batch_id,
+        )
+
+    async def _start_rollback(
+        self,
+        row: CaseRow,
+        asked: RollbackAsked,
+        process: Process,
+        attributes: Sequence[SearchAttributePair[Any]],
+    ) -> None:
+        try:
+            key_fields = process.key_fields(process.input.model_validate(row.input))
+        except ValidationError:  # of an older code; what it did can be undone all the same
+            key_fields = {}
+        known = row.model_dump(include=set(CaseInput.model_fields) - {"policy_hash"})
+        terms = await self._policies.terms(asked.policy_hash, row.process)
+        case = RollbackInput(
+            **known,
+            **terms._asdict(),
+            policy_hash=asked.policy_hash,
+            workflow_id=row.conductor,
+            title=row.title,
+            key_fields=key_fields,
+            money=process.money(row.input),
+            shown=process.shown_input(row.input),
+            plan=row.plan,
+            asked=asked,
+        )
+        await self._start(
+            "rollback",
+            case,
+            row.conductor,
+            attributes,
+            row.priority,
+            summary=f"Roll back: {row.title}",
+            details=_details(row, {"Asked by": asked.by, "Because": asked.reason, **key_fields}),
+        )
+
+    async def _start(
+        self,
+        workflow: str,
+        argument: BaseModel,
+        workflow_id: str,
+        attributes: Sequence[SearchAttributePair[Any]],
+        priority: int,
+        *,
+        summary: str,
+        details: str | None = None,
+        fairness_key: str | None = None,
+    ) -> None:
+        try:
+            async with asyncio.timeout(START_PATIENCE.total_seconds()):
+                # No execution timeout: a Workflow that the server ends could not undo what it did.
+                await self._client.start_workflow(
+                    workflow,
+                    argument,
+                    id=workflow_id,
+                    task_queue=TASK_QUEUE,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    search_attributes=TypedSearchAttributes(attributes),
+                    static_summary=_cut(summary, _SUMMARY_BYTES),
+                    static_details=_cut(details, _DETAILS_BYTES) if details else None,
+                    priority=Priority(priority_key=priority, fairness_key=fairness_key),
+                )
+        except WorkflowAlreadyStartedError:
+            log.info("%s runs already", workflow_id)
+        self._reached_at = time.monotonic()
+
+
+async def settle(conn: AsyncConnection, launch: Launch) -> None:
+    """Store what became of launched cases: started ones run, refused ones end `failed` with the reason."""
+    for status in (Status.RUNNING, Status.SCHEDULED, Status.ROLLING_BACK, Status.NEEDS_INTERVENTION):
+        ids = [row.case_id for row in launch.started if _first_status(row) == status]
+        if ids:
+            await cases.started(conn, ids, status)
+    for case_id, reason in launch.refused.items():
+        await cases.record(conn, _given_up(case_id, reason))
+
+
+def _first_status(row: StoredCase) -> Status:
+    if isinstance(row, CaseRow) and row.rollback is not None:
+        return Status.NEEDS_INTERVENTION if row.rollback.lost else Status.ROLLING_BACK
+    return Status.SCHEDULED if row.start_at and row.start_at > datetime.now(UTC) else Status.RUNNING
+
+
+def _for_good(wrong: RPCError) -> bool:
+    """Whether no repetition would change this answer to a start, as for too large an input.
+
+    A missing search attribute is reported likewise, but it is mended by setting up the namespace, not by losing cases.
+    """
+    if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
+        return "larger than max" in wrong.message  # of gRPC, for more than 4 MB; else the server is busy
+    return wrong.status == RPCStatusCode.INVALID_ARGUMENT and "search attribute" not in wrong.message.lower()
+
+
+def _given_up(case_id: str, reason: str) -> CaseRecord:
+    event = CaseEvent(
+        event_id=f"{case_id}/not-started",
+        case_id=case_id,
+        at=datetime.now(UTC),
+        kind="case_not_started",
+        actor="holdgate",
+        summary=f"Not started: {reason}",
+    )
+    result = CaseResult(case_id=case_id, status=Status.FAILED, reason=reason)
+    return CaseRecord(case_id=case_id, status=Status.FAILED, events=[event], result=result)
+
+
+def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
+    """Markdown for the case's page in the Temporal Web UI."""
+    facts = {"Reference": row.reference, "Requester": row.requester, **key_fields}
+    if row.batch_id:
+        facts["Batch"] = row.batch_id
+    if row.resubmits:
+        facts["Resubmits"] = row.resubmits
+    return "\n".join(f"- **{name}**: {value}" for name, value in facts.items())
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most so many bytes of UTF-8, ending in an ellipsis where something was cut."""
+    raw = text.encode()
+    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"

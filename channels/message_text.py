@@ -1,0 +1,329 @@
+"""What a message says: subject, plain text and HTML, from the notices it holds."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+from channels import accounts
+from channels.message import Text, clean
+from domain.bidi import runs
+from domain.notification import Letter, Notice, NoticeKind, NoticeTask
+from domain.status import Outcome, Status, Verdict
+from workflows.moments import weekday_and_time
+
+SHOWN = 20
+"""Lines of one section; the pages have the rest."""
+
+_WAITING = {
+    NoticeKind.TASK_OPENED: "",
+    NoticeKind.TASK_REMINDED: "Reminder",
+    NoticeKind.TASK_NUDGED: "Reminder from the requester",
+    NoticeKind.TASK_ESCALATED: "Escalated to you",
+    NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
+}
+"""Notices of a task that waits, with what marks them."""
+_CHOSEN = {
+    Outcome.RETRY: "try again",
+    Outcome.SKIP: "skip it",
+    Outcome.DONE_BY_HAND: "do it by hand",
+    Outcome.ROLL_BACK: "undo all of it",
+}
+_ENDED = {
+    Status.COMPLETED: "is done",
+    Status.REJECTED: "was rejected",
+    Status.EXPIRED: "ran out of time",
+    Status.CANCELLED: "was cancelled",
+    Status.FAILED: "failed",
+    Status.ROLLED_BACK: "was undone afterwards",
+}
+_IN_A_WORD = {"expired": "out of time", "rolled_back": "undone afterwards", "needs_intervention": "stuck"}
+_CASE = ("case", "cases")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One task or case."""
+
+    title: str
+    url: str
+    mark: str = ""
+    sentences: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines of one sort, the first of them shown."""
+
+    heading: str
+    lines: Sequence[Line]
+
+    @property
+    def shown(self) -> Sequence[Line]:
+        return self.lines[:SHOWN]
+
+    @property
+    def more(self) -> int:
+        return len(self.lines) - len(self.shown)
+
+
+class Writer:
+    """Writes messages."""
+
+    def __init__(self, public_url: str, nouns: Mapping[str, tuple[str, str]]) -> None:
+        """`nouns`: by process, what one case is called, and what several are."""
+        self._url = public_url
+        self._nouns = nouns
+        self._templates = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=select_autoescape(["html"]),
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        self._templates.filters["isolated"] = _isolated
+
+    def write(self, letter: Letter, now: datetime) -> Text:
+        """The message as it is true at this moment."""
+        if letter.account is not None:
+            return accounts.text(letter, letter.account, self._url)
+        waiting, gone, own = _sorted(letter)
+        subject = self._subject(waiting, gone, own)
+        sections = [
+            Section("Waits for you", [self._waiting(notice, now) for notice in waiting]),
+            Section("No longer waits for you", [self._gone(notice) for notice in gone]),
+            Section("Asked by you", [self._own(notices) for notices in own]),
+        ]
+        said = {
+            "subject": subject,
+            "name": clean(letter.name),
+            "sections": [section for section in sections if section.lines],
+            "inbox": f"{self._url}/",
+            "choices": f"{self._url}/notices",
+        }
+        plain, html = (self._templates.get_template(f"message.{kind}").render(said) for kind in ("txt", "html"))
+        return Text(subject, f"{plain}\n", html)
+
+    # ---------------------------------------------------------------------------------------------------------- subject
+
+    def _subject(self, waiting: Sequence[Notice], gone: Sequence[Notice], own: Sequence[Sequence[Notice]]) -> str:
+        """What matters most, in one line."""
+        if waiting:
+            return self._subject_of_waiting(waiting)
+        if own:
+            return self._subject_of_own([notices[-1] for notices in own])
+        if len(gone) == 1:
+            return f"{_short(gone[0].title)} no longer waits for you"
+        return f"{self._count(gone)} no longer wait for you"
+
+    def _subject_of_waiting(self, waiting: Sequence[Notice]) -> str:
+        marks = {_WAITING[notice.kind] for notice in waiting}
+        mark = f"{marks.pop()}: " if len(marks) == 1 and marks != {""} else ""
+        one, several = "waits for you", "wait for you"
+        if all(notice.task and notice.task.kind == "intervention" for notice in waiting):
+            one, several = "needs an operator", "need an operator"
+        if len(waiting) == 1:
+            return f"{mark}{_short(waiting[0].title)} {one}"
+        return ", ".join([f"{mark}{self._count(waiting)} {several}", *self._sum(waiting)])
+
+    def _subject_of_own(self, own: Sequence[Notice]) -> str:
+        if len(own) > 1:
+            counted = Counter(_news(notice) for notice in own)
+            processes = {notice.process for notice in own}
+            _, several = self._nouns.get(processes.pop(), _CASE) if len(processes) == 1 else _CASE
+            return f"Your {several}: {', '.join(f'{number:,} {news}' for news, number in counted.most_common())}"
+        (notice,) = own
+        one, _ = self._nouns.get(notice.process, _CASE)
+        what = _ENDED.get(notice.status) or f"was {_news(notice)} at {_gate(notice)}"
+        return f"Your {one} {what}: {_short(notice.title)}"
+
+    def _count(self, notices: Sequence[Notice]) -> str:
+        """`3 payments and 1 deployment`."""
+        counted = Counter(notice.process for notice in notices)
+        return _joined(
+            f"{number:,} {self._nouns.get(process, _CASE)[number != 1]}" for process, number in counted.most_common()
+        )
+
+    def _sum(self, notices: Sequence[Notice]) -> list[str]:
+        """What they come to by currency; nothing if one of them has no amount, or they are of several processes."""
+        sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for notice in notices:
+            if notice.amount is None or notice.currency is None:
+                return []
+            sums[notice.currency] += Decimal(notice.amount)
+        if len({notice.process for notice in notices}) > 1:
+            return []
+        return [_joined(f"{amount:,f} {clean(currency)}" for currency, amount in sorted(sums.items()))]
+
+    # ------------------------------------------------------------------------------------------------------------ lines
+
+    def _waiting(self, notice: Notice, now: datetime) -> Line:
+        task = _task(notice)
+        clock = []
+        if task.due_at:
+            was = "Due" if task.due_at > now else "Was due"
+            clock.append(f"{was} {_in_words(task.due_at, now)}.")
+        if task.expires_at:
+            clock.append(f"Expires {_in_words(task.expires_at, now)}.")
+        asked = f"Asked by {clean(notice.requester_name)}."
+        return Line(
+            title=clean(notice.title),
+            url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
+            mark=_WAITING[notice.kind],
+            sentences=[clean(task.question), " ".join([asked, *clock])],
+        )
+
+    def _gone(self, notice: Notice) -> Line:
+        task = _task(notice)
+        said = _reason(notice) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
+        return Line(
+            title=clean(notice.title),
+            url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
+            sentences=[said],
+        )
+
+    def _own(self, notices: Sequence[Notice]) -> Line:
+        """What happened to one case, oldest first. Its end comes last, unless a gate said it already."""
+        said, last = [], notices[-1]
+        for notice in notices:
+            if notice.task:
+                said.append(f"{_gate(notice).capitalize()}: {_lower(_outcome(notice.task))}")
+        if last.kind is NoticeKind.CASE_ENDED:
+            told = {notice.task.outcome for notice in notices if notice.task}
+            if last.status is Status.COMPLETED:
+                said.append("Completed.")
+            elif last.status is Status.FAILED:
+                said.append(f"Failed: {_reason(last)}")
+            elif last.status.value not in told:
+                said.append(_reason(last))
+            if last.undone:
+                said.append(f"Undone: {clean('; '.join(last.undone))}.")
+        return Line(title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
+
+
+# ------------------------------------------------------------------------------------------------------------- grouping
+
+_OF_OWN = (NoticeKind.CASE_ENDED, NoticeKind.TASK_DECIDED)
+"""What only whoever asked is told, or who came after them."""
+
+
+def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notice]]]:
+    """What waits, what no longer does, and by case what happened to the reader's own: each task and case once."""
+    waiting: dict[str, Notice] = {}
+    gone: dict[str, Notice] = {}
+    own: defaultdict[str, list[Notice]] = defaultdict(list)
+    for notice in letter.notices:
+        if notice.kind is NoticeKind.TASK_ASKED and _task(notice).outcome is None:
+            waiting[_task(notice).task_id] = notice
+        elif (notice.requester == letter.person or notice.kind in _OF_OWN) and not _to_be_changed(notice):
+            own[notice.case_id].append(notice)
+        elif notice.kind in _WAITING and _task(notice).waiting:
+            waiting[_task(notice).task_id] = notice
+        else:
+            gone[_task(notice).task_id] = notice
+    by_due = sorted(waiting.values(), key=lambda notice: (_task(notice).due_at is None, _task(notice).due_at or 0))
+    return by_due, list(gone.values()), list(own.values())
+
+
+def _to_be_changed(notice: Notice) -> bool:
+    """Whether it is a case that came back to whoever asked for it."""
+    return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
+
+
+def _gate(notice: Notice) -> str:
+    return _task(notice).gate.replace("-", " ")
+
+
+def _task(notice: Notice) -> NoticeTask:
+    assert notice.task is not None, "only the end of a case comes without a task, and it goes to the requester"
+    return notice.task
+
+
+# ---------------------------------------------------------------------------------------------------------------- words
+
+
+def _news(notice: Notice) -> str:
+    """How a case of one's own stands, in one word."""
+    if notice.kind is NoticeKind.CASE_ENDED or not (notice.task and notice.task.outcome):
+        stands = notice.status.value
+    else:
+        stands = notice.task.outcome.value
+    return _IN_A_WORD.get(stands, stands.replace("_", " "))
+
+
+def _outcome(task: NoticeTask) -> str:
+    """How a task ended and who decided it, in one sentence."""
+    match task.outcome:
+        case Outcome.APPROVED | Outcome.REJECTED:
+            verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT
+            return f"{task.outcome.value.capitalize()} by {_deciders(task, verdict)}"
+        case Outcome.RETRY | Outcome.SKIP | Outcome.DONE_BY_HAND | Outcome.ROLL_BACK:
+            return f"Operators chose to {_CHOSEN[task.outcome]}: {_deciders(task, Verdict(task.outcome.value))}"
+        case Outcome.EXPIRED:
+            return "Nobody decided in time."
+        case Outcome.APPROVED_BY_RULE:
+            return "The request went on without an approval, as the policy says."
+        case Outcome.REJECTED_BY_RULE:
+            return "Rejected by rule, as the policy says."
+        case Outcome.CHANGES_REQUESTED:
+            return f"Changes were requested by {_deciders(task, Verdict.REQUEST_CHANGES)}"
+        case Outcome.RESUBMITTED:
+            return f"Resubmitted by {_deciders(task, Verdict.RESUBMIT)}"
+        case Outcome.CANCELLED:
+            return "Cancelled."
+        case None:
+            return "It does not wait for you any more."
+
+
+def _reason(notice: Notice) -> str:
+    """Why a case ended so, without the condition of a rule, which says nothing to people."""
+    reason = notice.reason.partition(": ")[0] + "." if notice.reason.startswith("Rejected by rule") else notice.reason
+    return clean(reason)
+
+
+def _deciders(task: NoticeTask, verdict: Verdict) -> str:
+    given = [decision for decision in task.decisions if decision.verdict is verdict]
+    names = _joined(clean(decision.by) for decision in given)
+    comments = [clean(decision.comment, 300) for decision in given if decision.comment.strip()]
+    return f"{names}: {' '.join(f'“{comment}”' for comment in comments)}" if comments else f"{names}."
+
+
+def _in_words(moment: datetime, now: datetime) -> str:
+    """`in 23 hours (Wed 25 Nov, 09:00 UTC)`; the year where it is another."""
+    away = abs(moment - now)
+    if away < timedelta(minutes=90):
+        number, unit = round(away / timedelta(minutes=1)), "minute"
+    elif away < timedelta(hours=36):
+        number, unit = round(away / timedelta(hours=1)), "hour"
+    else:
+        number, unit = round(away / timedelta(days=1)), "day"
+    far = f"{number} {unit}{'s' * (number != 1)}"
+    day = weekday_and_time(moment, year=moment.astimezone(UTC).year != now.year)
+    return f"{f'in {far}' if moment > now else f'{far} ago'} ({day})"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *first, last = [*parts] or ["nobody"]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _isolated(text: str) -> Markup:
+    """For HTML: what is written from right to left changes places with no number beside it."""
+    parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
+    return Markup("").join(parts)
+
+
+def _short(title: str) -> str:
+    """A title as it fits into a subject."""
+    return clean(title, 120)

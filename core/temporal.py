@@ -1,0 +1,78 @@
+"""`connect()`: the one way every process gets its Temporal client, so that all agree on server, namespace and encoding.
+
+Where Temporal is comes from the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). Where they name no address it is the server of `make up`.
+"""
+
+import asyncio
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import Runtime
+
+from core import traces
+from core.settings import Settings
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds after which a server that does not answer counts as unreachable."""
+
+
+class TemporalUnreachable(Exception):
+    """No Temporal server answers at the address. `str()` is one line that says which and where it was configured."""
+
+
+def profile() -> ClientConfigProfile:
+    """What the SDK's variables and configuration file say. Raises TemporalUnreachable when they cannot be read."""
+    try:
+        return ClientConfigProfile.load()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise TemporalUnreachable(f"the Temporal SDK's configuration cannot be read: {_one_line(error)}") from error
+
+
+def external() -> bool:
+    """Whether the SDK's configuration names a server, so that `make up` starts none of its own."""
+    return bool(profile().address)
+
+
+def address(settings: Settings) -> str:
+    """`host:port` of the Temporal server."""
+    return profile().address or f"127.0.0.1:{settings.temporal_port}"
+
+
+def namespace() -> str:
+    """The Temporal namespace all cases live in."""
+    return profile().namespace or "default"
+
+
+async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
+    """A client of the configured server, with the pydantic converter.
+
+    `lazy`: return at once and connect at the first call; such a client cannot serve a Worker. `runtime`: of the SDK's
+    own metrics.
+    Raises TemporalUnreachable.
+    """
+    target = address(settings)
+    try:
+        config = profile().to_client_connect_config()
+        config["target_host"] = target
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await Client.connect(
+                **config,
+                data_converter=pydantic_data_converter,
+                interceptors=traces.interceptors(),
+                lazy=lazy,
+                runtime=runtime,
+            )
+    except (RuntimeError, ValueError, OSError) as error:  # the SDK raises RuntimeError for whatever went wrong
+        raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
+
+
+def _unreachable(target: str, reason: str) -> str:
+    where = "set TEMPORAL_ADDRESS, or unset it to let `make up` start one" if external() else "is `make up` running?"
+    return f"no Temporal server answers at {target} ({where}): {reason or 'no answer in time'}"
+
+
+def _one_line(error: BaseException) -> str:
+    """What went wrong, without the Rust structures that the SDK prints behind it."""
+    return " ".join(str(error).split()).split("tonic::")[0].rstrip(": ")[:200]

@@ -1,0 +1,1 @@
+"""Contracts and pure rules. Imports nothing else of Holdgate; no I/O, no clock."""

@@ -1,0 +1,113 @@
+"""What is wrong with an input, in plain sentences: the offending value and what was expected."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from domain.base import Problem
+
+SHOWN = 60
+"""Characters of an offending value that are repeated to the person who sent it."""
+
+
+def shortened(value: Any) -> str:
+    """A value as it is repeated: on one line, cut when it is long."""
+    text = " ".join(str(value).split())
+    return f"{text[:SHOWN]}…" if len(text) > SHOWN else text
+
+
+def quoted(value: Any) -> str:
+    """The same in quotes, for a message."""
+    return f"'{shortened(value)}'"
+
+
+def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[Problem]:
+    """All that a model found wrong, in the order of its fields. `shown` is the input as it may be repeated."""
+    return [_problem(detail, shown) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> Problem:
+    column = ".".join(map(str, detail["loc"])) or None
+    # A validator may have wrapped or changed what it was given, so a field is repeated as it was sent.
+    kind, value = detail["type"], shown.get(column or "", detail["input"])
+    if kind == "missing":
+        return Problem(column=column, message="a value is needed", expected="a value")
+    if kind == "extra_forbidden":
+        return Problem(column=column, message="is not a field of this process")
+    # A message about several fields has the whole model as its input: there is no single value to repeat.
+    single = column is not None and not isinstance(value, (dict, BaseModel))
+    repeated = shortened(value) if single else None
+    if kind in {"value_error", "assertion_error"}:
+        # Written by a model of ours for people; Pydantic puts "Value error, " before it.
+        own = str(detail.get("ctx", {}).get("error", detail["msg"]))
+        message = own if not single or str(value) in own else f"{quoted(value)}: {own}"
+        return Problem(column=column, message=message, value=repeated, expected=own)
+    words = _EXPECTED.get(kind)
+    if words is None:
+        own = _lower_first(detail["msg"])
+        return Problem(column=column, message=f"{quoted(value)}: {own}", value=repeated, expected=own)
+    says, expected = words
+    about = detail.get("ctx", {})
+    return Problem(
+        column=column,
+        message=f"{quoted(value)} {says.format_map(about)}",
+        value=repeated,
+        expected=expected.format_map(about),
+    )
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+_NUMBER = "is not a number such as 1250.00", "a number such as 1250.00"
+_WHOLE = "is not a whole number such as 3", "a whole number such as 3"
+_DATE = "is not a date such as 2027-03-31", "a date such as 2027-03-31"
+_MOMENT = "is not a date and time such as 2027-03-31T09:00:00Z", "a date and time such as 2027-03-31T09:00:00Z"
+_YES = "is neither yes nor no", "yes or no"
+_ONE_OF = "is not one of {expected}", "one of {expected}"
+
+_EXPECTED: dict[str, tuple[str, str]] = {
+    "decimal_parsing": _NUMBER,
+    "decimal_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": _NUMBER,
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "bool_parsing": _YES,
+    "bool_type": _YES,
+    "date_parsing": _DATE,
+    "date_type": _DATE,
+    "date_from_datetime_parsing": _DATE,
+    "date_from_datetime_inexact": _DATE,
+    "datetime_parsing": _MOMENT,
+    "datetime_type": _MOMENT,
+    "datetime_from_date_parsing": _MOMENT,
+    "timezone_aware": (
+        "needs a time zone, such as 2027-03-31T09:00:00Z",
+        "a date and time with a time zone, such as 2027-03-31T09:00:00Z",
+    ),
+    "date_past": ("is not in the past", "a date in the past"),
+    "date_future": ("is not in the future", "a date in the future"),
+    "string_type": ("is not text", "text"),
+    "string_too_long": ("is longer than {max_length} characters", "at most {max_length} characters"),
+    "string_too_short": ("is shorter than {min_length} characters", "at least {min_length} characters"),
+    "string_pattern_mismatch": ("does not have the form {pattern}", "the form {pattern}"),
+    "greater_than": ("is not more than {gt}", "more than {gt}"),
+    "greater_than_equal": ("is less than {ge}", "{ge} or more"),
+    "less_than": ("is not less than {lt}", "less than {lt}"),
+    "less_than_equal": ("is more than {le}", "{le} or less"),
+    "decimal_max_places": ("has more than {decimal_places} decimals", "at most {decimal_places} decimals"),
+    "decimal_max_digits": ("has more than {max_digits} digits", "at most {max_digits} digits"),
+    "decimal_whole_digits": (
+        "has more than {whole_digits} digits before the decimal point",
+        "at most {whole_digits} digits before the decimal point",
+    ),
+    "literal_error": _ONE_OF,
+    "enum": _ONE_OF,
+}
+"""By kind of error: what is wrong, said behind the value, and what is expected."""

@@ -1,0 +1,85 @@
+"""Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
+
+import re
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from iso4217 import Currency
+from stdnum import iban
+from stdnum.exceptions import ValidationError as IbanError
+
+from domain.normalization import fold
+from workflows.moments import moment_text
+
+PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals the currency has by ISO 4217 (GBP 2, JPY 0, KWD 3).
+
+    Raises ValueError for a code that is not in ISO 4217 or has no minor unit (gold, test codes).
+    """
+    try:
+        exponent = Currency(currency).exponent
+    except ValueError:
+        exponent = None
+    if exponent is None:
+        raise ValueError(f"'{currency}' is not an ISO 4217 currency code such as GBP, EUR or USD")
+    return exponent
+
+
+def exact(amount: Decimal, currency: str) -> Decimal:
+    """The amount with the decimals of its currency; unchanged where it has more, or where there is no such currency."""
+    try:
+        rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
+    except (ValueError, InvalidOperation):  # the latter: more digits than decimals keep
+        return amount
+    return rounded if rounded == amount else amount
+
+
+def in_words(amount: Decimal, currency: str) -> str:
+    """`2,640.00 GBP`: with the currency's decimals and thousands marks."""
+    return f"{amount:,.{decimals_of(currency)}f} {currency}"
+
+
+def minor_units(amount: Decimal, currency: str) -> int:
+    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
+    minor = amount.scaleb(decimals_of(currency))
+    if minor != minor.to_integral_value():
+        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+    return int(minor)
+
+
+def major_units(minor: int, currency: str) -> Decimal:
+    """So many minor units as an amount."""
+    return Decimal(minor).scaleb(-decimals_of(currency))
+
+
+def payee_key(payee: str) -> str:
+    """A payee's name as it is compared: see `domain.normalization`.
+
+    What nobody can see goes, as one such character in a name would otherwise make a known payee an unknown one.
+    """
+    return fold(payee)
+
+
+def check_iban(text: str) -> str:
+    """The IBAN without blanks and in capitals; raises ValueError when its checksum or length is wrong."""
+    try:
+        return str(iban.validate(text))
+    except IbanError as wrong:
+        raise ValueError("not a valid IBAN: check its length and its check digits") from wrong
+
+
+def last_four(account: str) -> str:
+    """A bank account as it may be shown."""
+    return f"…{account[-4:]}"
+
+
+def shown(value: Any) -> str:
+    """A field's value as people read it in titles and key fields."""
+    if isinstance(value, datetime):
+        return moment_text(value)
+    return f"{value:,}" if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,116 @@
+"""What a process says to people: in inboxes, mails, Temporal summaries and rollback plans."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from domain.money import last_four, shown
+
+ENGINE_STEPS = {"ask_for_case": "Ask for a {kind}", "withdraw_case": "Withdraw the {kind}"}
+"""Sentences for steps that each process may take: see `CaseWorkflow.case`."""
+
+
+_log = logging.getLogger("holdgate.words")
+_told: set[str] = set()
+"""Sentences of which the log has said that they cannot be filled."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences of one process. Templates name fields of its input: `Pay {payee} {amount} {currency}`.
+
+    One that is missing or cannot be filled never stops a case: a plain one takes its place, and the log says so.
+    """
+
+    summary: str
+    """What the process does, in one sentence."""
+    title: str
+    """The template of a case's title."""
+    key_fields: tuple[str, ...]
+    """Up to four fields a reviewer wants to see first."""
+    labels: Mapping[str, str]
+    """A label for each field of the input."""
+    steps: Mapping[str, str]
+    """A sentence for each step, by activity name: `Hold {amount} {currency} on {account}`."""
+    undos: Mapping[str, str]
+    """A sentence for each undo: `Release the held {amount} {currency}`."""
+    gates: Mapping[str, str]
+    """What people are asked at each gate, by gate name. May name fields of the gate's facts, too."""
+    masked: frozenset[str] = field(default_factory=frozenset)
+    """Fields of which only the last four characters are shown."""
+    markdown: frozenset[str] = field(default_factory=frozenset)
+    """Fields that are Markdown; the rest is shown as it is."""
+    nouns: tuple[str, str] = ("case", "cases")
+    """What one case is called, and what several are: `212 payments wait for you`."""
+    money: tuple[str, str] | None = None
+    """The fields that hold an amount and its currency, for sums; None where there are none."""
+
+    done: str = ""
+    """The template of what a completed case has done: `Paid {amount} {currency} to {payee}`. Empty: `Done`."""
+    facts_after: Mapping[str, str] = field(default_factory=dict)
+    """Of a gate that asks about facts: what finds them, as in `known after the screening`. For forecasts."""
+    repeated: frozenset[str] = field(default_factory=frozenset)
+    """Gates that stand once for each thing that was found, so several times or not at all."""
+
+    def title_of(self, case: BaseModel) -> str:
+        """The title of a case, of its typed input."""
+        return self._say(self.title, case, self.nouns[0].capitalize())
+
+    def done_of(self, case: BaseModel) -> str:
+        """What a completed case has done, of its typed input; empty where its process has no words for it."""
+        return self._say(self.done, case, "")
+
+    def step(self, name: str, case: BaseModel) -> str:
+        """The sentence for a step or an undo, of what the step is given."""
+        plain = name.replace("_", " ").capitalize()
+        return self._say({**ENGINE_STEPS, **self.undos, **self.steps}.get(name, plain), case, plain)
+
+    def gate(self, name: str, case: BaseModel, facts: Mapping[str, Any] | None = None) -> str:
+        """What people are asked at a gate with these facts."""
+        said = {key: "" if value is None else shown(value) for key, value in (facts or {}).items()}
+        # Of a gate whose facts operators have left out, something is unknown.
+        values = defaultdict(lambda: "unknown", {**said, **self._values(case)})
+        plain = name.replace("-", " ").capitalize()
+        return _filled(self.gates.get(name, plain), values, plain)
+
+    def key_fields_of(self, case: BaseModel) -> dict[str, str]:
+        """Label and value of the fields that identify the case at a glance; absent ones are left out."""
+        values = self._values(case)
+        return {self.labels.get(name, name): values[name] for name in self.key_fields if values.get(name)}
+
+    def money_of(self, stored: Mapping[str, Any]) -> dict[str, str]:
+        """`amount` and `currency` of an input as JSON, for sums; empty where the process or the input has none."""
+        found = [stored.get(name) for name in self.money or ()]
+        if not found or not all(isinstance(each, str) for each in found):
+            return {}
+        return dict(zip(("amount", "currency"), map(str, found), strict=True))
+
+    def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The input as JSON with masked fields cut to their last four characters."""
+        return {
+            name: last_four(value) if name in self.masked and isinstance(value, str) else value
+            for name, value in stored.items()
+        }
+
+    def _say(self, template: str, case: BaseModel, plain: str) -> str:
+        return _filled(template, self._values(case), plain)
+
+    def _values(self, case: BaseModel) -> dict[str, str]:
+        values = {name: getattr(case, name) for name in type(case).model_fields}
+        return {name: "" if value is None else shown(value) for name, value in self.shown_input(values).items()}
+
+
+def _filled(template: str, values: Mapping[str, str], plain: str) -> str:
+    """A sentence with its values, or the plain one where it cannot be filled."""
+    try:
+        return template.format_map(values)
+    except (LookupError, ValueError, TypeError, AttributeError) as wrong:
+        if template not in _told:
+            _told.add(template)
+            why = f"{type(wrong).__name__}: {wrong}"
+            _log.warning("the sentence %r cannot be filled (%s); shown is %r instead", template, why, plain)
+        return plain

@@ -1,0 +1,94 @@
+"""Whether a column of amounts is the one that is to be paid, and in whole units. What only people know is asked.
+
+An invoice has a net and a gross amount, a part that was paid and a balance that is due: that one heading is likelier
+than another is no reason to pay it. And 120 under `£000` is no payment of 120.00.
+"""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+
+from domain.base import Problem
+from domain.input_errors import quoted, shortened
+from intake import amount_currency
+from intake.bound_mapping import Source, is_total
+from intake.column_mapping import WrongMapping
+from intake.currencies import SIGNS
+from intake.parse_cells import Marks, Misread, amount_of
+from intake.table import SEARCHED, Table
+from intake.target import Target
+
+_MANY = (
+    r"(?:thousands?|tausend|tsd|millions?|millionen|mio|mln|mrd|milliarden|billions?|milliers|miles|millones|migliaia|"
+    r"milioni|milhares|milhões|duizend|miljoen|tys|mila|тыс|млн|lakhs?|crores?)\b"
+)
+_SMALL_COINS = (
+    r"(?:pence|pennies|cents?|centimes?|céntimos?|centavos?|centesimi|cêntimos?|groszy|rappen|öre|øre|копе\w{0,5}|"
+    r"minor units?|subunits?)\b"
+)
+_SHORT = (
+    r"[£€$¥] ?(?:'?0{3}s?|[km]|mn|bn|mio)\b|(?:^|[\s(\['])'?0{3}'?s\b|[(\[ ]'?0{3}'?[)\]]|\b[kmt] ?[£€$¥]"
+    r"|\b[kmt](?:eur|usd|gbp|chf)\b|\b(?:eur|usd|gbp|chf) ?(?:k|m|mn|mio|0{3})\b|[千万百億亿][円元圆]"
+)
+_UNIT = re.compile(rf"\b{_MANY}|\b{_SMALL_COINS}|{_SHORT}")
+_TOLD = re.compile(
+    rf"(?:\b(?:in|en|em|im|w|v|в|amounts|figures|all) |[(\[])(?:[^\W\d_]{{1,12}} )?(?:{_MANY}|{_SMALL_COINS})|{_SHORT}"
+)
+"""In a title, which may speak of a million of something else."""
+
+
+def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
+    """Raises WrongMapping for amounts in thousands or in cents, by their heading or by what stands above it."""
+    name = (target.money or ("", ""))[0]
+    titles = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
+    for text, unit in [*((each, _UNIT) for each in source.names), *((each, _TOLD) for each in titles)]:
+        if found := unit.search(text[:200].replace("_", " ").casefold()):
+            said = quoted(found[0].strip(" ([])"))
+            message = f"{quoted(shortened(text.strip()))} says {said}, and amounts are read as whole units of their "
+            hint = "currency: write them in full, and take the unit out of the heading"
+            raise WrongMapping([Problem(column=f"columns.{name}", message=f"{message}{hint}")])
+
+
+def check_rivals(
+    table: Table, line: int, headings: Sequence[str], sources: dict[str, Source], rivals: Sequence[int], target: Target
+) -> None:
+    """Raises WrongMapping where another column could be the amounts as well, and says other ones."""
+    name, currency = target.money or ("", "")
+    chosen = sources[name]
+    if currency in sources:  # of each row is said in which currency it is paid
+        rivals = [place for place in rivals if not amount_currency.of_the_books(headings[place], chosen.heading)]
+    if chosen.column is None or not rivals:
+        return
+    for number, row in table.seen_below(line):
+        mine = _cell(row, chosen.column)
+        if not mine or is_total(next(cell for cell in row if cell.strip())):
+            continue
+        for place in rivals:
+            other = _cell(row, place)
+            if other and other != mine and _differ(mine, other):
+                both = f"{quoted(chosen.heading)} and {quoted(headings[place].strip())}"
+                values = f"{shortened(mine)} and {shortened(other)} in line {number}"
+                message = f"{both} could both be the amount, and they differ: {values}. Say which of them is to be paid"
+                raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
+
+
+def _cell(row: Sequence[str], place: int) -> str:
+    return row[place].strip() if place < len(row) else ""
+
+
+_SIGNED = Marks(signs=tuple(SIGNS.items()))
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two cells are different amounts. What cannot be read is none; what may be two is what it looks like."""
+    values = []
+    for cell in (one, other):
+        try:
+            values.append(Decimal(amount_of(cell, _SIGNED).text))
+        except Misread as misread:
+            if not str(misread).startswith("may be"):
+                return False
+            return one != other
+        except InvalidOperation:
+            return False
+    return values[0] != values[1]

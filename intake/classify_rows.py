@@ -1,0 +1,145 @@
+"""What each row of a file is, seen beside the cases that exist and the rows above it. The dry run and the real start
+ask the same judge. Pure: it is told which cases exist."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import BaseModel
+
+from cases.submit import differing
+from domain.base import Problem
+from domain.ids import case_id_for
+from domain.input_errors import quoted
+from domain.money import exact
+from domain.status import ENDED_UNDONE
+from intake.rows import Row
+from store.cases.batches import Change, Existing, PlannedRow
+from workflows.registry import Process
+
+Known = Mapping[str, Mapping[str, Existing]]
+"""The newest case of references, by process and reference key."""
+
+
+class Judge:
+    """Judges the rows of one file, in file order.
+
+    `resubmit` makes the next round of a case that the same person asked for and that ended undone out of a row that
+    would be its duplicate; `rounds` says how many rounds a process allows.
+    """
+
+    def __init__(
+        self,
+        process: str,
+        processes: Mapping[str, Process],
+        by: str,
+        rounds: Mapping[str, int],
+        *,
+        resubmit: bool = False,
+    ) -> None:
+        self._process, self._processes, self._by = process, processes, by
+        self._rounds, self._resubmit = rounds, resubmit
+        self._above: dict[tuple[str, str], tuple[str, int]] = {}
+        """The inputs of valid rows as JSON, which takes little room, and their lines: of 100,000 rows all are kept."""
+
+    def keys(self, rows: Sequence[Row]) -> dict[str, list[str]]:
+        """The reference keys by process, of which the judge must know whether there is a case."""
+        keys: dict[str, list[str]] = {}
+        for row in rows:
+            if row.input is not None:
+                keys.setdefault(row.process or self._process, []).append(row.key)
+        return keys
+
+    def may_start(self, row: Row, known: Known) -> bool:
+        """Whether a row would become a case, as far as the cases that exist let it."""
+        process = row.process or self._process
+        existing = known.get(process, {}).get(row.key)
+        if row.input is None or existing is None:
+            return row.input is not None
+        return (self._resubmit or existing.unstarted) and self._not_again(process, existing) is None
+
+    def judge(self, rows: Sequence[Row], known: Known) -> list[PlannedRow]:
+        """What the next rows are."""
+        return [self._judged(row, known) for row in rows]
+
+    def _judged(self, row: Row, known: Known) -> PlannedRow:
+        process = row.process or self._process
+        about: dict[str, Any] = {"line": row.line, "reference": row.reference, "process": process}
+        if row.skipped:
+            return PlannedRow(**about, outcome="skipped", errors=[Problem(column=None, message=row.skipped)])
+        if row.input is None:
+            return PlannedRow(**about, outcome="invalid", errors=row.errors)
+        existing = known.get(process, {}).get(row.key)
+        if existing is not None:
+            no = self._not_again(process, existing)
+            if no is not None or not (self._resubmit or existing.unstarted):
+                if existing.requester != self._by:
+                    # What became of somebody else's case is not for this person, nor which round it is in.
+                    return PlannedRow(**about, outcome="duplicate", case_id=case_id_for(process, row.reference))
+                about |= {"case_id": existing.case_id, "case_status": existing.status}
+                about |= {"resubmits": None if no is not None else existing.case_id, "not_again": no or None}
+                return self._duplicate(about, existing.input, row.input)
+        case_id = case_id_for(process, row.reference, existing.round + 1 if existing else 1)
+        this = (row.input.model_dump_json(), row.line)
+        first = self._above.setdefault((process, row.key), this)
+        if first is not this:
+            stored, line = first
+            return self._duplicate(about | {"case_id": case_id, "above": line}, json.loads(stored), row.input)
+        return PlannedRow(
+            **about,
+            outcome="valid",
+            case_id=case_id,
+            resubmits=existing.case_id if existing else None,
+            start_at=row.start_at,
+            priority=row.priority,
+            input=row.input.model_dump(mode="json"),
+        )
+
+    def _not_again(self, process: str, existing: Existing) -> str | None:
+        """Why this person may not submit a case again as its next round; None: it is allowed.
+
+        Empty where the question does not arise.
+        """
+        if existing.requester != self._by or existing.status not in ENDED_UNDONE:
+            return ""
+        rounds = self._rounds.get(process, 1)
+        if existing.round >= rounds:
+            return f"it was round {existing.round}, and the policy allows {rounds}"
+        return None
+
+    def _duplicate(self, about: dict[str, Any], before: Mapping[str, Any], parsed: BaseModel) -> PlannedRow:
+        return PlannedRow(
+            **about,
+            outcome="duplicate",
+            differs=differing(before, parsed),
+            changes=changes(self._processes[about["process"]], before, parsed),
+        )
+
+
+def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> list[Change]:
+    """Return what a new input says otherwise than a stored one of the same person, as it may be shown."""
+    old, new = process.shown_input(before), process.shown_input(parsed.model_dump(mode="json"))
+    found = []
+    for name in differing(before, parsed):
+        was, now = _shown(process, name, old), _shown(process, name, new)
+        if was == now:
+            masked = name in process.words.masked
+            now = f"another one ending {now.removeprefix('…')}" if masked else f"{now} (not shown: where they differ)"
+        found.append(Change(field=name, before=was, after=now))
+    return found
+
+
+def _shown(process: Process, name: str, fields: Mapping[str, Any]) -> str:
+    """A field as it is written: amounts with the decimals of their currency."""
+    value, money = fields.get(name), process.words.money
+    if value in (None, "", [], {}):
+        return "nothing"
+    if money and name == money[0]:
+        with suppress(InvalidOperation):
+            return f"{exact(Decimal(str(value)), str(fields.get(money[1])))}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    plain = isinstance(value, str | int | float)
+    return quoted(value if plain else json.dumps(value, ensure_ascii=False))[1:-1]

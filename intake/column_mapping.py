@@ -1,0 +1,196 @@
+"""Which columns of a file stand for which fields, and how its cells are written: given, saved or suggested.
+
+A `ColumnMapping` is what people write; bound to the headings of one file it reads that file's rows. Bound, it is also
+complete: given back, it reads the same file in the same way, whatever would be suggested by then.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+
+from domain import strict_json
+from domain.base import Problem
+from domain.input_errors import problems_of, quoted
+from intake import parse_cells
+from intake.currencies import SIGNS as SIGNS
+from intake.table import Hidden, Opening
+from intake.target import Target as Target
+from intake.text_encoding import codec_of
+from workflows.moments import asked_now
+
+EVERY_DATE = "*"
+MAX_NAME = 100
+"""Characters up to which an unknown name is compared with those that there are."""
+MAX_PROBLEMS = 20
+"""So many mistakes of a mapping are named."""
+
+
+class WrongMapping(Exception):
+    """A mapping that cannot be used, at all or for this file. Each problem's `column` is the key that is at fault."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"mapping.{each.column}: {each.message}".replace(".:", ":", 1) for each in problems))
+        self.problems = list(problems)
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _formats(value: Any) -> Any:
+    return {EVERY_DATE: value} if isinstance(value, (str, list, tuple)) else value
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_several)]
+
+
+class ColumnMapping(BaseModel):
+    """How the files of one kind are read. Keys of `columns`, `constants` and `dates` are fields of the process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: dict[str, Several] = {}
+    """By field: the heading of its column, or several, of which the file has one. Headings match without case, blanks
+    and underscores. `{Trans No}/{Line}` is made of several columns. Empty: suggested from the file."""
+    constants: dict[str, str] = {}
+    """By field: what every row has."""
+    dates: Annotated[dict[str, Several], BeforeValidator(_formats)] = {}
+    """By field, or for all: formats such as `DD/MM/YYYY`. Without: what the column's values leave no doubt of."""
+    decimal: parse_cells.Decimals | None = None
+    """The decimal mark; `either`: what each cell leaves no doubt of. Without: the same of the column."""
+    thousands: Literal["", ",", ".", " ", "'", "none"] = ""
+    """The mark between thousands; empty: any but the decimal mark; `none`: there are none."""
+    currency_signs: dict[str, str] = {}
+    """Currencies by their signs, beside £, € and others that stand for one currency."""
+    negative: Literal["refuse", "skip"] = "refuse"
+    """What becomes of rows with an amount below 0: they are invalid, or credit notes that are left out."""
+    skip: tuple[Literal["totals", "headings"], ...] = ("totals", "headings")
+    """Rows that are none: totals without a reference, and headings that stand there again."""
+    encoding: str = ""
+    """Of a CSV, such as `Windows-1251`. Empty: found."""
+    sheet: str = ""
+    """Of a workbook. Empty: the first that is not hidden and holds a table."""
+    hidden: Hidden = "skip"
+    """What becomes of the rows, columns and sheets that a workbook hides: they are left out and counted, or read."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str) -> str:
+        if encoding.strip():
+            codec_of(encoding.strip())
+        return encoding.strip()
+
+    @field_validator("dates")
+    @classmethod
+    def _say_days(cls, dates: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for formats in dates.values():
+            for words in formats:
+                parse_cells.strptime_of(words)
+        return dates
+
+    @field_validator("currency_signs")
+    @classmethod
+    def _are_currencies(cls, signs: dict[str, str]) -> dict[str, str]:
+        for sign, code in signs.items():
+            if not parse_cells.is_currency(code):
+                raise ValueError(f"{quoted(code)} for {sign} is not an ISO 4217 currency code such as GBP, EUR or USD")
+        return signs
+
+    @property
+    def opening(self) -> Opening:
+        """How the file is opened."""
+        return Opening(self.encoding, self.sheet, self.hidden)
+
+    @property
+    def only_opens(self) -> bool:
+        """Whether it says no more than how the file is opened, and nothing of its columns."""
+        return not self.model_fields_set - {"encoding", "sheet", "hidden"} or self == ColumnMapping(
+            encoding=self.encoding, sheet=self.sheet, hidden=self.hidden
+        )
+
+    @property
+    def signs(self) -> tuple[tuple[str, str], ...]:
+        """Currency signs, longer ones first: US$ before $."""
+        return tuple(sorted({**SIGNS, **self.currency_signs}.items(), key=lambda each: -len(each[0])))
+
+
+# ------------------------------------------------------------------------------------------------------- as it is given
+
+
+def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
+    """A mapping as JSON or TOML has it, for a process with these fields. Raises WrongMapping with all that is wrong."""
+    if isinstance(given, str):
+        try:
+            given = strict_json.loads(given)
+        except (ValueError, RecursionError) as wrong:
+            raise WrongMapping([Problem(column="", message=f"is not JSON: {wrong}")]) from wrong
+    if not isinstance(given, Mapping):
+        raise WrongMapping([Problem(column="", message="must be a JSON object, or the name of a saved mapping")])
+    try:
+        mapping = ColumnMapping.model_validate(given)
+    except ValidationError as wrong:
+        raise WrongMapping([_of_key(each) for each in problems_of(wrong, {})[:MAX_PROBLEMS]]) from wrong
+    known = [*fields, EVERY_DATE]
+    unknown = [
+        (table, name)
+        for table in ("columns", "constants", "dates")
+        for name in getattr(mapping, table)
+        if name not in known or (name == EVERY_DATE and table != "dates")
+    ]
+    problems = [
+        Problem(column=f"{table}.{name[:MAX_NAME]}", message=f"is not a field of this process{nearest(name, fields)}")
+        for table, name in unknown[:MAX_PROBLEMS]
+    ]
+    problems += [
+        Problem(column=f"constants.{name}", message="has a column and a constant; leave one of them out")
+        for name in mapping.constants
+        if name in mapping.columns
+    ]
+    problems += [
+        Problem(column=f"columns.{name}", message="name at least one column")
+        for name, headings in mapping.columns.items()
+        if not all(each.strip() for each in headings) or not headings
+    ]
+    if problems:
+        raise WrongMapping(problems)
+    return mapping
+
+
+def _of_key(problem: Problem) -> Problem:
+    column = problem.column or ""
+    if problem.message == "is not a field of this process":
+        near = nearest(column, list(ColumnMapping.model_fields))
+        return Problem(column=column, message=f"is not a key of a mapping{near}")
+    return problem
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A question that names what was probably meant; else all that there is."""
+    if len(name) > MAX_NAME:  # comparing takes the product of both lengths
+        name = ""
+    near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
+    if near:
+        return f"; is '{next(each for each in known if each.lower() == near[0])}' meant?"
+    listed = ", ".join(quoted(each) for each in known[:30] if each.strip())
+    return f"; there are {listed}" if listed else ""
+
+
+def heading_key(heading: str) -> str:
+    """A heading as it is compared: without case, blanks and underscores."""
+    return re.sub(r"[\s_\ufeff]+", "", heading).casefold()
+
+
+def check_constants(target: Target, constants: Mapping[str, str]) -> None:
+    """Raises WrongMapping for a constant that its field would not take in any row."""
+    values = {name: value for name, value in constants.items() if name in target.model.model_fields}
+    try:
+        target.model.model_validate(values, context=asked_now())
+    except ValidationError as wrong:
+        found = [each for each in problems_of(wrong, target.shown(values)) if each.column in values]
+        if found:
+            raise WrongMapping(
+                [each.model_copy(update={"column": f"constants.{each.column}"}) for each in found]
+            ) from wrong

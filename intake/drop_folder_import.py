@@ -1,0 +1,206 @@
+"""Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
+
+That the bytes of a file are a batch is written down in the transaction that takes it (`store/cases/dropped_files.py`). So a file that
+is met again after a crash, or dropped again under another name, is known to be that batch's, and is not taken again.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from cases.submit import NoPolicy, UnknownProcess
+from cases.workflow_starter import TemporalUnavailable
+from core.file_storage import base_name
+from domain.names import ADMINS, REQUESTERS
+from intake.column_mapping import WrongMapping
+from intake.drop_folder import Claim, DropBox, StillWritten, Unfit, Where
+from intake.parsing_pool import LineTooLong, ParserEnded
+from intake.table import UnreadableFile
+from intake.upload import BatchReport, Uploads
+from store.cases import dropped_files
+from store.cases.batches import AsyncConnection
+from store.cases.dropped_files import TakenBefore
+from store.db.database import Database, DatabaseUnavailable
+from store.people import people, successors
+
+_REQUESTER = "HOLDGATE_INBOX_REQUESTER"
+_WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
+"""What is wrong with a file, so that it is refused; anything else is a reason to try again."""
+
+log = logging.getLogger(__name__)
+
+
+_TOLD = {
+    "rows",
+    "skipped",
+    "blank",
+    "lines_read",
+    "format",
+    "mapping",
+    "notes",
+    "ignored_columns",
+    "errors",
+    "duplicates",
+}
+"""What of the batch's report stands in the file's."""
+
+
+class Inbox:
+    """Imports the files of a box: those in a folder of it are of the process that it is named after.
+
+    `payment@council-spending` names a saved mapping too. Of a file that lies in no folder its headings say it.
+    """
+
+    def __init__(
+        self, db: Database, uploads: Uploads, box: DropBox, requester: str | None, *, most_bytes: int, url: str
+    ) -> None:
+        """`requester` asks for all cases. `url` is the gateway's, for reports."""
+        self._db = db
+        self._uploads = uploads
+        self._box = box
+        self._named = self._requester = requester or ""
+        self._most_bytes = most_bytes
+        self._url = url
+        self._trouble: dict[str, str] = {}
+        """What is wrong, by what it is wrong with, as it was last said."""
+
+    async def look(self) -> int:
+        """Import the files that are complete; answers how many were put away.
+
+        What is away, a folder, Temporal or SQL, is said once; the files stay and are tried again.
+        """
+        try:
+            async with self._db.read() as conn:
+                # Whoever came after somebody who has left asks for what is dropped from then on.
+                self._requester = await successors.in_place_of(conn, self._named) or self._named
+                wrong = await why_not_requester(conn, self._requester)
+            if wrong is None:
+                await self._uploads.reach()
+                claims = await asyncio.to_thread(self._box.look)
+        except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
+            wrong = f"nothing can be imported now: {away}"
+        self._say("", wrong)
+        if wrong is not None:
+            return 0
+        return sum([await self._carry(claim) for claim in claims])
+
+    async def _carry(self, claim: Claim) -> bool:
+        """Import a file and put it away; False when it has to be tried again."""
+        try:
+            await self._import(claim)
+        except StillWritten:
+            return False
+        except (DatabaseUnavailable, TemporalUnavailable, LineTooLong, ParserEnded, OSError) as away:
+            self._say(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
+            return False
+        except Exception as defect:  # of ours, or of a process: no reason to let other files wait
+            self._say(
+                claim.token, f"{base_name(claim.name, 'a file')} could not be imported and is tried again", defect
+            )
+            return False
+        self._trouble.pop(claim.token, None)
+        return True
+
+    async def _import(self, claim: Claim) -> None:
+        folder = base_name(claim.folder, "file") if claim.folder else ""
+        report: dict[str, Any] = {"file": base_name(claim.name, "file"), "requester": self._requester}
+        try:
+            data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
+            folder = folder or await self._uploads.process_of(data, self._requester)
+            process, _, mapping = folder.partition("@")
+            report |= {"process": process, "sha256": hashlib.sha256(data).hexdigest()}
+            report |= {"saved_mapping": mapping} if mapping else {}
+            taken, before = await self._batch(claim, folder, report["sha256"], data)
+        except _WRONG as wrong:
+            log.info("a file of the inbox was refused: %s", type(wrong).__name__)
+            await self._put_away(claim, {**report, "outcome": "refused", "reason": str(wrong)})
+            return
+        url = f"{self._url}/api/v1/batches/{taken.batch_id}"
+        report |= {"outcome": "imported before" if before else "imported", "batch_id": taken.batch_id, "url": url}
+        report |= taken.model_dump(mode="json", include=_TOLD)
+        bad: dict[str, bytes] = {}
+        if not before and taken.rows.invalid and taken.batch_id:
+            bad["bad_csv"] = await self._uploads.bad_rows(
+                taken.batch_id, data, taken.format, ["invalid"], self._requester
+            )
+        await self._put_away(claim, report, **bad)
+
+    async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
+        """The batch of a file, and whether it was another file's of the same bytes in the same folder."""
+        process, _, mapping = folder.partition("@")
+
+        async def take(conn: AsyncConnection, batch_id: str) -> None:
+            await dropped_files.take(conn, folder, sha256, batch_id, claim.token)
+
+        with suppress(TakenBefore):
+            async with self._db.read() as conn:
+                known = await dropped_files.known(conn, folder, sha256)
+            if known is None:
+                taken = await self._uploads.start(
+                    process, claim.name, data, self._requester, mapping or None, taking=take
+                )
+                return taken, False
+        async with self._db.read() as conn:
+            known = await dropped_files.known(conn, folder, sha256)
+        report = await self._uploads.report(known.batch_id) if known else None
+        assert known is not None and report is not None, "what was taken stays"
+        return report, known.claim != claim.token
+
+    async def _put_away(self, claim: Claim, report: Mapping[str, Any], **beside: bytes) -> None:
+        where: Where = "refused" if report["outcome"] == "refused" else "done"
+        written = {**report, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        text = _in_words(written, "bad_csv" in beside).encode(errors="replace")
+        await asyncio.to_thread(self._box.put_away, claim, where, written, report_txt=text, **beside)
+
+    def _say(self, what: str, wrong: str | None, defect: Exception | None = None) -> None:
+        """Say what is wrong when it begins, and the end of it; not every two seconds."""
+        if wrong == self._trouble.get(what):
+            return
+        if wrong is None:
+            del self._trouble[what]
+            log.info("the inbox is watched again")
+        else:
+            self._trouble[what] = wrong
+            log.warning("inbox: %s", wrong, exc_info=defect)
+
+
+async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
+    """Why this person cannot ask for the cases of dropped files; None when they can. Raises DatabaseUnavailable."""
+    if not id:
+        return f"{_REQUESTER} is not set: nothing in HOLDGATE_INBOX_DIR is imported until it names who asks for it"
+    person = await people.active(conn, id)
+    if person is None:
+        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_INBOX_DIR is imported"
+    if not {REQUESTERS, ADMINS} & set(person.groups):
+        wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
+        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_INBOX_DIR is imported"
+    return None
+
+
+def _in_words(report: Mapping[str, Any], bad: bool) -> str:
+    """The report for people."""
+    lines = [f"{report['file']}: {report['outcome']} ({report['at']})"]
+    if report["outcome"] == "refused":
+        return "\n".join([*lines, "", f"Nothing of it was started: {report['reason']}", ""])
+    rows = report["rows"]
+    if report["outcome"] == "imported before":
+        lines += ["", "The same bytes were dropped before, so nothing was started for this copy."]
+    lines += [
+        "",
+        f"Batch {report['batch_id']} of {report['process']}, asked for by {report['requester']}: {report['url']}",
+        f"Rows: {rows['total']}, of which valid {rows['valid']}, bad {rows['invalid']}, duplicate {rows['duplicate']}",
+        *([f"Left out as no rows, such as totals: {report['skipped']}"] if report["skipped"] else []),
+        *report["notes"],
+    ]
+    if report["errors"]:
+        lines += ["", "Bad rows" + (", to mend in NAME.bad.csv and drop again:" if bad else ":")]
+        lines += [f"- line {row['line']}: {_errors(row['errors'])}" for row in report["errors"]]
+    return "\n".join([*lines, ""])
+
+
+def _errors(problems: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{each['column']}: {each['message']}" if each["column"] else each["message"] for each in problems)

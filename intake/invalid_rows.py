@@ -1,0 +1,45 @@
+"""The bad rows of an uploaded file as a CSV: mend it and upload it again."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from intake.csv_output import BOM, defused
+from intake.open_table import table_of
+from intake.table import FileFormat, filled
+
+ERROR = "error"
+"""The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
+
+
+def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it.
+
+    Whatever the file was, a CSV comes back. `read_as` is its FileFormat as it is stored, which knows where the headings
+    stand.
+    """
+    text = io.StringIO()
+    text.write(BOM)
+    out = csv.writer(text, lineterminator="\r\n")
+    old_error: int | None = None
+    titles: list[str] | None = None
+    table = table_of(data, opening=FileFormat.model_validate({"kind": "csv", **read_as}).opening)
+    heading = read_as.get("heading_line") or 1
+    for line, cells in table.lines():
+        if not filled(cells) or line < heading:
+            continue
+        if titles is None:
+            titles = cells
+            names = [cell.strip().lower() for cell in cells]
+            old_error = names.index(ERROR) if ERROR in names else None
+            out.writerow([ERROR, *(defused(cell) for cell in _without(cells, old_error))])
+        elif line in errors:
+            out.writerow([defused(cell) for cell in (errors[line], *_without(cells, old_error))])
+    return text.getvalue()
+
+
+def _without(cells: Sequence[str], place: int | None) -> list[str]:
+    """The cells without the error column of a file that we gave back before."""
+    return [cell for number, cell in enumerate(cells) if number != place]

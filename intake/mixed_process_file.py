@@ -1,0 +1,119 @@
+"""A file of several processes: each row says by its `task_type` which one it is for.
+
+Its columns are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`, of which the first
+two are needed. Each process says which of its fields `name`, `description` and the like stand for. Any other column
+that is a field of a process is read by the rows of that process, so one file can hold all that they need.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from domain.base import Problem
+from domain.input_errors import quoted
+from intake.column_mapping import ColumnMapping
+from intake.read_file import opened
+from intake.row import PRIORITY, REFERENCE, SCHEDULED
+from intake.rows import (
+    Row,
+    Sheet,
+    fits,
+    known_in,
+    plain_numbers,
+    plain_values,
+    quoted_whole,
+    sheet_of,
+    typed,
+    uneven,
+)
+from intake.target import Target
+
+TASK_ID, TASK_TYPE = "task_id", "task_type"
+_URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
+_COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
+
+
+class _Money(Protocol):
+    """The words of a process, as far as its rows go."""
+
+    @property
+    def money(self) -> tuple[str, str] | None: ...
+
+
+class Kind(Protocol):
+    """A process, as far as its rows go."""
+
+    @property
+    def input(self) -> type[BaseModel]: ...
+
+    @property
+    def words(self) -> "_Money": ...
+
+    @property
+    def seed(self) -> Mapping[str, str]: ...
+
+    @property
+    def seed_defaults(self) -> Mapping[str, str]: ...
+
+    def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+_AS_IT_IS = ColumnMapping()
+
+
+def read_seed(
+    data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
+) -> Sheet:
+    """Read a whole file. A row of a process that is not `startable` is invalid and says why.
+
+    `mapping` says no more than how the file is opened. Raises UnreadableFile, and WrongMapping for a sheet or an
+    encoding that the file has not.
+    """
+    known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
+
+    table = opened(data, known_in(known), mapping)
+
+    def row(line: int, columns: list[str], cells: list[str]) -> Row:
+        values, wrong = plain_values(table, line, columns, cells, known)
+        reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
+        needed = [columns.index(TASK_ID), columns.index(TASK_TYPE)]
+        if len(cells) != len(columns) and not fits(cells, len(columns), needed):
+            if problem := quoted_whole(cells, len(columns), table.format.delimiter):
+                return Row(line=line, reference="", key="", errors=[problem])
+            return uneven(line, columns, cells, reference)
+        if name not in startable:
+            said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
+            message = f"{quoted(name)} is no process that can be started: {said}"
+            return Row(line=line, reference=reference, key="", errors=[Problem(column=TASK_TYPE, message=message)])
+        row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
+        return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
+
+    sheet = sheet_of(table, [TASK_ID, TASK_TYPE], known, row)
+    return sheet if mapping == _AS_IT_IS else replace(sheet, mapping=mapping)
+
+
+def _row(line: int, process: str, values: dict[str, str], kind: Kind, *, in_workbook: bool) -> Row:
+    fields = set(kind.input.model_fields)
+    own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE, SCHEDULED}}
+    names = {REFERENCE: TASK_ID}
+    for column, field in kind.seed.items():
+        top, _, part = field.partition(".")
+        if not part and field in own and field != column:
+            continue
+        if not part:
+            names[field] = column
+        if column not in values:
+            continue
+        if part:
+            own[top] = {**(own[top] if isinstance(own.get(top), dict) else {}), part: values[column]}
+        else:
+            own[field] = values[column]
+    if PRIORITY in values:
+        own[PRIORITY] = _URGENCY.get(values[PRIORITY].lower(), values[PRIORITY])
+    target = Target(kind.input, kind.shown_input, kind.words.money)
+    own = {**kind.seed_defaults, **own}
+    row = typed(line, own, kind.input, kind.shown_input, wrong=plain_numbers(own, target) if in_workbook else {})
+    errors = [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in row.errors]
+    return replace(row, process=process, errors=errors)

@@ -1,0 +1,316 @@
+"""One cell as people write it to the text that a field takes: amounts with marks and signs, dates in people's order.
+
+Nothing is guessed: what can be read in two ways is refused with both of them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Literal
+
+from domain.money import decimals_of
+from intake.currencies import SHARED, joined
+from intake.currencies import is_currency as is_currency
+from intake.month_names import in_english
+
+Decimals = Literal[".", ",", "either"]
+"""The decimal mark. `either`: what the cell itself leaves no doubt of."""
+
+
+class Misread(ValueError):
+    """A cell does not say what it should. `str()` is what is wrong with it, `expected` what would be right."""
+
+    def __init__(self, message: str, expected: str) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+# -------------------------------------------------------------------------------------------------------------- amounts
+
+AMOUNT = "an amount such as 1250.00"
+_CODE = re.compile(r"(?i)^([a-z]{3})\s*(?=[\d.,(+-])|(?<=[\d.,)-])\s*([a-z]{3})$")
+_SIMPLE = {
+    ".": re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?"),
+    ",": re.compile(r"-?[0-9]{1,15}(,[0-9]{1,9})?"),
+    "either": re.compile(r"-?[0-9]{1,15}([.,][0-9]{1,2})?"),
+}
+_BLANKS = " \u00a0\u2009\u202f"
+_MINUS = "\u2212\u2013"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How numbers are written. `thousands` empty: whatever goes with the decimal mark; `none`: not at all."""
+
+    decimal: Decimals = "either"
+    thousands: str = ""
+    signs: tuple[tuple[str, str], ...] = ()
+    """Currency signs and the currencies they stand for."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number as a plain decimal text, and the currency that was written with it, if one was."""
+
+    text: str
+    currency: str | None = None
+
+
+def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
+    """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread.
+
+    `told` is its currency, where that is known already: `1,500` JPY has no decimals, so it is a thousand and more.
+    """
+    if _SIMPLE[marks.decimal].fullmatch(cell):  # as most are
+        text = cell.replace(",", ".")
+        return Amount(_fitting(text if text.strip("-0.") else text.removeprefix("-"), told))
+    if len(cell) > _LONGEST:
+        raise Misread("is not a number", AMOUNT)
+    # Spreadsheets put the apostrophe before what shall stay text.
+    rest = cell.strip().removeprefix("'").strip()
+    if rest.endswith("%"):
+        raise Misread("is a percentage: write the amount itself", AMOUNT)
+    currency, rest = _currency_beside(rest, marks, told)
+    negative = False
+    if (credit := rest.upper().endswith("CR")) and rest[:-2].rstrip()[-1:].isdigit():
+        negative, rest = credit, rest[:-2].rstrip()
+    if rest.startswith("(") and rest.endswith(")"):
+        negative, rest = True, rest[1:-1].strip()
+    for minus in ("-", *_MINUS):
+        if rest.startswith(minus) or rest.endswith(minus):
+            if negative:
+                raise Misread("is not a number: it is negative twice", AMOUNT)
+            negative, rest = True, rest.removeprefix(minus).removesuffix(minus).strip()
+            break
+    if currency is None:  # between the minus and the digits
+        currency, rest = _currency_beside(rest, marks, told)
+    text = _fitting(_plain(rest.removeprefix("+").strip(), marks, currency or told), currency or told)
+    return Amount(f"-{text}" if negative and text.strip("0.") else text, currency)
+
+
+_LONGEST = 100
+"""Characters of an amount."""
+
+
+def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | None, str]:
+    for sign, code in marks.signs:
+        if (rest := _without(text, sign)) is not None:
+            return code, rest
+    for sign, codes in SHARED.items():
+        if (rest := _without(text, sign)) is not None:
+            if told in codes:
+                return told, rest
+            known = (
+                f"says {joined(codes)}, and the currency is {told}" if told else "has the sign of several currencies"
+            )
+            example = "USD" if "USD" in codes else min(codes)
+            hint = f"say in the mapping which it is, such as currency_signs {sign} = {example}"
+            raise Misread(f"{known}: {hint}", AMOUNT)
+    if (found := _CODE.search(text)) and is_currency(code := (found[1] or found[2]).upper()):
+        return code, f"{text[: found.start()]}{text[found.end() :]}".strip()
+    return None, text
+
+
+def _without(text: str, sign: str) -> str | None:
+    """The text without a sign of a currency at either end; None when it has none there."""
+    if text.startswith(sign) or text.endswith(sign):
+        return text.removeprefix(sign).removesuffix(sign).strip()
+    return f"-{text[1 + len(sign) :].strip()}" if text.startswith(f"-{sign}") else None
+
+
+@lru_cache(256)
+def _decimals(currency: str) -> int | None:
+    try:
+        return decimals_of(currency)
+    except ValueError:
+        return None
+
+
+def _fitting(text: str, currency: str | None) -> str:
+    """Without `.00` in a currency that has no decimals. Three zeros stay, and are refused: 1.000 may be a thousand."""
+    whole, _, part = text.partition(".")
+    return whole if currency and part in ("0", "00") and _decimals(currency) == 0 else text
+
+
+@lru_cache(64)
+def _number(decimal: str, thousands: str) -> re.Pattern[str]:
+    groups = {"": f"{'.' if decimal == ',' else ','}'\u2019{_BLANKS}", "none": "", " ": _BLANKS}.get(
+        thousands, thousands
+    )
+    grouped = rf"\d{{1,3}}(?:([{re.escape(groups)}])\d{{3}})(?:\1\d{{3}})*|" if groups else ""
+    if "," in groups and decimal == ".":
+        grouped += r"\d{1,2}(?:,\d{2})+,\d{3}|"  # as in India: 1,23,456.00
+    return re.compile(rf"(?:{grouped}\d+)?(?:{re.escape(decimal)}\d*)?")
+
+
+def _plain(text: str, marks: Marks, currency: str | None) -> str:
+    """Digits with a decimal point."""
+    if len(text) > 60 or not any(char.isdigit() for char in text) or (not text.isascii() and not _blanks_only(text)):
+        raise Misread("is not a number", AMOUNT)
+    found = set()
+    for mark in (".", ",") if marks.decimal == "either" else (marks.decimal,):
+        if _number(mark, marks.thousands).fullmatch(text):
+            whole, _, part = text.rpartition(mark) if mark in text else (text, "", "")
+            digits = re.sub(r"\D", "", whole) or "0"
+            found.add(f"{digits}.{part}" if part else digits)
+    if len(found) > 1 and currency and _decimals(currency) == 0:
+        found = {each for each in found if "." not in each}
+    if len(found) > 1:
+        one, other = sorted(found, key=len)
+        raise Misread(f"may be {one} or {other}: say in the mapping which mark is the decimal one", AMOUNT)
+    if not found:
+        why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
+        raise Misread(f"is not a number{why}", AMOUNT)
+    return found.pop()
+
+
+_WITH_CURRENCY = re.compile(r"(-?)([$¥])?([0-9]{1,20}(?:\.[0-9]{1,20})?)(?: ([A-Z]{3}|kr))?")
+
+
+def number_of_workbook(cell: str, told: str | None = None) -> str:
+    """A plain number out of a cell that its format shows with a currency: `12.50 EUR`, `$5.00`. Raises Misread.
+
+    Anything that is no such number stays as it is, to be refused by its field.
+    """
+    found = _WITH_CURRENCY.fullmatch(cell)
+    if not found:
+        return cell
+    code = found[2] or found[4]
+    if code and told and told not in SHARED.get(code, frozenset((code,))):
+        raise Misread(f"says {joined(SHARED[code]) if code in SHARED else code}, and the currency is {told}", AMOUNT)
+    return _fitting(f"{found[1]}{found[3]}", told)
+
+
+def _blanks_only(text: str) -> bool:
+    return all(char.isascii() or char in f"{_BLANKS}\u2019" for char in text)
+
+
+def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
+    """The decimal mark of a column, from the cells that leave no doubt; `either` when none does, or they disagree."""
+    found: set[Decimals] = set()
+    doubtful = False
+    for cell in {cell.translate(_SHAPE) for cell in cells}:
+        reads: list[Decimals] = []
+        texts = set()
+        for mark in _MARKS:
+            try:
+                texts.add(amount_of(cell, Marks(mark, "", signs.signs)).text)
+                reads.append(mark)
+            except Misread:
+                continue
+        if len(reads) == 1:
+            found.add(reads[0])
+        doubtful |= len(texts) > 1
+    if len(found) == 1:
+        return found.pop()
+    return "either" if found or doubtful else "."
+
+
+_MARKS: tuple[Decimals, ...] = (".", ",")
+_SHAPE = str.maketrans("123456789", "111111111")
+"""A column has few shapes of numbers, however many numbers. A zero stays: 0,500 can be no thousand."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- dates
+
+DATE = "a date such as 2027-03-31"
+_WORDS = (
+    ("YYYY", "%Y"),
+    ("YY", "%y"),
+    ("MMMM", "%B"),
+    ("MMM", "%b"),
+    ("MM", "%m"),
+    ("DD", "%d"),
+    ("HH", "%H"),
+    ("mm", "%M"),
+    ("ss", "%S"),
+    ("M", "%m"),
+    ("D", "%d"),
+)
+KNOWN_DATES = (
+    "YYYY-MM-DD",
+    *(order.replace("/", mark) for order in ("DD/MM/YYYY", "MM/DD/YYYY", "DD/MM/YY", "MM/DD/YY") for mark in "/-."),
+    *("YYYY/MM/DD", "YYYYMMDD", "DD MMM YYYY", "DD-MMM-YYYY", "DD-MMM-YY", "DD MMM YY", "DD MMMM YYYY", "MMM DD, YYYY"),
+    *("MMMM DD, YYYY", "DD/MMM/YYYY"),
+)
+"""Formats that a suggestion tries."""
+_TIME = re.compile(r"[ T](?:0{1,2}:00(?::00(?:\.0{1,9})?)?Z|\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?)$")
+"""A time of the day as clocks there showed it. One of another zone may be another day; only midnight is written so."""
+
+
+def strptime_of(words: str) -> str:
+    """A format in people's words, `DD/MM/YYYY`, as Python's `strptime` takes it; one for that stays as it is.
+
+    Raises ValueError for one that says no day, month and year.
+    """
+    made = words
+    if "%" not in words:
+        made = re.sub("|".join(word for word, _ in _WORDS), lambda word: dict(_WORDS)[word[0]], words)
+    sample = datetime(2027, 3, 31)
+    try:
+        day = datetime.strptime(sample.strftime(made), made).date()
+    except ValueError as wrong:
+        raise ValueError(f"'{words}' is not a date format such as DD/MM/YYYY") from wrong
+    if day != sample.date():
+        raise ValueError(f"'{words}' does not say day, month and year, as DD/MM/YYYY does")
+    return made
+
+
+@lru_cache(16_384)
+def dates_in(cell: str, formats: tuple[str, ...]) -> dict[str, date]:
+    """The dates that a cell may say, by the formats in which it says them. A time behind it does not change the day."""
+    if len(cell) > _LONGEST:
+        return {}
+    whole = " ".join(cell.split())
+    text = _TIME.sub("", whole)
+    if any(char.isalpha() for char in text):
+        text = in_english(text)
+    found = {}
+    for words in formats:
+        made = _strptime_of(words)
+        try:
+            found[words] = datetime.strptime(whole if "%H" in made or "%I" in made else text, made).date()
+        except ValueError:
+            continue
+    return found
+
+
+_strptime_of = lru_cache(256)(strptime_of)
+
+
+def date_of(cell: str, formats: tuple[str, ...]) -> str:
+    """The date as YYYY-MM-DD. Raises Misread, also for a cell that says two dates by two of the formats."""
+    days = sorted(set(dates_in(cell, formats).values()))
+    if not days:
+        raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
+    if len(days) > 1:
+        either = " or ".join(f"{day.day} {day:%B %Y}" for day in days)
+        raise Misread(f"may be {either}: say in the mapping which, such as dates DD/MM/YYYY", DATE)
+    return days[0].isoformat()
+
+
+def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
+    """The formats in which a column's dates are written: several when its cells leave open which; none for no dates.
+
+    Of two that read a cell differently, the one goes that does not fit all cells that the other fits.
+    """
+    reads = [found for cell in cells if (found := dates_in(cell, KNOWN_DATES))]
+    fits = {words: {number for number, found in enumerate(reads) if words in found} for words in KNOWN_DATES}
+    rivals: Mapping[str, set[str]] = {words: set() for words in KNOWN_DATES}
+    for found in reads:
+        for words, day in found.items():
+            rivals[words].update(other for other, another in found.items() if another != day)
+    return tuple(
+        words
+        for words in KNOWN_DATES
+        if fits[words]
+        and not any(fits[other] > fits[words] for other in rivals[words])
+        and not any(_same_reading(words, earlier, fits, rivals) for earlier in KNOWN_DATES[: KNOWN_DATES.index(words)])
+    )
+
+
+def _same_reading(words: str, earlier: str, fits: Mapping[str, set[int]], rivals: Mapping[str, set[str]]) -> bool:
+    """Whether an earlier format reads all that this one reads, and likewise."""
+    return earlier not in rivals[words] and bool(fits[words]) and fits[earlier] >= fits[words]

@@ -1,0 +1,158 @@
+"""Mappings that are saved under a name, and the usual values of an organisation: `mappings.toml`.
+
+Read again whenever the file has changed. Nothing is made of a file with a mistake in it: what needs it is refused with
+the mistakes, and files whose headings are the fields never need it.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from domain.base import Problem
+from intake.column_mapping import ColumnMapping, Target, WrongMapping, check_constants, nearest, parse_mapping
+from policy.lines import Lines
+
+PROCESS = "process"
+
+
+class Saved(NamedTuple):
+    """One saved mapping."""
+
+    process: str
+    mapping: ColumnMapping
+
+
+class _Contents(NamedTuple):
+    mappings: Mapping[str, Saved]
+    usual: Mapping[str, Mapping[str, str]]
+
+
+_EMPTY = _Contents({}, {})
+
+
+class SavedMappings:
+    """The mappings of one file, for these processes. A file that is not there holds none."""
+
+    def __init__(self, path: Path | None, targets: Mapping[str, Target]) -> None:
+        self.path, self.targets = path, targets
+        self._seen: object = None
+        self._contents = _EMPTY
+        self._wrong: list[Problem] = []
+
+    @property
+    def all(self) -> Mapping[str, Saved]:
+        """By name. Raises WrongMapping when there is a mistake in the file."""
+        return self._current().mappings
+
+    def named(self, name: str, process: str) -> ColumnMapping:
+        """The mapping of a name. Raises WrongMapping, also when there is none or it is one of another process."""
+        saved = self.all.get(name)
+        if saved is None:
+            there = [each for each, one in self.all.items() if one.process == process]
+            near = nearest(name, there) or "; none is saved"
+            raise WrongMapping([Problem(column="", message=f"no mapping is saved as '{name}'{near}")])
+        if saved.process != process:
+            message = f"'{name}' is a mapping for {saved.process}, not for {process}"
+            raise WrongMapping([Problem(column="", message=message)])
+        return saved.mapping
+
+    def usual(self, process: str) -> Mapping[str, str]:
+        """What rows of a process have in fields of which their file says nothing. Raises WrongMapping as `all` does."""
+        return self._current().usual.get(process, MappingProxyType({}))
+
+    def _current(self) -> _Contents:
+        stamp = _stamp(self.path)
+        if stamp != self._seen:
+            # Stamped before it is read: an edit in between is seen the next time.
+            self._seen, self._wrong, self._contents = stamp, [], _EMPTY
+            if self.path is not None and stamp is not None:
+                self._contents = self._read(self.path)
+        if self._wrong:
+            raise WrongMapping(self._wrong)
+        return self._contents
+
+    def _read(self, path: Path) -> _Contents:
+        try:
+            text = path.read_text(encoding="utf-8")
+            tables = tomllib.loads(text)
+        except (OSError, ValueError) as wrong:
+            what = (wrong.strerror if isinstance(wrong, OSError) else None) or str(wrong)
+            self._wrong = [Problem(column="", message=f"{path.name} cannot be read: {what}")]
+            return _EMPTY
+        lines = Lines(text, path.name)
+        mappings: dict[str, Saved] = {}
+        usual: dict[str, Mapping[str, str]] = {}
+
+        def say(key: tuple[str, ...], message: str) -> None:
+            found = lines.problem(key, message)
+            self._wrong.append(Problem(column=found.key, message=f"{found.source}:{found.line}: {found.message}"))
+
+        def part(key: tuple[str, ...], content: object) -> None:
+            process = key[1] if key[0] == "usual" else content.pop(PROCESS, None) if isinstance(content, dict) else None
+            target = self.targets.get(str(process))
+            if not isinstance(content, dict):
+                say(key, f"must be a table such as [{'.'.join(key)}]")
+            elif target is None:
+                told = nearest(str(process), list(self.targets))
+                say(
+                    key,
+                    f"'{process}' is no process{told}" if process else 'needs its process, such as process = "payment"',
+                )
+            else:
+                try:
+                    given = {"constants": content} if key[0] == "usual" else content
+                    mapping = parse_mapping(given, target.fields)
+                    check_constants(target, mapping.constants)
+                except WrongMapping as wrong:
+                    for each in wrong.problems:
+                        inner = (
+                            (each.column or "").removeprefix("constants.") if key[0] == "usual" else each.column or ""
+                        )
+                        say((*key, *(name for name in inner.split(".") if name)), each.message)
+                    return
+                if key[0] == "usual":
+                    usual[key[1]] = mapping.constants
+                else:
+                    mappings[key[1]] = Saved(str(process), mapping)
+
+        for name, content in tables.items():
+            if name not in ("mappings", "usual") or not isinstance(content, dict):
+                say((name,), "is neither [mappings.NAME] nor [usual.PROCESS]")
+                continue
+            for inner, table in content.items():
+                part((name, inner), table)
+        return _Contents(mappings, usual)
+
+
+def as_toml(name: str, process: str, mapping: ColumnMapping) -> str:
+    """The mapping as it stands in the file; keys with their defaults are left out."""
+    lines = [f"[mappings.{_key(name)}]", f"{PROCESS} = {_text(process)}"]
+    tables: list[str] = []
+    for key, value in mapping.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(value, dict):
+            tables += ["", f"[mappings.{_key(name)}.{key}]"]
+            tables += [f"{_key(inner)} = {_text(each)}" for inner, each in value.items()]
+        else:
+            lines.append(f"{key} = {_text(value)}")
+    return "\n".join([*lines, *tables])
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
+
+
+def _text(value: Any) -> str:
+    """A text or a list of texts: as in JSON, which in TOML is the same. A list of one is that one."""
+    return json.dumps(value[0] if isinstance(value, list) and len(value) == 1 else value, ensure_ascii=False)
+
+
+def _stamp(path: Path | None) -> Any:
+    try:
+        stat = path.stat() if path else None
+    except OSError:
+        return None
+    return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)

@@ -1,0 +1,298 @@
+"""Carrying a taken file through: its valid rows become cases, in file order, however often this is interrupted.
+
+What is done lies in SQL, not in memory: a row is worked on while its outcome is `valid`, and leaves that once. A row
+whose case is there already is this batch's own if the case names this batch: then an earlier attempt died in between.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from cases.rollback import NotRollable, Rollbacks
+from cases.submit import NoPolicy, Starter, UnknownProcess, differing
+from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
+from domain.base import Problem
+from domain.batch import BatchInput, BatchNote, BatchResult
+from domain.case import CaseEvent
+from domain.errors import Trouble
+from domain.ids import case_id_for
+from domain.input_errors import problems_of
+from domain.messages import Cancellation
+from domain.status import Status
+from intake.classify_rows import changes
+from store.audit import audit_log
+from store.cases import batches, cases
+from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
+from store.cases.cases import CaseRow, NewCase
+from store.db.database import Database
+
+CHUNK = 50
+"""Rows in one transaction: a few hundredths of a second, so that an import never keeps a decision waiting."""
+ROWS_PER_CALL = 1_000
+"""Rows after which an import hands back to its Workflow."""
+PATIENCE = 5.0
+"""Seconds after which the next rows are started all the same: cases that stand still must not stop a batch."""
+
+log = logging.getLogger(__name__)
+
+
+class Pace(NamedTuple):
+    """How fast the cases of one batch are started."""
+
+    in_flight: int = 50
+    """Cases of a batch that may be on their way to a gate or an end while more are started. A worker that is handed
+    thousands at once forgets each before its next step, replays it, and gets slower the more there are; and single
+    cases wait behind them."""
+    per_second: float | None = None
+    """Most cases a second; None: as fast as they come to their gates."""
+    patience: float = PATIENCE
+
+    @property
+    def chunk(self) -> int:
+        """Rows that are started together: half of what may be on its way, so that the worker never runs dry."""
+        return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
+
+
+class Importer:
+    """Starts the cases of batches, and has them undone."""
+
+    def __init__(self, db: Database, client: Client, starter: Starter, pace: Pace = Pace()) -> None:  # noqa: B008
+        self._db, self._client, self._starter, self._pace = db, client, starter, pace
+        self._rollbacks = Rollbacks(db, client, starter)
+
+    async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
+        """Start a case for each of the next rows that are still to be started; `progress` hears how many are done.
+
+        Raises TemporalUnavailable or DatabaseUnavailable when it should be called again.
+        """
+        done, begun = 0, asyncio.get_running_loop().time()
+        while done < ROWS_PER_CALL:
+            async with self._db.read() as conn:
+                rows = await batches.next_rows(conn, batch.batch_id, self._pace.chunk)
+            if not rows:
+                return await self._completed(batch.batch_id)
+            await _to_the_end(self._import(rows, batch))
+            done += len(rows)
+            progress(done)
+            await self._make_room(batch)
+            if self._pace.per_second:
+                await asyncio.sleep(begun + done / self._pace.per_second - asyncio.get_running_loop().time())
+        async with self._db.read() as conn:
+            return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id), left=True)
+
+    async def note(self, note: BatchNote) -> BatchResult:
+        """Record what became of an order. A cancelled batch is closed, and the rows that are left say why."""
+        order = note.order
+        event = CaseEvent(
+            event_id=f"batch/{note.batch_id}/{order.id}/{note.status}",
+            case_id="",
+            at=datetime.now(UTC),
+            kind=f"batch_{note.status}",
+            actor=order.by.id,
+            summary=f"Batch {note.batch_id} {_SAID[note.status]}: {order.reason}",
+            data={"batch_id": note.batch_id, "reason": order.reason, "rollback_started": order.rollback_started},
+        )
+        async with self._db.write() as conn:
+            if note.status == "cancelling":
+                await batches.reopen(conn, note.batch_id)
+                await batches.give_up(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
+            if note.status == "cancelled":
+                await batches.close(conn, note.batch_id, "cancelled", datetime.now(UTC))
+            else:
+                await batches.move(conn, note.batch_id, note.status)
+            await audit_log.append(conn, [event])
+            return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
+
+    async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:
+        """Ask each case of a cancelled batch to stop and undo what it did, the newest first.
+
+        How many have neither begun to nor ended otherwise: ask again. A case that can no longer be undone stays as it
+        is, which the record of the case says. Raises TemporalUnavailable or DatabaseUnavailable.
+        """
+        left = seen = 0
+        before: CaseRow | None = None
+        while True:
+            async with self._db.read() as conn:
+                found = await cases.undoable(conn, note.batch_id, before, CHUNK)
+            if not found:
+                return left
+            for case in found:
+                left += await self._undo(case, note)
+            seen += len(found)
+            progress(seen)
+            before = found[-1]
+
+    async def _undo(self, case: CaseRow, note: BatchNote) -> bool:
+        """Whether it must be looked at again."""
+        order = note.order
+        reason = f"its batch was cancelled: {order.reason}"
+        if case.status is Status.COMPLETED:
+            if not order.completed_too:
+                return False
+            try:
+                await self._rollbacks.ask(case, order.by.id, reason)
+            except (NotRollable, NoPolicy) as why:
+                log.warning("case %s of a cancelled batch stays as it is: %s", case.case_id, why)
+                return False
+            return True
+        if case.status is Status.STARTING:  # the sweep starts it in a moment
+            return True
+        cancellation = Cancellation(
+            id=f"{case.case_id}/cancel/{note.batch_id}", by=order.by, reason=reason, at=datetime.now(UTC)
+        )
+        try:
+            await self._client.get_workflow_handle(case.conductor).signal("cancel_case", cancellation)
+        except RPCError as wrong:
+            if wrong.status is not RPCStatusCode.NOT_FOUND:  # else it has ended this moment
+                raise TemporalUnavailable(wrong.message) from wrong
+        # One that waits for operators may do so for days, and has heard what was asked.
+        return case.status is not Status.NEEDS_INTERVENTION
+
+    async def _make_room(self, batch: BatchInput) -> None:
+        """Wait until few of the batch's cases are on their way."""
+        try:
+            async with asyncio.timeout(self._pace.patience):
+                while True:
+                    async with self._db.read() as conn:
+                        moving = await cases.on_their_way(conn, batch.batch_id)
+                    if moving <= self._pace.in_flight - self._pace.chunk:
+                        return
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            return
+
+    async def _import(self, rows: Sequence[PlannedRow], batch: BatchInput) -> None:
+        ended: list[BatchRow] = []
+        prepared: list[tuple[NewCase, CaseEvent]] = []
+        lines: dict[str, PlannedRow] = {}
+        for row in rows:
+            try:
+                prepared.append(self._prepared(row, batch))
+            except _Changed as why:
+                ended.append(_ended(row, "failed", errors=why.problems))
+            else:
+                lines[prepared[-1][0].case_id] = row
+        async with self._db.write() as conn:
+            there = await cases.insert_many(conn, prepared)
+            for new, _ in prepared:
+                if new.resubmits and there[new.case_id] is None:
+                    await cases.go_on(conn, new)
+        to_start: list[StoredCase] = []
+        for new, _ in prepared:
+            row, case = lines[new.case_id], there.get(new.case_id)
+            if case and case.batch_id != batch.batch_id:
+                ended.append(self._duplicate(row, case, batch.requester))
+            elif case and case.status != Status.STARTING:
+                ended.append(_ended(row, "started", case.case_id))
+            else:
+                to_start.append(case or new)
+        launch = await self._starter.launcher.launch(to_start)
+        ended += [_ended(lines[case.case_id], "started", case.case_id) for case in launch.started]
+        ended += [
+            _ended(lines[case_id], "failed", case_id, errors=[Problem(column=None, message=reason)])
+            for case_id, reason in launch.refused.items()
+        ]
+        # One transaction, so that a case and its row never tell different stories.
+        async with self._db.write() as conn:
+            await settle(conn, launch)
+            await batches.settle(conn, batch.batch_id, ended)
+        if launch.waiting:
+            raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
+
+    def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
+        """Raises _Changed."""
+        if row.input is None:
+            raise _Changed("an earlier version of Holdgate took this row: upload the file again")
+        try:
+            process = self._starter.process(row.process)
+        except UnknownProcess as wrong:
+            raise _Changed(str(wrong)) from wrong
+        try:
+            parsed = process.input.model_validate(row.input)
+        except ValidationError as wrong:
+            # It was valid when the file was taken: the input model has changed since.
+            raise _Changed(*problems_of(wrong, process.shown_input(row.input))) from wrong
+        return self._starter.prepare(
+            process,
+            row.reference,
+            parsed,
+            by=batch.requester,
+            policy_hash=batch.policy_hash,
+            priority=row.priority or BATCH_PRIORITY,
+            start_at=row.start_at,
+            round_=_round(row),
+            resubmits=row.resubmits,
+            batch_id=batch.batch_id,
+        )
+
+    def _duplicate(self, row: PlannedRow, case: CaseRow, requester: str) -> BatchRow:
+        process = self._starter.process(row.process)
+        if case.requester != requester:
+            return _ended(row, "duplicate", case_id_for(process.name, row.reference))
+        parsed = process.input.model_validate(row.input)
+        return _ended(
+            row,
+            "duplicate",
+            case.case_id,
+            differs=differing(case.input, parsed),
+            changes=changes(process, case.input, parsed),
+        )
+
+    async def _completed(self, batch_id: str) -> BatchResult:
+        async with self._db.write() as conn:
+            if await batches.get(conn, batch_id) is None:
+                raise Trouble("There is no such upload. Upload files in Holdgate.", permanent=True)
+            await batches.close(conn, batch_id, "completed", datetime.now(UTC))
+            return BatchResult(batch_id=batch_id, rows=await batches.counts(conn, batch_id))
+
+
+_SAID = {"running": "resumed", "paused": "paused", "cancelling": "is being cancelled", "cancelled": "cancelled"}
+
+
+class _Changed(Exception):
+    """A row can no longer be started as it was taken."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        super().__init__(*problems)
+        self.problems = [Problem(column=None, message=each) if isinstance(each, str) else each for each in problems]
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Finish what was begun although this call is cancelled: rows are started whole chunks at a time."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+def _round(row: PlannedRow) -> int:
+    """The round that a row asks for: the id that it was judged to get ends with it, from the second on."""
+    return int(row.case_id.rpartition("~")[2]) if row.resubmits and row.case_id else 1
+
+
+def _ended(
+    row: BatchRow,
+    outcome: RowOutcome,
+    case_id: str | None = None,
+    *,
+    differs: Sequence[str] = (),
+    changes: Sequence[Change] = (),
+    errors: Sequence[Problem] = (),
+) -> BatchRow:
+    return BatchRow(
+        line=row.line,
+        reference=row.reference,
+        outcome=outcome,
+        case_id=case_id,
+        differs=list(differs),
+        changes=list(changes),
+        errors=list(errors),
+    )

@@ -1,0 +1,293 @@
+"""A mapping that fits the headings and the cells of a file nobody has described: proposed, shown, and never hidden.
+
+Names come first: a field's own name, then the aliases of its model in their order, then a slip of the finger. Cells
+decide on what names leave open, and speak against a column of amounts without numbers. Of two columns that could be a
+field the likelier one is taken, and the other is told of.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+
+from domain.input_errors import quoted
+from intake import parse_cells
+from intake.bound_mapping import is_total
+from intake.column_mapping import SIGNS, Target
+from intake.error_cells import is_error
+from intake.heading_words import forms_of, meant_of, slip, spellings
+from intake.headings import FIRST_NAME, LAST_NAME
+from intake.open_table import Named
+from intake.parse_cells import Marks, Misread
+from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
+from intake.rows import MAX_COLUMNS
+from intake.table import Table, filled
+
+LOOKED_AT = 500
+"""Rows by which a column is judged to hold numbers or dates."""
+DISTINCT = 2_000
+"""Different dates of a column by which their order is found; a later one that does not fit is an invalid row."""
+
+_BLANK = 0.1
+"""The share of rows without a reference from which on another column is the better one."""
+_NAMES = ("payee", "full_name")
+"""Fields that hold names, which have letters."""
+
+
+@dataclass
+class Suggestion:
+    """Columns by field, and what is to be told about them."""
+
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    misfits: dict[str, list[str]] = field(default_factory=dict)
+    """By field: what could have stood for it by its name, and why it does not."""
+    rivals: dict[str, list[int]] = field(default_factory=dict)
+    """By field: the places of columns that could stand for it as well as the one that is read."""
+
+
+def namer(target: Target) -> Named:
+    """Counts the fields that a line of headings names, one way or another."""
+    known = _known(target)
+    return lambda line: len(
+        {name for cell in line[:MAX_COLUMNS] for form in forms_of(cell) if (name := known.get(form))}
+    )
+
+
+def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[int, list[str]]:
+    """The line that names most; of several the first. Where none names two, the first of a table's width."""
+    best = max(head, key=lambda each: named(each[1]))
+    if named(best[1]) > 1:
+        return best
+    widths = Counter(sum(bool(cell.strip()) for cell in row) for _, row in head)
+    width = max(widths, key=lambda each: (widths[each] > 1, each))
+    wide = (each for each in head if sum(bool(cell.strip()) for cell in each[1]) >= max(2, width - 1))
+    return next((each for each in wide if named(each[1]) == named(best[1])), best)
+
+
+def suggest(table: Table, line: int, headings: Sequence[str], target: Target, given: Mapping[str, str]) -> Suggestion:
+    """A mapping for the columns below the heading `line`; none for fields that are `given` already."""
+    made = Suggestion()
+    seen = (_readable(table, number, row) for number, row in table.seen_below(line) if filled(row))
+    sample = list(
+        islice((row for row in seen if not is_total(next((cell for cell in row if cell.strip()), ""))), LOOKED_AT)
+    )
+    taken: set[int] = set()
+    fields = [name for name in target.fields if name not in given]
+    found = {name: _candidates(name, headings, target) for name in fields}
+    notes: dict[str, list[str]] = {name: [] for name in fields}
+    # Whatever is nearest to its field is taken first, so that no field takes the column of another.
+    for name in sorted((name for name in fields if found[name]), key=lambda each: found[each][0].rank):
+        chosen = None
+        free = [each for each in found[name] if each.place not in taken]
+        for each in _best_filled(free, sample) if name == REFERENCE else free:
+            title = quoted(headings[each.place].strip())
+            if why := _misfit(name, each.place, sample, target):
+                notes[name].append(f"{title} could stand for {name}, but {why}")
+                made.misfits.setdefault(name, []).append(notes[name][-1])
+            elif chosen is None:
+                chosen = each
+                slip = f", as it is close to '{chosen.close}'" if chosen.close else ""
+                if title.lower() != f"'{name}'":
+                    notes[name].append(f"{title} stands for {name}{slip}")
+            else:
+                read = quoted(headings[chosen.place].strip())
+                notes[name].append(f"{title} could stand for {name} too; {read} is read")
+                made.rivals.setdefault(name, []).append(each.place)
+        if chosen:
+            taken.add(chosen.place)
+            made.columns[name] = (headings[chosen.place].strip(),)
+    for name in _NAMES:
+        if name in fields:
+            _full_name(name, made, headings, taken, notes[name])
+    made.notes = [note for name in fields for note in notes[name]]
+    _currency(made, headings, sample, target, given)
+    made.columns = {name: made.columns[name] for name in target.fields if name in made.columns}
+    return made
+
+
+def _readable(table: Table, line: int, row: list[str]) -> list[str]:
+    """A row in which cells that cannot be read are errors, which say nothing of their column."""
+    flaws = table.flaws.get(line)
+    return [("#ERROR!" if place in flaws else cell) for place, cell in enumerate(row)] if flaws else row
+
+
+# ---------------------------------------------------------------------------------------------------------------- names
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    place: int
+    rank: int
+    close: str = ""
+    """The alias that it is close to, if it is none itself."""
+
+
+def _aliases(name: str, target: Target) -> list[frozenset[str]]:
+    """Its own name first, then the others in their order; each with its spellings."""
+    own = [name, SCHEDULED] if name == START_AT else [name]
+    return [spellings(each) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
+
+
+def _known(target: Target) -> dict[str, str]:
+    """The field that each name stands for."""
+    known: dict[str, str] = {}
+    for name in target.fields:
+        for written in _aliases(name, target):
+            for each in written:
+                known.setdefault(each, name)
+    return known
+
+
+def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Candidate]:
+    """The columns that could be a field, the nearest first; a slip of the finger only where nothing else is."""
+    aliases = _aliases(name, target)
+    forms = [forms_of(heading) for heading in headings]
+    found = [
+        _Candidate(place, rank)
+        for place, said in enumerate(forms)
+        if (rank := next((number for number, names in enumerate(aliases) if names & set(said)), None)) is not None
+    ]
+    if not found and name not in (PRIORITY, START_AT):
+        known = _known(target)
+        for place, said in enumerate(forms):
+            if any(form in known for form in said):
+                continue
+            for number, names in enumerate(aliases):
+                meant = meant_of(names)
+                if any(slip(form, meant) for form in said):
+                    found.append(_Candidate(place, len(aliases) + number, meant))
+                    break
+    return sorted(found, key=lambda each: (each.rank, each.place))
+
+
+def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -> list[_Candidate]:
+    """The likeliest first, unless its column is blank in many rows and that of another is filled and says each once."""
+
+    def blank(each: _Candidate) -> float:
+        return 1 - len(column_of(sample, each.place)) / max(1, len(sample))
+
+    def good(each: _Candidate) -> bool:
+        column = column_of(sample, each.place)
+        return len(column) == len(sample) == len(set(column))
+
+    if not found or blank(found[0]) < _BLANK:
+        return list(found)
+    return sorted(found, key=lambda each: not good(each))
+
+
+def _full_name(name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]) -> None:
+    """A name of two columns, where no column holds all of it: `{First name} {Last name}`."""
+    firsts, lasts = (
+        [place for place, heading in enumerate(headings) if _is_one_of(heading, words)]
+        for words in (FIRST_NAME, LAST_NAME)
+    )
+    single = made.columns.get(name)
+    place = [heading.strip() for heading in headings].index(single[0]) if single else None
+    if place is not None and place not in firsts + lasts:
+        return
+    for first in firsts:
+        for last in lasts:
+            one, other = headings[first].strip(), headings[last].strip()
+            if first == last or ({first, last} - {place}) & taken or set("{}") & set(one + other):
+                continue
+            made.columns[name] = (f"{{{one}}} {{{other}}}",)
+            taken |= {first, last}
+            notes[:] = [f"{quoted(one)} and {quoted(other)} together stand for {name}"]
+            return
+
+
+def _is_one_of(heading: str, words: Sequence[str]) -> bool:
+    return bool(_known_words(tuple(words)) & set(forms_of(heading)))
+
+
+@lru_cache(16)
+def _known_words(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(each for word in words for each in spellings(word))
+
+
+# ---------------------------------------------------------------------------------------------------------------- cells
+
+
+def column_of(rows: Sequence[Sequence[str]], place: int) -> list[str]:
+    """The cells of a column that are not blank."""
+    return [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
+
+
+def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Target) -> str:
+    """Why a column cannot be a field by what is in it."""
+    there = column_of(sample, place)
+    values = [cell for cell in there if not is_error(cell)]
+    if name == REFERENCE or not values:
+        return "" if there or name in target.needed else "it is blank"
+    if name in target.numbers and sum(_is_number(each) for each in values) * 2 < len(values):
+        return "it holds hardly any numbers"
+    if name in target.dates and not any(parse_cells.dates_in(each, parse_cells.KNOWN_DATES) for each in set(values)):
+        return "it holds no dates"
+    if name == PRIORITY and not all(each in "12345" for each in values):
+        return "it holds other than 1 to 5"
+    if name in _NAMES and sum(any(char.isalpha() for char in each) for each in values) * 2 < len(values):
+        return "it holds numbers and no names"
+    return ""
+
+
+_ANY = Marks(signs=(*SIGNS.items(), ("$", "USD")))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        parse_cells.amount_of(cell, _ANY)
+    except Misread as misread:
+        return str(misread).startswith(("may be", "has the sign"))
+    return True
+
+
+def _currency(
+    made: Suggestion,
+    headings: Sequence[str],
+    sample: Sequence[Sequence[str]],
+    target: Target,
+    given: Mapping[str, str],
+) -> None:
+    """The currency that stands with every amount. What its heading says comes later, as mappings may name it, too."""
+    amount, currency = target.money or ("", "")
+    if amount not in made.columns or currency in made.columns or currency in given:
+        return
+    (title,) = made.columns[amount]
+    place = [heading.strip() for heading in headings].index(title)
+    beside = []
+    for cell in column_of(sample, place):
+        try:
+            beside.append(parse_cells.amount_of(cell, Marks(signs=tuple(SIGNS.items()))).currency)
+        except Misread:
+            continue
+    if beside and all(beside):
+        made.columns[currency] = (title,)
+        made.notes.append(f"the {currency} is the one that stands with each amount in {quoted(title)}")
+
+
+def repeated(table: Table, line: int, headings: Sequence[str], place: int, unused: Sequence[int]) -> str:
+    """What to tell of references that stand in several rows; nothing when each is there once."""
+
+    def references() -> Iterator[tuple[str, list[str]]]:
+        return ((row[place].strip().lower(), row) for _, row in table.seen_below(line) if place < len(row))
+
+    times = Counter(reference for reference, _ in references())
+    rows: dict[str, list[list[str]]] = {each: [] for each, often in times.items() if each and often > 1}
+    if not rows:
+        return ""
+    for reference, row in references():
+        if reference in rows:
+            rows[reference].append(row)
+    several = list(rows.values())
+    title = headings[place].strip()
+    note = f"{len(several):,} values of {quoted(title)} stand in several rows"
+    for other in unused:
+        if headings[other].strip() and all(
+            len({row[other].strip() for row in found if other < len(row) and row[other].strip()}) == len(found)
+            for found in several
+        ):
+            return f'{note}; a mapping can tell them apart: reference = "{{{title}}}/{{{headings[other].strip()}}}"'
+    return note

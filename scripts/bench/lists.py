@@ -1,0 +1,197 @@
+"""Lists over many open tasks, at the gateway over HTTP. The tasks are written straight into the database."""
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from sqlalchemy import create_engine, insert, text
+
+from domain.task import Quorum, TaskView
+from scripts.bench.engine import milliseconds
+from store.cases.tasks import open_all
+from store.db.database import Database, migrate, normalised
+from store.tables.cases import cases
+from store.tables.people import memberships, people, tokens
+from tests.support.installed_app import ROOT, free_port
+
+AT_ONCE = 2_000
+ASKED = {
+    "inbox page of 50": "/api/v1/tasks?mine=true&status=open&sort=due_at&limit=50",
+    "inbox by newest": "/api/v1/tasks?mine=true&status=open&sort=-opened_at&limit=50",
+    "search in the inbox": "/api/v1/tasks?mine=true&status=open&q=inv-0000777&limit=50",
+    "newest cases": "/api/v1/cases?limit=50",
+    "start page": "/",
+    "metrics": "/metrics",
+}
+
+
+def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[str, Any]:
+    """Latencies by number of open tasks and by question."""
+    migrate(url)
+    found: dict[str, Any] = {}
+    have = 0
+    add_people(url, PEOPLE)
+    for size in sizes:
+        seed(url, have, size, view_of)
+        have = size
+        with gateway(url, folder) as address, client_of(address, "mia") as client:
+            found[str(size)] = {name: milliseconds(times(client, path, repeats)) for name, path in ASKED.items()}
+    return found
+
+
+def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
+    """Seconds of each of so many requests, after two to get warm."""
+    took = []
+    for _ in range(repeats + 2):
+        began = time.perf_counter()
+        answer = client.get(path)
+        took.append(time.perf_counter() - began)
+        assert answer.status_code == 200, answer.text
+        if path == "/metrics":
+            time.sleep(0 if repeats < 10 else 0.2)
+    return took[2:]
+
+
+@contextmanager
+def gateway(url: str, folder: Path) -> Iterator[str]:
+    """The address of a gateway on this database. There is no Temporal server: lists do not ask it."""
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
+        "HOLDGATE_DATABASE_URL": url,
+        "HOLDGATE_VAR": str(folder),
+        "HOLDGATE_PORT": str(port),
+        "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # nobody is there
+    }
+    with (folder / "gateway.log").open("wb") as log:
+        command = [sys.executable, "holdgate.py", "api"]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        while True:
+            try:
+                httpx2.get(f"{address}/health/live", trust_env=False)
+                break
+            except httpx2.TransportError:
+                assert time.monotonic() < deadline, (folder / "gateway.log").read_text()
+                time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def client_of(address: str, person: str) -> httpx2.Client:
+    """A client of one of the people."""
+    return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {_token(person)}"}, timeout=60)
+
+
+def add_people(url: str, groups: Mapping[str, str]) -> None:
+    """People with their group and a token."""
+    now = datetime.now(UTC)
+    engine = create_engine(synchronous(url))
+    tokens_of = [{"hash": _digest(name), "person": name, "label": "bench", "created_at": now} for name in groups]
+    with engine.begin() as conn:
+        conn.execute(insert(people), [{"id": name, "name": name, "active": True, "created_at": now} for name in groups])
+        conn.execute(insert(memberships), [{"person": name, "group_name": group} for name, group in groups.items()])
+        conn.execute(insert(tokens), tokens_of)
+    engine.dispose()
+
+
+def _token(person: str) -> str:
+    return f"hg_bench_{person}"
+
+
+def _digest(person: str) -> str:
+    return hashlib.sha256(_token(person).encode()).hexdigest()
+
+
+PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors"}
+
+
+View = Callable[[int, datetime], TaskView]
+
+
+def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
+    """Open tasks of these numbers, each with its case, as `view` makes them of a number and when it was opened."""
+    asyncio.run(_seed(Database(url), first, last, view, batch_of))
+    engine = create_engine(synchronous(url))
+    if engine.dialect.name == "postgresql":
+        # As its autovacuum does within a minute; without, it plans for empty tables. SQLite is never told.
+        with engine.connect() as conn:
+            conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+    engine.dispose()
+
+
+async def _seed(db: Database, first: int, last: int, view: View, batch_of: Callable[[int], str | None]) -> None:
+    began = datetime.now(UTC) - timedelta(days=1)
+    for start in range(first, last, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, last))
+        views = [view(number, began + timedelta(seconds=number / 10)) for number in numbers]
+        async with db.write() as conn:
+            rows = [
+                case_row(each) | {"batch_id": batch_of(number)} for number, each in zip(numbers, views, strict=True)
+            ]
+            await conn.execute(insert(cases), rows)
+            await open_all(conn, views)
+    await db.close()
+
+
+def view_of(number: int, opened: datetime) -> TaskView:
+    """Nine in ten wait for managers, the rest for directors."""
+    payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.00"
+    return TaskView(
+        task_id=f"t{number:024x}",
+        case_id=f"payment:inv-{number:07}",
+        process="payment",
+        gate="manager-approval",
+        title=f"Pay {payee} {amount} GBP",
+        summary=f"May {amount} GBP be paid to {payee}?",
+        key_fields={"Payee": payee, "Amount": amount, "Currency": "GBP"},
+        requester="rita",
+        candidate_groups=["directors" if number % 10 == 0 else "managers"],
+        excluded_users=["dan"],
+        quorum=Quorum(needed=1),
+        opened_at=opened,
+        due_at=opened + timedelta(days=1, seconds=number % 5000),
+        expires_at=opened + timedelta(days=14),
+        rule="amount >= limits.manager",
+        input={"payee": payee, "amount": amount, "currency": "GBP", "account": "operating", "memo": "Goods"},
+        facts={"score": 0, "reasons": [], "earlier_payments": 3},
+    )
+
+
+def case_row(view: TaskView) -> dict[str, Any]:
+    """The case of such a task."""
+    reference = view.case_id.partition(":")[2]
+    return {
+        "case_id": view.case_id,
+        "process": view.process,
+        "reference": reference.upper(),
+        "reference_key": reference,
+        "round": 1,
+        "status": "awaiting_approval",
+        "title": view.title,
+        "requester": view.requester,
+        "priority": 3,
+        "policy_hash": "0" * 64,
+        "input": view.input,
+        "submitted_at": view.opened_at,
+        "updated_at": view.opened_at,
+        "head_count": 5,
+        "head_hash": "0" * 64,
+    }
+
+
+def synchronous(url: str) -> str:
+    """The URL for a driver that blocks."""
+    return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")

@@ -1,0 +1,31 @@
+"""`make texts`: collect the texts of the pages into `api/locales/messages.pot`, from which translations are made."""
+
+import io
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import write_po
+
+from core.settings import ROOT
+
+PAGES = ROOT / "api"
+TEMPLATE = PAGES / "locales" / "messages.pot"
+_METHODS = [("pages/**.py", "python"), ("templates/**.html", "jinja2")]
+_OPTIONS = {"templates/**.html": {"silent": "false", "trimmed": "true", "newstyle_gettext": "true"}}
+_KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
+
+
+def collected() -> str:
+    """The catalogue as it should be: each text once, with the files that say it."""
+    catalogue = Catalog(project="Holdgate", version="", msgid_bugs_address="", charset="utf-8")
+    found = extract_from_dir(PAGES, _METHODS, _OPTIONS, _KEYWORDS)
+    for file, _line, message, comments, context in sorted(found, key=lambda each: (each[0], each[1])):
+        catalogue.add(message, locations=[(Path(file).as_posix(), 0)], auto_comments=comments, context=context)
+    text = io.BytesIO()
+    write_po(text, catalogue, width=120, omit_header=True, include_lineno=False, sort_output=True)
+    return text.getvalue().decode()
+
+
+if __name__ == "__main__":
+    TEMPLATE.write_text(collected(), encoding="utf-8")

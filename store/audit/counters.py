@@ -1,0 +1,108 @@
+"""What operators want to count: taken from the tables as they are now, and from the record as it grows."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import BaseModel
+from sqlalchemy import case, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.status import Status
+from store.audit import audit_log
+from store.cases import blocked as stopped
+from store.notifications import outbox
+from store.tables.audit import event_payloads, events
+from store.tables.cases import cases, tasks
+from store.tables.notifications import heartbeats
+
+COUNTED = ("decided", "decision_refused", "refusals_counted", "rollback_started", "intervention_opened", "case_closed")
+"""The kinds of events of which somebody wants to know how many there were."""
+OPEN = [status.value for status in Status if not status.closed]
+
+
+class OpenTasks(NamedTuple):
+    """The open tasks of one gate."""
+
+    process: str
+    gate: str
+    number: int
+    overdue: int
+    oldest: datetime
+    """When the oldest of them opened."""
+
+
+class Figures(BaseModel):
+    """How things stand."""
+
+    at: datetime
+    tasks: list[OpenTasks]
+    cases: dict[tuple[str, str], int]
+    """Cases that have not ended, by process and status."""
+    workers: int
+    """Workers heard of within `silence`."""
+    heard: datetime | None
+    """When any worker was heard of."""
+    outbox: outbox.Lag
+    stopped: dict[str, int]
+    """Workflows that cannot go on, by what keeps them."""
+
+
+class Happened(NamedTuple):
+    """One event that counts."""
+
+    kind: str
+    process: str
+    data: dict[str, str]
+
+
+async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
+    """How things stand; a worker that was silent for so long counts as gone."""
+    at = datetime.now(UTC)
+    overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
+    by_gate = (
+        select(tasks.c.process, tasks.c.gate, func.count(), overdue, func.min(tasks.c.opened_at))
+        .where(tasks.c.status == literal_column("'open'"))  # as the index says it, so that SQLite uses it
+        .group_by(tasks.c.process, tasks.c.gate)
+    )
+    by_status = (
+        select(cases.c.process, cases.c.status, func.count())
+        .where(cases.c.status.in_(OPEN))
+        .group_by(cases.c.process, cases.c.status)
+    )
+    lives = select(func.sum(case((heartbeats.c.at > at - silence, 1), else_=0)), func.max(heartbeats.c.at))
+    workers, heard = (await conn.execute(lives)).one()
+    return Figures(
+        at=at,
+        tasks=[OpenTasks(*row) for row in await conn.execute(by_gate)],
+        cases={(process, status): number for process, status, number in await conn.execute(by_status)},
+        workers=workers or 0,
+        heard=heard,
+        outbox=await outbox.lag(conn, at),
+        stopped=await stopped.counts(conn),
+    )
+
+
+async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[Happened], int]:
+    """What counts among the next `limit` events after the position `since`, and the position reached."""
+    upto = min(since + limit, await audit_log.position(conn))
+    query = (
+        select(events.c.kind, events.c.case_id, event_payloads.c.payload)
+        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > since, events.c.position <= upto, events.c.kind.in_(COUNTED))
+        .order_by(events.c.position)
+    )
+    found = [
+        Happened(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
+        for row in await conn.execute(query)
+    ]
+    return found, upto
+
+
+_SAID: Sequence[str] = ("gate", "verdict", "code", "status", "count")
+
+
+def _data(payload: str | None) -> dict[str, str]:
+    data = json.loads(payload)["data"] if payload else {}
+    return {name: str(data[name]) for name in _SAID if data.get(name)}

@@ -1,0 +1,149 @@
+"""What people say and show of a case beside deciding it: comments and attachments. Both are events of its record.
+
+A comment is nothing but its event: the text lies in the part of it that can be erased.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.case import CaseEvent
+from store.audit import audit_log
+from store.audit.audit_log import StoredEvent, stored
+from store.db.database import insert_once
+from store.tables.audit import event_payloads, events
+from store.tables.cases import attachments
+
+COMMENT = "comment_added"
+MOST_ATTACHMENTS = 50
+"""Of one case."""
+MOST_COMMENTS = 500
+"""Of one person on one case."""
+
+
+class TooMany(ValueError):
+    """The case has as many attachments, or comments of the person, as it may."""
+
+
+class Comment(BaseModel):
+    """What somebody said."""
+
+    comment_id: str
+    by: str
+    at: datetime
+    text: str | None
+    """None: erased."""
+
+
+class Attachment(BaseModel):
+    """A file of a case. `size` is in bytes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    attachment_id: str
+    case_id: str
+    filename: str
+    size: int
+    sha256: str
+    content_type: str
+    person: str
+    note: str
+    at: datetime
+
+
+async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
+    """Add a comment once for each `key` of the person, and answer the one that is there. Raises TooMany."""
+    digest = hashlib.sha256(f"{by}\n{key}".encode()).hexdigest()[:24]
+    event = CaseEvent(
+        event_id=f"comment/{case_id}/{digest}",
+        case_id=case_id,
+        at=at,
+        kind=COMMENT,
+        actor=by,
+        summary=f"{by}: {text}",
+        data={"comment_id": digest, "text": text},
+    )
+    if (await audit_log.add(conn, [event])).added:
+        own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
+        if (await conn.execute(own)).scalar_one() > MOST_COMMENTS:
+            raise TooMany(f"one person comments on a case {MOST_COMMENTS} times at most")
+    (there,) = await _read_comments(conn, _COMMENTS.where(events.c.event_id == event.event_id))
+    return there
+
+
+async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
+    """Comments of a case, oldest first, from behind a position; each with its own."""
+    query = _COMMENTS.where(*_comments_of(case_id), events.c.position > after).order_by(events.c.position).limit(limit)
+    rows = (await conn.execute(query)).mappings().all()
+    return [(row["position"], _comment(stored(row))) for row in rows]
+
+
+async def newest_comments(conn: AsyncConnection, case_id: str, limit: int) -> list[Comment]:
+    """The newest comments of a case, oldest first."""
+    query = _COMMENTS.where(*_comments_of(case_id)).order_by(events.c.position.desc()).limit(limit)
+    return (await _read_comments(conn, query))[::-1]
+
+
+_COMMENTS = select(events, event_payloads.c.payload).outerjoin(
+    event_payloads, event_payloads.c.position == events.c.position
+)
+
+
+def _comments_of(case_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return events.c.case_id == case_id, events.c.kind == COMMENT
+
+
+async def _read_comments(conn: AsyncConnection, query: Select[Any]) -> list[Comment]:
+    return [_comment(stored(row)) for row in (await conn.execute(query)).mappings()]
+
+
+def _comment(event: StoredEvent) -> Comment:
+    return Comment(
+        comment_id=event.event_id.rpartition("/")[2],
+        by=event.actor,
+        at=event.at,
+        text=None if event.erased else event.data["text"],
+    )
+
+
+async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
+    """Add an attachment; the same bytes by the same person on the same case are one. Raises TooMany."""
+    count = select(func.count()).where(attachments.c.case_id == new.case_id)
+    if await insert_once(conn, attachments, new.model_dump()):
+        if (await conn.execute(count)).scalar_one() > MOST_ATTACHMENTS:
+            raise TooMany(f"a case has at most {MOST_ATTACHMENTS} attachments")
+        event = CaseEvent(
+            event_id=f"attachment/{new.attachment_id}",
+            case_id=new.case_id,
+            at=new.at,
+            kind="attachment_added",
+            actor=new.person,
+            summary=f"{new.person} attached {new.filename}" + (f": {new.note}" if new.note else ""),
+            data=new.model_dump(mode="json", include={"attachment_id", "filename", "size", "sha256", "note"}),
+        )
+        await audit_log.append(conn, [event])
+        return new
+    same = select(attachments).where(
+        attachments.c.case_id == new.case_id,
+        attachments.c.sha256 == new.sha256,
+        attachments.c.person == new.person,
+    )
+    return Attachment.model_validate((await conn.execute(same)).one())
+
+
+async def attached(conn: AsyncConnection, case_id: str) -> list[Attachment]:
+    """The attachments of a case, oldest first."""
+    query = select(attachments).where(attachments.c.case_id == case_id)
+    rows = await conn.execute(query.order_by(attachments.c.at, attachments.c.attachment_id))
+    return [Attachment.model_validate(row) for row in rows]
+
+
+async def attachment(conn: AsyncConnection, case_id: str, attachment_id: str) -> Attachment | None:
+    """One attachment of a case."""
+    query = select(attachments).where(attachments.c.case_id == case_id, attachments.c.attachment_id == attachment_id)
+    row = (await conn.execute(query)).one_or_none()
+    return Attachment.model_validate(row) if row else None

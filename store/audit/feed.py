@@ -1,0 +1,205 @@
+"""What is new: tasks and cases that events of the record touched, as they are now, and who may hear of each."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.status import Outcome, Status
+from store.cases.visibility import Name, Viewer, names_of
+from store.tables.audit import event_payloads, events
+from store.tables.cases import candidates, cases, decisions, tasks
+
+_OPENING = {"gate_opened", "intervention_opened", "changes_requested"}
+
+
+class TaskNews(BaseModel):
+    """A task that has changed, as it is now."""
+
+    task_id: str
+    case_id: str | None = None
+    process: str | None = None
+    gate: str | None = None
+    kind: Literal["opened", "changed", "closed", "gone"] = Field(
+        description="`gone`: the caller may no longer see it; nothing else is said of it then"
+    )
+    status: Literal["open", "closed"] | None = None
+    outcome: Outcome | None = None
+    assignee: str | None = None
+    revision: int | None = None
+    decided_by: list[str] | None = Field(None, description="Who has decided it, as far as their decisions count")
+
+
+class CaseNews(BaseModel):
+    """A case to which something happened, and its status now."""
+
+    case_id: str
+    status: Status
+
+
+class News(NamedTuple):
+    """What is told of one task or case: its JSON, made once for all who hear it."""
+
+    position: int
+    """Of the last event that touched it."""
+    name: Literal["task", "case"]
+    data: str
+    audience: frozenset[Name]
+    """Who may see the case now."""
+    gone: str = ""
+    """What is told to those who could see the task when it opened, or had it, and can no longer."""
+    former: frozenset[Name] = frozenset()
+
+    def told_to(self, viewer: Viewer) -> str | None:
+        """What the viewer hears of it; None for nothing."""
+        if viewer.sees_all or not self.audience.isdisjoint(viewer.known_as):
+            return self.data
+        return None if self.former.isdisjoint(viewer.known_as) else self.gone
+
+
+class _Touch(NamedTuple):
+    """How the events of some time touched a task."""
+
+    position: int
+    opened: bool
+    given_up_by: frozenset[Name]
+
+
+async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
+    """What happened at positions above `since` up to `upto`, in their order: once for each task and each case."""
+    query = (
+        select(events.c.position, events.c.kind, events.c.case_id, events.c.at, event_payloads.c.payload)
+        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > since, events.c.position <= upto, events.c.case_id.is_not(None))
+        .order_by(events.c.position)
+    )
+    happened = (await conn.execute(query)).all()
+    if not happened:
+        return []
+    last = {event.case_id: event.position for event in happened}
+    of_case = await _tasks(conn, list(last))
+    audiences = await _audiences(conn, of_case, list(last))
+    touched: dict[str, _Touch] = {}
+    for event in happened:
+        data = json.loads(event.payload)["data"] if event.payload else {}
+        for task in of_case[event.case_id]:
+            # An event that names no task may concern any that was open then.
+            concerns = data["task_id"] == task.task_id if data.get("task_id") else _is_open(task, event.at)
+            if concerns:
+                before = touched.get(task.task_id, _Touch(0, False, frozenset()))
+                old = data.get("from")
+                given_up = {("person", old)} if isinstance(old, str) else set()
+                opened = before.opened or event.kind in _OPENING
+                touched[task.task_id] = _Touch(event.position, opened, before.given_up_by | given_up)
+    decided = await _deciders(conn, list(touched))
+    found = [
+        _task_news(task, touched[task.task_id], audiences[case_id].names, decided[task.task_id])
+        for case_id, rows in of_case.items()
+        for task in rows
+        if task.task_id in touched
+    ]
+    for case_id, audience in audiences.items():
+        told = CaseNews(case_id=case_id, status=audience.status)
+        found.append(News(last[case_id], "case", told.model_dump_json(), audience.names))
+    return sorted(found, key=lambda each: (each.position, each.name == "case"))
+
+
+ENDING = (
+    *("token_revoked", "tokens_revoked", "password_set", "signed_out", "signed_out_everywhere"),
+    *("person_deactivated", "person_replaced", "group_left", "group_joined"),
+)
+"""Events after which somebody may no longer be whom they showed themselves to be, or see other things."""
+
+
+async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[str, int]:
+    """Who may have lost their sign-in or groups at these positions, each with the last of them."""
+    query = (
+        select(events.c.position, event_payloads.c.payload)
+        .join(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > since, events.c.position <= upto)
+        .where(events.c.case_id.is_(None), events.c.kind.in_(ENDING), event_payloads.c.payload.is_not(None))
+        .order_by(events.c.position)
+    )
+    return {json.loads(row.payload)["data"].get("person"): row.position for row in await conn.execute(query)}
+
+
+class _Audience(NamedTuple):
+    status: Status
+    names: frozenset[Name]
+
+
+async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[str, list[Any]]:
+    """The tasks by case, with whom each asked when it opened."""
+    columns = (
+        *(tasks.c.task_id, tasks.c.case_id, tasks.c.process, tasks.c.gate, tasks.c.status, tasks.c.outcome),
+        *(tasks.c.assignee, tasks.c.revision, tasks.c.closed_at),
+        *(tasks.c.view[name].label(name) for name in ("candidate_groups", "candidate_users", "members")),
+    )
+    found: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in await conn.execute(select(*columns).where(tasks.c.case_id.in_(case_ids))):
+        found[row.case_id].append(row)
+    return found
+
+
+async def _audiences(
+    conn: AsyncConnection, of_case: dict[str, list[Any]], case_ids: Sequence[str]
+) -> dict[str, _Audience]:
+    """Status and audience of each case: the names under which `Viewer.sees` would find it."""
+    names: defaultdict[str, set[Name]] = defaultdict(set)
+    asked = (
+        select(tasks.c.case_id, candidates.c.kind, candidates.c.name)
+        .join(candidates, candidates.c.task_id == tasks.c.task_id)
+        .where(tasks.c.case_id.in_(case_ids), candidates.c.kind != "excluded")
+    )
+    for case_id, kind, name in await conn.execute(asked):
+        names[case_id].add((kind, name))
+    for case_id, rows in of_case.items():
+        names[case_id] |= {("person", task.assignee) for task in rows if task.assignee}
+    found = {}
+    query = select(cases.c.case_id, cases.c.requester, cases.c.status).where(cases.c.case_id.in_(case_ids))
+    for case_id, requester, status in await conn.execute(query):
+        found[case_id] = _Audience(status, frozenset(names[case_id] | {("person", requester)}))
+    return found
+
+
+async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
+    """By task, who has decided it: nobody should read of their own decision that it was somebody else's."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    query = select(decisions.c.task_id, decisions.c.person)
+    query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)
+    for row in await conn.execute(query):
+        found[row.task_id].append(row.person)
+    return found
+
+
+def _is_open(task: Any, at: Any) -> bool:
+    return task.closed_at is None or bool(task.closed_at >= at)
+
+
+def _task_news(task: Any, touch: _Touch, audience: frozenset[Name], deciders: list[str]) -> News:
+    told = TaskNews(
+        task_id=task.task_id,
+        case_id=task.case_id,
+        process=task.process,
+        gate=task.gate,
+        kind="closed" if task.status == "closed" else "opened" if touch.opened else "changed",
+        status=task.status,
+        outcome=task.outcome,
+        assignee=task.assignee,
+        revision=task.revision,
+        decided_by=deciders or None,
+    )
+    asked_then = names_of(task.candidate_groups, task.candidate_users, task.members or {})
+    gone = TaskNews(task_id=task.task_id, kind="gone")
+    return News(
+        touch.position,
+        "task",
+        told.model_dump_json(exclude=None if told.decided_by else {"decided_by"}),
+        audience,
+        gone.model_dump_json(exclude_none=True),
+        frozenset(asked_then) | touch.given_up_by,
+    )

@@ -1,0 +1,124 @@
+"""Refusals in the audit log: the first ones are events of their own, the others are counted.
+
+Nobody can fill the log, or hide in it what was decided: for each person and task `LISTED` refusals are listed, and for
+each person `LISTED_A_DAY` events are written in a day, whatever the number of tasks. What is over that is counted in
+`refusal_counts` in the same transaction, and a job of the worker writes each count as one event with its first and last
+moment. So at most `LISTED_A_DAY` + 24 events a day come from what one person is refused.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.case import CaseEvent
+from store.audit import audit_log
+from store.db.database import Database, fit, insert_once
+from store.tables.audit import refusal_counts
+from workflows.moments import moment_text
+
+LISTED = 20
+"""Refusals of one person on one task that are events of their own."""
+LISTED_A_DAY = 200
+"""Events that the refusals of one person make in `DAY`: listed ones, and counts for single tasks."""
+DAY = timedelta(days=1)
+QUIET = timedelta(seconds=10)
+"""After so long without another refusal the count for a task is written."""
+LONGEST = timedelta(hours=1)
+"""So long at most is counted before it is written; the count for a person over all tasks is written then only."""
+AT_ONCE = 100
+ALL = ""
+"""In place of a task: what is counted for a person over all tasks."""
+
+
+async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
+    """Write the refusal of what a person wanted with a task, or count it. Answers whether it was written."""
+    task_id, now = str(event.data["task_id"]), datetime.now(UTC)
+    whole = await _locked(conn, person, ALL, None, now)
+    budget = 0 if now - whole.since >= DAY else whole.listed
+    if budget >= LISTED_A_DAY:
+        await _count(conn, whole, now)
+        return False
+    of_task = await _locked(conn, person, task_id, event.case_id, now)
+    listed: bool = of_task.listed < LISTED
+    if listed:
+        await _set(conn, of_task, listed=of_task.listed + 1)
+        await audit_log.append(conn, [event])
+    else:
+        await _count(conn, of_task, now)
+    if listed or not of_task.uncounted:  # the first that is counted brings about an event
+        await _set(conn, whole, listed=budget + 1, since=now if budget == 0 else whole.since)
+    return listed
+
+
+async def counted_only(conn: AsyncConnection, person: str, task_id: str) -> bool:
+    """Return whether refusals of this person on this task are counted now, and not written."""
+    query = select(refusal_counts).where(
+        refusal_counts.c.person == fit(person, refusal_counts.c.person), refusal_counts.c.about.in_((ALL, task_id))
+    )
+    for row in await conn.execute(query):
+        if row.about == ALL and row.listed >= LISTED_A_DAY and datetime.now(UTC) - row.since < DAY:
+            return True
+        if row.about != ALL and row.listed >= LISTED:
+            return True
+    return False
+
+
+class CountedRefusals:
+    """The job of a worker that writes the counts."""
+
+    def __init__(self, db: Database, quiet: timedelta = QUIET, longest: timedelta = LONGEST) -> None:
+        self._db, self._quiet, self._longest = db, quiet, longest
+
+    async def look(self) -> int:
+        """Write the counts whose time has come: how many. What is over `AT_ONCE` is left for the next look."""
+        now = datetime.now(UTC)
+        counts = refusal_counts.c
+        calm = and_(counts.about != ALL, counts.last_at <= now - self._quiet)
+        due = (counts.uncounted > 0, or_(calm, counts.first_at <= now - self._longest))
+        async with self._db.read() as conn:
+            found = (await conn.execute(select(counts.person, counts.about).where(*due).limit(AT_ONCE))).all()
+        for person, about in found:
+            async with self._db.write() as conn:
+                await _write(conn, person, about)
+        return len(found)
+
+
+async def _write(conn: AsyncConnection, person: str, about: str) -> None:
+    row = await _locked(conn, person, about, None, datetime.now(UTC))
+    if not row.uncounted:  # another worker was faster
+        return
+    span = f"between {moment_text(row.first_at, seconds=True)} and {moment_text(row.last_at, seconds=True)}"
+    data: dict[str, Any] = {"person": person, "count": row.uncounted}
+    data |= {"first_at": row.first_at.isoformat(), "last_at": row.last_at.isoformat()}
+    event = CaseEvent(
+        event_id=f"refusal/{uuid4()}",
+        case_id=row.case_id or "",
+        at=datetime.now(UTC),
+        kind="refusals_counted",
+        actor=audit_log.ENGINE,
+        summary=f"{person} was refused {row.uncounted} more times {span}",
+        data=data | ({"task_id": about} if about != ALL else {}),
+    )
+    await audit_log.append(conn, [event])
+    await _set(conn, row, uncounted=0, first_at=None, last_at=None)
+
+
+async def _locked(conn: AsyncConnection, person: str, about: str, case_id: str | None, now: datetime) -> Any:
+    """The row of a person and a task, made where there is none, and kept from others until the transaction ends."""
+    person = fit(person, refusal_counts.c.person)
+    new = {"person": person, "about": about, "case_id": case_id, "listed": 0, "since": now, "uncounted": 0}
+    await insert_once(conn, refusal_counts, new)
+    query = select(refusal_counts).where(refusal_counts.c.person == person, refusal_counts.c.about == about)
+    return (await conn.execute(query.with_for_update())).one()
+
+
+async def _count(conn: AsyncConnection, row: Any, now: datetime) -> None:
+    await _set(conn, row, uncounted=row.uncounted + 1, first_at=row.first_at or now, last_at=now)
+
+
+async def _set(conn: AsyncConnection, row: Any, **values: Any) -> None:
+    this = (refusal_counts.c.person == row.person, refusal_counts.c.about == row.about)
+    await conn.execute(update(refusal_counts).where(*this).values(**values))

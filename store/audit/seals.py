@@ -1,0 +1,407 @@
+"""Seals: what each transaction left in the rows it wrote, chained, so that a row edited behind our back is found.
+
+Every transaction of `Database.write` goes through `SealingConnection`. It asks the database for the rows that each of
+its statements wrote and, before it commits, writes one record of them for each case: the digest of each row as it is
+now, or that the row is gone. Nobody who writes rows has to think of it, and no statement can forget it.
+
+A record holds, by table and key of the row, its digest and after that `HINT` characters for each of its columns. The
+digest proves the row; the hints only tell which column does not fit. Both are salted with the salt of the record, so
+that nothing can be guessed back of rows whose records were erased. As of events, the chain hashes the digest of salt
+and rows, so that both can be erased.
+"""
+
+import hashlib
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Delete,
+    Dialect,
+    Insert,
+    MetaData,
+    Table,
+    Update,
+    literal_column,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.engine import IteratorResult
+from sqlalchemy.engine.result import SimpleResultMetaData
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import NullType
+
+from store.audit.hashing import canonical, digest_of, sha256
+from store.db import sqlite
+from store.tables import audit as audit_tables
+from store.tables import cases as cases_tables
+from store.tables import notifications as notifications_tables
+from store.tables import people as people_tables
+from store.tables import receivers as receivers_tables
+from store.tables.audit import chain, seals
+from store.tables.base import metadata
+from store.tables.cases import cases
+
+HINT = 4
+"""Characters of each column's hint: one in 65,536 edits is noticed without its column being named."""
+DIGEST = 32
+"""Characters of a row's digest, 128 bits."""
+_MANY = 500
+"""Rows in one record when rows that were there before are sealed."""
+
+NOT_SEALED: Mapping[Table, str] = {
+    audit_tables.events: "proven by the chain of its case and the global order",
+    audit_tables.event_payloads: "proven by the digest in the chain",
+    audit_tables.chain: "the head: proven by what it counts",
+    audit_tables.checkpoints: "proven by the events before it",
+    audit_tables.seals: "a chain of its own",
+    audit_tables.readers: "transient: how far a reader has come; one that is set back reads again",
+    notifications_tables.leases: "transient: which process does a job for the next seconds",
+    notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
+    cases_tables.recounts: "transient: what a worker looks at next; people and tasks, from which it is made, are sealed",
+    people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
+    audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
+    people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",
+    notifications_tables.notices: "transient: made of events by their reader, and deleted once sent",
+    notifications_tables.messages: "transient: the queue of mails; a mail shows what its events say when it is sent",
+}
+"""Tables whose rows are not sealed, and why not."""
+
+PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
+    cases: {
+        "head_count": "compared with the newest event of the case",
+        "head_hash": "compared with the newest event of the case",
+    }
+}
+"""Columns of sealed tables that no seal covers, and what proves them."""
+
+Key = tuple[Any, ...]
+
+
+class Shape(NamedTuple):
+    """A sealed table as its rows are digested."""
+
+    table: Table
+    raw: Table
+    """The same without types, so that its columns are read as they are stored."""
+    whole: Any
+    """A row in one JSON text, as SQLite makes it: for it the driver and SQLAlchemy have one column to look after."""
+    listed: Any
+    """All columns as they are stored, in one expression: its cache key is made for each statement."""
+    names: tuple[str, ...]
+    """Of the sealed columns, in their order; the order of the hints."""
+    places: tuple[tuple[int, str, bool], ...]
+    """Place, name and whether it is a boolean, of each sealed column."""
+    key: tuple[int, ...]
+    """Places of the primary key."""
+    case: int | None
+    """Place of the id of the case that the row belongs to."""
+    parent: tuple[int, str] | None
+    """Else the place of the row that belongs to a case, and in which table that is."""
+
+
+class Left(NamedTuple):
+    """A row as a transaction left it."""
+
+    shape: Shape
+    row: Sequence[Any]
+    gone: bool = False
+
+
+OF_A_CASE = (
+    cases,
+    cases_tables.tasks,
+    cases_tables.decisions,
+    cases_tables.actions,
+    cases_tables.attachments,
+    receivers_tables.effects,
+    receivers_tables.entries,
+    receivers_tables.accepted_risks,
+    receivers_tables.dataset_versions,
+    cases_tables.stopped,
+)
+"""Tables whose rows belong to one case for good, so that the check of one case covers them."""
+PARENTS = {
+    cases_tables.candidates: ("task_id", cases_tables.tasks),
+    receivers_tables.lines: ("entry_id", receivers_tables.entries),
+}
+"""Tables whose rows belong to such a row and are written with it."""
+
+
+def _shape(table: Table) -> Shape:
+    columns = list(table.c)
+    elsewhere = PROVEN_ELSEWHERE.get(table, {})
+    places = tuple(
+        (place, column.name, isinstance(column.type, Boolean))
+        for place, column in enumerate(columns)
+        if column.name not in elsewhere
+    )
+    names = [column.name for column in columns]
+    parent = PARENTS.get(table)
+    return Shape(
+        table,
+        Table(table.name, MetaData(), *(Column(column.name, NullType()) for column in columns)),
+        literal_column(f"json_array({', '.join(names)})"),
+        literal_column(", ".join(names)),
+        tuple(name for _, name, _ in places),
+        places,
+        tuple(names.index(column.name) for column in table.primary_key),
+        names.index("case_id") if table in OF_A_CASE else None,
+        (names.index(parent[0]), parent[1].name) if parent else None,
+    )
+
+
+SHAPES: Mapping[str, Shape] = {table.name: _shape(table) for table in metadata.sorted_tables if table not in NOT_SEALED}
+"""The sealed tables by name."""
+
+
+# ------------------------------------------------------------------------------------------------------------ one row
+
+
+def key_of(shape: Shape, row: Sequence[Any]) -> str:
+    """How a record names the row."""
+    if len(shape.key) == 1 and isinstance(row[shape.key[0]], str):
+        return str(row[shape.key[0]])
+    return canonical([_plain(row[place]) for place in shape.key])
+
+
+def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
+    """Digest and hints of a row as it is stored. A column that is null counts like one that is not there."""
+    parts: list[str] = []
+    hints: list[str] = []
+    start = zlib.crc32(salt.encode())
+    for place, name, boolean in shape.places:
+        value = row[place]
+        if value is None:
+            hints.append("----")
+            continue
+        part = _part(value, boolean)
+        parts += (name, part)
+        hints.append(f"{zlib.crc32(part.encode('utf-8', 'surrogatepass'), start) & 65535:04x}")
+    said = json.dumps([shape.table.name, *parts])
+    return hashlib.sha256((salt + said).encode()).hexdigest()[:DIGEST] + "".join(hints)
+
+
+def differing(shape: Shape, sealed: str, found: str) -> list[str]:
+    """The columns that do not fit; none where the hints do not tell, or are of an older shape of the table."""
+    if len(sealed) != len(found):
+        return []
+    before, now = sealed[DIGEST:], found[DIGEST:]
+    pairs = zip(shape.names, range(0, len(before), HINT), strict=True)
+    return [name for name, at in pairs if before[at : at + HINT] != now[at : at + HINT]]
+
+
+def _part(value: Any, boolean: bool) -> str:
+    """A value with its type: SQLite keeps any type in any column."""
+    if isinstance(value, str):
+        return "s" + value
+    if isinstance(value, int):
+        # SQLite knows no booleans.
+        return f"b{int(value)}" if isinstance(value, bool) or (boolean and value in (0, 1)) else f"i{value}"
+    if isinstance(value, datetime):  # as SQLite stores it
+        return "s" + value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+    if isinstance(value, bytes | memoryview):
+        return "x" + bytes(value).hex()
+    if isinstance(value, dict | list):  # JSON, as PostgreSQL's driver hands it over
+        return "j" + canonical(value)
+    return f"{type(value).__name__} {value!r}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else _part(value, False)
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+class SealingConnection(AsyncConnection):
+    """A connection of one writing transaction, which seals the rows it writes."""
+
+    _written: dict[tuple[str, Key], Left] | None = None
+    """By table and key, each row as it is now; a later statement wins."""
+
+    async def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+        """Execute the statement; of one that writes sealed rows, remember them."""
+        shape = _sealed(statement)
+        if shape is None:
+            return await super().execute(statement, parameters, execution_options=execution_options)
+        if isinstance(parameters, list) and len(parameters) > 1 and not _adds_only(statement):
+            # For many updates at once no database answers which rows they met.
+            each = [await self.execute(statement, one, execution_options=execution_options) for one in parameters]
+            return _Written(_NOTHING, [], sum(one.rowcount for one in each))
+        asked = statement._returning
+        telling = statement._clone()
+        in_one = self.dialect.name == "sqlite"
+        telling._returning = (shape.whole if in_one else shape.listed,)
+        result = await super().execute(telling, parameters, execution_options=execution_options)
+        rows: Sequence[Any] = [json.loads(row) for row in result.scalars()] if in_one else result.all()
+        self._remember(shape, rows, gone=isinstance(statement, Delete))
+        return _answer(shape, asked, rows, self.dialect)
+
+    def _remember(self, shape: Shape, rows: Iterable[Sequence[Any]], *, gone: bool) -> None:
+        if self._written is None:
+            self._written = {}
+        for row in rows:
+            self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
+
+    async def seal(self) -> None:
+        """Write the records of what was written. The last that a transaction does."""
+        if self._written:
+            records = _records(self._written.values())
+            self._written = None
+            driver = sqlite.of(self.sync_connection)
+            if driver is None:
+                await self.run_sync(write, records)
+            else:
+                # Past SQLAlchemy, which takes ten times as long as SQLite, and this under the one write lock.
+                _write(driver.now, _written_in(self.dialect), records)
+
+
+class _Written(IteratorResult[Any]):
+    """What a writing statement answers: the columns it asked for, and how many rows it wrote."""
+
+    def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
+        super().__init__(about, iter(rows))
+        self.rowcount = rowcount
+
+
+_NOTHING = SimpleResultMetaData([])
+
+
+def _sealed(statement: Any) -> Shape | None:
+    if not (isinstance(statement, Insert | Update | Delete) and isinstance(statement.table, Table)):
+        return None
+    shape = SHAPES.get(statement.table.name)
+    elsewhere = PROVEN_ELSEWHERE.get(statement.table)
+    if elsewhere and isinstance(statement, Update) and statement._values:
+        changed = {column if isinstance(column, str) else column.name for column in statement._values}
+        return None if changed <= elsewhere.keys() else shape
+    return shape
+
+
+def _adds_only(statement: Any) -> bool:
+    changing = (postgresql.dml.OnConflictDoUpdate, sqlite_dialect.dml.OnConflictDoUpdate)
+    return isinstance(statement, Insert) and not isinstance(statement._post_values_clause, changing)
+
+
+def _answer(shape: Shape, asked: tuple[Any, ...], rows: Sequence[Any], dialect: Dialect) -> _Written:
+    """The columns that the statement asked for itself, with their types."""
+    if not asked:
+        return _Written(_NOTHING, [], len(rows))
+    about, made = _read_as(shape.table, asked, dialect)
+    read = [tuple(make(row[place]) if make else row[place] for place, make in made) for row in rows]
+    return _Written(about, read, len(rows))
+
+
+@lru_cache(maxsize=256)
+def _read_as(table: Table, asked: tuple[Any, ...], dialect: Dialect) -> tuple[SimpleResultMetaData, list[Any]]:
+    """The names of what was asked for; the place of each in a row, and what makes its value of it."""
+    columns = [column for each in asked for column in (each.c if isinstance(each, Table) else (each,))]
+    names, places = [column.name for column in columns], list(table.c.keys())
+    makers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    return SimpleResultMetaData(names), [(places.index(n), make) for n, make in zip(names, makers, strict=True)]
+
+
+Records = Mapping[str, Sequence[Left]]
+"""By case, the rows that a transaction wrote; of no case under the empty id."""
+
+
+def _records(written: Iterable[Left]) -> Records:
+    found: dict[str, list[Left]] = {}
+    case_of: dict[tuple[str, Any], str] = {}
+    children = []
+    for left in written:
+        shape, row = left.shape, left.row
+        if shape.parent is not None:
+            children.append(left)
+            continue
+        case_id = "" if shape.case is None else str(row[shape.case] or "")
+        case_of[shape.table.name, row[shape.key[0]]] = case_id
+        found.setdefault(case_id, []).append(left)
+    for left in children:
+        place, parent = left.shape.parent or (0, "")
+        found.setdefault(case_of.get((parent, left.row[place]), ""), []).append(left)
+    return found
+
+
+def write(conn: Connection, records: Records) -> None:
+    """Write records to the end of the chain of seals."""
+
+    def run(sql: str, values: Any = None) -> Sequence[Any]:
+        result = conn.exec_driver_sql(sql, values)
+        return result.all() if result.returns_rows else []
+
+    _write(run, _written_in(conn.dialect), records)
+
+
+def _write(run: Callable[..., Sequence[Any]], sql: "_Sql", records: Records) -> None:
+    ((number, before),) = run(sql.lock)
+    rows = []
+    for case_id, written in records.items():
+        salt = secrets.token_hex(16)
+        told: dict[str, dict[str, str | None]] = {}
+        for shape, row, gone in written:
+            seal = None if gone else seal_of(shape, row, salt)
+            told.setdefault(shape.table.name, {})[key_of(shape, row)] = seal
+        number += 1
+        payload = canonical(told)
+        digest = digest_of(salt, payload)
+        before = hash_of(number, case_id, digest, before)
+        rows.append((number, case_id or None, digest, before, salt, payload))
+    run(sql.insert, rows if len(rows) > 1 else rows[0])
+    run(sql.move, (number, before))
+
+
+def hash_of(number: int, case_id: str, digest: str, before: str) -> str:
+    """The hash of a record, which holds the hash of the one before it."""
+    return sha256(canonical([number, case_id, digest, before]))
+
+
+class _Sql(NamedTuple):
+    lock: str
+    insert: str
+    move: str
+
+
+@cache
+def _written_in(dialect: Dialect) -> _Sql:
+    lock = select(chain.c.seals, chain.c.seals_hash).with_for_update()
+    mark = "?" if dialect.paramstyle == "qmark" else "%s"
+    columns = [column.name for column in seals.c]
+    return _Sql(
+        str(lock.compile(dialect=dialect)),
+        f"INSERT INTO seals ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})",
+        f"UPDATE chain SET seals = {mark}, seals_hash = {mark}",
+    )
+
+
+# ----------------------------------------------------------------------------------------- rows that were there before
+
+
+def baseline(conn: Connection) -> int:
+    """Seal the rows of a database that has none: what they say now is taken for true from here on.
+
+    Answers how many rows there were. A later migration that changes rows, or adds a column that is not null, calls
+    `write` for them.
+    """
+    if conn.execute(select(chain.c.seals)).scalar_one():
+        return 0
+    count = 0
+    for shape in SHAPES.values():
+        for rows in _chunks(conn.execute(select(*shape.raw.c))):
+            write(conn, _records(Left(shape, row) for row in rows))
+            count += len(rows)
+    return count
+
+
+def _chunks(result: Any) -> Iterator[Sequence[Any]]:
+    while rows := result.fetchmany(_MANY):
+        yield rows

@@ -1,0 +1,360 @@
+"""The events: one pass over them in their order, then every row that names a case."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import String, exists, select, type_coerce
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.case import ChainHead
+from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
+from store.audit.verification.found import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
+from store.tables.audit import chain, checkpoints, event_payloads, events
+from store.tables.cases import batch_rows, cases, decisions, tasks
+from store.tables.receivers import entries
+
+ERASED = "erased"
+"""The kind of the event that says what was erased: `event_ids`, `positions` or `seals` in its data, and the reason."""
+
+_NAMED_BY = {
+    "tasks": select(tasks.c.case_id).distinct(),
+    "decisions": select(decisions.c.case_id).distinct(),
+    "ledger entries": select(entries.c.case_id).distinct().where(entries.c.case_id.is_not(None)),
+    "rows of a batch": select(batch_rows.c.case_id).distinct().where(batch_rows.c.outcome == "started"),
+}
+"""Other tables that name cases, in words."""
+
+
+async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
+    """Check all events, and the rows that name their cases."""
+    walk = await _Walk.prepared(conn)
+    async for row in paged(conn, _EVENTS, events.c.position):
+        walk.event(row)
+        if told and walk.position % ROWS_AT_ONCE == 0:
+            told(walk.position, walk.length)
+    walk.end()
+    async for row in paged(conn, _CASES, cases.c.case_id):
+        walk.case(row)
+    await walk.compare_results(conn)
+    await walk.find_missing_cases(conn)
+    return walk.found(), walk.erased
+
+
+async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
+    """Check the chain of one case, and its row."""
+    walk = await _Walk.prepared(conn)
+    async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.position):
+        walk.event_of_case(row)
+    walk.find_gaps()
+    if walk.emptied:
+        of_no_case = _EVENTS.where(events.c.case_id.is_(None), events.c.kind == ERASED)
+        async for row in paged(conn, of_no_case, events.c.position):
+            walk.permit(row)
+    walk.find_emptied()
+    head = walk.head_of(case_id)
+    row = (await conn.execute(_CASES.where(cases.c.case_id == case_id))).one_or_none()
+    if row is not None:
+        walk.case(row)
+    elif head is None:
+        walk.say(
+            f"there is neither a row nor an event of {case_words(case_id)}:"
+            " it was never there, or all of it was removed"
+        )
+    await walk.compare_results(conn)
+    if row is None and head is not None:
+        walk.say(f"{case_words(case_id)}: its row is missing, though {head.count} events name it")
+    return walk.found().model_copy(update={"head": head}), walk.erased
+
+
+_EVENTS = select(
+    *(column for column in events.c if column.name != "at"),
+    type_coerce(events.c.at, String).label("moment"),
+    event_payloads.c.position.label("kept"),
+    event_payloads.c.salt,
+    event_payloads.c.payload,
+).outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+_CASES = select(
+    cases.c.case_id, cases.c.head_count, cases.c.head_hash, type_coerce(cases.c.result, String).label("result")
+)
+
+
+@dataclass
+class _Seen:
+    """One case's chain as far as it was walked."""
+
+    last: int = 0
+    """Number of the newest event."""
+    hash: str = ""
+    event_id: str = ""
+    events: int = 0
+    gaps: list[tuple[range, str]] = field(default_factory=list)
+    """Numbers that were skipped, and the event before which."""
+    late: list[int] = field(default_factory=list)
+    """Numbers that came after a higher one."""
+
+
+class _Walk:
+    def __init__(self, head: Any, marks: dict[int, str]) -> None:
+        self._problems: list[str] = []
+        self._head = head
+        self._marks = marks
+        self._position = 0
+        self._running: str | None = ""
+        """None after a gap, until the next checkpoint."""
+        self._proven = 0
+        """The position up to which the order is proven."""
+        self._unproven: dict[str, None] = {}
+        """The cases after that, in their order."""
+        self._chains: dict[str, _Seen] = {}
+        self._results: list[tuple[str, int, str]] = []
+        self._events = self._cases = self._erased = 0
+        self.emptied: dict[int, tuple[str, str]] = {}
+        """By position, id and name of events whose payload is null and that no later event says was erased."""
+        self._emptied_ids: dict[str, int] = {}
+        self.erased = Erased()
+
+    @classmethod
+    async def prepared(cls, conn: AsyncConnection) -> "_Walk":
+        head = (await conn.execute(select(chain.c.position, chain.c.hash))).one_or_none()
+        marks = {row.position: row.hash for row in await conn.execute(select(checkpoints))}
+        return cls(head if head and isinstance(head.position, int) else None, marks)
+
+    def found(self) -> Verification:
+        head = ChainHead(count=self._head.position, hash=str(self._head.hash)) if self._head else None
+        return Verification(
+            problems=self._problems, events=self._events, cases=self._cases, erased=self._erased, head=head
+        )
+
+    def head_of(self, case_id: str) -> ChainHead | None:
+        """The newest event of a case that was walked and whose row was not yet looked at."""
+        seen = self._chains.get(case_id)
+        return ChainHead(count=seen.last, hash=str(seen.hash)) if seen else None
+
+    @property
+    def position(self) -> int:
+        """How far the walk has come."""
+        return self._position
+
+    @property
+    def length(self) -> int:
+        """Where it ends."""
+        return int(self._head.position) if self._head else 0
+
+    # ------------------------------------------------------------------------------------------------------ each event
+
+    def event(self, row: Any) -> None:
+        self._check_place(row, self.event_of_case(row))
+
+    def event_of_case(self, row: Any) -> str:
+        """The event for itself and in the chain of its case; answers how it is named."""
+        self._events += 1
+        name = f"event {row.event_id} (position {row.position}, {case_words(row.case_id)})"
+        intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
+        if not intact:
+            self.say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
+        self._check_payload(row, name)
+        self._check_link(row, name, intact)
+        return name
+
+    def _check_payload(self, row: Any, name: str) -> None:
+        if row.kept is None:
+            self.say(f"{name} has lost its payload: the row was removed, not erased")
+        elif row.salt is None and row.payload is None:
+            self.emptied[row.position] = (row.event_id, name)
+            self._emptied_ids[row.event_id] = row.position
+        elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
+            digest_of(row.salt, row.payload) != row.digest
+        ):
+            self.say(f"{name} was edited: its payload (summary, data) does not match its digest")
+        elif row.kind == ERASED:
+            self.permit(row)
+
+    def permit(self, row: Any) -> None:
+        """Count as erased what an event of that kind names, of what is empty before it."""
+        if not (isinstance(row.salt, str) and isinstance(row.payload, str)) or _hash_of(row) != row.hash:
+            return
+        if digest_of(row.salt, row.payload) != row.digest:
+            return
+        ids, positions = self.erased.read(json.loads(row.payload).get("data"))
+        for position in {*positions, *(self._emptied_ids.get(id, 0) for id in ids)}:
+            if position < row.position and self.emptied.pop(position, None):
+                self._erased += 1
+
+    def find_emptied(self) -> None:
+        """What is empty without having been erased."""
+        for _, name in self.emptied.values():
+            self.say(f"{name} was emptied: its payload is null, and no later event says that it was erased")
+        self.emptied.clear()
+
+    def _check_link(self, row: Any, name: str, intact: bool) -> None:
+        """Its place in the chain of its case."""
+        seen = self._chains.setdefault(row.case_id or "", _Seen())
+        seen.events += 1
+        due = seen.last + 1
+        if row.seq != due:
+            if not intact:
+                return  # edited, and said so: its number means nothing
+            if row.seq < due:
+                self.say(
+                    f"{name} is out of order: it is number {row.seq} of its case and comes after number {seen.last}"
+                )
+                seen.late.append(row.seq)
+                return
+            seen.gaps.append((range(due, row.seq), row.event_id))
+        elif intact and row.prev_hash != seen.hash:
+            before = f"event {seen.event_id}" if seen.event_id else "the start of its case"
+            self.say(f"{name} does not follow from {before}: one of the two was replaced")
+        seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
+
+    def _check_place(self, row: Any, name: str) -> None:
+        """Its place in the global order."""
+        if row.position < 1 or (self._head and row.position > self._head.position):
+            self.say(f"{name} lies outside the record, which goes from 1 to {self._head.position}: it was inserted")
+            return
+        self._skip_to(row.position)
+        self._position = row.position
+        self._unproven[row.case_id or ""] = None
+        if self._running is not None:
+            self._running = run_on(self._running, str(row.hash))
+        if row.position % CHECKPOINT_EVERY == 0:
+            self._compare(self._marks.get(row.position), f"the checkpoint at position {row.position}")
+
+    def _skip_to(self, position: int) -> None:
+        missing = range(self._position + 1, position)
+        if not missing:
+            return
+        self.say(f"{_positions(missing)} of the record: nothing is stored there, events were removed")
+        # A checkpoint just before the gap's end lets the running hash go on from there.
+        self._running = self._marks.get(position - 1)
+        self._proven, self._unproven = position - 1, {}
+
+    def _compare(self, kept: str | None, what: str) -> None:
+        """The running hash with one that was kept; then trust the kept one, so that one fault is told once."""
+        if kept is None:
+            self.say(f"{what} is missing")
+            kept = self._running
+        elif self._running is not None and kept != self._running:
+            where = range(self._proven + 1, self._position + 1)
+            who = ", ".join(case_words(case_id) for case_id in self._unproven)
+            self.say(
+                f"{what} does not fit {_positions(where)}: events there were replaced, inserted or changed places, or"
+                f" it was edited itself; the events there are of {who}"
+                if where
+                else f"{what} does not fit the events before it: it was edited"
+            )
+        self._running = kept
+        self._proven, self._unproven = self._position, {}
+
+    # --------------------------------------------------------------------------------------------------- after the last
+
+    def end(self) -> None:
+        """The end of the global order, and what the chains of the cases lack."""
+        if self._head is None:
+            self.say("the head of the record (table chain) is missing or cannot be read")
+        elif self._position < self._head.position:
+            cut = range(self._position + 1, self._head.position + 1)
+            self.say(f"the tail of the record was cut off: nothing is stored at {_positions(cut)}")
+        else:
+            self._compare(self._head.hash, "the head of the record")
+        for position in self._marks:
+            if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
+                self.say(f"there is a checkpoint at position {position}, where the record has none")
+        self.find_gaps()
+        self.find_emptied()
+
+    def find_gaps(self) -> None:
+        """What the chains lack."""
+        for case_id, seen in self._chains.items():
+            for gap, before in seen.gaps:
+                lacking = len(gap) - sum(number in gap for number in set(seen.late))
+                if lacking:
+                    numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
+                    self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
+
+    def case(self, row: Any) -> None:
+        """The row of one case: the head of its chain, and the head that its result names."""
+        self._cases += 1
+        name = case_words(row.case_id)
+        seen = self._chains.pop(row.case_id, None)
+        if seen is None:
+            self.say(f"{name}: its row counts {row.head_count} events and none is stored: they were removed")
+            return
+        newest = f"number {seen.last} (event {seen.event_id})"
+        if row.head_count != seen.last:
+            guess = "events were cut off or inserted, or the row was edited"
+            self.say(f"{name}: its row counts {row.head_count} events, the newest stored is {newest}: {guess}")
+        elif row.head_hash != seen.hash:
+            self.say(f"{name}: the hash in its row is not that of {newest}: the event was replaced or the row edited")
+        self._note_result(row, seen)
+
+    def _note_result(self, row: Any, seen: _Seen) -> None:
+        """Keep the head that a result names for `compare_results` when it is not the newest: others came after."""
+        try:
+            result: Any = json.loads(row.result) if isinstance(row.result, str) else row.result
+            if result is None:
+                return
+            count, hash_ = int(result["audit"]["count"]), str(result["audit"]["hash"])
+        except (ValueError, TypeError, LookupError):
+            self.say(f"{case_words(row.case_id)}: its result cannot be read: it was edited")
+            return
+        if (count, hash_) != (seen.last, seen.hash):
+            self._results.append((row.case_id, count, hash_))
+
+    async def compare_results(self, conn: AsyncConnection) -> None:
+        """The heads that results name with the events they mean."""
+        for case_id, count, hash_ in self._results:
+            query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
+            stored = (await conn.execute(query)).scalar_one_or_none()
+            if stored is None:
+                self.say(f"{case_words(case_id)}: it ended with {count} events and number {count} is not stored")
+            elif stored != hash_:
+                self.say(
+                    f"{case_words(case_id)}: its result names another hash for number {count}: one of them was edited"
+                )
+
+    async def find_missing_cases(self, conn: AsyncConnection) -> None:
+        """Cases without a row, though something names them."""
+        named = {case_id: [f"{seen.events} events"] for case_id, seen in self._chains.items() if case_id}
+        for words, query in _NAMED_BY.items():
+            (column,) = query.selected_columns
+            orphans = query.where(~exists().where(cases.c.case_id == column))
+            for case_id in (await conn.execute(orphans)).scalars():
+                named.setdefault(case_id, []).append(words)
+        for case_id, by in named.items():
+            self.say(f"{case_words(case_id)}: its row is missing, though {' and '.join(by)} name it")
+
+    def say(self, sentence: str) -> None:
+        """Remember a problem."""
+        self._problems.append(sentence)
+
+
+def _hash_of(row: Any) -> str | None:
+    try:
+        return hash_of(
+            event_id=row.event_id,
+            case_id=row.case_id or "",
+            seq=row.seq,
+            at=_moment(row.moment),
+            kind=row.kind,
+            actor=row.actor,
+            digest=row.digest,
+            prev_hash=row.prev_hash,
+        )
+    except TypeError:
+        return None  # bytes where a text was
+
+
+def _moment(stored: Any) -> datetime | str:
+    """SQLite hands out the text it stores, PostgreSQL a datetime."""
+    if isinstance(stored, datetime):
+        return stored
+    try:
+        return datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    except (ValueError, TypeError):
+        return str(stored)
+
+
+def _positions(where: range) -> str:
+    return f"position {where[0]}" if len(where) == 1 else f"positions {where[0]} to {where[-1]}"

@@ -1,0 +1,166 @@
+"""The rows of all sealed tables against the seals of the transactions that wrote them.
+
+The newest seal of each row is gathered in a temporary database, on disk where there are many; then each row is read as
+it is stored and compared, and what is left over was deleted.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.audit.hashing import digest_of
+from store.audit.seals import PARENTS, SHAPES, Shape, differing, hash_of, key_of, seal_of
+from store.audit.verification.found import ROWS_AT_ONCE, Erased, case_words, paged
+from store.db.sqlite import scratch
+from store.tables.audit import chain, seals
+
+_before = seals.alias("before")
+_SEALS = select(seals, _before.c.hash.label("last")).outerjoin(_before, _before.c.number == seals.c.number - 1)
+
+
+async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
+    """What is wrong with rows, one sentence each."""
+    with _Newest() as newest:
+        problems = await _gather(conn, newest, _SEALS, erased)
+        problems += await _end(conn, newest.last)
+        for shape in SHAPES.values():
+            problems += [said async for said in _compare(conn, newest, shape, [])]
+        return problems + newest.missing()
+
+
+async def check_case(conn: AsyncConnection, case_id: str, erased: Erased) -> list[str]:
+    """What is wrong with the rows that belong to one case."""
+    with _Newest() as newest:
+        problems = await _gather(conn, newest, _SEALS.where(seals.c.case_id == case_id), erased, whole=False)
+        for shape in SHAPES.values():
+            if shape.case is not None:
+                problems += [said async for said in _compare(conn, newest, shape, [shape.raw.c.case_id == case_id])]
+            elif shape.parent is not None:
+                name, parent = PARENTS[shape.table]
+                (key,) = parent.primary_key
+                its = select(key).where(parent.c.case_id == case_id)
+                problems += [said async for said in _compare(conn, newest, shape, [shape.raw.c[name].in_(its)])]
+        return problems + newest.missing()
+
+
+class _Newest:
+    """The newest seal of each row, by table and key."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self._db = scratch(
+            "CREATE TABLE newest (name TEXT, key TEXT, seal TEXT, salt TEXT, case_id TEXT, PRIMARY KEY (name, key))"
+            " WITHOUT ROWID"
+        )
+
+    def __enter__(self) -> "_Newest":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def note(self, rows: dict[str, dict[str, str | None]], salt: str, case_id: str | None) -> None:
+        """What a later record says wins."""
+        there = [(name, key, seal, salt, case_id) for name, each in rows.items() for key, seal in each.items() if seal]
+        gone = [(name, key) for name, each in rows.items() for key, seal in each.items() if not seal]
+        self._db.executemany("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", there)
+        self._db.executemany("DELETE FROM newest WHERE name = ? AND key = ?", gone)
+
+    def take(self, name: str, key: str) -> tuple[str, str] | None:
+        """Seal and salt of a row, once."""
+        found = self._db.execute("DELETE FROM newest WHERE name = ? AND key = ? RETURNING seal, salt", (name, key))
+        rows: list[tuple[str, str]] = found.fetchall()
+        return rows[0] if rows else None
+
+    def missing(self) -> list[str]:
+        """A sentence for each row that nothing was compared with."""
+        left = self._db.execute("SELECT name, key, case_id FROM newest ORDER BY name, key")
+        return [f"{_named(name, key, case_id)} was deleted" for name, key, case_id in left]
+
+
+async def _gather(
+    conn: AsyncConnection, newest: _Newest, query: Any, erased: Erased, *, whole: bool = True
+) -> list[str]:
+    problems = []
+    async for record in paged(conn, query, seals.c.number):
+        name = f"seal {record.number} ({case_words(record.case_id)})"
+        if whole and record.number != newest.last + 1:
+            problems.append(f"seals {newest.last + 1} to {record.number - 1} are missing: they were removed")
+        newest.last = record.number
+        # After a gap there is nothing to compare the link with; the gap was named.
+        if not (whole and record.last is None and record.number != 1) and not _linked(record):
+            problems.append(f"{name} was edited, moved or replaced: it does not follow from the one before it")
+        if record.salt is None and record.rows is None:
+            if record.number not in erased.seals:
+                problems.append(f"{name} was emptied, and no later event says that it was erased")
+        elif not _intact(record):
+            problems.append(f"{name} was edited: what it says of rows does not match its digest")
+        else:
+            newest.note(json.loads(record.rows), record.salt, record.case_id)
+    return problems
+
+
+async def _end(conn: AsyncConnection, last: int) -> list[str]:
+    head = (await conn.execute(select(chain.c.seals, chain.c.seals_hash))).one_or_none()
+    if head is None:
+        return []  # said of the events
+    newest = (await conn.execute(select(seals.c.hash).where(seals.c.number == last))).scalar_one_or_none() or ""
+    if head.seals != last:
+        return [
+            f"the head of the seals (table chain) counts {head.seals}, the newest stored is {last}: seals were cut off"
+        ]
+    if head.seals_hash != newest:
+        return [f"the head of the seals (table chain) does not fit seal {last}: one of the two was edited"]
+    return []
+
+
+def _linked(record: Any) -> bool:
+    try:
+        return bool(hash_of(record.number, record.case_id or "", record.digest, record.last or "") == record.hash)
+    except TypeError:
+        return False  # bytes where a text was
+
+
+def _intact(record: Any) -> bool:
+    texts = isinstance(record.salt, str) and isinstance(record.rows, str)
+    return texts and bool(digest_of(record.salt, record.rows) == record.digest)
+
+
+async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: list[Any]) -> AsyncIterator[str]:
+    """A sentence for each row that is not as it was written."""
+    name = shape.table.name
+    async for row in _stored(conn, shape, where):
+        key = key_of(shape, row)
+        sealed = newest.take(name, key)
+        if sealed is None:
+            yield f"{_named(name, key, _case_of(shape, row))} was inserted: Holdgate did not write it"
+            continue
+        found = seal_of(shape, row, sealed[1])
+        if found != sealed[0]:
+            columns = differing(shape, sealed[0], found)
+            what = f"what Holdgate wrote into {', '.join(columns)} was changed" if columns else "it was changed"
+            yield f"{_named(name, key, _case_of(shape, row))} was edited: {what}"
+
+
+async def _stored(conn: AsyncConnection, shape: Shape, where: list[Any]) -> AsyncIterator[Any]:
+    """Each row as it is stored, never more than a page of them in memory."""
+    query = select(*shape.raw.c).where(*where)
+    if conn.dialect.name != "sqlite":
+        async with conn.stream(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
+            async for row in rows:
+                yield row
+        return
+    async for row in paged(conn, query, next(iter(shape.raw.c))):
+        yield row
+
+
+def _case_of(shape: Shape, row: Any) -> str | None:
+    return str(row[shape.case]) if shape.case is not None and row[shape.case] is not None else None
+
+
+def _named(name: str, key: str, case_id: str | None) -> str:
+    of = f" of case {case_id}" if case_id and case_id != key else ""
+    return f"table {name}, row {key}{of}"

@@ -1,0 +1,1 @@
+"""Cases, tasks and batches in SQL."""

@@ -1,0 +1,438 @@
+"""Uploaded files and their rows.
+
+A file is received row by row and taken in one moment: until then nobody sees it. A row's outcome is `valid`, `invalid`,
+`duplicate` or `skipped` when the file is taken, and a valid one ends as `started`, `duplicate` (somebody else was
+quicker) or `failed`. Rows only ever move out of `valid`, so every step may run twice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, computed_field
+from sqlalchemy import (
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    null,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
+
+from domain.base import Problem
+from domain.batch import BatchCounts
+from store.cases.visibility import Viewer
+from store.db import cursor as cursors
+from store.tables.base import Instant
+from store.tables.cases import batch_rows, batches, cases
+
+BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
+"""`receiving`: its rows are being stored, and nobody was told that the file is taken."""
+RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed", "skipped"]
+
+_CHUNK = 500
+"""Keys in one IN list: SQLite takes 32,766 variables, and a plan over thousands helps nobody."""
+
+
+class Change(BaseModel):
+    """A field of which a duplicate says something else than the case that exists, as both may be shown."""
+
+    field: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.field} {self.before} → {self.after}"
+
+
+class BatchRow(BaseModel):
+    """One row of a file and what became of it."""
+
+    line: int
+    reference: str
+    outcome: RowOutcome
+    process: str = ""
+    """What its case is or would be one of."""
+    case_id: str | None = None
+    """The case that was or will be started, or for a duplicate the one that exists: of somebody else's its first."""
+    case_status: str | None = None
+    """None also for a duplicate of somebody else's case: then no more is said than that its reference is taken."""
+    differs: list[str] = []
+    """For a duplicate: the fields in which it is not the same as the case that exists."""
+    changes: list[Change] = []
+    """The same, with what the case has and what the row says."""
+    errors: list[Problem] = []
+    """Of a skipped row: why it is none."""
+    above: int | None = None
+    """For a duplicate of a row of the same file: the line of that row."""
+    resubmits: str | None = None
+    """The earlier case, ended undone, whose next round this row asks for; for a duplicate: could ask for."""
+    not_again: str | None = None
+    """For a duplicate of a case that ended undone: why it cannot be submitted again."""
+    start_at: datetime | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is a duplicate of somebody else's case."""
+        return self.outcome == "duplicate" and self.above is None and self.case_status is None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def says(self) -> str:
+        """What a duplicate is one of, in words; of a row that submits a case again, which."""
+        if self.outcome != "duplicate":
+            return f"submits {self.resubmits} again" if self.resubmits else ""
+        if self.taken:
+            return "somebody else has a case with this reference"
+        parts = [f"differs: {', '.join(map(str, self.changes)) or ', '.join(self.differs)}" if self.differs else "same"]
+        if self.above is not None:
+            parts.append(f"its reference is that of line {self.above} of this file")
+        elif self.case_status:
+            status = self.case_status.replace("_", " ")
+            parts.append(f"the case {status}" if status.startswith("needs") else f"the case is {status}")
+        if self.resubmits and self.resubmits == self.case_id:
+            parts.append("it can be submitted again as its next round")
+        elif self.not_again:
+            parts.append(f"it cannot be submitted again: {self.not_again}")
+        return "; ".join(parts)
+
+
+class PlannedRow(BatchRow):
+    """A row as it is judged, with what its case would start with; only a valid row has an input."""
+
+    priority: int | None = None
+    input: dict[str, Any] | None = None
+
+
+class Batch(BaseModel):
+    """One uploaded file."""
+
+    batch_id: str
+    process: str
+    filename: str
+    sha256: str
+    path: str
+    same_file_as: str | None
+    requester: str
+    policy_hash: str
+    status: BatchStatus
+    total: int
+    skipped: int = 0
+    """Rows that the mapping says are none, such as totals."""
+    blank: int = 0
+    """Lines in which every cell is blank; they are no rows."""
+    ignored_columns: list[str]
+    format: dict[str, Any] = {}
+    """How the bytes were read."""
+    mapping: dict[str, Any] | None = None
+    """Which columns stand for which fields; None: the fields' own names."""
+    created_at: datetime
+    closed_at: datetime | None = None
+
+
+class Existing(BaseModel):
+    """The newest case of a reference, as far as a duplicate is concerned."""
+
+    case_id: str
+    status: str
+    requester: str
+    round: int
+    input: dict[str, Any]
+    unstarted: bool
+    """Whether it ended because its Workflow could not be started, as a row of a file."""
+
+
+_TAKEN = batches.c.status != "receiving"
+
+
+async def receive(conn: AsyncConnection, batch: Batch) -> None:
+    """Begin with a batch, as `receiving`; its rows are added next."""
+    await conn.execute(insert(batches), batch.model_dump())
+
+
+async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedRow]) -> None:
+    """Store rows of a batch that is being received."""
+    if rows:
+        values = [{"batch_id": batch_id, **row.model_dump(exclude={"case_status", "says"})} for row in rows]
+        await conn.execute(insert(batch_rows), values)
+
+
+async def taken(conn: AsyncConnection, batch: Batch) -> None:
+    """All rows of a received batch are stored: from now on it is there, to be started."""
+    values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch.batch_id, batches.c.status == "receiving").values(values)
+    )
+
+
+async def half_received(conn: AsyncConnection, before: datetime) -> list[str]:
+    """Batches whose reception began before a moment and has not ended."""
+    query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
+    return list((await conn.execute(query)).scalars())
+
+
+async def forget_received(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+    """Remove these batches and their rows, as far as they were not taken."""
+    received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
+    await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
+    await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
+
+
+async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
+    """One batch that was taken, or None."""
+    query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
+    found = (await conn.execute(query)).mappings().first()
+    return Batch.model_validate(found) if found else None
+
+
+async def page(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    process: str | None = None,
+    status: BatchStatus | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[Batch], str | None]:
+    """One page of the batches that the viewer may see, newest first, and the cursor of the next page.
+
+    One that is still being received is in no list. Raises ValueError for a cursor of another list.
+    """
+    query = select(batches).where(_TAKEN)
+    if not viewer.sees_all:
+        query = query.where(batches.c.requester.in_(viewer.asks_as))
+    if process:
+        query = query.where(batches.c.process == process)
+    if status:
+        query = query.where(batches.c.status == status)
+    key = tuple_(batches.c.created_at, batches.c.batch_id)
+    if cursor:
+        at, batch_id = cursors.decode(cursor, datetime, str)
+        query = query.where(key < tuple_(literal(at, Instant), literal(batch_id, String)))
+    query = query.order_by(batches.c.created_at.desc(), batches.c.batch_id.desc()).limit(limit + 1)
+    found = [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(last.created_at, last.batch_id)
+
+
+async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -> str | None:
+    """Return the newest batch of the same process, bytes and person: of others nobody learns that they have a file."""
+    query = (
+        select(batches.c.batch_id)
+        .where(batches.c.sha256 == sha256, batches.c.process == process, batches.c.requester == by, _TAKEN)
+        .order_by(batches.c.created_at.desc(), batches.c.batch_id)
+        .limit(1)
+    )
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str]) -> dict[str, Existing]:
+    """By reference key, the newest round of each reference that the process has a case for."""
+    found: dict[str, Existing] = {}
+    failed_row = exists().where(batch_rows.c.case_id == cases.c.case_id, batch_rows.c.outcome == "failed")
+    columns = (
+        cases.c.reference_key,
+        cases.c.case_id,
+        cases.c.status,
+        cases.c.requester,
+        cases.c.round,
+        cases.c.input,
+        and_(cases.c.status == "failed", failed_row).label("unstarted"),
+    )
+    for chunk in _chunks(keys, _CHUNK):
+        query = (
+            select(*columns)
+            .where(cases.c.process == process, cases.c.reference_key.in_(chunk))
+            .order_by(cases.c.round)  # so that the newest round is the last to be kept
+        )
+        for row in (await conn.execute(query)).mappings():
+            found[row["reference_key"]] = Existing.model_validate(row)
+    return found
+
+
+async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+    """The Workflows of these batches are known to Temporal."""
+    await conn.execute(
+        update(batches)
+        .where(batches.c.batch_id.in_(batch_ids), batches.c.status == "starting")
+        .values(status="running")
+    )
+
+
+async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
+    """Give a batch that is not closed another status."""
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
+    )
+
+
+async def close(
+    conn: AsyncConnection, batch_id: str, status: Literal["completed", "cancelled", "failed"], at: datetime
+) -> None:
+    """No row of it is left to be started."""
+    await conn.execute(
+        update(batches)
+        .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
+        .values(status=status, closed_at=at)
+    )
+
+
+async def reopen(conn: AsyncConnection, batch_id: str) -> None:
+    """A batch that is closed is being cancelled after all."""
+    await conn.execute(
+        update(batches).where(batches.c.batch_id == batch_id, batches.c.status == "completed").values(closed_at=None)
+    )
+
+
+async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
+    """End every row that is still to be started: as failed, for this reason, unless its case is there already."""
+    waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
+    stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)
+    await conn.execute(update(batch_rows).where(*waiting, stored).values(outcome="started", input=null()))
+    errors = [Problem(column=None, message=reason).model_dump()]
+    await conn.execute(
+        update(batch_rows).where(*waiting).values(outcome="failed", case_id=None, errors=errors, input=null())
+    )
+
+
+async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
+    """Batches that were stored before `older_than` and whose Workflow is not known, oldest first."""
+    query = (
+        select(batches)
+        .where(batches.c.status == "starting", batches.c.created_at < older_than)
+        .order_by(batches.c.created_at)
+    )
+    return [Batch.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def under_way(conn: AsyncConnection, limit: int) -> list[Batch]:
+    """Batches whose Workflow was started and that have not ended, oldest first."""
+    query = select(batches).where(batches.c.status.in_(("running", "paused", "cancelling")))
+    found = (await conn.execute(query.order_by(batches.c.created_at).limit(limit))).mappings()
+    return [Batch.model_validate(row) for row in found]
+
+
+async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:
+    """The first rows that are still to be started, in file order."""
+    query = (
+        select(batch_rows)
+        .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
+        .order_by(batch_rows.c.line)
+        .limit(limit)
+    )
+    return [PlannedRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
+    """Store how these rows ended; one that has ended already stays as it is."""
+    if not rows:
+        return
+    await conn.execute(
+        update(batch_rows)
+        .where(
+            batch_rows.c.batch_id == bindparam("of_batch"),
+            batch_rows.c.line == bindparam("of_line"),
+            batch_rows.c.outcome == "valid",
+        )
+        .values(
+            outcome=bindparam("outcome"),
+            case_id=bindparam("case_id"),
+            differs=bindparam("differs"),
+            changes=bindparam("changes"),
+            errors=bindparam("errors"),
+            input=null(),  # a case has it now, or none will
+        ),
+        [
+            {
+                "of_batch": batch_id,
+                "of_line": row.line,
+                **row.model_dump(include={"outcome", "case_id", "differs", "changes", "errors"}),
+            }
+            for row in rows
+        ],
+    )
+
+
+async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
+    """The rows by outcome, as they are reported."""
+    query = (
+        select(batch_rows.c.outcome, func.count())
+        .where(batch_rows.c.batch_id == batch_id)
+        .group_by(batch_rows.c.outcome)
+    )
+    return counted({row[0]: row[1] for row in await conn.execute(query)})
+
+
+def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
+    """`total` = `valid` + `invalid` + `duplicate`: started and failed rows were valid."""
+    ended = ("invalid", "duplicate", "started", "failed")
+    number = {outcome: by_outcome.get(outcome, 0) for outcome in ended}
+    valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
+    return BatchCounts(total=valid + number["invalid"] + number["duplicate"], valid=valid, **number)
+
+
+async def rows(
+    conn: AsyncConnection,
+    batch_id: str,
+    outcome: RowOutcome | None = None,
+    *,
+    differs: bool | None = None,
+    after: int = 0,
+    limit: int = 50,
+) -> list[BatchRow]:
+    """Rows in file order, from behind the line `after`; the last line is the cursor of the next page.
+
+    With `differs` only the duplicates that do, or do not, say something else than the case that exists.
+    """
+    query = _rows_of(batch_id).where(batch_rows.c.line > after).order_by(batch_rows.c.line).limit(limit)
+    if outcome:
+        query = query.where(batch_rows.c.outcome == outcome)
+    if differs is not None:
+        query = query.where(batch_rows.c.outcome == "duplicate", _DIFFERS if differs else not_(_DIFFERS))
+    return [BatchRow.model_validate(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def duplicates(conn: AsyncConnection, batch_id: str, limit: int) -> list[BatchRow]:
+    """The first duplicate rows, those that differ from the case that exists before the others."""
+    differ_first = case((_DIFFERS, 0), else_=1)
+    query = _rows_of(batch_id).where(batch_rows.c.outcome == "duplicate").order_by(differ_first, batch_rows.c.line)
+    return [BatchRow.model_validate(row) for row in (await conn.execute(query.limit(limit))).mappings()]
+
+
+async def resubmittable(conn: AsyncConnection, batch_id: str) -> int:
+    """How many duplicate rows could have been the next round of their case when the file was taken."""
+    could = (batch_rows.c.outcome == "duplicate", batch_rows.c.resubmits == batch_rows.c.case_id)
+    return (await conn.execute(select(func.count()).where(batch_rows.c.batch_id == batch_id, *could))).scalar_one()
+
+
+_DIFFERS = func.json_array_length(batch_rows.c.differs) > 0
+
+
+def _rows_of(batch_id: str) -> Select[Any]:
+    shown = [batch_rows.c[name] for name in BatchRow.model_fields if name != "case_status"]
+    own = cases.c.requester == select(batches.c.requester).where(batches.c.batch_id == batch_id).scalar_subquery()
+    return (
+        select(*shown, cases.c.status.label("case_status"))
+        .select_from(batch_rows.outerjoin(cases, and_(cases.c.case_id == batch_rows.c.case_id, own)))
+        .where(batch_rows.c.batch_id == batch_id)
+    )
+
+
+_ItemT = TypeVar("_ItemT")
+
+
+def _chunks(items: Sequence[_ItemT], size: int) -> Iterator[Sequence[_ItemT]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

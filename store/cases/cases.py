@@ -1,0 +1,474 @@
+"""Cases as SQL knows them: the row that exists before the Workflow, and `record`, the single writer of its progress."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypedDict, Unpack
+
+from pydantic import BaseModel, ConfigDict, field_validator
+from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select, true, tuple_, update
+from sqlalchemy import case as either
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.case import CaseEvent, CaseResult, ChainHead
+from domain.ids import rollback_id_for
+from domain.names import ROLLBACK
+from domain.normalization import search_words
+from domain.records import CaseRecord, Written
+from domain.rollback import RollbackAsked
+from domain.status import Status
+from domain.undo import PlannedUndo
+from store.audit import audit_log
+from store.cases import actions, durations, tasks
+from store.cases.visibility import Viewer as Viewer
+from store.db import cursor as cursors
+from store.db.database import fit, insert_into, insert_once
+from store.db.text_search import words_say
+from store.tables.base import Instant
+from store.tables.cases import cases
+
+
+class CaseRow(BaseModel):
+    """A case as it is stored."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    case_id: str
+    process: str
+    reference: str
+    reference_key: str
+    round: int
+    resubmits: str | None
+    parent: str | None = None
+    """The case that asked for this one."""
+    status: Status
+    title: str
+    requester: str
+    priority: int
+    batch_id: str | None
+    policy_hash: str
+    input: dict[str, Any]
+    result: CaseResult | None = None
+    start_at: datetime | None
+    submitted_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None = None
+    idempotency_key: str | None
+    """Hash of the person and the `Idempotency-Key` that made the case."""
+    head_count: int
+    head_hash: str
+    workflow_id: str | None = None
+    """The Workflow that rolls the case back; None while its own conducts it."""
+    plan: list[PlannedUndo] = []
+    """What a rollback would undo, oldest first."""
+    rollback: RollbackAsked | None = None
+    resubmit_at: datetime | None = None
+    """When its next round starts by itself."""
+
+    @field_validator("plan", mode="before")
+    @classmethod
+    def _unplanned(cls, stored: Any) -> Any:
+        return stored or []
+
+    @property
+    def conductor(self) -> str:
+        """The id of the Workflow that has the case."""
+        return self.workflow_id or self.case_id
+
+
+class NewCase(BaseModel):
+    """What a case row starts with."""
+
+    case_id: str
+    process: str
+    reference: str
+    reference_key: str
+    round: int = 1
+    resubmits: str | None = None
+    parent: str | None = None
+    title: str
+    requester: str
+    priority: int = 3
+    batch_id: str | None = None
+    policy_hash: str
+    input: dict[str, Any]
+    """The validated input as JSON."""
+    start_at: datetime | None = None
+    submitted_at: datetime
+    idempotency_key: str | None = None
+
+
+class Sought(TypedDict, total=False):
+    """Which cases of those that somebody may see; what is left out, or None, narrows nothing."""
+
+    process: str | None
+    status: str | None
+    batch_id: str | None
+    requester: str | None
+    requesters: Sequence[str] | None
+    """Any of several."""
+    ended: bool | None
+    """Only those that have ended, or have not."""
+    q: str | None
+    """Looked for in title, reference and case id."""
+
+
+class Fields(BaseModel):
+    """The names of the fields that inputs and results of some cases have, in no order."""
+
+    input: set[str]
+    output: set[str]
+    processes: set[str]
+
+
+class Duplicate(Exception):
+    """The process has a case of this reference and round, or the idempotency key was used: `existing` is that case."""
+
+    def __init__(self, existing: CaseRow) -> None:
+        super().__init__(f"{existing.case_id} exists already, it is {existing.status}")
+        self.existing = existing
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+async def insert(conn: AsyncConnection, new: NewCase, event: CaseEvent) -> CaseRow:
+    """Store a case as `starting`, with the event that says so. Raises Duplicate."""
+    row = _row(new)
+    if not await insert_once(conn, cases, row):
+        same_key = cases.c.idempotency_key == new.idempotency_key
+        query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
+        found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
+        raise Duplicate(found[0])
+    heads = await audit_log.begin(conn, [event])
+    head = heads[new.case_id]
+    return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
+
+
+async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEvent]]) -> dict[str, CaseRow | None]:
+    """Like `insert` for many: by case id the row that existed already, or None for a case that is stored now."""
+    # In one order, so that two imports of the same rows wait for each other instead of deadlocking.
+    rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
+    if not rows:
+        return {}
+    adding = insert_into(conn, cases).on_conflict_do_nothing().returning(cases.c.case_id)
+    added = set((await conn.execute(adding, list(rows.values()))).scalars())
+    first = {event.case_id: event for _, event in new if event.case_id in added}
+    await audit_log.begin(conn, list(first.values()))
+    existing = [case_id for case_id in rows if case_id not in added]
+    found = await _found(conn, select(cases).where(cases.c.case_id.in_(existing))) if existing else []
+    return dict.fromkeys(rows) | {row.case_id: row for row in found}
+
+
+async def started(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
+    """Say that the Workflows of these cases run; a case that is further already stays there."""
+    await conn.execute(
+        update(cases)
+        .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
+        .values(status=status, updated_at=datetime.now(UTC))
+    )
+
+
+async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
+    """Write what happened to a case: its events, and the tasks, decisions and status they lead to. Returns its head.
+
+    Writing a record again changes nothing, also when the case has gone on since. A closed case stays closed, whatever a
+    worker thinks that did not hear of it; it is told the end that stands. Raises `audit.UnknownCase` when the case has
+    no row.
+    """
+    events = await audit_log.prepared(conn, record.events) if record.events else None
+    head = events.head if events else await _head(conn, record.case_id)
+    await tasks.judge_all(conn, record.decisions, record.case_id)
+    await tasks.withdraw(conn, record.withdrawn)
+    await actions.judge(conn, record.actions, record.case_id)
+    moved = (events is None or events.added > 0) and await _move(conn, record, head)
+    if moved:
+        await tasks.open_all(conn, record.opened)
+        await tasks.patch_all(conn, record.patched, record.case_id)
+        if record.status.closed:
+            await tasks.close_left(conn, record.case_id, record.events[-1].at)
+    if events:
+        await events.write()
+    if not moved:
+        return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
+    if record.status.closed:
+        await durations.note(conn, record.case_id, record.status, record.events[-1].at)
+    return Written(count=head.count, hash=head.hash)
+
+
+async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
+    """The end that the case has had without the Workflow that writes this record; None while it may go on."""
+    case = await get(conn, record.case_id)
+    if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
+        return None
+    return case.result
+
+
+async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
+    """Give the case its new status and, at the end, its result; False when it has ended before.
+
+    Only the Workflow that has the case moves it: one that has lost it to a rollback writes events and no more.
+    """
+    at = record.events[-1].at if record.events else datetime.now(UTC)
+    values: dict[str, Any] = {"status": record.status, "updated_at": at}
+    if record.status.closed:
+        values["closed_at"] = at
+    if record.input is not None:
+        values |= {"input": record.input, "title": record.title, "words": _words(record.case_id, record.title or "")}
+    if record.plan is not None:
+        values["plan"] = [undo.model_dump(mode="json") for undo in record.plan]
+    if record.result and record.result.resubmit_after is not None:
+        values["resubmit_at"] = at + record.result.resubmit_after
+    if record.result:
+        values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
+    still_open = (
+        cases.c.case_id == record.case_id,
+        cases.c.closed_at.is_(None),
+        cases.c.workflow_id.is_(None) if record.workflow_id is None else cases.c.workflow_id == record.workflow_id,
+    )
+    moved = await conn.execute(update(cases).where(*still_open).values(values))
+    return moved.rowcount > 0
+
+
+async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
+    """Give the case to the Workflow that rolls it back: stored as `starting`, until that is known to run.
+
+    `case` as it was read; None, and nothing is written, when it has moved on since.
+    """
+    values = {
+        "workflow_id": rollback_id_for(case.case_id, asked.number),
+        "rollback": asked.model_dump(mode="json"),
+        "plan": [undo.model_dump(mode="json") for undo in case.plan],
+        "status": Status.STARTING,
+        "closed_at": None,
+        "resubmit_at": None,
+        "updated_at": asked.at,
+    }
+    same = cases.c.workflow_id == case.workflow_id if case.workflow_id else cases.c.workflow_id.is_(None)
+    closed = cases.c.closed_at.is_not(None) if case.closed_at else cases.c.closed_at.is_(None)
+    given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
+    if not (await conn.execute(given.values(values))).rowcount:
+        return None
+    await tasks.close_left(conn, case.case_id, asked.at)
+    await audit_log.append(conn, [event])
+    return await get(conn, case.case_id)
+
+
+async def go_on(conn: AsyncConnection, new: NewCase) -> None:
+    """Say in the record of the round before that this new case goes on with it, so that either leads to the other.
+
+    It no longer has to come by itself.
+    """
+    assert new.resubmits is not None
+    event = CaseEvent(
+        event_id=f"{new.case_id}/resubmits",
+        case_id=new.resubmits,
+        at=new.submitted_at,
+        kind="case_resubmitted",
+        actor=new.requester,
+        summary=f"Submitted again as round {new.round}",
+        data={"case_id": new.case_id, "round": new.round},
+    )
+    await audit_log.append(conn, [event])
+    await resubmitted(conn, new.resubmits)
+
+
+async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
+    """The next round of a case no longer has to come by itself."""
+    await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
+    """The case of this id."""
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The open case that this Workflow has."""
+    own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
+    has = or_(own, cases.c.workflow_id == workflow_id)
+    return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
+
+
+async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
+    """The case that this Workflow conducts or has conducted, whatever became of it."""
+    case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
+    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+
+
+async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[CaseRow]:
+    """Cases that have not ended and whose Workflow is known to have run, behind this one in the order of their ids."""
+    query = select(cases).where(
+        cases.c.case_id > case_id, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING
+    )
+    return await _found(conn, query.order_by(cases.c.case_id).limit(limit))
+
+
+async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
+    """The case that was made under this key."""
+    return await _one(conn, select(cases).where(cases.c.idempotency_key == key))
+
+
+async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
+    """The newest case of a reference."""
+    rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
+    return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
+
+
+async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
+    """The cases that a case has asked for, oldest first."""
+    return await _found(conn, select(cases).where(cases.c.parent == case_id).order_by(cases.c.submitted_at))
+
+
+async def unstarted(
+    conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
+) -> list[CaseRow]:
+    """Cases submitted before this moment whose Workflow is not known to run, oldest first, behind `after`."""
+    query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
+    if after is not None:
+        place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
+        query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) > place)
+    return await _found(conn, query.order_by(cases.c.submitted_at, cases.c.case_id).limit(limit))
+
+
+async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
+    """The id of the case that submits this one again."""
+    following = (cases.c.reference_key == case.reference_key, cases.c.round == case.round + 1)
+    query = select(cases.c.case_id).where(cases.c.process == case.process, *following)
+    found: str | None = await conn.scalar(query)
+    return found
+
+
+async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set[str]:
+    """The ids of those among these cases that were submitted again."""
+    again = select(cases.c.resubmits).where(cases.c.resubmits.in_([row.case_id for row in rows]))
+    return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
+
+
+async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
+    """Cases whose next round is to start by itself by now, by id, behind this one."""
+    query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
+    return await _found(conn, query.limit(limit))
+
+
+async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
+    """Whether the viewer may see the case; False also when there is none."""
+    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
+    return (await conn.execute(seen)).first() is not None
+
+
+async def page(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    **sought: Unpack[Sought],
+) -> tuple[list[CaseRow], str | None]:
+    """One page of the cases that the viewer may see, newest first, and the cursor of the next page.
+
+    Raises ValueError for a cursor of another list.
+    """
+    query = _narrowed(select(cases), viewer, sought)
+    key = tuple_(cases.c.submitted_at, cases.c.case_id)
+    if cursor:
+        at, case_id = cursors.decode(cursor, datetime, str)
+        query = query.where(key < tuple_(literal(at, Instant), literal(case_id, String)))
+    # One more than asked for tells whether there is a next page.
+    query = query.order_by(cases.c.submitted_at.desc(), cases.c.case_id.desc()).limit(limit + 1)
+    found = await _found(conn, query)
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(last.submitted_at, last.case_id)
+
+
+async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[Sought]) -> Fields:
+    """What the inputs and results of these cases are made of, told by the database without reading them here."""
+    output = cases.c.result["output"]
+    return Fields(
+        input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
+        output={row.key for row in await conn.execute(_narrowed(_keys(conn, output), viewer, sought))},
+        processes=set((await conn.execute(_narrowed(select(cases.c.process).distinct(), viewer, sought))).scalars()),
+    )
+
+
+def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
+    """The names in JSON objects; a value that is none has none."""
+    if conn.dialect.name == "postgresql":
+        # Its function fails on what is no object; a CASE without ELSE is NULL, which it takes for nothing.
+        an_object = either((func.json_typeof(value, type_=String) == "object", value))
+        each = func.json_object_keys(an_object).table_valued("key", name="each").render_derived()
+    else:
+        each = func.json_each(value).table_valued("key", name="each")
+    return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
+
+
+def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]:
+    """The query of cases, of those that the viewer may see and that are sought."""
+    query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
+    columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
+    for column in columns:
+        if wanted := sought.get(column.name):
+            query = query.where(column == wanted)
+    if (several := sought.get("requesters")) is not None:
+        query = query.where(cases.c.requester.in_(several))
+    if (ended := sought.get("ended")) is not None:
+        query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
+    if q := sought.get("q"):
+        query = query.where(words_say(cases.c.words, q))
+    return query
+
+
+async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, int]:
+    """How many cases of a batch are where."""
+    query = select(cases.c.status, func.count()).where(cases.c.batch_id == batch_id).group_by(cases.c.status)
+    return {row.status: row[1] for row in await conn.execute(query)}
+
+
+async def on_their_way(conn: AsyncConnection, batch_id: str) -> int:
+    """How many cases of a batch are neither at a gate nor at an end."""
+    moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
+    return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
+
+
+async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
+    """Cases of a batch that go on or are completed and do not undo anything yet, newest first, behind `before`."""
+    wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
+    query = select(cases).where(
+        cases.c.batch_id == batch_id,
+        cases.c.status.in_([*wanted, Status.COMPLETED]),
+        cases.c.workflow_id.is_(None),
+    )
+    if before is not None:
+        place = tuple_(literal(before.submitted_at, Instant), literal(before.case_id))
+        query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) < place)
+    return await _found(conn, query.order_by(cases.c.submitted_at.desc(), cases.c.case_id.desc()).limit(limit))
+
+
+async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:
+    query = select(cases.c.head_count, cases.c.head_hash).where(cases.c.case_id == case_id)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise audit_log.UnknownCase(f"there is no case {case_id}")
+    return ChainHead(count=row.head_count, hash=row.head_hash)
+
+
+async def _found(conn: AsyncConnection, query: Any) -> list[CaseRow]:
+    return [CaseRow.model_validate(row) for row in await conn.execute(query)]
+
+
+async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
+    found = await _found(conn, query)
+    return found[0] if found else None
+
+
+def _row(new: NewCase) -> dict[str, Any]:
+    made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
+    return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
+
+
+def _words(case_id: str, title: str) -> str:
+    return fit(search_words(case_id, title), cases.c.words)

@@ -1,0 +1,48 @@
+"""How a case first ended, how long it took, and for how much of that it waited for people.
+
+Noted once, as the case ends: its tasks are read then anyway, and no list has to add up their times afterwards.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.status import Status
+from store.tables.audit import events
+from store.tables.cases import cases, tasks
+
+_MS = timedelta(milliseconds=1)
+
+
+async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime) -> None:
+    """Note that a case whose tasks are all closed has ended so, at this moment; a later end changes nothing."""
+    first = (cases.c.case_id == case_id, cases.c.ended_at.is_(None))
+    case = (await conn.execute(select(cases.c.submitted_at, cases.c.start_at).where(*first))).one_or_none()
+    if case is None:
+        return
+    began = case.submitted_at
+    if case.start_at and case.start_at > began:
+        began = await _began(conn, case_id, case.start_at, at)
+    rows = await conn.execute(select(tasks.c.opened_at, tasks.c.closed_at).where(tasks.c.case_id == case_id))
+    took = max(at - began, timedelta())
+    waited = waiting(((row.opened_at, row.closed_at or at) for row in rows), began, at)
+    values = {"ended_at": at, "ended_as": status, "took_ms": took // _MS, "waited_ms": waited // _MS}
+    await conn.execute(update(cases).where(*first).values(values))
+
+
+def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: datetime) -> timedelta:
+    """For how long between `began` and `ended` at least one of these spans lasted; where two overlap it counts once."""
+    waited, reached = timedelta(), began
+    for opened, closed in sorted((opened, min(closed, ended)) for opened, closed in spans):
+        if closed > reached:
+            waited += closed - max(opened, reached)
+            reached = closed
+    return waited
+
+
+async def _began(conn: AsyncConnection, case_id: str, planned: datetime, ended: datetime) -> datetime:
+    """When a scheduled case started, perhaps before its time; its end, if it never did."""
+    started = select(func.min(events.c.at)).where(events.c.case_id == case_id, events.c.kind == "case_started")
+    return (await conn.execute(started)).scalar_one() or min(planned, ended)

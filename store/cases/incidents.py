@@ -1,0 +1,117 @@
+"""What has failed and waits for operators, as a queue: like with like, so that one cause is dealt with once."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.status import Outcome, Verdict
+from domain.task import TaskView
+from store.tables.cases import tasks
+
+AT_ONCE = 100
+"""Tasks of a group that are named, the oldest; a bulk takes no more."""
+
+
+class Incidents(BaseModel):
+    """Open interventions of one process that have the same cause at the same step."""
+
+    group: str
+    """A short name for this group, the same as long as it exists."""
+    process: str
+    step: str
+    cause: str
+    count: int
+    oldest_at: datetime
+    example: TaskView
+    """The oldest of them."""
+    verdicts: list[Verdict]
+    """What the oldest can be answered with."""
+    task_ids: list[str]
+    """The oldest hundred."""
+
+
+class Waiting(BaseModel):
+    """One task of a group, as a list shows it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str
+    case_id: str
+    title: str
+    requester: str
+    opened_at: datetime
+    assignee: str | None
+    revision: int
+
+
+class Answered(BaseModel):
+    """A task of operators as it is now, whether it is still open or not."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    task_id: str
+    title: str
+    process: str
+    outcome: Outcome | None
+
+
+_STEP = tasks.c.view[("facts", "step")].as_string()
+_CAUSE = tasks.c.view[("facts", "cause")].as_string()
+# As the index says it, so that SQLite uses it.
+_OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_column("'intervention'"))
+
+
+async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:
+    """The groups, the largest first."""
+    step, cause = func.coalesce(_STEP, ""), func.coalesce(_CAUSE, "")
+    number = func.count()
+    query = select(tasks.c.process, step, cause, number, func.min(tasks.c.opened_at)).where(*_OPEN)
+    if process:
+        query = query.where(tasks.c.process == process)
+    query = query.group_by(tasks.c.process, step, cause)
+    rows = (await conn.execute(query.order_by(number.desc(), tasks.c.process, step, cause).limit(limit))).all()
+    found = []
+    for of_process, of_step, of_cause, count, oldest in rows:
+        like = (tasks.c.process == of_process, step == of_step, cause == of_cause)
+        ids = select(tasks.c.task_id, tasks.c.view).where(*_OPEN, *like)
+        named = (await conn.execute(ids.order_by(tasks.c.opened_at, tasks.c.task_id).limit(AT_ONCE))).all()
+        if not named:  # answered in this very moment
+            continue
+        example = TaskView.model_validate(named[0].view)
+        found.append(
+            Incidents(
+                group=hashlib.sha256("\n".join((of_process, of_step, of_cause)).encode()).hexdigest()[:8],
+                process=of_process,
+                step=of_step,
+                cause=of_cause,
+                count=count,
+                oldest_at=oldest,
+                example=example,
+                verdicts=example.verdicts,
+                task_ids=[row.task_id for row in named],
+            )
+        )
+    return found
+
+
+async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waiting]:
+    """Those of these tasks that are still open, the oldest first."""
+    query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
+    rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
+    return [Waiting.model_validate(row) for row in rows]
+
+
+async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
+    """The revision of each of these tasks as it is now, or as it was when it closed."""
+    query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: row.revision for row in await conn.execute(query)}
+
+
+async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:
+    """Those of these tasks that are there, by id."""
+    query = select(*(tasks.c[name] for name in Answered.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: Answered.model_validate(row) for row in await conn.execute(query)}

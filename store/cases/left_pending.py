@@ -1,0 +1,75 @@
+"""Decisions and actions that wait for a worker, though no Workflow will answer them any more.
+
+A Workflow that was ended in Temporal takes the messages with it that it had not read, and one of which an older state
+was put back does not know them. Whoever sent them must not wait for ever.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Table, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.case import CaseEvent
+from store.audit import refusal_counts
+from store.db.database import Database
+from store.tables.cases import actions, decisions, tasks
+
+OLD = timedelta(minutes=1)
+"""How long a Workflow has to answer what came just before its task closed."""
+AT_ONCE = 100
+WHY = "The task closed before this was carried out, so nothing was done."
+
+
+class LeftPending:
+    """The job of a worker that refuses them."""
+
+    def __init__(self, db: Database, old: timedelta = OLD) -> None:
+        self._db, self._old = db, old
+
+    async def look(self) -> int:
+        """Refuse those whose task is not open any more: how many. What is over `AT_ONCE` is left for the next look."""
+        found = 0
+        for table, id_name in ((decisions, "decision_id"), (actions, "action_id")):
+            async with self._db.read() as conn:
+                ids = await _left(conn, table, id_name, datetime.now(UTC) - self._old)
+            for id in ids:
+                async with self._db.write() as conn:
+                    found += await _refuse(conn, table, id_name, id)
+        return found
+
+
+async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datetime) -> list[str]:
+    still_open = select(tasks.c.task_id).where(tasks.c.task_id == table.c.task_id, tasks.c.status == "open")
+    query = select(table.c[id_name]).where(table.c.status == "pending", table.c.at < before, ~still_open.exists())
+    return list((await conn.execute(query.order_by(table.c.at).limit(AT_ONCE))).scalars())
+
+
+async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
+    """Say so in the row and in the audit log; False when it was answered meanwhile."""
+    waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
+    refused = waiting.values(status="refused", refusal=WHY, code="AlreadyClosed").returning(table)
+    row = (await conn.execute(refused)).mappings().one_or_none()
+    if row is None:
+        return False
+    await refusal_counts.record(conn, _event(row, id_name, table), row["person"])
+    return True
+
+
+def _event(row: Any, id_name: str, table: Table) -> CaseEvent:
+    kind, wanted = ("decision", row["verdict"]) if table is decisions else ("action", row["act"])
+    return CaseEvent(
+        event_id=f"left/{row[id_name]}",
+        case_id=row["case_id"],
+        at=datetime.now(UTC),
+        kind=f"{kind}_refused",
+        actor="holdgate",
+        summary=f"{row['person']} was refused to {wanted.replace('_', ' ')}: {WHY}",
+        data={
+            "task_id": row["task_id"],
+            id_name: row[id_name],
+            ("verdict" if table is decisions else "act"): wanted,
+            "code": "AlreadyClosed",
+            "claimed": row["person"],
+        },
+    )

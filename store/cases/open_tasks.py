@@ -1,0 +1,78 @@
+"""Open tasks that somebody wants to do something about: all that fit a filter, that name a person, or that ask one."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, literal, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.task import TaskView
+from store.cases.tasks import views
+from store.cases.visibility import Viewer
+from store.db import cursor as cursors
+from store.tables.base import Instant
+from store.tables.cases import candidates, tasks
+
+
+async def fitting(
+    conn: AsyncConnection,
+    viewer: Viewer,
+    *,
+    task_ids: Sequence[str] | None = None,
+    process: str | None = None,
+    gate: str | None = None,
+    assignee: str | None = None,
+    after: str | None = None,
+    limit: int,
+) -> tuple[list[TaskView], str | None]:
+    """Open gates that the viewer may see and that fit all that is given, oldest first, and a cursor for those behind.
+
+    `after` is such a cursor; raises ValueError for a cursor of another list.
+    """
+    query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
+    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+    if task_ids is not None:
+        query = query.where(tasks.c.task_id.in_(task_ids))
+    for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):
+        if wanted:
+            query = query.where(column == wanted)
+    if after is not None:
+        query = query.where(_behind(*cursors.decode(after, datetime, str)))
+    found = await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit + 1), decided=True)
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], cursors.encode(last.opened_at, last.task_id)
+
+
+async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
+    """Open tasks that name the person: as candidate, as somebody who was asked, as holder or giver."""
+    kinds = ("user", "asked")
+    named = select(candidates.c.task_id).where(candidates.c.kind.in_(kinds), candidates.c.name == person)
+    held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
+    query = select(tasks).where(tasks.c.status == "open", held).order_by(tasks.c.opened_at)
+    return await views(conn, query, decided=True)
+
+
+async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, limit: int) -> list[TaskView]:
+    """Open tasks on which one of these people was asked something that waits for an answer, oldest first.
+
+    `persons`: whoever looks, and those in whose place they answer.
+    """
+    asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name.in_(persons))
+    oldest = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked))
+    oldest = oldest.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit)
+    found: list[TaskView] = []
+    after: tuple[datetime, str] | None = None
+    while len(found) < limit:  # most have their answer: those that wait may lie behind any number of them
+        part = await views(conn, oldest if after is None else oldest.where(_behind(*after)))
+        found += [view for view in part if any(each.pending and each.to in persons for each in view.questions)]
+        if len(part) < limit:
+            break
+        after = part[-1].opened_at, part[-1].task_id
+    return found[:limit]
+
+
+def _behind(opened_at: datetime, task_id: str) -> ColumnElement[bool]:
+    """Tasks behind this one, by their opening."""
+    return tuple_(tasks.c.opened_at, tasks.c.task_id) > tuple_(literal(opened_at, Instant), literal(task_id))

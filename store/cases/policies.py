@@ -1,0 +1,24 @@
+"""Policy texts by their hash: what a case was decided by can be read as long as the case."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.audit import audit_log
+from store.db.database import insert_once
+from store.tables.cases import policies
+
+
+async def keep(conn: AsyncConnection, hash: str, text: str) -> None:
+    """Keep the text of a policy; the first time, the record says that it came into use."""
+    row = {"hash": hash, "text": text, "loaded_at": datetime.now(UTC)}
+    if await insert_once(conn, policies, row):
+        summary = f"A policy came into use: {hash[:12]}"
+        await audit_log.note(conn, "policy_loaded", by=audit_log.ENGINE, summary=summary, data={"policy": hash})
+
+
+async def text(conn: AsyncConnection, hash: str) -> str | None:
+    """The text that was kept under this hash."""
+    found: str | None = (await conn.execute(select(policies.c.text).where(policies.c.hash == hash))).scalar()
+    return found

@@ -1,0 +1,249 @@
+"""Which open tasks have to look again who can decide them, because people changed. None is forgotten.
+
+A change of people and the moments at which absences begin and end are turned into rows of `recounts` in the transaction
+that moves the reader on, all of them at once and without a limit. A row stays until its Workflow has taken the message.
+
+A gate that opens at the very moment of a change may have looked before it and be stored after it. So each change is
+gone over twice: at once, and `AGAIN` later for the tasks that were not there yet.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.cases.visibility import PERSONAL
+from store.db.database import insert_into
+from store.tables.audit import chain, event_payloads, events, readers
+from store.tables.base import Instant
+from store.tables.cases import candidates, recounts, tasks
+from store.tables.people import absences, memberships, people
+
+READER, LATER_READER = "people", "people-again"
+AGAIN = timedelta(minutes=1)
+"""Longer than the opening of a gate can take from its look at people to its commit: a local activity has 10 s."""
+LEASE = timedelta(seconds=30)
+"""For so long a worker that has taken rows is given to tell their Workflows."""
+LONGEST_PAUSE = timedelta(minutes=5)
+_NAMES = 500
+"""Names in one IN list."""
+_KINDS = (
+    "person_added",
+    "person_replaced",
+    "person_deactivated",
+    "person_reactivated",
+    "group_joined",
+    "group_left",
+    "absence_set",
+    "absence_ended",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One task whose Workflow is to be told."""
+
+    task_id: str
+    workflow_id: str
+    position: int
+    attempts: int
+
+
+@dataclass
+class _Changed:
+    """Whom changes are about."""
+
+    persons: set[str]
+    groups: set[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.persons or self.groups)
+
+
+async def is_news(conn: AsyncConnection, now: datetime) -> bool:
+    """Whether there may be anything to do at all: cheap, for every few seconds."""
+    behind = exists().where(readers.c.name.in_((READER, LATER_READER)), readers.c.position < chain.c.position)
+    if (await conn.execute(select(chain.c.id).where(behind))).first():
+        return True
+    moments = or_(_moment("begin", now, 0), _moment("end", now, 0), *(_moment(m, now - AGAIN, 1) for m in _MOMENTS))
+    if (await conn.execute(select(absences.c.person).where(moments).limit(1))).first():
+        return True
+    waiting = select(recounts.c.task_id).where(~recounts.c.told, recounts.c.next_at <= now).limit(1)
+    return (await conn.execute(waiting)).first() is not None
+
+
+async def gather(conn: AsyncConnection, now: datetime) -> None:
+    """Put every task that changes since the last time may concern among those to be told; in a write transaction."""
+    reading = select(readers.c.name, readers.c.position).where(readers.c.name.in_((READER, LATER_READER)))
+    came = {row.name: row.position for row in await conn.execute(reading.order_by(readers.c.name).with_for_update())}
+    head = (await conn.execute(select(chain.c.position))).scalar_one()
+    first = await _changes(conn, came[READER], head)
+    first.persons |= await _moments_passed(conn, now, step=0)
+    await _want(conn, first, head, now, again=False)
+    ripe = await _ripe(conn, came[LATER_READER], head, now - AGAIN)
+    second = await _changes(conn, came[LATER_READER], ripe)
+    second.persons |= await _moments_passed(conn, now - AGAIN, step=1)
+    await _want(conn, second, head, now, again=True)
+    for name, position in ((READER, head), (LATER_READER, ripe)):
+        if position != came[name]:
+            await conn.execute(update(readers).where(readers.c.name == name).values(position=position))
+    await conn.execute(delete(recounts).where(recounts.c.told, recounts.c.position <= ripe))
+
+
+async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]:
+    """The next tasks to be told, the longest waiting first; nobody else takes them for a while."""
+    workflow = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("workflow_id")
+    query = (
+        select(recounts.c.task_id, recounts.c.position, recounts.c.attempts, workflow)
+        .join(tasks, tasks.c.task_id == recounts.c.task_id)
+        .where(~recounts.c.told, recounts.c.next_at <= now)
+        .order_by(recounts.c.next_at, recounts.c.task_id)
+        .limit(limit)
+        .with_for_update(of=recounts, skip_locked=True)
+    )
+    found = [Wanted(row.task_id, row.workflow_id, row.position, row.attempts) for row in await conn.execute(query)]
+    if found:
+        leased = update(recounts).where(recounts.c.task_id.in_([each.task_id for each in found]))
+        await conn.execute(leased.values(next_at=now + LEASE))
+    return found
+
+
+async def settle(conn: AsyncConnection, told: Iterable[Wanted], failed: Iterable[Wanted], now: datetime) -> None:
+    """Write down which Workflows were told. A task that is wanted anew since it was taken stays wanted."""
+    heard = [{"its": each.task_id, "at": each.position} for each in told]
+    if heard:
+        await conn.execute(_HEARD, heard)
+    again = [
+        {
+            "its": each.task_id,
+            "tried": each.attempts + 1,
+            "next": now + min(timedelta(seconds=5) * 2 ** min(each.attempts, 10), LONGEST_PAUSE),
+        }
+        for each in failed
+    ]
+    if again:
+        await conn.execute(_AGAIN, again)
+
+
+_HEARD = (
+    update(recounts)
+    .where(recounts.c.task_id == bindparam("its"), recounts.c.position == bindparam("at"))
+    .values(told=True)
+)
+_AGAIN = (
+    update(recounts)
+    .where(recounts.c.task_id == bindparam("its"))
+    .values(attempts=bindparam("tried"), next_at=bindparam("next", type_=Instant))
+)
+
+
+async def waiting(conn: AsyncConnection) -> int:
+    """How many tasks are still to be told."""
+    return (await conn.execute(select(func.count()).select_from(recounts).where(~recounts.c.told))).scalar_one()
+
+
+# --------------------------------------------------------------------------------------------------------- small parts
+
+_MOMENTS = ("begin", "end")
+
+
+def _moment(which: str, until: datetime, step: int) -> ColumnElement[bool]:
+    """Absences that have begun or ended by then, and of which so much was told."""
+    at, told = _column(which)
+    return and_(at <= until, told == step)
+
+
+def _column(which: str) -> tuple[Any, Any]:
+    return (
+        (absences.c.starts_at, absences.c.begin_told) if which == "begin" else (absences.c.ends_at, absences.c.end_told)
+    )
+
+
+async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> set[str]:
+    """Whose absence has begun or ended by now; noted as told."""
+    found: set[str] = set()
+    for which in _MOMENTS:
+        _, told = _column(which)
+        passed = update(absences).where(_moment(which, until, step)).values({told: step + 1})
+        found |= set((await conn.execute(passed.returning(absences.c.person))).scalars())
+    return found
+
+
+async def _ripe(conn: AsyncConnection, came: int, head: int, until: datetime) -> int:
+    """How far the later look may go: up to the first change that is younger than `until`."""
+    young = select(func.min(events.c.position)).where(
+        events.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until
+    )
+    first = (await conn.execute(young)).scalar()
+    return head if first is None else first - 1
+
+
+async def _changes(conn: AsyncConnection, came: int, upto: int) -> _Changed:
+    query = (
+        select(event_payloads.c.payload)
+        .join(events, events.c.position == event_payloads.c.position)
+        .where(events.c.position > came, events.c.position <= upto, events.c.case_id.is_(None))
+        .where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
+    )
+    changed = _Changed(set(), set())
+    for payload in (await conn.execute(query)).scalars():
+        data = json.loads(payload)["data"]
+        changed.persons |= {data[name] for name in ("person", "by") if data.get(name)}
+        changed.groups |= {*data.get("groups", ()), *([data["group"]] if data.get("group") else ())}
+    return changed
+
+
+async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: datetime, *, again: bool) -> None:
+    """Put the tasks here that these people may have to do with."""
+    if not changed:
+        return
+    persons = set(changed.persons)
+    for some in _in_parts(changed.persons):
+        # Whoever stands in for somebody decides in their place, where the two share no group.
+        absent = select(absences.c.person).where(absences.c.substitute.in_(some), absences.c.ends_at > now)
+        persons |= set((await conn.execute(absent)).scalars())
+    groups = set(changed.groups)
+    for some in _in_parts(persons):
+        of_them = select(memberships.c.group_name).where(memberships.c.person.in_(some)).distinct()
+        groups |= set((await conn.execute(of_them)).scalars())
+    for some in _in_parts(persons):
+        await _put(conn, _names(some), position, now, again=again)
+    for some in _in_parts(groups):
+        named = and_(candidates.c.kind == "group", candidates.c.name.in_(some))
+        await _put(conn, tasks.c.task_id.in_(select(candidates.c.task_id).where(named)), position, now, again=again)
+
+
+def _names(persons: Collection[str]) -> ColumnElement[bool]:
+    """Tasks that have to do with these people by name: as candidate, asked, holder, giver, requester, member then.
+
+    Also those of requests that they have from somebody who has left: they do not decide them.
+    """
+    theirs = select(people.c.id).where(people.c.successor.in_(persons))
+    named = and_(candidates.c.kind.in_((*PERSONAL, "asked")), candidates.c.name.in_(persons))
+    return or_(
+        tasks.c.task_id.in_(select(candidates.c.task_id).where(named)),
+        tasks.c.assignee.in_(persons),
+        and_(tasks.c.assignee.is_not(None), tasks.c.state["owner"].as_string().in_(persons)),
+        and_(tasks.c.kind == "changes", tasks.c.requester.in_(persons)),
+        and_(tasks.c.kind == "gate", tasks.c.requester.in_(theirs)),
+    )
+
+
+async def _put(conn: AsyncConnection, concerns: ColumnElement[bool], at: int, now: datetime, *, again: bool) -> None:
+    columns = ("task_id", "position", "told", "attempts", "next_at")
+    found = select(tasks.c.task_id, literal(at), literal(False), literal(0), literal(now, Instant))
+    new = insert_into(conn, recounts).from_select(columns, found.where(tasks.c.status == "open", concerns))
+    if again:  # what is here was told of this change: it was there when the change was gone over first
+        await conn.execute(new.on_conflict_do_nothing())
+        return
+    anew = {name: new.excluded[name] for name in columns[1:]}
+    await conn.execute(new.on_conflict_do_update(index_elements=[recounts.c.task_id], set_=anew))
+
+
+def _in_parts(names: Collection[str]) -> list[Sequence[str]]:
+    inside = sorted(names)
+    return [inside[first : first + _NAMES] for first in range(0, len(inside), _NAMES)]

@@ -1,0 +1,396 @@
+"""Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import JSON, Integer, String, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.messages import Decision
+from domain.normalization import search_words
+from domain.records import DecisionRecord, TaskPatch
+from domain.status import Outcome, Verdict
+from domain.task import DecisionView, TaskView
+from store.cases.visibility import Name, names_of
+from store.db.database import fit, insert_into, insert_once
+from store.tables.cases import candidates, decisions, follow_ups, tasks
+
+
+class DecisionRow(BaseModel):
+    """A decision and what became of it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    decision_id: str
+    task_id: str
+    case_id: str
+    person: str
+    verdict: Verdict
+    comment: str
+    content: str
+    """Digest of what was decided: a repeat has the same."""
+    status: Literal["pending", "accepted", "refused", "withdrawn"]
+    refusal: str
+    code: str
+    via: str
+    at: datetime
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
+    """One task with its accepted decisions."""
+    found = await views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
+    return found[0] if found else None
+
+
+async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
+    """All tasks of a case with their accepted decisions, oldest first."""
+    query = select(tasks).where(tasks.c.case_id == case_id).order_by(tasks.c.opened_at, tasks.c.task_id)
+    return await views(conn, query, decided=True)
+
+
+async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
+    """One decision, also one that is pending or was refused."""
+    row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
+    return DecisionRow.model_validate(row) if row else None
+
+
+async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[TaskView]]:
+    """By case, its open tasks, oldest first and without their decisions."""
+    query = select(tasks).where(tasks.c.case_id.in_(case_ids), tasks.c.status == "open")
+    found: dict[str, list[TaskView]] = {}
+    for view in await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id)):
+        found.setdefault(view.case_id, []).append(view)
+    return found
+
+
+async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
+    """Hide a task from a person's own list until then; None shows it again."""
+    await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
+    if until is not None:
+        await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
+
+
+async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
+    """Until when the person has hidden the task from their own list; None where they have not."""
+    query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
+    """The tasks that a `select(tasks)` finds, in its order; with their accepted decisions if these are wanted."""
+    rows = (await conn.execute(query)).all()
+    if not rows:
+        return []
+    ids = [row.task_id for row in rows]
+    named = await _named(conn, ids)
+    given: dict[str, list[DecisionView]] = {}
+    if decided:
+        accepted = select(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
+        for row in await conn.execute(accepted.order_by(decisions.c.at, decisions.c.decision_id)):
+            view = DecisionView(
+                decision_id=row.decision_id,
+                verdict=row.verdict,
+                by=row.person,
+                at=row.at,
+                comment=row.comment,
+                on_behalf_of=row.on_behalf_of,
+                edits=row.edits or [],
+            )
+            given.setdefault(row.task_id, []).append(view)
+    return [_view(row, named, given.get(row.task_id, [])) for row in rows]
+
+
+async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[str, str, str]]:
+    """(task, kind, name) of all candidates and excluded people."""
+    found = await conn.execute(
+        select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(task_ids))
+    )
+    return {(row.task_id, row.kind, row.name) for row in found}
+
+
+def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
+    opened = row.view | (row.state or {})
+
+    def names(first: list[str], *kinds: str) -> list[str]:
+        """In the order of the opening, then who was added since."""
+        now = {name for task_id, kind, name in named if task_id == row.task_id and kind in kinds}
+        return [name for name in first if name in now] + sorted(now.difference(first))
+
+    return TaskView.model_validate(
+        opened
+        | {
+            "candidate_groups": names(opened["candidate_groups"], "group", "snapshot"),
+            "candidate_users": names(opened["candidate_users"], "user"),
+            "excluded_users": names(opened["excluded_users"], "excluded"),
+            "quorum": opened["quorum"] | {"given": row.given},
+            "status": row.status,
+            "outcome": row.outcome,
+            "opened_at": row.opened_at,
+            "closed_at": row.closed_at,
+            "due_at": row.due_at,
+            "expires_at": row.expires_at,
+            "priority": row.priority,
+            "revision": row.revision,
+            "decisions": given,
+        }
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- writing
+
+
+async def pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
+    """Remember a decision that went by Signal, until the record of its case says what became of it."""
+    row = _decision_row(decision, case_id) | {"status": "pending", "refusal": "", "code": ""}
+    await insert_once(conn, decisions, row)
+
+
+async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
+    """Lay tasks into inboxes; a task that is there already stays as it is."""
+    if not views:
+        return
+    await conn.execute(insert_into(conn, tasks).on_conflict_do_nothing(), [_task_row(view) for view in views])
+    named = [
+        {"task_id": view.task_id, "kind": kind, "name": name}
+        for view in views
+        for kind, name in _names(view, view.excluded_users)
+    ]
+    if named:
+        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
+
+
+async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id: str) -> None:
+    """Bring tasks of a case to where it says they are."""
+    if not patches:
+        return
+    await conn.execute(_PATCH, [_patch_row(patch, case_id) for patch in patches])
+    for patch in patches:
+        if patch.counting is not None:
+            gone = update(decisions).where(
+                decisions.c.task_id == patch.task_id,
+                decisions.c.status == "accepted",
+                decisions.c.decision_id.not_in(patch.counting),
+            )
+            await conn.execute(gone.values(status="withdrawn"))
+    stored = await _named(conn, [patch.task_id for patch in patches])
+    wanted = {
+        (patch.task_id, kind, name)
+        for patch in patches
+        for kind, name in _names(patch, patch.state.get("excluded_users", []), patch.state.get("questions", []))
+    }
+    kept = {patch.task_id for patch in patches if "excluded_users" not in patch.state}
+    await _name(conn, wanted - stored)
+    await _unname(conn, {entry for entry in stored - wanted if not (entry[1] == "excluded" and entry[0] in kept)})
+
+
+async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
+    """Accepted decisions that no longer count."""
+    if decision_ids:
+        gone = update(decisions).where(decisions.c.decision_id.in_(decision_ids))
+        await conn.execute(gone.values(status="withdrawn"))
+
+
+async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
+    """Write what the case made of decisions. What was accepted stays so, unless it is withdrawn."""
+    rows = [
+        _decision_row(record.decision, case_id)
+        | {
+            "status": "refused" if record.refusal else "accepted",
+            "refusal": fit(record.refusal, decisions.c.refusal),
+            "code": fit(record.code, decisions.c.code),
+            "on_behalf_of": record.on_behalf_of,
+            "edits": [change.model_dump(mode="json") for change in record.changes] or None,
+        }
+        for record in records
+    ]
+    if not rows:
+        return
+    new = insert_into(conn, decisions)
+    judged = new.on_conflict_do_update(
+        index_elements=[decisions.c.decision_id],
+        set_={name: new.excluded[name] for name in rows[0] if name != "decision_id"},
+        where=and_(decisions.c.status != "accepted", decisions.c.status != "withdrawn"),
+    )
+    await conn.execute(judged, rows)
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
+"""What both databases can add up exactly."""
+_LINES = ("subject", "amount", "currency", "words")
+
+_PATCH = (
+    update(tasks)
+    .where(tasks.c.task_id == bindparam("of_task"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "status",
+                "outcome",
+                "given",
+                "due_at",
+                "expires_at",
+                "revision",
+                "closed_at",
+                "assignee",
+                "asked",
+            )
+        }
+        | {
+            # A patch of older code does not know these.
+            "priority": func.coalesce(bindparam("new_priority", type_=Integer), tasks.c.priority),
+            # A list that is sorted by them must not lose the task between two of its pages.
+            "moved_at": case(
+                (
+                    or_(
+                        tasks.c.due_at.is_distinct_from(bindparam("new_due_at", type_=tasks.c.due_at.type)),
+                        tasks.c.priority != bindparam("new_priority", type_=Integer),
+                    ),
+                    bindparam("new_moved_at", type_=tasks.c.moved_at.type),
+                ),
+                else_=tasks.c.moved_at,
+            ),
+            "substitutes": func.coalesce(bindparam("new_substitutes", type_=String), tasks.c.substitutes),
+            "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
+            # With an input that people changed come its title, key fields and sum.
+            **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
+        }
+    )
+)
+
+
+def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
+    changed: dict[str, str | None] = dict.fromkeys(_LINES)
+    if {"title", "key_fields"} <= patch.state.keys():
+        shown = patch.state
+        changed = _lines_of(case_id, shown["title"], shown["key_fields"], shown.get("money", {}))
+    return {
+        "of_task": patch.task_id,
+        "new_status": patch.status,
+        "new_outcome": patch.outcome,
+        "new_given": patch.given,
+        "new_due_at": patch.due_at,
+        "new_expires_at": patch.expires_at,
+        "new_revision": patch.revision,
+        "new_closed_at": patch.closed_at,
+        "new_assignee": patch.state.get("assignee"),
+        "new_asked": _asked(patch),
+        "new_priority": patch.priority,
+        "new_moved_at": datetime.now(UTC),
+        "new_substitutes": patch.state.get("substitutes"),
+        "new_state": patch.state or None,
+        **{f"new_{name}": value for name, value in changed.items()},
+    }
+
+
+def _task_row(view: TaskView) -> dict[str, Any]:
+    return {
+        "task_id": view.task_id,
+        "case_id": view.case_id,
+        "process": view.process,
+        "gate": view.gate,
+        "kind": view.kind,
+        "title": view.title,
+        "requester": view.requester,
+        "status": view.status,
+        "outcome": view.outcome,
+        "opened_at": view.opened_at,
+        "closed_at": view.closed_at,
+        "due_at": view.due_at,
+        "expires_at": view.expires_at,
+        "priority": view.priority,
+        "revision": view.revision,
+        "given": view.quorum.given,
+        "asked": _asked(view),
+        "substitutes": view.substitutes,
+        "view": view.model_dump(mode="json"),
+        **_lines_of(view.case_id, view.title, view.key_fields, view.money),
+    }
+
+
+def _lines_of(
+    case_id: str, title: str, key_fields: Mapping[str, str], money: Mapping[str, str]
+) -> dict[str, str | None]:
+    """What lists go by, of what a task shows. The first key field says whom or what it is about."""
+    amount, currency = money.get("amount", ""), money.get("currency", "")
+    summable = bool(_NUMBER.fullmatch(amount)) and 0 < len(currency) <= 20
+    return {
+        "subject": fit(next(iter(key_fields.values()), ""), tasks.c.subject),
+        "amount": amount if summable else None,
+        "currency": currency if summable else None,
+        "words": fit(search_words(case_id, title), tasks.c.words),
+    }
+
+
+def _asked(task: TaskView | TaskPatch) -> str:
+    return ",".join(sorted(f"={group}" if group in task.members else group for group in {*task.candidate_groups}))
+
+
+def _names(task: TaskView | TaskPatch, excluded: Iterable[str], asked: Iterable[Mapping[str, Any]] = ()) -> set[Name]:
+    """Kind and name of everybody whom a task knows, as `candidates` has them. Of questions those that were withdrawn
+    open the task to nobody."""
+    return {
+        *names_of(task.candidate_groups, task.candidate_users, task.members),
+        *(("excluded", name) for name in excluded),
+        *(("asked", each["to"]) for each in asked if not each.get("withdrawn_at")),
+    }
+
+
+def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:
+    return {
+        "decision_id": fit(decision.id, decisions.c.decision_id),
+        "task_id": fit(decision.task_id, decisions.c.task_id),
+        "case_id": case_id,
+        "person": fit(decision.by.id, decisions.c.person),
+        "verdict": decision.verdict,
+        "comment": fit(decision.comment, decisions.c.comment),
+        "content": decision.content,
+        "via": fit(decision.via, decisions.c.via),
+        "at": decision.at,
+    }
+
+
+async def _name(conn: AsyncConnection, added: set[tuple[str, str, str]]) -> None:
+    if added:
+        rows = [{"task_id": task_id, "kind": kind, "name": name} for task_id, kind, name in sorted(added)]
+        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), rows)
+
+
+async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> None:
+    for task_id, kind, name in sorted(removed):
+        await conn.execute(
+            delete(candidates).where(
+                candidates.c.task_id == task_id, candidates.c.kind == kind, candidates.c.name == name
+            )
+        )
+
+
+async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datetime) -> bool:
+    """Close one task that no Workflow has; False when it is closed already."""
+    left = update(tasks).where(tasks.c.task_id == task_id, tasks.c.status == "open")
+    return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
+
+
+async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
+    """Take back the tasks of a case that its Workflow does not know, which goes on from an earlier point.
+
+    It will open them again. Decisions on them no longer count; the audit log keeps all of it.
+    """
+    query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
+    ids = list((await conn.execute(query)).scalars())
+    gone = update(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
+    await conn.execute(gone.values(status="withdrawn"))
+    for table in (candidates, follow_ups, tasks):
+        await conn.execute(delete(table).where(table.c.task_id.in_(ids)))
+
+
+async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:
+    """No task of an ended case stays open, also not one that its Workflow forgot in a crash."""
+    left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
+    await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

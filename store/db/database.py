@@ -1,0 +1,230 @@
+"""The one door to SQL: short write transactions, snapshot reads, and a clear error when the database is away.
+
+SQLite by default, PostgreSQL by URL; the rest of `store/` does not know which.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import exc as sql
+from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from store.audit import seals
+from store.audit.seals import SealingConnection
+from store.db import sqlite
+
+BUSY_SECONDS = 3.0
+"""How long a write waits for another one. Below the 10 s of a local activity: the wait ends here, not there."""
+MIGRATION_SECONDS = 60.0
+"""How long a second `migrate` waits for the first."""
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x401D6A7E
+"""Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached, is locked for too long or cannot be read or written. The next call may work."""
+
+
+class UnusableValue(ValueError):
+    """A value that no column can hold or be compared with: too large a number, or text that is none."""
+
+
+class Database:
+    """Connections to one database, for one event loop."""
+
+    def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
+        """`patience`: how many seconds a write waits for another one, or for a connection."""
+        where = normalised(url)
+        self._patience = patience
+        self.kind = where.get_backend_name()
+        """`sqlite` or `postgresql`."""
+        # One writer at a time is SQLite's rule. Waiting in a queue here is fair and cheap; SQLite itself only polls.
+        self._turns = asyncio.Lock() if self.kind == "sqlite" else None
+        if self.kind == "sqlite":
+            self._engine = sqlite.async_engine(Path(where.database or ""), patience)
+            self._writer = self._engine.execution_options(**sqlite.IMMEDIATE)
+            self._reader = self._engine
+        else:
+            self._engine = create_async_engine(
+                where,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=10,
+                pool_timeout=patience,
+                connect_args={"connect_timeout": int(patience)},
+            )
+            event.listen(self._engine.sync_engine, "connect", partial(_limit_waiting_for_locks, patience))
+            self._writer = self._engine
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that is committed at the end of the block and rolled back by any exception.
+
+        The rows that it wrote are sealed before: see `store.audit.seals`.
+
+        Keep it short and await nothing but this connection inside. Raises DatabaseUnavailable.
+        """
+        with _outages():
+            conn = SealingConnection(self._writer)
+            async with self._turn(), conn, conn.begin():
+                yield conn
+                await conn.seal()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One snapshot: all statements of the block see the same moment. Raises DatabaseUnavailable."""
+        with _outages():
+            async with self._reader.begin() as conn:
+                yield conn
+
+    async def ready(self) -> None:
+        """Return when the database answers and has our tables; raises DatabaseUnavailable when not."""
+        async with self.read() as conn:
+            try:
+                await conn.execute(text("SELECT position FROM chain"))
+            except sql.ProgrammingError as error:
+                raise DatabaseUnavailable(f"the database has not been migrated: {_reason(error)}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._turns is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable(f"the database is busy: no turn to write within {self._patience:.0f} s") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+def normalised(url: str) -> URL:
+    """The URL with the driver we use: `sqlite+aiosqlite` and an absolute path, or `postgresql+psycopg`.
+
+    Raises ValueError for another database, or SQLite in memory (a second connection would not see it).
+    """
+    try:
+        where = make_url(url)
+    except sql.ArgumentError:
+        raise ValueError("the database URL cannot be read; sqlite:///path or postgresql://user@host/name") from None
+    if where.get_backend_name() in {"postgresql", "postgres"}:
+        return where.set(drivername="postgresql+psycopg")
+    if where.get_backend_name() != "sqlite":
+        raise ValueError(f"'{where.get_backend_name()}' is not supported: use SQLite or PostgreSQL")
+    if not where.database or where.database == ":memory:":
+        raise ValueError("a SQLite URL needs a file: sqlite:///path/to/holdgate.db")
+    return where.set(drivername="sqlite+aiosqlite", database=str(Path(where.database).absolute()))
+
+
+def migrate(url: str) -> None:
+    """Bring the database to the newest schema, creating it when it is new. Two at once are safe: one waits.
+
+    Raises DatabaseUnavailable when it cannot be reached or written, or is newer than this code.
+    """
+    # Imported here: the worker and the gateway never migrate, and start the sooner.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    where = normalised(url)
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    with _outages(), _alone(where) as conn:
+        config.attributes["connection"] = conn
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise DatabaseUnavailable(
+                f"the database cannot be migrated, is it newer than this code? {error}"
+            ) from error
+        seals.baseline(conn)
+
+
+def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteInsert:
+    """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, which both databases spell alike."""
+    return PostgresInsert(table) if conn.dialect.name == "postgresql" else SqliteInsert(table)
+
+
+async def insert_once(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert the row unless one of its unique keys is taken, and say whether it was inserted."""
+    adding = insert_into(conn, table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
+    return (await conn.execute(adding)).first() is not None
+
+
+def fit(value: str, column: "Column[Any]") -> str:
+    """The text as the column can hold it: without NUL, cut to its length.
+
+    A raw Signal may carry any text. PostgreSQL refuses these, and a record that fails for ever would hold its case.
+    """
+    return value.replace("\0", "")[: getattr(column.type, "length", None)]
+
+
+# ------------------------------------------------------------------------------------------------------- how it is done
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    try:
+        yield
+    except (sql.DataError, OverflowError, UnicodeEncodeError) as error:
+        # PostgreSQL says DataError; the driver of SQLite cannot even pass such a number or text on.
+        raise UnusableValue("a value is too large a number, or no text that can be stored") from error
+    except (sql.OperationalError, sql.InterfaceError, sql.TimeoutError) as error:
+        raise DatabaseUnavailable(_reason(error)) from error
+    except sql.DBAPIError as error:
+        # A bare DatabaseError is what SQLite says of a file that is damaged or no database.
+        if error.connection_invalidated or type(error) is sql.DatabaseError:
+            raise DatabaseUnavailable(_reason(error)) from error
+        raise
+
+
+def _reason(error: sql.SQLAlchemyError) -> str:
+    """The driver's own sentence, without the statement and its parameters."""
+    cause = error.orig if isinstance(error, sql.DBAPIError) and error.orig is not None else error
+    return " ".join(str(cause).split())
+
+
+def _limit_waiting_for_locks(seconds: float, connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{seconds:.0f}s'")
+    cursor.close()
+    connection.commit()
+
+
+@contextmanager
+def _alone(where: URL) -> Iterator[Connection]:
+    """One transaction that no other `migrate` overlaps."""
+    engine = _creating(where)
+    try:
+        with engine.execution_options(**sqlite.IMMEDIATE).begin() as conn:
+            if where.get_backend_name() == "postgresql":
+                conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            yield conn
+    finally:
+        engine.dispose()
+
+
+def _creating(where: URL) -> Engine:
+    if where.get_backend_name() == "postgresql":
+        return create_engine(where)
+    path = Path(where.database or "")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+    return sqlite.creating_engine(path, MIGRATION_SECONDS)

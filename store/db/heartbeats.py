@@ -1,0 +1,24 @@
+"""Signs of life of the workers."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.tables.notifications import heartbeats
+
+FORGET_AFTER = timedelta(hours=1)
+
+
+async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:
+    """Say that a worker lives; forget workers that have been silent for an hour."""
+    moved = await connection.execute(update(heartbeats).where(heartbeats.c.worker == worker).values(at=at))
+    if moved.rowcount == 0:
+        await connection.execute(insert(heartbeats).values(worker=worker, at=at))
+        await connection.execute(delete(heartbeats).where(heartbeats.c.at < at - FORGET_AFTER))
+
+
+async def latest(connection: AsyncConnection) -> datetime | None:
+    """When a worker was last heard of; None when none ever was."""
+    moment: datetime | None = await connection.scalar(select(heartbeats.c.at).order_by(heartbeats.c.at.desc()).limit(1))
+    return moment

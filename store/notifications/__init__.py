@@ -1,0 +1,1 @@
+"""Notifications in SQL, until a channel has sent them."""

@@ -1,0 +1,391 @@
+"""From the record to notices: whom an event concerns, and when they want to hear of it.
+
+Events are in the record in the transaction of what happened, and their positions have no gaps. So the record is the
+source: a reader goes over it once, in order, and nothing is added to what a case has to write.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.messages import Absent, Actor
+from domain.names import OPERATORS
+from domain.notification import NoticeChoice, NoticeKind
+from domain.status import Outcome
+from domain.task import TaskView
+from store.cases.visibility import PERSONAL
+from store.db.database import insert_into
+from store.notifications import choices
+from store.notifications.reminders import NUDGED
+from store.people import successors
+from store.tables.audit import chain, event_payloads, events, readers
+from store.tables.cases import batches, candidates, cases, decisions, tasks
+from store.tables.notifications import messages, notices
+from store.tables.people import absences, memberships, people
+from workflows.people import places
+
+READER = "notices"
+CHUNK = 1000
+"""Events read in one transaction: it must not keep a decision waiting."""
+SETTLE = timedelta(seconds=2)
+"""How long "at once" waits, so that the approval and the end of one payment travel together."""
+BATCH_SETTLE = timedelta(seconds=10)
+"""How long after the import of a file its last cases may take to reach their gates."""
+
+_KINDS = (
+    "gate_opened",
+    "intervention_opened",
+    "gate_reminded",
+    NUDGED,
+    "gate_escalated",
+    "gate_expired",
+    "gate_closed",
+    "case_closed",
+    "changes_requested",
+    "task_reassigned",
+    "task_delegated",
+    "task_released",
+    "candidate_replaced",
+    "question_asked",
+    "question_answered",
+    "question_withdrawn",
+)
+_HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
+"""A task has another holder: `to`, who is told, in place of `from`."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Through which channels people are told, and when."""
+
+    channels: Mapping[str, bool]
+    """Each channel, and whether it needs an address: people without one are not told through it."""
+    window: timedelta
+    """The least time between two messages to one person through one channel."""
+    digest_at: time
+    """When, in UTC, a day's digest goes."""
+
+    def digest_after(self, now: datetime) -> datetime:
+        """The next time a digest goes."""
+        today = datetime.combine(now.date(), self.digest_at, now.tzinfo)
+        return today if today > now else today + timedelta(days=1)
+
+
+class _Event(NamedTuple):
+    position: int
+    kind: str
+    case_id: str
+    data: dict[str, Any]
+
+    @property
+    def task_id(self) -> str | None:
+        found: str | None = self.data.get("task_id")
+        return found
+
+    @property
+    def named(self) -> list[str]:
+        """The people whom it names."""
+        found = [self.data.get(name) for name in ("to", "from", "asked_by", "asked")]
+        return [name for name in (*found, *self.data.get("askers", ())) if isinstance(name, str)]
+
+
+class _Due(NamedTuple):
+    at: datetime
+    held_by: str | None
+
+
+async def expand(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
+    """Read the next events of the record and lay out who is to be told. Answers whether there are more to read."""
+    came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
+    head = (await conn.execute(select(chain.c.position))).scalar_one()
+    upto = min(head, came + CHUNK)
+    if upto == came:
+        return False
+    if news := await _news(conn, came, upto):
+        crowd = await _Crowd.around(conn, news, plan)
+        if rows := crowd.notices(news, now):
+            await conn.execute(insert_into(conn, notices).on_conflict_do_nothing(), rows)
+    await conn.execute(update(readers).where(readers.c.name == READER).values(position=upto))
+    return bool(upto < head)
+
+
+async def release(conn: AsyncConnection, batch_ids: Mapping[str, datetime]) -> None:
+    """Let go what waited for the import of these files, which ended then."""
+    for batch_id, closed_at in batch_ids.items():
+        freed = {"held_by": None, "due_at": closed_at + BATCH_SETTLE}
+        await conn.execute(update(notices).where(notices.c.held_by == batch_id).values(freed))
+
+
+async def _news(conn: AsyncConnection, came: int, upto: int) -> list[_Event]:
+    query = (
+        select(events.c.position, events.c.kind, events.c.case_id, event_payloads.c.payload)
+        .join(event_payloads, event_payloads.c.position == events.c.position)
+        .where(events.c.position > came, events.c.position <= upto)
+        .where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
+        .order_by(events.c.position)
+    )
+    return [
+        _Event(row.position, row.kind, row.case_id, json.loads(row.payload)["data"])
+        for row in await conn.execute(query)
+    ]
+
+
+@dataclass
+class _Crowd:
+    """Everybody some events may concern, read with one query for each table."""
+
+    plan: Plan
+    cases: Mapping[str, Row[Any]]
+    tasks: Mapping[str, Row[Any]]
+    candidates: Mapping[str, set[tuple[str, str]]]
+    """By task: kind and name of its candidates, and of those who are excluded."""
+    members: Mapping[str, set[str]]
+    decided: Mapping[str, set[tuple[str, str | None]]]
+    """By task: who decided it, and in whose place."""
+    told: Mapping[str, set[tuple[str, str]]]
+    """By closed task: who was told of it, through which channel."""
+    instead: Mapping[str, set[str]]
+    """By person who is away: who decides in their place."""
+    apart: Mapping[str, set[str]]
+    """By person who is away or stands in: all groups they are in."""
+    heirs: Mapping[str, str | None]
+    """By person who has left: who came after."""
+    channels: Mapping[str, Sequence[str]]
+    """By person: how they can be reached. Only those who are active."""
+    choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
+    known: dict[Any, dict[str, set[str]]] = field(default_factory=dict)
+    """Who may decide tasks that ask the same people, as those of one file do."""
+
+    @classmethod
+    async def around(cls, conn: AsyncConnection, news: Sequence[_Event], plan: Plan) -> "_Crowd":
+        task_ids = {task_id for event in news if (task_id := event.task_id)}
+        closed = {event.task_id for event in news if event.kind == "gate_closed"}
+        found_cases = await _by_key(conn, _CASES.where(cases.c.case_id.in_({event.case_id for event in news})))
+        found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
+        named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
+        groups = {name for names in named.values() for kind, name in names if kind == "group"}
+        groups |= {OPERATORS} if any(event.data.get("askers") for event in news) else set()
+        members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
+        decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
+        told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
+        everybody = {row.requester for row in found_cases.values()}
+        everybody |= {name for names in named.values() for kind, name in names if kind in PERSONAL}
+        everybody |= {name for row in found_tasks.values() for name in (row.assignee, row.owner) if name}
+        everybody |= {person for persons in members.values() for person in persons}
+        everybody |= {name for event in news for name in event.named}
+        now = datetime.now(UTC)
+        away = _AWAY.where(absences.c.person.in_(everybody), absences.c.starts_at <= now, absences.c.ends_at > now)
+        instead = await _sets(conn, away)
+        two = {*instead, *(person for persons in instead.values() for person in persons)}
+        apart = await _sets(conn, _GROUPS.where(memberships.c.person.in_(two))) if two else {}
+        heirs = await successors.left(conn, {row.requester for row in found_cases.values()})
+        everybody |= {heir for heir in heirs.values() if heir}
+        everybody |= {person for persons in instead.values() for person in persons}
+        everybody |= {person for pairs in told.values() for person, _ in pairs}
+        channels = {
+            row.id: [name for name, needs_address in plan.channels.items() if row.email or not needs_address]
+            for row in await conn.execute(_ACTIVE.where(people.c.id.in_(everybody)))
+        }
+        chosen = await choices.of_all(conn, channels)
+        return cls(
+            plan, found_cases, found_tasks, named, members, decided, told, instead, apart, heirs, channels, chosen
+        )
+
+    def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
+        """The rows to be added."""
+        rows = []
+        for event in news:
+            case = self.cases.get(event.case_id)
+            if case is None:
+                continue
+            at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
+            for kind, person, channel in self._told_by(event, self._asker(case.requester)):
+                choice = self.choices[person][kind]
+                if choice is NoticeChoice.OFF:
+                    continue
+                due = at_once if choice is NoticeChoice.AT_ONCE else digest
+                rows.append(
+                    {
+                        "position": event.position,
+                        "person": person,
+                        "channel": channel,
+                        "kind": kind,
+                        "case_id": event.case_id,
+                        "task_id": event.task_id,
+                        "due_at": due.at,
+                        "held_by": due.held_by,
+                    }
+                )
+        return rows
+
+    def _at_once(self, case: Row[Any], now: datetime) -> _Due:
+        """Soon; but a batch is one message, so its cases wait for its end, though not longer than one window."""
+        soon = now + SETTLE
+        if case.batch_id is None:
+            return _Due(soon, None)
+        if case.closed_at is not None:
+            return _Due(max(soon, case.closed_at + BATCH_SETTLE), None)
+        latest: datetime = case.created_at + self.plan.window
+        return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
+
+    def _asker(self, requester: str) -> set[str]:
+        """Who is told of the case as its requester: that person, or who came after them."""
+        heir = self.heirs.get(requester, requester)
+        return {heir} if heir else set()
+
+    def _told_by(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        """Kind, person and channel of each notice that an event gives rise to. `asker`: who hears as the requester."""
+        if event.kind == "case_closed":
+            yield from self._reached(NoticeKind.CASE_ENDED, asker)
+            return
+        task = self.tasks.get(event.task_id or "")
+        if task is None:  # a gate that needed nobody
+            return
+        added, outcome = event.data.get("added"), event.data.get("outcome")
+        if event.kind in ("question_asked", "question_answered"):
+            asked = event.data.get("to" if event.kind == "question_asked" else "asked_by")
+            yield from self._reached(NoticeKind.TASK_ASKED, {asked, *self.instead.get(asked, ())} if asked else set())
+            return
+        if event.kind in _HANDED:
+            new, old = event.data.get("to"), event.data.get("from")
+            # Of a leaver's questions: who is asked now; or, where nobody can answer, who asked and the operators.
+            told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
+            told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
+            if task.status == "open":
+                yield from self._reached(NoticeKind.TASK_ASKED, told)
+            if task.status == "open" and new and new not in told:
+                yield from self._reached(NoticeKind.TASK_OPENED, {new})
+            if old and old != new:
+                yield from self._reached(NoticeKind.TASK_LOST, {old})
+            return
+        if event.kind == "gate_closed":
+            if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
+                yield from self._reached(NoticeKind.TASK_DECIDED, asker)
+            if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry was told as such
+                for person, channel in sorted(self.told[task.task_id]):
+                    deciders = {by for by, _ in self.decided[task.task_id]}
+                    if person not in deciders and channel in self.channels.get(person, ()):
+                        yield NoticeKind.TASK_LOST, person, channel
+            return
+        may_decide = self._may_decide(task)
+        if event.kind == "gate_expired" and added is None:
+            yield from self._reached(NoticeKind.TASK_EXPIRED, {*asker, *may_decide})
+        elif task.status == "open":
+            if added is not None:
+                old = event.data.get("from")
+                if old and old not in may_decide:
+                    yield from self._reached(NoticeKind.TASK_LOST, {old})
+                new = {person for person, names in may_decide.items() if names <= set(added)}
+                yield from self._reached(NoticeKind.TASK_ESCALATED, new)
+            elif event.kind == "gate_reminded":
+                yield from self._reached(NoticeKind.TASK_REMINDED, may_decide)
+            elif event.kind == NUDGED:
+                yield from self._reached(NoticeKind.TASK_NUDGED, may_decide)
+            else:
+                yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
+
+    def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
+        """Who may decide a task and has not, with the names by which they may: groups, or those of people.
+
+        By the rules that validation goes by. Whoever stands in for somebody who is away may in their place.
+        """
+        names = frozenset(self.candidates[task.task_id])
+        done = frozenset(self.decided[task.task_id])
+        alike = task.kind, task.requester, task.assignee, task.owner, task.substitutes, names, done
+        if alike not in self.known:
+            self.known[alike] = self._found(task, names, done)
+        return self.known[alike]
+
+    def _found(
+        self, task: Row[Any], names: Iterable[tuple[str, str]], done: Iterable[tuple[str, str | None]]
+    ) -> dict[str, set[str]]:
+        of_kind: defaultdict[str, list[str]] = defaultdict(list)
+        for kind, name in names:
+            of_kind[kind].append(name)
+        live = {group: self.members[group] for group in of_kind["group"]}
+        then = dict.fromkeys(of_kind["snapshot"], of_kind["member"])
+        rules: dict[str, Any] = {  # those of its fields that the rules go by
+            "kind": task.kind,
+            "requester": task.requester,
+            "candidate_groups": [*live, *then],
+            "candidate_users": of_kind["user"],
+            "members": then,
+            "excluded_users": of_kind["excluded"],
+            "assignee": task.assignee,
+            "owner": task.owner,
+            "substitutes": task.substitutes,
+        }
+        view = TaskView.model_construct(**rules)
+        groups: defaultdict[str, list[str]] = defaultdict(list)
+        for group, people_in_it in live.items():
+            for person in people_in_it:
+                groups[person].append(group)
+        asked = {*groups, *of_kind["user"], *of_kind["member"], *(name for name in (task.assignee,) if name)}
+        absent: defaultdict[str, list[Absent]] = defaultdict(list)
+        for person in asked:
+            for substitute in self.instead.get(person, ()):
+                absent[substitute].append(Absent.model_construct(id=person, groups=self.groups_of(person, groups)))
+        if task.owner and task.assignee and task.owner in self.channels:
+            absent[task.assignee].append(Absent.model_construct(id=task.owner, groups=groups[task.owner]))
+        decided = [name for pair in done for name in pair if name]
+        found = {}
+        for person in {*asked, *absent}:
+            own = self.groups_of(person, groups) if absent[person] else groups[person]
+            by = Actor.model_construct(id=person, groups=own, stands_in_for=absent[person])
+            if taken := [place.behalf or person for place in places(view, by, decided)]:
+                found[person] = {name for each in taken for name in (*groups[each], *self._named(of_kind, each))}
+        return found
+
+    def groups_of(self, person: str, asked: Mapping[str, list[str]]) -> list[str]:
+        """The groups of who is away or stands in; of others those that are asked."""
+        return [*asked[person], *(self.apart.get(person, set()) - set(asked[person]))]
+
+    @staticmethod
+    def _named(of_kind: Mapping[str, list[str]], person: str) -> list[str]:
+        """By which names a person is asked, beside the groups they are in now."""
+        own = [person] if person in of_kind["user"] else []
+        return own + (of_kind["snapshot"] if person in of_kind["member"] else [])
+
+    def _reached(self, kind: NoticeKind, persons: Iterable[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        return ((kind, person, channel) for person in sorted(persons) for channel in self.channels.get(person, ()))
+
+
+_CASES = select(
+    cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
+).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
+_TASKS = select(
+    *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee, tasks.c.substitutes),
+    tasks.c.state["owner"].as_string().label("owner"),
+)
+_CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
+_MEMBERS = select(memberships.c.group_name, memberships.c.person)
+_GROUPS = select(memberships.c.person, memberships.c.group_name)
+_DECIDED = select(decisions.c.task_id, decisions.c.person, decisions.c.on_behalf_of).where(
+    decisions.c.status.in_(("pending", "accepted"))
+)
+_AWAY = select(absences.c.person, absences.c.substitute).where(absences.c.substitute.is_not(None))
+_TOLD = (
+    select(notices.c.task_id, notices.c.person, notices.c.channel)
+    .join(messages, messages.c.message_id == notices.c.message_id)
+    .where(messages.c.state != "refused")
+)
+_ACTIVE = select(people.c.id, people.c.email).where(people.c.active)
+
+
+async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:
+    """The rows by their first column."""
+    return {row[0]: row for row in await conn.execute(query)}
+
+
+async def _sets(conn: AsyncConnection, query: Select[Any]) -> defaultdict[str, set[Any]]:
+    """By the first column of the rows, the set of what stands in the others."""
+    found: defaultdict[str, set[Any]] = defaultdict(set)
+    for key, *values in await conn.execute(query):
+        found[key].add(values[0] if len(values) == 1 else tuple(values))
+    return found

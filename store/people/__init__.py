@@ -1,0 +1,1 @@
+"""People, groups, passwords, sessions and absences in SQL."""

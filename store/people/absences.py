@@ -1,0 +1,136 @@
+"""Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.notification import AccountNewsKind
+from store.audit import audit_log
+from store.notifications import account_news
+from store.tables.people import absences, people
+from workflows.moments import Within, day_or_moment, moment_text
+
+
+class Absence(BaseModel):
+    """One absence: from `starts_at` until just before `ends_at`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    person: str
+    starts_at: datetime
+    ends_at: datetime
+    substitute: str | None = None
+
+
+def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The moments of an absence that is given by days, both included, or by moments. Raises ValueError."""
+    return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
+
+
+def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
+    try:
+        return day_or_moment(text, zone, end=end)
+    except ValueError as wrong:
+        raise ValueError(f"'{text}': {wrong}") from wrong
+
+
+async def go(
+    conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
+) -> Absence:
+    """Say that somebody is away, by their first and last day in their time zone. Raises ValueError as `set_away`."""
+    first, last, now = *span(*days, zone), datetime.now(UTC)
+    for text, moment in zip(days, (first, last), strict=True):
+        try:
+            Within().check(moment, now)
+        except ValueError as wrong:
+            raise ValueError(f"'{text}' {wrong}") from wrong
+    absence = Absence(person=person, starts_at=first, ends_at=last, substitute=substitute)
+    await set_away(conn, absence, now, by=by)
+    return absence
+
+
+async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
+    """Say that somebody is away; of absences that were said before what lies outside of this one stays.
+
+    Raises ValueError for an end that is not after the start or lies in the past, and for a substitute who is unknown,
+    inactive, or the person.
+    """
+    person, start, end, substitute = absence.person, absence.starts_at, absence.ends_at, absence.substitute
+    if end <= start:
+        raise ValueError("the end must come after the start")
+    if end <= now:
+        raise ValueError("this absence is over already")
+    if substitute is not None:
+        if substitute.casefold() == person.casefold():
+            raise ValueError("nobody is their own substitute")
+        active = select(people.c.id).where(people.c.id == substitute, people.c.active)
+        if (await conn.execute(active)).first() is None:
+            raise ValueError(f"there is no active person '{substitute}' to be the substitute")
+    overlapping = and_(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
+    before = [Absence.model_validate(row) for row in await conn.execute(select(absences).where(overlapping))]
+    await conn.execute(delete(absences).where(overlapping))
+    left = [part for old in before for part in _left(old, absence)]
+    await conn.execute(insert(absences), [each.model_dump() for each in (absence, *left)])
+    if substitute is not None:
+        # Also where they said so themselves: it would outlast a token that was stolen.
+        await account_news.tell(conn, person, AccountNewsKind.SUBSTITUTE_NAMED, by, about=substitute)
+    said = f"{person} is away from {moment_text(start)} to {moment_text(end)}"
+    data = absence.model_dump(mode="json")
+    await audit_log.note(
+        conn, "absence_set", by=by, summary=said + (f", {substitute} stands in" * bool(substitute)), data=data
+    )
+
+
+def _left(old: Absence, new: Absence) -> Iterator[Absence]:
+    """What of an absence lies before and behind another."""
+    if old.starts_at < new.starts_at:
+        yield old.model_copy(update={"ends_at": new.starts_at})
+    if old.ends_at > new.ends_at:
+        yield old.model_copy(update={"starts_at": new.ends_at})
+
+
+async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:
+    """The person is back: the absence of now ends, those to come are dropped. Answers whether there was one."""
+    future = await conn.execute(delete(absences).where(absences.c.person == person, absences.c.starts_at >= now))
+    current = await conn.execute(update(absences).where(absences.c.person == person, covers(now)).values(ends_at=now))
+    if not (future.rowcount or current.rowcount):
+        return False
+    await audit_log.note(conn, "absence_ended", by=by, summary=f"{person} is back", data={"person": person})
+    return True
+
+
+async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]:
+    """The absences of a person that are not over, the next first."""
+    query = select(absences).where(absences.c.person == person, absences.c.ends_at > now)
+    return [Absence.model_validate(row) for row in await conn.execute(query.order_by(absences.c.starts_at))]
+
+
+async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
+    """Of these people those who are away, each with the substitute who is there; None where there is none."""
+    substitute = people.alias()
+    too = absences.alias()
+    query = (
+        select(absences.c.person, substitute.c.id, too.c.person.label("away_too"))
+        .outerjoin(substitute, and_(substitute.c.id == absences.c.substitute, substitute.c.active))
+        .outerjoin(too, and_(too.c.person == substitute.c.id, too.c.starts_at <= at, too.c.ends_at > at))
+        .where(absences.c.person.in_(list(persons)), covers(at))
+    )
+    return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
+
+
+async def handed_on(conn: AsyncConnection, old: str, new: str | None) -> None:
+    """Whoever comes after somebody stands in for others in their place, but not for themselves; None: nobody does."""
+    if new is not None:
+        theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)
+        await conn.execute(theirs.values(substitute=new))
+    await conn.execute(update(absences).where(absences.c.substitute == old).values(substitute=None))
+    await conn.execute(delete(absences).where(absences.c.person == old))
+
+
+def covers(at: datetime) -> ColumnElement[bool]:
+    """The condition under which an absence is one at this moment."""
+    return and_(absences.c.starts_at <= at, absences.c.ends_at > at)

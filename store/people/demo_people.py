@@ -1,0 +1,76 @@
+"""The people whom the demo makes. They are there while the demo is on, and gone where it is off.
+
+An admin takes one over by `people deactivate` (which is done already where the demo is off) and `people reactivate`:
+from then on they are nobody of the demo, and nothing opens that opened before.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, false, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.audit import audit_log
+from store.db.database import Database
+from store.people import absences
+from store.people.people import Person, add, get
+from store.people.secret_hash import secret_hash
+from store.tables.people import memberships, passwords, people, sessions, tokens
+
+WHY = "the demo is off (HOLDGATE_DEMO)"
+
+
+async def present(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
+    """The demo person of this id, made or brought back; None where the id is somebody's who is nobody of the demo."""
+    row = (await conn.execute(select(people.c.demo, people.c.active).where(people.c.id == id))).one_or_none()
+    if row is None:
+        name = id.replace("-", " ").capitalize()
+        await add(conn, id, name, [group], by=by, email=f"{id}@example.org")
+        await conn.execute(update(people).where(people.c.id == id).values(demo=True))
+    elif not row.demo:
+        return None
+    elif not row.active:
+        await conn.execute(update(people).where(people.c.id == id).values(active=True))
+        await conn.execute(delete(sessions).where(sessions.c.person == id))
+        await conn.execute(insert(memberships).values(person=id, group_name=group))
+        summary = f"{id} is back with {group}: the demo is on"
+        await audit_log.note(conn, "person_reactivated", by=by, summary=summary, data={"person": id, "groups": [group]})
+    return await get(conn, id)
+
+
+async def dismiss_all(db: Database, by: str) -> int:
+    """Let every demo person leave, whoever else is there: they lose groups, tokens and passwords. Answers how many.
+
+    Their sessions stay and open nothing, so that the pages can say why. Open tasks follow by `store.cases.recounts`.
+    """
+    present = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
+    async with db.read() as conn:
+        if (await conn.execute(present.limit(1))).first() is None:
+            return 0
+    async with db.write() as conn:
+        gone = list((await conn.execute(present)).scalars())
+        leavers = [await get(conn, id) for id in gone]
+        for id in gone:
+            await absences.handed_on(conn, id, None)
+        await conn.execute(update(people).where(people.c.id.in_(gone)).values(active=False))
+        for link in (people.c.manager, people.c.successor):
+            await conn.execute(update(people).where(link.in_(gone)).values({link.name: None}))
+        for table in (memberships, passwords):
+            await conn.execute(delete(table).where(table.c.person.in_(gone)))
+        unrevoked = (tokens.c.person.in_(gone), tokens.c.revoked_at.is_(None))
+        await conn.execute(update(tokens).where(*unrevoked).values(revoked_at=datetime.now(UTC)))
+        for leaver in leavers:
+            data = {"person": leaver.id, "groups": leaver.groups, "reason": WHY}
+            summary = f"{leaver.name} has left: {WHY}"
+            await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
+    return len(gone)
+
+
+async def behind(conn: AsyncConnection, shown: str) -> str | None:
+    """The demo person to whom a token, a session or a name belongs or belonged; None for anybody else's."""
+    hashed = secret_hash(shown)
+    of_token = select(tokens.c.person).where(tokens.c.hash == hashed)
+    of_session = select(sessions.c.person).where(sessions.c.hash == hashed)
+    named = or_(people.c.id == shown, people.c.email == shown) if len(shown) <= 254 and "\0" not in shown else false()
+    whose = or_(people.c.id.in_(of_token), people.c.id.in_(of_session), named)
+    found: str | None = await conn.scalar(select(people.c.id).where(people.c.demo, whose).limit(1))
+    return found

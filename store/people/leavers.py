@@ -1,0 +1,102 @@
+"""People who leave, who comes after them, and people who come back under their old id.
+
+An id is never given to somebody else, so it can be given back to the person it was made for.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.names import ADMINS
+from store.audit import audit_log
+from store.db.database import insert_once
+from store.people import absences, new_members, one_time_links
+from store.people.people import LastAdmin, check_new, end_tokens, get, group_named
+from store.people.person_lock import locked
+from store.people.successors import is_active
+from store.tables.people import memberships, passwords, people, sessions
+
+
+async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
+    """Somebody has left: `new` gets their groups, reports and substitutions; they can no longer sign in.
+
+    Raises UnknownPerson, ValueError for replacing somebody by themselves. Open tasks follow by `store.cases.recounts`.
+    """
+    await locked(conn, old)
+    leaver, successor = await get(conn, old), await get(conn, new)
+    if leaver.id.casefold() == successor.id.casefold():
+        raise ValueError("say who comes after: somebody else")
+    joined = [each for each in leaver.groups if await insert_once(conn, memberships, _membership(new, each, by))]
+    await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
+    await absences.handed_on(conn, old, new)
+    revoked = await _left(conn, old, new, by)
+    await new_members.tell(conn, new, joined, by)
+    summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
+    data = {"person": old, "by": new, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
+    await audit_log.note(conn, "person_replaced", by=by, summary=summary, data=data)
+
+
+async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> None:
+    """Somebody has left and nobody comes after: they lose their groups and can no longer sign in.
+
+    Raises UnknownPerson, LastAdmin, and ValueError for somebody who has left already.
+    """
+    await locked(conn, id)
+    leaver = await get(conn, id)
+    if not await is_active(conn, id):
+        raise ValueError(f"{id} has left already")
+    await absences.handed_on(conn, id, None)
+    revoked = await _left(conn, id, None, by)
+    summary = f"{leaver.name} has left, and nobody comes after: {reason}"
+    data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
+    await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
+    # After the event: two at once wait for each other at the record, and the second sees the first gone.
+    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
+    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
+    if ADMINS in leaver.groups and (await conn.execute(others)).first() is None:
+        raise LastAdmin(
+            f"{leaver.name} is the last of {ADMINS}: nobody could manage people then. Add another one first"
+        )
+
+
+async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
+    """Somebody who has left is back under the same id, in these groups and no others. Answers their groups.
+
+    What went to their successor stays there. They need a new password or token, and are nobody of the demo any more.
+    Raises UnknownPerson, and ValueError for somebody who has not left, for a group that cannot be, and for an address
+    that somebody else has by now.
+    """
+    back = await get(conn, id)
+    if await is_active(conn, id):
+        raise ValueError(f"{id} has not left")
+    await check_new(conn, id, back.email)
+    named = sorted({group_named(group) for group in groups})
+    await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None, demo=False))
+    await conn.execute(delete(sessions).where(sessions.c.person == id))  # the demo leaves them, see `demo_people`
+    for group in named:
+        await insert_once(conn, memberships, _membership(id, group, by))
+    await new_members.tell(conn, id, named, by)
+    summary = f"{back.name} is back with {', '.join(named) or 'no groups'}"
+    await audit_log.note(conn, "person_reactivated", by=by, summary=summary, data={"person": id, "groups": named})
+    return named
+
+
+def _membership(person: str, group: str, by: str) -> dict[str, Any]:
+    return {"person": person, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+
+
+async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) -> list[str]:
+    """End all that the person is and has; answers the ids of their tokens."""
+    await conn.execute(delete(memberships).where(memberships.c.person == id))
+    await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
+    await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))
+    # Whoever came before them: nobody has to follow a line of leavers.
+    await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
+    revoked = await end_tokens(conn, id, by)
+    await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))
+    for table in (sessions, passwords):
+        await conn.execute(delete(table).where(table.c.person == id))
+    return revoked

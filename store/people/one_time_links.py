@@ -1,0 +1,328 @@
+"""One-time links, by which people set a password, or get a token, for themselves. No administrator ever sees either.
+
+A link goes to the address on record. Where mail does not prove who reads it (there is none, or an administrator set
+the address within 7 days, or asks for a link to an address that they set) a second administrator confirms it. Without
+an address each of the two gets one half of the code, and the person needs both.
+
+The secret of a mail is made while the mail is sent, and only its hash is stored: there is nothing to steal from the
+database, the outbox or a backup.
+"""
+
+import secrets
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.names import ADMINS
+from domain.notification import AccountNewsKind
+from store.audit import audit_log
+from store.notifications import account_news
+from store.people.person_lock import locked
+from store.people.secret_hash import secret_hash
+from store.tables.people import memberships, one_time_links, people
+
+WAITS_FOR = timedelta(days=7)
+"""How long a link waits for a second administrator."""
+VALID_FOR = timedelta(hours=24)
+"""How long it can be used."""
+SETTLES_IN = timedelta(days=7)
+"""After that an address, an administrator or a link counts as known to everybody who had to be told of it."""
+
+Way = Literal["mail", "halves"]
+Status = Literal["waiting", "open", "used", "void", "withdrawn", "expired"]
+_LIVE = ("waiting", "open")
+
+
+class OneTimeLink(BaseModel):
+    """One link, without what opens anything."""
+
+    link_id: str
+    person: str
+    way: Way
+    """`mail`: to the address on record. `halves`: each of two administrators has one half of the code."""
+    status: Status
+    asked_by: str
+    asked_at: datetime
+    confirmed_by: str | None
+    expires_at: datetime
+    address: str | None = None
+    """Where it goes, so far that a second administrator knows whether that is right: `a...@example.org`."""
+
+
+class WrongLink(ValueError):
+    """There can be no link for this person now. `str()` says what to do instead."""
+
+
+class UnknownLink(LookupError):
+    """There is no link of this id."""
+
+
+class LinkClosed(ValueError):
+    """The link does not wait any more. `link` is what became of it."""
+
+    def __init__(self, message: str, link: OneTimeLink) -> None:
+        super().__init__(message)
+        self.link = link
+
+
+class NotSecond(ValueError):
+    """This person is no second administrator for this link."""
+
+
+class NotUsable(ValueError):
+    """Nothing is opened by this code. `str()` is the same whatever was wrong; `why` and `person` are for the log."""
+
+    def __init__(self, why: str, person: str | None) -> None:
+        super().__init__("This code cannot be used. It may be used up, too old, or replaced by a newer one.")
+        self.why = why
+        self.person = person
+
+
+async def ask(
+    conn: AsyncConnection, person: str, by: str, now: datetime, *, mail: bool
+) -> tuple[OneTimeLink, str | None]:
+    """Ask for a link for somebody, or for oneself; older ones of theirs are void.
+
+    Answers with it what only whoever asks may see, and only now: their half of the code. `mail`: whether mail is sent
+    here. Raises WrongLink.
+    """
+    row = await locked(conn, person)
+    if row is None:
+        raise WrongLink(f"{person} has left, or is not known")
+    doubt = _doubt(row, by, now, mail=mail)
+    if doubt and by == person:
+        raise WrongLink(f"You cannot do this by yourself: {doubt}. Ask an administrator for a one-time link")
+    if doubt and not await _seconds(conn, by, person, now):
+        raise WrongLink(
+            f"Another administrator has to confirm this, because {doubt}; there is none who could. "
+            f"At the machine: ./holdgate people password {person}"
+        )
+    await void(conn, person, by=by, now=now)
+    way: Way = "mail" if mail and row.email else "halves"
+    half = f"hg1_{secrets.token_urlsafe(16)}" if way == "halves" else None
+    link_id = f"k{secrets.token_hex(8)}"
+    values = {
+        "link_id": link_id,
+        "person": person,
+        "way": way,
+        "status": "waiting" if doubt else "open",
+        "asked_by": by,
+        "asked_at": now,
+        "expires_at": now + (WAITS_FOR if doubt else VALID_FOR),
+        "hash": secret_hash(half) if half else None,
+    }
+    await conn.execute(insert(one_time_links).values(values))
+    made = await get(conn, link_id, now)
+    await _note(conn, "link_asked" if doubt else "link_sent", by, made, "asked for" if doubt else "sent")
+    if doubt:
+        await account_news.tell(conn, person, AccountNewsKind.LINK_ASKED, by)
+    else:
+        await account_news.tell(conn, person, AccountNewsKind.LINK_READY, by, link_id=link_id)
+    return made, half
+
+
+async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> tuple[OneTimeLink, str | None]:
+    """Let a link take effect that another administrator asked for; answers the other half of a code of two.
+
+    Raises UnknownLink, LinkClosed, NotSecond.
+    """
+    person = await locked(conn, (await get(conn, link_id, now)).person)
+    link = await get(conn, link_id, now, lock=True)
+    if link.status != "waiting":
+        raise LinkClosed(f"This link waits no longer: it is {link.status}.", link)
+    if person is None:
+        raise LinkClosed(f"{link.person} has left.", link)
+    if link.asked_by not in await _admins(conn):
+        raise LinkClosed(f"{link.asked_by}, who asked for it, is no administrator any more.", link)
+    if by == link.person:
+        raise NotSecond("This link is for you, so somebody else must confirm it.")
+    if by == link.asked_by:
+        raise NotSecond("You asked for this link, so another administrator must confirm it.")
+    if by not in await _seconds(conn, link.asked_by, link.person, now):
+        raise NotSecond(
+            f"You and {link.asked_by} do not count as two: within {SETTLES_IN.days} days one of you made the other an "
+            "administrator, set their address or asked for their link, or somebody did so for both of you."
+        )
+    half = f"hg2_{secrets.token_urlsafe(16)}" if link.way == "halves" else None
+    values = {
+        "status": "open",
+        "confirmed_by": by,
+        "confirmed_at": now,
+        "expires_at": now + VALID_FOR,
+        "second_hash": secret_hash(half) if half else None,
+    }
+    await conn.execute(update(one_time_links).where(one_time_links.c.link_id == link_id).values(values))
+    done = await get(conn, link_id, now)
+    await _note(conn, "link_confirmed", by, done, f"confirmed, as {link.asked_by} asked,")
+    await account_news.tell(
+        conn, link.person, AccountNewsKind.LINK_READY, by, about=link.asked_by, link_id=link_id if not half else None
+    )
+    return done, half
+
+
+async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> OneTimeLink:
+    """Call off a link that waits or can be used. Raises UnknownLink, LinkClosed."""
+    link = await get(conn, link_id, now, lock=True)
+    if link.status not in _LIVE:
+        raise LinkClosed(f"This link waits no longer: it is {link.status}.", link)
+    await _close(conn, one_time_links.c.link_id == link_id, "withdrawn", by, now)
+    gone = await get(conn, link_id, now)
+    await _note(conn, "link_withdrawn", by, gone, "withdrew")
+    return gone
+
+
+async def void(conn: AsyncConnection, person: str, by: str, now: datetime) -> None:
+    """The person's credentials changed: links for them, and those they asked for that still wait, open nothing."""
+    theirs = one_time_links.c.person == person
+    asked = and_(one_time_links.c.asked_by == person, one_time_links.c.status == "waiting")
+    await _close(conn, or_(theirs, asked), "void", by, now)
+
+
+async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None:
+    """Make the secret for one attempt to mail a link; that of an attempt before it is worthless. None: it is closed."""
+    code = f"hgl_{secrets.token_urlsafe(32)}"
+    its = (one_time_links.c.link_id == link_id, one_time_links.c.status == "open", one_time_links.c.way == "mail")
+    sealed = update(one_time_links).where(*its, one_time_links.c.expires_at > now).values(hash=secret_hash(code))
+    return code if (await conn.execute(sealed)).rowcount else None
+
+
+async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
+    """Whether there ever was such a code; changes nothing."""
+    query = select(one_time_links.c.link_id).where(one_time_links.c.hash == _hashes(code, second)[0])
+    return (await conn.execute(query)).first() is not None
+
+
+async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -> str:
+    """Use a link up and answer whose it is: once, whatever comes at the same moment. Raises NotUsable."""
+    hashes = _hashes(code, second)
+    query = select(one_time_links).where(one_time_links.c.hash == hashes[0])
+    row = (await conn.execute(query)).first()
+    if row is None:
+        raise NotUsable("unknown", None)
+    person = await locked(conn, row.person)
+    row = (await conn.execute(query.with_for_update())).first()
+    if row is None or person is None:
+        raise NotUsable("void", None if row is None else row.person)
+    if row.status == "open" and row.expires_at <= now:
+        raise NotUsable("expired", row.person)
+    if row.status != "open":
+        raise NotUsable(row.status, row.person)
+    if hashes[1:] != ([row.second_hash] if row.second_hash else []):
+        raise NotUsable("half", row.person)
+    await _close(conn, one_time_links.c.link_id == row.link_id, "used", row.person, now)
+    await _note(conn, "link_used", row.person, await get(conn, row.link_id, now), "used")
+    return str(row.person)
+
+
+async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool = False) -> OneTimeLink:
+    """One link. Raises UnknownLink."""
+    query = _LINKS.where(one_time_links.c.link_id == link_id)
+    row = (await conn.execute(query.with_for_update(of=one_time_links) if lock else query)).first()
+    if row is None:
+        raise UnknownLink(f"there is no link {link_id}")
+    return _link(row, now)
+
+
+async def live(conn: AsyncConnection, now: datetime, person: str | None = None) -> list[OneTimeLink]:
+    """Links that wait or can be used, the newest first: of everybody, or of one person."""
+    query = _LINKS.where(one_time_links.c.status.in_(_LIVE), one_time_links.c.expires_at > now)
+    if person is not None:
+        query = query.where(one_time_links.c.person == person)
+    found = await conn.execute(query.order_by(one_time_links.c.asked_at.desc(), one_time_links.c.link_id).limit(200))
+    return [_link(row, now) for row in found]
+
+
+# ---------------------------------------------------------------------------------------------------- who counts as two
+
+
+async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
+    """The administrators who may confirm what `first` asks for `person`: nobody who may be `first` in disguise.
+
+    Whoever made somebody an administrator, set their address, or caused a link of theirs within some days could act as
+    them. Two people count as two when nobody could act as both.
+    """
+    made_by: defaultdict[str, set[str]] = defaultdict(set)
+    since = now - SETTLES_IN
+    made = select(memberships.c.person, memberships.c.added_by).where(
+        memberships.c.group_name == ADMINS, memberships.c.added_at > since
+    )
+    moved = select(people.c.id, people.c.email_set_by).where(people.c.email_set_at > since)
+    asked = one_time_links.c.asked_at > since
+    for query in (
+        made,
+        moved,
+        select(one_time_links.c.person, one_time_links.c.asked_by).where(asked),
+        select(one_time_links.c.person, one_time_links.c.confirmed_by).where(asked),
+    ):
+        for who, by in await conn.execute(query):
+            if by and audit_log.is_person(by) and by != who:
+                made_by[who].add(by)
+    admins = await _admins(conn) - {first, person}
+    behind_first = _behind(first, made_by)
+    return {admin for admin in admins if behind_first.isdisjoint(_behind(admin, made_by))}
+
+
+def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
+    """The person and all who could act as them."""
+    found, ahead = {person}, [person]
+    while ahead:
+        new = made_by[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
+
+
+async def _admins(conn: AsyncConnection) -> set[str]:
+    query = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
+    found = await conn.execute(query.where(memberships.c.group_name == ADMINS, people.c.active))
+    return set(found.scalars())
+
+
+def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
+    """Why a mail to the address on record would not prove who reads it; None when it does."""
+    if not mail:
+        return "no mail is sent here"
+    if not person.email:
+        return f"{person.id} has no e-mail address"
+    if person.email_set_by == by and by != person.id:  # else people could be invented, and acted as a week later
+        return f"you set the e-mail address of {person.id} yourself"
+    fresh = person.email_set_at is not None and person.email_set_at > now - SETTLES_IN
+    if fresh and person.email_set_by and audit_log.is_person(person.email_set_by):
+        return f"the e-mail address of {person.id} was set less than {SETTLES_IN.days} days ago"
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------- rows
+
+_LINKS = select(one_time_links, people.c.email).join(people, people.c.id == one_time_links.c.person)
+
+
+async def _close(conn: AsyncConnection, which: Any, status: Status, by: str, now: datetime) -> None:
+    closing = update(one_time_links).where(which, one_time_links.c.status.in_(_LIVE))
+    await conn.execute(closing.values(status=status, closed_by=by, closed_at=now))
+
+
+def _link(row: Row[Any], now: datetime) -> OneTimeLink:
+    status = "expired" if row.status in _LIVE and row.expires_at <= now else row.status
+    name, at, host = (row.email or "").partition("@")
+    names = [name for name in OneTimeLink.model_fields if name not in ("status", "address")]
+    return OneTimeLink(
+        **{each: getattr(row, each) for each in names},
+        status=status,
+        address=f"{name[:1]}...{at}{host}" if at and row.way == "mail" else None,
+    )
+
+
+async def _note(conn: AsyncConnection, kind: str, by: str, link: OneTimeLink, said: str) -> None:
+    data = {name: getattr(link, name) for name in ("link_id", "person", "way", "status", "asked_by", "confirmed_by")}
+    await audit_log.note(conn, kind, by=by, summary=f"{by} {said} a one-time link for {link.person}", data=data)
+
+
+def _hashes(code: str, second: str) -> list[str]:
+    """Of a code, or of the two halves of one, however they were typed: `hg1_...` is the first."""
+    halves = sorted(each.strip() for each in (code, second) if each.strip())
+    return [secret_hash(each) for each in halves or [""]]

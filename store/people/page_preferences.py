@@ -1,0 +1,36 @@
+"""How each person wants the pages to look and to be used."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.db.database import insert_into
+from store.tables.people import preferences
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "theme": ("system", "light", "dark"),
+    "shortcuts": ("on", "off"),
+}
+"""What can be chosen; the first is the default."""
+DEFAULTS = {name: values[0] for name, values in CHOICES.items()}
+
+
+async def of(conn: AsyncConnection, person: str) -> dict[str, str]:
+    """All that can be chosen, as the person has it."""
+    rows = await conn.execute(select(preferences.c.name, preferences.c.value).where(preferences.c.person == person))
+    chosen = {row.name: row.value for row in rows}
+    return {name: chosen[name] if chosen.get(name) in values else values[0] for name, values in CHOICES.items()}
+
+
+async def choose(conn: AsyncConnection, person: str, wanted: Mapping[str, str]) -> None:
+    """Change what is named; the rest stays. Raises ValueError for what cannot be chosen."""
+    for name, value in wanted.items():
+        if value not in CHOICES.get(name, ()):
+            raise ValueError(f"'{value}' is no choice for {name}")
+    rows = [{"person": person, "name": name, "value": value} for name, value in wanted.items()]
+    if rows:
+        adding = insert_into(conn, preferences)
+        key = [preferences.c.person, preferences.c.name]
+        again = adding.on_conflict_do_update(index_elements=key, set_={"value": adding.excluded.value})
+        await conn.execute(again, rows)

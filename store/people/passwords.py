@@ -1,0 +1,141 @@
+"""Passwords of people who sign in here, and how often somebody may try."""
+
+import secrets
+from datetime import datetime, timedelta
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.notification import AccountNewsKind
+from store.audit import audit_log
+from store.db.database import insert_into, insert_once
+from store.notifications import account_news
+from store.people import one_time_links, people
+from store.people.person_lock import locked
+from store.people.secret_hash import secret_hash
+from store.tables.people import passwords, sign_in_tries
+from workflows.moments import moment_text
+
+LEAST, MOST = 12, 200
+"""Characters of a password. Length is asked for, and no mixture of signs (NIST SP 800-63B, 3.1.1.2)."""
+FREE = 5
+"""Tries that may fail before somebody must wait; then 2 s, 4 s, 8 s, ..."""
+LONGEST = timedelta(minutes=15)
+
+_hasher = PasswordHasher()
+"""argon2id with the library's parameters, which are those of RFC 9106 for little memory: about 50 ms."""
+
+
+@cache
+def _nobody() -> str:
+    """What is checked in place of a password that does not exist, so that the time tells nothing."""
+    return _hasher.hash(secrets.token_urlsafe())
+
+
+class TooSoon(Exception):
+    """Too many tries have failed: none before `until`."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"no try before {moment_text(until, seconds=True)}")
+        self.until = until
+
+
+def matches(password: str, stored: str | None) -> bool:
+    """Whether this is the password. Takes the same time when there is none; blocks for some 50 ms of a processor."""
+    nobody = _nobody()  # made by the first who signs in, whoever that is: each start would wait for it
+    try:
+        return _hasher.verify(stored or nobody, password[:MOST]) and stored is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def hash_of(password: str) -> str:
+    """What is stored of a password. Raises ValueError for one that is too short, too long or the same sign repeated."""
+    if not LEAST <= len(password) <= MOST:
+        raise ValueError(f"a password has {LEAST} to {MOST} characters")
+    if len(set(password)) < 4:
+        raise ValueError("a password has at least four different characters")
+    return _hasher.hash(password)
+
+
+def temporary() -> str:
+    """A password to begin with."""
+    return secrets.token_urlsafe(12)
+
+
+async def stored(conn: AsyncConnection, person: str) -> str | None:
+    """The hash of the person's password; None when they have none."""
+    found: str | None = await conn.scalar(select(passwords.c.hash).where(passwords.c.person == person))
+    return found
+
+
+def credential_of(stored: str) -> str:
+    """What a session remembers of the password that began it: a digest of its hash."""
+    return secret_hash(stored)
+
+
+async def must_change(conn: AsyncConnection, person: str) -> bool:
+    """Whether somebody else chose the person's password, and they have not changed it yet."""
+    return bool(await conn.scalar(select(passwords.c.temporary).where(passwords.c.person == person)))
+
+
+async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
+    """Give the person the password of this hash; one that another sets is to begin with. Raises UnknownPerson."""
+    await locked(conn, person)
+    named = await people.get(conn, person)
+    row = {"person": person, "hash": hashed, "temporary": by != person, "changed_at": now}
+    adding = insert_into(conn, passwords)
+    kept = {name: adding.excluded[name] for name in row if name != "person"}
+    await conn.execute(adding.on_conflict_do_update(index_elements=[passwords.c.person], set_=kept), [row])
+    await one_time_links.void(conn, person, by=by, now=now)
+    await account_news.tell(conn, person, AccountNewsKind.PASSWORD_SET, by)
+    summary = f"The password of {named.name} was set"
+    data = {"person": person, "sha256": credential_of(hashed), "temporary": by != person}
+    await audit_log.note(conn, "password_set", by=by, summary=summary, data=data)
+
+
+async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
+    """Count one more try under this key before it is made, so that many at once count too; answers the number.
+
+    Raises TooSoon.
+    """
+    hashed = _key(key)
+    here = sign_in_tries.c.key == hashed
+    more = update(sign_in_tries).where(here, sign_in_tries.c.next_at <= now)
+    counted = more.values(number=sign_in_tries.c.number + 1).returning(sign_in_tries.c.number)
+    number: int | None = await conn.scalar(counted)  # the row is ours until the end of the transaction
+    if number is None:
+        number = 1
+        if not await insert_once(conn, sign_in_tries, {"key": hashed, "number": 1, "next_at": now}):
+            raise TooSoon((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
+    if number > free:
+        wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST)
+        await conn.execute(update(sign_in_tries).where(here).values(next_at=now + wait))
+    return number
+
+
+async def forget_tries(conn: AsyncConnection, *keys: str) -> None:
+    """One has succeeded, or an administrator lets the person try again."""
+    hashed = [_key(key) for key in keys]
+    await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.key.in_(hashed)))
+
+
+async def unlock(conn: AsyncConnection, person: str, by: str) -> None:
+    """Let the person try again at once, though too many tries have failed. Raises UnknownPerson."""
+    named = await people.get(conn, person)
+    names = [f"name:{name}" for name in (named.id, named.email) if name]
+    await forget_tries(conn, *names, f"change:{person}")
+    summary = f"{named.name} may try to sign in again"
+    await audit_log.note(conn, "sign_in_unlocked", by=by, summary=summary, data={"person": person})
+
+
+async def sweep(conn: AsyncConnection, now: datetime) -> None:
+    """Forget tries nobody has repeated for a day."""
+    await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.next_at < now - timedelta(days=1)))
+
+
+def _key(key: str) -> str:
+    return secret_hash(key.casefold())

@@ -1,0 +1,461 @@
+"""People, their groups and their bearer tokens. Every change is an event of the record."""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel
+from sqlalchemy import Select, case, delete, func, insert, literal, or_, select, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.names import ADMINS
+from domain.normalization import check_visible, fold, identity_key
+from domain.notification import AccountNewsKind
+from store.audit import audit_log
+from store.cases.visibility import Viewer
+from store.db.database import Database, insert_once
+from store.notifications import account_news
+from store.people import absences, new_members, one_time_links, successors
+from store.people.person_lock import locked
+from store.people.secret_hash import secret_hash
+from store.tables.people import absences as absent_people
+from store.tables.people import memberships, people, sessions, tokens
+
+TOKEN_PREFIX = "hg_"
+"""Lets secret scanners and people recognise a token."""
+
+TOKEN_ID = 12
+"""Characters of a token's hash by which it is named."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
+_GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+_RESERVED = frozenset({audit_log.ENGINE, "temporal"})
+
+
+class UnknownPerson(LookupError):
+    """Nobody has this id."""
+
+
+class LastAdmin(ValueError):
+    """Without this person nobody could administer anything."""
+
+
+class UnknownToken(LookupError):
+    """The person has no token of this id, or it was revoked."""
+
+
+class Token(BaseModel):
+    """A token as it may be shown: without what opens anything."""
+
+    id: str
+    """The first characters of its hash; nothing can be learned from them."""
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody whom the rules of a gate name, in person or by group."""
+
+    id: str
+    groups: list[str]
+    away: bool = False
+    substitute: str | None = None
+    """Who decides in their place while they are away."""
+
+
+class Person(BaseModel):
+    """Somebody who may sign in."""
+
+    id: str
+    name: str
+    groups: list[str]
+    email: str | None = None
+    """Where notices go by mail; never in the record and never in a log."""
+    manager: str | None = None
+    time_zone: str | None = None
+    demo: bool = False
+    """Whether the demo made them: where it is off, nobody is them."""
+    stands_in_for: "list[Person]" = []
+    """Those who are away now and named this person as their substitute; known of whoever has signed in."""
+    comes_after: list[str] = []
+    """Those who have left and in whose place this person is; known of whoever has signed in."""
+
+    @property
+    def asks_as(self) -> list[str]:
+        """The ids under which cases and uploads are theirs: their own, and of those in whose place they are."""
+        return [self.id, *self.comes_after]
+
+
+async def add(
+    conn: AsyncConnection, id: str, name: str, groups: Sequence[str], by: str, email: str | None = None
+) -> Person:
+    """Add a person.
+
+    Raises ValueError for an id that is taken or reserved, or a name, group or address that cannot be.
+    """
+    if not _ID.fullmatch(id):
+        raise ValueError(f"'{id}' cannot be a person's id: letters, digits and . _ @ -, at most 200 characters")
+    if id in _RESERVED:
+        raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
+    if not 1 <= len(name.strip()) <= 200:
+        raise ValueError("a name has 1 to 200 characters")
+    groups = [group_named(group) for group in groups]
+    person = Person(
+        id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
+    )
+    await check_new(conn, id, person.email)
+    now = datetime.now(UTC)
+    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email}
+    row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
+    if not await insert_once(conn, people, row):
+        known = await conn.scalar(select(people.c.active).where(people.c.id == id))
+        back = "" if known else f", who has left. To bring them back: holdgate people reactivate {id}"
+        raise ValueError(f"there is a person '{id}' already{back}")
+    if person.groups:
+        added = {"person": id, "added_by": by, "added_at": now}
+        await conn.execute(insert(memberships), [{**added, "group_name": group} for group in person.groups])
+        await new_members.tell(conn, id, person.groups, by)
+    summary = f"{person.name} was added with {', '.join(person.groups) or 'no groups'}"
+    data = {"person": id, "groups": person.groups, "name_sha256": digest_of(person.name), "email": bool(person.email)}
+    await audit_log.note(conn, "person_added", by=by, summary=summary, data=data)
+    return person
+
+
+def group_named(name: str) -> str:
+    """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
+    if not _GROUP.fullmatch(group := identity_key(name)):
+        raise ValueError(f"'{name}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+    return group
+
+
+async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
+    """One person, one id and one address: with two they could ask and approve. Raises ValueError."""
+    like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
+    if (other := like.scalar()) is not None:
+        raise ValueError(f"there is a person '{other}' already, whose id differs only in capitals")
+    if email is None:
+        return
+    same = select(people.c.id).where(func.lower(people.c.email) == email.lower(), people.c.id != id, people.c.active)
+    if (other := (await conn.execute(same)).scalar()) is not None:
+        raise ValueError(f"'{other}' has this e-mail address already: one person, one id")
+
+
+async def get(conn: AsyncConnection, id: str) -> Person:
+    """The person. Raises UnknownPerson."""
+    found = await _found(conn, _PEOPLE.where(people.c.id == id))
+    if not found:
+        raise UnknownPerson(f"there is no person '{id}'")
+    return found[0]
+
+
+async def candidates_of(
+    conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
+) -> list[Candidate]:
+    """All active people who are in one of these groups or are named, by id."""
+    named = select(memberships.c.person).where(memberships.c.group_name.in_(groups))
+    who = people.c.id.in_(users)
+    query = _PEOPLE.where(people.c.active, or_(who, people.c.id.in_(named)) if groups else who)
+    found = await _found(conn, query)
+    away = await absences.substitutes(conn, [each.id for each in found], at)
+    return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
+
+
+async def manager_of(conn: AsyncConnection, person: str) -> str | None:
+    """The manager of a person; None when there is none, or none who is active."""
+    above = people.alias()
+    query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: str) -> None:
+    """Whom the person reports to: `manager_of(requester)` in a policy. Raises UnknownPerson, ValueError for oneself."""
+    named = await get(conn, id)
+    if manager is not None:
+        await get(conn, manager)
+        if manager.casefold() == id.casefold():
+            raise ValueError("nobody is their own manager")
+    await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
+    summary = f"The manager of {named.name} is {manager}" if manager else f"{named.name} has no manager"
+    await audit_log.note(conn, "manager_set", by=by, summary=summary, data={"person": id, "manager": manager})
+
+
+async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, by: str) -> None:
+    """Where the person's days begin. Raises UnknownPerson, ValueError for what is no IANA zone."""
+    named = await get(conn, id)
+    zone_of(time_zone)
+    await conn.execute(update(people).where(people.c.id == id).values(time_zone=time_zone))
+    summary = f"The time zone of {named.name} is {time_zone or 'UTC'}"
+    await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
+
+
+async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
+    named, group = await get(conn, id), group_named(group)
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+    if await insert_once(conn, memberships, row):
+        await new_members.tell(conn, id, [group], by)
+        data = {"person": id, "group": group}
+        await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
+
+
+async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
+    named, group = await get(conn, id), fold(group)
+    gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
+    if not gone.rowcount:
+        raise ValueError(f"{id} is not in {group}")
+    data = {"person": id, "group": group}
+    await audit_log.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
+    # After the event: two who leave at once wait for each other at the record, and the second sees the first gone.
+    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
+    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
+    if group == ADMINS and (await conn.execute(others)).first() is None:
+        raise LastAdmin(f"{named.name} is the last of {ADMINS}: nobody could manage people then. Add another one first")
+
+
+async def active(conn: AsyncConnection, id: str) -> Person | None:
+    """The person, if they are active."""
+    found = await _found(conn, _PEOPLE.where(people.c.id == id, people.c.active))
+    return found[0] if found else None
+
+
+async def named(conn: AsyncConnection, name: str) -> Person | None:
+    """The active person with this id or mail address, whatever the case of its letters."""
+    low = fold(name)
+    like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
+    found = await _found(conn, _PEOPLE.where(like, people.c.active))
+    return found[0] if len(found) == 1 else None
+
+
+async def all(conn: AsyncConnection) -> list[Person]:
+    """Everybody, by id."""
+    return await _found(conn, _PEOPLE)
+
+
+async def by_token(conn: AsyncConnection, token: str) -> Person | None:
+    """Whose token it is; None when nobody's, when it was revoked, or when the person is no longer active."""
+    whose = select(tokens.c.person).where(tokens.c.hash == secret_hash(token), tokens.c.revoked_at.is_(None))
+    person = await conn.scalar(whose)
+    return None if person is None else await acting(conn, person, datetime.now(UTC))
+
+
+async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
+    """An active person with those for whom they stand in and whom they came after; None when they are not active."""
+    person = await active(conn, id)
+    if person is None:
+        return None
+    absent = select(absent_people.c.person, literal("away")).where(
+        absent_people.c.substitute == id, absences.covers(at)
+    )
+    gone = select(people.c.id, literal("left")).where(people.c.successor == id, ~people.c.active)
+    others = (await conn.execute(union_all(absent, gone))).all()
+    if not others:
+        return person
+    names = [name for name, why in others if why == "away"]
+    away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
+    left = sorted(name for name, why in others if why == "left")
+    return person.model_copy(update={"stands_in_for": away, "comes_after": left})
+
+
+def viewer(person: Person) -> Viewer:
+    """Return the person as the rules of who sees what want them."""
+    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
+    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
+
+
+async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
+    """Return what somebody may see now; for who is not active no more than what is theirs by name."""
+    person = await acting(conn, id, datetime.now(UTC))
+    return Viewer(id=id) if person is None else viewer(person)
+
+
+async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
+    """Where the person gets mail; None or empty: nowhere. The record says that it changed, and not to what.
+
+    Raises UnknownPerson, or ValueError for what cannot be an address.
+    """
+    await locked(conn, id)
+    named, address = await get(conn, id), _address(email)
+    if named.email == address:
+        return
+    await check_new(conn, id, address)
+    now = datetime.now(UTC)
+    # The address that was there before the changes of these days is the one that is told.
+    settled = or_(people.c.former_email.is_(None), people.c.email_set_at <= now - account_news.FORMER_FOR)
+    former = case((settled, people.c.email), else_=people.c.former_email)
+    values = {"email": address, "former_email": former, "email_set_by": by, "email_set_at": now}
+    await conn.execute(update(people).where(people.c.id == id).values(values))
+    await one_time_links.void(conn, id, by=by, now=now)
+    await account_news.tell(conn, id, AccountNewsKind.ADDRESS_SET, by)
+    summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
+    await audit_log.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
+
+
+async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
+    """A new token for the person. Only its hash is stored: this is the one time that it can be seen.
+
+    Raises UnknownPerson, or ValueError for a label that is empty or longer than 60 characters.
+    """
+    if not 1 <= len(label.strip()) <= 60:
+        raise ValueError("a label has 1 to 60 characters, for example where the token is used")
+    await locked(conn, person)
+    named = await get(conn, person)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    hash, made_at = secret_hash(token), datetime.now(UTC)
+    await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
+    await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
+    summary = f"A token was made for {named.name}: {label.strip()}"
+    data = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
+    await audit_log.note(conn, "token_made", by=by, summary=summary, data=data)
+    return token
+
+
+async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
+    """Make all tokens of the person worthless, with what they began, and return how many there were.
+
+    Raises UnknownPerson.
+    """
+    await locked(conn, person)
+    named = await get(conn, person)
+    if revoked := await end_tokens(conn, person, by):
+        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by)
+        summary = f"{len(revoked)} tokens of {named.name} were revoked"
+        data = {"person": person, "token_ids": revoked}
+        await audit_log.note(conn, "tokens_revoked", by=by, summary=summary, data=data)
+    return len(revoked)
+
+
+async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
+    """Revoke all tokens of the person, or the one of this id; answers the ids of those that it revoked.
+
+    Sessions that they began end, and one-time links that wait are void.
+    """
+    now = datetime.now(UTC)
+    which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
+    if only is not None:
+        which.append(func.substr(tokens.c.hash, 1, TOKEN_ID) == only)
+    ending = update(tokens).where(*which).values(revoked_at=now).returning(tokens.c.hash)
+    hashes = sorted((await conn.execute(ending)).scalars())
+    if hashes:
+        await conn.execute(delete(sessions).where(sessions.c.credential.in_(hashes)))
+        await one_time_links.void(conn, person, by=by, now=now)
+    return [hash[:TOKEN_ID] for hash in hashes]
+
+
+async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
+    """The person's tokens, the newest first, also those that were revoked."""
+    query = select(tokens).where(tokens.c.person == person).order_by(tokens.c.created_at.desc(), tokens.c.hash)
+    return [
+        Token(id=row.hash[:TOKEN_ID], label=row.label, created_at=row.created_at, revoked_at=row.revoked_at)
+        for row in await conn.execute(query)
+    ]
+
+
+async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
+    """Make one token of the person worthless, with what it began. Raises UnknownPerson, UnknownToken."""
+    await locked(conn, person)
+    named = await get(conn, person)
+    if not await end_tokens(conn, person, by, only=token_id):
+        raise UnknownToken(f"{person} has no token {token_id}")
+    its = (tokens.c.person == person, func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id)
+    label = await conn.scalar(select(tokens.c.label).where(*its))
+    if by != person:
+        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by, about=label or "")
+    summary = f"A token of {named.name} was revoked: {label}"
+    data = {"person": person, "token_id": token_id, "label": label}
+    await audit_log.note(conn, "token_revoked", by=by, summary=summary, data=data)
+
+
+async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
+    """Whose token it was, if it opens nothing any more; None for what never was a token."""
+    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
+    return found
+
+
+def zone_of(name: str | None) -> ZoneInfo:
+    """The time zone of this name, UTC for none. Raises ValueError."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
+        raise ValueError(f"'{name}' is no time zone; one looks like Europe/London") from wrong
+
+
+_PEOPLE = (
+    select(
+        people.c.id,
+        people.c.name,
+        people.c.email,
+        people.c.manager,
+        people.c.time_zone,
+        people.c.demo,
+        memberships.c.group_name,
+    )
+    .outerjoin(memberships, memberships.c.person == people.c.id)
+    .order_by(people.c.id, memberships.c.group_name)
+)
+"""One row for each person and group."""
+
+
+async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
+    found: dict[str, Person] = {}
+    for row in await conn.execute(query):
+        known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone, "demo": row.demo}
+        person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], **known))
+        if row.group_name is not None:
+            person.groups.append(row.group_name)
+    return list(found.values())
+
+
+def _address(email: str | None) -> str | None:
+    """The address as it is kept; raises ValueError without repeating it, for errors reach logs."""
+    address = (email or "").strip()
+    if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
+        raise ValueError("this cannot be an e-mail address; one looks like anna@example.org")
+    return address or None
+
+
+def credential_of(token: str) -> str:
+    """What a session remembers of the token that began it."""
+    return secret_hash(token)
+
+
+def digest_of(text: str) -> str:
+    """What the audit log knows of a text that it must not hold."""
+    return secret_hash(text)
+
+
+class Directory:
+    """Candidates and managers as the rules of gates ask for them, each in a transaction of its own."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
+        """All active people in these groups or with these ids, as of now."""
+        async with self._db.read() as conn:
+            return await candidates_of(conn, groups, users, datetime.now(UTC))
+
+    async def groups_among(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that are groups, which somebody is in."""
+        query = select(memberships.c.group_name).where(memberships.c.group_name.in_(names)).distinct()
+        async with self._db.read() as conn:
+            return set((await conn.execute(query)).scalars())
+
+    async def manager_of(self, person: str) -> str | None:
+        """The manager of a person, if there is one who is active."""
+        async with self._db.read() as conn:
+            return await manager_of(conn, person)
+
+    async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
+        """Of these people those who have left, each with who came after; None where nobody did."""
+        if not names:
+            return {}
+        async with self._db.read() as conn:
+            return await successors.left(conn, names)

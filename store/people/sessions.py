@@ -1,0 +1,172 @@
+"""Browsers in which somebody has signed in. A session is a random token of which only the hash is stored.
+
+A session remembers the token or the password that began it, and is over when that is: it is looked up with it, so that
+no order of events can leave one alive.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Row, and_, delete, exists, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.audit import audit_log
+from store.people import page_preferences as preferences
+from store.people import passwords, people
+from store.people.people import Person
+from store.people.person_lock import locked
+from store.people.secret_hash import secret_hash
+from store.tables.notifications import account_news
+from store.tables.people import passwords as stored_passwords
+from store.tables.people import sessions, tokens
+
+LONGEST = timedelta(hours=24)
+"""After signing in; who stays longer signs in again."""
+
+
+class Session(BaseModel):
+    """One of a person's sessions, without what opens it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    hash: str
+    person: str
+    way: str
+    """How they signed in: `password`, `token` or `demo`."""
+    agent: str
+    zone: str | None
+    begun_at: datetime
+    ends_at: datetime
+    credential: str | None = None
+    """What began it, as `people.credential_of` or `passwords.credential_of` tell it."""
+
+
+class SignedIn(BaseModel):
+    """Who looks at a page, and how they want it."""
+
+    session: Session
+    person: Person
+    preferences: dict[str, str]
+    must_change: bool
+    """Whether they signed in with a password that another chose."""
+    news: bool = False
+    """Whether something happened to their account that they have not read yet."""
+
+
+async def begin(
+    conn: AsyncConnection,
+    person: Person,
+    way: str,
+    now: datetime,
+    lasts: timedelta,
+    *,
+    agent: str = "",
+    zone: str | None = None,
+    credential: str | None = None,
+) -> str:
+    """Begin a session and answer its token: the one time that it can be seen. Sessions that are over are forgotten.
+
+    One that is begun by `token` or `password` lasts no longer than that `credential`; for one of the way `demo` the
+    gateway looks whether the demo still has the secret that began it.
+    """
+    token = secrets.token_urlsafe(32)
+    try:
+        people.zone_of(zone)
+    except ValueError:
+        zone = None
+    row = {
+        "hash": secret_hash(token),
+        "person": person.id,
+        "way": way,
+        "agent": agent[:200],
+        "zone": zone,
+        "begun_at": now,
+    }
+    row["credential"] = credential
+    await conn.execute(delete(sessions).where(sessions.c.ends_at <= now))
+    await conn.execute(insert(sessions).values(**row, ends_at=now + lasts))
+    summary = f"{person.name} signed in by {way}"
+    await audit_log.note(conn, "signed_in", by=person.id, summary=summary, data={"person": person.id, "way": way})
+    return token
+
+
+async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
+    """Whose session it is; None when nobody's, when it is over, or when the person is no longer active."""
+    row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
+    if row is None or row.ends_at <= now or not _lives(row):
+        return None
+    person = await people.acting(conn, row.person, now)
+    if person is None:
+        return None
+    chosen = await preferences.of(conn, person.id)
+    given = row.way == "password" and bool(row.temporary)
+    session = Session.model_validate(row)
+    return SignedIn(session=session, person=person, preferences=chosen, must_change=given, news=row.news)
+
+
+_SESSION = (
+    select(
+        sessions,
+        tokens.c.hash.label("token"),
+        stored_passwords.c.hash.label("password"),
+        stored_passwords.c.temporary,
+        exists().where(account_news.c.person == sessions.c.person, account_news.c.seen_at.is_(None)).label("news"),
+    )
+    .outerjoin(tokens, and_(tokens.c.hash == sessions.c.credential, tokens.c.revoked_at.is_(None)))
+    .outerjoin(stored_passwords, stored_passwords.c.person == sessions.c.person)
+)
+
+
+def _lives(row: Row[Any]) -> bool:
+    """Whether what began the session still opens anything."""
+    match row.way:
+        case "token":
+            return row.token is not None
+        case "password":
+            return row.password is not None and passwords.credential_of(row.password) == row.credential
+        case _:
+            return True
+
+
+async def extend(conn: AsyncConnection, session: Session, now: datetime, lasts: timedelta) -> datetime:
+    """Let a session last as long again, at most a day after signing in; answers its end."""
+    ends_at = min(now + lasts, session.begun_at + LONGEST)
+    await conn.execute(update(sessions).where(sessions.c.hash == session.hash).values(ends_at=ends_at))
+    return ends_at
+
+
+async def end(conn: AsyncConnection, session: Session) -> None:
+    """Sign out."""
+    # The event first: who signs somebody out everywhere holds the audit log when they come to this row.
+    data = {"person": session.person, "way": session.way}
+    await audit_log.note(conn, "signed_out", by=session.person, summary=f"{session.person} signed out", data=data)
+    await conn.execute(delete(sessions).where(sessions.c.hash == session.hash))
+
+
+async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
+    """Sign the person out everywhere and answer in how many browsers. Raises UnknownPerson."""
+    await locked(conn, person)
+    named = await people.get(conn, person)
+    gone = await conn.execute(delete(sessions).where(sessions.c.person == person))
+    summary = f"{named.name} was signed out everywhere"
+    await audit_log.note(conn, "signed_out_everywhere", by=by, summary=summary, data={"person": person})
+    return gone.rowcount
+
+
+async def start_anew(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
+    """Give the person the password of this hash: they may try at once, and all their sessions end.
+
+    Raises UnknownPerson.
+    """
+    await passwords.put(conn, person, hashed, now, by=by)
+    await passwords.unlock(conn, person, by=by)
+    await end_all(conn, person, by=by)
+
+
+async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]:
+    """The person's sessions that are not over, the newest first."""
+    query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)
+    found = await conn.execute(query.order_by(sessions.c.begun_at.desc(), sessions.c.hash))
+    return [Session.model_validate(row) for row in found]

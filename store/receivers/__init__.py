@@ -1,0 +1,1 @@
+"""Receivers of the shipped processes' effects: ledger, datasets, accounts, accepted risks."""

@@ -1,0 +1,187 @@
+"""The directory: accounts of people in the organisation, and what they may use. Not the people of Holdgate.
+
+An account is held first and cannot be used then; so two cases cannot take the same name. Nothing is ever deleted:
+what is undone is disabled or revoked, with the moment. A name whose account was in use once is never given away again.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Refused
+from store.db.database import Database, insert_once
+from store.receivers import idempotency
+from store.tables.base import Instant
+from store.tables.receivers import directory_accounts, entitlements
+
+
+class UnknownAccount(LookupError):
+    """The directory has no account of this name."""
+
+
+class Entitlement(BaseModel):
+    """Something that an account may use, or might until it was revoked."""
+
+    entitlement: str
+    granted_at: datetime
+    revoked_at: datetime | None
+
+
+class Account(BaseModel):
+    """One account. While it is neither active nor disabled it is only held."""
+
+    username: str
+    full_name: str
+    email: str
+    role: str
+    manager: str | None
+    case_id: str
+    active: bool
+    created_at: datetime
+    activated_at: datetime | None
+    """When it could be used for the first time."""
+    disabled_at: datetime | None
+    entitlements: list[Entitlement]
+
+
+class AccountDirectory:
+    """All that happens to accounts. Every method that changes something is one transaction and may be repeated."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def reserve(
+        self, key: str, case_id: str, *, username: str, full_name: str, email: str, role: str, manager: str | None
+    ) -> None:
+        """Hold the name with an account that cannot be used yet.
+
+        A name whose account was disabled before it was ever in use is free again, and so is any of the same case, which
+        may begin anew. Raises Refused for any other name that is there, and for a key that was undone.
+        """
+        row = {
+            "username": username,
+            "full_name": full_name,
+            "email": email,
+            "role": role,
+            "manager": manager,
+            "case_id": case_id,
+            "active": False,
+            "created_at": datetime.now(UTC),
+            "disabled_at": None,
+        }
+
+        async def hold(conn: AsyncConnection) -> None:
+            if await idempotency.done(conn, key) is not None:
+                return
+            # The key first: of two attempts at once the second waits here, and then finds what the first has done.
+            await idempotency.do(conn, key, "reserve_account", case_id, {"username": username})
+            if await insert_once(conn, directory_accounts, row):
+                return
+            free = (
+                directory_accounts.c.username == username,
+                directory_accounts.c.disabled_at.is_not(None),
+                or_(directory_accounts.c.activated_at.is_(None), directory_accounts.c.case_id == case_id),
+            )
+            if not (await conn.execute(update(directory_accounts).where(*free).values(row))).rowcount:
+                raise Refused(f"The username '{username}' is taken, or was in use before. Choose another.")
+
+        await idempotency.once(self._db, hold)
+
+    async def disable(self, key: str, undoes: str, case_id: str) -> bool:
+        """Undo the reservation `undoes`, or void its key. Answers whether there was anything."""
+
+        async def take_back(conn: AsyncConnection) -> bool:
+            anything, now = await idempotency.undo(conn, key, undoes, "disable_account", case_id)
+            if now is not None:
+                await conn.execute(
+                    update(directory_accounts)
+                    .where(_is_account(now["username"], case_id))
+                    .values(active=False, disabled_at=datetime.now(UTC))
+                )
+            return anything
+
+        return await idempotency.once(self._db, take_back)
+
+    async def grant(self, key: str, case_id: str, username: str, entitled: Sequence[str]) -> datetime:
+        """Activate the account that this case holds and grant it these entitlements; answers when.
+
+        Raises Refused when the case holds no account of this name, and for a key that was undone.
+        """
+        at = datetime.now(UTC)
+        result = {"username": username, "entitlements": list(entitled), "at": at.isoformat()}
+
+        async def activate(conn: AsyncConnection) -> datetime:
+            if (first := await idempotency.done(conn, key)) is not None:
+                return datetime.fromisoformat(first["at"])
+            await idempotency.do(conn, key, "grant_access", case_id, result)
+            activated_at = func.coalesce(directory_accounts.c.activated_at, literal(at, Instant()))
+            held = (_is_account(username, case_id), directory_accounts.c.disabled_at.is_(None))
+            using = update(directory_accounts).where(*held).values(active=True, activated_at=activated_at)
+            if not (await conn.execute(using)).rowcount:
+                raise Refused(f"No account '{username}' is held for this case, so nothing can be granted.")
+            rows = [
+                {"grant_key": f"{key}/{name}", "username": username, "entitlement": name, "granted_at": at}
+                for name in entitled
+            ]
+            if rows:
+                await conn.execute(insert(entitlements), rows)
+            return at
+
+        return await idempotency.once(self._db, activate)
+
+    async def revoke(self, key: str, undoes: str, case_id: str) -> bool:
+        """Undo the grant `undoes`: the account is held only, as before. Or void its key. Answers as `disable` does."""
+
+        async def take_back(conn: AsyncConnection) -> bool:
+            anything, now = await idempotency.undo(conn, key, undoes, "revoke_access", case_id)
+            if now is not None:
+                granted = [f"{undoes}/{name}" for name in now["entitlements"]]
+                await conn.execute(
+                    update(entitlements)
+                    .where(entitlements.c.grant_key.in_(granted))
+                    .values(revoked_at=datetime.now(UTC))
+                )
+                await conn.execute(
+                    update(directory_accounts).where(_is_account(now["username"], case_id)).values(active=False)
+                )
+            return anything
+
+        return await idempotency.once(self._db, take_back)
+
+    async def welcomed(self, key: str) -> bool:
+        """Whether the welcome with this key is known to have been sent."""
+        async with self._db.read() as conn:
+            return await idempotency.done(conn, key) is not None
+
+    async def note_welcome(self, key: str, case_id: str) -> None:
+        """Take note that the welcome with this key was sent."""
+
+        async def note(conn: AsyncConnection) -> None:
+            if await idempotency.done(conn, key) is None:
+                await idempotency.do(conn, key, "send_welcome", case_id)
+
+        await idempotency.once(self._db, note)
+
+    async def account(self, username: str) -> Account:
+        """One account with all that it was ever granted, the oldest first. Raises UnknownAccount."""
+        name = username.casefold()
+        granted = (
+            select(entitlements)
+            .where(entitlements.c.username == name)
+            .order_by(entitlements.c.granted_at, entitlements.c.entitlement)
+        )
+        async with self._db.read() as conn:
+            found = select(directory_accounts).where(directory_accounts.c.username == name)
+            row = (await conn.execute(found)).one_or_none()
+            if row is None:
+                raise UnknownAccount(f"there is no account '{username}'")
+            given = [Entitlement(**each._mapping) for each in await conn.execute(granted)]
+        return Account(**row._mapping, entitlements=given)
+
+
+def _is_account(username: str, case_id: str) -> ColumnElement[bool]:
+    """The account of this name, if it is of this case."""
+    return and_(directory_accounts.c.username == username, directory_accounts.c.case_id == case_id)

@@ -1,0 +1,302 @@
+"""Datasets in versions. To publish is to change one row, so readers see all of a version or nothing of it.
+
+An attempt to load has a version of its own, which counts once the key is noted in the same transaction as its number
+of rows; what an attempt left behind that died is removed by the next one, or by the undo. No number is given twice.
+Each dataset has its row from its first attempt on, and whoever changes what is in force has that row locked.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Refused
+from store.db.database import Database, insert_once
+from store.receivers import idempotency
+from store.tables.receivers import dataset_rows, dataset_versions, datasets
+from store.tables.receivers import effects as effects_table
+
+UNFINISHED = -1
+"""The number of rows of a version that is being loaded."""
+_PAGE = 2000
+_OVERTAKEN = "another attempt has removed what this one was loading"
+
+
+class StagedVersion(BaseModel):
+    """A version that is loaded."""
+
+    version: int
+    rows: int
+
+
+class PublishedVersion(StagedVersion):
+    """A version in force."""
+
+    dataset: str
+    published_at: datetime
+
+
+class DatasetView(PublishedVersion):
+    """A published dataset."""
+
+    sha256: str
+    case_id: str
+    profile: dict[str, Any]
+
+
+class Datasets:
+    """Versions of datasets in SQL."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ----------------------------------------------------------------------------------------------------- effects
+
+    async def stage(
+        self,
+        key: str,
+        case_id: str,
+        name: str,
+        sha256: str,
+        profile: dict[str, Any],
+        chunks: AsyncIterator[Sequence[Any]],
+    ) -> StagedVersion:
+        """Load a version, a transaction for each chunk. Raises Refused for a void, and whatever `chunks` raises."""
+
+        async def begin(conn: AsyncConnection) -> StagedVersion | int:
+            if (done := await idempotency.done(conn, key)) is not None:
+                return StagedVersion.model_validate(done)
+            await _remove(conn, name, await _unfinished(conn, case_id))
+            version = await _next_number(conn, name)
+            row = {"name": name, "version": version, "case_id": case_id, "sha256": sha256, "profile": profile}
+            await conn.execute(insert(dataset_versions).values(**row, rows=UNFINISHED, staged_at=datetime.now(UTC)))
+            return version
+
+        begun = await idempotency.once(self._db, begin)
+        if isinstance(begun, StagedVersion):
+            return begun
+        number = 0
+        async for chunk in chunks:
+            values = [
+                {"name": name, "version": begun, "number": number + place, "data": row}
+                for place, row in enumerate(chunk, 1)
+            ]
+            number += len(chunk)
+            async with self._db.write() as conn:
+                if not await _is_there(conn, name, begun):
+                    raise RuntimeError(_OVERTAKEN)
+                await conn.execute(insert(dataset_rows), values)
+        staged = StagedVersion(version=begun, rows=number)
+
+        async def finish(conn: AsyncConnection) -> StagedVersion:
+            if (done := await idempotency.done(conn, key)) is not None:  # by another attempt
+                await _remove(conn, name, [begun])
+                return StagedVersion.model_validate(done)
+            if not await _is_there(conn, name, begun):
+                raise RuntimeError(_OVERTAKEN)
+            await conn.execute(update(dataset_versions).where(*_version(name, begun)).values(rows=number))
+            await idempotency.do(conn, key, "load_rows", case_id, {**staged.model_dump(), "name": name})
+            return staged
+
+        return await idempotency.once(self._db, finish)
+
+    async def unstage(self, key: str, undoes: str, case_id: str) -> bool:
+        """Remove the version of this key, and what attempts have left. Answers whether there was a version.
+
+        Raises Refused while it is published, or is what the rollback of another version would publish.
+        """
+
+        async def take_back(conn: AsyncConnection) -> bool:
+            undo = await idempotency.undo(conn, key, undoes, "drop_rows", case_id)
+            for name, version in await _of_case(conn, case_id, unfinished=True):
+                await _remove(conn, name, [version])
+            if undo.now is not None:
+                name, version = undo.now["name"], undo.now["version"]
+                if await _version_in_force(conn, name) == version:
+                    raise Refused(f"Version {version} of {name} is published, so its rows are not removed.")
+                if (later := await _published_over(conn, name, version)) is not None:
+                    raise Refused(
+                        f"A rollback of version {later} of {name} would publish version {version} again, so its rows "
+                        f"are not removed: roll version {later} back first, or leave the rows."
+                    )
+                await _remove(conn, name, [version])
+            return undo.anything
+
+        return await idempotency.once(self._db, take_back)
+
+    async def publish(self, key: str, case_id: str, name: str, base: int | None) -> PublishedVersion:
+        """Put the version that this case loaded in force. Raises Refused when `base` is no longer what it replaces."""
+
+        async def put(conn: AsyncConnection) -> PublishedVersion:
+            if (done := await idempotency.done(conn, key)) is not None:
+                return PublishedVersion.model_validate(done)
+            staged = await _of_case(conn, case_id)
+            if not staged:
+                raise Refused(f"Nothing is loaded that could be published as {name}.")
+            version = staged[-1][1]
+            before = await _version_in_force(conn, name)
+            if before != base:
+                raise Refused(
+                    f"Version {before} of {name} was published meanwhile, and those who approved had compared with "
+                    f"{f'version {base}' if base else 'none'}. Import the file again."
+                )
+            at = datetime.now(UTC)
+            await _put_in_force(conn, name, version, at)
+            where = _version(name, version)
+            changed = update(dataset_versions).where(*where).values(published_at=at).returning(dataset_versions.c.rows)
+            rows = (await conn.execute(changed)).scalar_one()
+            published = PublishedVersion(dataset=name, version=version, rows=rows, published_at=at)
+            await idempotency.do(
+                conn, key, "publish_version", case_id, {**published.model_dump(mode="json"), "before": before}
+            )
+            return published
+
+        return await idempotency.once(self._db, put)
+
+    async def unpublish(self, key: str, undoes: str, case_id: str) -> bool:
+        """Put the version before in force again.
+
+        Raises Refused when another was published since, or the one before is not kept any more.
+        """
+
+        async def take_back(conn: AsyncConnection) -> bool:
+            undo = await idempotency.undo(conn, key, undoes, "restore_version", case_id)
+            if undo.now is not None:
+                name, version, before = undo.now["dataset"], undo.now["version"], undo.now["before"]
+                if (in_force := await _version_in_force(conn, name)) != version:
+                    raise Refused(f"Version {in_force} of {name} was published since: roll that one back first.")
+                at = None
+                if before is not None:
+                    query = select(dataset_versions.c.published_at).where(*_version(name, before))
+                    found = (await conn.execute(query)).first()
+                    if found is None:
+                        raise Refused(
+                            f"Version {before} of {name}, which was published before, is not kept any more, so version "
+                            f"{version} stays published."
+                        )
+                    at = found.published_at
+                await _put_in_force(conn, name, before, at)
+            return undo.anything
+
+        return await idempotency.once(self._db, take_back)
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    async def current(self, name: str) -> int | None:
+        """The version that is published."""
+        view = await self.view(name)
+        return view.version if view else None
+
+    async def view(self, name: str) -> DatasetView | None:
+        """What is published under a name; None for nothing."""
+        found = await self.views(name)
+        return found[0] if found else None
+
+    async def views(self, name: str | None = None) -> list[DatasetView]:
+        """What is published, by name."""
+        query = (
+            select(datasets.c.name.label("dataset"), datasets.c.published_at, *_shown())
+            .join(
+                dataset_versions,
+                (dataset_versions.c.name == datasets.c.name) & (dataset_versions.c.version == datasets.c.version),
+            )
+            .order_by(datasets.c.name)
+        )
+        if name is not None:
+            query = query.where(datasets.c.name == name)
+        async with self._db.read() as conn:
+            return [DatasetView.model_validate(dict(row)) for row in (await conn.execute(query)).mappings()]
+
+    async def rows(
+        self, name: str, version: int, *, after: int = 0, limit: int = 50
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Rows of a version with their numbers, in the order of the file."""
+        async with self._db.read() as conn:
+            query = (
+                select(dataset_rows.c.number, dataset_rows.c.data)
+                .where(dataset_rows.c.name == name, dataset_rows.c.version == version, dataset_rows.c.number > after)
+                .order_by(dataset_rows.c.number)
+                .limit(limit)
+            )
+            return [(row.number, row.data) for row in await conn.execute(query)]
+
+    async def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]:
+        """All rows of a version, page by page."""
+        after = 0
+        while page := await self.rows(name, version, after=after, limit=_PAGE):
+            after = page[-1][0]
+            for _, row in page:
+                yield row
+
+
+def _shown() -> list[Any]:
+    columns = dataset_versions.c
+    return [columns.version, columns.rows, columns.sha256, columns.case_id, columns.profile]
+
+
+async def _of_case(conn: AsyncConnection, case_id: str, *, unfinished: bool = False) -> list[tuple[str, int]]:
+    rows = dataset_versions.c.rows
+    query = (
+        select(dataset_versions.c.name, dataset_versions.c.version)
+        .where(dataset_versions.c.case_id == case_id, rows == UNFINISHED if unfinished else rows != UNFINISHED)
+        .order_by(dataset_versions.c.version)
+    )
+    return [(row.name, row.version) for row in await conn.execute(query)]
+
+
+async def _unfinished(conn: AsyncConnection, case_id: str) -> list[int]:
+    return [version for _, version in await _of_case(conn, case_id, unfinished=True)]
+
+
+async def _remove(conn: AsyncConnection, name: str, versions: Sequence[int]) -> None:
+    # The version first: its attempt may be writing a chunk, which is waited for, and then its rows are all there.
+    for table in (dataset_versions, dataset_rows):
+        await conn.execute(delete(table).where(table.c.name == name, table.c.version.in_(versions)))
+
+
+def _version(name: str, version: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return dataset_versions.c.name == name, dataset_versions.c.version == version
+
+
+async def _is_there(conn: AsyncConnection, name: str, version: int) -> bool:
+    """Whether nobody has removed it. Nobody does before the end of this transaction."""
+    query = select(dataset_versions.c.version).where(*_version(name, version)).with_for_update()
+    return (await conn.execute(query)).first() is not None
+
+
+async def _next_number(conn: AsyncConnection, name: str) -> int:
+    """One that no version has had, even if it is removed."""
+    await insert_once(conn, datasets, {"name": name})
+    counting = update(datasets).where(datasets.c.name == name).values(last=datasets.c.last + 1)
+    return int((await conn.execute(counting.returning(datasets.c.last))).scalar_one())
+
+
+async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
+    """What is published until the end of this transaction, as nobody else may change it before."""
+    await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first
+    query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
+    version: int | None = (await conn.execute(query)).scalar_one()
+    return version
+
+
+async def _published_over(conn: AsyncConnection, name: str, version: int) -> int | None:
+    """The version that took the place of this one and would give it back."""
+    query = (
+        select(effects_table.c.result)
+        .join(dataset_versions, dataset_versions.c.case_id == effects_table.c.case_id)
+        .where(
+            dataset_versions.c.name == name,
+            effects_table.c.kind == "publish_version",
+            effects_table.c.state == "done",
+        )
+    )
+    published = [made for made in (await conn.execute(query)).scalars() if made["dataset"] == name]
+    return next((int(made["version"]) for made in published if made["before"] == version), None)
+
+
+async def _put_in_force(conn: AsyncConnection, name: str, version: int | None, at: datetime | None) -> None:
+    values = {"version": version, "published_at": at}
+    await conn.execute(update(datasets).where(datasets.c.name == name).values(values))

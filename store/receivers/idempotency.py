@@ -1,0 +1,88 @@
+"""Effects by their idempotency key, for receivers that live in this database.
+
+A receiver calls these in the transaction of the effect itself, so that the key and the effect are there together or
+not at all. A key takes effect once. An undo of a key that was never used voids it, and what arrives later with that
+key is refused: a late attempt of a dead worker cannot slip in behind its undo.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import UNDONE_FIRST, Refused
+from store.db.database import Database, insert_once
+from store.tables.receivers import effects
+
+T = TypeVar("T")
+
+
+class Undo(NamedTuple):
+    """What an undo came to."""
+
+    anything: bool
+    """Whether the step had taken effect: the answer of the undo, the same for each attempt."""
+    now: Mapping[str, Any] | None
+    """The result of the step, if this attempt is the one that must take its effect back."""
+
+
+async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `effect` in one transaction; when another process has just taken its key, let it look again."""
+    tries = 3
+    while True:
+        try:
+            async with db.write() as conn:
+                return await effect(conn)
+        except IntegrityError:
+            tries -= 1
+            if not tries:
+                raise
+
+
+async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
+    """The result under a key that has taken effect; None when it has not, and may now. Raises Refused for a void."""
+    row = (await conn.execute(select(effects.c.state, effects.c.result).where(effects.c.key == key))).first()
+    if row is None:
+        return None
+    if row.state != "done":
+        raise Refused(UNDONE_FIRST)
+    return dict(row.result or {})
+
+
+async def do(conn: AsyncConnection, key: str, kind: str, case_id: str, result: Mapping[str, Any] | None = None) -> None:
+    """Take note of an effect that this transaction makes. Two at once with one key: the second is rolled back."""
+    await conn.execute(insert(effects).values(**_row(key, kind, case_id, "done", result)))
+
+
+async def undo(conn: AsyncConnection, key: str, undoes: str, kind: str, case_id: str) -> Undo:
+    """Take note of the undo with this key, or void the key that it undoes."""
+    if await insert_once(conn, effects, _row(undoes, kind, case_id, "void", None)):
+        return Undo(False, None)
+    taken = (
+        await conn.execute(
+            update(effects)
+            .where(effects.c.key == undoes, effects.c.state == "done")
+            .values(state="undone")
+            .returning(effects.c.result)
+        )
+    ).first()
+    if taken is None:
+        state = (await conn.execute(select(effects.c.state).where(effects.c.key == undoes))).scalar_one()
+        return Undo(state != "void", None)
+    await conn.execute(insert(effects).values(**_row(key, kind, case_id, "done", None)))
+    return Undo(True, dict(taken.result or {}))
+
+
+async def count(conn: AsyncConnection, case_id: str) -> dict[str, int]:
+    """How often each step and undo of a case took effect."""
+    query = select(effects.c.kind).where(effects.c.case_id == case_id, effects.c.state != "void")
+    kinds = list((await conn.execute(query)).scalars())
+    return {kind: kinds.count(kind) for kind in kinds}
+
+
+def _row(key: str, kind: str, case_id: str, state: str, result: Mapping[str, Any] | None) -> dict[str, Any]:
+    made = None if result is None else dict(result)
+    return {"key": key, "kind": kind, "case_id": case_id, "state": state, "result": made, "at": datetime.now(UTC)}

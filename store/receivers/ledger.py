@@ -1,0 +1,589 @@
+"""The ledger: double entry in minor units, each effect exactly once.
+
+Lines lie in two layers: a hold is a pair of *pending* lines, money that moved is a pair of *posted* ones. Nothing is
+ever changed or deleted; an undo is an entry with the same lines the other way round. Two unique columns keep order
+whatever arrives twice, late or at the same moment: `idempotency_key`, and `undoes`, the key that an entry reverses.
+A capture reverses its hold, so a hold ends once: released or captured. A void occupies the key of a step that was
+undone before it was done.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors import Refused, Trouble
+from domain.ids import MAX_REFERENCE_KEY, reference_key
+from domain.money import in_words, payee_key
+from domain.money import major_units as _major
+from domain.money import minor_units as _minor
+from domain.normalization import fold
+from store.audit import audit_log
+from store.audit.verification import books
+from store.db.database import Database
+from store.receivers import idempotency
+from store.tables.receivers import accounts, entries, lines
+from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
+
+PAYMENTS = "payments"
+"""What was paid out: the other side of holds and captures."""
+CAPITAL = "capital"
+"""Where funds come from."""
+MOST_MINOR = 9 * 10**18
+"""Minor units that an account may hold: as many as its column takes."""
+
+Layer = Literal["posted", "pending"]
+Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
+T = TypeVar("T")
+
+
+class UnknownAccount(LookupError):
+    """The ledger has no account of this name in this currency."""
+
+
+class AccountLocked(Trouble):
+    """The account is locked for a while. No business no: the step is tried again, and then operators are asked."""
+
+
+class Booking(NamedTuple):
+    """An effect as the ledger keeps it: the first one, however often its key came."""
+
+    entry_id: int
+    at: datetime
+
+
+class PastPayment(NamedTuple):
+    """An earlier payment that still stands: held, or captured and not refunded."""
+
+    reference: str
+    at: datetime
+    amount: Decimal
+    currency: str
+    payee_account: str | None
+    captured: bool
+
+
+class Balance(BaseModel):
+    """Decimal strings with the currency's decimals. A hold leaves `balance`; `available` is `balance` less `held`."""
+
+    account: str
+    currency: str
+    balance: str
+    held: str
+    available: str
+
+
+class LedgerLine(BaseModel):
+    """One side of an entry. One of `debit` and `credit` is zero."""
+
+    layer: Layer
+    account: str
+    currency: str
+    debit: str
+    credit: str
+
+
+class LedgerEntry(BaseModel):
+    """One effect, or a void, which has no lines."""
+
+    entry_id: int
+    idempotency_key: str
+    kind: Kind
+    undoes: str | None
+    case_id: str | None
+    reference: str
+    at: datetime
+    lines: list[LedgerLine]
+
+
+class _Line(NamedTuple):
+    layer: str
+    account: str
+    currency: str
+    debit: int
+    credit: int
+
+
+class Ledger:
+    """All that happens to money. Every method that changes something is one transaction and may be repeated."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # ------------------------------------------------------------------------------------------------ do and undo
+
+    async def hold(
+        self,
+        key: str,
+        case_id: str,
+        reference: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking:
+        """Set `amount` aside, so that nobody else can spend it.
+
+        Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
+        AccountLocked.
+        """
+        minor, account = _minor(amount, currency), fold(account)
+
+        async def book(conn: AsyncConnection) -> Booking:
+            locked = await _account(conn, account, currency)  # before looking for the key: see `_account`
+            if first := await _find(conn, key):
+                return await _again(conn, first, "hold", case_id, account, currency, minor)
+            paying = await _may_pay(conn, locked, account, currency)
+            available = paying.posted + paying.pending
+            if minor > available:
+                raise Refused(
+                    f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
+                    f"{_words(available, currency)} is available."
+                )
+            return await _book(
+                conn,
+                "hold",
+                key,
+                [
+                    _Line("pending", account, currency, 0, minor),
+                    _Line("pending", PAYMENTS, currency, minor, 0),
+                ],
+                case_id=case_id,
+                reference=reference,
+                account=account,
+                currency=currency,
+                amount=minor,
+                payee=payee,
+                payee_key=payee_key(payee),
+                payee_account=payee_account,
+            )
+
+        return await idempotency.once(self._db, book)
+
+    async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        """Undo the hold `undoes`: free its money, or void its key if it was never used.
+
+        Does nothing when the hold is undone already or a capture has used it up. Answers whether the hold is undone by
+        this key, now or before.
+        """
+        return await self._undo("release", "hold", key, undoes, case_id, reference)
+
+    async def capture(
+        self,
+        key: str,
+        case_id: str,
+        account: str,
+        currency: str,
+        amount: Decimal,
+        *,
+        payee: str,
+        payee_account: str | None = None,
+    ) -> Booking:
+        """Pay with what the case holds: the hold ends and the money moves.
+
+        A reviewer may have changed the sum or the payee: then the rest becomes free, or what is missing is taken from
+        what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
+        account is closed, or the key was undone.
+        """
+        minor, account = _minor(amount, currency), fold(account)
+
+        async def book(conn: AsyncConnection) -> Booking:
+            locked = await _account(conn, account, currency)
+            if first := await _find(conn, key):
+                return await _again(conn, first, "capture", case_id, account, currency, minor)
+            paying = await _may_pay(conn, locked, account, currency)
+            held = await _standing_hold(conn, case_id)
+            if held is None:
+                raise Refused("No money is held for this payment, so it cannot be paid.")
+            if (held.account, held.currency) != (account, currency):
+                raise Refused(
+                    f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
+                    f"and {in_words(amount, currency)} was to be paid from account '{account}'."
+                )
+            available = paying.posted + paying.pending + held.amount
+            if minor > available:
+                raise Refused(
+                    f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
+                    f"{_words(available, currency)} is available."
+                )
+            to = {"payee": payee, "payee_key": payee_key(payee), "payee_account": payee_account}
+            return await _book(
+                conn,
+                "capture",
+                key,
+                [
+                    *await _reversed(conn, held.entry_id),
+                    _Line("posted", account, currency, 0, minor),
+                    _Line("posted", PAYMENTS, currency, minor, 0),
+                ],
+                undoes=held.idempotency_key,
+                **(_about(held) | {"amount": minor, **to}),
+            )
+
+        return await idempotency.once(self._db, book)
+
+    async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does.
+
+        Raises Refused for a payment in books that are closed, unless it was undone before.
+        """
+        return await self._undo("refund", "capture", key, undoes, case_id, reference)
+
+    async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
+        """Put money into an account from outside, opening it if need be: `locked` then, if so wanted.
+
+        A repeat with the same key does nothing.
+        """
+        minor, account = _minor(amount, currency), fold(account)
+
+        await idempotency.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
+
+    async def close_account(self, name: str, currency: str) -> None:
+        """Let nothing be paid from the account any more; what is held or was paid can still be undone.
+
+        Raises UnknownAccount.
+        """
+        name = fold(name)
+        async with self._db.write() as conn:
+            if await _account(conn, name, currency) is None:
+                raise UnknownAccount(f"there is no account '{name}' in {currency}")
+            await conn.execute(update(accounts).where(_is_account(name, currency)).values(open=False))
+
+    async def set_locked(self, name: str, locked: bool, by: str) -> None:
+        """Let no payment be made from the account, in any currency, until it is unlocked: while it is reconciled, say.
+
+        What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownAccount.
+        """
+        name = fold(name)
+        async with self._db.write() as conn:
+            changed = await conn.execute(update(accounts).where(accounts.c.name == name).values(locked=locked))
+            if not changed.rowcount:
+                raise UnknownAccount(f"there is no account '{name}'")
+            kind, said = ("account_locked", "locked") if locked else ("account_unlocked", "unlocked")
+            await audit_log.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
+
+    async def close_books(self, name: str, until: datetime, by: str) -> None:
+        """Let no payment from the account up to this moment be taken back, in any currency: statements depend on them.
+
+        Closed books are never opened again. Holds can still be released: nothing was paid with them. Raises
+        UnknownAccount; ValueError for a moment to come or without a time zone, one before that of the last time, and
+        for an account that payments are not made from, as closing it would close nothing.
+        """
+        if until.tzinfo is None:
+            raise ValueError("the moment up to which books are closed needs a time zone")
+        if until > datetime.now(UTC):
+            raise ValueError(f"books are closed up to what has passed, and {closed_in_words(until)} has not")
+        name = fold(name)
+        async with self._db.write() as conn:
+            named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
+            found = (await conn.execute(named.with_for_update())).all()  # a capture or refund under way ends first
+            if not found:
+                raise UnknownAccount(f"there is no account '{name}'")
+            if not any(account.funded for account in found):
+                raise ValueError(f"account '{name}' is not one that payments are made from")
+            before = max((account.closed_until for account in found if account.closed_until), default=until)
+            if until < before:
+                raise ValueError(
+                    f"the books of account '{name}' are closed up to {closed_in_words(before)} already, "
+                    "and closed books are not opened again"
+                )
+            await conn.execute(update(accounts).where(accounts.c.name == name).values(closed_until=until))
+            summary = f"The books of account {name} were closed up to {closed_in_words(until)}"
+            data = {"account": name, "until": until.astimezone(UTC).isoformat()}
+            await audit_log.note(conn, "books_closed", by=by, summary=summary, data=data)
+
+    async def _undo(self, kind: Kind, of: Kind, key: str, undoes: str, case_id: str, reference: str) -> bool:
+        async def book(conn: AsyncConnection) -> bool:
+            done = await _find(conn, undoes)
+            if done is None:
+                await _book(conn, "void", undoes, [], case_id=case_id, reference=reference)
+                return False
+            # Locked before looking, as everywhere: else one that waits here for its twin would, once the books are
+            # closed, refuse what is done.
+            account = await _account(conn, done.account, done.currency) if done.account else None
+            if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
+                return ended == kind
+            if done.kind != of:
+                raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
+            if of == "capture":
+                _may_take_back(account, done)
+            await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
+            return True
+
+        return await idempotency.once(self._db, book)
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    async def balance(self, name: str, currency: str) -> Balance:
+        """One account in one currency. Raises UnknownAccount."""
+        name = fold(name)
+        async with self._db.read() as conn:
+            row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
+        if row is None:
+            raise UnknownAccount(f"there is no account '{name}' in {currency}")
+        return _balance(row)
+
+    async def balances(self) -> list[Balance]:
+        """All accounts that payments are made from, by name and currency."""
+        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
+        async with self._db.read() as conn:
+            return [_balance(row) for row in await conn.execute(query)]
+
+    async def entries(
+        self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
+    ) -> list[LedgerEntry]:
+        """Entries in the order they were made, those of one reference (folded) or of one case.
+
+        `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
+        """
+        wanted = [entries.c.entry_id > after]
+        if reference is not None:
+            wanted.append(entries.c.reference_key == reference_key(reference))
+        if case_id is not None:
+            wanted.append(entries.c.case_id == case_id)
+        async with self._db.read() as conn:
+            found = (await conn.execute(select(entries).where(*wanted).order_by(entries.c.entry_id).limit(limit))).all()
+            ids = [entry.entry_id for entry in found]
+            sides: dict[int, list[LedgerLine]] = {entry_id: [] for entry_id in ids}
+            by_number = select(lines).where(lines.c.entry_id.in_(ids)).order_by(lines.c.entry_id, lines.c.number)
+            for line in await conn.execute(by_number):
+                sides[line.entry_id].append(
+                    LedgerLine(
+                        layer=line.layer,
+                        account=line.account,
+                        currency=line.currency,
+                        debit=str(_major(line.debit, line.currency)),
+                        credit=str(_major(line.credit, line.currency)),
+                    )
+                )
+        return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
+
+    async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
+        """The payee's newest payments that stand, newest first; `key` is a `payee_key`.
+
+        A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
+        so that of two like payments sent at the same moment exactly one is the second; all count when it holds nothing.
+        """
+        ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
+        own_hold = (
+            select(func.min(own.c.entry_id)).where(own.c.case_id == before_case, own.c.kind == "hold").scalar_subquery()
+        )
+        stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
+        query = (
+            select(entries, ended.c.kind.is_not(None).label("captured"))
+            .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+            .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
+            .where(entries.c.payee_key == key, entries.c.kind == "hold", stands)
+            .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
+            .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
+            .limit(limit)
+        )
+        async with self._db.read() as conn:
+            return [
+                PastPayment(
+                    reference=row.reference,
+                    at=row.at,
+                    amount=_major(row.amount, row.currency),
+                    currency=row.currency,
+                    payee_account=row.payee_account,
+                    captured=bool(row.captured),
+                )
+                for row in await conn.execute(query)
+            ]
+
+    async def check(self) -> list[str]:
+        """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
+        async with self._db.read() as conn:
+            return await books.check(conn)
+
+
+# ------------------------------------------------------------------------------------------------ inside a transaction
+
+
+async def open_account(
+    conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
+) -> None:
+    """Open an account without money, unless it is there. `funded`: payments may be made from it."""
+    if await _account(conn, name, currency) is None:
+        row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
+        await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
+
+
+async def book_funds(
+    conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
+) -> None:
+    """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    if await _find(conn, key):
+        return
+    await open_account(conn, account, currency, locked=locked)
+    for name in (CAPITAL, PAYMENTS):
+        await open_account(conn, name, currency, funded=False)
+    await _book(
+        conn,
+        "fund",
+        key,
+        [_Line("posted", account, currency, minor, 0), _Line("posted", CAPITAL, currency, 0, minor)],
+        reference=key,
+        account=account,
+        currency=currency,
+        amount=minor,
+    )
+
+
+def _balance(row: Row[Any]) -> Balance:
+    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    return Balance(
+        account=row.name,
+        currency=row.currency,
+        balance=str(_major(row.posted, row.currency)),
+        held=str(_major(held, row.currency)),
+        available=str(_major(row.posted - held, row.currency)),
+    )
+
+
+def _is_account(name: str, currency: str) -> Any:
+    return and_(accounts.c.name == name, accounts.c.currency == currency)
+
+
+async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
+    """The account, locked until the end of the transaction (on SQLite the writing transaction is the lock).
+
+    Each effect locks first and looks afterwards. Else one that waits here for its twin would, having seen no entry of
+    its key, find the money gone and answer that there is none.
+    """
+    return (await conn.execute(select(accounts).where(_is_account(name, currency)).with_for_update())).one_or_none()
+
+
+async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
+    """The account, if it may be paid from in this currency; else raises Refused or AccountLocked."""
+    if account is not None:
+        if not account.funded:
+            raise Refused(f"Account '{name}' is not one that payments are made from.")
+        if not account.open:
+            raise Refused(f"Account '{name}' ({currency}) is closed.")
+        if account.locked:
+            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.")
+        return account
+    others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
+    if has := (await conn.execute(others)).scalars().all():
+        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}.")
+    raise Refused(f"There is no account '{name}'.")
+
+
+def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
+    """Raises Refused when the payment lies in closed books of its account."""
+    if account is None or account.closed_until is None or paid.at > account.closed_until:
+        return
+    made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
+    raise Refused(
+        f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
+        f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead."
+    )
+
+
+async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
+    return (await conn.execute(select(entries).where(entries.c.idempotency_key == key))).one_or_none()
+
+
+async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
+    """The kind of the entry that reversed `key`, if one did."""
+    kind: str | None = await conn.scalar(select(entries.c.kind).where(entries.c.undoes == key))
+    return kind
+
+
+async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None:
+    """The hold of the case that was neither released nor captured."""
+    ended = entries.alias("ended")
+    query = (
+        select(entries)
+        .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+        .where(entries.c.case_id == case_id, entries.c.kind == "hold", ended.c.entry_id.is_(None))
+        .order_by(entries.c.entry_id.desc())
+        .limit(1)
+    )
+    return (await conn.execute(query)).one_or_none()
+
+
+async def _again(
+    conn: AsyncConnection, first: Row[Any], kind: Kind, case_id: str, account: str, currency: str, minor: int
+) -> Booking:
+    """The answer to a key that came before: its first result, if that still stands and was for the same thing.
+
+    Raises Refused when it was undone, ValueError when the key belongs to something else.
+    """
+    if first.kind == "void" or await _undone_by(conn, first.idempotency_key) in {"release", "refund"}:
+        raise Refused("This step was already undone, so it is not done again.")
+    if (first.kind, first.case_id, first.account, first.currency, first.amount) != (
+        kind,
+        case_id,
+        account,
+        currency,
+        minor,
+    ):
+        raise ValueError(f"the key '{first.idempotency_key}' was used before for another {first.kind}")
+    return Booking(first.entry_id, first.at)
+
+
+async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
+    """What takes back an entry: of a capture the posted lines only, as its pending ones ended the hold for good."""
+    query = select(lines).where(lines.c.entry_id == entry_id).order_by(lines.c.number)
+    sides = (await conn.execute(query)).all()
+    layer = "posted" if any(side.layer == "posted" for side in sides) else "pending"
+    return [_Line(layer, side.account, side.currency, side.credit, side.debit) for side in sides if side.layer == layer]
+
+
+def _about(entry: Row[Any]) -> dict[str, Any]:
+    """What an entry takes over from the one it reverses."""
+    taken_over = ("case_id", "reference", "account", "currency", "amount", "payee", "payee_key", "payee_account")
+    return {name: getattr(entry, name) for name in taken_over}
+
+
+async def _book(
+    conn: AsyncConnection, kind: Kind, key: str, sides: Sequence[_Line], undoes: str | None = None, **about: Any
+) -> Booking:
+    """Write one entry with its lines and carry them into the accounts."""
+    at = datetime.now(UTC)
+    row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
+    row["reference_key"] = fold(about["reference"])[:MAX_REFERENCE_KEY]
+    entry_id: int = (await conn.execute(insert(entries).values(row).returning(entries.c.entry_id))).scalar_one()
+    if sides:
+        numbered = [{"entry_id": entry_id, "number": number, **side._asdict()} for number, side in enumerate(sides)]
+        await conn.execute(insert(lines), numbered)
+    for side in sides:
+        sum_ = accounts.c[side.layer]
+        carried = update(accounts).where(_is_account(side.account, side.currency))
+        await conn.execute(carried.values({sum_: sum_ + side.debit - side.credit}))
+    return Booking(entry_id, at)
+
+
+# ------------------------------------------------------------------------------------------------------ days of books
+
+
+def closing_moment(text: str) -> datetime:
+    """Up to when books are to be closed: a day means its end, in UTC. Raises ValueError."""
+    try:
+        return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)
+    except ValueError as wrong:
+        raise ValueError(f"'{text}' is no day such as 2026-11-30, and no moment such as 2026-11-30T18:00Z") from wrong
+
+
+def closed_in_words(until: datetime) -> str:
+    """`30 November 2026` for books that are closed up to the end of that day; else with the time."""
+    return day_in_words(until) if _ends_a_day(until) else moment_in_words(until)
+
+
+def _ends_a_day(at: datetime) -> bool:
+    return at.astimezone(UTC).time() == time.max
+
+
+# ----------------------------------------------------------------------------------------------------------- units
+
+
+def _words(minor: int, currency: str) -> str:
+    """So many minor units in words: `2,640.00 GBP`."""
+    return in_words(_major(minor, currency), currency)

@@ -1,0 +1,294 @@
+"""Changes of the ledger that one person asks for and another one confirms: accounts are opened, and get money.
+
+Whoever could do both alone could invent money and pay it out. What is asked waits, is seen by all who administer, can
+be withdrawn, and ends by itself after some days. What is confirmed takes effect in the transaction that confirms it.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.money import decimals_of, in_words, major_units, minor_units
+from domain.normalization import identity_key
+from store.audit import audit_log
+from store.db.database import Database
+from store.receivers import idempotency
+from store.receivers.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, open_account
+from store.tables.receivers import accounts, ledger_changes
+
+WAITS_FOR = timedelta(days=7)
+"""How long a change waits to be confirmed."""
+MAX_AMOUNT = Decimal(10) ** 12
+"""Of one change, in any currency."""
+
+Kind = Literal["open", "fund"]
+Status = Literal["waiting", "confirmed", "withdrawn", "expired"]
+
+
+class LedgerChange(BaseModel):
+    """One change of the ledger."""
+
+    change_id: str
+    kind: Kind
+    account: str
+    currency: str
+    amount: str | None
+    """A decimal string; None for an account that is opened without money."""
+    reason: str
+    status: Status
+    asked_by: str
+    asked_at: datetime
+    expires_at: datetime
+    closed_by: str | None
+    closed_at: datetime | None
+
+    @property
+    def words(self) -> str:
+        """`open account operating in GBP with 500.00 GBP`."""
+        money = in_words(Decimal(self.amount), self.currency) if self.amount else ""
+        if self.kind == "fund":
+            return f"put {money} into account {self.account}"
+        return f"open account {self.account} in {self.currency}" + (f" with {money}" if money else "")
+
+
+class WrongChange(ValueError):
+    """A change that cannot be. `field` is what is at fault."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnknownChange(LookupError):
+    """There is no change of this id."""
+
+
+class ChangeClosed(ValueError):
+    """The change does not wait any more, or cannot take effect any more. `change` is what became of it."""
+
+    def __init__(self, message: str, change: LedgerChange) -> None:
+        super().__init__(message)
+        self.change = change
+
+
+class SamePerson(ValueError):
+    """Whoever asked for a change does not confirm it."""
+
+
+async def ask(
+    db: Database,
+    kind: Kind,
+    account: str,
+    currency: str,
+    amount: Decimal | None,
+    reason: str,
+    by: str,
+    key: str | None = None,
+) -> LedgerChange:
+    """Ask for a change. The repeat of a `key` answers the first one.
+
+    Raises WrongChange for what cannot be, also when the very same change waits already.
+    """
+    checked = _checked(kind, account, currency, amount, reason)
+
+    async def write(conn: AsyncConnection) -> LedgerChange:
+        if key and (first := await _by_key(conn, key)):
+            same = {name: getattr(first, name) for name in ("kind", *checked)}
+            if same != {"kind": kind, **checked}:
+                raise WrongChange("idempotency_key", "was used before, for another change")
+            return _change(first)
+        now = datetime.now(UTC)
+        await _check_possible(conn, kind, checked)
+        alike = select(ledger_changes).where(
+            ledger_changes.c.kind == kind,
+            ledger_changes.c.account == checked["account"],
+            ledger_changes.c.currency == checked["currency"],
+            ledger_changes.c.amount.is_not_distinct_from(checked["amount"]),
+            ledger_changes.c.status == "waiting",
+            ledger_changes.c.expires_at > now,
+        )
+        if other := (await conn.execute(alike)).first():
+            said = f"the same is asked for already, by {other.asked_by}, as {other.change_id}"
+            raise WrongChange("account", f"{said}: another person confirms or withdraws it first")
+        row = {"change_id": f"l{secrets.token_hex(8)}", "idempotency_key": key, "kind": kind, **checked}
+        row |= {"status": "waiting", "asked_by": by, "asked_at": now, "expires_at": now + WAITS_FOR}
+        row |= {"closed_by": None, "closed_at": None}
+        await conn.execute(insert(ledger_changes).values(row))
+        made = await get(conn, row["change_id"])
+        await _note(conn, "ledger_change_asked", by, made, "asked to")
+        return made
+
+    return await idempotency.once(db, write)
+
+
+async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
+    """Let a change take effect, once; a repeat by the same person answers it as it is.
+
+    Raises UnknownChange; SamePerson for whoever asked; ChangeClosed when it does not wait, or cannot be any more.
+    """
+
+    async def write(conn: AsyncConnection) -> LedgerChange:
+        change, now = await get(conn, change_id, lock=True), datetime.now(UTC)
+        if change.status == "confirmed" and _same(change.closed_by, by):
+            return change
+        _check_waits(change)
+        if _same(change.asked_by, by):
+            raise SamePerson("You asked for this change, so another administrator must confirm it.")
+        minor = minor_units(Decimal(change.amount), change.currency) if change.amount else None
+        wanted = {"account": change.account, "currency": change.currency, "amount": minor}
+        try:
+            await _check_possible(conn, change.kind, wanted)
+        except WrongChange as wrong:
+            raise ChangeClosed(f"This cannot be done any more: {wrong}. Withdraw it.", change) from wrong
+        if change.kind == "open":
+            await open_account(conn, change.account, change.currency)
+        if minor is not None:
+            await book_funds(conn, f"ledger/{change_id}", change.account, change.currency, minor)
+        done = await _close(conn, change, "confirmed", by, now)
+        await _note(conn, "ledger_change_confirmed", by, done, f"confirmed what {change.asked_by} asked for: to")
+        return done
+
+    return await idempotency.once(db, write)
+
+
+async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
+    """Call a change off that waits; a repeat answers it as it is. Raises UnknownChange and ChangeClosed."""
+    async with db.write() as conn:
+        change = await get(conn, change_id, lock=True)
+        if change.status == "withdrawn" and _same(change.closed_by, by):
+            return change
+        _check_waits(change)
+        gone = await _close(conn, change, "withdrawn", by, datetime.now(UTC))
+        await _note(conn, "ledger_change_withdrawn", by, gone, "withdrew the wish to")
+        return gone
+
+
+async def changes(
+    conn: AsyncConnection, status: Status | None = None, *, before: str | None = None, limit: int = 50
+) -> list[LedgerChange]:
+    """Changes, the newest first; `before` is the id of the last one of the page before."""
+    now = datetime.now(UTC)
+    query = select(ledger_changes).order_by(ledger_changes.c.asked_at.desc(), ledger_changes.c.change_id.desc())
+    waits, over = ledger_changes.c.status == "waiting", ledger_changes.c.expires_at <= now
+    match status:
+        case "waiting":
+            query = query.where(waits, ~over)
+        case "expired":
+            query = query.where(waits, over)
+        case str():
+            query = query.where(ledger_changes.c.status == status)
+    if before is not None:
+        last = (await conn.execute(select(ledger_changes).where(ledger_changes.c.change_id == before))).first()
+        if last is None:
+            raise ValueError("there is no such place in the list")
+        at, id = ledger_changes.c.asked_at, ledger_changes.c.change_id
+        query = query.where(or_(at < last.asked_at, (at == last.asked_at) & (id < before)))
+    return [_change(row) for row in await conn.execute(query.limit(limit))]
+
+
+# ---------------------------------------------------------------------------------------------------------- what may be
+
+
+def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, reason: str) -> dict[str, Any]:
+    """The change as it is stored. Raises WrongChange."""
+    try:
+        name = identity_key(account)
+    except ValueError as wrong:
+        raise WrongChange("account", str(wrong)) from wrong
+    if not 1 <= len(name) <= 120:
+        raise WrongChange("account", "an account's name has 1 to 120 characters")
+    if name in (CAPITAL, PAYMENTS):
+        raise WrongChange("account", f"'{name}' is the ledger's own: choose another name")
+    try:
+        decimals = decimals_of(currency)
+    except ValueError as wrong:
+        raise WrongChange("currency", str(wrong)) from wrong
+    if not 1 <= len(reason.strip()) <= 500:
+        raise WrongChange("reason", "say why, in 1 to 500 characters: it stands in the audit log")
+    about = {"account": name, "currency": currency, "reason": reason.strip(), "amount": None}
+    if amount is None:
+        if kind == "fund":
+            raise WrongChange("amount", "say how much")
+        return about
+    if not amount.is_finite() or not 0 < amount <= MAX_AMOUNT:
+        raise WrongChange("amount", f"an amount is more than 0 and at most {MAX_AMOUNT:,f}")
+    exponent = amount.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals and amount != round(amount, decimals):
+        raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals")
+    return about | {"amount": minor_units(amount, currency)}
+
+
+async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, Any]) -> None:
+    """Raise WrongChange for what the accounts do not let happen now."""
+    name, currency, amount = wanted["account"], wanted["currency"], wanted["amount"]
+    known = (await conn.execute(select(accounts).where(accounts.c.currency == currency))).all()
+    there = next((each for each in known if each.name == name), None)
+    if kind == "open":
+        if there is not None:
+            raise WrongChange("account", f"account '{name}' in {currency} is there already; fund it instead")
+    else:
+        if there is None or not there.funded:
+            names = ", ".join(sorted(each.name for each in known if each.funded)) or "none"
+            raise WrongChange(
+                "account", f"there is no account '{name}' in {currency}; open it first. There are: {names}"
+            )
+        if not there.open:
+            raise WrongChange("account", f"account '{name}' in {currency} is closed")
+    capital = next((abs(each.posted) for each in known if each.name == CAPITAL), 0)
+    if max(there.posted if there else 0, capital) + (amount or 0) > MOST_MINOR:
+        raise WrongChange(
+            "amount",
+            f"the ledger keeps at most {in_words(major_units(MOST_MINOR, currency), currency)} in one currency",
+        )
+
+
+def _check_waits(change: LedgerChange) -> None:
+    if change.status == "expired":
+        raise ChangeClosed("Nobody confirmed this in time. Ask for it again.", change)
+    if change.status != "waiting":
+        raise ChangeClosed(f"This was {change.status} already, by {change.closed_by}.", change)
+
+
+def _same(one: str | None, other: str) -> bool:
+    return one is not None and one.casefold() == other.casefold()
+
+
+# ----------------------------------------------------------------------------------------------------------------- rows
+
+
+async def _by_key(conn: AsyncConnection, key: str) -> Row[Any] | None:
+    return (await conn.execute(select(ledger_changes).where(ledger_changes.c.idempotency_key == key))).first()
+
+
+async def get(conn: AsyncConnection, change_id: str, *, lock: bool = False) -> LedgerChange:
+    """One change. Raises UnknownChange."""
+    query = select(ledger_changes).where(ledger_changes.c.change_id == change_id)
+    row = (await conn.execute(query.with_for_update() if lock else query)).first()
+    if row is None:
+        raise UnknownChange(f"there is no change {change_id}")
+    return _change(row)
+
+
+def _change(row: Row[Any]) -> LedgerChange:
+    status = "expired" if row.status == "waiting" and row.expires_at <= datetime.now(UTC) else row.status
+    amount = None if row.amount is None else str(major_units(row.amount, row.currency))
+    names = [name for name in LedgerChange.model_fields if name not in ("status", "amount")]
+    return LedgerChange(**{name: getattr(row, name) for name in names}, status=status, amount=amount)
+
+
+async def _close(conn: AsyncConnection, change: LedgerChange, status: Status, by: str, at: datetime) -> LedgerChange:
+    its = ledger_changes.c.change_id == change.change_id
+    await conn.execute(update(ledger_changes).where(its).values(status=status, closed_by=by, closed_at=at))
+    return change.model_copy(update={"status": status, "closed_by": by, "closed_at": at})
+
+
+async def _note(conn: AsyncConnection, kind: str, by: str, change: LedgerChange, said: str) -> None:
+    fields: Sequence[str] = ("change_id", "kind", "account", "currency", "amount", "reason", "asked_by")
+    data = {name: getattr(change, name) for name in fields}
+    await audit_log.note(conn, kind, by=by, summary=f"{by} {said} {change.words}: {change.reason}", data=data)

@@ -1,0 +1,6 @@
+"""Tables of the database, all of one metadata."""
+
+from store.tables import audit, cases, notifications, people, receivers
+from store.tables.base import metadata
+
+__all__ = ["audit", "cases", "metadata", "notifications", "people", "receivers"]

@@ -1,0 +1,359 @@
+"""Tables of cases, tasks and batches."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from store.tables.base import Instant, metadata
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("loaded_at", Instant, nullable=False),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", String(900), primary_key=True),
+    Column("process", String(60), nullable=False),
+    Column("reference", String(120), nullable=False),
+    Column("reference_key", String(240), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("resubmits", String(900), nullable=True),
+    Column("parent", String(900), nullable=True, index=True),  # the case that asked for this one, and waits for its end
+    Column("status", String(30), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("requester", String(200), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("batch_id", String(60), nullable=True),
+    Column("policy_hash", String(64), nullable=False),
+    Column("input", JSON, nullable=False),
+    Column("result", JSON, nullable=True),  # CaseResult, whole
+    Column("start_at", Instant, nullable=True),
+    Column("submitted_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+    Column("idempotency_key", String(64), nullable=True, unique=True),  # hash of person and Idempotency-Key
+    Column("head_count", Integer, nullable=False, default=0),  # of the case's chain of events
+    Column("head_hash", String(64), nullable=False, default=""),
+    Column("workflow_id", String(1000), nullable=True),  # the Workflow that rolls it back; null: its own conducts it
+    Column("plan", JSON, nullable=True),  # list of PlannedUndo, oldest first: what a rollback would undo
+    Column("rollback", JSON, nullable=True),  # RollbackAsked: why `workflow_id` was started
+    Column("resubmit_at", Instant, nullable=True),  # from then on the next round starts by itself
+    # Its first end, as `store.cases.durations` noted it; a rollback afterwards changes neither.
+    Column("ended_at", Instant, nullable=True),
+    Column("ended_as", String(30), nullable=True),
+    Column("took_ms", BigInteger, nullable=True),
+    Column("waited_ms", BigInteger, nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
+    UniqueConstraint("process", "reference_key", "round"),
+    Index("ix_cases_newest", "submitted_at", "case_id"),
+    Index("ix_cases_status", "status", "submitted_at", "requester"),
+    Index("ix_cases_batch", "batch_id", "status"),
+    Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
+    Index("ix_cases_requester", "requester", "submitted_at"),
+    Index(
+        "ix_cases_resubmit",
+        "resubmit_at",
+        sqlite_where=text("resubmit_at IS NOT NULL"),
+        postgresql_where=text("resubmit_at IS NOT NULL"),
+    ),
+    # Holds all that the dashboard asks of ended cases: their rows are large, and it counts a hundred thousand of them.
+    Index(
+        "ix_cases_ended",
+        "ended_at",
+        "ended_as",
+        "status",
+        "took_ms",
+        "waited_ms",
+        "requester",
+        sqlite_where=text("ended_at IS NOT NULL"),
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_cases_taken_back",
+        "closed_at",
+        "requester",
+        "case_id",
+        sqlite_where=text("status = 'rolled_back'"),
+        postgresql_where=text("status = 'rolled_back'"),
+    ),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", String(40), primary_key=True),
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False, index=True),
+    Column("process", String(60), nullable=False),
+    Column("gate", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("requester", String(200), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("outcome", String(30), nullable=True),
+    Column("opened_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+    Column("due_at", Instant, nullable=True),
+    Column("expires_at", Instant, nullable=True),
+    Column("priority", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("given", Integer, nullable=False),
+    Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
+    Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
+    Column("assignee", String(200), nullable=True),
+    # What lists are searched, grouped and summed by; `store.cases.tasks` makes them of what the task shows now.
+    Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
+    Column("amount", String(60), nullable=True),  # exact, as text
+    Column("currency", String(20), nullable=True),
+    Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
+    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
+    # one whose members at the opening count stands "=".
+    Column("asked", Text, nullable=False, server_default=""),
+    Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
+    # Who may stand in for those who decide it: `same-group` or `anyone`, as the policy says.
+    Column("substitutes", String(20), nullable=False, server_default="anyone"),
+    Column("moved_at", Instant, nullable=True),  # when its due time or priority last changed, by which lists are sorted
+    Index("ix_tasks_inbox", "status", "due_at", "task_id"),
+    Index(
+        "ix_tasks_moved",
+        "moved_at",
+        sqlite_where=text("moved_at IS NOT NULL"),
+        postgresql_where=text("moved_at IS NOT NULL"),
+    ),
+    Index("ix_tasks_newest", "status", "opened_at"),
+    Index("ix_tasks_due", "due_at", "task_id"),  # of lists of open and closed ones
+    Index(
+        "ix_tasks_assignee",
+        "assignee",
+        sqlite_where=text("assignee IS NOT NULL"),
+        postgresql_where=text("assignee IS NOT NULL"),
+    ),
+    Index("ix_tasks_priority", "status", "priority", "task_id"),
+    Index("ix_tasks_requester", "status", "requester", "task_id"),
+    Index("ix_tasks_subject", "status", "subject", "task_id"),
+    Index("ix_tasks_words", "status", "words", "task_id"),  # read from end to end by a search, for it is narrow
+    Index(
+        "ix_tasks_open",
+        "process",
+        "gate",
+        "due_at",
+        "opened_at",
+        "asked",
+        sqlite_where=text("status = 'open'"),
+        postgresql_where=text("status = 'open'"),
+    ),
+    Index(
+        "ix_tasks_incidents",
+        "process",
+        "opened_at",
+        sqlite_where=text("status = 'open' AND kind = 'intervention'"),
+        postgresql_where=text("status = 'open' AND kind = 'intervention'"),
+    ),
+    # As of ended cases: all that the dashboard asks of closed tasks.
+    Index(
+        "ix_tasks_closed",
+        "closed_at",
+        "process",
+        "gate",
+        "kind",
+        "outcome",
+        "due_at",
+        "asked",
+        sqlite_where=text("closed_at IS NOT NULL"),
+        postgresql_where=text("closed_at IS NOT NULL"),
+    ),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    # group | user | excluded | asked: a question, so they may see it | of a group whose members at the opening count:
+    # snapshot, by the group's name, and member for each of them
+    Column("kind", String(8), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Index("ix_candidates_name", "kind", "name", "task_id"),
+)
+
+recounts = Table(
+    "recounts",
+    metadata,
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),  # how far the record went when the gate was put here
+    Column("told", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),
+    Index("ix_recounts_told_next_at", "told", "next_at"),
+)
+"""Tasks whose Workflow has to look again who can decide them, because people changed. See `store.cases.recounts`."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("decision_id", String(80), primary_key=True),
+    Column("task_id", String(40), nullable=False, index=True),
+    Column("case_id", String(900), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("verdict", String(30), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("content", String(64), nullable=False),  # Decision.content
+    Column("status", String(10), nullable=False),  # pending | accepted | refused | withdrawn
+    Column("refusal", Text, nullable=False, default=""),
+    Column("code", String(40), nullable=False, default=""),
+    Column("via", String(30), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("on_behalf_of", String(200), nullable=True),
+    Column("edits", JSON, nullable=True),  # list of FieldChange
+    Index("ix_decisions_at", "at", "status", "person", "verdict"),
+    Index(
+        "ix_decisions_pending",
+        "at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+)
+
+# What people wanted to do with a task, other than decide it, when no worker answered; and what became of it.
+actions = Table(
+    "actions",
+    metadata,
+    Column("action_id", String(80), primary_key=True),
+    Column("task_id", String(40), nullable=False),
+    Column("case_id", String(900), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("act", String(20), nullable=False),
+    Column("content", String(64), nullable=False),  # Action.content
+    Column("status", String(10), nullable=False),  # pending | done | refused
+    Column("refusal", Text, nullable=False, default=""),
+    Column("code", String(40), nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+    Index("ix_actions_task", "task_id", "person"),
+    Index(
+        "ix_actions_pending",
+        "at",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", String(60), primary_key=True),
+    Column("process", String(60), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("path", String(255), nullable=False),  # relative to the upload folder
+    Column("same_file_as", String(60), nullable=True),
+    Column("requester", String(200), nullable=False),
+    Column("policy_hash", String(64), nullable=False),
+    # receiving | starting | running | paused | cancelling | completed | cancelled | failed
+    Column("status", String(20), nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("skipped", Integer, nullable=False),
+    Column("blank", Integer, nullable=False),
+    Column("ignored_columns", JSON, nullable=False),
+    Column("format", JSON, nullable=False),  # how the bytes were read: kind, encoding, delimiter, sheet
+    Column("mapping", JSON, nullable=True),  # which columns stand for which fields; null: the fields' own names
+    Column("created_at", Instant, nullable=False),
+    Column("closed_at", Instant, nullable=True),
+)
+
+batch_rows = Table(
+    "batch_rows",
+    metadata,
+    Column("batch_id", ForeignKey("batches.batch_id"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("outcome", String(12), nullable=False),  # valid | invalid | started | duplicate | failed | skipped
+    Column("case_id", String(900), nullable=True),
+    Column("differs", JSON, nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("errors", JSON, nullable=False),
+    Column("process", String(60), nullable=False),
+    Column("priority", Integer, nullable=True),
+    Column("start_at", Instant, nullable=True),
+    Column("resubmits", String(900), nullable=True),
+    Column("above", Integer, nullable=True),
+    Column("not_again", Text, nullable=True),
+    Column(
+        "input", JSON, nullable=True
+    ),  # what the case starts with; null as soon as the row is no longer to be started
+    Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
+    Index("ix_batch_rows_case", "case_id"),
+)
+
+inbox_files = Table(
+    "inbox_files",
+    metadata,
+    Column("process", String(255), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("batch_id", String(60), nullable=False),  # reserved; of a file that was refused there is no such batch
+    Column("claim", String(60), nullable=False),
+    Column("taken_at", Instant, nullable=False),
+)
+"""Which batch the bytes of a file in the inbox become."""
+
+attachments = Table(
+    "attachments",
+    metadata,
+    Column("attachment_id", String(40), primary_key=True),
+    Column("case_id", ForeignKey("cases.case_id"), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("sha256", String(64), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("person", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("case_id", "sha256", "person"),
+)
+"""Files of cases. Their bytes lie in `HOLDGATE_VAR/attachments` under their hash."""
+
+follow_ups = Table(
+    "follow_ups",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+"""Tasks that a person does not want to see until then."""
+
+bulk_results = Table(
+    "bulk_results",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(200), nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("results", JSON, nullable=False),  # by task, without titles or names
+)
+"""What became of many tasks that were decided at once, for a day."""
+
+stopped = Table(
+    "stopped",
+    metadata,
+    Column("workflow_id", String(1000), primary_key=True),
+    Column("kind", String(20), nullable=False),  # failing | unknown | behind | ended
+    Column("case_id", String(900)),
+    Column("task_id", String(40)),
+    Column("status", String(30)),  # of the case before
+    Column("cause", Text, nullable=False),
+    Column("technical", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+"""Workflows that cannot go on, as the worker has found them. A row goes when its Workflow goes on."""

@@ -1,0 +1,128 @@
+"""Tables of people and how they sign in."""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, false
+
+from store.tables.base import Instant, metadata
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("email", String(254), nullable=True),
+    # The address before this one, which hears of changes for some days, too; and who set this one, when.
+    Column("former_email", String(254), nullable=True),
+    Column("email_set_by", String(200), nullable=True),
+    Column("email_set_at", Instant, nullable=True),
+    Column("manager", String(200), nullable=True),
+    Column("time_zone", String(60), nullable=True),
+    Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
+    Column("demo", Boolean, nullable=False, server_default=false()),  # made by the demo, and refused without it
+)
+
+absences = Table(
+    "absences",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("starts_at", Instant, primary_key=True),
+    Column("ends_at", Instant, nullable=False),
+    Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
+    # 0: open gates do not know of it; 1: they were told; 2: so were those that opened at the same moment.
+    Column("begin_told", Integer, nullable=False, server_default="0"),
+    Column("end_told", Integer, nullable=False, server_default="0"),
+)
+"""Who is away from when to when, and who decides in their place."""
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("group_name", String(60), primary_key=True),
+    Column("added_by", String(200), nullable=True),
+    Column("added_at", Instant, nullable=True),
+    Index("ix_memberships_group", "group_name", "person"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token: no salt needed
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("label", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant, nullable=True),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("hash", Text, nullable=False),  # argon2id, with its parameters and salt
+    Column("temporary", Boolean, nullable=False),  # somebody else chose it: to be changed at the next sign-in
+    Column("changed_at", Instant, nullable=False),
+)
+
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("key", String(64), primary_key=True),  # SHA-256: what is typed as a name may be a password
+    Column("number", Integer, nullable=False),
+    Column("next_at", Instant, nullable=False),  # no try before
+)
+"""Tries to sign in that failed, by name and by address, until one succeeds."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("way", String(20), nullable=False),  # password | token | demo
+    Column("agent", String(200), nullable=False),  # the browser, as it calls itself
+    Column("zone", String(60), nullable=True),  # the browser's time zone
+    Column("begun_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    # What it was begun with: the hash of a token, or a digest of a password's hash. The session ends with it.
+    Column("credential", String(64), nullable=True, index=True),
+)
+"""Browsers in which somebody has signed in."""
+
+one_time_links = Table(
+    "one_time_links",
+    metadata,
+    Column("link_id", String(40), primary_key=True),
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("way", String(8), nullable=False),  # mail | halves
+    Column("status", String(10), nullable=False),  # waiting | open | used | void | withdrawn
+    Column("asked_by", String(200), nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("confirmed_by", String(200), nullable=True),
+    Column("confirmed_at", Instant, nullable=True),
+    Column("closed_by", String(200), nullable=True),
+    Column("closed_at", Instant, nullable=True),
+    # SHA-256 of the secret, or of its two halves. The secret of a mail is made while it is sent, and stored nowhere.
+    Column("hash", String(64), nullable=True, unique=True),
+    Column("second_hash", String(64), nullable=True),
+    Index("ix_one_time_links_status", "status", "asked_at"),
+)
+"""Links by which people set a password, or get a token, for themselves."""
+
+failed_sign_ins = Table(
+    "failed_sign_ins",
+    metadata,
+    Column("key", String(210), primary_key=True),  # who it is about, or one of two sums
+    Column("hour", Instant, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+"""How often signing in failed in an hour, so that a flood of tries does not become a flood of audit events."""
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person", ForeignKey("people.id"), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
+)
+"""How a person wants the pages to look and to be used."""

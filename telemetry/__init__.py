@@ -1,1 +1,0 @@
-"""What operators see of the running processes: logs and traces. The numbers are in `api/metrics.py`."""

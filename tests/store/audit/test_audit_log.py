@@ -1,0 +1,517 @@
+"""The record: every event has its place, and whoever touches one later is found out and what they touched is named."""
+
+import asyncio
+import random
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine, delete, insert, select, text, update
+
+from domain.case import ChainHead
+from domain.records import CaseRecord
+from domain.status import Status
+from store.audit import audit_log, hashing
+from store.audit.audit_log import UnknownCase
+from store.cases import cases, tasks
+from store.cases.cases import Viewer
+from store.db.database import Database, normalised
+from store.tables.audit import chain, checkpoints, event_payloads, events
+from store.tables.cases import cases as case_rows
+from tests.store.story import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
+from tests.support.postgres import Postgres
+
+SEED = 20261123
+CASES = 9
+
+# ------------------------------------------------------------------------------------------------------------ appending
+
+
+async def test_events_of_a_case_are_chained_and_of_all_cases_ordered(db: Database) -> None:
+    for reference in ("A", "B"):
+        await submitted(db, reference)
+    for number in (1, 2):
+        async with db.write() as conn:
+            for case_id in ("payment:b", "payment:a"):
+                head = await audit_log.append(conn, [event(case_id, number, score=number)])
+    async with db.read() as conn:
+        stored = await audit_log.page(conn)
+        of_a = await audit_log.page(conn, "payment:a")
+        assert await audit_log.page(conn, since=4) == stored[4:]
+        assert await audit_log.page(conn, since=1, limit=2) == stored[1:3]
+        assert await audit_log.position(conn) == 6
+        row = await cases.get(conn, "payment:a")
+    assert [event.position for event in stored] == [1, 2, 3, 4, 5, 6]
+    assert [event.seq for event in of_a] == [1, 2, 3]
+    assert [event.prev_hash for event in of_a] == ["", of_a[0].hash, of_a[1].hash]
+    assert (of_a[2].summary, of_a[2].data) == ("Number 2 happened: step_done", {"score": 2})
+    assert row is not None
+    assert head == ChainHead(count=3, hash=of_a[2].hash) == ChainHead(count=row.head_count, hash=row.head_hash)
+
+
+async def test_an_event_is_stored_once(db: Database) -> None:
+    await submitted(db)
+    async with db.write() as conn:
+        one = await audit_log.append(conn, [event("payment:inv-1", 1)])
+        assert await audit_log.append(conn, [event("payment:inv-1", 1)]) == one
+        two = await audit_log.append(conn, [event("payment:inv-1", 1), event("payment:inv-1", 2)])
+        assert (one.count, two.count) == (2, 3)
+        admin = event("", 1).model_copy(update={"event_id": "admin/1"})
+        assert await audit_log.append(conn, [admin]) == await audit_log.append(conn, [admin])
+    assert (await audit_log.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 4,
+        "cases": 1,
+        "erased": 0,
+    }
+
+
+async def test_an_event_needs_its_case(db: Database) -> None:
+    async with db.write() as conn:
+        with pytest.raises(UnknownCase, match="payment:none"):
+            await audit_log.append(conn, [event("payment:none", 1)])
+
+
+async def test_writers_of_two_processes_leave_no_gap(db: Database, another_db: Callable[[], Database]) -> None:
+    for reference in "ABCD":
+        await submitted(db, reference)
+    doors = [db, another_db()]
+
+    async def write(number: int) -> None:
+        async with doors[number % 2].write() as conn:
+            await audit_log.append(conn, [event(f"payment:{'abcd'[number % 4]}", number)])
+
+    await asyncio.gather(*(write(number) for number in range(1, 61)))
+    found = await audit_log.verify(db)
+    assert (found.problems, found.events) == ([], 64)
+
+
+async def test_verifying_streams_and_a_long_record_has_checkpoints(db: Database) -> None:
+    new = [new_case(f"INV-{number}") for number in range(2300)]
+    async with db.write() as conn:
+        await cases.insert_many(conn, [(case, event(case.case_id, 0)) for case in new])
+    async with db.read() as conn:
+        assert (await conn.execute(select(checkpoints.c.position))).scalars().all() == [256 * n for n in range(1, 9)]
+    assert (await audit_log.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 2300,
+        "cases": 2300,
+        "erased": 0,
+    }
+
+
+async def test_an_empty_record_is_clean(db: Database) -> None:
+    assert (await audit_log.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 0,
+        "cases": 0,
+        "erased": 0,
+    }
+
+
+async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
+    await submitted(db)
+    async with db.write() as conn:
+        await conn.execute(update(event_payloads).values(salt=None, payload=None))
+        await audit_log.note(conn, "erased", by="ada", summary="Erased", data={"event_ids": ["payment:inv-1/0"]})
+    assert (await audit_log.verify(db)).model_dump(exclude={"head"}) == {
+        "problems": [],
+        "events": 2,
+        "cases": 1,
+        "erased": 1,
+    }
+    async with db.read() as conn:
+        stored, _ = await audit_log.page(conn)
+    assert (stored.erased, stored.summary, stored.data, stored.kind) == (True, "", {}, "submitted")
+
+
+# ------------------------------------------------------------------------------------------------------------ tampering
+
+
+async def _tell(db: Database) -> None:
+    """A record of about 60 events: cases in every state, changes of people, a late event after an end."""
+    chance = random.Random(SEED)
+    for number in range(CASES):
+        row = await submitted(db, f"INV-{number}")
+        view = task(row.case_id)
+        await recorded(db, opening(view))
+        if number % 3 == 0:
+            continue
+        await recorded(db, ending(view, status=chance.choice([Status.COMPLETED, Status.REJECTED])))
+        async with db.write() as conn:
+            await audit_log.note(conn, "person_added", by="admin-1", summary=f"Number {number}", data={})
+            await tasks.pending(conn, decision(view, "manager-3"), row.case_id)
+    last = CaseRecord(case_id="payment:inv-1", status=Status.RUNNING, events=[event("payment:inv-1", 9, "too_late")])
+    await recorded(db, last)
+    for number in range(1, CASES, 2):
+        for step in range(20, 24):
+            late = event(f"payment:inv-{number}", step)
+            await recorded(db, CaseRecord(case_id=late.case_id, status=Status.RUNNING, events=[late]))
+
+
+@dataclass
+class Tampered:
+    """What was done, and the texts of which verify must name at least one."""
+
+    names: list[str]
+
+
+def _pick(conn: Connection, chance: random.Random, *conditions: Any) -> Any:
+    return chance.choice(conn.execute(select(events).where(*conditions).order_by(events.c.position)).all())
+
+
+def edit_envelope(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    column, value = chance.choice(
+        [
+            ("kind", "approved"),
+            ("actor", "somebody-else"),
+            ("at", MORNING.replace(year=2027)),
+            ("seq", 5000),
+            ("digest", "0" * 64),
+            ("prev_hash", "0" * 64),
+            ("hash", "0" * 64),
+            ("event_id", "payment:forged/1"),
+            ("case_id", f"payment:inv-{CASES + 5}"),
+        ]
+    )
+    conn.execute(update(events).where(events.c.position == row.position).values({column: value}))
+    return Tampered(["payment:forged/1" if column == "event_id" else f"event {row.event_id} "])
+
+
+def edit_envelope_and_its_hash(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    envelope = {column: getattr(row, column) for column in ("event_id", "seq", "at", "kind", "digest", "prev_hash")}
+    forged = hashing.hash_of(**envelope, case_id=row.case_id or "", actor="somebody-else")
+    conn.execute(update(events).where(events.c.position == row.position).values(actor="somebody-else", hash=forged))
+    return Tampered([row.case_id or row.event_id, "the head of the record"])
+
+
+def edit_payload(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    value: dict[str, Any] = chance.choice(
+        [{"payload": '{"data":{},"summary":"Nothing"}'}, {"salt": "0" * 32}, {"salt": None}, {"payload": None}]
+    )
+    conn.execute(update(event_payloads).where(event_payloads.c.position == row.position).values(value))
+    return Tampered([f"event {row.event_id} "])
+
+
+def remove_payload(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    conn.execute(delete(event_payloads).where(event_payloads.c.position == row.position))
+    return Tampered([f"event {row.event_id} "])
+
+
+def swap_payloads(conn: Connection, chance: random.Random) -> Tampered:
+    one, two = _pick(conn, chance), _pick(conn, chance)
+    if one.position == two.position:
+        return swap_payloads(conn, chance)
+    _swap(conn, event_payloads.c.position, one.position, two.position)
+    return Tampered([f"event {one.event_id} "])
+
+
+def remove_event(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    _remove(conn, row.position)
+    return Tampered([f"case {row.case_id}" if row.case_id else f"position {row.position}"])
+
+
+def remove_event_and_close_the_gap(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    _remove(conn, row.position)
+    _shift(conn, row.position, -1)
+    conn.execute(update(chain).values(position=chain.c.position - 1))
+    return Tampered([f"case {row.case_id}"])
+
+
+def insert_event(conn: Connection, chance: random.Random) -> Tampered:
+    """At the end of the record, with a hash that fits."""
+    row = _forge(conn, chance, conn.execute(select(chain.c.position)).scalar_one() + 1)
+    return Tampered([f"event {row['event_id']} "])
+
+
+def insert_event_in_the_middle(conn: Connection, chance: random.Random) -> Tampered:
+    """All later events move up, and the head of the record with them."""
+    place = _pick(conn, chance).position
+    _shift(conn, place, 1)
+    conn.execute(update(chain).values(position=chain.c.position + 1))
+    row = _forge(conn, chance, place)
+    return Tampered([f"event {row['event_id']} ", f"event {row['event_id']})"])
+
+
+def swap_events(conn: Connection, chance: random.Random) -> Tampered:
+    one, two = _pick(conn, chance), _pick(conn, chance)
+    if one.position == two.position:
+        return swap_events(conn, chance)
+    _swap(conn, events.c.position, one.position, two.position)
+    _swap(conn, event_payloads.c.position, one.position, two.position)
+    return Tampered([f"case {one.case_id}" if one.case_id else "no case"])
+
+
+def remove_case_row(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    conn.execute(delete(case_rows).where(case_rows.c.case_id == row.case_id))
+    return Tampered([f"case {row.case_id}: its row is missing"])
+
+
+def remove_all_events_of_a_case(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    _remove(conn, *_positions_of(conn, row.case_id))
+    return Tampered([f"case {row.case_id}: its row counts"])
+
+
+def remove_case_and_events(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    _remove(conn, *_positions_of(conn, row.case_id))
+    conn.execute(delete(case_rows).where(case_rows.c.case_id == row.case_id))
+    return Tampered([f"case {row.case_id}: its row is missing, though tasks"])
+
+
+def remove_every_trace_of_a_case(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    positions = _positions_of(conn, row.case_id)
+    _remove(conn, *positions)
+    for table in ("candidates", "tasks", "decisions", "cases"):
+        where = f"task_id IN (SELECT task_id FROM tasks WHERE case_id = '{row.case_id}')"
+        conn.execute(
+            text(f"DELETE FROM {table} WHERE " + (where if table == "candidates" else f"case_id = '{row.case_id}'"))
+        )
+    return Tampered([f"position {positions[0]} ", f"positions {positions[0]} "])
+
+
+def cut_the_tail(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    positions = conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all()
+    _remove(conn, *positions)
+    return Tampered([f"position {positions[0]}", f"positions {positions[0]} "])
+
+
+def cut_the_tail_and_mend_the_head(conn: Connection, chance: random.Random) -> Tampered:
+    """Someone who recomputes the head of the record forgets the rows of the cases."""
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    _remove(conn, *conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all())
+    running = ""
+    for hash_ in conn.execute(select(events.c.hash).order_by(events.c.position)).scalars():
+        running = hashing.run_on(running, hash_)
+    conn.execute(update(chain).values(position=row.position - 1, hash=running))
+    return Tampered([f"case {row.case_id}"])
+
+
+def cut_a_case_and_mend_its_row(conn: Connection, chance: random.Random) -> Tampered:
+    """The newest event of a closed case that says how it ended; its result still names it."""
+    row = _pick(conn, chance, events.c.kind == "ended")
+    newest = conn.execute(select(events.c.seq).where(events.c.case_id == row.case_id)).scalars().all()
+    later = [position for position in _positions_of(conn, row.case_id) if position >= row.position]
+    _remove(conn, *later)
+    conn.execute(
+        update(case_rows)
+        .where(case_rows.c.case_id == row.case_id)
+        .values(head_count=len(newest) - len(later), head_hash=row.prev_hash)
+    )
+    return Tampered([f"case {row.case_id}: it ended with"])
+
+
+def edit_case_head(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.case_id.is_not(None))
+    value: dict[str, Any] = chance.choice([{"head_count": 1}, {"head_count": 99}, {"head_hash": "0" * 64}])
+    conn.execute(update(case_rows).where(case_rows.c.case_id == row.case_id).values(value))
+    return Tampered([f"case {row.case_id}"])
+
+
+def edit_result(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance, events.c.kind == "ended")
+    result = conn.execute(select(case_rows.c.result).where(case_rows.c.case_id == row.case_id)).scalar_one()
+    value = chance.choice([{**result, "audit": {"count": n, "hash": "0" * 64}} for n in (2, 99)] + ["x", {}])
+    conn.execute(update(case_rows).where(case_rows.c.case_id == row.case_id).values(result=value))
+    return Tampered([f"case {row.case_id}"])
+
+
+def edit_head_of_the_record(conn: Connection, chance: random.Random) -> Tampered:
+    conn.execute(chance.choice([update(chain).values(hash="0" * 64), delete(chain)]))
+    return Tampered(["the head of the record"])
+
+
+def forge_a_checkpoint(conn: Connection, chance: random.Random) -> Tampered:
+    position = chance.choice([7, 256, 512])
+    conn.execute(insert(checkpoints).values(position=position, hash="0" * 64))
+    return Tampered([f"checkpoint at position {position}"])
+
+
+TAMPERINGS = [
+    edit_envelope,
+    edit_envelope_and_its_hash,
+    edit_payload,
+    remove_payload,
+    swap_payloads,
+    remove_event,
+    remove_event_and_close_the_gap,
+    insert_event,
+    insert_event_in_the_middle,
+    swap_events,
+    remove_case_row,
+    remove_all_events_of_a_case,
+    remove_case_and_events,
+    remove_every_trace_of_a_case,
+    cut_the_tail,
+    cut_the_tail_and_mend_the_head,
+    cut_a_case_and_mend_its_row,
+    edit_case_head,
+    edit_result,
+    edit_head_of_the_record,
+    forge_a_checkpoint,
+]
+
+
+@pytest.fixture
+async def told_file(sqlite_url: str) -> AsyncIterator[Path]:
+    """A file that holds the story."""
+    db = Database(sqlite_url)
+    await _tell(db)
+    found = await audit_log.verify(db)
+    assert found.problems == [] and 50 <= found.events <= 70
+    await db.close()
+    yield Path(sqlite_url.partition("///")[2])
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
+async def test_whoever_touches_the_record_is_found_out(
+    tamper: Callable[[Connection, random.Random], Tampered], told_file: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(f"{SEED} {tamper.__name__}")
+    for _ in range(6):
+        copy = shutil.copy(told_file, tmp_path / "copy.db")
+        await _find_out(tamper, f"sqlite:///{copy}", chance)
+
+
+async def test_whoever_touches_the_record_on_postgresql_is_found_out(
+    postgres_url: str, postgres_server: Postgres
+) -> None:
+    db = Database(postgres_url)
+    await _tell(db)
+    assert (await audit_log.verify(db)).problems == []
+    await db.close()
+    chance = random.Random(SEED)
+    for tamper in TAMPERINGS:
+        copy = postgres_server.create(postgres_url.rpartition("/")[2])
+        await _find_out(tamper, postgres_server.url(copy), chance)
+        postgres_server.drop(copy)
+
+
+async def test_a_changed_order_is_narrowed_down_to_its_checkpoint(sqlite_url: str) -> None:
+    db = Database(sqlite_url)
+    new = [new_case(f"INV-{number}") for number in range(600)]
+    async with db.write() as conn:
+        await cases.insert_many(conn, [(case, event(case.case_id, 0)) for case in new])
+    with _tool(sqlite_url) as conn_:
+        for column in (events.c.position, event_payloads.c.position):
+            _swap(conn_, column, 300, 301)
+    problems = (await audit_log.verify(db)).problems
+    await db.close()
+    assert len(problems) == 1 and "positions 257 to 512" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("events", name) for name in ("seq", "at", "kind", "digest", "hash", "case_id")]
+    + [("event_payloads", "salt"), ("event_payloads", "payload"), ("cases", "head_count"), ("cases", "result"),
+       ("chain", "position")],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["rubbish", b"\xff\x00"], ids=["text", "bytes"])
+async def test_values_of_any_type_are_found_and_break_nothing(
+    told_file: Path, table: str, column: str, value: object
+) -> None:
+    with sqlite3.connect(told_file) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (value,))
+    connection.close()
+    db = Database(f"sqlite:///{told_file}")
+    assert (await audit_log.verify(db)).problems
+    await db.close()
+
+
+async def test_a_case_that_only_the_ledger_remembers_is_named(sqlite_url: str) -> None:
+    with _tool(sqlite_url) as conn:
+        conn.execute(
+            text(
+                "INSERT INTO entries (entry_id, idempotency_key, kind, case_id, reference, at)"
+                " VALUES (1, 'k', 'hold', 'payment:gone', 'GONE', '2026-11-23 09:00:00')"
+            )
+        )
+    db = Database(sqlite_url)
+    problems = (await audit_log.verify(db)).problems
+    assert "case payment:gone: its row is missing, though ledger entries name it" in problems
+    await db.close()
+
+
+async def test_a_viewer_sees_nothing_of_an_empty_database(db: Database) -> None:
+    async with db.read() as conn:
+        assert await cases.page(conn, Viewer(id="a", groups=["admins"])) == ([], None)
+
+
+async def _find_out(tamper: Callable[[Connection, random.Random], Tampered], url: str, chance: random.Random) -> None:
+    with _tool(url) as conn:
+        tampered = tamper(conn, chance)
+    db = Database(url)
+    problems = (await audit_log.verify(db)).problems
+    await db.close()
+    assert any(name in problem for name in tampered.names for problem in problems), (tampered, problems)
+
+
+@contextmanager
+def _tool(url: str) -> Iterator[Connection]:
+    """What an intruder with write access has: SQL without foreign keys."""
+    where = normalised(url)
+    engine = create_engine(where.set(drivername="sqlite") if where.get_backend_name() == "sqlite" else where)
+    with engine.begin() as conn:
+        if engine.dialect.name == "postgresql":
+            conn.execute(text("SET LOCAL session_replication_role = replica"))
+        yield conn
+    engine.dispose()
+
+
+def _remove(conn: Connection, *positions: int) -> None:
+    conn.execute(delete(event_payloads).where(event_payloads.c.position.in_(positions)))
+    conn.execute(delete(events).where(events.c.position.in_(positions)))
+
+
+def _positions_of(conn: Connection, case_id: str) -> list[int]:
+    found = conn.execute(select(events.c.position).where(events.c.case_id == case_id).order_by(events.c.position))
+    return list(found.scalars())
+
+
+def _shift(conn: Connection, first: int, by: int) -> None:
+    for column in (events.c.position, event_payloads.c.position):
+        # Through negative numbers, past the unique index.
+        conn.execute(update(column.table).where(column >= first).values(position=-column - by))
+        conn.execute(update(column.table).where(column < 0).values(position=-column))
+
+
+def _swap(conn: Connection, column: Any, one: int, two: int) -> None:
+    for old, new in ((one, -1), (two, one), (-1, two)):
+        conn.execute(update(column.table).where(column == old).values(position=new))
+
+
+def _forge(conn: Connection, chance: random.Random, position: int) -> dict[str, Any]:
+    """A new event at the end of some case's chain, sealed as we would."""
+    of = _pick(conn, chance, events.c.case_id.is_not(None))
+    newest = conn.execute(
+        select(events).where(events.c.case_id == of.case_id).order_by(events.c.seq.desc()).limit(1)
+    ).one()
+    payload = '{"data":{},"summary":"It was approved"}'
+    envelope: dict[str, Any] = {
+        "event_id": f"{of.case_id}/forged",
+        "case_id": of.case_id,
+        "seq": newest.seq + 1,
+        "at": newest.at,
+        "kind": "approved",
+        "actor": "manager-1",
+        "digest": hashing.digest_of("salt", payload),
+        "prev_hash": newest.hash,
+    }
+    row = envelope | {"position": position, "hash": hashing.hash_of(**envelope)}
+    conn.execute(insert(events).values(row))
+    conn.execute(insert(event_payloads).values(position=position, salt="salt", payload=payload))
+    return row

@@ -1,0 +1,214 @@
+"""Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from sqlalchemy import event as sql_event
+
+from domain.records import CaseRecord
+from domain.status import Status
+from domain.task import TaskView
+from store.cases import task_lists
+from store.cases.cases import Viewer
+from store.cases.task_lists import By, Group, Sort, Sought, Whose
+from store.db import cursor as cursors
+from store.db.database import Database
+from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+
+MANAGER = Viewer(id="manager-1", groups=["managers"])
+LATER = MORNING + timedelta(days=2)
+
+
+async def asked(db: Database, reference: str, payee: str, amount: str, currency: str, **changes: Any) -> TaskView:
+    """A payment that waits for managers."""
+    row = await submitted(db, reference, batch_id=changes.pop("batch_id", None))
+    shown: dict[str, Any] = {"title": f"Pay {payee}", "key_fields": {"Payee": payee, "Amount": amount}}
+    view = task(row.case_id, **shown, money={"amount": amount, "currency": currency}, **changes)
+    await recorded(db, opening(view))
+    return view
+
+
+async def grouped(db: Database, by: By, **sought: Any) -> dict[str, Group]:
+    async with db.read() as conn:
+        found = await task_lists.groups(conn, MANAGER, Sought(whose="mine", **sought), by, LATER)
+    assert [group.number for group in found] == sorted((group.number for group in found), reverse=True)
+    return {group.key: group for group in found}
+
+
+async def found(db: Database, **sought: Any) -> list[str]:
+    async with db.read() as conn:
+        views, _ = await task_lists.page(conn, MANAGER, Sought(status="open", **sought), LATER)
+        assert await task_lists.count(conn, MANAGER, Sought(status="open", **sought), LATER) == len(views)
+    return [view.case_id for view in views]
+
+
+async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
+    for number in range(3):
+        await asked(db, f"A{number}", "Acme", "0.10", "GBP", batch_id="b1", due_at=LATER + timedelta(hours=1))
+    await asked(db, "B", "Acme", "90071992547409.93", "GBP", batch_id="b1")
+    await asked(db, "C", "Acme", "1200", "JPY", gate="fraud-review", due_at=None)
+    await asked(db, "D", "Bolt", "7.5", "EUR")
+    await asked(db, "E", "Bolt", "much", "EUR")
+    by_payee = await grouped(db, "payee")
+    assert by_payee["Acme"].sums == {"GBP": "90071992547410.23", "JPY": "1200"}
+    assert by_payee["Bolt"].sums == {"EUR": "7.50"}
+    assert (by_payee["Acme"].number, by_payee["Acme"].overdue) == (5, 1)
+    assert by_payee["Acme"].first_due == MORNING + timedelta(days=1)
+    by_batch = await grouped(db, "batch")
+    assert {key: group.number for key, group in by_batch.items()} == {"b1": 4, "": 3}
+    assert set(await grouped(db, "step")) == {"payment/manager-approval", "payment/fraud-review"}
+    assert set(await grouped(db, "requester")) == {"requester-1"}
+    assert set(await grouped(db, "payee", q="bolt")) == {"Bolt"}
+
+
+async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
+    view = await asked(db, "A/1", "Acme", "10.00", "GBP")
+    shown = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
+    edit = CaseRecord(
+        case_id=view.case_id,
+        status=Status.AWAITING_APPROVAL,
+        events=[event(view.case_id, 2)],
+        patched=[patch(view, state={**shown, "input": {}})],
+    )
+    await recorded(db, edit)
+    assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+    assert await found(db, payee="Acme") == await found(db, q="acme") == []
+    assert await found(db, payee="Zoë") == await found(db, q="ZOË") == await found(db, q="a/1") == [view.case_id]
+    assert await found(db, q="%") == []
+    plain = edit.model_copy(update={"events": [event(view.case_id, 3)], "patched": [patch(view, given=1)]})
+    await recorded(db, plain)
+    assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+
+
+async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, candidates in enumerate((["managers"], ["directors"], ["managers", "directors"])):
+        await asked(db, f"A{number}", "Acme", "1.00", "GBP", batch_id=f"b{number % 2}", candidate_groups=candidates)
+    await asked(db, "B", "Bolt", "1.00", "GBP", candidate_groups=[], candidate_users=["dora"], gate="fraud-review")
+    taken = await asked(db, "C", "Bolt", "1.00", "GBP", due_at=None)
+    held = patch(taken, state={"assignee": "dora"})
+    await recorded(
+        db, CaseRecord(case_id=taken.case_id, status=Status.RUNNING, events=[event(taken.case_id, 2)], patched=[held])
+    )
+    people = [
+        MANAGER,
+        Viewer(id="dora", groups=["directors"]),
+        Viewer(id="requester-1"),
+        Viewer(id="stranger"),
+        Viewer(id="auditor-1", groups=["auditors"]),
+        Viewer(id="dieter", stands_in_for=[Viewer(id="dora", groups=["directors"])]),
+    ]
+    narrowed: list[dict[str, Any]] = [
+        {},
+        {"payee": "Bolt"},
+        {"requester": "requester-1"},
+        {"batch_id": "b1"},
+        {"q": "acme"},
+    ]
+    narrowed += [
+        {"group": "directors"},
+        {"process": "payment", "gate": "fraud-review"},
+        {"due": "none"},
+        {"due": "today"},
+    ]
+
+    lists = [(viewer, Sought(whose=whose, status="open")) for viewer in people for whose in get_args(Whose)]
+    lists += [(people[1], Sought(status="open", **filters)) for filters in narrowed]
+
+    async def all_lists() -> list[list[str]]:
+        async with db.read() as conn:
+            return [
+                [view.case_id for view in (await task_lists.page(conn, viewer, sought, LATER))[0]]
+                for viewer, sought in lists
+            ]
+
+    few = await all_lists()
+    monkeypatch.setattr(task_lists, "FEW", -1)
+    many = await all_lists()
+    assert few == many
+    assert [len(each) for each in few[: 3 * len(people)]] == [2, 0, 3, 4, 1, 4, 0, 0, 5, 0, 0, 0, 0, 0, 5, 3, 0, 3]
+    assert [len(each) for each in few[3 * len(people) :]] == [4, 2, 4, 1, 2, 2, 1, 1, 3]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -> None:
+    said: list[str] = []
+    engine = db._engine.sync_engine
+    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, *_: said.append(sql))
+    await found(db, q="nobody")
+    await found(db, payee="Nobody")
+    plans = []
+    async with db.read() as conn:
+        for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
+            explained = f"EXPLAIN QUERY PLAN {statement}"
+            rows = (await conn.exec_driver_sql(explained, tuple("?" * statement.count("?")))).mappings()
+            plans.append(" ".join(row["detail"] for row in rows))
+    assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
+    assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
+    assert not any(plan.startswith("SCAN") for plan in plans), plans
+
+
+async def moved(db: Database, view: TaskView, number: int, **changes: Any) -> None:
+    patched = [patch(view, **changes)]
+    at = [event(view.case_id, number)]
+    await recorded(db, CaseRecord(case_id=view.case_id, status=Status.AWAITING_APPROVAL, events=at, patched=patched))
+
+
+@pytest.mark.parametrize("sort", get_args(Sort))
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+async def test_whatever_moves_while_somebody_pages_no_task_is_left_out(db: Database, sort: Sort, limit: int) -> None:
+    """The last tasks become the first while the first page is read, and the other way round."""
+    now = datetime.now(UTC)
+    tasks = [
+        await asked(db, f"M{n}", "Acme", "1.00", "GBP", due_at=now + timedelta(hours=n), priority=1 + n // 2)
+        for n in range(7)
+    ]
+    seen: list[str] = []
+    cursor, pages = None, 0
+    while True:
+        async with db.read() as conn:
+            page, cursor = await task_lists.page(
+                conn, MANAGER, Sought(status="open"), now, sort=sort, cursor=cursor, limit=limit
+            )
+        assert len(page) <= limit
+        seen += [view.task_id for view in page]
+        pages += 1
+        if pages == 1:
+            await moved(db, tasks[6], 2, due_at=now - timedelta(hours=1), priority=1)
+            await moved(db, tasks[5], 2, due_at=now - timedelta(hours=2), priority=1)
+            await moved(db, tasks[0], 2, due_at=now + timedelta(hours=9), priority=5)
+            await moved(db, tasks[3], 2, due_at=None, priority=2)
+        if cursor is None:
+            break
+    assert set(seen) == {task.task_id for task in tasks}
+    twice = {each for each in seen if seen.count(each) > 1}
+    assert twice <= {tasks[number].task_id for number in (0, 3, 5, 6)}
+
+
+async def test_a_task_that_did_not_move_comes_once_and_a_patch_of_something_else_moves_none(db: Database) -> None:
+    now = datetime.now(UTC)
+    tasks = [await asked(db, f"S{n}", "Acme", "1.00", "GBP", due_at=now + timedelta(hours=n)) for n in range(5)]
+    for view in tasks:
+        await moved(db, view, 2, given=1, due_at=view.due_at)
+    async with db.read() as conn:
+        first, cursor = await task_lists.page(conn, MANAGER, Sought(), now, limit=3)
+        second, end = await task_lists.page(conn, MANAGER, Sought(), now, cursor=cursor, limit=3)
+    assert [view.task_id for view in [*first, *second]] == [view.task_id for view in tasks]
+    assert end is None
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        cursors.encode(None, None, None, None),
+        cursors.encode("soon", "t", MORNING, False),
+        cursors.encode(None, "t", MORNING - timedelta(days=365), True),
+        cursors.encode(None, "t", "0001-01-01T00:00:00+00:00", True),
+        cursors.encode(MORNING, "t"),
+        "nonsense",
+    ],
+)
+async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        async with db.read() as conn:
+            await task_lists.page(conn, MANAGER, Sought(), datetime.now(UTC), cursor=forged)

@@ -1,0 +1,69 @@
+"""A worker that is killed right after the record that holds an event of a kind: `python -m tests.support.worker_killed_in_rollback`.
+
+SQL has the record then, and Temporal's history has not: the moment in which a careless engine loses or doubles things.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from activities.engine.records import Records
+from cases.pinned_policies import PinnedPolicies
+from domain.names import TASK_QUEUE
+from domain.records import CaseRecord, Written
+from store.db.database import Database
+from store.people import people
+from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Receiver
+from worker import SqlRecords
+
+
+class Dying(SqlRecords):
+    """Writes, and takes its process with it."""
+
+    def __init__(self, database: Database, kind: str) -> None:
+        super().__init__(database)
+        self._kind = kind
+
+    async def record(self, record: CaseRecord) -> Written:
+        written = await super().record(record)
+        if any(event.kind == self._kind for event in record.events):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return written
+
+
+async def main(address: str, url: str, kind: str) -> None:
+    client = await Client.connect(address, data_converter=pydantic_data_converter)
+    database = Database(url)
+    errands = Errands(Receiver())
+    inputs = {"errand": ErrandRequest}
+    records = Records(Dying(database, kind), PinnedPolicies(database, inputs), people.Directory(database), inputs)
+    worker = Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[ErrandProcess],
+        activities=[
+            records.record,
+            records.open_gate,
+            records.rule_again,
+            records.count,
+            errands.fetch,
+            errands.bring_back,
+            errands.pack,
+            errands.unpack,
+            errands.send,
+            errands.recall,
+        ],
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+    )
+    print("working", flush=True)  # noqa: T201  # whoever started this waits for the line
+    await worker.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
