@@ -25,7 +25,7 @@ BUSY_SECONDS = 3.0
 MIGRATION_SECONDS = 60.0
 """How long a second `migrate` waits for the first."""
 
-_SCRIPTS = Path(__file__).parent / "migrations"
+_SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
 """Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from re import _parser
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 USES: dict[str, Callable[["re.Pattern[Any]", Any], object]] = {
     "search": lambda pattern, text: pattern.search(text),
     "match": lambda pattern, text: pattern.match(text),

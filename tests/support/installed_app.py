@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import psutil
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:

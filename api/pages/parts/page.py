@@ -32,7 +32,7 @@ from store.people import page_preferences, people
 from store.people.people import Person
 from store.people.sessions import SignedIn as SessionOf
 
-templates = Jinja2Templates(Path(__file__).parent.parent / "templates")
+templates = Jinja2Templates(Path(__file__).parents[2] / "templates")
 # A name that a model does not have is a mistake of ours; as an empty text nobody would notice it.
 templates.env.undefined = StrictUndefined
 templates.env.add_extension("jinja2.ext.i18n")
