@@ -40,7 +40,7 @@ bulk: $(dev) ## a file of 100,000 rows, with a worker that is killed: minutes
 	@exec $(python) -m pytest -m soak tests/intake/test_hundred_thousand.py $(ARGS)
 
 bench: $(dev) ## measure, beside the bare engine; ARGS=--quick takes a minute
-	@$(python) -m bench $(ARGS)
+	@$(python) -m scripts.bench $(ARGS)
 
 check: format-check lint types docs ## what CI checks before the tests
 

@@ -24,11 +24,19 @@ import typer
 
 from core import settings as configuration
 from ops import show, shown
-from ops.cli_common import ADMIN, REQUESTER, AsDecider, AsJson, AsPerson, Mistake, ResultT
-from ops.cli_common import answer as _answer
-from ops.cli_common import gateway as _gateway
-from ops.cli_common import in_database as _in_database
-from ops.cli_common import operator as _operator
+from ops.cli_common import (
+    ADMIN,
+    REQUESTER,
+    AsDecider,
+    AsJson,
+    AsPerson,
+    Mistake,
+    ResultT,
+    answer as _answer,
+    gateway as _gateway,
+    in_database as _in_database,
+    operator as _operator,
+)
 from ops.ledger_commands import ledger_app
 from ops.link_commands import link_app
 from workflows.moments import moment_text, weekday_and_time
@@ -124,8 +132,7 @@ def api() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema, creating it when it is new. Safe to repeat, also by two at once."""
-    from store.db.database import migrate as bring
-    from store.db.database import normalised
+    from store.db.database import migrate as bring, normalised
 
     url = configuration.load().database_url
     bring(url)
@@ -1019,7 +1026,7 @@ def mapping_check(
 
 def _saved_mappings(path: Path | None = None) -> "tuple[SavedMappings, dict[str, Target]]":
     """The file of saved mappings, and the processes that they may be for."""
-    from cases.submit import target_of
+    from intake.mapping_choice import target_of
     from intake.saved_mappings import SavedMappings
     from workflows.registry import PROCESSES
 

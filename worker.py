@@ -331,7 +331,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
-    starter = Starter(database, client, policy_file, mappings=settings.mappings)
+    starter = Starter(database, client, policy_file)
     refusals, defects = Refusals(database), Defects()
     running = workers(client, database, starter, settings, own_steps, [refusals, defects])
     background = [

@@ -40,13 +40,13 @@ from api.routes import (
     me,
     metrics,
     one_time_links,
+    people as people_routes,
     policies,
     processes,
     risks,
     task_actions,
     tasks,
 )
-from api.routes import people as roster
 from api.services.audit_check import Checks
 from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if not settings.demo:
             with suppress(DatabaseUnavailable):  # each request is looked at anyway
                 await demo_people.dismiss_all(db, by="holdgate")
-        starter = Starter(db, client, policy, mappings=settings.mappings)
+        starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
         gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
         app.state.house = House(
@@ -180,7 +180,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         risks,
         me,
         absences,
-        roster,
+        people_routes,
         one_time_links,
         dashboard,
     ):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter, UnknownProcess, scoped
+from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter, scoped
 from cases.workflow_starter import settle
 from domain.case import CaseResult
 from domain.errors import Refused, Trouble
@@ -16,6 +16,7 @@ from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.database import Database
 from store.receivers import idempotency
+from workflows.registry import UnknownProcess
 
 PATIENCE = timedelta(seconds=5)
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -21,25 +20,19 @@ from cases.check_names import NamesCheck
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
 from cases.schedule import why_not_at
-from cases.workflow_starter import Launch, Launcher, StoredCase, settle
-from cases.workflow_starter import TemporalUnavailable as TemporalUnavailable
+from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
 from domain.base import Problem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
 from domain.status import ENDED_UNDONE
-from intake.mapping_choice import SEVERAL as SEVERAL
-from intake.mapping_choice import GivenMapping as GivenMapping
-from intake.mapping_choice import MappingChoice, process_named
-from intake.mapping_choice import UnknownProcess as UnknownProcess
-from intake.mapping_choice import target_of as target_of
 from policy.model import Policy
 from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCase
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
 from workflows.moments import asked
-from workflows.registry import PROCESSES, Process
+from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
 """Of 1 (first) to 5 (last), for a case that is started alone."""
@@ -127,14 +120,10 @@ class Starter:
         client: Client,
         policy_file: PolicySource,
         processes: Mapping[str, Process] = PROCESSES,
-        mappings: Path | None = None,
     ) -> None:
-        """`mappings` is the file of saved mappings and usual values; without it there are none."""
         self._db = db
         self._policy_file = policy_file
         self._processes = processes
-        self.choice = MappingChoice(processes, mappings)
-        self.mappings = self.choice.saved
         self._kept: set[str] = set()
         inputs = {name: process.input for name, process in processes.items()}
         steps = {name: process.steps for name, process in processes.items()}

@@ -1,7 +1,7 @@
 """Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
 
-That the bytes of a file are a batch is written down in the transaction that takes it (`store/cases/dropped_files.py`). So a file that
-is met again after a crash, or dropped again under another name, is known to be that batch's, and is not taken again.
+That the bytes of a file are a batch is written in the transaction that takes it (`store/cases/dropped_files.py`). So a
+file that is met again after a crash, or dropped again under another name, is known to be that batch's, and is not taken again.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from cases.submit import NoPolicy, UnknownProcess
+from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
 from core.file_storage import base_name
 from domain.names import ADMINS, REQUESTERS
@@ -26,6 +26,7 @@ from store.cases.batches import AsyncConnection
 from store.cases.dropped_files import TakenBefore
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people, successors
+from workflows.registry import UnknownProcess
 
 _REQUESTER = "HOLDGATE_INBOX_REQUESTER"
 _WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)

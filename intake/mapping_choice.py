@@ -11,7 +11,7 @@ from intake.read_file import Look, look, read_file
 from intake.rows import Sheet
 from intake.saved_mappings import SavedMappings
 from policy.model import Policy
-from workflows.registry import PROCESSES, Process
+from workflows.registry import PROCESSES, Process, process_named
 
 SEVERAL = "several"
 """The process of a file whose rows say themselves what they are for."""
@@ -20,18 +20,6 @@ MAX_MAPPING = 200_000
 
 GivenMapping = ColumnMapping | Mapping[str, Any] | str
 """A mapping, as JSON has it, or the name of a saved one."""
-
-
-class UnknownProcess(Exception):
-    """There is no process of this name."""
-
-
-def process_named(name: str, processes: Mapping[str, Process]) -> Process:
-    """Return the process of this name. Raises UnknownProcess."""
-    try:
-        return processes[name]
-    except KeyError:
-        raise UnknownProcess(f"there is no process '{name[:100]}'; there are: {', '.join(processes)}") from None
 
 
 def target_of(process: Process) -> Target:

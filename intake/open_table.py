@@ -13,9 +13,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from intake.table import DELIMITERS, MAX_CELL, SEARCHED, Opening, Table, WrongChoice, filled
-from intake.table import FileFormat as FileFormat
-from intake.table import UnreadableFile as UnreadableFile
+from intake.table import (
+    DELIMITERS,
+    MAX_CELL,
+    SEARCHED,
+    FileFormat as FileFormat,
+    Opening,
+    Table,
+    UnreadableFile as UnreadableFile,
+    WrongChoice,
+    filled,
+)
 from intake.text_encoding import text_of
 
 if TYPE_CHECKING:

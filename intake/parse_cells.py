@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from domain.money import decimals_of
-from intake.currencies import SHARED, joined
-from intake.currencies import is_currency as is_currency
+from intake.currencies import SHARED, is_currency as is_currency, joined
 from intake.month_names import in_english
 
 Decimals = Literal[".", ",", "either"]

@@ -64,8 +64,8 @@ def parse(sock: socket.socket) -> None:
     """Read one file: the order and the bytes come in, questions and the result go out."""
     from intake import parse_jobs
     from intake.column_mapping import WrongMapping
-    from intake.mapping_choice import UnknownProcess
     from intake.table import UnreadableFile
+    from workflows.registry import UnknownProcess
 
     def ask(question: str, value: Any) -> Any:
         send(sock, QUESTION, json.dumps([question, value]).encode())

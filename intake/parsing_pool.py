@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 
 from domain.base import Problem
 from intake.column_mapping import WrongMapping
-from intake.mapping_choice import UnknownProcess
 from intake.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
 from intake.table import UnreadableFile
-from workflows.registry import PROCESSES
+from workflows.registry import PROCESSES, UnknownProcess
 
 SMALL = 128 * 1024
 """Bytes up to which a file waits in the line of small ones."""

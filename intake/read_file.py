@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from domain.base import Problem
 from domain.input_errors import quoted
-from intake import amount_columns, amount_currency
-from intake import parse_cells as cells
+from intake import amount_columns, amount_currency, parse_cells as cells
 from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.currencies import currencies_in

@@ -27,10 +27,8 @@ from intake.error_cells import is_error
 from intake.json_cells import structured, value_of
 from intake.open_table import Named, table_of
 from intake.parse_cells import Misread, number_of_workbook
-from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Shown
-from intake.row import Row as Row
-from intake.table import FileFormat, Table, filled
-from intake.table import UnreadableFile as UnreadableFile
+from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Row as Row, Shown
+from intake.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
 from intake.target import Target
 from workflows.moments import A_MOMENT, asked, day_or_moment
 

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cases.rollback import NotRollable, Rollbacks
-from cases.submit import NoPolicy, Starter, UnknownProcess, differing
+from cases.submit import NoPolicy, Starter, differing
 from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
 from domain.base import Problem
 from domain.batch import BatchInput, BatchNote, BatchResult
@@ -31,6 +31,7 @@ from store.cases import batches, cases
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
 from store.cases.cases import CaseRow, NewCase
 from store.db.database import Database
+from workflows.registry import UnknownProcess
 
 CHUNK = 50
 """Rows in one transaction: a few hundredths of a second, so that an import never keeps a decision waiting."""

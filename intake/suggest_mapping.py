@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
+from domain.column_headings import FIRST_NAME, LAST_NAME
 from domain.input_errors import quoted
 from intake import parse_cells
 from intake.bound_mapping import is_total
 from intake.column_mapping import SIGNS, Target
 from intake.error_cells import is_error
 from intake.heading_words import forms_of, meant_of, slip, spellings
-from intake.headings import FIRST_NAME, LAST_NAME
 from intake.open_table import Named
 from intake.parse_cells import Marks, Misread
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT

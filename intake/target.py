@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from intake.headings import GENERAL
+from domain.column_headings import GENERAL
 from intake.row import PRIORITY, REFERENCE, START_AT, Shown
 
 _NUMBERS = {"int", "float", "Decimal"}

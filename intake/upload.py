@@ -21,9 +21,10 @@ from temporalio.client import Client
 
 from cases.check_names import NamesCheck
 from cases.forecast import ForecastReport
-from cases.submit import SEVERAL, GivenMapping, PolicySource, Starter
+from cases.submit import PolicySource, Starter
 from core.file_storage import base_name, keep
 from domain.batch import BatchCounts
+from intake.mapping_choice import SEVERAL, GivenMapping, MappingChoice
 from intake.parse_jobs import CHUNK, PREVIEW
 from intake.parsing_pool import Answers, ParsingPool
 from intake.read_file import Look
@@ -96,7 +97,8 @@ class Uploads:
         mappings: Path | None = None,
     ) -> None:
         self._db = db
-        self._starter = Starter(db, client, policy_file, processes, mappings)
+        self._starter = Starter(db, client, policy_file, processes)
+        self.choice = MappingChoice(processes, mappings)
         self._folder, self._mappings = folder, mappings
         self._pool = ParsingPool(processes)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CATALOGUE = Path(__file__).with_name("sentences.txt")
-ROOMS = ("workflows", "activities", "store", "intake", "api")
+ROOMS = ("domain", "workflows", "activities", "store", "cases", "intake", "api")
 SAYING = {
     **dict.fromkeys(
         ("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed", "Unfit"), 0
@@ -21,7 +21,7 @@ SAYING = {
 NAMED = {
     "workflows/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
     "workflows/gate.py": ("REASONS",),
-    "domain/case.py": ("UNDONE_FIRST",),
+    "domain/errors.py": ("UNDONE_FIRST",),
     "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
     "workflows/waiting.py": ("_mend", "_intervention"),
     "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),

@@ -400,7 +400,7 @@ def test_a_defect_is_a_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     def broken() -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("settings.load", broken)
+    monkeypatch.setattr("core.settings.load", broken)
     answer = run("cases")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("holdgate has a defect: KeyError: 'oops'")

@@ -5,6 +5,9 @@ import pytest
 from tests.support.expressions import slow, used_in
 
 ROOMS = [
+    "domain",
+    "core",
+    "cases",
     "intake",
     "policy",
     "channels",
@@ -13,8 +16,6 @@ ROOMS = [
     "store",
     "workflows",
     "kit",
-    "telemetry",
-    "settings",
     "own",
 ]
 USED = used_in(ROOMS)

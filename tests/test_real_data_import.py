@@ -8,9 +8,7 @@ import pytest
 
 from domain.batch import BatchCounts
 from intake.upload import Uploads
-from tests.intake.conftest import ROOT, Office
-from tests.intake.conftest import clients as clients
-from tests.intake.conftest import office as office
+from tests.intake.conftest import ROOT, Office, clients as clients, office as office
 
 REAL_DATA = ROOT.parent / "shared" / "real-data"
 RENAMED = {"Trans No": "reference", "Supplier Name": "payee", "Amount": "amount"}

@@ -108,7 +108,8 @@ class Journal:
         """Write what waits to be written. Tried until it succeeds: nothing a case did goes unrecorded.
 
         Raises ApplicationError when there never was such a case. Of one that has vanished, because an older database
-        was put back, the Workflow task fails until the case is there again; operators are told by `cases/reconcile/blocked_workflows.py`.
+        was put back, the Workflow task fails until the case is there again;
+        `cases/reconcile/blocked_workflows.py` tells operators.
         """
         if self.nowhere is not None:
             self._take(status, opened, result)

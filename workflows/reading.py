@@ -109,7 +109,7 @@ def reads_start(run: HandlerT) -> HandlerT:
             read = _read(model, sent, most=None)
         except Unreadable as no:
             if OURS & {pair.key.name for pair in workflow.info().typed_search_attributes}:
-                # Newer code that does not fit: corrected code goes on. `cases/reconcile/blocked_workflows.py` tells operators.
+                # Newer code that does not fit: corrected code goes on, and `blocked_workflows.py` tells operators.
                 raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
             raise not_ours(f"Its input cannot be read: {no.details[0]['why']}.") from None
         return await run(self, *read)

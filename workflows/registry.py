@@ -74,6 +74,18 @@ class Process:
         return self.words.shown_input(stored)
 
 
+class UnknownProcess(Exception):
+    """There is no process of this name."""
+
+
+def process_named(name: str, processes: Mapping[str, Process]) -> Process:
+    """Return the process of this name. Raises UnknownProcess."""
+    try:
+        return processes[name]
+    except KeyError:
+        raise UnknownProcess(f"there is no process '{name[:100]}'; there are: {', '.join(processes)}") from None
+
+
 PROCESSES: dict[str, Process] = {
     process.name: process
     for process in (

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from activities.shared.files_folder import relative
 from activities.shared.text_fields import folded_name, lines
 from domain.base import Message
+from domain.column_headings import DATA_IMPORT, Headings
 from domain.normalization import fold
-from intake.headings import DATA_IMPORT, Headings
 
 FORMATS = (".csv", ".jsonl")
 

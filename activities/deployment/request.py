@@ -8,8 +8,8 @@ from activities.deployment.apps import APP_NAME
 from activities.shared.files_folder import relative
 from activities.shared.text_fields import blank_is_none, folded_name, lines
 from domain.base import Message
+from domain.column_headings import DEPLOYMENT, Headings
 from domain.normalization import fold
-from intake.headings import DEPLOYMENT, Headings
 
 
 def _no_if_empty(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator
 from activities.shared.files_folder import relative
 from activities.shared.text_fields import lines
 from domain.base import Message
-from intake.headings import SECURITY_REVIEW, Headings
+from domain.column_headings import SECURITY_REVIEW, Headings
 
 
 class SecurityReviewRequest(Message):

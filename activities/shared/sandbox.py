@@ -1,6 +1,7 @@
 """Run a command within limits, and if asked in namespaces of its own: `sandbox.py ORDER COMMAND...`.
 
-This file runs as a program of its own and imports nothing of Holdgate. `ORDER` is JSON, see `activities/shared/commands.py`.
+This file runs as a program of its own and imports nothing of Holdgate. `activities/shared/commands.py` makes
+`ORDER`, which is JSON.
 
 Isolated, the command is another user without capabilities, or the only user of a user namespace where the worker is
 not root. It sees the programs of the system and a copy of one folder, in memory. It sees no other process, network,

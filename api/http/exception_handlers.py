@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse
 
 from api.http.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
 from cases.rollback import NotRollable
-from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable, UnknownProcess
+from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
 from intake.column_mapping import WrongMapping
 from intake.open_table import UnreadableFile
 from intake.parsing_pool import LineTooLong, ParserEnded
 from store.db.database import DatabaseUnavailable, UnusableValue
-from workflows.registry import PROCESSES
+from workflows.registry import PROCESSES, UnknownProcess
 
 _log = logging.getLogger("holdgate.api")
 

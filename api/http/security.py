@@ -21,8 +21,7 @@ from domain.ruling import GateRuling
 from domain.task import TaskView
 from store.db.database import Database
 from store.people import demo_people, people, sessions
-from store.people.people import Person
-from store.people.people import viewer as viewer
+from store.people.people import Person, viewer as viewer
 from workflows.gate import Gate
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"

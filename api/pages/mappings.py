@@ -44,7 +44,7 @@ async def mappings(request: Request, person: SignedIn, parts: InHouse) -> Respon
     """The saved mappings, for those who upload files or look after them."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
-    file = parts.starter.mappings
+    file = parts.uploads.choice.saved
     problems: list[Problem] = []
     saved: list[Saved] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []

@@ -14,8 +14,7 @@ from api.http.security import admin, is_in, people_reader
 from api.pages.parts.formatting import in_path
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _, ngettext
-from api.routes import absences as leavers
-from api.routes import one_time_links, people
+from api.routes import absences as leavers, one_time_links, people
 from api.routes.absences import Departure, NewAbsence, Replacement, Return
 from api.routes.one_time_links import MadeLink
 from api.routes.people import NewPerson, PersonChanges

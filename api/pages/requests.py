@@ -18,9 +18,7 @@ from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.request_status import standing, why
 from api.pages.parts.translation import _
 from api.routes.cases import Reason, cancel_case
-from api.routes.task_actions import NewAnswer
-from api.routes.task_actions import answer as answer_question
-from api.routes.task_actions import nudge as nudge_those
+from api.routes.task_actions import NewAnswer, answer as answer_question, nudge as nudge_those
 from domain.status import ENDED_UNDONE
 from domain.task import Question, TaskView
 from store.cases import cases, open_tasks, tasks

@@ -15,9 +15,7 @@ from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
-from api.routes import absences as away
-from api.routes import one_time_links
-from api.routes import people as roster
+from api.routes import absences as away, one_time_links, people as people_routes
 from api.routes.absences import NewAbsence
 from api.routes.people import NewToken
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
@@ -141,7 +139,7 @@ async def _changed(
                 await choices.choose(conn, person.id, wanted)
             return _("This is what you are told from now on."), ""
         case "token":
-            made = await roster.make_my_token(NewToken(label=value, password=password), person, db)
+            made = await people_routes.make_my_token(NewToken(label=value, password=password), person, db)
             return _("This is the token. It is shown only now:"), made.token
         case "link":
             await one_time_links.send_link(person.id, person, parts)
@@ -151,7 +149,7 @@ async def _changed(
                 await account_news.seen(conn, person.id, int(value) if value.isdecimal() and len(value) < 18 else 0)
             return "", ""
         case "revoke":
-            await roster.revoke_mine(value, person, db)
+            await people_routes.revoke_mine(value, person, db)
             return _("The token opens nothing any more."), ""
 
 
@@ -171,7 +169,7 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         {NoticeChoice.AT_ONCE: _("at once"), NoticeChoice.DIGEST: _("once a day"), NoticeChoice.OFF: _("never")},
         look,
         (await away.my_absence(person, parts.db)).items,
-        [each for each in (await roster.my_tokens(person, parts.db)).items if each.revoked_at is None],
+        [each for each in (await people_routes.my_tokens(person, parts.db)).items if each.revoked_at is None],
         own,
         signed_in.session.hash if signed_in else "",
         has_password,

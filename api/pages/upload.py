@@ -1,7 +1,7 @@
 """Uploading a file: choose it, say which columns are what, see what would happen, start. It is sent once.
 
-Between these pages the file is held for whoever sent it (`intake/staged_files.py`); the address of the second page names it by
-its hash, and says in its query how it is to be read. So looking is a GET that changes nothing, and going back works.
+Between these pages the file is staged for the person who sent it (`intake/staged_files.py`); the address of the second
+page names it by its hash, and says in its query how it is to be read. So looking is a GET that changes nothing, and going back works.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import CSV_TYPES
 from api.routes.processes import template
-from cases.submit import SEVERAL, GivenMapping
 from core.file_storage import base_name
 from intake.column_mapping import ColumnMapping, Target, WrongMapping
+from intake.mapping_choice import SEVERAL, GivenMapping
 from intake.open_table import UnreadableFile
 from intake.read_file import Look
 from intake.staged_files import NotHeld, TakenBefore
@@ -296,8 +296,8 @@ def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMappi
     if process == SEVERAL:
         return opening or None
     if "read" not in query:
-        return parts.starter.choice.opened(process, named, opening)
-    saved = parts.starter.choice.mapping(process, named) or ColumnMapping()
+        return parts.uploads.choice.opened(process, named, opening)
+    saved = parts.uploads.choice.mapping(process, named) or ColumnMapping()
     given: dict[str, Any] = saved.model_dump(mode="json", exclude_defaults=True)
     given["columns"] = {
         key.removeprefix(COLUMN): heading
@@ -334,7 +334,7 @@ def _opening(said: Mapping[str, str], seen: Look | None, report: BatchReport | N
 def _fields(
     process: str, seen: Look, report: BatchReport | None, query: Mapping[str, str], parts: House
 ) -> list[FieldOf]:
-    target, words = parts.starter.choice.target(process), PROCESSES[process].words
+    target, words = parts.uploads.choice.target(process), PROCESSES[process].words
     said = "read" in query
     used: Mapping[str, Any] = (report.mapping if report else None) or {}
     columns = {name: each[0] for name, each in used.get("columns", {}).items()} or dict(seen.columns)
@@ -372,7 +372,7 @@ def _saved(process: str, parts: House) -> list[str]:
     if process == SEVERAL:
         return []
     try:
-        return parts.starter.choice.names(process)
+        return parts.uploads.choice.names(process)
     except WrongMapping:  # the file with them is told of where it is needed
         return []
 

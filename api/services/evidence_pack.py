@@ -18,8 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.csv_output import BOM
-from intake.csv_output import record as line
+from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
 from store.audit.evidence import Attachment

@@ -11,13 +11,13 @@ from cases.submit import (
     NotResubmittable,
     Starter,
     TemporalUnavailable,
-    UnknownProcess,
 )
 from domain.case import CaseEvent
 from store.audit import audit_log
 from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.database import Database, DatabaseUnavailable
+from workflows.registry import UnknownProcess
 
 log = logging.getLogger(__name__)
 

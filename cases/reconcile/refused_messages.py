@@ -26,8 +26,7 @@ from temporalio.worker import (
 )
 
 from domain.case import CaseEvent
-from store.audit import audit_log
-from store.audit import refusal_counts as counted
+from store.audit import audit_log, refusal_counts as counted
 from store.cases import cases
 from store.db.database import Database
 

@@ -16,8 +16,7 @@ from rich.table import Table
 
 from core.exit import leave
 from scripts.bench.batches import batches
-from scripts.bench.dashboard import GOAL_MS as DASHBOARD_MS
-from scripts.bench.dashboard import dashboard
+from scripts.bench.dashboard import GOAL_MS as DASHBOARD_MS, dashboard
 from scripts.bench.engine import engine
 from scripts.bench.inbox import GOAL_MS, inbox
 from scripts.bench.lists import lists

@@ -16,8 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
 from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, payload_of, run_on
-from store.audit.verification import Verification as Verification
-from store.audit.verification import verify as verify
+from store.audit.verification import Verification as Verification, verify as verify
 from store.db.database import fit
 from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases

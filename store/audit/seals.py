@@ -32,8 +32,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.dialects import postgresql, sqlite as sqlite_dialect
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,11 +40,13 @@ from sqlalchemy.types import NullType
 
 from store.audit.hashing import canonical, digest_of, sha256
 from store.db import sqlite
-from store.tables import audit as audit_tables
-from store.tables import cases as cases_tables
-from store.tables import notifications as notifications_tables
-from store.tables import people as people_tables
-from store.tables import receivers as receivers_tables
+from store.tables import (
+    audit as audit_tables,
+    cases as cases_tables,
+    notifications as notifications_tables,
+    people as people_tables,
+    receivers as receivers_tables,
+)
 from store.tables.audit import chain, seals
 from store.tables.base import metadata
 from store.tables.cases import cases
@@ -66,7 +67,7 @@ NOT_SEALED: Mapping[Table, str] = {
     audit_tables.readers: "transient: how far a reader has come; one that is set back reads again",
     notifications_tables.leases: "transient: which process does a job for the next seconds",
     notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
-    cases_tables.recounts: "transient: what a worker looks at next; people and tasks, from which it is made, are sealed",
+    cases_tables.recounts: "transient: what a worker looks at next, made from people and tasks, which are sealed",
     people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
     audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
     people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",

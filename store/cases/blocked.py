@@ -14,8 +14,7 @@ from store.audit import audit_log
 from store.cases import tasks
 from store.db.database import insert_once
 from store.tables.audit import events
-from store.tables.cases import cases, stopped
-from store.tables.cases import tasks as tasks_table
+from store.tables.cases import cases, stopped, tasks as tasks_table
 
 Kind = Literal["failing", "unknown", "behind", "ended"]
 """`failing`: its Workflow task fails again and again. Of the others Temporal knows less than the record: the Workflow

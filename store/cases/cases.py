@@ -5,8 +5,20 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, field_validator
-from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select, true, tuple_, update
-from sqlalchemy import case as either
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    case as either,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, CaseResult, ChainHead

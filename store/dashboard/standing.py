@@ -8,12 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.batch import BatchCounts
 from domain.status import Status
-from store.cases import batches, cases
-from store.cases import blocked as stopped
+from store.cases import batches, blocked as stopped, cases
 from store.dashboard.scope import Scope
 from store.notifications.outbox import Lag, lag
-from store.tables.cases import batches as batches_table
-from store.tables.cases import cases as cases_table
+from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats
 
 BATCHES = 10

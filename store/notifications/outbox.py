@@ -14,8 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import Letter, NoticeKind
 from store.db.database import Database, insert_into
-from store.notifications import account_news, message_content
-from store.notifications import expand as expansion
+from store.notifications import account_news, expand as expansion, message_content
 from store.notifications.expand import READER, Plan
 from store.notifications.message_content import waits_for
 from store.people import one_time_links

@@ -22,8 +22,7 @@ from store.notifications import account_news
 from store.people import absences, new_members, one_time_links, successors
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
-from store.tables.people import absences as absent_people
-from store.tables.people import memberships, people, sessions, tokens
+from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
 
 TOKEN_PREFIX = "hg_"
 """Lets secret scanners and people recognise a token."""

@@ -13,14 +13,12 @@ from sqlalchemy import Row, and_, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
-from store.people import page_preferences as preferences
-from store.people import passwords, people
+from store.people import page_preferences as preferences, passwords, people
 from store.people.people import Person
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.notifications import account_news
-from store.tables.people import passwords as stored_passwords
-from store.tables.people import sessions, tokens
+from store.tables.people import passwords as stored_passwords, sessions, tokens
 
 LONGEST = timedelta(hours=24)
 """After signing in; who stays longer signs in again."""

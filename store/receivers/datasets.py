@@ -16,8 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.errors import Refused
 from store.db.database import Database, insert_once
 from store.receivers import idempotency
-from store.tables.receivers import dataset_rows, dataset_versions, datasets
-from store.tables.receivers import effects as effects_table
+from store.tables.receivers import dataset_rows, dataset_versions, datasets, effects as effects_table
 
 UNFINISHED = -1
 """The number of rows of a version that is being loaded."""

@@ -18,9 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused, Trouble
 from domain.ids import MAX_REFERENCE_KEY, reference_key
-from domain.money import in_words, payee_key
-from domain.money import major_units as _major
-from domain.money import minor_units as _minor
+from domain.money import in_words, major_units as _major, minor_units as _minor, payee_key
 from domain.normalization import fold
 from store.audit import audit_log
 from store.audit.verification import books

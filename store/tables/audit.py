@@ -48,7 +48,7 @@ refusal_counts = Table(
         postgresql_where=text("uncounted > 0"),
     ),
 )
-"""How often somebody was refused, beyond what the audit log lists. `store.audit.refusal_counts` says when it is written there."""
+"""How often somebody was refused, beyond what the audit log lists. `store.audit.refusal_counts` writes it there."""
 
 chain = Table(
     "chain",

@@ -4,8 +4,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from activities.user_onboarding.request import OnboardingRequest, username_of

@@ -12,10 +12,15 @@ from sqlalchemy import delete, select
 
 from store.audit import audit_log
 from store.people import passwords, people, sessions
-from store.tables.people import absences, failed_sign_ins, memberships, tokens
-from store.tables.people import one_time_links as links
-from store.tables.people import passwords as stored_passwords
-from store.tables.people import people as persons
+from store.tables.people import (
+    absences,
+    failed_sign_ins,
+    memberships,
+    one_time_links as links,
+    passwords as stored_passwords,
+    people as persons,
+    tokens,
+)
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import browser, secret, signed_in
 

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 

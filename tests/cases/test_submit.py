@@ -18,9 +18,9 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-import cases.reconcile.next_rounds
-import cases.submit
 from activities.payment.request import PaymentRequest
+from cases import submit
+from cases.reconcile import next_rounds
 from cases.reconcile.next_rounds import Resubmitter
 from cases.submit import (
     SWEEP_AFTER,
@@ -30,7 +30,6 @@ from cases.submit import (
     NotResubmittable,
     Starter,
     TemporalUnavailable,
-    UnknownProcess,
 )
 from domain.case import CaseInput
 from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE, REQUESTER_ATTRIBUTE, STATUS_ATTRIBUTE
@@ -42,7 +41,7 @@ from store.tables import cases as cases_tables
 from tests.intake.conftest import Office, ended, payment, server
 from tests.support.sample_processes import ErrandProcess, ErrandRequest
 from tests.support.temporal import TEMPORAL
-from workflows.registry import INPUTS, Process
+from workflows.registry import INPUTS, Process, UnknownProcess
 
 
 class NotNow(Interceptor):
@@ -284,7 +283,7 @@ async def test_the_sweep_starts_what_was_stored_for_long_enough_and_nothing_twic
 async def test_the_sweep_starts_all_that_were_stored_however_many(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases.submit, "SWEEP_LIMIT", 3)
+    monkeypatch.setattr(submit, "SWEEP_LIMIT", 3)
     stored = [await stored_but_not_started(office, f"INV-{number}", SWEEP_AFTER * 2) for number in range(8)]
     assert await office.starter.sweep() == 8
     assert {(await office.case(case_id)).status for case_id in stored} == {Status.RUNNING}
@@ -308,7 +307,7 @@ async def test_a_case_that_temporal_does_not_take_now_keeps_none_behind_it_waiti
 async def test_all_failed_cases_that_are_due_are_submitted_again_though_one_cannot_be(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases.reconcile.next_rounds, "AT_ONCE", 2)
+    monkeypatch.setattr(next_rounds, "AT_ONCE", 2)
     failed = [(await office.starter.start_case(payment(f"INV-{number}"), "rita")).row for number in range(5)]
     async with office.db.write() as conn:
         for row in failed:

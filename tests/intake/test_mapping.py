@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from cases.submit import target_of
 from intake.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
+from intake.mapping_choice import target_of
 from intake.open_table import UnreadableFile
 from intake.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
 from intake.read_file import read_file

@@ -4,8 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from intake.open_table import FileFormat, UnreadableFile, table_of
 from tests.intake.workbooks import Day, book, rows, sheet, workbook

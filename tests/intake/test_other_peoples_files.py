@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from cases.submit import target_of
 from intake.column_mapping import Target, WrongMapping, parse_mapping
+from intake.mapping_choice import target_of
 from intake.open_table import UnreadableFile
 from intake.read_file import look, read_file
 from intake.rows import Sheet

@@ -1,12 +1,11 @@
 """Files that are not UTF-8: their encoding is found, doubted aloud, or named."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from cases.submit import target_of
 from intake.column_mapping import ColumnMapping, WrongMapping
 from intake.invalid_rows import bad_rows
+from intake.mapping_choice import target_of
 from intake.read_file import read_file
 from intake.table import UnreadableFile
 from intake.text_encoding import NAMES, text_of

@@ -7,12 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment.request import PaymentRequest
-from cases.submit import SWEEP_AFTER, NoPolicy, TemporalUnavailable, UnknownProcess
+from cases.submit import SWEEP_AFTER, NoPolicy, TemporalUnavailable
 from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import ENDED_UNDONE, Status
@@ -23,7 +22,7 @@ from policy.file import PolicyFile
 from store.cases import batches
 from store.cases.batches import Existing
 from tests.intake.conftest import HEAD, ROOT, Office, ended, payment
-from workflows.registry import INPUTS, PROCESSES
+from workflows.registry import INPUTS, PROCESSES, UnknownProcess
 
 SAMPLES = ROOT / "samples"
 

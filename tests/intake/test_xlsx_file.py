@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from cases.submit import target_of
 from intake.column_mapping import WrongMapping, parse_mapping
 from intake.invalid_rows import bad_rows
+from intake.mapping_choice import target_of
 from intake.number_formats import format_of, general
 from intake.open_table import UnreadableFile
 from intake.read_file import look, read_file

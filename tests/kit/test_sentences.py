@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import assert_type
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import own
 from domain.wording import Words

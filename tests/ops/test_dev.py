@@ -13,8 +13,7 @@ import httpx2
 import pytest
 
 from ops import dev
-from tests.ops.test_supervisor import STEADY, Run, program, until
-from tests.ops.test_supervisor import run as run
+from tests.ops.test_supervisor import STEADY, Run, program, run as run, until
 from tests.support.installed_app import ROOT, Product
 
 LEFT_OUT = shutil.ignore_patterns(

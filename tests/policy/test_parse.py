@@ -8,8 +8,7 @@ import pytest
 from policy.model import Gate, PolicyError, UnknownGate, describe
 from policy.parse import notes, parse, warnings
 from tests.policy.examples import GATE, INPUTS, policy, problem
-from workflows.registry import GATES, STEPS
-from workflows.registry import INPUTS as REGISTERED
+from workflows.registry import GATES, INPUTS as REGISTERED, STEPS
 
 SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text(encoding="utf-8")
 

@@ -25,8 +25,7 @@ from core.settings import ROOT, Settings, load
 from domain.case import CaseEvent, CaseInput, CaseResult
 from domain.ids import case_id_for, reference_key
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
-from kit.lab import Handle as Handle
-from kit.lab import Lab, furnish, time_skipping_server, unskipped, worker_of
+from kit.lab import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
@@ -46,8 +45,7 @@ from tests.support.sample_processes import (
     SiblingsProcess,
 )
 from worker import SqlRecords, activities_of, steps, workflows
-from workflows.registry import INPUTS, Process
-from workflows.registry import PROCESSES as REGISTERED
+from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process
 
 PROCESSES: dict[str, type] = {
     **{name: process.workflow for name, process in REGISTERED.items()},

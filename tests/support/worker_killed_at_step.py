@@ -1,4 +1,6 @@
-"""A worker that is killed at the points a test names: `python -m tests.support.worker_killed_at_step ADDRESS DATABASE FOLDER`.
+"""A worker that is killed at the points a test names.
+
+Start it with `python -m tests.support.worker_killed_at_step ADDRESS DATABASE FOLDER`.
 
 A file in FOLDER/doomed, named for a case and a point, is a death to come: whoever reaches it moves it to FOLDER/dead
 and takes its process along, as `kill -9` does. The next life begins at once, forked from a parent that imported all.

@@ -1,4 +1,6 @@
-"""A worker that is killed right after the record that holds an event of a kind: `python -m tests.support.worker_killed_in_rollback`.
+"""A worker that is killed right after the record that holds an event of a kind.
+
+Start it with `python -m tests.support.worker_killed_in_rollback`.
 
 SQL has the record then, and Temporal's history has not: the moment in which a careless engine loses or doubles things.
 """

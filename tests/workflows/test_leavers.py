@@ -18,8 +18,7 @@ from domain.status import Status, Verdict
 from domain.task import TaskView
 from store.cases import recounts, tasks
 from store.people import absences, leavers, people
-from store.tables.cases import candidates
-from store.tables.cases import tasks as tasks_table
+from store.tables.cases import candidates, tasks as tasks_table
 from tests.support.engine_fixture import Handle, House
 from tests.workflows.test_handing_over import act, decide, no, person
 

@@ -11,8 +11,7 @@ Nothing here trusts a value it reads: whoever edits a row may leave any value of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit.verification import books, chains, kept_files, rows
-from store.audit.verification.found import Told
-from store.audit.verification.found import Verification as Verification
+from store.audit.verification.found import Told, Verification as Verification
 from store.audit.verification.kept_files import Folders as Folders
 from store.db.database import Database
 from store.db.sqlite import reading_any_text

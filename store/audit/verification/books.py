@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import exc as sql
-from sqlalchemy import func, select
+from sqlalchemy import exc as sql, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import in_words, major_units

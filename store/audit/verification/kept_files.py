@@ -5,8 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import exc as sql
-from sqlalchemy import select, type_coerce
+from sqlalchemy import exc as sql, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 

@@ -18,8 +18,7 @@ import pytest_asyncio
 
 from api.app import create_app
 from api.http.security import COOKIE
-from api.services.demo_people import COOKIE as SECRET_COOKIE
-from api.services.demo_people import SHORTEST
+from api.services.demo_people import COOKIE as SECRET_COOKIE, SHORTEST
 from core import logs
 from core.settings import Settings
 from ops.demo import people_and_money

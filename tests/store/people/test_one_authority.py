@@ -6,8 +6,7 @@ Random tasks over people of all kinds, in real SQL, against `workflows.people.pl
 import os
 import random
 import time
-from datetime import UTC, datetime, timedelta
-from datetime import time as time_of_day
+from datetime import UTC, datetime, time as time_of_day, timedelta
 from typing import Any
 
 from sqlalchemy import literal, select

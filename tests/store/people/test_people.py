@@ -13,8 +13,7 @@ from store.db.database import Database
 from store.people import leavers, people
 from store.people.people import UnknownPerson
 from store.tables.notifications import account_news
-from store.tables.people import people as people_table
-from store.tables.people import tokens
+from store.tables.people import people as people_table, tokens
 
 PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 

@@ -7,9 +7,7 @@ import pytest
 from store.db.database import Database
 from store.people import leavers, page_preferences, passwords, people, sessions
 from store.people.people import Person
-from store.tables.people import passwords as passwords_table
-from store.tables.people import sessions as sessions_table
-from store.tables.people import sign_in_tries
+from store.tables.people import passwords as passwords_table, sessions as sessions_table, sign_in_tries
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
