@@ -1,7 +1,7 @@
 """Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
 
-That the bytes of a file are a batch is written in the transaction that takes it (`store/cases/dropped_files.py`). So a
-file that is met again after a crash, or dropped again under another name, is known to be that batch's, and is not taken again.
+The transaction that takes a file also writes which batch it became (`store/cases/dropped_files.py`). So a file that is
+found again after a crash, or dropped again under another name, is recognised and not imported twice.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The rooms may be entered only through their doors: who imports whom."""
+"""Packages import only downwards, and a few things are done in one place only."""
 
 import ast
 import re
@@ -7,46 +7,30 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ["activities", "api", "channels", "intake", "kit", "ops", "policy", "store", "telemetry", "workflows"]
-TOP = ["connection", "own", "settings", "worker", "holdgate"]
-
-VALUES = ("domain.money", "workflows.moments", "domain.normalization", "domain.bidi", "domain.named_fields")
-"""Pure rules of values: sums, moments and days, and how texts are compared."""
-
-AUTHORITY = ("workflows.people", "workflows.decidable")
-"""Pure rules of who may decide, one for validation, lists, mails and the question whether anybody still can."""
-
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "api": (
-        "api",
-        "domain.case",
-        "workflows.registry",
-        "workflows.case",
-        "workflows.people",
-        "workflows.gate",  # its pure check: the gateway says what the Workflow would, from the same lines
-        *VALUES,
-        "workflows.saga",  # what of a recorded plan is shown
-        "domain.wording",  # what a process says to people
-        "policy",
-        "intake",
-        "store",
-        "settings",
-        "connection",
-        "own",  # the processes of HOLDGATE_PROCESSES and the policy with their sections, as everybody loads them
-        "telemetry",
-    ),
-    "workflows": ("workflows", "activities"),
-    "activities": ("activities", "domain.case", "workflows.leavers", *VALUES, "policy", "intake"),
-    "intake": ("intake", "domain.case", "workflows.registry", *VALUES, "store", "policy"),
-    "policy": ("policy", "domain.case", *AUTHORITY, *VALUES),
-    "store": ("store", "domain.case", *AUTHORITY, *VALUES),
-    "channels": ("channels", "domain.case", *VALUES),
-    "telemetry": ("telemetry",),
-}
+LAYERS = (
+    ("api", "cli", "ops", "scripts", "worker"),
+    ("plugins",),
+    ("intake",),
+    ("cases",),
+    ("workflows",),
+    ("activities",),
+    ("store", "policy", "channels"),
+    ("core",),
+    ("domain",),
+)
+"""From top to bottom. A package imports itself and the layers below its own; programs of the top layer see each other."""
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+PRODUCT = sorted(
+    path
+    for name in RANK
+    for path in ([ROOT / f"{name}.py"] if (ROOT / f"{name}.py").exists() else (ROOT / name).rglob("*.py"))
+)
+MAX_LINES = 500
+MAX_CLASS_LINES = 350
 
 
 def imports_of(path: Path) -> set[str]:
-    """The modules of this project which a file imports, wherever in it."""
+    """Return the modules of this project that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
@@ -54,19 +38,95 @@ def imports_of(path: Path) -> set[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {name for name in names if name.split(".")[0] in ROOMS + TOP}
+        found |= {name for name in names if name.split(".")[0] in RANK}
     return found
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room: str) -> None:
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in (ROOT / room).rglob("*.py")
-        for name in imports_of(path)
-        if not any(name == allowed or name.startswith(f"{allowed}.") for allowed in MAY_IMPORT[room])
-    ]
+@pytest.mark.parametrize("package", RANK)
+def test_a_package_imports_only_what_lies_below_it(package: str) -> None:
+    wrong = []
+    for path in PRODUCT:
+        if path.relative_to(ROOT).parts[0].removesuffix(".py") != package:
+            continue
+        for name in imports_of(path):
+            other = name.split(".")[0]
+            beside = RANK[other] == RANK[package] and other != package and RANK[package] > 0
+            if RANK[other] < RANK[package] or beside:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """A circle of imports works or fails by which module is loaded first."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in PRODUCT
+    }
+    graph = {
+        name: {
+            target
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+            for target in (f"{node.module}.{alias.name}", node.module)
+            if target in modules and target != name
+        }
+        for name, path in modules.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> list[str]:
+        if name in trail:
+            return [" -> ".join((*trail[trail.index(name) :], name))]
+        if name in done:
+            return []
+        found = [circle for other in sorted(graph[name]) for circle in visit(other, (*trail, name))]
+        done.add(name)
+        return found
+
+    circles = [circle for name in sorted(graph) for circle in visit(name, ())]
+    assert not circles, "\n".join(circles)
+
+
+def test_modules_and_classes_can_be_read_in_one_sitting() -> None:
+    long = []
+    for path in PRODUCT:
+        text = path.read_text()
+        lines = text.count("\n")
+        if lines > MAX_LINES:
+            long.append(f"{path.relative_to(ROOT)}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno + 1 > MAX_CLASS_LINES:
+                long.append(f"{path.relative_to(ROOT)}: class {node.name}")
+    long += [
+        f"{path.relative_to(ROOT)}: {lines} lines"
+        for path in (ROOT / "api" / "static" / "js").rglob("*.js")
+        if (lines := path.read_text().count("\n")) > MAX_LINES
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_the_domain_knows_no_clock_no_files_and_no_server() -> None:
+    forbidden = {"os", "time", "random", "pathlib", "asyncio", "sqlalchemy", "fastapi", "httpx2"}
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "domain").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        if name.split(".")[0] in forbidden or re.fullmatch(r"temporalio\.(client|worker|workflow|activity)", name)
+    ]
+    wrong += [
+        f"{path.relative_to(ROOT)}: {call}"
+        for path in (ROOT / "domain").rglob("*.py")
+        for call in ("datetime.now(", "date.today(", "utcnow(", "open(")
+        if re.search(rf"(?<![\w.]){re.escape(call)}" if call == "open(" else re.escape(call), path.read_text())
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_only_the_gateway_module_holds_workflow_handles() -> None:
@@ -96,7 +156,7 @@ def test_workflows_read_no_clock_no_files_and_no_settings() -> None:
         "cel",
     }
     wrong = []
-    for path in (ROOT / "workflows").glob("*.py"):
+    for path in (ROOT / "workflows").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names: list[str] = []
             if isinstance(node, ast.Import):
@@ -110,9 +170,8 @@ def test_workflows_read_no_clock_no_files_and_no_settings() -> None:
 def test_sql_is_written_in_the_store_only() -> None:
     wrong = [
         str(path.relative_to(ROOT))
-        for room in ROOMS
-        if room != "store"
-        for path in (ROOT / room).rglob("*.py")
+        for path in PRODUCT
+        if path.relative_to(ROOT).parts[0] != "store"
         for line in path.read_text().splitlines()
         # The connection that a transaction goes through may be named; statements may not be written.
         if "import" in line and "sqlalchemy" in line and not line.endswith("import AsyncConnection")
@@ -135,8 +194,7 @@ def test_times_are_printed_by_the_one_formatter_which_converts_them() -> None:
     """`f"{at:%H:%M} UTC"` prints 09:00+05:00 as 09:00 UTC: see `workflows.moments`."""
     wrong = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for room in [*ROOMS, *(f"{name}.py" for name in TOP)]
-        for path in ([ROOT / room] if room.endswith(".py") else sorted((ROOT / room).rglob("*.py")))
+        for path in PRODUCT
         if str(path.relative_to(ROOT)) not in TIMES
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if re.search(r"%H|strftime\(|%I:%M", line)
@@ -155,8 +213,7 @@ def test_moments_are_read_by_the_one_rule() -> None:
     own |= {"api/pages/requests.py", "workflows/moments.py"}
     wrong = [
         f"{path.relative_to(ROOT)}: {call}"
-        for room in ROOMS
-        for path in sorted((ROOT / room).rglob("*.py"))
+        for path in PRODUCT
         if str(path.relative_to(ROOT)) not in own
         for call in ("fromisoformat(", "fromtimestamp(", "AwareDatetime", "NaiveDatetime")
         if call in path.read_text()

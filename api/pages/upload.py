@@ -1,7 +1,8 @@
 """Uploading a file: choose it, say which columns are what, see what would happen, start. It is sent once.
 
-Between these pages the file is staged for the person who sent it (`intake/staged_files.py`); the address of the second
-page names it by its hash, and says in its query how it is to be read. So looking is a GET that changes nothing, and going back works.
+Between these pages the file is staged for the person who sent it (`intake/staged_files.py`). The address of the second
+page names the file by its hash and says how to read it. So the second page is a GET that changes nothing, and the
+browser's "back" works.
 """
 
 import asyncio

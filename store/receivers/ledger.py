@@ -10,20 +10,23 @@ undone before it was done.
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused, Trouble
-from domain.ids import MAX_REFERENCE_KEY, reference_key
+from domain.ids import MAX_REFERENCE_KEY
 from domain.money import in_words, major_units as _major, minor_units as _minor, payee_key
 from domain.normalization import fold
 from store.audit import audit_log
-from store.audit.verification import books
-from store.db.database import Database
 from store.receivers import idempotency
+from store.receivers.ledger_reading import (
+    Kind,
+    LedgerReading,
+    UnknownAccount,
+    is_account,
+)
 from store.tables.receivers import accounts, entries, lines
 from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
 
@@ -34,13 +37,7 @@ CAPITAL = "capital"
 MOST_MINOR = 9 * 10**18
 """Minor units that an account may hold: as many as its column takes."""
 
-Layer = Literal["posted", "pending"]
-Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
 T = TypeVar("T")
-
-
-class UnknownAccount(LookupError):
-    """The ledger has no account of this name in this currency."""
 
 
 class AccountLocked(Trouble):
@@ -54,50 +51,6 @@ class Booking(NamedTuple):
     at: datetime
 
 
-class PastPayment(NamedTuple):
-    """An earlier payment that still stands: held, or captured and not refunded."""
-
-    reference: str
-    at: datetime
-    amount: Decimal
-    currency: str
-    payee_account: str | None
-    captured: bool
-
-
-class Balance(BaseModel):
-    """Decimal strings with the currency's decimals. A hold leaves `balance`; `available` is `balance` less `held`."""
-
-    account: str
-    currency: str
-    balance: str
-    held: str
-    available: str
-
-
-class LedgerLine(BaseModel):
-    """One side of an entry. One of `debit` and `credit` is zero."""
-
-    layer: Layer
-    account: str
-    currency: str
-    debit: str
-    credit: str
-
-
-class LedgerEntry(BaseModel):
-    """One effect, or a void, which has no lines."""
-
-    entry_id: int
-    idempotency_key: str
-    kind: Kind
-    undoes: str | None
-    case_id: str | None
-    reference: str
-    at: datetime
-    lines: list[LedgerLine]
-
-
 class _Line(NamedTuple):
     layer: str
     account: str
@@ -106,11 +59,8 @@ class _Line(NamedTuple):
     credit: int
 
 
-class Ledger:
+class Ledger(LedgerReading):
     """All that happens to money. Every method that changes something is one transaction and may be repeated."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     # ------------------------------------------------------------------------------------------------ do and undo
 
@@ -250,7 +200,7 @@ class Ledger:
         async with self._db.write() as conn:
             if await _account(conn, name, currency) is None:
                 raise UnknownAccount(f"there is no account '{name}' in {currency}")
-            await conn.execute(update(accounts).where(_is_account(name, currency)).values(open=False))
+            await conn.execute(update(accounts).where(is_account(name, currency)).values(open=False))
 
     async def set_locked(self, name: str, locked: bool, by: str) -> None:
         """Let no payment be made from the account, in any currency, until it is unlocked: while it is reconciled, say.
@@ -315,90 +265,6 @@ class Ledger:
 
         return await idempotency.once(self._db, book)
 
-    # ----------------------------------------------------------------------------------------------------- reading
-
-    async def balance(self, name: str, currency: str) -> Balance:
-        """One account in one currency. Raises UnknownAccount."""
-        name = fold(name)
-        async with self._db.read() as conn:
-            row = (await conn.execute(select(accounts).where(_is_account(name, currency)))).one_or_none()
-        if row is None:
-            raise UnknownAccount(f"there is no account '{name}' in {currency}")
-        return _balance(row)
-
-    async def balances(self) -> list[Balance]:
-        """All accounts that payments are made from, by name and currency."""
-        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
-        async with self._db.read() as conn:
-            return [_balance(row) for row in await conn.execute(query)]
-
-    async def entries(
-        self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
-    ) -> list[LedgerEntry]:
-        """Entries in the order they were made, those of one reference (folded) or of one case.
-
-        `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
-        """
-        wanted = [entries.c.entry_id > after]
-        if reference is not None:
-            wanted.append(entries.c.reference_key == reference_key(reference))
-        if case_id is not None:
-            wanted.append(entries.c.case_id == case_id)
-        async with self._db.read() as conn:
-            found = (await conn.execute(select(entries).where(*wanted).order_by(entries.c.entry_id).limit(limit))).all()
-            ids = [entry.entry_id for entry in found]
-            sides: dict[int, list[LedgerLine]] = {entry_id: [] for entry_id in ids}
-            by_number = select(lines).where(lines.c.entry_id.in_(ids)).order_by(lines.c.entry_id, lines.c.number)
-            for line in await conn.execute(by_number):
-                sides[line.entry_id].append(
-                    LedgerLine(
-                        layer=line.layer,
-                        account=line.account,
-                        currency=line.currency,
-                        debit=str(_major(line.debit, line.currency)),
-                        credit=str(_major(line.credit, line.currency)),
-                    )
-                )
-        return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
-
-    async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
-        """The payee's newest payments that stand, newest first; `key` is a `payee_key`.
-
-        A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
-        so that of two like payments sent at the same moment exactly one is the second; all count when it holds nothing.
-        """
-        ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
-        own_hold = (
-            select(func.min(own.c.entry_id)).where(own.c.case_id == before_case, own.c.kind == "hold").scalar_subquery()
-        )
-        stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
-        query = (
-            select(entries, ended.c.kind.is_not(None).label("captured"))
-            .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
-            .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
-            .where(entries.c.payee_key == key, entries.c.kind == "hold", stands)
-            .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
-            .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
-            .limit(limit)
-        )
-        async with self._db.read() as conn:
-            return [
-                PastPayment(
-                    reference=row.reference,
-                    at=row.at,
-                    amount=_major(row.amount, row.currency),
-                    currency=row.currency,
-                    payee_account=row.payee_account,
-                    captured=bool(row.captured),
-                )
-                for row in await conn.execute(query)
-            ]
-
-    async def check(self) -> list[str]:
-        """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
-        async with self._db.read() as conn:
-            return await books.check(conn)
-
 
 # ------------------------------------------------------------------------------------------------ inside a transaction
 
@@ -433,28 +299,13 @@ async def book_funds(
     )
 
 
-def _balance(row: Row[Any]) -> Balance:
-    held = max(-row.pending, 0)  # money about to come in is neither held nor available
-    return Balance(
-        account=row.name,
-        currency=row.currency,
-        balance=str(_major(row.posted, row.currency)),
-        held=str(_major(held, row.currency)),
-        available=str(_major(row.posted - held, row.currency)),
-    )
-
-
-def _is_account(name: str, currency: str) -> Any:
-    return and_(accounts.c.name == name, accounts.c.currency == currency)
-
-
 async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
     """The account, locked until the end of the transaction (on SQLite the writing transaction is the lock).
 
     Each effect locks first and looks afterwards. Else one that waits here for its twin would, having seen no entry of
     its key, find the money gone and answer that there is none.
     """
-    return (await conn.execute(select(accounts).where(_is_account(name, currency)).with_for_update())).one_or_none()
+    return (await conn.execute(select(accounts).where(is_account(name, currency)).with_for_update())).one_or_none()
 
 
 async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
@@ -554,7 +405,7 @@ async def _book(
         await conn.execute(insert(lines), numbered)
     for side in sides:
         sum_ = accounts.c[side.layer]
-        carried = update(accounts).where(_is_account(side.account, side.currency))
+        carried = update(accounts).where(is_account(side.account, side.currency))
         await conn.execute(carried.values({sum_: sum_ + side.debit - side.credit}))
     return Booking(entry_id, at)
 

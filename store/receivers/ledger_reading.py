@@ -1,0 +1,171 @@
+"""What the ledger shows: balances, entries, and what was paid to a payee before."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+from sqlalchemy import Row, and_, func, or_, select
+
+from domain.ids import reference_key
+from domain.money import major_units
+from domain.normalization import fold
+from store.audit.verification import books
+from store.db.database import Database
+from store.tables.receivers import accounts, entries, lines
+
+Layer = Literal["posted", "pending"]
+Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
+
+
+class UnknownAccount(LookupError):
+    """The ledger has no account of this name in this currency."""
+
+
+class PastPayment(NamedTuple):
+    """An earlier payment that still stands: held, or captured and not refunded."""
+
+    reference: str
+    at: datetime
+    amount: Decimal
+    currency: str
+    payee_account: str | None
+    captured: bool
+
+
+class Balance(BaseModel):
+    """Decimal strings with the currency's decimals. A hold leaves `balance`; `available` is `balance` less `held`."""
+
+    account: str
+    currency: str
+    balance: str
+    held: str
+    available: str
+
+
+class LedgerLine(BaseModel):
+    """One side of an entry. One of `debit` and `credit` is zero."""
+
+    layer: Layer
+    account: str
+    currency: str
+    debit: str
+    credit: str
+
+
+class LedgerEntry(BaseModel):
+    """One effect, or a void, which has no lines."""
+
+    entry_id: int
+    idempotency_key: str
+    kind: Kind
+    undoes: str | None
+    case_id: str | None
+    reference: str
+    at: datetime
+    lines: list[LedgerLine]
+
+
+class LedgerReading:
+    """Reads the ledger."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def balance(self, name: str, currency: str) -> Balance:
+        """One account in one currency. Raises UnknownAccount."""
+        name = fold(name)
+        async with self._db.read() as conn:
+            row = (await conn.execute(select(accounts).where(is_account(name, currency)))).one_or_none()
+        if row is None:
+            raise UnknownAccount(f"there is no account '{name}' in {currency}")
+        return _balance(row)
+
+    async def balances(self) -> list[Balance]:
+        """All accounts that payments are made from, by name and currency."""
+        query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
+        async with self._db.read() as conn:
+            return [_balance(row) for row in await conn.execute(query)]
+
+    async def entries(
+        self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
+    ) -> list[LedgerEntry]:
+        """Entries in the order they were made, those of one reference (folded) or of one case.
+
+        `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
+        """
+        wanted = [entries.c.entry_id > after]
+        if reference is not None:
+            wanted.append(entries.c.reference_key == reference_key(reference))
+        if case_id is not None:
+            wanted.append(entries.c.case_id == case_id)
+        async with self._db.read() as conn:
+            found = (await conn.execute(select(entries).where(*wanted).order_by(entries.c.entry_id).limit(limit))).all()
+            ids = [entry.entry_id for entry in found]
+            sides: dict[int, list[LedgerLine]] = {entry_id: [] for entry_id in ids}
+            by_number = select(lines).where(lines.c.entry_id.in_(ids)).order_by(lines.c.entry_id, lines.c.number)
+            for line in await conn.execute(by_number):
+                sides[line.entry_id].append(
+                    LedgerLine(
+                        layer=line.layer,
+                        account=line.account,
+                        currency=line.currency,
+                        debit=str(major_units(line.debit, line.currency)),
+                        credit=str(major_units(line.credit, line.currency)),
+                    )
+                )
+        return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
+
+    async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
+        """The payee's newest payments that stand, newest first; `key` is a `payee_key`.
+
+        A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
+        so that of two like payments sent at the same moment exactly one is the second; all count when it holds nothing.
+        """
+        ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
+        own_hold = (
+            select(func.min(own.c.entry_id)).where(own.c.case_id == before_case, own.c.kind == "hold").scalar_subquery()
+        )
+        stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
+        query = (
+            select(entries, ended.c.kind.is_not(None).label("captured"))
+            .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+            .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
+            .where(entries.c.payee_key == key, entries.c.kind == "hold", stands)
+            .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
+            .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
+            .limit(limit)
+        )
+        async with self._db.read() as conn:
+            return [
+                PastPayment(
+                    reference=row.reference,
+                    at=row.at,
+                    amount=major_units(row.amount, row.currency),
+                    currency=row.currency,
+                    payee_account=row.payee_account,
+                    captured=bool(row.captured),
+                )
+                for row in await conn.execute(query)
+            ]
+
+    async def check(self) -> list[str]:
+        """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
+        async with self._db.read() as conn:
+            return await books.check(conn)
+
+
+def _balance(row: Row[Any]) -> Balance:
+    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    return Balance(
+        account=row.name,
+        currency=row.currency,
+        balance=str(major_units(row.posted, row.currency)),
+        held=str(major_units(held, row.currency)),
+        available=str(major_units(row.posted - held, row.currency)),
+    )
+
+
+def is_account(name: str, currency: str) -> Any:
+    """Return the SQL condition of one account in one currency."""
+    return and_(accounts.c.name == name, accounts.c.currency == currency)
