@@ -77,7 +77,6 @@ def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
 
 def warm_up() -> None:
     """Read a small file of every process, so that what is computed once, such as names of headings, is there."""
-    from intake import xlsx_file  # noqa: F401
 
     choice = MappingChoice()
     for name, process in PROCESSES.items():

@@ -144,7 +144,8 @@ def _asked(made: dict[str, Any]) -> None:
 
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Change an account."""
-    from store.receivers.ledger import Ledger, UnknownAccount
+    from store.receivers.ledger import Ledger
+    from store.receivers.ledger_reading import UnknownAccount
 
     async def change(database: "Database") -> ResultT:
         try:

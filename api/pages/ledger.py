@@ -18,8 +18,8 @@ from api.routes import ledger as routes
 from api.routes.ledger import ChangeId, NewAccount, NewFunds
 from domain.names import ADMINS
 from store.people.people import Person
-from store.receivers.ledger import Balance
 from store.receivers.ledger_changes import LedgerChange
+from store.receivers.ledger_reading import Balance
 
 router = pages()
 

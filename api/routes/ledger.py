@@ -17,8 +17,8 @@ from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 from store.db.database import Database
 from store.people.people import Person
 from store.receivers import ledger_changes
-from store.receivers.ledger import Balance, LedgerEntry, UnknownAccount
 from store.receivers.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
+from store.receivers.ledger_reading import Balance, LedgerEntry, UnknownAccount
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 _ASKS = documented(401, 403, 404, 422, 503)

@@ -16,7 +16,8 @@ from domain.errors import Refused
 from domain.money import payee_key
 from store.audit import audit_log
 from store.db.database import Database
-from store.receivers.ledger import AccountLocked, Booking, Ledger, UnknownAccount, closing_moment
+from store.receivers.ledger import AccountLocked, Booking, Ledger, closing_moment
+from store.receivers.ledger_reading import UnknownAccount
 from store.tables.receivers import accounts, entries, lines
 
 _serial = itertools.count(1)

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from store.audit import audit_log
 from store.db.database import Database
-from store.receivers.ledger import MOST_MINOR, Ledger, UnknownAccount
+from store.receivers.ledger import MOST_MINOR, Ledger
 from store.receivers.ledger_changes import (
     MAX_AMOUNT,
     ChangeClosed,
@@ -22,6 +22,7 @@ from store.receivers.ledger_changes import (
     confirm,
     withdraw,
 )
+from store.receivers.ledger_reading import UnknownAccount
 from store.tables.receivers import accounts, ledger_changes
 
 ANNA, BERT = "anna", "bert"
