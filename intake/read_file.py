@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from domain.base import Problem
 from domain.input_errors import quoted
-from intake import amount_columns, amount_currency, parse_cells as cells
+from intake import amount_columns, amount_currency, parse_cells
 from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.currencies import currencies_in
@@ -352,12 +352,12 @@ def _from_cells(
                 if place is not None and place < len(row) and row[place]:
                     column[row[place].strip()] = None
     for name, source in wanted.items():
-        formats[name] = cells.formats_in(islice(seen[name], DISTINCT)) or ("YYYY-MM-DD",)
+        formats[name] = parse_cells.formats_in(islice(seen[name], DISTINCT)) or ("YYYY-MM-DD",)
         notes.append(_dates_in_words(source.heading, formats[name]))
     decimal = mapping.decimal
     if decimal is None and numbers:
         marks = Marks(signs=mapping.signs)
-        decimal = cells.decimal_in((cell for name in numbers for cell in seen[name]), marks)
+        decimal = parse_cells.decimal_in((cell for name in numbers for cell in seen[name]), marks)
         if decimal == ",":
             notes.append("numbers are read with a decimal comma")
         elif decimal == "either":

@@ -14,7 +14,7 @@ from api.http.security import overseer
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.routes.audit import evidence_pack, period
 from api.services.audit_check import Check
-from store.audit import search as record
+from store.audit import search as audit_search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import Sought
 from store.audit.verification import Folders, Verification, verify_case
@@ -90,8 +90,8 @@ async def search(
         wrong = {error["field"]: error["message"] for error in no.body["errors"]}
     before = number_of(cursor, most=MOST_POSITION) or None
     async with db.read() as conn:
-        found = [] if wrong else await record.newest(conn, before=before, limit=SHOWN + 1, **sought)
-        kinds = await record.kinds(conn)
+        found = [] if wrong else await audit_search.newest(conn, before=before, limit=SHOWN + 1, **sought)
+        kinds = await audit_search.kinds(conn)
     following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
     query = urlencode({name: text for name, text in typed.items() if text})
     page = Record(

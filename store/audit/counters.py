@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
 from store.audit import audit_log
-from store.cases import blocked as stopped
+from store.cases import blocked
 from store.notifications import outbox
 from store.tables.audit import event_payloads, events
 from store.tables.cases import cases, tasks
@@ -80,7 +80,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
         workers=workers or 0,
         heard=heard,
         outbox=await outbox.lag(conn, at),
-        stopped=await stopped.counts(conn),
+        stopped=await blocked.counts(conn),
     )
 
 

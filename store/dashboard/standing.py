@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.batch import BatchCounts
 from domain.status import Status
-from store.cases import batches, blocked as stopped, cases
+from store.cases import batches, blocked, cases
 from store.dashboard.scope import Scope
 from store.notifications.outbox import Lag, lag
 from store.tables.cases import batches as batches_table, cases as cases_table
@@ -75,4 +75,4 @@ async def signs(conn: AsyncConnection, at: datetime, silence: timedelta) -> Sign
     """Who works; a worker that was silent for so long counts as gone."""
     rows = await conn.execute(select(heartbeats.c.worker, heartbeats.c.at).order_by(heartbeats.c.worker))
     heard = [Worker(name=row.worker, heard_at=row.at, alive=row.at > at - silence) for row in rows]
-    return Signs(workers=heard, outbox=await lag(conn, at), stopped=await stopped.counts(conn))
+    return Signs(workers=heard, outbox=await lag(conn, at), stopped=await blocked.counts(conn))

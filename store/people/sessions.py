@@ -13,7 +13,7 @@ from sqlalchemy import Row, and_, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
-from store.people import page_preferences as preferences, passwords, people
+from store.people import page_preferences, passwords, people
 from store.people.people import Person
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
@@ -98,7 +98,7 @@ async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn
     person = await people.acting(conn, row.person, now)
     if person is None:
         return None
-    chosen = await preferences.of(conn, person.id)
+    chosen = await page_preferences.of(conn, person.id)
     given = row.way == "password" and bool(row.temporary)
     session = Session.model_validate(row)
     return SignedIn(session=session, person=person, preferences=chosen, must_change=given, news=row.news)
