@@ -354,9 +354,9 @@ async def test_what_a_killed_worker_was_running_ends_with_it(release: Path) -> N
 
 ASKED = """
 import asyncio
-from activities import isolation
-from activities.commands import NotIsolated
-from activities.health import may_isolate
+from activities.shared import isolation
+from activities.shared.commands import NotIsolated
+from activities.deployment.health import may_isolate
 for approved, accepted in (False, False), (True, False), (False, True), (True, True):
     try:
         print(asyncio.run(may_isolate(approved=approved, accepted=accepted)))
@@ -389,7 +389,7 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
 @ROOT_ONLY
 @NEEDS
 def test_a_worker_that_is_not_root_finds_out_whether_it_can_isolate() -> None:
-    python = ["/usr/bin/python3", "-c", "from activities import isolation; print(isolation.missing())"]
+    python = ["/usr/bin/python3", "-c", "from activities.shared import isolation; print(isolation.missing())"]
     told = subprocess.run(
         python, user=SOMEBODY, group=SOMEBODY, extra_groups=[], cwd=ROOT, capture_output=True, text=True
     )

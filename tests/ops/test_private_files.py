@@ -67,8 +67,8 @@ def test_a_database_is_private_from_its_first_byte_whatever_the_umask(tmp_path: 
 IN_THE_IMPORT_FOLDER = """
 import os, stat, sys
 from pathlib import Path
-from intake.drop_box import _write, made, opened
-from store.private_files import keep_private
+from intake.drop_folder import _write, made, opened
+from store.db.private_files import keep_private
 keep_private()
 here = Path(sys.argv[1])
 with opened(here) as box, made("done", box) as done:
