@@ -18,6 +18,7 @@ COPY LICENSE pyproject.toml holdgate holdgate.py own.py worker.py core/settings.
 COPY activities ./activities
 COPY api ./api
 COPY channels ./channels
+COPY domain ./domain
 COPY intake ./intake
 COPY kit ./kit
 COPY ops ./ops

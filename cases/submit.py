@@ -27,6 +27,7 @@ from domain.base import Problem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
+from domain.moments import asked
 from domain.status import ENDED_UNDONE
 from intake.mapping_choice import SEVERAL as SEVERAL
 from intake.mapping_choice import GivenMapping as GivenMapping
@@ -38,7 +39,6 @@ from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCase
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
-from workflows.moments import asked
 from workflows.registry import PROCESSES, Process
 
 DEFAULT_PRIORITY = 3
@@ -333,6 +333,7 @@ class Starter:
             idempotency_key=idempotency_key,
         )
         data: dict[str, Any] = {
+            "title": title,
             "reference": new.reference,
             "input": process.shown_input(stored),
             "priority": priority,

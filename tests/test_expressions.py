@@ -11,6 +11,7 @@ ROOMS = [
     "activities",
     "api",
     "store",
+    "domain",
     "workflows",
     "kit",
     "telemetry",
