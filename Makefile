@@ -26,7 +26,7 @@ test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
 test-fast: $(dev) ## tests that start no server: half a minute
 	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile $(addprefix tests/,$(fast)) $(ARGS)
 
-fast := policy test_architecture.py test_sentences.py kit/test_sentences.py channels/test_text.py \
+fast := domain policy test_architecture.py test_sentences.py kit/test_sentences.py channels/test_text.py \
   $(addprefix activities/test_,artefact.py dataset_file.py deployment_request.py folder.py onboarding_request.py \
     payment_request.py releases.py screening.py) \
   $(addprefix api/,test_markdown.py test_temporal_calls.py pages/test_forms.py pages/test_reasons.py) \

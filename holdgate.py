@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from core import settings as configuration
+from domain.moments import moment_text, weekday_and_time
 from ops import show, shown
 from ops.cli_common import (
     ADMIN,
@@ -39,7 +40,6 @@ from ops.cli_common import (
 )
 from ops.ledger_commands import ledger_app
 from ops.link_commands import link_app
-from workflows.moments import moment_text, weekday_and_time
 
 if TYPE_CHECKING:  # the rest is imported by the commands that need it, so that `up` starts at once
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -24,12 +24,12 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.engine.child_cases import ChildCases
 from activities.engine.records import Records
 from domain.input_errors import problems_of
+from domain.moments import asked_now, lenient_fields
 from domain.wording import Words
 from kit import sentences
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
-from workflows.case import CaseWorkflow
-from workflows.moments import asked_now, lenient_fields
+from workflows.engine.case import CaseWorkflow
 from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, register
 
 POLICY = "policy.toml"
@@ -188,7 +188,7 @@ def mistakes(process: Process) -> Iterator[str]:
             yield f"Words.{key} names '{name}', which is no gate of the process"
     yield from sentences.mistakes(words, process.input, sentences.told_by(process.workflow))
     for name in lenient_fields(process.input):
-        yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of workflows.moments"
+        yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of domain.moments"
     yield from _mistakes_of_example(process)
 
 

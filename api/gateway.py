@@ -16,23 +16,26 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
 
 from api.http.problems import FieldError, Problem, invalid, not_found, unavailable
 from api.http.security import actor
 from api.http.workflow_refusals import problem_of_refusal
 from api.services.person_lookup import whom
-from api.temporal_calls import PAUSE_S, Gone, NoAnswer, Refused, send, within
+from api.temporal_calls import PAUSE_S, Gone, NoAnswer, send, within
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
 from cases.workflow_starter import Launcher
 from domain.batch import BatchAct, BatchOrder
 from domain.case import CaseEvent, CaseState
+from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Receipt, StartNow
+from domain.moments import Moment
 from domain.named_fields import names_any
+from domain.permissions import candidacy, same
 from domain.records import ActionRecord
+from domain.refusals import Refusal, RefusalCode
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import TaskView
@@ -45,9 +48,6 @@ from store.cases.tasks import DecisionRow
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
 from store.people.people import Person
-from workflows.gate import Gate
-from workflows.moments import Moment
-from workflows.people import candidacy, same
 from workflows.registry import PROCESSES
 
 UPDATE_PATIENCE_S = 2.5
@@ -66,8 +66,10 @@ SETTLE_PATIENCE_S = 10.0
 """How long an operator waits until a case that stands still has been ended in Temporal and handed over."""
 UPDATES_AT_ONCE = 4
 """On one task. The server takes ten and aborts many of them; measured, fifty at once then took longer than in turn."""
-SURE = frozenset({"NotAllowed", "AlreadyClosed", "RevisionNeeded", "Missing"})
-"""Refusals that the stored task is enough for: no worker need be asked."""
+SURE = frozenset(
+    {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
+)
+"""Refusals that follow from the stored task alone: no worker need be asked."""
 REUSED = "This decision id was used already, with another answer."
 
 _log = logging.getLogger("holdgate.api")
@@ -201,9 +203,9 @@ class Gateway:
         async with self._db.read() as conn:
             known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
-            raise await self._refuse(task, decision, "Reused", REUSED)
+            raise await self._refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
         if known and known.status == "refused":
-            raise problem_of_refusal(decision.id, known.code, known.refusal, {"outcome": task.outcome})
+            raise problem_of_refusal(decision.id, _recorded(known, task))
         if "stopped" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
         if not known:
@@ -225,8 +227,8 @@ class Gateway:
             return await self._as_recorded(known)
         try:
             Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
-        except ApplicationError as no:
-            raise await self._refuse_as(now, decision, no) from no
+        except Refusal as no:
+            raise await self._refuse(now, decision, no) from no
         try:
             async with within(SETTLE_PATIENCE_S):
                 status = await self._settlement.settle(now, decision)
@@ -235,7 +237,10 @@ class Gateway:
         async with self._db.read() as conn:
             closed = await tasks.get(conn, task.task_id) or now
         if status is None:
-            raise await self._refuse(closed, decision, "AlreadyClosed", "This case was dealt with a moment ago.")
+            message = "This case was dealt with a moment ago."
+            raise await self._refuse(
+                closed, decision, Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=closed.outcome)
+            )
         return Decided(decision_id=decision.id, task=closed, case_status=status)
 
     async def speaker(self, person: Person, task: TaskView) -> Actor:
@@ -278,22 +283,22 @@ class Gateway:
         if known:
             action = action.model_copy(update={"id": known.action_id})
             if known.content != action.content:
-                raise await self._refuse(task, action, "Reused", REUSED)
+                raise await self._refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
             if known.status == "refused":
-                raise problem_of_refusal(action.id, known.code, known.refusal, {"outcome": task.outcome})
+                raise problem_of_refusal(action.id, _recorded(known, task))
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
             async with within(UPDATE_PATIENCE_S):
                 receipt = await send(handle, "act", action, Receipt)
-        except Refused as no:
+        except Refusal as no:
             await self._answered_now(known, no)
-            raise await self._refuse(task, action, no.code, no.message, no.details) from no
+            raise await self._refuse(task, action, no) from no
         except NoAnswer:
             return await self._act_later(handle, task, action)
         except Gone as error:
             raise await self._not_there(task) from error
         if receipt.content != action.content:
-            raise await self._refuse(task, action, "Reused", REUSED)
+            raise await self._refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
         await self._answered_now(known)
         return Acted(action_id=action.id, task=receipt.task)
 
@@ -304,19 +309,19 @@ class Gateway:
                 return await actions.get(conn, action.id)
             return await actions.waiting(conn, action.by.id, action.task_id, action.content)
 
-    async def _answered_now(self, known: ActionRow | None, no: Refused | None = None) -> None:
+    async def _answered_now(self, known: ActionRow | None, no: Refusal | None = None) -> None:
         """What had been stored for later was answered now."""
         if known and known.status == "pending":
             async with self._db.write() as conn:
-                await actions.settle(conn, known.action_id, no.message if no else "", no.code if no else "")
+                await actions.settle(conn, known.action_id, no.message if no else "", no.code.value if no else "")
 
     async def _act_later(self, handle: WorkflowHandle[Any, Any], task: TaskView, action: Action) -> Acted:
         """The second door of actions. Noted first: what may yet be done must be found when it is sent again."""
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
-        except ApplicationError as no:
-            if no.type in SURE:
-                raise await self._refuse_as(task, action, no) from no
+        except Refusal as no:
+            if no.code in SURE:
+                raise await self._refuse(task, action, no) from no
         async with self._db.write() as conn:
             await actions.pending(conn, ActionRecord.of(action), task.case_id)
         try:
@@ -327,7 +332,7 @@ class Gateway:
         except Gone as error:
             problem = await self._not_there(task)
             async with self._db.write() as conn:
-                await actions.settle(conn, action.id, str(problem), "AlreadyClosed")
+                await actions.settle(conn, action.id, str(problem), RefusalCode.ALREADY_CLOSED.value)
             raise problem from error
         return Acted(action_id=action.id)
 
@@ -365,7 +370,7 @@ class Gateway:
         if wrong:
             errors = [{"field": each.column, "message": each.message} for each in wrong]
             message = "; ".join(map(str, wrong))
-            raise await self._refuse(task, decision, "InvalidEdits", message, {"errors": errors})
+            raise await self._refuse(task, decision, Refusal(RefusalCode.INVALID_EDITS, message, errors=errors))
 
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
         """The first door. Tries again while the Workflow has not quite reached the task, or the server is not ready.
@@ -434,9 +439,9 @@ class Gateway:
         """Without a worker the stored task still tells who may never decide it, and whether it is closed."""
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
-        except ApplicationError as no:
-            if no.type in SURE:
-                raise await self._refuse_as(task, decision, no) from no
+        except Refusal as no:
+            if no.code in SURE:
+                raise await self._refuse(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> Decided:
         """The Workflow takes no more messages: find out whether it took this one before it ended."""
@@ -451,9 +456,10 @@ class Gateway:
             return await self._as_recorded(known)
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
-        except ApplicationError as no:
-            raise await self._refuse_as(task, decision, no) from no
-        raise await self._refuse(task, decision, "AlreadyClosed", "The case of this task has ended.")
+        except Refusal as no:
+            raise await self._refuse(task, decision, no) from no
+        message = "The case of this task has ended."
+        raise await self._refuse(task, decision, Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=task.outcome))
 
     async def _outcome(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> Receipt:
         """What an Update that was sent before came to; Temporal still knows when the Workflow has ended."""
@@ -465,11 +471,11 @@ class Gateway:
         """The answer of an Update; raises its refusal."""
         try:
             receipt = await update
-        except Refused as no:
-            raise await self._refuse(task, decision, no.code, no.message, no.details) from no
+        except Refusal as no:
+            raise await self._refuse(task, decision, no) from no
         if receipt.content != decision.content:
             # The server answers a known Update id with its first result, without asking the Workflow.
-            raise await self._refuse(task, decision, "Reused", REUSED)
+            raise await self._refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
         return Decided(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
 
     async def _as_recorded(self, known: DecisionRow) -> Decided:
@@ -478,20 +484,8 @@ class Gateway:
             task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
         return Decided(decision_id=known.decision_id, task=task, case_status=case.status if case else None)
 
-    async def _refuse_as(self, task: TaskView, sent: Decision | Action, no: ApplicationError) -> Problem:
-        refused = Refused(no)
-        return await self._refuse(task, sent, refused.code, refused.message, refused.details)
-
-    async def _refuse(
-        self,
-        task: TaskView,
-        sent: Decision | Action,
-        code: str,
-        message: str,
-        details: dict[str, Any] | None = None,
-    ) -> Problem:
-        """Write the refusal into the case's chain or count it, for Temporal keeps no trace of it, and say it."""
-        details = details or {"outcome": task.outcome}
+    async def _refuse(self, task: TaskView, sent: Decision | Action, refusal: Refusal) -> Problem:
+        """Record or count the refusal in the audit log, as Temporal keeps no trace of it. Return its problem."""
         if isinstance(sent, Decision):
             kind, wanted, said = "decision_refused", sent.verdict.value, {"comment": sent.comment}
         else:
@@ -506,7 +500,7 @@ class Gateway:
             at=sent.at,
             kind=kind,
             actor=sent.by.id,
-            summary=f"{sent.by.id} was refused to {wanted.replace('_', ' ')}: {message}",
+            summary=f"{sent.by.id} was refused to {wanted.replace('_', ' ')}: {refusal.message}",
             data={
                 "task_id": task.task_id,
                 "gate": task.gate,
@@ -515,13 +509,14 @@ class Gateway:
                 **said,
                 "groups": sent.by.groups,
                 "revision": sent.revision,
-                "code": code,
+                "code": refusal.code.value,
+                "reason": refusal.message,
                 "via": sent.via,
             },
         )
         async with self._db.write() as conn:
             await refusal_counts.record(conn, event, sent.by.id)
-        return problem_of_refusal(sent.id, code, message, details)
+        return problem_of_refusal(sent.id, refusal)
 
     # ---------------------------------------------------------------------------------------------------------- cancel
 
@@ -593,15 +588,15 @@ class Gateway:
         try:
             async with within(UPDATE_PATIENCE_S):
                 return await send(handle, "start_now", asked, Status)
-        except Refused as no:
-            problem = problem_of_refusal(asked.id, no.code, no.message, no.details)
+        except Refusal as no:
+            problem = problem_of_refusal(asked.id, no)
             problem.body["case_id"] = case.case_id
             raise problem from no
         except NoAnswer:
             await self._start_later(handle, asked)
             return None
         except Gone as error:
-            with suppress(NoAnswer, Gone, Refused):  # then it never came before the end
+            with suppress(NoAnswer, Gone, Refusal):  # then it never came before the end
                 async with within(QUERY_PATIENCE_S):
                     status: Status = await handle.get_update_handle(asked.id, result_type=Status).result()
                     return status
@@ -633,6 +628,11 @@ class Gateway:
                         await asyncio.sleep(PAUSE_S)
         except (NoAnswer, Gone):
             return ""
+
+
+def _recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
+    """Return the refusal that is recorded for a message."""
+    return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
 
 
 def _ended(case: CaseRow) -> Problem:

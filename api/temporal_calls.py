@@ -1,6 +1,6 @@
 """Conversations with Temporal: each has a deadline, and a failure is one of a few things that a caller can handle.
 
-`Refused`: the Workflow said no. `Gone`: no Workflow takes messages there. `NoAnswer`: nobody knows what became of it.
+`Refusal`: the Workflow refused. `Gone`: no Workflow takes messages there. `NoAnswer`: the result is not known.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.problems import Problem
 from domain.messages import Action, Decision, StartNow
+from domain.refusals import Refusal, RefusalCode
+from workflows.refusal_failures import refusal_of_failure
 
 PAUSE_S = 0.1
 """Between two tries within a deadline: the id makes a second one harmless."""
 COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
 """Failures by which the server says that the Workflow ended before it answered an Update."""
-AGAIN = frozenset({"NotReady", "UnprocessedUpdate"})
+AGAIN = frozenset({RefusalCode.NOT_READY.value, "UnprocessedUpdate"})
 """Failures that pass: the Workflow has not reached the task yet, or a worker ended its task without the Update."""
 
 _log = logging.getLogger("holdgate.api")
@@ -36,19 +38,9 @@ class Gone(Exception):
     """Temporal knows no Workflow of this case that takes messages: it has ended, or has not begun."""
 
 
-class Refused(Exception):
-    """The Workflow refused a message, for a reason of ours."""
-
-    def __init__(self, cause: ApplicationError) -> None:
-        super().__init__(cause.message)
-        self.code = cause.type or ""
-        self.message = cause.message
-        self.details: dict[str, Any] = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-
-
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """A deadline for one conversation. Raises NoAnswer, Gone and Refused, and Problem for what Temporal never takes.
+    """A deadline for one conversation. Raises NoAnswer, Gone and Refusal, and Problem for what Temporal never takes.
 
     The SDK's own `rpc_timeout` is not used: measured, 3 s of it took 6 s.
     """
@@ -73,15 +65,15 @@ async def within(seconds: float) -> AsyncIterator[None]:
         raise
 
 
-def meaning(cause: BaseException | None) -> Refused | Gone | NoAnswer:
-    """What a failed Update comes to. What nobody foresaw is no refusal: it may still be applied by the second door."""
+def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
+    """Return what the failure of an Update means. An unforeseen failure is no refusal: the Signal may still succeed."""
     if isinstance(cause, ApplicationError):
         if cause.type in COMPLETED:
             return Gone()
         if cause.type in AGAIN:
             return NoAnswer()
-        if cause.details and isinstance(cause.details[0], dict):  # as `workflows.people.refusal` makes them
-            return Refused(cause)
+        if refusal := refusal_of_failure(cause):
+            return refusal
     _log.error("Temporal: an Update failed in a way nobody foresaw: %r", cause)
     return NoAnswer()
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from workflows.moments import A_MOMENT, Within
+from domain.moments import A_MOMENT, Within
 
 START = Within(ahead=5)
 """A moment in the past is no mistake, such a case starts at once; one of another year is."""

@@ -25,13 +25,13 @@ from domain.base import Problem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
+from domain.moments import asked
 from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCase
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
-from workflows.moments import asked
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
@@ -322,6 +322,7 @@ class Starter:
             idempotency_key=idempotency_key,
         )
         data: dict[str, Any] = {
+            "title": title,
             "reference": new.reference,
             "input": process.shown_input(stored),
             "priority": priority,

@@ -282,6 +282,7 @@ def _given_up(case_id: str, reason: str) -> CaseRecord:
         kind="case_not_started",
         actor="holdgate",
         summary=f"Not started: {reason}",
+        data={"reason": reason},
     )
     result = CaseResult(case_id=case_id, status=Status.FAILED, reason=reason)
     return CaseRecord(case_id=case_id, status=Status.FAILED, events=[event], result=result)

@@ -1,8 +1,8 @@
 """What people are told of their own accounts: one-time links, new passwords and tokens, changed addresses."""
 
 from channels.message import Text, clean
+from domain.moments import weekday_and_time
 from domain.notification import AccountNewsKind, AccountNotice, Letter
-from workflows.moments import weekday_and_time
 
 _SUBJECTS = {
     AccountNewsKind.LINK_ASKED: "Somebody asked for a one-time link for you",

@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 from channels import accounts
 from channels.message import Text, clean
 from domain.bidi import runs
+from domain.moments import weekday_and_time
 from domain.notification import Letter, Notice, NoticeKind, NoticeTask
 from domain.status import Outcome, Status, Verdict
-from workflows.moments import weekday_and_time
 
 SHOWN = 20
 """Lines of one section; the pages have the rest."""
@@ -282,9 +282,10 @@ def _outcome(task: NoticeTask) -> str:
 
 
 def _reason(notice: Notice) -> str:
-    """Why a case ended so, without the condition of a rule, which says nothing to people."""
-    reason = notice.reason.partition(": ")[0] + "." if notice.reason.startswith("Rejected by rule") else notice.reason
-    return clean(reason)
+    """Say why a case ended so, without the condition of a rule, which says nothing to people."""
+    if notice.rule_at:
+        return f"Rejected by a rule of the policy at {notice.rule_at.replace('-', ' ')}."
+    return clean(notice.reason)
 
 
 def _deciders(task: NoticeTask, verdict: Verdict) -> str:

@@ -1,1 +1,1 @@
-"""Contracts and pure rules. Imports nothing else of Holdgate; no I/O, no clock."""
+"""The rules of approvals as plain Python: no I/O, no clock, no server. `gate/` holds the rules of one approval step."""

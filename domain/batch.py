@@ -5,7 +5,7 @@ from typing import Literal
 
 from domain.base import Message
 from domain.messages import Actor
-from workflows.bounds import ZonedMoment
+from domain.moments import ZonedMoment
 
 
 class BatchAct(StrEnum):

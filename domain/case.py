@@ -3,11 +3,18 @@
 from typing import Any, Generic
 
 from domain.base import InputT, Message
+from domain.moments import BoundedMoment, Length
 from domain.status import Status
 from domain.step import StepOptions
 from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
-from workflows.bounds import BoundedMoment, Length
+
+ABOUT = "about"
+"""Key in the details of a failure: what it is about, such as the locked account. It tells causes of incidents apart."""
+
+
+def _about(about: str) -> list[dict[str, str]]:
+    return [{ABOUT: about}] if about else []
 
 
 class CaseInput(Message, Generic[InputT]):
@@ -51,6 +58,8 @@ class CaseResult(Message):
     """The undo steps that were carried out, newest first, in words."""
     decision: DecisionView | None = None
     """What people said last at a gate that they passed or rejected, of a case that ended by it."""
+    rule_at: str = ""
+    """The gate at which a rule of the policy rejected the case; empty for every other end."""
     resubmit_after: Length | None = None
     """Of a failed case whose next round starts by itself: how long after its end."""
     audit: ChainHead = ChainHead()

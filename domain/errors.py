@@ -2,6 +2,8 @@
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from domain.case import _about
+
 SPOKEN = "spoken"
 """Among the details of a failure: its message is a sentence for people."""
 ATTEMPT = "attempt"
@@ -12,19 +14,24 @@ class Trouble(ApplicationError):
     """A technical failure said in words: tried again, and in the end a matter for operators.
 
     The message is a sentence for people. An exception of any other kind is told in general words, and its own message
-    is kept for engineers. The names of subclasses are what `permanent` in the policy means.
+    is kept for engineers. The names of subclasses are what `permanent` in the policy means. Incidents whose failures
+    have the same class and the same `about` have one cause.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
-        super().__init__(message, SPOKEN, type=type(self).__name__, non_retryable=permanent)
+    def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
+        super().__init__(message, SPOKEN, *_about(about), type=type(self).__name__, non_retryable=permanent)
 
 
 class Refused(ApplicationError):
-    """A business no from a step: not enough money, a closed account. Never retried; the case is rolled back."""
+    """A business no from a step: not enough money, a closed account. Never retried; the case is rolled back.
 
-    def __init__(self, message: str) -> None:
+    An undo that is refused is an incident; `about` tells its causes apart.
+    """
+
+    def __init__(self, message: str, *, about: str = "") -> None:
         # Benign: a no is an answer, and workers need not log it as a failure.
-        super().__init__(message, type="Refused", non_retryable=True, category=ApplicationErrorCategory.BENIGN)
+        benign = ApplicationErrorCategory.BENIGN
+        super().__init__(message, *_about(about), type="Refused", non_retryable=True, category=benign)
 
 
 UNDONE_FIRST = "This step was undone before it was done."

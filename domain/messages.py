@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import Any
 
 from domain.base import Message
+from domain.moments import ZonedMoment
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import TaskView
-from workflows.bounds import ZonedMoment
 
 
 class Absent(Message):
@@ -136,3 +136,9 @@ class Action(Message):
     def content(self) -> str:
         """Digest of what was wanted, to tell a repeat from the same id reused with other content."""
         return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """Return what the audit log keeps of the action: its id, and the text and the times that it gives."""
+        given = self.model_dump(mode="json", include={"text", "due_at", "expires_at"})
+        return {"action_id": self.id, "via": self.via} | {name: value for name, value in given.items() if value}

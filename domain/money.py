@@ -9,8 +9,8 @@ from iso4217 import Currency
 from stdnum import iban
 from stdnum.exceptions import ValidationError as IbanError
 
+from domain.moments import moment_text
 from domain.normalization import fold
-from workflows.moments import moment_text
 
 PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"

@@ -3,9 +3,9 @@
 from enum import StrEnum
 
 from domain.base import Message
+from domain.moments import BoundedMoment
 from domain.status import Outcome, Status, TaskKind
 from domain.task import DecisionView
-from workflows.bounds import BoundedMoment
 
 
 class NoticeKind(StrEnum):
@@ -67,6 +67,8 @@ class Notice(Message):
     requester_name: str
     reason: str = ""
     """Of an ended case: why it ended so."""
+    rule_at: str = ""
+    """Of a case that a rule rejected: the gate of the rule."""
     undone: list[str] = []
     """Of an ended case: what was undone, newest first."""
     amount: str | None = None

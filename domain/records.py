@@ -5,11 +5,11 @@ from typing import Any, Literal
 from domain.base import FieldChange, Message
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.messages import Absent, Act, Action, Actor, Decision
+from domain.moments import BoundedMoment
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status
 from domain.task import TaskView
 from domain.undo import PlannedUndo
-from workflows.bounds import BoundedMoment
 
 
 class TaskPatch(Message):
@@ -27,7 +27,7 @@ class TaskPatch(Message):
     expires_at: BoundedMoment | None
     revision: int
     closed_at: BoundedMoment | None
-    priority: int | None = None
+    priority: int
     state: dict[str, Any] = {}
     """Whatever else may change on a task: fields of TaskView as JSON."""
     counting: list[str] | None = None

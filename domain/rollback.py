@@ -4,9 +4,9 @@ from typing import Any
 
 from domain.base import Message
 from domain.case import CaseInput, CaseResult
+from domain.moments import BoundedMoment
 from domain.task import DecisionView
 from domain.undo import PlannedUndo
-from workflows.bounds import BoundedMoment
 
 
 class RollbackAsked(Message):

@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from domain.base import Message
+from domain.moments import BoundedMoment, Length, after
 from domain.status import OnExpiry, Substitutes, Verdict
-from workflows.bounds import BoundedMoment, Length, after
 
 
 class Escalation(Message):

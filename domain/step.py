@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any, Generic
 
 from domain.base import InputT, Message
+from domain.moments import Length
 from domain.status import Then
-from workflows.bounds import Length
 
 
 class StepOptions(Message):

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from domain.base import FieldChange, Message
+from domain.moments import BoundedMoment
 from domain.status import Outcome, Substitutes, TaskKind, Verdict
-from workflows.bounds import BoundedMoment
 
 
 class DecisionView(Message):

@@ -14,12 +14,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, fi
 from domain import strict_json
 from domain.base import Problem
 from domain.input_errors import problems_of, quoted
+from domain.moments import asked_now
 from intake import parse_cells
 from intake.currencies import SIGNS as SIGNS
 from intake.table import Hidden, Opening
 from intake.target import Target as Target
 from intake.text_encoding import codec_of
-from workflows.moments import asked_now
 
 EVERY_DATE = "*"
 MAX_NAME = 100

@@ -22,7 +22,6 @@ _MONTHS: Mapping[str, str] = {
     name: month for month, names in zip(_ENGLISH, _NAMES, strict=True) for name in names.split()
 }
 _EAST_ASIAN = re.compile(r"(\d{2,4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]")
-_BESIDE = re.compile(r"(?i)(?<= )(?:de|do|del)(?= )|(?<=\d)(?:st|nd|rd|th|º|er)(?= )")
 _WORD = re.compile(r"[^\W\d_]{3,12}")
 
 

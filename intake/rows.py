@@ -23,6 +23,7 @@ from cases.schedule import why_not_at
 from domain.base import Problem
 from domain.ids import normalise_reference, reference_key
 from domain.input_errors import problems_of, quoted, shortened
+from domain.moments import A_MOMENT, asked, day_or_moment
 from intake.error_cells import is_error
 from intake.json_cells import structured, value_of
 from intake.open_table import Named, table_of
@@ -30,7 +31,6 @@ from intake.parse_cells import Misread, number_of_workbook
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Row as Row, Shown
 from intake.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
 from intake.target import Target
-from workflows.moments import A_MOMENT, asked, day_or_moment
 
 if TYPE_CHECKING:
     from intake.column_mapping import ColumnMapping
@@ -78,11 +78,6 @@ class Sheet:
     def count(self) -> int:
         """Rows, skipped ones too."""
         return len(self.rows)
-
-    @property
-    def lines_read(self) -> int:
-        """Lines below the headings: rows, skipped and blank ones."""
-        return self.count + self.blank
 
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:

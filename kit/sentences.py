@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from domain.step import StepCall
 from domain.wording import Words
-from workflows.case import CaseWorkflow
+from workflows.engine.case import CaseWorkflow
 
 Model = type[BaseModel]
 

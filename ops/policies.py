@@ -15,10 +15,10 @@ import own
 from core.settings import Settings
 from domain import strict_json
 from domain.input_errors import problems_of
+from domain.moments import asked_now, moment_of
 from ops.remote import Unusable
 from policy.model import Policy, PolicyError
 from policy.table_tests import TableError, TableTest, table
-from workflows.moments import asked_now, moment_of
 from workflows.registry import INPUTS, PROCESSES
 
 

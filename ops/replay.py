@@ -33,10 +33,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from activities.engine.records import Records
 from core.settings import Settings
 from core.temporal import TemporalUnreachable, address, connect
+from domain.moments import moment_text
 from domain.names import TASK_QUEUE
 from ops.remote import Unusable
 from worker import workflows
-from workflows.moments import moment_text
 
 FETCHED_AHEAD = 4
 """Histories that are fetched while one is replayed. No more are held, however many cases there are."""

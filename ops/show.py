@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from workflows.moments import moment_of, moment_text
+from domain.moments import moment_of, moment_text
 
 if TYPE_CHECKING:
     from ops.replay import Report
@@ -103,8 +103,7 @@ def case(found: dict[str, Any], page: str) -> None:
     say(found["temporal_url"])
     if found["tasks"]:
         tasks(found["tasks"])
-    happened = [(when(event["at"], seconds=True), event["actor"], event["summary"]) for event in found["timeline"]]
-    table_of(("At", "Who", "What happened"), happened)
+    table_of(("At", "Who", "What happened"), [_event(found, event) for event in found["timeline"]])
     if left_out := found.get("timeline_left_out"):
         say(f"{left_out} older refusals, comments and claims are not shown: see {page}/history")
     if found["rollback_plan"]:
@@ -112,6 +111,21 @@ def case(found: dict[str, Any], page: str) -> None:
     if found["if_rolled_back"]:
         rows = [(undo["step"], undo["summary"]) for undo in found["if_rolled_back"]]
         table_of(("Rolling it back would undo", "by"), rows)
+
+
+def _event(case: dict[str, Any], event: dict[str, Any]) -> tuple[str, str, str]:
+    """A line of the timeline of a case."""
+    from api.pages.event_words import sentence  # heavy: only this command needs it
+
+    told = sentence(
+        event["kind"],
+        event["actor"],
+        event["data"],
+        process=case["process"],
+        input=case["input"],
+        summary=event["summary"],
+    )
+    return when(event["at"], seconds=True), event["actor"], told
 
 
 def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 from domain.messages import Absent, Actor
 from domain.normalization import fold
+from domain.permissions import among, places, same, voters
+from domain.quorum import answers_left
 from domain.records import Present
 from domain.ruling import GateRuling
 from domain.task import TaskView
-from workflows.decidable import answers_left
-from workflows.people import among, places, same, voters
 
 MANAGER = "manager_of(requester)"
 """Stands in a policy for a person."""
@@ -107,7 +107,7 @@ def excluded(task: TaskView, ruling: GateRuling) -> list[str]:
 
 
 async def present(task: TaskView, people: People) -> Present:
-    """Find the people who can act on a task now: what `workflows.decidable` wants to know."""
+    """Find the people who can act on a task now: what `domain.quorum` wants to know."""
     asked = [question.to for question in task.questions if question.open]
     members = [person for group in task.members.values() for person in group]
     held = [name for name in (task.assignee, task.owner) if name]

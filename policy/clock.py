@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.moments import EARLIEST, LATEST
 from policy.calendars import LONGEST, Calendar, CalendarError
 from policy.expressions import ExpressionError, evaluate, expression
-from workflows.moments import EARLIEST, LATEST
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from domain.moments import moment_at_length, moment_text
 from policy.clock import is_duration
 from policy.model import MANAGER_OF_REQUESTER, Policy
 from policy.outlook import Outlook, Supposed
-from workflows.moments import moment_at_length, moment_text
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from domain.moments import moment_of
 from policy.explain import local
 from policy.model import Policy, Problem
 from policy.outlook import Outlook, Supposed
-from workflows.moments import moment_of
 
 
 class TableError(ValueError):

@@ -15,16 +15,16 @@ SAYING = {
         ("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed", "Unfit"), 0
     ),
     **dict.fromkeys(("NotRollable", "NotResubmittable", "CalledOff", "not_allowed", "forbidden"), 0),
-    **dict.fromkeys(("CaseEnds", "refusal"), 1),
+    **dict.fromkeys(("CaseEnds", "Refusal"), 1),
 }
 """What is called with a sentence, and as which of its arguments."""
 NAMED = {
-    "workflows/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
-    "workflows/gate.py": ("REASONS",),
+    "workflows/engine/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
+    "domain/gate/validate_decision.py": ("REASONS",),
     "domain/errors.py": ("UNDONE_FIRST",),
-    "workflows/unwinding.py": ("_try_again", "_was_undone", "_roll_back"),
-    "workflows/waiting.py": ("_mend", "_intervention"),
-    "workflows/rollback.py": ("_tell", "_shown", "_operators_decide"),
+    "workflows/engine/compensation.py": ("_wait_before_next", "_is_undone", "roll_back"),
+    "workflows/engine/human_tasks.py": ("intervene", "open_intervention"),
+    "workflows/rollback.py": ("_follow", "_question", "_operators_decide"),
     "cases/reconcile/closed_in_temporal.py": ("ENDED", "_reason"),
     "cases/rollback.py": ("why_not",),
 }

@@ -14,6 +14,7 @@ ROOMS = [
     "activities",
     "api",
     "store",
+    "domain",
     "workflows",
     "kit",
     "own",

@@ -7,7 +7,7 @@ import pytest
 from domain.errors import Trouble
 from domain.step import StepOptions
 from tests.sentences import CATALOGUE, every
-from workflows.failures import IN_WORDS, UNFORESEEN, Failure, failure_of
+from workflows.engine.failures import IN_WORDS, UNFORESEEN, Failure, failure_of
 
 SENTENCES = CATALOGUE.read_text().splitlines()
 """As the catalogue has them: to read the code for them takes seconds, which each collection would wait for."""

@@ -4,13 +4,13 @@ from typing import Any
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.approval.request import ApprovalRequest
     from domain.base import Message
     from domain.case import CaseInput, CaseResult
     from domain.wording import Words
-    from workflows.case import CaseWorkflow
+    from workflows.engine.case import CaseWorkflow
 
 
 class Approved(Message):
@@ -24,8 +24,16 @@ class ApprovalProcess(CaseWorkflow):
     """Ask one question.
 
     1. The people whom the requester named decide, or those of the policy, until the deadline.
-    2. Their answer is the result: whoever asked acts by it.
+    2. Their answer is the result: the requester acts by it.
     """
+
+    @workflow.run
+    async def run(self, case: CaseInput[ApprovalRequest]) -> CaseResult:
+        return await self.conduct(case, self.ask)
+
+    async def ask(self, request: ApprovalRequest) -> Approved:
+        request = await self.gate("approval", request)
+        return Approved(payload=request.payload)
 
     words = Words(
         summary="Ask people to approve anything that has no process of its own",
@@ -45,11 +53,3 @@ class ApprovalProcess(CaseWorkflow):
         nouns=("question", "questions"),
         done="Answered: {title}",
     )
-
-    @workflow.run
-    async def run(self, case: CaseInput[ApprovalRequest]) -> CaseResult:
-        return await self.conduct(case, self.ask)
-
-    async def ask(self, request: ApprovalRequest) -> Approved:
-        request = await self.gate("approval", request)
-        return Approved(payload=request.payload)

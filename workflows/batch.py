@@ -1,55 +1,51 @@
-"""Import one uploaded file. Its cases are Workflows of their own: a batch ends while their approvals still wait.
+"""A batch: start the cases of one uploaded file. The batch ends when they are started, not when they have ended.
 
-1. Start the cases of the next rows, a chunk at a time, on the queue for bulk work.
-2. When somebody pauses it, finish the rows that are under way and wait.
-3. When somebody cancels it, give up the rows that are left and, if they chose so, undo what was started.
+1. Start the cases of the next rows, a chunk at a time, on the task queue for bulk work.
+2. When somebody pauses the batch, finish the rows that are under way and wait.
+3. When somebody cancels the batch, start no more rows and, if they chose so, roll back the cases that were started.
 """
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.engine.batch_rows import Imports
     from domain.batch import BatchAct, BatchInput, BatchNote, BatchOrder, BatchResult
     from domain.messages import Actor
     from domain.names import BULK_TASK_QUEUE
-    from workflows.people import refusal
-    from workflows.reading import not_ours, reads_signal, reads_start
+    from domain.refusals import Refusal
+    from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signal
 
 CHUNKS_PER_RUN = 50
-"""A Workflow that ran for 100,000 rows in one history would have thousands of events to replay."""
+"""Then the Workflow continues as new: with 100,000 rows in one history, a replay would read thousands of events."""
 CHUNK_TIMEOUT = timedelta(hours=6)
-"""Longer than any chunk takes; an attempt that stands still ends by its heartbeat."""
+"""Longer than any chunk takes. An attempt that hangs ends by its heartbeat timeout."""
 NOTE_TIMEOUT = timedelta(minutes=1)
 HEARTBEAT_TIMEOUT = timedelta(seconds=8)
-"""How long a killed worker goes unnoticed."""
+"""How long it takes to notice that a worker was killed."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
-"""Without end: what an attempt has done stays done, and what stops one, SQL or Temporal away, comes back."""
+"""Without end: what an attempt has done stays done, and an outage of SQL or Temporal is over at some time."""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=5)
-"""How long cases have to stop before they are looked at again: twice as long each time."""
-
-
-MOST_REFUSED = 100
-"""Messages that came to nothing which wait for the worker."""
+"""The first and the longest pause between two looks at cases that have to roll back. Each pause doubles."""
+MAX_REFUSED = 100
+"""Refused messages that are kept for the worker."""
 
 
 @workflow.defn(name="batch")
-class BatchWorkflow:
-    """One file: start a case for each of its valid rows."""
+class BatchWorkflow(GuardedWorkflow):
+    """Starts a case for each valid row of one file."""
 
     def __init__(self) -> None:
         self._orders: list[BatchOrder] = []
         self._asked: set[str] = set()
-        self.refused: list[tuple[str, ApplicationError]] = []
-        """Messages that came to nothing; the worker takes them from here into the audit log."""
+        self.refused: list[tuple[str, Refusal]] = []
+        """Refused messages, which `cases/reconcile/refused_messages.py` takes into the audit log."""
 
     @workflow.run
-    @reads_start
     async def run(self, batch: BatchInput) -> BatchResult:
         if workflow.info().workflow_id not in (batch_id := f"batch:{batch.batch_id}", f"{batch_id}~cancel"):
             raise not_ours(f"It says that it is {batch_id}.")
@@ -76,27 +72,14 @@ class BatchWorkflow:
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """An order that was given before, or that changes nothing, comes to nothing."""
+        """Take an order. An order with the same id as one before has no effect."""
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
 
-    @workflow.signal(dynamic=True)
-    def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
-        """Signals of other names than the above: a misspelt one must not vanish."""
-        self.message_refused(name, refusal("Unknown", "There is no such signal."), "")
-
-    @workflow.update(dynamic=True)
-    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        """An import takes no Updates: refused by the validator."""
-
-    @unknown_update.validator
-    def _no_such_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise refusal("Unknown", "There is no such update.")
-
-    def message_refused(self, message: str, refusal: ApplicationError, _claimed: str) -> None:
-        """Leave it to the worker to record: an import has no audit log of its own."""
-        self.refused = [*self.refused[-MOST_REFUSED + 1 :], (message, refusal)]
+    def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:  # noqa: ARG002
+        """Keep a refused Signal for the worker: a batch has no audit log of its own."""
+        self.refused = [*self.refused[-MAX_REFUSED + 1 :], (message, refusal)]
 
     @property
     def _cancel(self) -> BatchOrder | None:
@@ -104,14 +87,14 @@ class BatchWorkflow:
 
     @property
     def _paused(self) -> BatchOrder | None:
-        """The last pause, if nobody has resumed since."""
+        """The last order to pause, if nobody has resumed since."""
         last = next((order for order in reversed(self._orders) if order.act is not BatchAct.CANCEL), None)
         return last if last and last.act is BatchAct.PAUSE else None
 
     # --------------------------------------------------------------------------------------------------- what is done
 
     async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
-        """Start one chunk of rows; None when an order came in between, after the rows that were under way."""
+        """Start one chunk of rows and return how the batch stands; None if an order stopped the chunk."""
         chunk = workflow.start_activity_method(
             Imports.import_rows,
             batch,
@@ -148,7 +131,7 @@ class BatchWorkflow:
             await self._note(batch, "running", resume)
 
     async def _end(self, batch: BatchInput, cancel: BatchOrder) -> BatchResult:
-        """Give up what is not started; undo what is, if that was asked for."""
+        """Start no more rows; roll back the cases that were started, if the order says so."""
         await self._note(batch, "cancelling", cancel)
         pause = FIRST_LOOK
         while cancel.rollback_started:

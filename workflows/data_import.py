@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.data_import.steps import DataImportRequest, DataImports, Publication, Published, Staging
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
-    from workflows.case import BEAT, CaseWorkflow
+    from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=10))
 
@@ -24,25 +24,6 @@ class DataImportProcess(CaseWorkflow):
     3. Data stewards decide, with the profile before them.
     4. Publish it in one moment; undone by publishing the version before.
     """
-
-    words = Words(
-        summary="Publish a file of data as a new version of a dataset",
-        title="Publish {file} as {dataset}",
-        key_fields=("dataset", "file", "note"),
-        labels={"dataset": "Dataset", "file": "File", "schema_file": "Schema", "note": "Note"},
-        steps={
-            "profile_file": "Check {file} and compare it with {dataset} as published",
-            "load_rows": "Load {file} aside",
-            "publish_version": "Publish the new version of {dataset}",
-        },
-        undos={
-            "drop_rows": "Remove what was loaded from {file}",
-            "restore_version": "Publish the version of {dataset} from before",
-        },
-        gates={"publication": "May {file} be published as {dataset}?"},
-        nouns=("import of data", "imports of data"),
-        done="Published {file} as {dataset}",
-    )
 
     @workflow.run
     async def run(self, case: CaseInput[DataImportRequest]) -> CaseResult:
@@ -62,3 +43,22 @@ class DataImportProcess(CaseWorkflow):
         await self.gate("publication", facts=profile)
         publication = Publication(dataset=request.dataset, base=profile.base if profile else None)
         return await self.step(DataImports.publish_version, publication, undo=DataImports.restore_version)
+
+    words = Words(
+        summary="Publish a file of data as a new version of a dataset",
+        title="Publish {file} as {dataset}",
+        key_fields=("dataset", "file", "note"),
+        labels={"dataset": "Dataset", "file": "File", "schema_file": "Schema", "note": "Note"},
+        steps={
+            "profile_file": "Check {file} and compare it with {dataset} as published",
+            "load_rows": "Load {file} aside",
+            "publish_version": "Publish the new version of {dataset}",
+        },
+        undos={
+            "drop_rows": "Remove what was loaded from {file}",
+            "restore_version": "Publish the version of {dataset} from before",
+        },
+        gates={"publication": "May {file} be published as {dataset}?"},
+        nouns=("import of data", "imports of data"),
+        done="Published {file} as {dataset}",
+    )

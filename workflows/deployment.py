@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.deployment.request import DeploymentRequest
     from activities.deployment.steps import Checked, Code, Compared, Deployed, Deployments, Release
@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
-    from workflows.case import BEAT, CaseWorkflow
+    from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
 """The file of apps allows five minutes for the checks, and for becoming well."""
@@ -38,6 +38,38 @@ class DeploymentProcess(CaseWorkflow):
     Where the policy asks no release manager, the checks come before security decides, so that somebody sees what they
     said. What nobody has approved runs isolated only, whatever the settings say.
     """
+
+    @workflow.run
+    async def run(self, case: CaseInput[DeploymentRequest]) -> CaseResult:
+        return await self.conduct(case, self.deploy)
+
+    async def deploy(self, request: DeploymentRequest) -> Deployed | None:
+        unpacked = await self.step(
+            Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
+        )
+        release = unpacked or Release.none_of(request)  # operators may skip a step
+        compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
+        if request.security_review:
+            target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
+            await self.case("security review", "security_review", target)
+        if await self.will_ask("release-approval", facts=compared):
+            await self.gate("security-approval", facts=compared)
+            checked = await self._checks(release, compared)
+        else:
+            checked = await self._checks(release, compared)
+            await self.gate("security-approval", facts=checked)
+        await self.gate("release-approval", facts=checked)
+        await self.step(Deployments.hold_app, release, undo=Deployments.free_app, options=PATIENT)
+        await self.step(Deployments.switch_release, release, undo=Deployments.switch_back, uses=Deployments.hold_app)
+        await self.step(Deployments.check_health, release, heartbeat=BEAT, options=LONG)
+        return await self.step(Deployments.finish_deployment, release)
+
+    async def _checks(self, release: Release, compared: Compared | None) -> Checked:
+        found = compared or Compared(**dict(release))
+        code = Code(**dict(found), approved=bool(self.approvals("security-approval")))
+        return await self.step(
+            Deployments.check_release, code, skipped=Checked.skipped(found), heartbeat=BEAT, options=LONG
+        )
 
     words = Words(
         summary="Let an artefact go live as an app",
@@ -72,35 +104,3 @@ class DeploymentProcess(CaseWorkflow):
         nouns=("deployment", "deployments"),
         done="Deployed {artefact} as {app}",
     )
-
-    @workflow.run
-    async def run(self, case: CaseInput[DeploymentRequest]) -> CaseResult:
-        return await self.conduct(case, self.deploy)
-
-    async def deploy(self, request: DeploymentRequest) -> Deployed | None:
-        unpacked = await self.step(
-            Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
-        )
-        release = unpacked or Release.none_of(request)  # operators may skip a step
-        compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
-        if request.security_review:
-            target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
-            await self.case("security review", "security_review", target)
-        if await self.will_ask("release-approval", facts=compared):
-            await self.gate("security-approval", facts=compared)
-            checked = await self._checks(release, compared)
-        else:
-            checked = await self._checks(release, compared)
-            await self.gate("security-approval", facts=checked)
-        await self.gate("release-approval", facts=checked)
-        await self.step(Deployments.hold_app, release, undo=Deployments.free_app, options=PATIENT)
-        await self.step(Deployments.switch_release, release, undo=Deployments.switch_back, uses=Deployments.hold_app)
-        await self.step(Deployments.check_health, release, heartbeat=BEAT, options=LONG)
-        return await self.step(Deployments.finish_deployment, release)
-
-    async def _checks(self, release: Release, compared: Compared | None) -> Checked:
-        found = compared or Compared(**dict(release))
-        code = Code(**dict(found), approved=bool(self.approvals("security-approval")))
-        return await self.step(
-            Deployments.check_release, code, skipped=Checked.skipped(found), heartbeat=BEAT, options=LONG
-        )

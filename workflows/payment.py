@@ -2,13 +2,13 @@
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.payment.request import PaymentRequest
     from activities.payment.steps import PaymentReceipt, Payments
     from domain.case import CaseInput, CaseResult
     from domain.wording import Words
-    from workflows.case import CaseWorkflow
+    from workflows.engine.case import CaseWorkflow
 
 
 @workflow.defn(name="payment")
@@ -21,6 +21,20 @@ class PaymentProcess(CaseWorkflow):
     4. The managers decide by the policy for the amount, and above a limit a director too.
     5. Move the money; undone by refunding it.
     """
+
+    @workflow.run
+    async def run(self, case: CaseInput[PaymentRequest]) -> CaseResult:
+        return await self.conduct(case, self.pay)
+
+    async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
+        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
+        screening = await self.step(Payments.screen_payment, request)
+        request = await self.gate("fraud-review", request, facts=screening)
+        request = await self.gate("manager-approval", request, facts=screening)
+        request = await self.gate("director-approval", request, facts=screening)
+        return await self.step(
+            Payments.capture_payment, request, undo=Payments.refund_payment, uses=Payments.reserve_funds
+        )
 
     words = Words(
         summary="Pay one invoice from a funded account",
@@ -55,17 +69,3 @@ class PaymentProcess(CaseWorkflow):
         money=("amount", "currency"),
         facts_after={"fraud-review": "the screening"},
     )
-
-    @workflow.run
-    async def run(self, case: CaseInput[PaymentRequest]) -> CaseResult:
-        return await self.conduct(case, self.pay)
-
-    async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
-        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
-        screening = await self.step(Payments.screen_payment, request)
-        request = await self.gate("fraud-review", request, facts=screening)
-        request = await self.gate("manager-approval", request, facts=screening)
-        request = await self.gate("director-approval", request, facts=screening)
-        return await self.step(
-            Payments.capture_payment, request, undo=Payments.refund_payment, uses=Payments.reserve_funds
-        )

@@ -16,9 +16,9 @@ from activities.user_onboarding.request import OnboardingRequest
 from domain.step import StepNames
 from domain.wording import Words
 from workflows.approval import ApprovalProcess
-from workflows.case import CaseWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
+from workflows.engine.case import CaseWorkflow
 from workflows.payment import PaymentProcess
 from workflows.security_review import SecurityReviewProcess
 from workflows.user_onboarding import UserOnboardingProcess

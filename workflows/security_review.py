@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.security_review.steps import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
-    from workflows.case import BEAT, CaseWorkflow
+    from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=4), attempts=3)
 
@@ -23,27 +23,6 @@ class SecurityReviewProcess(CaseWorkflow):
     2. Security decides about medium and high findings, for high ones two people; the policy says so.
     3. What they accepted is kept with its end; undone by withdrawing it.
     """
-
-    words = Words(
-        summary="Scan a folder or an archive, and decide about what is found",
-        title="Review {target}",
-        key_fields=("target", "accept_for_days"),
-        labels={
-            "target": "Target",
-            "sha256": "SHA-256",
-            "accept_for_days": "Accepted for, in days",
-            "note": "Note",
-        },
-        steps={
-            "scan_target": "Scan {target} for faulty code and secrets",
-            "record_accepted_risk": "Keep the accepted risk of {target}",
-        },
-        undos={"withdraw_accepted_risk": "Withdraw the accepted risk of {target}"},
-        gates={"risk-acceptance": "Is the risk of {target} acceptable? Found: {high} high, {medium} medium, {low} low"},
-        nouns=("review", "reviews"),
-        done="Reviewed {target}",
-        facts_after={"risk-acceptance": "the scan"},
-    )
 
     @workflow.run
     async def run(self, case: CaseInput[SecurityReviewRequest]) -> CaseResult:
@@ -66,3 +45,24 @@ class SecurityReviewProcess(CaseWorkflow):
             undo = SecurityReviews.withdraw_accepted_risk
             await self.step(SecurityReviews.record_accepted_risk, risk, undo=undo)
         return report
+
+    words = Words(
+        summary="Scan a folder or an archive, and decide about what is found",
+        title="Review {target}",
+        key_fields=("target", "accept_for_days"),
+        labels={
+            "target": "Target",
+            "sha256": "SHA-256",
+            "accept_for_days": "Accepted for, in days",
+            "note": "Note",
+        },
+        steps={
+            "scan_target": "Scan {target} for faulty code and secrets",
+            "record_accepted_risk": "Keep the accepted risk of {target}",
+        },
+        undos={"withdraw_accepted_risk": "Withdraw the accepted risk of {target}"},
+        gates={"risk-acceptance": "Is the risk of {target} acceptable? Found: {high} high, {medium} medium, {low} low"},
+        nouns=("review", "reviews"),
+        done="Reviewed {target}",
+        facts_after={"risk-acceptance": "the scan"},
+    )

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each case, and these not: they are known to be deterministic, and large.
+# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
 with workflow.unsafe.imports_passed_through():
     from activities.user_onboarding.steps import Granted, Onboarding, OnboardingRequest
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
-    from workflows.case import CaseWorkflow, GateAt
+    from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
 """A mail server takes its time for each of its answers."""
@@ -23,8 +23,21 @@ class UserOnboardingProcess(CaseWorkflow):
     1. Look up the role and hold the username with an account that cannot be used yet; undone by disabling it.
     2. All at once, in any order: the manager decides, and for each sensitive entitlement those who own it.
     3. Activate the account and grant the entitlements of the role; undone by revoking them.
-    4. Send a welcome, which nothing can take back.
+    4. Send a welcome, which cannot be undone.
     """
+
+    @workflow.run
+    async def run(self, case: CaseInput[OnboardingRequest]) -> CaseResult:
+        return await self.conduct(case, self.take_on)
+
+    async def take_on(self, request: OnboardingRequest) -> Granted | None:
+        access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
+        # Operators may have skipped that step. Then nothing is held, and the directory will refuse to grant anything.
+        owned = access.sensitive if access else []
+        await self.gates(GateAt("manager-approval", access), *(GateAt("entitlement-approval", each) for each in owned))
+        granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access)
+        await self.step(Onboarding.send_welcome, request, options=MAIL)
+        return granted
 
     words = Words(
         summary="Give somebody new an account with what their role may use",
@@ -57,16 +70,3 @@ class UserOnboardingProcess(CaseWorkflow):
         facts_after={"entitlement-approval": "the account is held"},
         repeated=frozenset({"entitlement-approval"}),
     )
-
-    @workflow.run
-    async def run(self, case: CaseInput[OnboardingRequest]) -> CaseResult:
-        return await self.conduct(case, self.take_on)
-
-    async def take_on(self, request: OnboardingRequest) -> Granted | None:
-        access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
-        # Operators may have skipped that step. Then nothing is held, and the directory will refuse to grant anything.
-        owned = access.sensitive if access else []
-        await self.gates(GateAt("manager-approval", access), *(GateAt("entitlement-approval", each) for each in owned))
-        granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access)
-        await self.step(Onboarding.send_welcome, request, options=MAIL)
-        return granted

@@ -11,9 +11,9 @@ from activities.shared.text_fields import lines, printable
 from domain import strict_json
 from domain.base import Message
 from domain.column_headings import APPROVAL, Headings
+from domain.moments import Within
 from domain.named_fields import PersonOrGroup
 from domain.normalization import identity_key
-from workflows.moments import Within
 
 MAX_PAYLOAD_BYTES = 32 * 1024
 """Of the payload as JSON. Whatever is larger is better attached to the case as a file."""

@@ -193,12 +193,15 @@ class Releases:
             other = folder.switch_to(live)
             if other is None:
                 raise Refused(
-                    f"Somebody has changed by hand what is live as {folder.name}, so nothing was switched back."
+                    f"Somebody has changed by hand what is live as {folder.name}, so nothing was switched back.",
+                    about=f"changed-by-hand/{folder.name}",
                 )
-            raise Refused(f"Release {live} of case {other.case_id} is live since; roll that one back first.")
+            since = f"Release {live} of case {other.case_id} is live since; roll that one back first."
+            raise Refused(since, about=f"live-since/{folder.name}")
         folder.must_be_free_for(entry.release)
         if entry.before is not None and not folder.path_of_link(entry.before).is_dir():
-            raise Refused(f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}.")
+            gone = f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}."
+            raise Refused(gone, about=f"not-kept/{folder.name}")
 
     # ------------------------------------------------------------------------------------------------------ finishing
 
@@ -313,7 +316,7 @@ class _App:
         """Raises Trouble while another release holds the app."""
         holder = self.holder()
         if holder is not None and holder.release != release:
-            raise Trouble(f"{self.name} is being deployed by case {holder.case_id}.")
+            raise Trouble(f"{self.name} is being deployed by case {holder.case_id}.", about=f"deploying/{self.name}")
 
     def take(self, hold: Hold) -> None:
         keep(self.root, "hold.json", hold.model_dump_json().encode())

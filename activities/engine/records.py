@@ -13,6 +13,7 @@ from temporalio import activity
 
 from domain.case import CaseEvent
 from domain.errors import Trouble
+from domain.leavers import leavers_to_replace
 from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
@@ -20,7 +21,6 @@ from domain.task import Quorum, TaskView
 from policy.candidates import People, excluded, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
-from workflows.leavers import to_settle
 
 
 class NoRuling(Trouble):
@@ -87,6 +87,11 @@ class Records:
             data={
                 "gate": task.gate,
                 "task_id": opened.task_id if opened else None,
+                "groups": ruling.groups,
+                "users": ruling.users,
+                "needed": ruling.quorum,
+                "escalated": bool(levels),
+                "decided": ruling.decided,
                 "rule": ruling.rule,
                 "names": ruling.names,
                 "problem": ruling.problem,
@@ -115,7 +120,7 @@ class Records:
 
         While the task names people who have left, the answer is who came after them: that comes first.
         """
-        if left := to_settle(task, await self._people.left([*task.names, task.requester])):
+        if left := leavers_to_replace(task, await self._people.left([*task.names, task.requester])):
             return Present(left=left)
         return await present(task, self._people)
 

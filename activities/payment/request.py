@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from activities.shared.text_fields import blank_is_none, lines, printable
 from domain.base import Message
 from domain.column_headings import PAYMENT
+from domain.moments import Day
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER, check_iban, decimals_of, payee_key
 from domain.normalization import check_visible, identity_key
-from workflows.moments import Day
 
 MAX_AMOUNT = Decimal(10) ** 15
 MAX_PAYEE_KEY = 300

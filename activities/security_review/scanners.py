@@ -217,7 +217,7 @@ def _severity(said: str) -> Severity:
 def _name(scanner: str, copy: str, names: dict[str, str]) -> str:
     """What the file of a copy is called. Raises ScannerFailed for one that we did not lay there."""
     if (copy := str(PurePosixPath(copy))) not in names:
-        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.")
+        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.", about=scanner)
     return _short(names[copy])
 
 
@@ -230,7 +230,7 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
     try:
         return model.model_validate_json(output)
     except ValidationError as wrong:
-        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.") from wrong
+        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.", about=scanner) from wrong
 
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
@@ -240,8 +240,8 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
         limits = Limits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
         code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
-            raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.")
+            raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)
         if code not in good:
-            raise ScannerFailed(f"The scanner {scanner} broke off.")
+            raise ScannerFailed(f"The scanner {scanner} broke off.", about=scanner)
         output.seek(0)
         return output.read()

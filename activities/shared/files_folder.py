@@ -79,7 +79,7 @@ class Folder:
         try:
             root = self._root.resolve(strict=True)
         except OSError:
-            raise Trouble(f"The folder of files, {self._root}, cannot be read.") from None
+            raise Trouble(f"The folder of files, {self._root}, cannot be read.", about="folder") from None
         try:
             path = (root / name).resolve(strict=True)
             if not path.is_relative_to(root):

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from activities.shared.text_fields import blank_is_none, lines, printable
 from domain.base import Message
 from domain.column_headings import ONBOARDING, Headings
+from domain.moments import Day
 from domain.named_fields import PersonId
 from domain.normalization import check_visible, fold, identity_key, search_key
-from workflows.moments import Day
 
 MAX_USERNAME = 64
 

@@ -20,8 +20,8 @@ from store.audit.audit_log import StoredEvent
 from store.audit.timeline import NOISE, Timeline
 from store.cases.cases import CaseRow
 from store.db import cursor as cursors
+from workflows.engine.saga import plan_of
 from workflows.registry import PROCESSES
-from workflows.saga import plan_of
 
 ItemT = TypeVar("ItemT")
 

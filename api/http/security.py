@@ -11,18 +11,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
-from temporalio.exceptions import ApplicationError
 
 from api.http.problems import forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
+from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
 from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
+from domain.refusals import Refusal
 from domain.ruling import GateRuling
 from domain.task import TaskView
 from store.db.database import Database
 from store.people import demo_people, people, sessions
 from store.people.people import Person, viewer as viewer
-from workflows.gate import Gate
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Keeps the session for the pages; the second name where the gateway is reached by https, for browsers take it from
@@ -280,6 +280,6 @@ def can_decide(task: TaskView, by: Actor) -> CanDecide:
     )
     try:
         rule = Gate(task, GateRuling(needed=True, rule=task.rule)).check(probe)
-    except ApplicationError as no:
+    except Refusal as no:
         return CanDecide(allowed=False, why=no.message)
     return CanDecide(allowed=True, why=rule)

@@ -1,53 +1,60 @@
-"""What a Workflow refuses, in HTTP's terms."""
+"""Refusals of a Workflow as HTTP problems: `problem_of_refusal` gives each code its status and its kind."""
 
-from typing import Any
+from typing import Any, assert_never
 
 from api.http.problems import FieldError, Problem, forbidden, invalid, not_found
+from domain.refusals import Refusal, RefusalCode
 
-_CONFLICTS = {
-    "AlreadyClosed": "already-closed",
-    "Stale": "stale",
-    "Reused": "reused-id",
-    "AlreadyClaimed": "already-claimed",
-    "AlreadyAnswered": "nothing-to-do",
-    "Nothing": "nothing-to-do",
-    "TooMany": "too-many-messages",
-    "NotScheduled": "not-scheduled",
-}
+REFUSAL_CODES = "Why it was refused:\n" + "\n".join(f"- `{code.value}`: {code.meaning}" for code in RefusalCode)
+"""Describes the field `code` in the OpenAPI document."""
 
 
-def problem_of_refusal(id: str, code: str, message: str, details: dict[str, Any]) -> Problem:
-    """A refusal as a problem. `id` is the message's. A code that is not known here is a conflict."""
-    match code:
-        case "NotAllowed":
+def problem_of_refusal(id: str, refusal: Refusal) -> Problem:
+    """Return the problem that answers a refused message. `id` is the id of the message."""
+    message, details = refusal.message, refusal.details
+
+    def conflict(kind: str, **members: Any) -> Problem:
+        return Problem(409, message, kind=kind, decision_id=id, **members)
+
+    match refusal.code:
+        case RefusalCode.NOT_ALLOWED:
             return forbidden(message, details.get("rule", message))
-        case "RevisionNeeded":
+        case RefusalCode.REVISION_NEEDED:
             return Problem(428, message, kind="revision-needed", revision=details.get("revision"))
-        case "WrongVerdict":
+        case RefusalCode.WRONG_VERDICT:
             return invalid(message, [FieldError(field="verdict", message=message)], **details)
-        case "InvalidEdits":
-            return invalid(message, _edits(message, details))
-        case "Missing":
+        case RefusalCode.INVALID_EDITS:
+            return invalid(message, _edits(refusal))
+        case RefusalCode.MISSING:
             return invalid(message, [FieldError(field=details.get("field", "text"), message=message)])
-        case "CommentNeeded":
+        case RefusalCode.COMMENT_NEEDED:
             return invalid(message, [FieldError(field="comment", message=message)])
-        case "Unreadable" | "Unforeseen" | "Unknown":  # larger than a case takes, or of another release
+        case RefusalCode.UNREADABLE | RefusalCode.UNFORESEEN | RefusalCode.UNKNOWN_MESSAGE:
+            # The message is larger than a case takes, or comes from another release.
             return invalid(message, [])
-        case "UnknownTask" | "NotReady":
+        case RefusalCode.NOT_READY:
             return not_found("task")
-    members: dict[str, Any] = {}
-    if code == "AlreadyClosed":
-        members = {"outcome": details.get("outcome")}
-    elif code == "Stale":
-        members = {"changed": details.get("changed", []), "revision": details.get("revision")}
-    elif code == "Reused":
-        members = {"changed": ["verdict, comment, edits or revision"]}
-    elif code == "AlreadyClaimed":
-        members = {"assignee": details.get("assignee")}
-    return Problem(409, message, kind=_CONFLICTS.get(code, "refused"), decision_id=id, **members)
+        case RefusalCode.ALREADY_CLOSED:
+            return conflict("already-closed", outcome=details.get("outcome"))
+        case RefusalCode.STALE:
+            return conflict("stale", changed=details.get("changed", []), revision=details.get("revision"))
+        case RefusalCode.REUSED:
+            return conflict("reused-id", changed=["verdict, comment, edits or revision"])
+        case RefusalCode.ALREADY_CLAIMED:
+            return conflict("already-claimed", assignee=details.get("assignee"))
+        case RefusalCode.ALREADY_ANSWERED | RefusalCode.NOTHING_TO_DO:
+            return conflict("nothing-to-do")
+        case RefusalCode.TOO_MANY:
+            return conflict("too-many-messages")
+        case RefusalCode.NOT_SCHEDULED:
+            return conflict("not-scheduled")
+        case RefusalCode.OTHER:
+            return conflict("refused")
+    assert_never(refusal.code)
 
 
-def _edits(message: str, details: dict[str, Any]) -> list[FieldError]:
+def _edits(refusal: Refusal) -> list[FieldError]:
+    message, details = refusal.message, refusal.details
     errors = details.get("errors") or [{"field": name, "message": message} for name in details.get("fields", [])]
     named = [FieldError(field=f"edits.{each['field'] or ''}".rstrip("."), message=each["message"]) for each in errors]
     return named or [FieldError(field="edits", message=message)]

@@ -11,6 +11,7 @@ from api.deps import Cursor, Db, InHouse, Plain
 from api.http.problems import Problem
 from api.http.schemas import number_of
 from api.http.security import overseer
+from api.pages.event_words import of_stored
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.routes.audit import evidence_pack, period
 from api.services.audit_check import Check
@@ -35,6 +36,8 @@ class Record(Context):
     """`audit/record.html`: the events that fit, the newest first, and what was looked for."""
 
     events: list[StoredEvent]
+    sentences: dict[int, str]
+    """By position, what each event says for people."""
     sought: dict[str, str]
     kinds: list[str]
     address: str
@@ -94,8 +97,17 @@ async def search(
         kinds = await audit_search.kinds(conn)
     following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
     query = urlencode({name: text for name, text in typed.items() if text})
+    shown = found[:SHOWN]
     page = Record(
-        person, found[:SHOWN], typed, kinds, f"/audit?{query}" if query else "/audit", following, before is None, wrong
+        person=person,
+        events=shown,
+        sentences={each.position: of_stored(each) for each in shown},
+        sought=typed,
+        kinds=kinds,
+        address=f"/audit?{query}" if query else "/audit",
+        next_cursor=following,
+        first=before is None,
+        wrong=wrong,
     )
     return render(request, "audit/record.html", page, 422 if wrong else 200)
 

@@ -12,10 +12,11 @@ from api.deps import CaseId, Cursor, House, InHouse, visible_case
 from api.http.problems import Problem
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
+from api.pages.event_words_of_cases import why_ended
 from api.pages.parts.case_context import About, about
 from api.pages.parts.fields import Changed, Labelled, changed, labelled
 from api.pages.parts.page import Context, SignedIn, from_here, local, pages, render
-from api.pages.parts.timeline import Said, timeline, why_ended
+from api.pages.parts.timeline import Said, timeline
 from api.pages.parts.translation import _, ngettext
 from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
@@ -189,7 +190,7 @@ async def _shown(
         person=person,
         about=whole,
         case=seen,
-        now=why_ended(ended.reason) if ended else (seen.step or ""),
+        now=why_ended(ended.reason, ended.rule_at) if ended else (seen.step or ""),
         fields=labelled(seen.process, seen.input),
         open=[task for task in seen.tasks if task.status == "open"],
         rounds=_rounds(seen),

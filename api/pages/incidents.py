@@ -17,12 +17,12 @@ from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
+from domain.gate import REASONS
 from domain.status import Verdict
 from store.cases import bulk_results, incidents
 from store.cases.incidents import AT_ONCE, Answered, Incidents, Waiting
 from store.db.database import Database
 from store.people.people import Person
-from workflows.gate import REASONS
 
 router = pages()
 

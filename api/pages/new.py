@@ -19,10 +19,10 @@ from api.pages.parts.translation import _, reader
 from api.routes.cases import NewCase, start_case
 from cases.forecast import ForecastReport, GateForecast
 from cases.submit import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
+from domain.moments import local_moment
 from domain.status import ENDED_UNDONE
 from store.cases.cases import CaseRow
 from store.people.people import Person
-from workflows.moments import local_moment
 from workflows.registry import PROCESSES, Process
 
 router = pages()

@@ -41,12 +41,12 @@ from api.pages.parts.translation import _, reader
 from api.routes.task_actions import Later, follow_up, no_follow_up
 from api.routes.tasks import one_task
 from domain.messages import Act
+from domain.moments import Within, local_moment
 from domain.names import ADMINS, OPERATORS
 from domain.status import Verdict
 from store.cases import tasks
 from store.cases.cases import CaseRow
 from store.people.people import Person
-from workflows.moments import Within, local_moment
 from workflows.registry import PROCESSES
 
 router = pages()

@@ -16,13 +16,13 @@ from api.routes.task_actions import AT_ONCE, Done, ManyDone
 from api.services.new_groups import ConfirmGroup, put_into
 from api.services.person_lookup import whom
 from domain.messages import Act
+from domain.permissions import among
 from domain.task import TaskView
 from store.cases import open_tasks
 from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.people.people import LastAdmin, Person, UnknownPerson
-from workflows.people import among
 
 router = APIRouter(tags=["people"])
 

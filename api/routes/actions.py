@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from api.deps import Db, Plain
 from api.http.problems import documented, not_found
 from api.http.security import Caller, viewer
+from api.http.workflow_refusals import REFUSAL_CODES
 from domain.messages import Act
+from domain.refusals import RefusalCode
 from store.cases import actions
 
 router = APIRouter(prefix="/actions", tags=["tasks"])
@@ -21,7 +23,7 @@ class ActionState(BaseModel):
     action_id: str
     status: Literal["pending", "done", "refused"]
     refusal: str | None = Field(description="Why it was refused, in one sentence")
-    code: str | None = Field(description="The kind of refusal", examples=["AlreadyClosed"])
+    code: RefusalCode | None = Field(description=REFUSAL_CODES, examples=[RefusalCode.ALREADY_CLOSED])
     task_id: str
     case_id: str
     act: Act
@@ -39,7 +41,7 @@ async def one_action(action_id: Annotated[Plain, Path(max_length=100)], person: 
         action_id=found.action_id,
         status=found.status,
         refusal=found.refusal or None,
-        code=found.code or None,
+        code=RefusalCode.of(found.code) if found.code else None,
         task_id=found.task_id,
         case_id=found.case_id,
         act=found.act,

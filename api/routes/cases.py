@@ -27,12 +27,12 @@ from api.http.security import Caller, Requester, check_may_operate, check_own, v
 from api.services.case_export import export
 from cases.submit import DEFAULT_PRIORITY, CaseRequest
 from core import logs
+from domain.moments import Moment
 from domain.status import Status
 from intake import csv_output
 from store.audit import timeline
 from store.cases import cases, tasks
 from store.cases.cases import Sought
-from workflows.moments import Moment
 
 router = APIRouter(prefix="/cases", tags=["cases"])
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 from api.deps import Db, Plain
 from api.http.problems import documented, not_found
 from api.http.security import Caller, viewer
+from api.http.workflow_refusals import REFUSAL_CODES
+from domain.refusals import RefusalCode
 from store.cases import tasks
 
 router = APIRouter(prefix="/decisions", tags=["tasks"])
@@ -20,7 +22,7 @@ class DecisionState(BaseModel):
     decision_id: str
     status: Literal["pending", "accepted", "refused"]
     refusal: str | None = Field(description="Why it was refused, in one sentence")
-    code: str | None = Field(description="The kind of refusal", examples=["AlreadyClosed"])
+    code: RefusalCode | None = Field(description=REFUSAL_CODES, examples=[RefusalCode.ALREADY_CLOSED])
     task_id: str
     case_id: str
     verdict: str
@@ -38,7 +40,7 @@ async def one_decision(decision_id: Annotated[Plain, Path(max_length=100)], pers
         decision_id=found.decision_id,
         status=found.status,
         refusal=found.refusal or None,
-        code=found.code or None,
+        code=RefusalCode.of(found.code) if found.code else None,
         task_id=found.task_id,
         case_id=found.case_id,
         verdict=found.verdict,

@@ -9,10 +9,10 @@ from api.deps import Db, IdempotencyKey, InHouse, Limit, Plain, Search
 from api.http.problems import documented
 from api.http.security import Operator
 from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
+from domain.gate import REASONS
 from domain.status import Verdict
 from store.cases import incidents
 from store.cases.incidents import Incidents
-from workflows.gate import REASONS
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
 

@@ -19,13 +19,13 @@ from api.http.security import Caller, check_admin, check_may_nudge, viewer
 from api.services.person_lookup import whom
 from domain.ids import decision_id_for
 from domain.messages import Act
+from domain.moments import AskedMoment, moment_text
 from domain.task import TaskView
 from store.cases import open_tasks, tasks
 from store.notifications import reminders
 from store.notifications.reminders import Nudge
 from store.people import people
 from store.people.people import Person, UnknownPerson
-from workflows.moments import AskedMoment, moment_text
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 

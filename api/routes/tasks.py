@@ -18,7 +18,7 @@ from domain.status import Status
 from domain.task import TaskView
 from store.cases import cases, task_lists, tasks
 from store.cases.task_lists import Sought
-from workflows.saga import plan_of
+from workflows.engine.saga import plan_of
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 

@@ -18,6 +18,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.pages.event_words import of_stored
+from api.pages.parts.translation import Reader, reader
+from domain.moments import moment_text
 from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
@@ -26,7 +29,6 @@ from store.audit.search import Sought
 from store.audit.verification import Verification, verify_all, verify_case
 from store.cases.cases import CaseRow
 from store.db.database import Database
-from workflows.moments import moment_text
 from workflows.registry import PROCESSES
 
 MOST_EVENTS = 100_000
@@ -49,6 +51,7 @@ _REPORT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 _REPORT.filters["utc"] = lambda at: moment_text(at, seconds=True) if at else ""
+_REPORT.filters["sentence"] = of_stored
 _REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii=False)
 
 
@@ -152,8 +155,12 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
         if scope.case_id is not None and not number and not await search.cases_of(conn, ids):
             raise NothingThere(f"there is no case {scope.case_id}")
         checked = await (verify_all(conn) if scope.case_id is None else verify_case(conn, scope.case_id))
-        with ZipFile(into, "w", ZIP_DEFLATED) as zip:
-            await _fill(_Pack(zip, now), conn, scope, ids, by, checked, number)
+        as_before = reader.set(Reader())  # a pack is in English and UTC, whoever makes it
+        try:
+            with ZipFile(into, "w", ZIP_DEFLATED) as zip:
+                await _fill(_Pack(zip, now), conn, scope, ids, by, checked, number)
+        finally:
+            reader.reset(as_before)
     return checked
 
 

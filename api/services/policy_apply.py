@@ -12,6 +12,7 @@ from api.deps import House
 from api.gateway import Wish
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import Problem, ProblemBody
+from domain.gate import Gate
 from domain.messages import Act
 from domain.ruling import GateRuling
 from domain.task import TaskView
@@ -20,7 +21,6 @@ from policy.model import Policy, UnknownGate
 from policy.rules import rule
 from store.cases import cases, policies
 from store.people.people import Directory, Person
-from workflows.gate import Gate
 from workflows.registry import INPUTS
 
 

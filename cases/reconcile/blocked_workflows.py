@@ -216,9 +216,9 @@ class StoppedWorkflows:
     # ------------------------------------------------------------------------------------------------------ both kinds
 
     async def _stopped(self, workflow_id: str, kind: Kind, technical: str) -> bool:
-        cause, now = CAUSES[kind], datetime.now(UTC)
-        if kind == "failing" and (name := technical.partition(":")[0]).isidentifier():
-            cause = f"{cause} ({name})"
+        now, error = datetime.now(UTC), technical.partition(":")[0]
+        error = error if kind == "failing" and error.isidentifier() else ""
+        cause = f"{CAUSES[kind]} ({error})" if error else CAUSES[kind]
         one = Stopped(
             workflow_id=workflow_id,
             kind=kind,
@@ -233,7 +233,7 @@ class StoppedWorkflows:
             case = await cases.conducted_by(conn, workflow_id)
             task = event = None
             if case is not None:
-                task = _task(case, one, await blocked.tasks_so_far(conn, case.case_id) + 1)
+                task = _task(case, one, error, await blocked.tasks_so_far(conn, case.case_id) + 1)
                 one = one.model_copy(
                     update={"case_id": case.case_id, "task_id": task.task_id, "status": _resting(case.status)}
                 )
@@ -244,7 +244,13 @@ class StoppedWorkflows:
                     kind="intervention_opened",
                     actor="holdgate",
                     summary=f"The case stands still. {cause} {WHAT_TO_DO[kind]}",
-                    data={"task_id": task.task_id, "gate": INTERVENTION, "why": kind, "technical": technical},
+                    data={
+                        "task_id": task.task_id,
+                        "gate": INTERVENTION,
+                        "why": kind,
+                        "error_type": error,
+                        "technical": technical,
+                    },
                 )
             new = await blocked.found(conn, one, task, event)
         if new:
@@ -316,8 +322,15 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
     return running and described.raw_description.pending_workflow_task.attempt > 1
 
 
-def _task(case: CaseRow, one: Stopped, number: int) -> TaskView:
-    facts = {"step": blocked.WHOLE_CASE, "cause": one.cause, "error": one.technical, "what_to_do": WHAT_TO_DO[one.kind]}
+def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
+    """The task of operators. `error`: the type of error that the code of the case raises, where it is known."""
+    facts = {
+        "step": blocked.WHOLE_CASE,
+        "failure": f"{one.kind}/{error}" if error else one.kind,
+        "cause": one.cause,
+        "error": one.technical,
+        "what_to_do": WHAT_TO_DO[one.kind],
+    }
     verdicts = VERDICTS[one.kind]
     if case.rollback is not None and case.rollback.ended is not None:  # it was completed, and is taken back: on with it
         verdicts = [verdict for verdict in verdicts if verdict is not Verdict.DONE_BY_HAND]

@@ -66,7 +66,7 @@ class LostImports:
             kind="batch_lost",
             actor="temporal",
             summary=f"The import of {batch.filename} {said}",
-            data={"batch_id": batch.batch_id, "again": again},
+            data={"batch_id": batch.batch_id, "filename": batch.filename, "again": again},
         )
         async with self._db.write() as conn:
             if again:

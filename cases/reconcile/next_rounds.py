@@ -71,6 +71,7 @@ class Resubmitter:
             kind="not_resubmitted",
             actor="holdgate",
             summary=f"Not submitted again: {why}",
+            data={"reason": why},
         )
         async with self._db.write() as conn:
             if await cases.next_round(conn, case) is None:  # else somebody was faster

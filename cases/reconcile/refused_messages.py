@@ -26,9 +26,11 @@ from temporalio.worker import (
 )
 
 from domain.case import CaseEvent
+from domain.refusals import Refusal, RefusalCode
 from store.audit import audit_log, refusal_counts as counted
 from store.cases import cases
 from store.db.database import Database
+from workflows.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
 """Refusals that wait to be written; more are only counted."""
@@ -46,14 +48,14 @@ CLAIM = 120
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One message that came to nothing."""
+class RefusedMessage:
+    """A message that a Workflow refused."""
 
     workflow_id: str
     message: str
     via: str
     """`update` or `signal`."""
-    code: str
+    code: RefusalCode
     told: str
     at: datetime
     claimed: str
@@ -70,7 +72,7 @@ class Refusals(Interceptor):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue: deque[Refusal] = deque(maxlen=WAITING)
+        self._queue: deque[RefusedMessage] = deque(maxlen=WAITING)
         self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
         """By case: refused messages that are not listed, by name; when the last came."""
 
@@ -106,8 +108,8 @@ class Refusals(Interceptor):
         return await self._write(float("inf"), float("inf"))
 
     async def _write(self, gateway_has: float, quiet: float) -> int:
-        held: list[Refusal] = []
-        ready: list[Refusal] = []
+        held: list[RefusedMessage] = []
+        ready: list[RefusedMessage] = []
         while self._queue:
             each = self._queue.popleft()
             (held if each.from_gateway and each.since > gateway_has else ready).append(each)
@@ -120,7 +122,7 @@ class Refusals(Interceptor):
         finally:  # what could not be written is tried again
             self._queue.extendleft(reversed(held + ready))
 
-    async def _of(self, workflow_id: str, refused: Sequence[Refusal]) -> int:
+    async def _of(self, workflow_id: str, refused: Sequence[RefusedMessage]) -> int:
         """Write the refusals of one Workflow."""
         async with self._database.write() as conn:
             case = await cases.of_workflow(conn, workflow_id)
@@ -132,7 +134,8 @@ class Refusals(Interceptor):
             # The gateway says `decision_id` of both; a case that hears of an action by Signal, too, says `action_id`.
             has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
-            new = [each for each in new if not (each.from_gateway and each.code == "NotReady")]  # it tries again
+            # The gateway sends it again.
+            new = [each for each in new if not (each.from_gateway and each.code is RefusalCode.NOT_READY)]
             # Where the gateway only counts, there is no event of its own.
             new = [
                 each
@@ -169,7 +172,7 @@ class Refusals(Interceptor):
         return len(over)
 
 
-def _event(case_id: str, refused: Refusal) -> CaseEvent:
+def _event(case_id: str, refused: RefusedMessage) -> CaseEvent:
     where = "" if case_id else f" to {refused.workflow_id}"
     return CaseEvent(
         event_id=f"refusal/{uuid4()}",
@@ -181,7 +184,8 @@ def _event(case_id: str, refused: Refusal) -> CaseEvent:
         data={
             "message": refused.message,
             "via": refused.via,
-            "code": refused.code,
+            "code": refused.code.value,
+            "reason": refused.told,
             "claimed": refused.claimed,
             "message_id": refused.message_id,
             **({} if case_id else {"workflow_id": refused.workflow_id}),
@@ -189,28 +193,31 @@ def _event(case_id: str, refused: Refusal) -> CaseEvent:
     )
 
 
-def _of_update(input: HandleUpdateInput, no: Exception) -> Refusal:
+def _of_update(input: HandleUpdateInput, no: Exception) -> RefusedMessage:
     said = _said(input.args)
     named = str(said.get("id") or "")
-    return _refusal(input.update, "update", no, said, input.id, from_gateway=bool(named) and named == input.id)
+    refusal = refusal_of_failure(no) if isinstance(no, ApplicationError) else None
+    # Of an exception that is no refusal only the name is kept: its text may be about people.
+    refusal = refusal or Refusal(RefusalCode.UNFORESEEN, f"This message cannot be carried out ({type(no).__name__}).")
+    return _refused(input.update, "update", refusal, said, input.id, from_gateway=bool(named) and named == input.id)
 
 
-def _of_signal(name: str, args: Sequence[Any], no: ApplicationError) -> Refusal:
+def _of_signal(name: str, args: Sequence[Any], refusal: Refusal) -> RefusedMessage:
     said = _said(args)
-    return _refusal(name, "signal", no, said, str(said.get("id") or ""), from_gateway=False)
+    return _refused(name, "signal", refusal, said, str(said.get("id") or ""), from_gateway=False)
 
 
-def _refusal(
-    name: str, via: str, no: Exception, said: dict[str, Any], message_id: str, *, from_gateway: bool
-) -> Refusal:
+def _refused(
+    name: str, via: str, refusal: Refusal, said: dict[str, Any], message_id: str, *, from_gateway: bool
+) -> RefusedMessage:
     by = said.get("by")
     claimed = by.get("id") if isinstance(by, dict) else by
-    return Refusal(
+    return RefusedMessage(
         workflow_id=workflow.info().workflow_id,
         message=name[:CLAIM],
         via=via,
-        code=(no.type or "") if isinstance(no, ApplicationError) else type(no).__name__,
-        told=(no.message if isinstance(no, ApplicationError) else f"{type(no).__name__}.")[:1000],
+        code=refusal.code,
+        told=refusal.message[:1000],
         at=workflow.now(),
         claimed=claimed[:CLAIM] if isinstance(claimed, str) else "",
         message_id=message_id[:CLAIM],

@@ -26,7 +26,6 @@ from tests.support.installed_app import ROOT
 GOALS = {"start": 0.8, "decision": 0.8, "decided_to_closed": None, "end_to_end": 0.7}
 """Least ratio to the bare engine."""
 GATEWAY_ADDS_MS = 10.0
-INBOX_MS = 100.0
 
 
 def main(arguments: list[str]) -> int:

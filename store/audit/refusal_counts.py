@@ -14,10 +14,10 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
+from domain.moments import moment_text
 from store.audit import audit_log
 from store.db.database import Database, fit, insert_once
 from store.tables.audit import refusal_counts
-from workflows.moments import moment_text
 
 LISTED = 20
 """Refusals of one person on one task that are events of their own."""

@@ -1,4 +1,7 @@
-"""What has failed and waits for operators, as a queue: like with like, so that one cause is dealt with once."""
+"""Open interventions as a queue for operators, grouped by cause so that one cause is dealt with once.
+
+A cause is a step and the code of its failure, such as `AccountLocked/operating`. Its sentence is shown and no more.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +26,10 @@ class Incidents(BaseModel):
     """A short name for this group, the same as long as it exists."""
     process: str
     step: str
+    failure: str
+    """The code of the failure, by which incidents are grouped."""
     cause: str
+    """What the oldest of them says, for people."""
     count: int
     oldest_at: datetime
     example: TaskView
@@ -60,23 +66,23 @@ class Answered(BaseModel):
 
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
-_CAUSE = tasks.c.view[("facts", "cause")].as_string()
+_FAILURE = tasks.c.view[("facts", "failure")].as_string()
 # As the index says it, so that SQLite uses it.
 _OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_column("'intervention'"))
 
 
 async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:
     """The groups, the largest first."""
-    step, cause = func.coalesce(_STEP, ""), func.coalesce(_CAUSE, "")
+    step, failure = func.coalesce(_STEP, ""), func.coalesce(_FAILURE, "")
     number = func.count()
-    query = select(tasks.c.process, step, cause, number, func.min(tasks.c.opened_at)).where(*_OPEN)
+    query = select(tasks.c.process, step, failure, number, func.min(tasks.c.opened_at)).where(*_OPEN)
     if process:
         query = query.where(tasks.c.process == process)
-    query = query.group_by(tasks.c.process, step, cause)
-    rows = (await conn.execute(query.order_by(number.desc(), tasks.c.process, step, cause).limit(limit))).all()
+    query = query.group_by(tasks.c.process, step, failure)
+    rows = (await conn.execute(query.order_by(number.desc(), tasks.c.process, step, failure).limit(limit))).all()
     found = []
-    for of_process, of_step, of_cause, count, oldest in rows:
-        like = (tasks.c.process == of_process, step == of_step, cause == of_cause)
+    for of_process, of_step, of_failure, count, oldest in rows:
+        like = (tasks.c.process == of_process, step == of_step, failure == of_failure)
         ids = select(tasks.c.task_id, tasks.c.view).where(*_OPEN, *like)
         named = (await conn.execute(ids.order_by(tasks.c.opened_at, tasks.c.task_id).limit(AT_ONCE))).all()
         if not named:  # answered in this very moment
@@ -84,10 +90,11 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
         example = TaskView.model_validate(named[0].view)
         found.append(
             Incidents(
-                group=hashlib.sha256("\n".join((of_process, of_step, of_cause)).encode()).hexdigest()[:8],
+                group=hashlib.sha256("\n".join((of_process, of_step, of_failure)).encode()).hexdigest()[:8],
                 process=of_process,
                 step=of_step,
-                cause=of_cause,
+                failure=of_failure,
+                cause=str(example.facts.get("cause") or ""),
                 count=count,
                 oldest_at=oldest,
                 example=example,

@@ -11,6 +11,7 @@ from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
+from domain.refusals import RefusalCode
 from store.audit import refusal_counts
 from store.db.database import Database
 from store.tables.cases import actions, decisions, tasks
@@ -48,7 +49,7 @@ async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datet
 async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
     """Say so in the row and in the audit log; False when it was answered meanwhile."""
     waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
-    refused = waiting.values(status="refused", refusal=WHY, code="AlreadyClosed").returning(table)
+    refused = waiting.values(status="refused", refusal=WHY, code=RefusalCode.ALREADY_CLOSED.value).returning(table)
     row = (await conn.execute(refused)).mappings().one_or_none()
     if row is None:
         return False
@@ -69,7 +70,8 @@ def _event(row: Any, id_name: str, table: Table) -> CaseEvent:
             "task_id": row["task_id"],
             id_name: row[id_name],
             ("verdict" if table is decisions else "act"): wanted,
-            "code": "AlreadyClosed",
+            "code": RefusalCode.ALREADY_CLOSED.value,
+            "reason": WHY,
             "claimed": row["person"],
         },
     )

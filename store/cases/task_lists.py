@@ -26,13 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import exact
+from domain.permissions import shares_group
 from domain.task import TaskView
 from store.cases.tasks import views
 from store.cases.visibility import Viewer
 from store.db import cursor as cursors
 from store.db.text_search import words_say
 from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
-from workflows.people import shares_group
 
 Whose = Literal["mine", "claimed", "all"]
 """What the viewer may decide now, what they have claimed, or all they may see."""

@@ -243,8 +243,7 @@ _PATCH = (
             )
         }
         | {
-            # A patch of older code does not know these.
-            "priority": func.coalesce(bindparam("new_priority", type_=Integer), tasks.c.priority),
+            "priority": bindparam("new_priority", type_=Integer),
             # A list that is sorted by them must not lose the task between two of its pages.
             "moved_at": case(
                 (

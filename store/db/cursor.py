@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from workflows.moments import moment_of
+from domain.moments import moment_of
 
 MOST = 2**31 - 1
 """Largest number in a column of 32 bits, as those that lists are sorted by are."""

@@ -4,6 +4,7 @@ SQLite by default, PostgreSQL by URL; the rest of `store/` does not know which.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -26,6 +27,8 @@ MIGRATION_SECONDS = 60.0
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
+_UNRELEASED = re.compile(r"00\d\d")
+"""Revisions of schemas before the first release. Those since have a name behind the number: `0001_baseline`."""
 """Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 
 
@@ -90,9 +93,11 @@ class Database:
         """Return when the database answers and has our tables; raises DatabaseUnavailable when not."""
         async with self.read() as conn:
             try:
-                await conn.execute(text("SELECT position FROM chain"))
+                revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
             except sql.ProgrammingError as error:
                 raise DatabaseUnavailable(f"the database has not been migrated: {_reason(error)}") from error
+        if _UNRELEASED.fullmatch(revision or ""):
+            raise DatabaseUnavailable(_too_old(revision))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -135,11 +140,13 @@ def normalised(url: str) -> URL:
 def migrate(url: str) -> None:
     """Bring the database to the newest schema, creating it when it is new. Two at once are safe: one waits.
 
-    Raises DatabaseUnavailable when it cannot be reached or written, or is newer than this code.
+    Raises DatabaseUnavailable when it cannot be reached or written, is newer than this code, or was made before the
+    first release.
     """
     # Imported here: the worker and the gateway never migrate, and start the sooner.
     from alembic import command
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
     from alembic.util import CommandError
 
     where = normalised(url)
@@ -147,6 +154,9 @@ def migrate(url: str) -> None:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with _outages(), _alone(where) as conn:
         config.attributes["connection"] = conn
+        revision = MigrationContext.configure(conn).get_current_revision()
+        if _UNRELEASED.fullmatch(revision or ""):
+            raise DatabaseUnavailable(_too_old(revision))
         try:
             command.upgrade(config, "head")
         except CommandError as error:
@@ -192,6 +202,14 @@ def _outages() -> Iterator[None]:
         if error.connection_invalidated or type(error) is sql.DatabaseError:
             raise DatabaseUnavailable(_reason(error)) from error
         raise
+
+
+def _too_old(revision: str | None) -> str:
+    return (
+        f"the database was made by an unreleased version of Holdgate (schema {revision}), which cannot be upgraded. "
+        "Set HOLDGATE_DATABASE_URL to a new database, or move the file of the old one away, and run "
+        "./holdgate migrate"
+    )
 
 
 def _reason(error: sql.SQLAlchemyError) -> str:

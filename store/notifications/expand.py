@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.messages import Absent, Actor
 from domain.names import OPERATORS
 from domain.notification import NoticeChoice, NoticeKind
+from domain.permissions import places
 from domain.status import Outcome
 from domain.task import TaskView
 from store.cases.visibility import PERSONAL
@@ -28,7 +29,6 @@ from store.tables.audit import chain, event_payloads, events, readers
 from store.tables.cases import batches, candidates, cases, decisions, tasks
 from store.tables.notifications import messages, notices
 from store.tables.people import absences, memberships, people
-from workflows.people import places
 
 READER = "notices"
 CHUNK = 1000

@@ -135,6 +135,7 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
         requester=row.requester,
         requester_name=row.requester_name,
         reason=result.get("reason", ""),
+        rule_at=result.get("rule_at", ""),
         undone=result.get("undone", []),
         amount=row.amount,
         currency=row.currency,
@@ -143,7 +144,7 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
 
 
 def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a task is open and may be decided by the person, by the rules of `workflows.people.places`."""
+    """Whether a task is open and may be decided by the person, by the rules of `domain.permissions.places`."""
     asked, absent, now = tasks.alias("asked"), absences.alias("absent"), datetime.now(UTC)
 
     def candidate(who: ColumnElement[Any]) -> ColumnElement[bool]:

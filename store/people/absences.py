@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.moments import Within, day_or_moment, moment_text
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
 from store.notifications import account_news
 from store.tables.people import absences, people
-from workflows.moments import Within, day_or_moment, moment_text
 
 
 class Absence(BaseModel):

@@ -12,10 +12,10 @@ from typing import Literal
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.moments import moment_text
 from store.audit import audit_log
 from store.db.database import insert_into
 from store.tables.people import failed_sign_ins
-from workflows.moments import moment_text
 
 SINGLE, SINGLE_IN_ALL = 20, 200
 """Events of single failures in an hour: about one person (or about nobody who is known), and in all."""

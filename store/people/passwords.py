@@ -9,6 +9,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.moments import moment_text
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
 from store.db.database import insert_into, insert_once
@@ -17,7 +18,6 @@ from store.people import one_time_links, people
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.people import passwords, sign_in_tries
-from workflows.moments import moment_text
 
 LEAST, MOST = 12, 200
 """Characters of a password. Length is asked for, and no mixture of signs (NIST SP 800-63B, 3.1.1.2)."""

@@ -166,7 +166,8 @@ class Datasets:
             if undo.now is not None:
                 name, version, before = undo.now["dataset"], undo.now["version"], undo.now["before"]
                 if (in_force := await _version_in_force(conn, name)) != version:
-                    raise Refused(f"Version {in_force} of {name} was published since: roll that one back first.")
+                    since = f"Version {in_force} of {name} was published since: roll that one back first."
+                    raise Refused(since, about=f"published-since/{name}")
                 at = None
                 if before is not None:
                     query = select(dataset_versions.c.published_at).where(*_version(name, before))
@@ -174,7 +175,8 @@ class Datasets:
                     if found is None:
                         raise Refused(
                             f"Version {before} of {name}, which was published before, is not kept any more, so version "
-                            f"{version} stays published."
+                            f"{version} stays published.",
+                            about=f"not-kept/{name}",
                         )
                     at = found.published_at
                 await _put_in_force(conn, name, before, at)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused, Trouble
 from domain.ids import MAX_REFERENCE_KEY
+from domain.moments import day_in_words, day_of, moment_in_words, moment_of
 from domain.money import in_words, major_units as _major, minor_units as _minor, payee_key
 from domain.normalization import fold
 from store.audit import audit_log
@@ -28,7 +29,6 @@ from store.receivers.ledger_reading import (
     is_account,
 )
 from store.tables.receivers import accounts, entries, lines
-from workflows.moments import day_in_words, day_of, moment_in_words, moment_of
 
 PAYMENTS = "payments"
 """What was paid out: the other side of holds and captures."""
@@ -316,7 +316,7 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
         if not account.open:
             raise Refused(f"Account '{name}' ({currency}) is closed.")
         if account.locked:
-            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.")
+            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.", about=name)
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():
@@ -331,7 +331,8 @@ def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
     made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
-        f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead."
+        f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead.",
+        about=f"books-closed/{account.name}",
     )
 
 

@@ -16,10 +16,9 @@ from api.pages.parts.schema_form import read_form
 from api.pages.tasks import _moment
 from domain.batch import BatchOrder
 from domain.messages import Action, Cancellation, Decision, StartNow
+from domain.moments import LAST_MOMENT, lenient_fields
 from tests.api.conftest import API, Gate, payment
 from tests.api.test_batches import upload
-from workflows.bounds import LATEST
-from workflows.moments import lenient_fields
 from workflows.registry import PROCESSES
 
 Refusal = tuple[int, list[str]]
@@ -136,7 +135,7 @@ def endpoints(routes: Iterable[Any]) -> Iterator[Callable[..., Any]]:
 
 
 def test_no_request_has_a_moment_that_pydantic_reads_in_its_lenient_way(stopped: Gate) -> None:
-    """A number or digits would be Unix seconds: see `workflows.moments`."""
+    """A number or digits would be Unix seconds: see `domain.moments`."""
     seen = 0
     for endpoint in endpoints(stopped.app.routes):
         for name, hint in get_type_hints(endpoint, include_extras=True).items():
@@ -165,7 +164,7 @@ def test_a_raw_message_has_no_number_for_a_moment_and_is_brought_within_bounds()
             with pytest.raises(ValidationError):
                 Action.model_validate({**raw, "at": "2027-03-31T09:00:00Z", **sent})
     read = Action.model_validate({**raw, "at": "2027-03-31T09:00:00Z", "due_at": "9999-12-31T23:59:59-01:00"})
-    assert read.due_at == LATEST
+    assert read.due_at == LAST_MOMENT
 
 
 async def test_the_clock_of_a_task_takes_no_number_and_nothing_out_of_bounds(gate: Gate) -> None:

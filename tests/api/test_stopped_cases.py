@@ -76,7 +76,7 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         assert "The request cannot go on by itself." in told.section("Who decides").text
         assert [each.text for each in told.section("What was checked").all("dt")] == ["Cause", "What to do"]
         history = told.section("What happened").text
-        assert "The case stands still. Temporal does not know this case" in history, "the whole sentence"
+        assert "Blocked. Temporal does not know this case" in history, "the whole sentence"
         assert "payment; the oldest waits since" in parsed(page).one("main").text
         form = {**hidden(page), "group": group["group"], "verdict": "roll_back", "comment": "Not wanted"}
         done = await client.post("/incidents", data=form)

@@ -1,6 +1,5 @@
 """What Temporal's failures mean: none of them is a 500, and none is taken for an answer that nobody gave."""
 
-import ast
 import builtins
 from typing import Any
 
@@ -10,10 +9,9 @@ from temporalio.exceptions import ApplicationError, CancelledError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.problems import Problem
-from api.http.workflow_refusals import problem_of_refusal
-from api.temporal_calls import Gone, NoAnswer, Refused, meaning, send, within
-from tests.support.installed_app import ROOT
-from workflows.people import refusal
+from api.temporal_calls import Gone, NoAnswer, meaning, send, within
+from domain.refusals import Refusal, RefusalCode, not_allowed
+from workflows.refusal_failures import failure_of_refusal
 
 
 @pytest.mark.parametrize("status", list(RPCStatusCode))
@@ -32,7 +30,7 @@ async def test_every_status_of_the_server_is_one_of_three_things(status: RPCStat
         (builtins.TimeoutError(), NoAnswer),
         (WorkflowUpdateRPCTimeoutOrCancelledError(), NoAnswer),
         (RuntimeError("Failed client connect: no server"), NoAnswer),
-        (WorkflowUpdateFailedError(refusal("NotAllowed", "No.", rule="one")), Refused),
+        (WorkflowUpdateFailedError(failure_of_refusal(not_allowed("No.", rule="one"))), Refusal),
     ],
 )
 async def test_a_conversation_that_fails_is_one_of_three_things(failure: Exception, expected: type[Exception]) -> None:
@@ -44,9 +42,9 @@ async def test_a_conversation_that_fails_is_one_of_three_things(failure: Excepti
 @pytest.mark.parametrize(
     ("cause", "expected"),
     [
-        (refusal("NotReady", "Not yet."), NoAnswer),
-        (refusal("Stale", "It has changed.", revision=2, changed=[]), Refused),
-        (refusal("ACodeOfTomorrow", "No."), Refused),
+        (failure_of_refusal(Refusal(RefusalCode.NOT_READY, "Not yet.")), NoAnswer),
+        (failure_of_refusal(Refusal(RefusalCode.STALE, "It has changed.", revision=2, changed=[])), Refusal),
+        (ApplicationError("No.", {}, type="ACodeOfTomorrow"), Refusal),
         (ApplicationError("not processed by the worker", type="UnprocessedUpdate"), NoAnswer),
         (ApplicationError("the Workflow completed before", type="AcceptedUpdateCompletedWorkflow"), Gone),
         (ApplicationError("Update handler for 'act' expected but not found", type="RuntimeError"), NoAnswer),
@@ -80,20 +78,3 @@ async def test_an_update_that_a_worker_did_not_process_is_sent_again() -> None:
     async with within(3):
         assert await send(handle, "decide", message, str) == "done"
     assert handle.calls == 3
-
-
-def test_every_refusal_of_a_workflow_has_its_problem() -> None:
-    codes = {
-        node.args[0].value
-        for path in (ROOT / "workflows").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "refusal"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-    }
-    assert len(codes) > 10
-    for code in sorted(map(str, codes)):
-        problem = problem_of_refusal("d1", code, "No.", {})
-        assert 400 <= problem.status < 500, code
-        assert problem.body["type"] != "urn:holdgate:refused", f"{code} has no kind of its own"

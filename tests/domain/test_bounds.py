@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel, ValidationError
-from temporalio.exceptions import ApplicationError
 
 from domain.batch import BatchOrder
 from domain.case import CaseInput
+from domain.gate import Gate
 from domain.messages import Act, Action, Actor, Cancellation, Decision, StartNow
+from domain.moments import FIRST_MOMENT, LAST_MOMENT, LONGEST, LONGEST_TIMER, after, bounded, until
+from domain.refusals import Refusal
 from domain.ruling import Escalation, GateRuling
 from domain.status import Verdict
 from domain.step import StepOptions
 from domain.task import Quorum, TaskView
 from policy.clock import instant
 from policy.expressions import ExpressionError
-from workflows.bounds import EARLIEST, LATEST, LONGEST, LONGEST_TIMER, after, bounded, until
-from workflows.failures import Failure, pause_after
-from workflows.gate import Gate
+from workflows.engine.failures import Failure, pause_after
 
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 OFFSETS = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -34,8 +34,8 @@ LENGTHS = st.timedeltas() | st.sampled_from([timedelta.min, timedelta.max])
 @settings(deadline=None)
 def test_a_moment_stays_within_its_bounds_whatever_is_added(at: datetime, by: timedelta) -> None:
     moment = bounded(at)
-    assert EARLIEST <= moment <= LATEST and moment.tzinfo is UTC
-    assert EARLIEST <= after(moment, by) <= LATEST
+    assert FIRST_MOMENT <= moment <= LAST_MOMENT and moment.tzinfo is UTC
+    assert FIRST_MOMENT <= after(moment, by) <= LAST_MOMENT
     assert timedelta(0) <= until(moment, NOW) <= LONGEST_TIMER
     assert timedelta(0) <= StepOptions(retry_for=by, first_pause=by).first_pause <= LONGEST
 
@@ -120,12 +120,12 @@ def test_no_moment_makes_a_gate_fail(first: dict[str, Any], then: dict[str, Any]
     for action in actions:
         try:
             gate.check_action(action)
-        except ApplicationError:
+        except Refusal:
             continue
         gate.act(action, now)
-        gate.next_alarm()
+        gate.next_timer()
         now += timedelta(days=400)
-        gate.ring(now)
+        gate.fire_timers(now)
     gate.ruling.later(timedelta(days=400))
     gate.patch(whole=True).model_dump_json()
     if gate.open:
@@ -166,5 +166,5 @@ def test_a_case_input_with_impossible_moments_is_brought_within_bounds() -> None
             "start_at": "9999-12-31T23:59:59-12:00",
         }
     )
-    assert (case.submitted_at, case.start_at) == (EARLIEST, LATEST)
-    assert Escalation.model_validate({"at": "9999-12-31T23:59:59-12:00"}).at == LATEST
+    assert (case.submitted_at, case.start_at) == (FIRST_MOMENT, LAST_MOMENT)
+    assert Escalation.model_validate({"at": "9999-12-31T23:59:59-12:00"}).at == LAST_MOMENT

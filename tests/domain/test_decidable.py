@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from domain.messages import Absent, Actor
+from domain.quorum import answering, answers_left
 from domain.records import Present
 from domain.status import Substitutes, TaskKind, Verdict
 from domain.task import DecisionView, Quorum, TaskView
-from workflows.decidable import answering, answers_left
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 SITUATIONS = 20_000

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from temporalio.exceptions import ApplicationError
 
+from domain.gate import Gate
 from domain.messages import Actor, Decision
+from domain.refusals import Refusal, RefusalCode
 from domain.ruling import Escalation, GateRuling
 from domain.status import OnExpiry, Outcome, Verdict
 from domain.task import Quorum, TaskView
-from workflows.gate import Gate
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -84,8 +84,8 @@ def decide(gate: Gate, decision: Decision) -> str:
     return rule
 
 
-def the_refusal(gate: Gate, decision: Decision) -> ApplicationError:
-    with pytest.raises(ApplicationError) as refused:
+def the_refusal(gate: Gate, decision: Decision) -> Refusal:
+    with pytest.raises(Refusal) as refused:
         gate.check(decision)
     return refused.value
 
@@ -114,7 +114,7 @@ def test_the_same_person_does_not_count_twice() -> None:
     gate = a_gate(quorum=2)
     decide(gate, an_answer("mia"))
     again = an_answer("mia").model_copy(update={"id": "another-click"})
-    assert the_refusal(gate, again).details[0]["rule"] == "quorum: each person counts once"
+    assert the_refusal(gate, again).details["rule"] == "quorum: each person counts once"
 
 
 def test_one_rejection_ends_the_gate_whatever_was_approved_before() -> None:
@@ -127,48 +127,48 @@ def test_one_rejection_ends_the_gate_whatever_was_approved_before() -> None:
 def test_the_requester_is_refused_even_as_a_member_and_as_a_candidate_user() -> None:
     gate = a_gate(users=("rita",))
     refused = the_refusal(gate, an_answer("rita"))
-    assert refused.type == "NotAllowed" and "requester" in refused.details[0]["rule"]
+    assert refused.code is RefusalCode.NOT_ALLOWED and "requester" in refused.details["rule"]
 
 
 def test_who_decided_an_earlier_gate_of_the_case_is_refused() -> None:
     refused = the_refusal(a_gate(excluded=("mia",)), an_answer("mia"))
-    assert refused.type == "NotAllowed" and "one gate" in refused.details[0]["rule"]
+    assert refused.code is RefusalCode.NOT_ALLOWED and "one gate" in refused.details["rule"]
 
 
 def test_somebody_from_another_group_is_refused_and_told_who_may() -> None:
     refused = the_refusal(a_gate(), an_answer("fred", groups=("fraud-analysts",)))
-    assert refused.type == "NotAllowed" and "managers" in refused.message
+    assert refused.code is RefusalCode.NOT_ALLOWED and "managers" in refused.message
 
 
 def test_a_late_decision_learns_the_outcome() -> None:
     gate = a_gate()
     decide(gate, an_answer("mia"))
     refused = the_refusal(gate, an_answer("max", Verdict.REJECT))
-    assert (refused.type, refused.details[0]["outcome"]) == ("AlreadyClosed", "approved")
+    assert (refused.code, refused.details["outcome"]) == (RefusalCode.ALREADY_CLOSED, "approved")
 
 
 def test_who_must_not_decide_learns_that_also_after_the_gate_closed() -> None:
     gate = a_gate()
     decide(gate, an_answer("mia"))
-    assert the_refusal(gate, an_answer("rita")).type == "NotAllowed"
+    assert the_refusal(gate, an_answer("rita")).code is RefusalCode.NOT_ALLOWED
 
 
 def test_a_decision_on_what_was_seen_before_the_escalation_is_stale() -> None:
     gate = a_gate(escalations=((timedelta(hours=1), "directors"),))
-    gate.ring(NOON + timedelta(hours=1))
+    gate.fire_timers(NOON + timedelta(hours=1))
     refused = the_refusal(gate, an_answer("mia", revision=1))
-    assert (refused.type, refused.details[0]) == ("Stale", {"revision": 2, "changed": ["candidates"]})
+    assert (refused.code, refused.details) == (RefusalCode.STALE, {"revision": 2, "changed": ["candidates"]})
     gate.check(an_answer("mia", revision=2))
 
 
 def test_an_ordinary_task_does_not_take_an_operators_verdict() -> None:
-    assert the_refusal(a_gate(), an_answer("mia", Verdict.SKIP)).type == "WrongVerdict"
+    assert the_refusal(a_gate(), an_answer("mia", Verdict.SKIP)).code is RefusalCode.WRONG_VERDICT
 
 
 def test_skipping_a_step_needs_a_reason() -> None:
     gate = a_gate(groups=("operators",), verdicts=(Verdict.RETRY, Verdict.SKIP))
     skip = an_answer("olga", Verdict.SKIP, groups=("operators",))
-    assert the_refusal(gate, skip).type == "CommentNeeded"
+    assert the_refusal(gate, skip).code is RefusalCode.COMMENT_NEEDED
     decide(gate, skip.model_copy(update={"comment": "paid by hand"}))
     assert gate.outcome is Outcome.SKIP
 
@@ -177,33 +177,33 @@ def test_reminders_escalation_and_expiry_come_in_their_order() -> None:
     gate = a_gate(
         reminders=(timedelta(hours=4),), escalations=((timedelta(days=1), "directors"),), expires=timedelta(days=2)
     )
-    assert gate.ring(NOON + timedelta(hours=3)) == []
-    assert [rang.kind for rang in gate.ring(NOON + timedelta(hours=4))] == ["gate_reminded"]
-    assert [rang.kind for rang in gate.ring(NOON + timedelta(days=1))] == ["gate_escalated"]
+    assert gate.fire_timers(NOON + timedelta(hours=3)) == []
+    assert [rang.kind for rang in gate.fire_timers(NOON + timedelta(hours=4))] == ["gate_reminded"]
+    assert [rang.kind for rang in gate.fire_timers(NOON + timedelta(days=1))] == ["gate_escalated"]
     assert gate.task.candidate_groups == ["managers", "directors"]
-    assert [rang.kind for rang in gate.ring(NOON + timedelta(days=2))] == ["gate_expired"]
-    assert gate.outcome is Outcome.EXPIRED and gate.next_alarm() is None
+    assert [rang.kind for rang in gate.fire_timers(NOON + timedelta(days=2))] == ["gate_expired"]
+    assert gate.outcome is Outcome.EXPIRED and gate.next_timer() is None
 
 
 def test_an_expiry_that_approves_says_that_a_rule_did_it() -> None:
     gate = a_gate(expires=timedelta(hours=1), on_expiry="approve")
-    gate.ring(NOON + timedelta(hours=1))
+    gate.fire_timers(NOON + timedelta(hours=1))
     assert gate.outcome is Outcome.APPROVED_BY_RULE
 
 
 def test_an_expiry_that_escalates_waits_once_more_as_long_and_then_rejects() -> None:
     gate = a_gate(escalations=((timedelta(days=9), "directors"),), expires=timedelta(hours=2), on_expiry="escalate")
-    gate.ring(NOON + timedelta(hours=2))
+    gate.fire_timers(NOON + timedelta(hours=2))
     assert gate.open and gate.task.candidate_groups == ["managers", "directors"]
     assert gate.task.expires_at == NOON + timedelta(hours=4)
-    gate.ring(NOON + timedelta(hours=4))
+    gate.fire_timers(NOON + timedelta(hours=4))
     assert gate.outcome is Outcome.EXPIRED
 
 
 def test_a_decision_in_time_stops_the_clock() -> None:
     gate = a_gate(reminders=(timedelta(hours=4),), expires=timedelta(days=2))
     decide(gate, an_answer("mia"))
-    assert gate.next_alarm() is None and gate.ring(NOON + timedelta(days=9)) == []
+    assert gate.next_timer() is None and gate.fire_timers(NOON + timedelta(days=9)) == []
     assert gate.outcome is Outcome.APPROVED
 
 
@@ -236,14 +236,14 @@ def test_whatever_comes_a_gate_has_one_outcome_and_counts_people_not_clicks(
     for number, action in enumerate(actions):
         if isinstance(action, timedelta):
             now = max(now, NOON + action)
-            gate.ring(now)
+            gate.fire_timers(now)
         else:
             person, verdict = action
             groups = () if person == "fred" else ("managers",)
             decision = an_answer(person, verdict, groups=groups).model_copy(update={"id": str(number)})
             try:
                 gate.check(decision)
-            except ApplicationError:
+            except Refusal:
                 pass
             else:
                 gate.decide(decision, decision.at)
@@ -264,10 +264,10 @@ def test_a_level_may_take_the_place_of_those_before() -> None:
     gate = a_gate()
     level = Escalation(at=NOON + timedelta(hours=1), groups=["directors"], users=["dan"], replace=True, priority=1)
     gate = Gate(gate.task, gate.ruling.model_copy(update={"escalations": [level]}))
-    (rang,) = gate.ring(NOON + timedelta(hours=1))
+    (rang,) = gate.fire_timers(NOON + timedelta(hours=1))
     assert (gate.task.candidate_groups, gate.task.candidate_users, gate.task.priority) == (["directors"], ["dan"], 1)
     assert rang.data == {"added": ["directors", "dan"], "removed": ["managers"]} and gate.task.revision == 2
-    with pytest.raises(ApplicationError, match="not among those"):
+    with pytest.raises(Refusal, match="You cannot decide this task"):
         gate.check(an_answer("mia"))
     assert gate.check(an_answer("dora", groups=("directors",))) == "member of directors"
 
@@ -294,11 +294,11 @@ def test_a_task_says_what_its_clock_will_do_and_when_in_order() -> None:
 
     whole = [(4, "remind", []), (24, "escalate", ["directors"]), (48, "escalate", ["ceo"]), (96, "reject", [])]
     assert told() == whole
-    gate.ring(NOON + timedelta(hours=5))
+    gate.fire_timers(NOON + timedelta(hours=5))
     assert told() == whole[1:]
-    gate.ring(NOON + 2 * day)
+    gate.fire_timers(NOON + 2 * day)
     assert told() == whole[3:], "escalated, it runs once more as long"
-    gate.ring(NOON + 4 * day)
+    gate.fire_timers(NOON + 4 * day)
     assert gate.outcome is Outcome.EXPIRED
     approves = Gate(
         a_gate().task, ruling.model_copy(update={"on_expiry": "approve", "escalations": [], "reminders": []})
@@ -312,9 +312,9 @@ def test_a_decision_names_the_revision_where_the_policy_wants_it(required: bool)
     gate = a_gate()
     gate = Gate(gate.task.model_copy(update={"revision_required": required}), gate.ruling)
     if required:
-        with pytest.raises(ApplicationError) as refused:
+        with pytest.raises(Refusal) as refused:
             gate.check(an_answer("mia"))
-        assert (refused.value.type, refused.value.details[0]["revision"]) == ("RevisionNeeded", 1)
+        assert (refused.value.code, refused.value.details["revision"]) == (RefusalCode.REVISION_NEEDED, 1)
     else:
         gate.check(an_answer("mia"))
     gate.check(an_answer("mia", revision=1))

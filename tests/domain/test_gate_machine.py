@@ -19,9 +19,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from temporalio.exceptions import ApplicationError
 
+from domain.gate import Gate
 from domain.messages import Absent, Act, Action, Actor, Decision
+from domain.permissions import same, voters
+from domain.refusals import Refusal
 from domain.ruling import Escalation, GateRuling
 from domain.status import OnExpiry, Outcome, Substitutes, TaskKind, Verdict
 from domain.step import StepCall
@@ -30,9 +32,7 @@ from domain.undo import PlannedUndo
 from policy.candidates import present
 from tests.domain.test_decidable import Situation
 from tests.support.sample_processes import ErrandRequest
-from workflows.gate import Gate
-from workflows.people import same, voters
-from workflows.saga import Saga
+from workflows.engine.saga import Saga
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 NAMES = ["rita", "mia", "max", "moe", "dan"]
@@ -207,7 +207,7 @@ class GateMachine(RuleBasedStateMachine):
         self.settle()
 
     def settle(self) -> None:
-        """What `waiting.py` does after each event: ask, as long as the gate is not sure."""
+        """What `human_tasks.py` does after each event: ask, as long as the gate is not sure."""
         for _ in range(9):
             if not self.gate.uncertain or self.gate.edited or not self.gate.open:
                 return
@@ -224,7 +224,7 @@ class GateMachine(RuleBasedStateMachine):
         before = self.gate.task
         try:
             self.gate.check_action(action)
-        except ApplicationError:
+        except Refusal:
             assert self.gate.task == before, "a refusal changes nothing"
             return
         assert before.outcome is None
@@ -259,7 +259,7 @@ class GateMachine(RuleBasedStateMachine):
         before = self.gate.task
         try:
             self.gate.check(decision)
-        except ApplicationError:
+        except Refusal:
             assert self.gate.task == before, "a refusal changes nothing"
             return
         assert before.outcome is None, "no decision counts after the end"
@@ -318,7 +318,7 @@ class GateMachine(RuleBasedStateMachine):
     @rule(hours=st.integers(1, 12))
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
-        self.gate.ring(self.now)
+        self.gate.fire_timers(self.now)
         self.settle()
 
     @precondition(lambda self: self.gate.open)
@@ -417,7 +417,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_clock_stands_still_or_runs(self) -> None:
-        alarm = self.gate.next_alarm()
+        alarm = self.gate.next_timer()
         assert alarm is None or (self.gate.open and (alarm.fixed or self.gate.task.paused_at is None))
 
 

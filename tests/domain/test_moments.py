@@ -9,9 +9,7 @@ from hypothesis import given, strategies as st
 from pydantic import BaseModel, ValidationError
 
 from activities.approval.request import ApprovalRequest
-from domain.money import shown
-from workflows.approval import ApprovalProcess
-from workflows.moments import (
+from domain.moments import (
     AskedMoment,
     Day,
     Moment,
@@ -26,6 +24,8 @@ from workflows.moments import (
     rfc3339,
     years_from,
 )
+from domain.money import shown
+from workflows.approval import ApprovalProcess
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2027, 3, 31, 12, tzinfo=UTC)

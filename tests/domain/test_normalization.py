@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.money import payee_key
 from domain.normalization import check_visible, fold, identity_key, search_key, search_terms
-from workflows.people import same
+from domain.permissions import same
 
 SAME = {
     "small letters": "inv-1",

@@ -164,7 +164,7 @@ def test_the_mapping_that_was_suggested_reads_the_same_when_it_is_given(lines: l
     assert (again.mapping, again.format, again.ignored_columns) == (first.mapping, first.format, first.ignored_columns)
     kinds = [(bool(row.input), bool(row.errors), bool(row.skipped)) for row in first.rows]
     assert all(sum(kind) == 1 for kind in kinds)
-    assert first.lines_read == len(kinds) + first.blank == len(data.decode().splitlines()) - 3
+    assert first.count + first.blank == len(kinds) + first.blank == len(data.decode().splitlines()) - 3
 
 
 # ---------------------------------------------------------------------------------------------------------------- given
@@ -241,7 +241,7 @@ def test_a_workbook_is_read_with_a_mapping_too() -> None:
     sheet = read(workbook(["Payments"], ["Trans No", "Supplier", "Amount"], [7.0, "Acme", 1500.0], [], [8, "B", 2.5]))
     assert [(row.line, row.reference) for row in sheet.rows] == [(3, "7"), (5, "8")]
     assert [each["amount"] for each in inputs(sheet)] == ["1500.00", "2.50"]
-    assert (sheet.blank, sheet.lines_read) == (1, 3)
+    assert (sheet.blank, sheet.count + sheet.blank) == (1, 3)
 
 
 def test_a_row_may_say_when_it_starts_and_how_urgent_it_is() -> None:

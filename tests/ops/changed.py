@@ -103,8 +103,8 @@ class Unasked(RollbackWorkflow):
     """It undoes at once what directors would have to approve."""
 
     @workflow.run
-    async def run(self, asked: RollbackInput) -> CaseResult:
-        return await self._conduct(asked, self._tell)
+    async def run(self, rollback: RollbackInput) -> CaseResult:
+        return await super().run(rollback)
 
     async def _ask(self) -> None:
         """Nobody."""

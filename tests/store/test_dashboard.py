@@ -120,7 +120,7 @@ async def story(db: Database) -> AsyncIterator[Story]:
     for reference, ago, groups in (("F", 3, ["managers"]), ("G", 26, ["managers", "directors"])):
         await told.asked(await told.submitted(reference, ago), ago, candidate_groups=groups)
     h = await told.submitted("H", 6)
-    failed = {"step": "reserve", "cause": "The account is locked"}
+    failed = {"step": "reserve", "failure": "AccountLocked", "cause": "The account is locked"}
     await told.asked(h, 6, "intervention", kind="intervention", candidate_groups=["operators"], facts=failed)
     yield told
 

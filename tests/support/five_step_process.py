@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import Refused
     from domain.step import StepCall
     from domain.wording import Words
-    from workflows.case import CaseWorkflow
+    from workflows.engine.case import CaseWorkflow
 
 NUMBERS = ("one", "two", "three", "four", "five")
 POLICY = "".join(f'[five.steps.{name}]\ntime_limit = "2s"\n' for each in NUMBERS for name in (each, f"undo_{each}"))

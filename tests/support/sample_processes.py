@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.errors import Refused, Trouble
     from domain.step import StepCall
     from domain.wording import Words
-    from workflows.case import CaseWorkflow
+    from workflows.engine.case import CaseWorkflow
 
 
 class ErrandRequest(BaseModel):

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from activities.approval.request import ApprovalRequest
+from domain.moments import asked
 from intake.rows import read
-from workflows.moments import asked
 from workflows.registry import PROCESSES
 
 NOW = datetime(2031, 6, 1, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_a_deadline_that_has_passed_is_refused_when_it_is_asked_for_and_read_for
     assert ApprovalRequest.model_validate(request.model_dump(mode="json")) == request
     assert ApprovalRequest.model_validate(given, context=asked(NOW, {"title"})) == request, "it was not edited"
     if late:
-        with pytest.raises(ValidationError, match="lies in the past: choose a later time"):
+        with pytest.raises(ValidationError, match="is in the past: choose a later time"):
             ApprovalRequest.model_validate(given, context=asked(NOW))
     else:
         ApprovalRequest.model_validate(given, context=asked(NOW))

@@ -100,6 +100,7 @@ async def test_a_case_that_was_sent_everything_is_decided(house: House) -> None:
     assert {event.actor for event in events} == {"temporal"}, "nothing proves who sent them"
     assert {event.data["message"] for event in events if event.data["via"] == "signal"} == set(SIGNALS)
     assert {event.data["message"] for event in events if event.data["via"] == "update"} >= {"decide", "act", "deside"}
+    assert {event.data["code"] for event in events if event.data["message"] == "deside"} == {"Unknown"}
     assert "mia" in {event.data["claimed"] for event in events}
     assert all(len(event.summary) < 2_000 for event in events)
     assert await house.audit_problems() == []

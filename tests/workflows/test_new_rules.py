@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from activities.engine.records import _opening_in_words
-from domain.messages import Act, Action, Actor
+from domain.base import FieldChange
+from domain.gate import Gate
+from domain.messages import Act, Action, Actor, Decision
 from domain.ruling import Escalation, GateRuling
-from domain.status import Outcome
+from domain.status import Outcome, Verdict
 from domain.task import Quorum, TaskView
-from workflows.gate import Gate
 
 OPENED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -118,11 +119,11 @@ DIRECTORS = Escalation(at=OPENED + HOUR, groups=["directors"])
 def test_what_the_clock_has_done_is_neither_undone_nor_done_again() -> None:
     reminded = ruled(reminders=[OPENED + HOUR / 2, OPENED + 9 * HOUR], escalations=[DIRECTORS])
     open_gate = gate(reminded)
-    assert [each.kind for each in open_gate.ring(OPENED + 2 * HOUR)] == ["gate_reminded", "gate_escalated"]
+    assert [each.kind for each in open_gate.fire_timers(OPENED + 2 * HOUR)] == ["gate_reminded", "gate_escalated"]
     changed = open_gate.adopt(reminded.model_copy(update={"quorum": 2}), OPENED + 2 * HOUR).data["changed"]
     assert changed == ["approvals needed: 1 became 2"]
     assert open_gate.task.candidate_groups == ["managers", "directors"]
-    assert open_gate.ring(OPENED + 2 * HOUR) == []
+    assert open_gate.fire_timers(OPENED + 2 * HOUR) == []
     assert [step.does for step in open_gate.task.clock] == ["remind", "reject"]
 
 
@@ -150,16 +151,16 @@ def test_other_reminders_and_escalations_are_a_change_also_where_nothing_else_is
 def test_a_level_that_is_new_and_over_already_comes_at_once_and_is_told() -> None:
     open_gate = gate()
     open_gate.adopt(ruled(escalations=[DIRECTORS]), OPENED + 2 * HOUR)
-    (rang,) = open_gate.ring(OPENED + 2 * HOUR)
+    (rang,) = open_gate.fire_timers(OPENED + 2 * HOUR)
     assert (rang.kind, rang.data["added"]) == ("gate_escalated", ["directors"])
 
 
 def test_a_gate_in_its_second_term_does_not_end_by_another_policy() -> None:
     open_gate = gate(ruled(on_expiry="escalate", escalations=[DIRECTORS]))
-    open_gate.ring(OPENED + 49 * HOUR)
+    open_gate.fire_timers(OPENED + 49 * HOUR)
     end = open_gate.task.expires_at
     open_gate.adopt(ruled(on_expiry="escalate", escalations=[DIRECTORS], quorum=2), OPENED + 50 * HOUR)
-    open_gate.ring(OPENED + 50 * HOUR)
+    open_gate.fire_timers(OPENED + 50 * HOUR)
     assert open_gate.open and open_gate.task.expires_at == end
 
 
@@ -212,9 +213,13 @@ def test_a_changed_rule_is_said_as_it_came_out(
 
 def test_after_an_edit_the_rule_that_no_longer_holds_is_not_said_to_hold() -> None:
     open_gate = gate()
-    open_gate.edited = True
+    approval = Decision(
+        id="d1", task_id="t", verdict=Verdict.APPROVE, by=Actor(id="mia", groups=["managers"]), at=OPENED
+    )
+    open_gate.decide(approval, OPENED, [FieldChange(field="amount", before=9, after=1)])
+    assert open_gate.edited
     happened = open_gate.adopt(ruled(**BELOW), OPENED + HOUR)
-    assert open_gate.open and open_gate.task.rule == "amount >= limits.manager does not hold"
+    assert open_gate.outcome is Outcome.APPROVED and open_gate.task.rule == "amount >= limits.manager does not hold"
     assert "became amount >= limits.manager does not hold" in happened.summary
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-import workflows.waiting
 from domain.names import MAX_IDLE_MESSAGES
 from domain.records import CaseRecord, Written
 from domain.status import Status, Verdict
@@ -20,6 +19,7 @@ from store.db.database import DatabaseUnavailable
 from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
 from tests.support.installed_app import ROOT
 from worker import SqlRecords
+from workflows.engine import human_tasks
 
 SOON = timedelta(seconds=2)
 """After which the server misses a worker that died with a workflow task."""
@@ -140,7 +140,7 @@ async def test_a_gate_without_a_ruling_waits_for_operators_who_cannot_skip_it(ho
 async def test_a_task_that_an_outage_kept_from_people_expires_only_after_they_could_see_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflows.waiting, "LATE", timedelta(seconds=1))
+    monkeypatch.setattr(human_tasks, "LATE", timedelta(seconds=1))
     original, away_until = SqlRecords.record, time.monotonic() + 3
 
     async def away(self: SqlRecords, record: CaseRecord) -> Written:

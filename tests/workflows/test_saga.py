@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from domain.step import StepCall
 from domain.undo import PlannedUndo
-from workflows.saga import Saga
+from workflows.engine.saga import Saga
 
 
 def an_undo(step: str) -> PlannedUndo:

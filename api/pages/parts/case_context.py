@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.deps import House
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
+from api.pages.event_words_of_cases import verdict_words
 from api.pages.parts import timeline
 from api.pages.parts.page import templates
 from api.pages.parts.pipeline import Pipeline, pipeline
@@ -22,11 +23,7 @@ from store.people.people import Person
 COMMENTS = 100
 """The newest that are shown; all of them are in the history."""
 
-templates.env.globals |= {
-    "verdict_words": timeline.verdict_words,
-    "step_named": timeline.step_named,
-    "size": timeline.size,
-}
+templates.env.globals |= {"verdict_words": verdict_words, "step_named": timeline.step_named, "size": timeline.size}
 
 
 @dataclass(frozen=True)

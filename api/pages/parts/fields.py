@@ -85,7 +85,7 @@ def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
     ]
 
 
-_TECHNICAL = frozenset({"error", "would_be_undone"})
+_TECHNICAL = frozenset({"error", "failure", "would_be_undone"})
 """What a page shows elsewhere, or only to those who mend things."""
 
 

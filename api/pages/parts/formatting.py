@@ -11,10 +11,10 @@ from markupsafe import Markup, escape
 
 from api.pages.parts.translation import _, ngettext, reader
 from domain.bidi import runs
+from domain.moments import moment_in_words, moment_of, rfc3339
 from domain.money import in_words
 from domain.status import Outcome, Status
 from store.cases.blocked import WHOLE_CASE
-from workflows.moments import moment_in_words, moment_of, rfc3339
 from workflows.registry import PROCESSES
 
 TONES: dict[str, str] = {

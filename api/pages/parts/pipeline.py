@@ -122,7 +122,7 @@ class _Seen:
         words = process.words if process else None
         holds = event.kind == "gate_decided_by_rule"
         why = reason(str(data.get("rule", "")), data.get("names") or {}, holds, words, self._case.input)
-        if ": rejected by rule" in event.summary:
+        if data.get("decided") == "reject":
             self._mark(gate, "failed", _("rejected by rule (%(why)s)", why=why) if why else _("rejected by rule"))
         else:
             self._mark(gate, "skipped", _("no approval needed (%(why)s)", why=why) if why else _("no approval needed"))

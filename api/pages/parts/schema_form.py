@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from api.pages.parts.translation import _
 from domain import strict_json
 from domain.input_errors import problems_of
+from domain.moments import asked
 from domain.wording import Words
-from workflows.moments import asked
 
 PREFIX = "input."
 """Before the names of fields in a form, so that none is taken for one of the form's own."""

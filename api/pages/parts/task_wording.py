@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.http.security import CanDecide
 from api.pages.parts.formatting import listed
 from api.pages.parts.translation import _, ngettext
+from domain.gate import REASONS
+from domain.permissions import among, same, voters
 from domain.status import Verdict
 from domain.task import TaskView
 from store.people import people
-from workflows.gate import REASONS
-from workflows.people import among, same, voters
 
 SHOWN = 12
 """People of a group whom a page names."""
@@ -97,7 +97,7 @@ def approvals(task: TaskView) -> str:
 
 def if_nobody_decides(task: TaskView) -> list[Coming]:
     """What the clock will do, in order."""
-    if not task.clock and task.expires_at:  # stored by older code, or not known without a worker
+    if not task.clock and task.expires_at:  # the steps of the clock are not known without a worker
         return [Coming(task.expires_at, _ends(task))]
     told = []
     for step in task.clock:

@@ -12,8 +12,8 @@ from temporalio import activity
 
 from domain.base import Message
 from domain.errors import Refused
+from domain.moments import Day
 from domain.step import StepCall
-from workflows.moments import Day
 
 
 class MyProcessRequest(Message):

@@ -6,7 +6,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
     from domain.wording import Words
-    from workflows.case import CaseWorkflow
+    from workflows.engine.case import CaseWorkflow
 
     from .activities import MyProcessRequest, MyProcessSteps
 

@@ -35,7 +35,7 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     kinds = [each.attrs["class"] for each in told]
     assert kinds[-1] == "case_closed"
     assert kinds.index("decided") < kinds.index("rollback_started") < kinds.index("undo_done")
-    assert "manager-1 rejected it: “Not <b>ours</b>” by a program" in told[kinds.index("decided")].text
+    assert "manager-1 rejected: “Not <b>ours</b>” by a program" in told[kinds.index("decided")].text
     assert not page.all("b") and "GB82" not in page.text, "bank accounts are shown by their last four"
     assert stops(page)[0] == "Hold 1,250.00 GBP on operating: taken back"
     assert stops(page)[3:5] == ["Manager approval: rejected", "Director approval: not reached"]

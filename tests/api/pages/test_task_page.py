@@ -149,10 +149,10 @@ async def test_who_may_not_decide_is_told_why_and_is_offered_no_answer(gate: Gat
     _, address = await opened(gate)
     async with signed_in(gate, "requester-1") as client:
         page = await seen(client, address)
-        assert "You asked for this case, so somebody else must decide it." in page.text and not answers(page)
+        assert "You made this request, so somebody else must decide it." in page.text and not answers(page)
         sent = {"decision_id": "x", "revision": "1", "verdict": "approve", "comment": "Mine"}
         answer = await client.post(f"{address}/decide", data=sent)
-        assert answer.status_code == 403 and "You asked for this case" in parsed(answer.text).one(role="alert").text
+        assert answer.status_code == 403 and "You made this request" in parsed(answer.text).one(role="alert").text
     async with signed_in(gate, "manager-1") as client:
         assert (await client.post(f"{address}/decide", data={"verdict": "approve"})).status_code == 422
         elsewhere = {"Sec-Fetch-Site": "cross-site"}

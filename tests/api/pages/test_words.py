@@ -116,6 +116,7 @@ def test_mails_have_no_words_of_engineers() -> None:
                     requester="rita",
                     requester_name="Rita",
                     reason=reason,
+                    rule_at="manager-approval",
                     undone=["Release the held 1.00 GBP"],
                     task=task,
                 )

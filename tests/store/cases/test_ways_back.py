@@ -87,15 +87,16 @@ async def test_a_workflow_that_has_lost_its_case_writes_events_and_no_more(db: D
     assert now and now.status is Status.ROLLED_BACK and now.closed_at and now.plan == []
 
 
-async def test_incidents_are_grouped_by_process_step_and_cause_the_largest_first(db: Database) -> None:
-    causes = ["The account is locked."] * 3 + ["The database did not answer."]
-    for number, cause in enumerate(causes):
+async def test_incidents_are_grouped_by_step_and_failure_whatever_their_sentences(db: Database) -> None:
+    locked, silent = "AccountLocked/operating", "DatabaseUnavailable"
+    causes = [(locked, "The account is locked."), (locked, "Das Konto ist gesperrt."), (locked, "")]
+    for number, (failure, cause) in enumerate([*causes, (silent, "The account is locked.")]):
         case = await submitted(db, f"INV-{number}")
         view = task(
             case.case_id,
             "intervention",
             kind="intervention",
-            facts={"step": "reserve_funds", "cause": cause},
+            facts={"step": "reserve_funds", "failure": failure, "cause": cause},
             verdicts=[Verdict.RETRY, Verdict.ROLL_BACK],
             opened_at=MORNING + timedelta(minutes=number),
         )
@@ -105,9 +106,9 @@ async def test_incidents_are_grouped_by_process_step_and_cause_the_largest_first
     async with db.read() as conn:
         found = await incidents.groups(conn)
         assert await incidents.groups(conn, process="deployment") == []
-    assert [(each.step, each.cause, each.count) for each in found] == [
-        ("reserve_funds", "The account is locked.", 3),
-        ("reserve_funds", "The database did not answer.", 1),
+    assert [(each.step, each.failure, each.cause, each.count) for each in found] == [
+        ("reserve_funds", locked, "The account is locked.", 3),
+        ("reserve_funds", silent, "The account is locked.", 1),
     ]
     assert found[0].example.case_id == "payment:inv-0" and found[0].oldest_at == MORNING
     assert len(found[0].task_ids) == 3 and found[0].verdicts == [Verdict.RETRY, Verdict.ROLL_BACK]

@@ -1,6 +1,6 @@
 """Who may decide a task is one question: lists, 404s, mails and notifications answer it as the rules do.
 
-Random tasks over people of all kinds, in real SQL, against `workflows.people.places`, which validation goes by.
+Random tasks over people of all kinds, in real SQL, against `domain.permissions.places`, which validation goes by.
 """
 
 import os
@@ -13,6 +13,7 @@ from sqlalchemy import literal, select
 
 from domain.messages import Absent, Actor
 from domain.notification import NoticeKind
+from domain.permissions import places, voters
 from domain.records import CaseRecord, DecisionRecord
 from domain.status import Status
 from domain.task import Quorum, TaskView
@@ -26,7 +27,6 @@ from store.people import absences, people
 from store.people.people import Person
 from store.tables.notifications import notices
 from tests.store.story import decision, event, patch, recorded, submitted, task
-from workflows.people import places, voters
 
 WORLD: dict[str, list[str]] = {
     "rob": ["requesters", "clerks"],

@@ -1,0 +1,48 @@
+"""Every audit event in a sentence for people, from its kind and data. Used by pages, evidence packs and the CLI.
+
+The summary that is stored with an event is for engineers. It is shown only for a kind that is not known here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.pages.event_words_of_cases import CASE_WORDINGS, Told, Wording
+from api.pages.event_words_of_people import PEOPLE_WORDINGS
+from api.pages.parts.formatting import capital, readable
+from api.pages.parts.translation import _
+from domain.event_kinds import EventKind
+from store.audit.audit_log import StoredEvent
+from workflows.registry import PROCESSES
+
+WORDINGS: dict[EventKind, Wording] = CASE_WORDINGS | PEOPLE_WORDINGS
+
+
+def sentence(
+    kind: str,
+    actor: str,
+    data: Mapping[str, Any] | None,
+    *,
+    process: str = "",
+    input: Mapping[str, Any] | None = None,
+    summary: str = "",
+) -> str:
+    """Return what happened, in the language of the reader.
+
+    `data` is None for an event that was erased. `process` and `input` are those of its case, where they are known.
+    `summary` is returned for a kind without a wording, such as one that a newer version wrote.
+    """
+    if data is None:
+        return _("This entry was erased at a person's request.")
+    known = PROCESSES.get(process)
+    try:
+        say = WORDINGS[EventKind(kind)]
+    except (ValueError, KeyError):
+        return summary.strip() or capital(readable(kind))
+    return say(Told(actor, data, known.words if known else None, input))
+
+
+def of_stored(event: StoredEvent) -> str:
+    """Return the sentence of an event as it is stored, of whatever case."""
+    data = None if event.erased else event.data
+    # The id of a case begins with its process.
+    return sentence(event.kind, event.actor, data, process=event.case_id.partition(":")[0], summary=event.summary)

@@ -1,0 +1,138 @@
+"""Every kind of audit event, and what identifies an event.
+
+A kind is a stored value: it never changes its spelling. `api/pages/event_words.py` holds the wording of each kind.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    """What happened. Events of a case come first, then uploads, people, sign-in, the policy and the ledger."""
+
+    # A case from its submission to its end
+    CASE_SUBMITTED = "case_submitted"
+    CASE_NOT_STARTED = "case_not_started"
+    CASE_STARTED = "case_started"
+    STEP_DONE = "step_done"
+    STEP_FAILED = "step_failed"
+    STEP_REFUSED = "step_refused"
+    CHILD_ENDED = "child_ended"
+    ROUND_STARTED = "round_started"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCEL_TOO_LATE = "cancel_too_late"
+    CASE_CLOSED = "case_closed"
+    CASE_RESUBMITTED = "case_resubmitted"
+    NOT_RESUBMITTED = "not_resubmitted"
+    CASE_RESET = "case_reset"
+    CASE_LOST = "case_lost"
+    CASE_GOES_ON = "case_goes_on"
+
+    # A gate and its task
+    GATE_OPENED = "gate_opened"
+    GATE_SKIPPED = "gate_skipped"
+    GATE_DECIDED_BY_RULE = "gate_decided_by_rule"
+    GATE_REMINDED = "gate_reminded"
+    GATE_ESCALATED = "gate_escalated"
+    GATE_EXPIRED = "gate_expired"
+    GATE_SHORT = "gate_short"
+    GATE_CLOSED = "gate_closed"
+    DECIDED = "decided"
+    DECISION_WITHDRAWN = "decision_withdrawn"
+    CHANGES_REQUESTED = "changes_requested"
+    TASK_CLAIMED = "task_claimed"
+    TASK_RELEASED = "task_released"
+    TASK_REASSIGNED = "task_reassigned"
+    TASK_DELEGATED = "task_delegated"
+    CANDIDATE_REPLACED = "candidate_replaced"
+    QUESTION_ASKED = "question_asked"
+    QUESTION_ANSWERED = "question_answered"
+    QUESTION_WITHDRAWN = "question_withdrawn"
+    QUESTION_LAPSED = "question_lapsed"
+    CLOCK_SET = "clock_set"
+    CLOCK_MOVED = "clock_moved"
+    RULES_CHANGED = "rules_changed"
+    NUDGED = "nudged"
+    INTERVENTION_OPENED = "intervention_opened"
+    INTERVENTION_BY_DEFAULT = "intervention_by_default"
+
+    # Messages that were refused
+    DECISION_REFUSED = "decision_refused"
+    ACTION_REFUSED = "action_refused"
+    MESSAGE_REFUSED = "message_refused"
+    MESSAGES_COUNTED = "messages_counted"
+    REFUSALS_COUNTED = "refusals_counted"
+
+    # A rollback
+    ROLLBACK_REQUESTED = "rollback_requested"
+    ROLLBACK_STARTED = "rollback_started"
+    ROLLBACK_CALLED_OFF = "rollback_called_off"
+    UNDO_DONE = "undo_done"
+    UNDO_ATTEMPT_FAILED = "undo_attempt_failed"
+    UNDO_FAILED = "undo_failed"
+    UNDO_SETTLED = "undo_settled"
+
+    # Evidence
+    COMMENT_ADDED = "comment_added"
+    ATTACHMENT_ADDED = "attachment_added"
+    ERASED = "erased"
+
+    # Uploads
+    BATCH_PAUSED = "batch_paused"
+    BATCH_RUNNING = "batch_running"
+    BATCH_CANCELLING = "batch_cancelling"
+    BATCH_CANCELLED = "batch_cancelled"
+    BATCH_LOST = "batch_lost"
+
+    # People and groups
+    PERSON_ADDED = "person_added"
+    PERSON_DEACTIVATED = "person_deactivated"
+    PERSON_REACTIVATED = "person_reactivated"
+    PERSON_REPLACED = "person_replaced"
+    GROUP_JOINED = "group_joined"
+    GROUP_LEFT = "group_left"
+    MANAGER_SET = "manager_set"
+    TIME_ZONE_SET = "time_zone_set"
+    EMAIL_CHANGED = "email_changed"
+    ABSENCE_SET = "absence_set"
+    ABSENCE_ENDED = "absence_ended"
+
+    # Signing in
+    PASSWORD_SET = "password_set"
+    TOKEN_MADE = "token_made"
+    TOKEN_REVOKED = "token_revoked"
+    TOKENS_REVOKED = "tokens_revoked"
+    LINK_ASKED = "link_asked"
+    LINK_CONFIRMED = "link_confirmed"
+    LINK_SENT = "link_sent"
+    LINK_WITHDRAWN = "link_withdrawn"
+    LINK_USED = "link_used"
+    SIGNED_IN = "signed_in"
+    SIGNED_OUT = "signed_out"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGN_INS_FAILED = "sign_ins_failed"
+    SIGN_IN_UNLOCKED = "sign_in_unlocked"
+
+    # Policy and ledger
+    POLICY_LOADED = "policy_loaded"
+    ACCOUNT_LOCKED = "account_locked"
+    ACCOUNT_UNLOCKED = "account_unlocked"
+    BOOKS_CLOSED = "books_closed"
+    LEDGER_CHANGE_ASKED = "ledger_change_asked"
+    LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"
+    LEDGER_CHANGE_WITHDRAWN = "ledger_change_withdrawn"
+
+
+SENTENCES = frozenset({"cause", "changed", "error", "plan", "problem", "reason", "summary", "what"})
+"""Fields of an event's data that hold sentences. They may be reworded or translated, so they identify nothing."""
+
+
+def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of an event's data identifies the event: all of it except the sentences."""
+    return {
+        name: identity_of(value) if isinstance(value, Mapping) else value
+        for name, value in data.items()
+        if name not in SENTENCES
+    }

@@ -1,0 +1,140 @@
+"""The gate: everything that can happen to one task, in one place. Each method is a function of its own module."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from domain.base import FieldChange
+from domain.gate.clock import fire_timers, next_timer
+from domain.gate.count_decision import count_decision
+from domain.gate.follow_ruling import follow_ruling
+from domain.gate.perform_action import perform_action
+from domain.gate.recount import recount
+from domain.gate.replace_person import replace_person
+from domain.gate.state import GateEvent, GateState
+from domain.gate.timers import Timer
+from domain.gate.validate_action import check_action
+from domain.gate.validate_decision import check_decision
+from domain.messages import Action, Decision
+from domain.records import Present, TaskPatch
+from domain.ruling import GateRuling
+from domain.status import Outcome
+from domain.task import DecisionView, TaskView
+
+
+class Gate:
+    """One task and everything that can happen to it until it has an outcome."""
+
+    def __init__(self, task: TaskView, ruling: GateRuling) -> None:
+        self._state = GateState.opened(task, ruling)
+
+    # ----------------------------------------------------------------------------------------------------- decisions
+
+    def check(self, decision: Decision) -> str:
+        """Return the rule that allows a decision. Raises Refusal when none does. Changes nothing."""
+        return check_decision(self._state, decision)
+
+    def decide(
+        self, decision: Decision, now: datetime, edits: Sequence[FieldChange] = (), **edited: Any
+    ) -> list[DecisionView]:
+        """Count a decision that `check` has allowed. Return earlier decisions that no longer count.
+
+        `edits` are the fields of the input that it changes, `edited` the fields of the task that show the new input.
+        """
+        return count_decision(self._state, decision, now, edits, **edited)
+
+    # ------------------------------------------------------------------------------------------------- other actions
+
+    def check_action(self, action: Action) -> None:
+        """Raise Refusal when the action is not allowed. Changes nothing."""
+        check_action(self._state, action)
+
+    def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
+        """Do what `check_action` has allowed. Return what happened, and the decisions that no longer count."""
+        return perform_action(self._state, action, now)
+
+    # ----------------------------------------------------------------------------------------------------- the clock
+
+    def next_timer(self) -> Timer | None:
+        """Return the next timer; None when the clock does nothing more, or is paused."""
+        return next_timer(self._state)
+
+    def fire_timers(self, now: datetime) -> list[GateEvent]:
+        """Do everything that is due at `now`, in order. Return what happened."""
+        return fire_timers(self._state, now)
+
+    # ---------------------------------------------------------------------------------- changes of people and policy
+
+    def count(self, present: Present, now: datetime) -> list[GateEvent]:
+        """Judge whether the people who can act now can reach the quorum, and do what follows."""
+        return recount(self._state, present, now)
+
+    def exclude(self, people: Sequence[str]) -> None:
+        """Let these people not decide: they decided another gate of the case."""
+        self._state.exclude(people)
+
+    def replace(self, leaver: str, successor: str | None, now: datetime) -> GateEvent:
+        """Give every place of a leaver to the successor, as far as the rules allow; else to nobody."""
+        return replace_person(self._state, leaver, successor, now)
+
+    def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> GateEvent:
+        """Follow another ruling from now on. With `times` also its times, where an admin set others by hand."""
+        return follow_ruling(self._state, ruling, now, times=times)
+
+    def close(self, outcome: Outcome, at: datetime) -> None:
+        """End the gate. The first outcome stands."""
+        self._state.close(outcome, at)
+
+    # ----------------------------------------------------------------------------------------------------- the state
+
+    @property
+    def task(self) -> TaskView:
+        """The task as it is now."""
+        return self._state.task
+
+    @property
+    def ruling(self) -> GateRuling:
+        """The rules that the gate follows now."""
+        return self._state.ruling
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the gate ended; None while it is open."""
+        return self._state.task.outcome
+
+    @property
+    def open(self) -> bool:
+        """Whether the gate has no outcome yet."""
+        return self._state.open
+
+    @property
+    def closed_because(self) -> str:
+        """The rule, in words, that ended the gate after it had opened."""
+        return self._state.closed_because
+
+    @property
+    def edited(self) -> bool:
+        """Whether the rules for an edited input are still to be found. Until then nobody can decide."""
+        return self._state.edited
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether a recount is needed: perhaps nobody can decide any more."""
+        return self._state.uncertain
+
+    @uncertain.setter
+    def uncertain(self, needed: bool) -> None:
+        self._state.uncertain = needed
+
+    @property
+    def short(self) -> str:
+        """Why nobody can decide, with no escalation left. Empty while somebody can."""
+        return self._state.short
+
+    @short.setter
+    def short(self, why: str) -> None:
+        self._state.short = why
+
+    def patch(self, *, whole: bool = False) -> TaskPatch:
+        """Return the changes for the stored task. `whole`: all fields that may change."""
+        return self._state.patch(whole=whole)

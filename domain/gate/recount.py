@@ -1,0 +1,67 @@
+"""Whether enough people are left to decide a gate, and what follows when not."""
+
+from datetime import datetime
+
+from domain.gate.clock import escalate
+from domain.gate.count_decision import given
+from domain.gate.questions import lapse_questions
+from domain.gate.state import GateEvent, GateState
+from domain.gate.timers import Timer
+from domain.names import OPERATORS
+from domain.quorum import answering, answers_left
+from domain.records import Present
+from domain.status import Outcome, Verdict
+
+
+def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent]:
+    """Judge whether the people who can act now can reach the quorum, and do what follows. Return what happened.
+
+    - A claim ends when nobody can decide under it.
+    - A paused clock goes on when nobody can answer the question.
+    - Rejections without veto end the gate when they make the quorum impossible.
+    - Where abstentions or missing people make it impossible, the next escalation comes at once.
+    - With no escalation left `state.short` says why operators must help.
+    """
+    if not state.open:
+        return []
+    events = [*lapse_questions(state, present.silent, now), *_end_vain_claim(state, present)]
+    task = state.task
+    so_far, left = given(task), answers_left(task, present)
+    missing = task.quorum.needed - so_far - left
+    if missing <= 0:
+        state.short = ""
+        return events
+    abstained = sum(view.verdict is Verdict.ABSTAIN for view in task.decisions)
+    rejected = sum(view.verdict is Verdict.REJECT for view in task.decisions)
+    if rejected and missing > abstained:
+        state.close(Outcome.REJECTED, now)
+        return events
+    what = "approvals" if task.kind == "gate" else "answers"
+    cause = f"{task.quorum.needed} {what} are needed; {so_far} given, {left} of the candidates can still decide"
+    counts = {"needed": task.quorum.needed, "given": so_far, "left": left}
+    if level := _next_escalation(state, now):
+        event = escalate(state, level)
+        return [*events, GateEvent("gate_escalated", f"{cause}. {event.summary} at once", event.data | counts)]
+    if not state.short:
+        events.append(GateEvent("gate_short", f"Nobody is left to decide: {cause}", counts))
+    state.short = cause
+    return events
+
+
+def _end_vain_claim(state: GateState, present: Present) -> list[GateEvent]:
+    holder = state.task.assignee
+    if holder is None or any(answering(state.task, present)):
+        return []
+    state.change(assignee=None, owner=None)
+    summary = f"{holder} cannot decide the task any more, so it is free again"
+    return [GateEvent("task_released", summary, {"from": holder, "to": None})]
+
+
+def _next_escalation(state: GateState, now: datetime) -> Timer | None:
+    """Take the next escalation from the timers. Operators are the last level of an intervention."""
+    level = next((timer for timer in state.timers if timer.kind == "escalate"), None)
+    if level is not None:
+        state.set_timers([timer for timer in state.timers if timer is not level])
+    elif state.task.kind == "intervention" and OPERATORS not in state.task.candidate_groups:
+        level = Timer(now, "escalate", (OPERATORS,))
+    return level

@@ -1,0 +1,37 @@
+"""Who changes who decides a task does not decide it. Otherwise an admin could give a task to themselves.
+
+Such changes are: to hand over the task of other people, to end the claim of somebody else, to replace a person, to
+apply another policy, and to bring forward the expiry at which the gate escalates. To delegate or release a task of
+one's own is no such change.
+"""
+
+from typing import assert_never
+
+from domain.messages import Act, Action
+from domain.permissions import same
+from domain.refusals import not_allowed
+from domain.ruling import GateRuling
+from domain.task import TaskView
+
+RULE = "separation of duties: who changed who decides a task does not decide it"
+
+
+def changes_deciders(task: TaskView, ruling: GateRuling, action: Action) -> bool:
+    """Return whether the person of this action must not decide the task from then on."""
+    match action.act:
+        case Act.REASSIGN | Act.REPLACE | Act.NEW_RULES:
+            return True
+        case Act.RELEASE:
+            return not (same(action.by.id, task.assignee) or same(action.by.id, task.owner))
+        case Act.SET_CLOCK:
+            end, escalates = task.expires_at, ruling.on_expiry == "escalate"
+            return escalates and action.expires_at is not None and (end is None or action.expires_at < end)
+        case Act.CLAIM | Act.DELEGATE | Act.WITHDRAW | Act.ASK | Act.ANSWER | Act.WITHDRAW_QUESTION | Act.RECOUNT:
+            return False
+    assert_never(action.act)
+
+
+def check_not_to_self(action: Action) -> None:
+    """Raise Refusal where an admin gives a task, or the place of another person, to themselves."""
+    if action.to and same(action.to.id, action.by.id):
+        raise not_allowed("You cannot give a task to yourself. Ask another admin to do that.", RULE)

@@ -1,0 +1,131 @@
+"""The state of one gate, and the few ways to change it. Everything else in this package is a function of the state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from domain.gate.timers import Timer, steps_of, timers_of
+from domain.records import TaskPatch
+from domain.ruling import GateRuling
+from domain.status import Outcome
+from domain.task import ClockStep, TaskView
+
+STORED = {
+    *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
+    *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
+    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required"),
+    *("arranged_by", "substitutes"),
+}
+"""Fields of a task that may change and have no field of their own in TaskPatch."""
+
+
+@dataclass(frozen=True)
+class GateEvent:
+    """Something that happened to a gate, for the audit log."""
+
+    kind: str
+    summary: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class GateState:
+    """Everything known of one gate. The outcome is set once and never changes."""
+
+    task: TaskView
+    """The task as people see it now. Only `change` replaces it."""
+    ruling: GateRuling
+    """The rules of the policy that the gate follows."""
+    timers: list[Timer]
+    """What the clock still does, in order."""
+    excluded: list[str]
+    """People who must not decide: by the ruling, by other gates, and after changing who decides."""
+    edited: bool = False
+    """The input was edited, and the rules for the new input are not known yet. Until then nobody can decide."""
+    uncertain: bool = False
+    """Something happened after which perhaps nobody can decide: a recount is needed."""
+    short: str = ""
+    """Why nobody can decide, with no escalation left that could help. Empty while somebody can decide."""
+    closed_because: str = ""
+    """The rule, in words, that ended the gate after it had opened."""
+    expired_before: bool = False
+    """The gate has expired once, and was escalated instead of ended."""
+    due_fixed: bool = False
+    """An admin set the due time during a pause of the clock."""
+    revised: list[tuple[int, str]] = field(default_factory=list)
+    """The revisions of the task, each with what changed."""
+    changed: set[str] = field(default_factory=set)
+    """Fields of the task that changed since the gate opened."""
+
+    @classmethod
+    def opened(cls, task: TaskView, ruling: GateRuling) -> "GateState":
+        """Return the state of a gate that opens."""
+        state = cls(task, ruling, timers_of(ruling), task.excluded_users)
+        # A task that has a clock was shown it already: `follow_ruling` compares with what was shown.
+        if not task.clock and (steps := state.steps):
+            state.change(clock=steps)
+        return state
+
+    @property
+    def open(self) -> bool:
+        """Whether the gate has no outcome yet."""
+        return self.task.outcome is None
+
+    @property
+    def steps(self) -> list[ClockStep]:
+        """What the task shows of the timers."""
+        over = self.ruling.on_expiry == "escalate" and self.expired_before
+        return steps_of(self.timers, self.task.opened_at, "reject" if over else self.ruling.on_expiry)
+
+    def change(self, **fields: Any) -> None:
+        """Set fields of the task."""
+        self.changed |= fields.keys()
+        self.task = self.task.model_copy(update=fields)
+
+    def set_timers(self, timers: list[Timer]) -> None:
+        """Replace the timers."""
+        self.timers = timers
+        self.change(clock=self.steps)
+
+    def revise(self, what: str) -> None:
+        """Raise the revision: something changed that reviewers base their decision on."""
+        self.change(revision=self.task.revision + 1)
+        self.revised.append((self.task.revision, what))
+
+    def exclude(self, people: Sequence[str]) -> None:
+        """Let these people not decide: they decided another gate of the case."""
+        excluded = joined(self.excluded, people)
+        if excluded != self.task.excluded_users:
+            self.change(excluded_users=excluded)
+            self.uncertain = True
+
+    def close(self, outcome: Outcome, at: datetime) -> None:
+        """End the gate. The first outcome stands."""
+        if self.open:
+            self.change(outcome=outcome, status="closed", closed_at=at, paused_at=None)
+
+    def patch(self, *, whole: bool) -> TaskPatch:
+        """Return the changes for the stored task. `whole`: all fields that may change, and the decisions that count."""
+        task = self.task
+        return TaskPatch(
+            task_id=task.task_id,
+            status=task.status,
+            outcome=task.outcome,
+            given=task.quorum.given,
+            candidate_groups=task.candidate_groups,
+            candidate_users=task.candidate_users,
+            members=task.members,
+            due_at=task.due_at,
+            expires_at=task.expires_at,
+            revision=task.revision,
+            closed_at=task.closed_at,
+            priority=task.priority,
+            state=task.model_dump(mode="json", include=STORED if whole else self.changed & STORED),
+            counting=[view.decision_id for view in task.decisions] if whole else None,
+        )
+
+
+def joined(names: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Return the names, then those of the others that are not among them."""
+    return [*names, *(name for name in dict.fromkeys(more) if name not in names)]

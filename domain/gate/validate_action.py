@@ -1,0 +1,141 @@
+"""Whether an action on a task other than a decision is allowed. Update validator, signal handler and gateway ask."""
+
+from typing import assert_never
+
+from domain.gate.questions import check_asked, check_asker, check_question, check_unanswered
+from domain.gate.separation_of_duties import check_not_to_self
+from domain.gate.state import GateState
+from domain.gate.validate_decision import check_open
+from domain.messages import Act, Action
+from domain.moments import LAST_MOMENT, moment_text
+from domain.names import ADMINS
+from domain.permissions import among, check_admin, check_can_receive, place_of, same, voters
+from domain.refusals import Refusal, RefusalCode, not_allowed
+
+
+def check_action(state: GateState, action: Action) -> None:
+    """Raise Refusal when the action is not allowed. Changes nothing."""
+    task = state.task
+    match action.act:
+        case Act.CLAIM:
+            _check_claim(state, action)
+        case Act.RELEASE:
+            _check_release(state, action)
+        case Act.REASSIGN:
+            check_admin(action.by, "reassign tasks")
+            check_not_to_self(action)
+            _check_handover(state, action)
+        case Act.DELEGATE:
+            _check_delegation(state, action)
+        case Act.WITHDRAW:
+            if not any(same(view.by, action.by.id) for view in task.decisions):
+                raise not_allowed(
+                    "You have not decided this task, so there is nothing to take back.",
+                    "withdrawing: one's own decision",
+                )
+            check_open(state, action.revision)
+        case Act.ASK:
+            _check_could_decide(state, action)
+            check_question(task, action)
+        case Act.ANSWER:
+            check_asked(task, action)
+            check_open(state, action.revision)
+            check_unanswered(task, action)
+            if not action.text.strip():
+                raise Refusal(RefusalCode.MISSING, "Write an answer.")
+        case Act.WITHDRAW_QUESTION:
+            check_asker(task, action)
+            check_open(state, action.revision)
+            check_unanswered(task, action)
+        case Act.SET_CLOCK:
+            _check_set_clock(state, action)
+        case Act.REPLACE:
+            check_admin(action.by, "replace people on a task")
+            check_not_to_self(action)
+            check_open(state, action.revision)
+        case Act.NEW_RULES:
+            check_admin(action.by, "apply another policy to a task")
+            check_open(state, action.revision)
+            if task.kind != "gate":
+                raise Refusal(RefusalCode.NOTHING_TO_DO, "Only approval steps follow rules of the policy.")
+        case Act.RECOUNT:
+            check_open(state, None)
+        case _:
+            assert_never(action.act)
+
+
+def _check_claim(state: GateState, action: Action) -> None:
+    task, by = state.task, action.by
+    if task.kind == "changes":
+        raise not_allowed("Only the requester can make these changes.", "changes: made by the requester")
+    if task.assignee and not same(task.assignee, by.id):
+        place_of(task.model_copy(update={"assignee": None, "owner": None}), by)
+        check_open(state, action.revision)
+        raise Refusal(RefusalCode.ALREADY_CLAIMED, f"{task.assignee} has claimed this task.", assignee=task.assignee)
+    _check_could_decide(state, action)
+
+
+def _check_release(state: GateState, action: Action) -> None:
+    task, by = state.task, action.by
+    if not (same(by.id, task.assignee) or same(by.id, task.owner) or ADMINS in by.groups):
+        raise not_allowed(
+            "Only the person who has claimed this task, or an admin, can release it.", "claims: one's own"
+        )
+    check_open(state, action.revision)
+    if task.assignee is None:
+        raise Refusal(RefusalCode.NOTHING_TO_DO, "Nobody has claimed this task.")
+
+
+def _check_delegation(state: GateState, action: Action) -> None:
+    task, by = state.task, action.by
+    if same(by.id, task.assignee) and task.owner:
+        raise not_allowed(
+            f"{task.owner} delegated this task to you, so you cannot delegate it. Release it instead.",
+            "delegation: one step only",
+        )
+    _check_could_decide(state, action)
+    _check_handover(state, action)
+    if action.to and same(action.to.id, by.id):
+        raise not_allowed("You have this task already. Delegate it to another person.", "delegation: to somebody else")
+
+
+def _check_could_decide(state: GateState, action: Action) -> None:
+    """Raise Refusal unless the person could decide the task now."""
+    _, behalf = place_of(state.task, action.by)
+    check_open(state, action.revision)
+    for person in (action.by.id, behalf):
+        if person and among(person, voters(state.task)):
+            raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")
+
+
+def _check_handover(state: GateState, action: Action) -> None:
+    """Raise Refusal unless the task can be handed to the person whom the action names."""
+    if state.task.kind == "changes":
+        raise not_allowed("Only the requester can make these changes.", "changes: made by the requester")
+    check_open(state, action.revision)
+    if action.to is None:
+        raise Refusal(RefusalCode.MISSING, "Name the person who shall decide the task.", field="to")
+    check_can_receive(state.task, action.to.id)
+
+
+def _check_set_clock(state: GateState, action: Action) -> None:
+    """Raise Refusal unless an admin sets times that lie ahead, in order, and says why."""
+    task = state.task
+    check_admin(action.by, "set the times of a task")
+    check_open(state, action.revision)
+    if not action.text.strip():
+        raise Refusal(RefusalCode.MISSING, "Say why you change the times.", field="reason")
+    if action.due_at is None and action.expires_at is None:
+        raise Refusal(RefusalCode.MISSING, "Set a new due time, a new expiry, or both.", field="due_at")
+    for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
+        if at and at >= LAST_MOMENT:
+            raise Refusal(RefusalCode.MISSING, "The new time is too far away.", field=name)
+        if at and at <= action.at:
+            raise Refusal(RefusalCode.MISSING, "The new time must be in the future.", field=name)
+    due, end = action.due_at or task.due_at, action.expires_at or task.expires_at
+    if due and end and due > end:
+        raise Refusal(
+            RefusalCode.MISSING,
+            f"The task would be due at {moment_text(due)}, after it expires at {moment_text(end)}. Set both.",
+            field="due_at" if action.due_at else "expires_at",
+        )

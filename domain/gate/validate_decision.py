@@ -1,0 +1,101 @@
+"""Whether a decision on a task is valid. Update validator, signal handler and gateway all ask `check_decision`."""
+
+from domain.gate.state import GateState
+from domain.messages import Decision
+from domain.permissions import among, place_of, voters
+from domain.refusals import Refusal, RefusalCode, not_allowed
+from domain.status import Verdict
+from domain.task import TaskView
+
+REASONS = {
+    Verdict.SKIP: "Say in the comment why the step may be skipped.",
+    Verdict.DONE_BY_HAND: "Say in the comment what was done by hand, and where that can be seen.",
+}
+"""Verdicts that bypass the receiver of an effect, with what their comment must say."""
+EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
+"""Verdicts that may come with edits of the input."""
+
+
+def check_decision(state: GateState, decision: Decision) -> str:
+    """Return the rule that allows a decision. Raises Refusal when none does. Changes nothing.
+
+    Rules about people come first: who must not decide is told so, whatever the state of the task.
+    """
+    task = state.task
+    rule, behalf = place_of(task, decision.by)
+    check_open(state, decision.revision, required=task.revision_required)
+    _check_first_vote(task, decision.by.id, behalf)
+    if decision.verdict not in task.verdicts:
+        raise Refusal(
+            RefusalCode.WRONG_VERDICT,
+            f"This task does not take '{decision.verdict}'. Choose one of: {', '.join(task.verdicts)}.",
+            allowed=list(task.verdicts),
+        )
+    _check_comment(task, decision)
+    _check_edits(task, decision)
+    return rule
+
+
+def check_open(state: GateState, revision: int | None, *, required: bool = False) -> None:
+    """Raise Refusal unless the gate is open, and the person saw its latest revision.
+
+    `revision` is None where a message names none. With `required` that is refused.
+    """
+    task = state.task
+    if task.outcome is not None:
+        raise Refusal(
+            RefusalCode.ALREADY_CLOSED,
+            f"This task is closed already: {task.outcome.value.replace('_', ' ')}.",
+            outcome=task.outcome.value,
+        )
+    if revision is None and required:
+        raise Refusal(
+            RefusalCode.REVISION_NEEDED,
+            f"Send the revision of the task that you have seen. The latest revision is {task.revision}.",
+            revision=task.revision,
+        )
+    if revision is not None and revision != task.revision:
+        raise Refusal(
+            RefusalCode.STALE,
+            f"The task has changed since you looked at it. You saw revision {revision}, the latest is {task.revision}.",
+            revision=task.revision,
+            changed=list(dict.fromkeys(what for at, what in state.revised if at > revision)),
+        )
+    if state.edited:
+        raise Refusal(RefusalCode.NOT_READY, "The task was edited a moment ago. Try again.")
+
+
+def _check_first_vote(task: TaskView, person: str, behalf: str | None) -> None:
+    """Raise Refusal when the person, or the person whose place is taken, has decided already."""
+    done = voters(task)
+    if among(person, done):
+        raise not_allowed(
+            "You have decided this task already. The other decisions must come from other people.",
+            "quorum: each person counts once",
+        )
+    if behalf and among(behalf, done):
+        raise not_allowed(f"{behalf} has decided this task already.", "quorum: each person counts once")
+
+
+def _check_comment(task: TaskView, decision: Decision) -> None:
+    verdict = decision.verdict
+    if decision.comment.strip():
+        return
+    if verdict in REASONS:
+        raise Refusal(RefusalCode.COMMENT_NEEDED, REASONS[verdict])
+    if verdict in task.comment_needed:
+        raise Refusal(RefusalCode.COMMENT_NEEDED, f"To {verdict.replace('_', ' ')}, say why in the comment.")
+
+
+def _check_edits(task: TaskView, decision: Decision) -> None:
+    """Raise Refusal for edits of other fields than the task allows. The values are checked by the case."""
+    if not decision.edits:
+        return
+    if decision.verdict not in EDITING:
+        raise Refusal(
+            RefusalCode.INVALID_EDITS, "You can edit the input only when you approve, submit again or retry.", fields=[]
+        )
+    wrong = sorted(set(decision.edits) - set(task.editable))
+    if wrong:
+        may = ", ".join(task.editable) or "none"
+        raise Refusal(RefusalCode.INVALID_EDITS, f"You can edit only these fields here: {may}.", fields=wrong)

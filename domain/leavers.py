@@ -1,0 +1,67 @@
+"""How a task changes when a person whom it names has left: the successor takes every place of the leaver."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.names import OPERATORS
+from domain.permissions import among, same, voters
+from domain.task import Question, TaskView
+
+
+def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bool:
+    """Return whether the successor takes over the request itself, and so must not decide the task."""
+    return successor is not None and task.kind == "gate" and same(leaver, task.requester)
+
+
+def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the leavers, with their successors, of whom this task still has a place to pass on."""
+    return {
+        leaver: successor
+        for leaver, successor in left.items()
+        if among(leaver, task.names)
+        or (takes_over_request(task, leaver, successor) and not among(successor or "", task.excluded_users))
+    }
+
+
+def eligible_successor(task: TaskView, successor: str | None) -> str | None:
+    """Return the successor, if there is one and they may decide the task; else None."""
+    if successor is None or among(successor, task.excluded_users) or among(successor, voters(task)):
+        return None
+    return None if task.kind == "gate" and same(successor, task.requester) else successor
+
+
+def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -> dict[str, Any]:
+    """Return the changed fields of the task when the places of a leaver go to the successor, or to nobody."""
+    heir = eligible_successor(task, successor)
+    held = same(task.assignee, leaver) or same(task.owner, leaver)
+    assignee = heir if same(task.assignee, leaver) else task.assignee
+    owner = heir if same(task.owner, leaver) else task.owner
+    if held and (heir is None or same(assignee, owner)):
+        # A delegation needs both people; a claim ends with its holder.
+        assignee, owner = (heir, None) if heir else (task.owner if same(task.assignee, leaver) else None, None)
+    users = with_successor(task.candidate_users, leaver, heir)
+    groups = task.candidate_groups
+    if task.kind != "gate" and not (users or groups):
+        groups = [OPERATORS]  # a task without candidates would never be decided
+    return {
+        "candidate_users": users,
+        "candidate_groups": groups,
+        "assignee": assignee,
+        "owner": owner,
+        "given_by_hand": with_successor(task.given_by_hand, leaver, heir),
+        "questions": [_question(each, leaver, successor) for each in task.questions],
+    }
+
+
+def with_successor(names: list[str], leaver: str, successor: str | None) -> list[str]:
+    """Return the names with the successor in place of the leaver."""
+    put = [successor if same(name, leaver) else name for name in names]
+    return list(dict.fromkeys(name for name in put if name))
+
+
+def _question(asked: Question, leaver: str, successor: str | None) -> Question:
+    if not asked.pending or not same(asked.to, leaver):
+        return asked
+    if successor is None or same(successor, asked.by):
+        return asked.model_copy(update={"lapsed": True})
+    return asked.model_copy(update={"to": successor})

@@ -1,0 +1,341 @@
+"""Moments, days and durations: how they are read, bounded and written.
+
+A moment is RFC 3339 with its offset from UTC (`2027-03-31T09:00:00Z`, `2027-03-31T09:00:00+02:00`), a day is
+`2027-03-31`. Numbers and digits alone are refused: read as Unix seconds, `20270331` would be a day of 1970. A local
+time is read only where a zone is known: in forms, where it is the reader's (`local_moment`).
+
+Two rules keep arithmetic within the calendar:
+
+- **Refuse** what people write. A moment lies between the years 1900 and 3000. What people ask for also lies between
+  a year ago and ten years ahead, unless its field says otherwise. Only requests are checked for that, by `asked_now()`:
+  a stored case must stay readable for as long as it is kept.
+- **Clamp** what programs carry (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
+  of a plugin. A gate may double, shift and compare such moments without an error.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
+
+EARLIEST, LATEST = 1900, 3000
+"""Years between which every moment lies that is read."""
+FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
+"""Bounds to which moments are clamped."""
+LONGEST = timedelta(days=3660)
+"""Bound to which durations are clamped: ten years."""
+LONGEST_TIMER = timedelta(days=366)
+"""Longest single timer in Temporal. A later moment takes several timers."""
+
+A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
+A_DAY = "a day written as year-month-day, such as 2027-03-31"
+
+_BY_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+_LOCAL = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ]{_TIME}")
+_MOMENT = re.compile(rf"{_LOCAL.pattern}([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])")
+
+_WhenT = TypeVar("_WhenT", date, datetime)
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+def moment_of(value: Any) -> datetime:
+    """Read a moment, in UTC. Raises ValueError for what is none, has no offset or is outside 1900 to 3000."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"needs its offset from UTC: write {A_MOMENT}")
+        return _in_calendar(value)
+    text = value.strip() if isinstance(value, str) else ""
+    if not _MOMENT.fullmatch(text):
+        if _LOCAL.fullmatch(text):
+            raise ValueError(f"needs its offset from UTC: write {A_MOMENT}")
+        raise ValueError(f"write {A_MOMENT}")
+    return _in_calendar(_of_iso(text, A_MOMENT))
+
+
+def day_of(value: Any) -> date:
+    """Read a day. Raises ValueError for what is none, or is outside 1900 to 3000."""
+    if type(value) is date:
+        day = value
+    else:
+        text = value.strip() if isinstance(value, str) else ""
+        if not _DAY.fullmatch(text):
+            raise ValueError(f"write {A_DAY}")
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"there is no day {text}: write {A_DAY}") from None
+    _check_year(day.year)
+    return day
+
+
+def local_moment(value: str, zone: tzinfo) -> datetime:
+    """Read a time of day in a zone, or a moment with its own offset, in UTC. Raises ValueError.
+
+    A time that clocks show twice is the first of the two; one that they skip is refused.
+    """
+    text = value.strip()
+    if not _LOCAL.fullmatch(text):
+        if _MOMENT.fullmatch(text):
+            return moment_of(text)
+        raise ValueError("write a day and a time, such as 2027-03-31 09:00")
+    local = _of_iso(text, "a day and a time, such as 2027-03-31 09:00").replace(tzinfo=zone)
+    _check_year(local.year)
+    moment = local.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
+        raise ValueError(f"clocks skip {local:%H:%M} on {local:%Y-%m-%d} in {zone}: choose a time an hour later")
+    return _in_calendar(moment)
+
+
+def day_or_moment(text: str, zone: tzinfo, *, end: bool) -> datetime:
+    """Read a moment, a time in the zone, or a day, which stands for its end or its beginning there. Raises ValueError.
+
+    The end of a day is the beginning of the next one.
+    """
+    if _DAY.fullmatch(text.strip()):
+        return _in_calendar(datetime.combine(day_of(text) + timedelta(days=int(end)), time(), zone))
+    if _looks_like_a_time(text):
+        return local_moment(text, zone)
+    raise ValueError(f"write {A_DAY}, or {A_MOMENT}")
+
+
+def _looks_like_a_time(value: Any) -> bool:
+    return isinstance(value, str) and bool(re.match(rf"{_DAY.pattern}[Tt ]", value.strip()))
+
+
+def _of_iso(text: str, expected: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError(f"there is no day {text[:10]}: write {expected}") from None
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    _check_year(moment.year)  # before the conversion, which cannot leave the years 1 to 9999
+    utc = moment.astimezone(UTC)
+    _check_year(utc.year)
+    return utc
+
+
+def _check_year(year: int) -> None:
+    if not EARLIEST <= year < LATEST:
+        raise ValueError(f"must lie between the years {EARLIEST} and {LATEST}")
+
+
+# ------------------------------------------------------------------------------------------------------------- clamping
+
+
+def bounded(at: datetime) -> datetime:
+    """Return the moment in UTC, or the nearest bound. A moment without a zone is taken as UTC."""
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return FIRST_MOMENT if at < FIRST_MOMENT else LAST_MOMENT if at > LAST_MOMENT else at.astimezone(UTC)
+
+
+def after(at: datetime, by: timedelta) -> datetime:
+    """Return `at + by`, or the nearest bound."""
+    try:
+        return bounded(at + by)
+    except OverflowError:
+        return LAST_MOMENT if by > timedelta(0) else FIRST_MOMENT
+
+
+def until(at: datetime, now: datetime) -> timedelta:
+    """Return the length of one timer for a moment: not below zero, and at most `LONGEST_TIMER`."""
+    return max(timedelta(0), min(bounded(at) - now, LONGEST_TIMER))
+
+
+def _short(length: timedelta) -> timedelta:
+    return max(timedelta(0), min(length, LONGEST))
+
+
+def _spelt(value: Any) -> Any:
+    """Return the value. Raise ValueError for a number or digits alone, which pydantic reads as Unix seconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _BY_DAY.match(value)):
+        return value
+    raise ValueError("write a moment such as 2027-03-31T09:00:00Z")
+
+
+def _zoned(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("needs its offset from UTC")
+    return at
+
+
+SPELT = BeforeValidator(_spelt)
+BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
+"""A moment in a record."""
+ZonedMoment = Annotated[datetime, SPELT, AfterValidator(_zoned), AfterValidator(bounded)]
+"""A moment in a message that a person sends. A moment without a zone is refused."""
+Length = Annotated[timedelta, AfterValidator(_short)]
+"""A duration, clamped to zero and ten years."""
+
+# ------------------------------------------------------------------------------------------------------------- refusing
+
+
+def years_from(when: _WhenT, years: int) -> _WhenT:
+    """The same day so many years later, or earlier; the 28th for a 29th of February that there is not."""
+    try:
+        return when.replace(year=when.year + years)
+    except ValueError:
+        return when.replace(year=when.year + years, day=28)
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a field in whole years around now, for `Annotated[datetime, Within(...)]` and for dates.
+
+    With `always` every validation checks them: for bodies and queries, which are read once. Else only one with the
+    context of `asked_now()` does: for inputs of cases, which are read again for years. `past=0` is for what must lie
+    ahead when somebody asks, such as a deadline. `whole_days` takes a day for a moment, too; that is its end in UTC.
+    """
+
+    past: int = 1
+    ahead: int = 10
+    always: bool = False
+    whole_days: bool = False
+
+    def check(self, when: date, now: datetime) -> None:
+        """Raise ValueError for a day or a moment that is outside."""
+        today: date = now if isinstance(when, datetime) else now.date()
+        if when < years_from(today, -self.past):
+            ago = f"is more than {_years(self.past)} ago"
+            raise ValueError(ago if self.past else "is in the past: choose a later time")
+        if when > years_from(today, self.ahead):
+            raise ValueError(f"is more than {_years(self.ahead)} ahead")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Replace pydantic's lenient reading, which takes numbers and digits for Unix seconds."""
+        read = _READERS[source, self.whole_days]
+
+        def taken(value: Any, info: ValidationInfo) -> date:
+            when: date = read(value)
+            asked = info.context.get(_ASKED) if isinstance(info.context, Mapping) else None
+            if self.always:
+                self.check(when, datetime.now(UTC))
+            elif asked and (asked.fields is None or info.field_name in asked.fields):
+                self.check(when, asked.at)
+            return when
+
+        return core_schema.with_info_before_validator_function(taken, handler(source))
+
+
+def _last_second(value: Any) -> datetime:
+    """A moment; for a day its last second, so that it is shown as that day."""
+    if type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value.strip())):
+        return datetime.combine(day_of(value), time(23, 59, 59), UTC)
+    try:
+        return moment_of(value)
+    except ValueError as wrong:
+        raise wrong if _looks_like_a_time(value) else ValueError(f"write {A_DAY}, or {A_MOMENT}") from None
+
+
+_READERS: dict[tuple[Any, bool], Any] = {
+    (datetime, False): moment_of,
+    (datetime, True): _last_second,
+    (date, False): day_of,
+}
+_ASKED = "asked"
+
+
+class _Asked(NamedTuple):
+    at: datetime
+    fields: Collection[str] | None
+
+
+def asked_now() -> dict[str, Any]:
+    """The context of a validation of what somebody asks for now: `Model.model_validate(data, context=asked_now())`."""
+    return asked(datetime.now(UTC))
+
+
+def asked(at: datetime, fields: Collection[str] | None = None) -> dict[str, Any]:
+    """The same for what was asked at a moment, where only some fields are new."""
+    return {_ASKED: _Asked(at, fields)}
+
+
+def _years(count: int) -> str:
+    return "1 year" if count == 1 else f"{count} years"
+
+
+Moment = Annotated[datetime, Within()]
+"""A moment in the input of a process: `start_at: Moment`."""
+Day = Annotated[date, Within()]
+"""A day in the input of a process: `needed_by: Day`."""
+AskedMoment = Annotated[datetime, Within(always=True)]
+"""A moment in a body or a query that is read once."""
+
+
+def lenient_fields(model: type[BaseModel]) -> list[str]:
+    """The fields, also of parts, that pydantic would read in its lenient way: plain `date`, `datetime` or `time`."""
+    return [
+        f"{name}{rest}"
+        for name, info in model.model_fields.items()
+        if not _strict(info.metadata)
+        for rest in _lenient(info.annotation)
+    ]
+
+
+def _strict(metadata: Iterable[Any]) -> bool:
+    return any(isinstance(each, Within) or each is SPELT for each in metadata)
+
+
+def _lenient(of: Any) -> list[str]:
+    """Where in an annotation, as what stands behind the name of its field."""
+    if get_origin(of) is Annotated and _strict(get_args(of)[1:]):
+        return []
+    if isinstance(of, type) and issubclass(of, date | time):
+        return [""]
+    if isinstance(of, type) and issubclass(of, BaseModel):
+        return [f".{name}" for name in lenient_fields(of)]
+    return list(dict.fromkeys(rest for part in get_args(of) for rest in _lenient(part)))
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def moment_text(at: datetime, zone: tzinfo | None = UTC, *, seconds: bool = False) -> str:
+    """A moment in the zone, None being that of this machine, with the zone: `2027-07-01 04:00 UTC`."""
+    local = _aware(at).astimezone(zone)
+    return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"
+
+
+def moment_in_words(at: datetime, zone: tzinfo = UTC) -> str:
+    """A moment in the zone as people write it, with the zone: `26 Nov 2026, 10:42 GMT`."""
+    local = _aware(at).astimezone(zone)
+    return f"{local.day} {local:%b %Y, %H:%M %Z}"
+
+
+def day_in_words(at: date) -> str:
+    """A day as people write it, a moment's in UTC: `26 November 2026`."""
+    day = _aware(at).astimezone(UTC) if isinstance(at, datetime) else at
+    return f"{day.day} {day:%B %Y}"
+
+
+def weekday_and_time(at: datetime, zone: tzinfo = UTC, *, year: bool = True) -> str:
+    """A moment in the zone as it is told somebody: `Wed 25 Nov 2026, 09:00 UTC`."""
+    local = _aware(at).astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b}{f' {local.year}' if year else ''}, {local:%H:%M %Z}"
+
+
+def moment_at_length(at: datetime, zone: tzinfo = UTC) -> str:
+    """A moment in the zone for an explanation: `Wed 25 Nov 2026 at 09:00 GMT`, with the seconds if there are any."""
+    local = _aware(at).astimezone(zone)
+    return f"{local:%a %d %b %Y at %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y at %H:%M %Z}"
+
+
+def rfc3339(at: datetime) -> str:
+    """A moment for programs, in UTC and to the second: `2027-07-01T04:00:00Z`."""
+    return f"{_aware(at).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _aware(at: datetime) -> datetime:
+    if at.tzinfo is None:  # would be shown as one of the machine's own zone
+        raise ValueError(f"{at} has no time zone")
+    return at

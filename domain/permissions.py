@@ -1,0 +1,166 @@
+"""Who may do what with a task: plain functions of the task and of what the gateway asserts about a person.
+
+`places` is the one authority on who may decide. Ids are compared folded: two spellings of one id are one person.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from domain.messages import Absent, Actor
+from domain.names import ADMINS, REQUESTERS
+from domain.normalization import fold
+from domain.refusals import Refusal, not_allowed
+from domain.task import TaskView
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Return whether two ids belong to one person."""
+    return one is not None and other is not None and fold(one) == fold(other)
+
+
+def among(person: str, people: Sequence[str]) -> bool:
+    """Return whether the person is one of the people."""
+    return any(same(person, each) for each in people)
+
+
+def voters(task: TaskView) -> list[str]:
+    """Return everybody whose place on this task is taken: who decided, and on whose behalf."""
+    return [name for view in task.decisions for name in (view.by, view.on_behalf_of) if name]
+
+
+class Place(NamedTuple):
+    """A person's right to decide a task once."""
+
+    rule: str
+    """The rule that gives the right, for the audit log."""
+    behalf: str | None = None
+    """The person whose place is taken; None for a place of one's own."""
+
+
+def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
+    """Return every place from which a person may decide the task, the preferred one first.
+
+    Validation, lists, notifications and "can this still be decided?" all ask this function. `done` are the people whose
+    place is taken. Whether the task is open is not checked here.
+    """
+
+    def barred(person: str) -> bool:
+        asked_for_it = task.kind != "changes" and same(person, task.requester)
+        return asked_for_it or among(person, task.excluded_users) or among(person, done)
+
+    if barred(by.id):
+        return []
+    mine = same(by.id, task.assignee)
+    if mine and task.owner:
+        # A delegate decides only as long as the person who delegated may decide.
+        return [
+            Place(f"on behalf of {giver.id}, {rule}", giver.id)
+            for giver in by.stands_in_for
+            if same(giver.id, task.owner) and not barred(giver.id) and (rule := candidacy(task, giver.id, giver.groups))
+        ]
+    found = []
+    if (mine or task.assignee is None) and (own := candidacy(task, by.id, by.groups)):
+        found.append(Place(own))
+    for absent in by.stands_in_for:
+        free = mine or task.assignee is None or same(task.assignee, absent.id)
+        rule = candidacy(task, absent.id, absent.groups) if free and not barred(absent.id) else None
+        if rule and may_substitute(task, by, absent):
+            found.append(Place(f"stands in for {absent.id}, {rule}", absent.id))
+    return found
+
+
+def place_of(task: TaskView, by: Actor) -> Place:
+    """Return the place from which a person decides the task. Raises the refusal NOT_ALLOWED.
+
+    Whether the task is open, and whether the person has decided it already, is not checked here.
+    """
+    if found := places(task, by, voters(task)) or places(task, by):
+        return found[0]
+    raise _no_place(task, by)
+
+
+def _no_place(task: TaskView, by: Actor) -> Refusal:
+    """Return the refusal that says why a person has no place on a task."""
+    if task.kind != "changes" and same(by.id, task.requester):
+        return not_allowed(
+            "You made this request, so somebody else must decide it.",
+            "separation of duties: the requester never decides",
+        )
+    if among(by.id, task.arranged_by):
+        return not_allowed(
+            "You changed who decides this task, so somebody else must decide it.",
+            "separation of duties: who changed who decides a task does not decide it",
+        )
+    freed = task.model_copy(update={"excluded_users": []})
+    if own := places(freed, by):  # only an exclusion stands in the way
+        excluded = among(by.id, task.excluded_users)
+        return not_allowed(
+            "You decided another step of this request, or the policy excludes you. Somebody else must decide this step."
+            if excluded
+            else f"{own[0].behalf} must not decide this step, so nobody can decide in their place.",
+            "separation of duties: one person, one gate of a case; people whom the policy excludes",
+        )
+    if same(by.id, task.assignee) and task.owner:
+        return not_allowed(
+            f"{task.owner} delegated this task to you, but can no longer decide it.",
+            "delegation: as far as its giver may",
+        )
+    if task.assignee is not None and candidacy(task, by.id, by.groups):
+        return not_allowed(
+            f"{task.assignee} has claimed this task.", "claims: a claimed task is decided by its assignee"
+        )
+    anyone = task.model_copy(update={"substitutes": "anyone"})
+    if others := places(anyone, by):
+        return not_allowed(
+            f"You are the substitute of {others[0].behalf}, but the task needs a substitute from a group that decides.",
+            "substitutes: same-group",
+        )
+    names = ", ".join(task.candidate_groups + task.candidate_users) or "nobody"
+    return not_allowed(f"You cannot decide this task. Who can decide: {names}.", "candidates: " + names)
+
+
+def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
+    """Return the rule by which a person with these groups is a candidate of the task; None without one."""
+    if among(person, task.candidate_users):
+        return f"candidate user {person}"
+    for group in task.candidate_groups:
+        if group in task.members:
+            if among(person, task.members[group]):
+                return f"member of {group} when the task opened"
+        elif group in groups:
+            return f"member of {group}"
+    return None
+
+
+def may_substitute(task: TaskView, by: Actor, absent: Absent) -> bool:
+    """Return whether the policy lets a person substitute for a candidate who is absent and named them."""
+    if task.substitutes == "anyone" or candidacy(task, by.id, by.groups) is not None:
+        return True
+    return among(absent.id, task.candidate_users) and shares_group(by.groups, absent.groups)
+
+
+def shares_group(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether two people have a group in common, other than the group of all requesters."""
+    return not (set(one) & set(other)).issubset({REQUESTERS})
+
+
+def check_can_receive(task: TaskView, person: str) -> None:
+    """Raise the refusal NOT_ALLOWED for a person to whom the task must not be handed."""
+    if same(person, task.requester):
+        raise not_allowed(
+            f"{person} made this request, so you cannot give them the task.",
+            "separation of duties: the requester never decides",
+        )
+    if among(person, task.excluded_users):
+        raise not_allowed(
+            f"{person} must not decide this step, so you cannot give them the task.",
+            "separation of duties: one person, one gate of a case; people whom the policy excludes",
+        )
+    if among(person, voters(task)):
+        raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")
+
+
+def check_admin(by: Actor, what: str) -> None:
+    """Raise the refusal NOT_ALLOWED unless the person is an admin. `what` only admins do, as a verb phrase."""
+    if ADMINS not in by.groups:
+        raise not_allowed(f"Only admins {what}.", f"members of {ADMINS}")

@@ -1,0 +1,57 @@
+"""Can a task still reach its quorum? A matching of people to places, as a pure function of the task and the people.
+
+Each decision uses up two names: the person who decides, and the person whose place is taken, if that is somebody else.
+So one person cannot fill two places, and no place is filled twice. `permissions.places` says who may take which place,
+as for validation.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from domain.messages import Actor
+from domain.normalization import fold
+from domain.permissions import Place, places, same, voters
+from domain.records import Present
+from domain.task import TaskView
+
+
+def answers_left(task: TaskView, present: Present) -> int:
+    """Return how many people can still decide the task, one after the other."""
+    done, there = voters(task), present.there
+    if task.assignee is None:
+        return _matched(task, there, done)
+    # The holder of a claim decides first, which ends the claim, or releases the task.
+    back = task.model_copy(update={"assignee": task.owner, "owner": None})
+    holders = (task.assignee, task.owner)
+    most = answers_left(back, present) if any(same(by.id, holder) for by in there for holder in holders) else 0
+    free = task.model_copy(update={"assignee": None, "owner": None})
+    for by, place in answering(task, present):
+        most = max(most, 1 + _matched(free, there, [*done, by.id, place.behalf or by.id]))
+    return most
+
+
+def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]:
+    """Return everybody who can decide the task right now, with the place they take. A claim counts."""
+    done, giver = voters(task), present.giver
+    for by in present.there:
+        if giver is not None and same(by.id, task.assignee) and same(giver.id, task.owner):
+            by = by.model_copy(update={"stands_in_for": [*by.stands_in_for, giver]})
+        if found := places(task, by, done):
+            yield by, found[0]
+
+
+def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int:
+    """Return how many people can decide an unclaimed task at most (the size of a maximum bipartite matching)."""
+    wanted = {fold(by.id): [fold(place.behalf or by.id) for place in places(task, by, done)] for by in there}
+    taken: dict[str, str] = {}
+
+    def takes(person: str, tried: set[str]) -> bool:
+        """Find a place for the person. Move others to other places of theirs where needed."""
+        for place in wanted[person]:
+            if place not in tried:
+                tried.add(place)
+                if place not in taken or takes(taken[place], tried):
+                    taken[place] = person
+                    return True
+        return False
+
+    return sum(takes(person, set()) for person in wanted)

@@ -1,0 +1,68 @@
+"""Refused messages: a code for programs, a sentence for people.
+
+Rules raise `Refusal`. A Workflow sends it as a Temporal failure (`workflows/refusal_failures.py`), the gateway answers
+it as an HTTP problem (`api/http/workflow_refusals.py`).
+"""
+
+from enum import StrEnum
+from typing import Any
+
+
+class RefusalCode(StrEnum):
+    """Why a message to a case is refused: the stored value, and what it means."""
+
+    _value_: str
+    meaning: str
+    """One sentence, for the documentation of the API."""
+
+    def __new__(cls, value: str, meaning: str) -> "RefusalCode":
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+    NOT_ALLOWED = "NotAllowed", "A rule forbids this person to do this."
+    ALREADY_CLOSED = "AlreadyClosed", "The task or its case has ended."
+    REVISION_NEEDED = "RevisionNeeded", "The decision does not name the revision of the task that the person saw."
+    STALE = "Stale", "The task has changed since the person saw it."
+    NOT_READY = (
+        "NotReady",
+        "The case has not reached this task yet, or waits for the rules of an edited input.",
+    )
+    WRONG_VERDICT = "WrongVerdict", "The task does not take this verdict."
+    COMMENT_NEEDED = "CommentNeeded", "This verdict needs a comment."
+    INVALID_EDITS = "InvalidEdits", "The edits change a field that must not change, or make the input invalid."
+    ALREADY_CLAIMED = "AlreadyClaimed", "Somebody else has claimed the task."
+    ALREADY_ANSWERED = "AlreadyAnswered", "The question has an answer."
+    NOTHING_TO_DO = "Nothing", "The message would change nothing."
+    MISSING = "Missing", "A field of the message is missing, or its value does not fit."
+    TOO_MANY = "TooMany", "The case takes no more messages of this kind."
+    REUSED = "Reused", "The id of the message was used for another message."
+    NOT_SCHEDULED = "NotScheduled", "The case does not wait for its start time."
+    UNKNOWN_MESSAGE = "Unknown", "The case knows no message of this name."
+    UNREADABLE = "Unreadable", "The message cannot be read."
+    UNFORESEEN = "Unforeseen", "The message cannot be carried out, for a reason that no rule foresees."
+    OTHER = "Refused", "Another release of Holdgate gave a code that this release does not know."
+
+    @classmethod
+    def of(cls, text: str | None) -> "RefusalCode":
+        """Return the code with this value; OTHER for a value of another release."""
+        return next((code for code in cls if code.value == text), cls.OTHER)
+
+
+class Refusal(Exception):
+    """A message that is refused; nothing has changed.
+
+    `message` is a sentence for people. `details` are members of the problem that the API answers.
+    """
+
+    def __init__(self, code: RefusalCode, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+def not_allowed(message: str, rule: str) -> Refusal:
+    """Return the refusal by a rule about people. `rule` names the rule."""
+    return Refusal(RefusalCode.NOT_ALLOWED, message, rule=rule)

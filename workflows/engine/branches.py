@@ -1,0 +1,53 @@
+"""Branches of a procedure: steps, gates and child cases that run side by side, and how they stop together."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from temporalio import workflow
+
+from domain.status import Status
+from workflows.engine.endings import BranchStops, CaseEnds
+from workflows.engine.state import CaseRun
+
+_PROCEDURE: ContextVar[int] = ContextVar("procedure", default=0)
+"""The count of ended procedures when this branch began. Tasks that a procedure starts inherit it."""
+
+
+class Branches:
+    """Counts what is under way, and stops all of it before anything is undone."""
+
+    def __init__(self, run: CaseRun) -> None:
+        self._run = run
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """Count a step, gate or child case as under way for the length of the block."""
+        self._run.active_branches += 1
+        try:
+            yield
+        finally:
+            self._run.active_branches -= 1
+
+    def stop_condition(self) -> Callable[[], bool]:
+        """Return a function that tells whether the branch that calls this has to stop."""
+        run, began = self._run, _PROCEDURE.get()
+        return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
+
+    def raise_if_stopped(self) -> None:
+        """Raise CaseEnds if the case is cancelled, BranchStops if another branch has ended the procedure.
+
+        Call this after every step: the activity of a cancelled step may have succeeded all the same.
+        """
+        run = self._run
+        if run.forward and run.cancellation is not None:
+            raise CaseEnds(Status.CANCELLED, f"Cancelled by {run.cancellation.by.id}: {run.cancellation.reason}")
+        if _PROCEDURE.get() != run.procedure:
+            raise BranchStops
+
+    async def stop_all(self) -> None:
+        """End the procedure, and wait until nothing of it is under way: a step must never run while it is undone."""
+        run = self._run
+        run.procedure += 1
+        _PROCEDURE.set(run.procedure)
+        await workflow.wait_condition(lambda: run.active_branches == 0)

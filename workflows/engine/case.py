@@ -1,0 +1,230 @@
+"""A case: the base class of every process.
+
+A process subclasses CaseWorkflow and describes its procedure in one method, with `step()`, `gate()`, `gates()` and
+`case()`. `run` passes that method to `conduct()`.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, ClassVar, overload
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+from domain.case import CaseInput, CaseResult
+from domain.messages import StartNow
+from domain.status import Status
+from domain.step import StepCall, StepOptions
+from domain.task import DecisionView
+from domain.wording import Words
+from workflows.engine.branches import Branches
+from workflows.engine.child_cases import ChildCaseRequests
+from workflows.engine.compensation import Compensation
+from workflows.engine.endings import AlreadyEnded, CaseEnds, NextRound
+from workflows.engine.failures import failure_of
+from workflows.engine.gates import GateAt, Gates
+from workflows.engine.human_tasks import HumanTasks
+from workflows.engine.lifecycle import close, run_to_end
+from workflows.engine.message_handlers import MessageHandlers
+from workflows.engine.presentation import WordsPresentation
+from workflows.engine.read_messages import reads_signal, reads_update
+from workflows.engine.scheduled_start import ScheduledStart
+from workflows.engine.steps import RequestT, ResultT, Steps
+
+__all__ = ["BEAT", "CaseWorkflow", "GateAt"]
+
+BEAT = timedelta(seconds=10)
+"""Heartbeat timeout of steps that take long and send heartbeats: a worker that is silent for so long counts as dead."""
+
+
+class CaseWorkflow(MessageHandlers):
+    """Base of every process."""
+
+    words: ClassVar[Words]
+    """The wording of the process."""
+
+    def __init__(self) -> None:
+        super().__init__(WordsPresentation(self.words))
+        run = self.state
+        self._branches = Branches(run)
+        self._tasks = HumanTasks(run, self._branches, self.messages)
+        self._compensation = Compensation(run, self._tasks)
+        self._steps = Steps(run, self._branches, self._tasks, self.words)
+        self._gates = Gates(run, self._branches, self._tasks, self.words)
+        self._child_cases = ChildCaseRequests(run, self._branches, self._steps)
+        self._scheduled_start = ScheduledStart(run, self._branches)
+
+    # ------------------------------------------------------------------------------------------- what a procedure calls
+
+    @overload
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT: ...
+
+    @overload
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT | None: ...
+
+    async def step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT | None = None,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT | None:
+        """Run one step and return the result of its activity. Its undo is registered before it runs.
+
+        `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from: then
+        nothing of that effect is left to undo. `options` say how often the step is tried, unless the policy does.
+
+        A step that raises `Refused` ends the case. A step whose attempts end for any other reason waits for operators,
+        who retry it, also with changed input, skip it, do it by hand, or roll the case back. When they skip it or do it
+        by hand, the result is `skipped`, or None without that.
+        """
+        return await self._steps.run_step(
+            activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options
+        )
+
+    @overload
+    async def gate(self, name: str, *, facts: BaseModel | None = None) -> None: ...
+
+    @overload
+    async def gate(self, name: str, request: RequestT, *, facts: BaseModel | None = None) -> RequestT: ...
+
+    async def gate(
+        self, name: str, request: RequestT | None = None, *, facts: BaseModel | None = None
+    ) -> RequestT | None:
+        """Wait until the right people have approved; return at once where the policy needs nobody.
+
+        A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change the fields
+        that the policy names. Then the result is the input as they approved it, which later steps must use.
+        """
+        await self._gates.pass_all([GateAt(name, facts)], editable=request is not None)
+        return None if request is None else self.state.case.input
+
+    async def gates(
+        self, *wanted: str | GateAt, facts: BaseModel | None = None, first_no_ends_all: bool = True
+    ) -> None:
+        """Wait until several gates are passed, in any order.
+
+        A gate that decides about several things is given once for each, with facts of its own. A rejection or an expiry
+        ends the case: at once, or with `first_no_ends_all=False` when all are decided.
+        """
+        stops = [GateAt(each, facts) if isinstance(each, str) else each for each in wanted]
+        await self._gates.pass_all(stops, first_no_ends_all=first_no_ends_all)
+
+    async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
+        """Ask for a case of another process, wait until it has ended, and return its result.
+
+        `kind` is what people call it: `security review`. It has the same requester, and a reference made from that of
+        this case. If it is not completed, this case ends, too. If this case ends before, it is cancelled. Its effects
+        stay when this case is rolled back. The result is None if it could not be asked for and operators skipped it.
+        """
+        return await self._child_cases.ask(kind, process, request)
+
+    async def will_ask(self, name: str, *, facts: BaseModel | None = None) -> bool:
+        """Return whether people will decide at a gate to come, as far as these facts tell.
+
+        Return True if the policy gives no ruling on these facts: the gate would open, or wait for operators.
+        """
+        return await self._gates.will_ask(GateAt(name, facts))
+
+    def approvals(self, gate: str) -> list[DecisionView]:
+        """Return the approvals by which a gate was passed in this round; none where the policy needed nobody."""
+        return self._gates.approvals(gate)
+
+    # --------------------------------------------------------------------------------------------------- the procedure
+
+    async def conduct(
+        self, case: CaseInput[RequestT], procedure: Callable[[RequestT], Awaitable[BaseModel | None]]
+    ) -> CaseResult:
+        """Run the procedure of a case to its end and return the result. Only a defect makes this raise."""
+        if case.start_at is not None and case.start_at > workflow.now():
+            self.state.status = Status.SCHEDULED  # before a message can ask for the status
+        return await run_to_end(self.state, self.messages, case, lambda: self._follow(case, procedure))
+
+    async def _follow(
+        self, case: CaseInput[RequestT], procedure: Callable[[RequestT], Awaitable[BaseModel | None]]
+    ) -> CaseResult:
+        """Follow the procedure, undo what it did if it does not end well, and close the case."""
+        run, output = self.state, None
+        try:
+            try:
+                await self._scheduled_start.wait()
+                output = await self._rounds(procedure)
+                self._branches.raise_if_stopped()
+                end = CaseEnds(Status.COMPLETED, "Everything was done.")
+            except CaseEnds as error:
+                end = error
+                await self._branches.stop_all()
+                await self._compensation.roll_back(end.reason)
+            except FailureError as error:
+                end = CaseEnds(Status.FAILED, failure_of(error, StepOptions()).said)
+                await self._branches.stop_all()
+                await self._compensation.roll_back(end.reason)
+        except AlreadyEnded as already:
+            return await close(run, self.messages, already.ended)
+        result = CaseResult(
+            case_id=case.case_id,
+            status=end.status,
+            reason=end.reason,
+            output=output.model_dump(mode="json") if output is not None else None,
+            undone=run.undone,
+            decision=run.last_decision if end.status in (Status.COMPLETED, Status.REJECTED) else None,
+            rule_at=end.rule_at,
+            resubmit_after=end.resubmit_after,
+        )
+        return await close(run, self.messages, result)
+
+    async def _rounds(self, procedure: Callable[[RequestT], Awaitable[BaseModel | None]]) -> BaseModel | None:
+        """Run the procedure, anew with each changed input, and return what it returns."""
+        run = self.state
+        while True:
+            try:
+                return await procedure(run.case.input)
+            except NextRound:
+                await self._branches.stop_all()
+                await self._compensation.undo_all()
+                run.undone, run.deciders = [], {}
+
+    # ---------------------------------------------------------------------------------- messages to a scheduled case
+
+    @workflow.update(description="Start a scheduled case before its time")
+    @reads_update
+    def start_now(self, asked: StartNow) -> Status:
+        """Start a scheduled case now. The same id gets the same answer."""
+        return self._scheduled_start.start(asked)
+
+    @start_now.validator
+    @reads_update
+    def _check_start_now(self, asked: StartNow) -> None:
+        self._scheduled_start.check(asked)
+
+    @workflow.signal(
+        description="An early start that no worker answered as an Update: no effect once the case has begun"
+    )
+    @reads_signal
+    def submit_start(self, asked: StartNow) -> None:
+        """Start a scheduled case now, without waiting for the answer."""
+        self._scheduled_start.submit(asked)

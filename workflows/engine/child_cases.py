@@ -1,0 +1,75 @@
+"""Child cases: other cases that a case asks for, one after the other or side by side, and waits for."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel
+from temporalio import workflow
+
+from activities.engine.child_cases import ChildCases
+from domain.case import CaseResult
+from domain.ids import child_reference
+from domain.status import Status
+from domain.step import ChildRequest
+from workflows.engine.branches import Branches
+from workflows.engine.endings import CaseEnds
+from workflows.engine.state import CaseRun
+from workflows.engine.steps import Steps, step_key, undo_key
+
+
+class ChildCaseRequests:
+    """Asks for cases of other processes, and waits for their ends."""
+
+    def __init__(self, run: CaseRun, branches: Branches, steps: Steps) -> None:
+        self._run = run
+        self._branches = branches
+        self._steps = steps
+
+    async def ask(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
+        """Ask for a case and wait until it has ended, as `CaseWorkflow.case` describes."""
+        with self._branches.branch():
+            run, case = self._run, self._run.case
+            name = ChildCases.ask_for_case.__name__
+            number = run.step_counts.get(name, 0) + 1
+            asked = ChildRequest(
+                kind=kind,
+                process=process,
+                reference=child_reference(case.process, case.reference, number, case.round),
+                input=request.model_dump(mode="json"),
+            )
+            child = await self._steps.run_step(ChildCases.ask_for_case, asked, undo=ChildCases.withdraw_case)
+            if child is None:
+                return None
+            result = await self._end_of(child.case_id, kind)
+            # By its key, because several child cases may run side by side.
+            run.saga.forget(undo_key(step_key(case.case_id, name, number)))
+            said = f"{kind.capitalize()}: {result.status.value.replace('_', ' ')}. {result.reason}"
+            data = {"case_id": child.case_id, "kind": kind, "status": result.status.value, "rule_at": result.rule_at}
+            data["reason"] = result.reason
+            run.journal.note("child_ended", said, data)
+            if result.status is not Status.COMPLETED:
+                kept = (Status.REJECTED, Status.EXPIRED)
+                raise CaseEnds(result.status if result.status in kept else Status.FAILED, said)
+            return result
+
+    async def _end_of(self, case_id: str, kind: str) -> CaseResult:
+        """Wait for the Signal by which a child case says that it has ended; in case that was lost, also look."""
+        run, ended = self._run, self._run.ended_children
+        await run.write()
+        run.show(f"Waits for the {kind} {case_id}")
+        pause, must_stop = timedelta(minutes=1), self._branches.stop_condition()
+        while case_id not in ended:
+            self._branches.raise_if_stopped()
+            try:
+                await workflow.wait_condition(
+                    lambda: case_id in ended or must_stop(),
+                    timeout=pause,
+                    timeout_summary=f"before looking for the end of {case_id}",
+                )
+            except TimeoutError:
+                found = await workflow.execute_activity_method(
+                    ChildCases.end_of_case, case_id, start_to_close_timeout=timedelta(seconds=10)
+                )
+                pause = min(2 * pause, timedelta(hours=6))
+                if found is not None:
+                    return found
+        return ended[case_id]

@@ -1,0 +1,166 @@
+"""Failures of steps and undos, in one sentence for people and with the technical message for engineers; and retries."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    RetryState,
+    TimeoutError,
+    TimeoutType,
+)
+
+from domain.case import ABOUT, CaseInput
+from domain.errors import ATTEMPT, SPOKEN
+from domain.step import StepOptions
+
+STEP_TIMEOUT = timedelta(seconds=10)
+"""Of one attempt. With the ten attempts of StepOptions, a step is tried for about a minute: longer than a restart of a
+database, shorter than a reviewer's patience."""
+UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
+IN_WORDS = {
+    "DatabaseUnavailable": "The database did not answer.",
+    "ConnectionError": "The other system could not be reached.",
+    "ConnectionRefusedError": "The other system could not be reached.",
+    "ConnectionResetError": "The connection to the other system broke off.",
+    "ConnectError": "The other system could not be reached.",
+    "TimeoutError": "The other system did not answer in time.",
+    "ReadTimeout": "The other system did not answer in time.",
+    "ConnectTimeout": "The other system did not answer in time.",
+    "PermissionError": "The other system does not let Holdgate do this.",
+    "FileNotFoundError": "A file that is needed is not there.",
+}
+"""The sentence for failures of these kinds, whose own message is not written for people."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed, or all attempts of a step."""
+
+    said: str
+    """A sentence for people."""
+    technical: str
+    """Kind and message as they were raised, for engineers."""
+    kind: str
+    about: str = ""
+    """What the receiver says it is about, such as the locked account."""
+    refused: bool = False
+    """Whether the receiver refused for a business reason."""
+    permanent: bool = False
+    """Whether another attempt would fail in the same way."""
+    attempts: int | None = None
+    """How many attempts there were; None if they were not counted."""
+
+    @property
+    def tried(self) -> str:
+        """How often it was tried, as a sentence that follows `said`."""
+        if self.attempts is None:
+            return ""
+        return " It was tried once." if self.attempts == 1 else f" It was tried {self.attempts} times."
+
+    @property
+    def code(self) -> str:
+        """What tells causes apart, never a sentence: `AccountLocked/operating`, `timeout`."""
+        return f"{self.kind}/{self.about}" if self.about else self.kind
+
+    def facts(self, step: str) -> dict[str, Any]:
+        """Return what operators see of the failure. Incidents are grouped by `step` and `failure`."""
+        return {
+            "step": step,
+            "failure": self.code,
+            "cause": self.said,
+            "attempts": self.attempts,
+            "error": self.technical,
+        }
+
+
+def failure_of(error: FailureError, options: StepOptions) -> Failure:
+    """Return what the failure of an activity means. `error` is what the SDK raises in a Workflow."""
+    cause: BaseException | None = error.cause if isinstance(error, ActivityError) else error
+    attempts = None
+    if isinstance(error, ActivityError) and error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED:
+        attempts = options.attempts or None
+    if isinstance(cause, TimeoutError):
+        said = _timeout(cause, options)
+        if isinstance(cause.cause, ApplicationError):
+            found = _of_application(cause.cause, attempts)
+            return replace(found, said=f"{said} The last time: {found.said}")
+        return Failure(said, f"timeout: {cause.message}", "timeout", attempts=attempts)
+    if isinstance(cause, ApplicationError):
+        found = _of_application(cause, attempts, permanent=options.permanent)
+        if not isinstance(error, ActivityError):
+            return replace(
+                found, attempts=None
+            )  # a local activity that writes to the database: its attempts tell people nothing
+        if error.retry_state is RetryState.TIMEOUT and options.retry_for:
+            said = f"It was not done within {in_words(options.retry_for)}. The last time: {found.said}"
+            return replace(found, said=said)
+        return found
+    return Failure(UNFORESEEN, str(cause or error), type(cause or error).__name__, attempts=attempts)
+
+
+def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:
+    """Return how often a step or an undo is tried: by the policy, else by the process."""
+    found = case.steps.get(name) or default or StepOptions()
+    return found if found.time_limit else found.model_copy(update={"time_limit": STEP_TIMEOUT})
+
+
+def retry_policy(options: StepOptions) -> RetryPolicy:
+    """Return the options as Temporal's retry policy. The server repeats steps."""
+    return RetryPolicy(
+        initial_interval=options.first_pause,
+        backoff_coefficient=options.factor,
+        maximum_interval=options.longest_pause,
+        maximum_attempts=options.attempts,
+        non_retryable_error_types=options.permanent,
+    )
+
+
+def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: timedelta) -> timedelta | None:
+    """Return the pause before the next attempt, computed as the server does; None when there is no further attempt."""
+    if failure.permanent or (options.attempts and attempt >= options.attempts):
+        return None
+    try:
+        pause = min(options.first_pause * options.factor ** (attempt - 1), options.longest_pause)
+    except OverflowError:  # after some sixty attempts
+        pause = options.longest_pause
+    return None if options.retry_for is not None and spent + pause >= options.retry_for else pause
+
+
+def in_words(span: timedelta) -> str:
+    """Return a length of time in words: `2 hours`, `90 seconds`."""
+    seconds = int(span.total_seconds())
+    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= unit and seconds % unit == 0:
+            return f"{seconds // unit} {name}{'s' * (seconds != unit)}"
+    return f"{seconds} second{'s' * (seconds != 1)}"
+
+
+def _of_application(error: ApplicationError, attempts: int | None, permanent: list[str] | None = None) -> Failure:
+    kind = error.type or type(error).__name__
+    refused = kind == "Refused"
+    spoken = refused or SPOKEN in error.details
+    counted = next((each[ATTEMPT] for each in error.details if isinstance(each, dict) and ATTEMPT in each), None)
+    about = next((each[ABOUT] for each in error.details if isinstance(each, dict) and ABOUT in each), "")
+    return Failure(
+        said=error.message if spoken else IN_WORDS.get(kind, UNFORESEEN),
+        technical=f"{kind}: {error.message}",
+        kind=kind,
+        about=str(about),
+        refused=refused,
+        permanent=error.non_retryable or kind in (permanent or ()),
+        attempts=attempts or counted,
+    )
+
+
+def _timeout(error: TimeoutError, options: StepOptions) -> str:
+    if error.type is TimeoutType.SCHEDULE_TO_CLOSE and options.retry_for is not None:
+        return f"It was not done within {in_words(options.retry_for)}."
+    if error.type is TimeoutType.HEARTBEAT:
+        return "The machine that did it has stopped."
+    limit = f" within {in_words(options.time_limit)}" if options.time_limit else " in time"
+    return f"No answer came{limit}."

@@ -1,0 +1,329 @@
+"""Human tasks: waiting until the tasks of a case have an outcome, and tasks by which operators deal with failures."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+from domain.gate import Gate
+from domain.moments import until
+from domain.names import INTERVENTION, OPERATORS
+from domain.permissions import voters
+from domain.ruling import GateRuling
+from domain.status import Outcome, Status, Verdict
+from domain.step import StepOptions
+from domain.task import TaskView
+from workflows.engine.branches import Branches
+from workflows.engine.endings import CaseEnds
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.messages import Messages
+from workflows.engine.state import CaseRun
+
+RETRY_OR_ROLL_BACK = (Verdict.RETRY, Verdict.ROLL_BACK)
+"""The verdicts of operators on a failure to open a gate: they must not skip the people who decide there."""
+
+LATE = timedelta(seconds=30)
+"""How long storing a task may take before its clock is moved: it must not expire before anybody saw the task."""
+
+
+class HumanTasks:
+    """Puts tasks before people, and waits for their outcomes."""
+
+    def __init__(self, run: CaseRun, branches: Branches, messages: Messages) -> None:
+        self._run = run
+        self._branches = branches
+        self._messages = messages
+
+    # --------------------------------------------------------------------------------------------------------- waiting
+
+    async def wait_at(self, gates: Sequence[Gate], status: Status, *, first_no_ends_all: bool = True) -> None:
+        """Wait until all these tasks have an outcome, in this status of the case.
+
+        A cancellation closes them, unless the case is rolling back. Raises CaseEnds.
+        """
+        run = self._run
+        for gate in gates:
+            self._add(gate)
+        outer = run.waiting_at, run.first_no_ends_all  # operators may be asked while the case waits at a gate
+        run.waiting_at, run.first_no_ends_all = gates, first_no_ends_all
+        try:
+            await self._wait(gates, status)
+        finally:
+            run.waiting_at, run.first_no_ends_all = outer
+
+    def _add(self, gate: Gate) -> None:
+        run, task_id = self._run, gate.task.task_id
+        run.gates[task_id] = gate
+        # People changed while the task was being stored, before this Workflow knew the task.
+        gate.uncertain |= task_id in run.early_recounts
+
+    async def _wait(self, gates: Sequence[Gate], status: Status) -> None:
+        run = self._run
+        run.set_status(status, gates[0])
+        run.show(gates[0].task.summary)
+        self._submit_early_decisions(gates)
+        closed: list[Gate] = []
+        help_task: Gate | None = None
+        must_stop = self._branches.stop_condition()
+        while not self._all_closed(gates, closed, must_stop):
+            waiting = [*gates, *([help_task] if help_task else [])]
+            if run.journal.unwritten:
+                await run.write()
+            elif unsure := next((gate for gate in waiting if gate.open and (gate.edited or gate.uncertain)), None):
+                try:
+                    await self._update(unsure)
+                except CaseEnds:
+                    self.drop(waiting)
+                    raise
+            elif help_task is not None and not help_task.open:
+                self._helped(help_task, [gate for gate in gates if gate.open], status)
+                help_task = None
+            elif (short := _short_of_people(gates)) is not None and help_task is None:
+                help_task = await self._ask_for_help(short)
+            elif short is None and help_task is not None:  # there are people again who can decide
+                self.drop([help_task])
+                run.set_status(status)
+                help_task = None
+            else:
+                await self._until_message_or_timer(waiting, must_stop)
+                for gate in waiting:
+                    for fired in gate.fire_timers(workflow.now()):
+                        run.journal.note_task(gate, fired)
+                run.show(next((gate for gate in gates if gate.open), gates[0]).task.summary)
+        if help_task is not None:
+            self.drop([help_task])
+        if all(passed(gate) for gate in gates):
+            run.set_status(run.status_after_gate)
+        final = (Outcome.REJECTED, Outcome.REJECTED_BY_RULE, Outcome.EXPIRED, Outcome.ROLL_BACK)
+        if not any(gate.outcome in final for gate in gates):
+            # Not after a rejection: its sender has a receipt that says so, and a later cancellation does not change it.
+            self._branches.raise_if_stopped()
+
+    def _submit_early_decisions(self, gates: Sequence[Gate]) -> None:
+        """Apply or refuse the decisions on these tasks that came before the tasks were open."""
+        run, task_ids = self._run, {gate.task.task_id for gate in gates}
+        early = [decision for decision in run.early_decisions if decision.task_id in task_ids]
+        run.early_decisions = [decision for decision in run.early_decisions if decision.task_id not in task_ids]
+        self._messages.submit_early_decisions(early)
+
+    def _all_closed(self, gates: Sequence[Gate], closed: list[Gate], must_stop: Callable[[], bool]) -> bool:
+        """Close tasks that have an outcome, or that nobody needs to decide any more. Return whether all are closed.
+
+        `closed` are those that were closed before; those that have got an outcome since are added.
+        """
+        for gate in gates:
+            if not gate.open and gate not in closed:
+                closed.append(gate)
+                self._close(gate)
+        no = any(not passed(gate) for gate in closed) and (self._run.first_no_ends_all or _sent_back(closed))
+        if no or must_stop():
+            self.drop(gates)
+        return not any(gate.open for gate in gates)
+
+    async def _until_message_or_timer(self, gates: Sequence[Gate], must_stop: Callable[[], bool]) -> None:
+        waiting = [gate for gate in gates if gate.open]
+        timer = min((t for gate in waiting if (t := gate.next_timer())), key=lambda timer: timer.at, default=None)
+        wait = until(timer.at, workflow.now()) if timer else None
+        if wait == timedelta(0):
+            return
+        journal = self._run.journal
+        try:
+            await workflow.wait_condition(
+                lambda: (
+                    any(not gate.open or gate.edited or gate.uncertain for gate in waiting)
+                    or journal.unwritten
+                    or must_stop()
+                ),
+                timeout=wait,
+                timeout_summary=timer.label if timer else None,
+            )
+        except TimeoutError:
+            return
+
+    def _close(self, gate: Gate) -> None:
+        """Record how a task ended. Who decided a gate decides no other gate of the case."""
+        run, task = self._run, gate.task
+        run.journal.store_task(gate)
+        assert gate.outcome is not None
+        said = gate.closed_because or gate.outcome.value.replace("_", " ")
+        run.journal.note(
+            "gate_closed",
+            f"{spoken(task.gate).capitalize()}: {said}",
+            {"task_id": task.task_id, "gate": task.gate, "outcome": gate.outcome.value},
+        )
+        if task.kind == "gate":
+            if gate.outcome in (Outcome.APPROVED, Outcome.REJECTED) and task.decisions:
+                run.last_decision = task.decisions[-1]
+            run.deciders.setdefault(task.gate, []).extend(voters(task))
+        elif task.kind == "changes":
+            # Who resubmits in the place of the requester decides as little as the requester does.
+            run.submitters += voters(task)
+
+    def drop(self, gates: Sequence[Gate]) -> None:
+        """Close those tasks that are open: nobody needs to decide them any more."""
+        for gate in gates:
+            if gate.open:
+                self._run.gates[gate.task.task_id] = gate
+                gate.close(Outcome.CANCELLED, workflow.now())
+                self._close(gate)
+
+    def gate_of(self, task: TaskView, ruling: GateRuling) -> Gate:
+        """Return the gate of a stored task. Its clock starts when people can see it, however long storing it took."""
+        late = workflow.now() - task.opened_at
+        if late < LATE:
+            return Gate(task, ruling)
+        ruling = ruling.later(late)
+        moved = {"due_at": ruling.due_at, "expires_at": ruling.expires_at, "shifted": late}
+        gate = Gate(task.model_copy(update=moved), ruling)
+        self._run.journal.store_task(gate)
+        data = {"task_id": task.task_id, "gate": task.gate, "seconds": int(late.total_seconds())}
+        self._run.journal.note("clock_moved", f"The task was stored late; its clock is moved by {late}", data)
+        return gate
+
+    # ----------------------------------------------------------------------- edited input, and people who have changed
+
+    async def _update(self, gate: Gate) -> None:
+        """Get the ruling on an edited input, or look whether the task can still be decided."""
+        run = self._run
+        if gate.edited:
+            try:
+                ruling = await run.journal.rule_again(gate.task, **run.policy_input)
+            except FailureError as error:
+                await self.intervene(gate.task.gate, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
+            else:
+                run.journal.note_task(gate, gate.adopt(ruling, workflow.now()))
+            return
+        gate.uncertain = False  # before people are read: a change while they are read makes it uncertain again
+        present = await run.journal.count(gate.task)
+        for leaver, successor in present.left.items():
+            run.journal.note_task(gate, gate.replace(leaver, successor, workflow.now()))
+        if not present.left:
+            for happened in gate.count(present, workflow.now()):
+                run.journal.note_task(gate, happened)
+
+    async def _ask_for_help(self, gate: Gate) -> Gate:
+        """Ask operators about a task that nobody can decide: they add people and retry, or roll back."""
+        self._run.set_status(Status.NEEDS_INTERVENTION)
+        said = f"Nobody is left to decide: {gate.short}"
+        facts = {"step": gate.task.gate, "failure": "NobodyCanDecide", "cause": said}
+        help_task = await self.open_intervention(said, facts, RETRY_OR_ROLL_BACK, endless=True)
+        self._add(help_task)
+        return help_task
+
+    def _helped(self, help_task: Gate, gates: Sequence[Gate], status: Status) -> None:
+        """Follow the operators: look again at who can decide these tasks, or raise CaseEnds to roll back."""
+        self._close(help_task)
+        if help_task.outcome is Outcome.ROLL_BACK:
+            self.drop(gates)
+            raise CaseEnds(Status.FAILED, help_task.task.summary)
+        self._run.set_status(status)
+        for gate in gates:
+            gate.uncertain, gate.short = True, ""
+
+    # --------------------------------------------------------------------------------------------------- interventions
+
+    async def intervene(
+        self, name: str, failure: Failure, *, verdicts: Sequence[Verdict], editable: bool = False, undoing: bool = False
+    ) -> Gate:
+        """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return their task.
+
+        `editable`: they may change the input. `undoing`: an undo failed, and nothing ends the task but their answer.
+        Raises CaseEnds when they roll the case back, or do not answer before the deadline that the policy sets.
+        """
+        run = self._run
+        said = f"{run.doing}: failed. {failure.said}{failure.tried}"
+        facts = failure.facts(name)
+        run.journal.note("undo_failed" if undoing else "step_failed", said, {"what": run.doing, **facts})
+        before = run.status
+        gate = await self.open_intervention(said, facts, verdicts, editable=editable, endless=undoing)
+        await self.wait_at([gate], Status.NEEDS_INTERVENTION)
+        if gate.outcome is Outcome.ROLL_BACK:
+            raise CaseEnds(Status.FAILED, said)
+        if gate.outcome is Outcome.EXPIRED:
+            raise CaseEnds(Status.FAILED, f"{said} Nobody answered in time.")
+        run.set_status(before)
+        await run.write()
+        return gate
+
+    async def open_intervention(
+        self,
+        summary: str,
+        facts: dict[str, Any],
+        verdicts: Sequence[Verdict],
+        *,
+        editable: bool = False,
+        endless: bool = False,
+    ) -> Gate:
+        """Store a task by which operators choose a verdict. The policy may say who they are, how many and until when.
+
+        `endless`: without an expiry, where the case could not go on after it.
+        """
+        run, case = self._run, self._run.case
+        rule = "its attempts have ended"
+        task = run.new_task(INTERVENTION, summary, facts=facts)
+        task = task.model_copy(
+            update={
+                "kind": "intervention",
+                "candidate_groups": [OPERATORS],
+                "verdicts": list(verdicts),
+                "substitutes": "same-group",
+                "editable": list(type(case.input).model_fields) if editable else [],
+                "rule": rule,
+            }
+        )
+        if INTERVENTION in case.own_gates:
+            try:
+                opening = await run.journal.open_gate(task, **run.policy_input)
+            except FailureError as error:
+                why = failure_of(error, StepOptions()).said
+                run.journal.note(
+                    "intervention_by_default",
+                    f"The policy has no answer here, so {OPERATORS} are asked. {why}",
+                    {"reason": why},
+                )
+            else:
+                if opening.task is not None:
+                    ruling = opening.ruling.model_copy(update={"expires_at": None}) if endless else opening.ruling
+                    return Gate(opening.task.model_copy(update={"expires_at": ruling.expires_at}), ruling)
+        answers = ", ".join(verdict.replace("_", " ") for verdict in task.verdicts)
+        data = {"task_id": task.task_id, "verdicts": [verdict.value for verdict in task.verdicts]}
+        run.journal.note("intervention_opened", f"Waits for {OPERATORS}: {answers}", data)
+        run.status = Status.NEEDS_INTERVENTION
+        await run.write(opened=task)
+        return Gate(task, GateRuling(needed=True, rule=rule, groups=[OPERATORS], separation_of_duties=False))
+
+
+def raise_end_of(gate: Gate) -> None:
+    """Raise CaseEnds if the outcome of this gate ends the case."""
+    name = spoken(gate.task.gate)
+    match gate.outcome:
+        case Outcome.EXPIRED:
+            raise CaseEnds(Status.EXPIRED, f"Nobody decided {name} in time.")
+        case Outcome.REJECTED_BY_RULE:
+            why = f"Rejected by rule at {name}: {gate.task.rule}"
+            raise CaseEnds(Status.REJECTED, why, rule_at=gate.task.gate)
+        case Outcome.REJECTED:
+            last = next(view for view in reversed(gate.task.decisions) if view.verdict is Verdict.REJECT)
+            why = f": {last.comment}" if last.comment else "."
+            raise CaseEnds(Status.REJECTED, f"Rejected by {last.by} at {name}{why}")
+
+
+def passed(gate: Gate) -> bool:
+    """Return whether the case goes on after this gate."""
+    return gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
+
+
+def spoken(name: str) -> str:
+    """Return the name of a gate as people say it."""
+    return name.replace("-", " ")
+
+
+def _short_of_people(gates: Sequence[Gate]) -> Gate | None:
+    """Return the first open gate that nobody can decide. Not an intervention: operators are asked there already."""
+    return next((gate for gate in gates if gate.open and gate.short and gate.task.kind != "intervention"), None)
+
+
+def _sent_back(gates: Sequence[Gate]) -> bool:
+    return any(gate.outcome is Outcome.CHANGES_REQUESTED for gate in gates)

@@ -1,0 +1,247 @@
+"""The journal of one case: what happened, in order, and what of it is still to be written to the database.
+
+Events are collected here and written together with the next gate, outcome or end: one local activity, one transaction.
+The status query shows them at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError, FailureError
+
+from activities.engine.records import NoCase, Records
+from domain.case import CaseEvent, CaseResult
+from domain.event_kinds import identity_of
+from domain.gate import Gate, GateEvent
+from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateOpening, GateRequest, Present, Written
+from domain.ruling import GateRuling
+from domain.status import Status
+from domain.task import DecisionView, TaskView
+from domain.undo import PlannedUndo
+from workflows.engine.endings import AlreadyEnded
+from workflows.engine.saga import Saga
+
+ENGINE = "holdgate"
+"""The actor of events that no person caused."""
+
+RECORD_TIMEOUT = timedelta(seconds=10)
+RECORD_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=600), maximum_interval=timedelta(seconds=5))
+RECORD_THRESHOLD = timedelta(milliseconds=500)
+"""Shorter than the first pause between attempts, so that the SDK waits for the second on a timer. Otherwise an SQL
+outage would hold the workflow task, and with it every query and update."""
+
+
+class Journal:
+    """Collects and writes the events of one case. `<case_id>/0`, its submission, is written before it starts."""
+
+    def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
+        """`case_id` is given where it is not the id of the Workflow, as in a rollback."""
+        self.timeline: list[CaseEvent] = []
+        """Everything that happened, including what is not written yet."""
+        self._workflow_id = workflow_id
+        self._case_id = case_id or workflow_id
+        self._saga = saga
+        self._plan: list[PlannedUndo] = []
+        """The rollback plan as it was last written."""
+        self._ids: dict[str, int] = {}
+        self._events: list[CaseEvent] = []
+        self._decisions: list[DecisionRecord] = []
+        self._withdrawn: list[str] = []
+        self._actions: list[ActionRecord] = []
+        self._input: tuple[dict[str, Any], str] | None = None
+        self._gates: dict[str, Gate] = {}
+        self._whole: set[str] = set()
+        self._known = False
+        """Whether anything of this case was written."""
+        self.unknown_case: ApplicationError | None = None
+        """Set when the database has no such case. Then nothing is written, and what the case did is undone."""
+
+    def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
+        """Note that something happened. `summary` is a plain sentence for engineers: nothing depends on its text."""
+        event = CaseEvent(
+            event_id=self._id(kind, actor, identity_of(data or {})),
+            case_id=self._case_id,
+            at=workflow.now(),
+            kind=kind,
+            actor=actor,
+            summary=summary,
+            data=data or {},
+        )
+        self.timeline.append(event)
+        self._events.append(event)
+
+    def note_task(self, gate: Gate, what: GateEvent, actor: str = ENGINE) -> None:
+        """Add the event of what happened to a task, and store the task as it is now."""
+        data = {"task_id": gate.task.task_id, "gate": gate.task.gate, **what.data}
+        self.note(what.kind, what.summary, data, actor=actor)
+        self.store_task(gate)
+
+    def store_decision(self, decision: DecisionRecord) -> None:
+        """Store a decision that was accepted or refused."""
+        self._decisions.append(decision)
+
+    def store_action(self, action: ActionRecord) -> None:
+        """Store an action that came by Signal and was carried out or refused."""
+        self._actions.append(action)
+
+    def withdraw(self, decisions: Iterable[DecisionView]) -> None:
+        """Store that accepted decisions no longer count."""
+        self._withdrawn += [view.decision_id for view in decisions]
+
+    def store_input(self, input: dict[str, Any], title: str) -> None:
+        """Store another input of the case."""
+        self._input = input, title
+
+    def store_task(self, gate: Gate, *, whole: bool = False) -> None:
+        """Store the task of a gate as it is now. `whole`: with all its decisions, after a reset."""
+        self._gates[gate.task.task_id] = gate
+        if whole:
+            self._whole.add(gate.task.task_id)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether anything happened that is not written yet."""
+        return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
+
+    async def write(self, status: Status, *, opened: TaskView | None = None) -> None:
+        """Write everything that is not written yet, and a new task. Tried until it succeeds.
+
+        Raises AlreadyEnded when the database holds an end of the case, ApplicationError when it never had this case.
+        """
+        written = await self.write_end(status, opened=opened)
+        if written.ended is not None:
+            raise AlreadyEnded(written.ended)
+
+    async def write_end(
+        self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
+    ) -> Written:
+        """Write as `write` does, with the end of the case; an end that the database holds already is no error here.
+
+        Where an older database was restored that does not have the case, the Workflow task fails until the case is
+        there again; `cases/reconcile/blocked_workflows.py` tells operators.
+        """
+        if self.unknown_case is not None:
+            self._take(status, opened, result)
+            return Written()
+        try:
+            written = await self._record(self._take(status, opened, result))
+        except ApplicationError as error:
+            if error.type != NoCase.__name__:
+                raise
+            if self._known:
+                raise LookupError(error.message) from error
+            self.unknown_case = error
+            raise
+        self._known = True
+        return written
+
+    async def _record(self, record: CaseRecord) -> Written:
+        return await workflow.execute_local_activity_method(
+            Records.record,
+            record,
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary="record",
+        )
+
+    async def open_gate(
+        self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
+    ) -> GateOpening:
+        """Write what happened, let the policy rule on the gate, and store its task if people must decide.
+
+        Raises FailureError when the policy gives no ruling; what was to be written is then written next time. Raises
+        AlreadyEnded when the database holds an end of the case.
+        """
+        record = self._take(Status.RUNNING)
+        request = GateRequest(
+            record=record,
+            task=task,
+            case=case,
+            policy_hash=policy_hash,
+            input=input,
+            event_id=self._id("gate", task.task_id),
+        )
+        try:
+            opening = await workflow.execute_local_activity_method(
+                Records.open_gate,
+                request,
+                start_to_close_timeout=RECORD_TIMEOUT,
+                local_retry_threshold=RECORD_THRESHOLD,
+                retry_policy=RECORD_RETRIES,
+                summary=f"open {task.gate}",
+            )
+        except FailureError:  # the SDK raises a local activity's own failure, without an ActivityError around it
+            self._events[:0] = record.events
+            self._decisions[:0] = record.decisions
+            self._withdrawn[:0] = record.withdrawn
+            self._actions[:0] = record.actions
+            if record.input is not None and record.title is not None and self._input is None:
+                self._input = record.input, record.title
+            if record.plan is not None:
+                self._plan = []
+            raise
+        self._known = True
+        self.timeline.append(opening.event)
+        if opening.ended is not None:
+            raise AlreadyEnded(opening.ended)
+        return opening
+
+    async def rule_again(
+        self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
+    ) -> GateRuling:
+        """Return the ruling of the policy on a gate that is open or to come. Raises FailureError when there is none."""
+        record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
+        return await workflow.execute_local_activity_method(
+            Records.rule_again,
+            GateRequest(record=record, task=task, case=case, policy_hash=policy_hash, input=input, event_id=""),
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary=f"rules of {task.gate}",
+        )
+
+    async def count(self, task: TaskView) -> Present:
+        """Return the people who can act on a task now."""
+        return await workflow.execute_local_activity_method(
+            Records.count,
+            task.model_copy(update={"input": {}, "facts": {}}),
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary=f"who can decide {task.gate}",
+        )
+
+    def _id(self, *parts: Any) -> str:
+        """Return the id of an event: a digest of its kind, actor and data, and how often these have come."""
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        times = self._ids[digest] = self._ids.get(digest, 0) + 1
+        return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
+
+    def _take(self, status: Status, opened: TaskView | None = None, result: CaseResult | None = None) -> CaseRecord:
+        """Return everything that is to be written, and forget it: the caller writes it."""
+        plan = self._saga.planned
+        record = CaseRecord(
+            case_id=self._case_id,
+            status=status,
+            events=self._events,
+            opened=[opened] if opened else [],
+            patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
+            decisions=self._decisions,
+            withdrawn=self._withdrawn,
+            actions=self._actions,
+            input=self._input[0] if self._input else None,
+            title=self._input[1] if self._input else None,
+            plan=plan if plan != self._plan else None,
+            workflow_id=None if self._workflow_id == self._case_id else self._workflow_id,
+            result=result,
+        )
+        self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
+        self._actions = []
+        self._whole, self._plan = set(), plan
+        return record

@@ -1,0 +1,98 @@
+"""Message handlers of a case: its Updates, Signals and queries. Each of them delegates to `messages.py`.
+
+Temporal finds handlers on the Workflow class, so this is a base class; it has no other logic.
+"""
+
+from temporalio import workflow
+
+from domain.case import CaseResult, CaseState
+from domain.messages import Action, Cancellation, Decision, Receipt
+from domain.refusals import Refusal
+from domain.status import Status
+from domain.undo import PlannedUndo
+from workflows.engine.messages import Messages
+from workflows.engine.presentation import Presentation
+from workflows.engine.read_messages import GuardedWorkflow, reads_signal, reads_update
+from workflows.engine.state import CaseRun
+
+
+class MessageHandlers(GuardedWorkflow):
+    """The handlers of every Workflow of a case: of the case itself, and of its rollback."""
+
+    def __init__(self, presentation: Presentation, status_after_gate: Status = Status.RUNNING) -> None:
+        # Without @workflow.init, because the SDK would demand that the arguments match those of each process's `run`.
+        self.state = CaseRun(workflow.info().workflow_id, presentation, status_after_gate)
+        """The state of the case. It is for the engine: a procedure changes nothing of it."""
+        self.messages = Messages(self.state)
+
+    # --------------------------------------------------------------------------------------------------------- updates
+
+    @workflow.update(description="Decide a task with one of its verdicts")
+    @reads_update
+    async def decide(self, decision: Decision) -> Receipt:
+        """Decide a task. The same decision id gets the same receipt."""
+        return await self.messages.decide(decision)
+
+    @decide.validator
+    @reads_update
+    def _check_decide(self, decision: Decision) -> None:
+        self.messages.check_decision(decision)
+
+    @workflow.update(description="Claim, release, reassign, delegate, withdraw, ask, answer, move the clock")
+    @reads_update
+    def act(self, action: Action) -> Receipt:
+        """Do anything else with a task. The same action id gets the same receipt."""
+        return self.messages.act(action)
+
+    @act.validator
+    @reads_update
+    def _check_act(self, action: Action) -> None:
+        self.messages.check_action(action)
+
+    # --------------------------------------------------------------------------------------------------------- signals
+
+    @workflow.signal(description="A decision that no worker answered as an Update: applied or refused later")
+    @reads_signal
+    def submit_decision(self, decision: Decision) -> None:
+        """Decide a task without waiting. A refusal is recorded; nothing proves who sent a Signal."""
+        self.messages.submit_decision(decision)
+
+    @workflow.signal(description="An action that no worker answered as an Update: carried out or refused later")
+    @reads_signal
+    def submit_action(self, action: Action) -> None:
+        """Do something else with a task without waiting. A refusal is recorded."""
+        self.messages.submit_action(action)
+
+    @workflow.signal(description="Stop the case, undo what it did and end cancelled")
+    @reads_signal
+    def cancel_case(self, cancellation: Cancellation) -> None:
+        """Cancel the case, unless it is rolling back or has ended."""
+        self.messages.cancel(cancellation)
+
+    @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database anew")
+    @reads_signal
+    def resynchronise(self, run_id: str) -> None:
+        """Correct the database after a reset of the Workflow."""
+        self.messages.resynchronise(run_id)
+
+    @workflow.signal(description="A case that this one asked for has ended")
+    @reads_signal
+    def case_ended(self, result: CaseResult) -> None:
+        """Take note of the end of another case."""
+        self.messages.child_ended(result)
+
+    def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
+        """Record a Signal that could not be read, or that has no handler."""
+        self.messages.message_refused(message, refusal, claimed)
+
+    # --------------------------------------------------------------------------------------------------------- queries
+
+    @workflow.query(description="Status, tasks, rollback plan and timeline")
+    def status(self) -> CaseState:
+        """Return the case as its Workflow knows it."""
+        return self.state.state
+
+    @workflow.query(description="All that a rollback needs, oldest first; answered by ended Workflows, too")
+    def plan(self) -> list[PlannedUndo]:
+        """Return everything to be undone, oldest first."""
+        return self.state.saga.planned

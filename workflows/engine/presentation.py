@@ -1,0 +1,47 @@
+"""How the input of a case is shown: with the wording of its process, masked fields masked."""
+
+from typing import Any, Protocol
+
+from domain.case import CaseInput
+from domain.task import TaskView
+from domain.wording import Words
+
+
+class Presentation(Protocol):
+    """What a Workflow shows people of the input of its case."""
+
+    def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
+        """Return the whole input as JSON. For the policy and the database, never for people."""
+
+    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """Return an input, given as JSON, as people may see it."""
+
+    def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
+        """Return `title`, `key_fields`, `input` and `money` of a task; with the `summary` of this gate's task if given.
+
+        People may have changed the input, so `summary` asks about the input as it is now.
+        """
+
+
+class WordsPresentation:
+    """Shows an input with the wording of its process."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
+        stored: dict[str, Any] = case.input.model_dump(mode="json")
+        return stored
+
+    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+        return self._words.shown_input(stored)
+
+    def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
+        stored = self.input_json(case)
+        return {
+            "title": self._words.title_of(case.input),
+            "key_fields": self._words.key_fields_of(case.input),
+            "input": self.masked(stored),
+            "money": self._words.money_of(stored),
+            **({"summary": self._words.gate(task.gate, case.input, task.facts)} if task else {}),
+        }

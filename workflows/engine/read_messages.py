@@ -1,0 +1,227 @@
+"""Reading of messages: a handler gets a message only if the message fits; every other message is refused in words.
+
+Anybody who may write to the namespace can send anything to a Workflow: nothing, null, text, a megabyte. With the SDK
+alone, a Signal without its argument or an input that does not fit makes the Workflow task fail for ever. Every Workflow
+of Holdgate is a GuardedWorkflow, and its handlers are decorated with `reads_update` and `reads_signal`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, cast, get_type_hints
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, TemporalError
+
+from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE
+from domain.refusals import Refusal, RefusalCode
+from workflows.refusal_failures import failure_of_refusal
+
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""Of one message: more than Holdgate itself sends. The history keeps an accepted message several times."""
+OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
+"""Search attributes of the Workflows that Holdgate starts; each Workflow has one of them."""
+MAX_CLAIM = 120
+"""Characters that are kept of what a message claims about its sender."""
+
+
+class Unreadable(Refusal):
+    """A message that does not fit. `claimed` is the person whom it names as its sender, if that can be read."""
+
+    def __init__(self, why: str, claimed: str = "") -> None:
+        super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)
+        self.claimed = claimed
+
+
+class Recipient(Protocol):
+    """Takes note of Signals that were refused."""
+
+    def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
+        """Record that a Signal of this name was refused. `claimed` is its sender, as it says. Must not raise."""
+
+
+def reads_update(handler: HandlerT) -> HandlerT:
+    """Decorate an Update handler or its validator, below the SDK's decorator: refuse messages that do not fit.
+
+    An unforeseen exception refuses the Update, too. If it left the handler, the Workflow task would fail for ever.
+    """
+    model = _model_of(handler)
+    if inspect.iscoroutinefunction(handler):
+
+        async def take_async(self: Any, *sent: Any) -> Any:
+            try:
+                return await handler(self, *_read(model, sent))
+            except Refusal as no:
+                raise failure_of_refusal(no) from no.__cause__
+            except TemporalError:
+                raise
+            except Exception as error:
+                raise failure_of_refusal(_unforeseen(error)) from error
+
+        return _raw(handler, take_async)
+
+    def take(self: Any, *sent: Any) -> Any:
+        try:
+            return handler(self, *_read(model, sent))
+        except Refusal as no:
+            raise failure_of_refusal(no) from no.__cause__
+        except TemporalError:
+            raise
+        except Exception as error:
+            raise failure_of_refusal(_unforeseen(error)) from error
+
+    return _raw(handler, take)
+
+
+def reads_signal(handler: HandlerT) -> HandlerT:
+    """Decorate a Signal handler, below `@workflow.signal`: record messages that do not fit instead of failing."""
+    model = _model_of(handler)
+
+    def take(self: Recipient, *sent: Any) -> None:
+        refusing(self, handler.__name__, lambda: handler(self, *_read(model, sent)))
+
+    return _raw(handler, take)
+
+
+def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> None:
+    """Handle a Signal of this name, and let the recipient record a refusal or an unforeseen exception.
+
+    An exception that left a Signal handler would fail the Workflow, or its task for ever.
+    """
+    try:
+        handle()
+    except Unreadable as no:
+        # The SDK's own wording: `holdgate replay` looks for it in the log.
+        workflow.logger.warning(f"Failed deserializing signal input for {name}", exc_info=no)
+        recipient.message_refused(name, no, no.claimed)
+    except Refusal as no:
+        recipient.message_refused(name, no, "")
+    except TemporalError:  # from the SDK: the history does not fit the code
+        raise
+    except Exception as error:
+        recipient.message_refused(name, _unforeseen(error), "")
+
+
+def reads_start(run: HandlerT) -> HandlerT:
+    """Wrap the `run` of a Workflow: with an input that does not fit, it fails at once and says why.
+
+    Somebody started it by hand then, because Holdgate starts Workflows with an input that fits.
+    """
+    model = _model_of(run)
+
+    async def begin(self: Any, *sent: Any) -> Any:
+        try:
+            read = _read(model, sent, most=None)
+        except Unreadable as no:
+            if OURS & {pair.key.name for pair in workflow.info().typed_search_attributes}:
+                # The code does not fit a case of Holdgate's: the task fails until the code is corrected, and
+                # `cases/reconcile/blocked_workflows.py` tells operators.
+                raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
+            raise not_ours(f"Its input cannot be read: {no.details['why']}.") from None
+        return await run(self, *read)
+
+    return _raw(run, begin)
+
+
+class GuardedWorkflow:
+    """Base of every Workflow: refuses messages that have no handler, and an input that does not fit."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "run" in vars(cls):
+            cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each Workflow has its own
+
+    def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
+        """Record that a Signal of this name was refused. `claimed` is its sender, as it says. Must not raise."""
+        raise NotImplementedError
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
+        """Record Signals that have no handler. The SDK would keep them for ever, and tell nobody."""
+        self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no such signal."), "")
+
+    @workflow.update(dynamic=True)
+    def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        """Take Updates that have no handler, so that the validator can refuse them."""
+
+    @unknown_update.validator
+    def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no such update."))
+
+
+def not_ours(why: str) -> ApplicationError:
+    """Return the failure of a Workflow that somebody started by hand: it belongs to no case, batch or rollback."""
+    said = f"This was not started by Holdgate, so nothing is done here. {why} Start cases in Holdgate."
+    return ApplicationError(said, type="NotStartedByHoldgate", non_retryable=True)
+
+
+def _unforeseen(error: Exception) -> Refusal:
+    return Refusal(RefusalCode.UNFORESEEN, f"This message cannot be carried out ({type(error).__name__}).")
+
+
+def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES) -> tuple[Any, ...]:
+    """Return the arguments of a handler, from what was sent. Raises Unreadable."""
+    if model is None:  # the handler takes no argument
+        return ()
+    if not sent:
+        raise Unreadable("it is empty")
+    if len(sent) > 1:
+        raise Unreadable(f"it has {len(sent)} parts, and one is expected")
+    (one,) = sent
+    if not isinstance(one, RawValue):
+        return (one,)  # called by the engine itself
+    size = len(one.payload.data)
+    if most is not None and size > most:
+        raise Unreadable(f"it has {size:,} bytes, and at most {most:,} are taken")
+    try:
+        message = workflow.payload_converter().from_payload(one.payload, model)
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        why = f"{where}: {first['msg']}" if where else first["msg"]
+        raise Unreadable(why, _claimed(one.payload.data)) from _without_values(wrong)
+    except Exception as error:
+        raise Unreadable(f"it is written in another way ({type(error).__name__})") from None
+    if not isinstance(message, model):
+        raise Unreadable("it holds something else" if message is not None else "it is empty")
+    return (message,)
+
+
+def _without_values(wrong: ValidationError) -> ValueError:
+    """Return the error for a log, in Pydantic's form but without values, which may be personal data."""
+    found = wrong.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(map(str, each['loc']))}\n  {each['msg']} [type={each['type']}]" for each in found]
+    return ValueError("\n".join([f"{len(found)} validation errors for {wrong.title}", *lines]))
+
+
+def _claimed(data: bytes) -> str:
+    """Return whom an unreadable message names as its sender, empty if that cannot be read."""
+    try:
+        said = from_json(data)
+        named = said["by"]["id"] if isinstance(said["by"], dict) else said["by"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return named[:MAX_CLAIM] if isinstance(named, str) else ""
+
+
+def _model_of(handler: Callable[..., Any]) -> Any:
+    """Return the type of the argument after `self`; None where the handler takes no argument."""
+    names = list(inspect.signature(handler).parameters)[1:]
+    return get_type_hints(handler).get(names[0], object) if names else None
+
+
+def _raw(handler: HandlerT, take: Callable[..., Any]) -> HandlerT:
+    """Return `take` under the name of the handler, with a signature that makes the SDK pass the raw payload."""
+    functools.update_wrapper(take, handler)
+    signature = inspect.signature(handler)
+    this = next(iter(signature.parameters.values()))
+    sent = inspect.Parameter("sent", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=RawValue)
+    taken = cast(Any, take)
+    taken.__signature__ = signature.replace(parameters=[this, sent])
+    taken.__annotations__ = {"sent": RawValue, "return": signature.return_annotation}
+    return cast(HandlerT, take)

@@ -1,0 +1,57 @@
+"""The undo stack of a case: what a rollback undoes, newest first.
+
+An undo is registered before its step runs, because a step that reports a failure may still have had its effect.
+"""
+
+from collections.abc import Iterable
+
+from domain.undo import PlannedUndo, UndoView
+
+
+class Saga:
+    """Keeps undos in the order in which their steps began."""
+
+    def __init__(self, planned: Iterable[PlannedUndo] = ()) -> None:
+        self._undos = list(planned)
+
+    @property
+    def planned(self) -> list[PlannedUndo]:
+        """Everything to be undone, oldest first."""
+        return list(self._undos)
+
+    def register(self, undo: PlannedUndo) -> None:
+        """Add the undo of a step that is about to run."""
+        self._undos.append(undo)
+
+    def done(self, key: str, by_hand: str = "") -> None:
+        """Mark the step whose undo has this key as done. `by_hand` says who did the step by hand, and why."""
+        changes = {"by_hand": by_hand} if by_hand else {"done": True}
+        self._undos = [undo.model_copy(update=changes) if undo.call.key == key else undo for undo in self._undos]
+
+    def key_of(self, step: str) -> str | None:
+        """Return the key of the undo of the newest step of this name, None if there is none."""
+        return next((undo.call.key for undo in reversed(self._undos) if undo.step == step), None)
+
+    def forget(self, key: str) -> None:
+        """Remove the undo of this key: nothing is left that it could undo."""
+        self._undos = [undo for undo in self._undos if undo.call.key != key]
+
+    def newest(self) -> PlannedUndo | None:
+        """Return the undo to run next, None when none is left."""
+        return self._undos[-1] if self._undos else None
+
+    def settle(self, undo: PlannedUndo) -> None:
+        """Remove the newest undo: it was done, or people decided that it is not needed."""
+        settled = self._undos.pop()
+        assert settled.call.key == undo.call.key, "a rollback goes newest first"
+
+    def plan(self) -> list[UndoView]:
+        """Return what a rollback would do now, newest first, without undos of effects that later steps have used up."""
+        return plan_of(self._undos)
+
+
+def plan_of(undos: Iterable[PlannedUndo]) -> list[UndoView]:
+    """Return undos, given oldest first, as people see them: newest first, without those that would do nothing."""
+    undos = list(undos)
+    used_up = {undo.uses for undo in undos if undo.done and undo.uses}
+    return [undo.view for undo in reversed(undos) if undo.call.key not in used_up]

@@ -1,0 +1,80 @@
+"""The scheduled start of a case: wait until its time, or until somebody starts it before."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+
+from domain.messages import StartNow
+from domain.moments import moment_text, until
+from domain.refusals import Refusal, RefusalCode
+from domain.status import Status
+from workflows.engine.branches import Branches
+from workflows.engine.state import CaseRun
+
+
+class ScheduledStart:
+    """Waits for the start of a case, and answers requests to start it early."""
+
+    def __init__(self, run: CaseRun, branches: Branches) -> None:
+        self._run = run
+        self._branches = branches
+
+    async def wait(self) -> None:
+        """Wait until a scheduled case starts; return at once for any other. Raises CaseEnds if it is cancelled.
+
+        The timer is in the Workflow: Temporal's start delay cannot be ended early.
+        """
+        run = self._run
+        start_at = run.case.start_at
+        if start_at is None or run.status is not Status.SCHEDULED:
+            return
+        run.show(f"Starts at {moment_text(start_at)}")
+        if run.early_start_request is not None:
+            self.submit(run.early_start_request)
+        while not (run.cancellation is not None or run.start_now is not None):
+            if (left := until(start_at, workflow.now())) == timedelta(0):
+                run.journal.note("case_started", "The scheduled time has come")
+                break
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    lambda: run.cancellation is not None or run.start_now is not None,
+                    timeout=left,
+                    timeout_summary="the scheduled start",
+                )
+        self._branches.raise_if_stopped()
+        run.set_status(Status.RUNNING)
+        await run.write()
+        self._branches.raise_if_stopped()
+
+    def check(self, asked: StartNow) -> None:
+        """Raise the refusal of an early start, if there is one. Changes nothing."""
+        run = self._run
+        if run.start_now is not None and run.start_now.id == asked.id:
+            return
+        waits = run.case.start_at is not None and run.status is Status.SCHEDULED
+        if not waits or run.start_now is not None or run.cancellation is not None:
+            raise Refusal(
+                RefusalCode.NOT_SCHEDULED,
+                "This case does not wait for its time: it was started, or cancelled, already.",
+            )
+
+    def start(self, asked: StartNow) -> Status:
+        """Start the case now. Return its status; a repeat changes nothing."""
+        run = self._run
+        if run.start_now is None:
+            run.start_now = asked
+            planned = moment_text(run.case.start_at) if run.case.start_at else ""
+            said = f"Started by {asked.by.id} before its time, {planned}"
+            data = {"early": True, "planned": planned, "via": asked.via}
+            run.journal.note("case_started", said, data, actor=asked.by.id)
+        return Status.RUNNING
+
+    def submit(self, asked: StartNow) -> None:
+        """Start the case now if it is still scheduled, for a request whose sender does not wait for an answer."""
+        if self._run.received is None:
+            self._run.early_start_request = asked
+            return
+        with suppress(Refusal):
+            self.check(asked)
+            self.start(asked)

@@ -1,0 +1,175 @@
+"""Steps of a case: run an activity with its undo registered before, and decide what follows if it fails."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from domain.base import FieldChange
+from domain.status import Outcome, Status, Verdict
+from domain.step import StepCall, StepOptions
+from domain.undo import PlannedUndo
+from domain.wording import Words
+from workflows.engine.branches import Branches
+from workflows.engine.endings import CaseEnds, NextRound
+from workflows.engine.failures import failure_of, options_of, retry_policy
+from workflows.engine.human_tasks import HumanTasks
+from workflows.engine.state import CaseRun
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+ResultT = TypeVar("ResultT")
+
+STEP_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK)
+"""The verdicts of operators on a failed step."""
+
+
+class Steps:
+    """Runs the steps of a case."""
+
+    def __init__(self, run: CaseRun, branches: Branches, tasks: HumanTasks, words: Words) -> None:
+        self._run = run
+        self._branches = branches
+        self._tasks = tasks
+        self._words = words
+
+    async def run_step(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        request: RequestT,
+        *,
+        skipped: ResultT | None = None,
+        undo: Callable[[Any, StepCall[RequestT]], Awaitable[Any]] | None = None,
+        uses: Callable[..., Any] | None = None,
+        heartbeat: timedelta | None = None,
+        options: StepOptions | None = None,
+    ) -> ResultT | None:
+        """Run one step as `CaseWorkflow.step` describes."""
+        with self._branches.branch():
+            run, name = self._run, activity.__name__
+            call, options = self._call(name, request), options_of(run.case, name, options)
+            planned = self._planned(name, undo.__name__, call, uses.__name__ if uses else None) if undo else None
+            if planned is not None:
+                run.saga.register(planned)
+                call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
+            if run.approval_unwritten:
+                # A gate that follows the approved one writes it together with itself. A step may take long.
+                run.approval_unwritten = False
+                await run.write()
+            must_stop = self._branches.stop_condition()
+            while True:
+                self._branches.raise_if_stopped()
+                run.show(self._words.step(name, request))
+                handle = workflow.start_activity_method(
+                    activity,
+                    call,
+                    summary=run.doing,
+                    start_to_close_timeout=options.time_limit,
+                    schedule_to_close_timeout=options.retry_for,
+                    heartbeat_timeout=heartbeat,
+                    retry_policy=retry_policy(options),
+                    # An undo must never run beside the step that it undoes.
+                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                )
+                await workflow.wait_condition(lambda: handle.done() or must_stop())  # noqa: B023
+                if not handle.done():
+                    handle.cancel()
+                try:
+                    result = await handle
+                except ActivityError as error:
+                    self._branches.raise_if_stopped()
+                    if await self._retries(name, error, options, planned):
+                        continue
+                    return skipped  # operators skipped the step or did it by hand
+                self._note_done(name, call, result, planned)
+                self._branches.raise_if_stopped()
+                return result
+
+    def _note_done(self, name: str, call: StepCall[Any], result: Any, planned: PlannedUndo | None) -> None:
+        run = self._run
+        if planned is not None:
+            run.saga.done(planned.call.key)
+        data = result.model_dump(mode="json") if isinstance(result, BaseModel) else None
+        plan = planned.view.model_dump() if planned else None
+        did = {"step": name, "what": run.doing, "key": call.key, "result": data, "undo": plan}
+        run.journal.note("step_done", f"{run.doing}: done", did)
+
+    def _call(self, name: str, request: RequestT) -> StepCall[RequestT]:
+        """Return the input of a step with its idempotency key."""
+        case, counts = self._run.case, self._run.step_counts
+        count = counts[name] = counts.get(name, 0) + 1
+        return StepCall[RequestT](
+            case_id=case.case_id,
+            reference=case.reference,
+            requester=case.requester,
+            policy_hash=case.policy_hash,
+            key=step_key(case.case_id, name, count),
+            input=request,
+        )
+
+    def _planned(self, step: str, undo: str, call: StepCall[Any], uses: str | None) -> PlannedUndo:
+        """Return how to undo a step that is about to run."""
+        undo_call = StepCall[Any](**{**dict(call), "key": undo_key(call.key), "undoes": call.key})
+        return PlannedUndo(
+            step=step,
+            undo=undo,
+            summary=self._words.step(undo, call.input),
+            call=undo_call,
+            uses=self._run.saga.key_of(uses) if uses else None,
+        )
+
+    # ------------------------------------------------------------------------------------------------- failures, rounds
+
+    async def _retries(
+        self, name: str, error: ActivityError, options: StepOptions, planned: PlannedUndo | None
+    ) -> bool:
+        """Return whether a step that has failed for good is tried again, as operators decide.
+
+        Raises CaseEnds if the failure ends the case, NextRound if operators changed the input.
+        """
+        run = self._run
+        failure = failure_of(error, options)
+        if failure.refused:
+            facts = {"what": run.doing, **failure.facts(name)}
+            run.journal.note("step_refused", f"{run.doing}: refused. {failure.said}", facts)
+            raise CaseEnds(Status.FAILED, failure.said)
+        if options.then != "intervene":
+            said = f"{run.doing}: failed. {failure.said}{failure.tried}"
+            run.journal.note("step_failed", said, {"what": run.doing, **failure.facts(name)})
+            again = options.resubmit_after if options.then == "resubmit" else None
+            raise CaseEnds(Status.FAILED, said, resubmit_after=again)
+        before = run.case.input
+        gate = await self._tasks.intervene(name, failure, verdicts=STEP_VERDICTS, editable=True)
+        answer = gate.task.decisions[-1]
+        if gate.outcome is Outcome.RETRY and (changes := run.changes_between(before, run.case.input)):
+            # What was found and approved was for another input. Who changed the input approves nothing of it.
+            note_round(run, changes)
+            run.submitters += [view.by for view in gate.task.decisions]
+            raise NextRound
+        if gate.outcome is Outcome.DONE_BY_HAND and planned is not None:
+            run.saga.done(planned.call.key, by_hand=f"{answer.by}: {answer.comment}")
+        return gate.outcome is Outcome.RETRY
+
+
+def note_round(run: CaseRun, changes: list[FieldChange]) -> None:
+    """Begin the next round of a case with a changed input."""
+    run.round += 1
+    run.changes = changes
+    changed = ", ".join(change.field for change in changes) or "nothing"
+    run.journal.note(
+        "round_started",
+        f"Round {run.round}: {changed} changed",
+        {"round": run.round, "changes": [change.model_dump(mode="json") for change in changes]},
+    )
+
+
+def step_key(case_id: str, name: str, count: int) -> str:
+    """Return the idempotency key of the `count`th call of a step: `<case_id>/<step>`, with `#2` for the second."""
+    return f"{case_id}/{name}" + (f"#{count}" if count > 1 else "")
+
+
+def undo_key(key: str) -> str:
+    """Return the idempotency key of the undo of a step."""
+    return f"{key}/undo"
