@@ -14,16 +14,17 @@ RUN python -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
     && cp requirements.txt .venv/
 
-COPY LICENSE pyproject.toml holdgate holdgate.py own.py worker.py policy.toml policy.tests.toml mappings.toml ./
+COPY LICENSE pyproject.toml holdgate worker.py policy.toml policy.tests.toml mappings.toml ./
 COPY activities ./activities
 COPY api ./api
 COPY cases ./cases
 COPY channels ./channels
 COPY core ./core
 COPY domain ./domain
+COPY cli ./cli
 COPY intake ./intake
-COPY kit ./kit
 COPY ops ./ops
+COPY plugins ./plugins
 COPY policy ./policy
 COPY samples ./samples
 COPY store ./store

@@ -18,7 +18,7 @@ dev: $(dev) ## like up; worker and gateway start again when their code is saved
 	@exec $(python) -m ops.up --restart-on-save
 
 demo: $(runtime) ## load the sample story into what `make up` runs
-	@exec $(python) -m holdgate demo
+	@exec $(python) -m cli demo
 
 test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
 	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
@@ -26,7 +26,7 @@ test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
 test-fast: $(dev) ## tests that start no server: half a minute
 	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile $(addprefix tests/,$(fast)) $(ARGS)
 
-fast := domain policy test_architecture.py test_sentences.py kit/test_sentences.py channels/test_text.py \
+fast := domain policy test_architecture.py test_sentences.py plugins/test_check_words.py channels/test_text.py \
   $(addprefix activities/test_,artefact.py dataset_file.py deployment_request.py folder.py onboarding_request.py \
     payment_request.py releases.py screening.py) \
   $(addprefix api/,test_markdown.py test_temporal_calls.py pages/test_forms.py pages/test_reasons.py) \

@@ -14,7 +14,6 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Interceptor, Worker
 
-import own
 from activities.data_import.steps import DataImports
 from activities.deployment.apps import WrongApps, read_apps
 from activities.deployment.releases import Releases
@@ -53,7 +52,9 @@ from intake.drop_folder import DropBox
 from intake.drop_folder_import import Inbox
 from intake.start_rows import Importer, Pace
 from intake.upload import Uploads
-from own import activities_of as activities_of
+from plugins import loader
+from plugins.activities import activities_of as activities_of, equip
+from plugins.errors import WrongProcess
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from store.audit import audit_log
@@ -323,7 +324,7 @@ async def patiently(settings: Settings, runtime: Runtime | None) -> Client:
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
-    own_steps = own.equip(settings.var)
+    own_steps = equip(settings.var)
     if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
         log.warning("%s", said)
     client = await patiently(settings, runtime)
@@ -364,12 +365,12 @@ def run() -> int:
         logs.configure(settings.log)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-worker")
-        own.load(settings.processes)
-        policy_file = own.policy_file(settings.policy)
+        loader.load(settings.processes)
+        policy_file = loader.policy_file(settings.policy)
         read_apps(settings.apps)
         runtime = metrics_of_sdk(settings.worker_metrics)
         asyncio.run(main(settings, policy_file, runtime))
-    except (WrongSettings, WrongApps, own.WrongProcess, PolicyError, traces.NotInstalled) as error:
+    except (WrongSettings, WrongApps, WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2
     return 0

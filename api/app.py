@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-import own
 from api.deps import House
 from api.gateway import Gateway
 from api.http import exception_handlers, problems
@@ -61,6 +60,7 @@ from core.settings import Settings, load
 from core.temporal import connect
 from intake.staged_files import HeldFiles
 from intake.upload import Uploads
+from plugins import loader
 from store.audit.verification import Folders
 from store.db.database import Database, DatabaseUnavailable
 from store.people import demo_people
@@ -87,8 +87,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language that is not here.
     """
     settings = settings or load()
-    own.load(settings.processes)
-    policy = own.policy_file(settings.policy)
+    loader.load(settings.processes)
+    policy = loader.policy_file(settings.policy)
     catalogue(settings.locale)
     numbers = Metrics()
 

@@ -1,6 +1,6 @@
 """What can be set from outside, by environment variables `HOLDGATE_*` or a `.env` file beside this one.
 
-Read by worker.py, api/, holdgate.py and ops/ only; everything else gets what it needs by its constructor. The address
+Read by worker.py, api/, cli/ and ops/ only; everything else gets what it needs by its constructor. The address
 of Temporal is not here: the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, ...) say it, see `core/temporal.py`.
 """
 

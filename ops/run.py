@@ -112,24 +112,26 @@ def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
 
 def _check_processes(settings: Settings) -> None:
     """Load what HOLDGATE_PROCESSES holds, and see that a worker could carry it out. Raises Mistake."""
-    import own
+    from plugins import loader
+    from plugins.activities import equip
+    from plugins.errors import WrongProcess
 
     try:
-        own.load(settings.processes)
-        own.equip(settings.var)
-    except own.WrongProcess as error:
+        loader.load(settings.processes)
+        equip(settings.var)
+    except WrongProcess as error:
         raise Mistake(str(error)) from error
 
 
 def _check_policy(settings: Settings) -> None:
     """See that the policy can be used, and print what may not be meant. Raises Mistake with a line for each problem."""
-    import own
+    from plugins import loader
     from policy.model import PolicyError
     from policy.parse import warnings
     from workflows.registry import INPUTS
 
     try:
-        policy = own.policy_file(settings.policy).current
+        policy = loader.policy_file(settings.policy).current
     except PolicyError as error:
         raise Mistake(str(error)) from error
     for line in warnings(policy, INPUTS):

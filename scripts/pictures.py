@@ -36,7 +36,7 @@ def main() -> int:
         )
         try:
             home, link = _started(Path(folder))
-            subprocess.run([sys.executable, "-m", "holdgate", "demo"], cwd=ROOT, env=environment, check=True)
+            subprocess.run([sys.executable, "-m", "cli", "demo"], cwd=ROOT, env=environment, check=True)
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for scheme in ("light", "dark"):
                 _take(browser, home, link, "dark" if scheme == "dark" else "light")

@@ -10,10 +10,9 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import create_engine, insert, text
 
-import holdgate
+from cli import app as command_line, client, mapping, output
+from cli.common import CommandError
 from core.settings import Settings
-from ops import remote, show
-from ops.cli_common import Mistake
 from store.tables.receivers import accounts
 from workflows.registry import PROCESSES
 
@@ -38,7 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("HOLDGATE_URL", "http://127.0.0.1:9")
 
     def run(*arguments: str) -> Answer:
-        code = holdgate.main(arguments)
+        code = command_line.main(arguments)
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         return Answer(code, said.out, said.err)
@@ -129,7 +128,7 @@ def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run:
 def test_operators_look_at_what_people_are_still_to_be_told(run: Run) -> None:
     run("people", "add", "anna")
     looked = run("notices")
-    assert looked.out == "nothing here\n1 events of the record are still to be read; a worker does that\n"
+    assert looked.out == "nothing here\n1 events of the audit log are still to be read; a worker does that\n"
     lag = {"due": 0, "oldest_s": 0.0, "refused": 0, "unread": 1}
     assert json.loads(run("notices", "--json").out) == {"items": [], "lag": lag}
 
@@ -170,12 +169,10 @@ def operating(run: Run, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_an_account_is_locked_unlocked_and_its_books_are_closed_up_to_a_day_or_a_moment(
-    run: Run, operating: None, tmp_path: Path
-) -> None:
+def test_an_account_is_locked_and_unlocked_and_its_books_are_closed(run: Run, operating: None, tmp_path: Path) -> None:
     assert run("ledger", "lock", "operating").out.startswith("operating is locked: ")
     assert run("ledger", "unlock", "operating").out.startswith("operating is unlocked: ")
-    rest = ": what was paid until then can no longer be taken back\n"
+    rest = ": what was paid until then can no longer be undone\n"
     for until, closed in (
         ("2024-11-30T19:30:00+01:00", "30 Nov 2024, 18:30 UTC"),
         ("2024-11-30", "30 November 2024"),
@@ -400,7 +397,7 @@ def test_a_defect_is_a_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     def broken() -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("core.settings.load", broken)
+    monkeypatch.setattr("cli.common.load_settings", broken)
     answer = run("cases")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("holdgate has a defect: KeyError: 'oops'")
@@ -408,19 +405,19 @@ def test_a_defect_is_a_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_gateway_is_found_by_variable_then_by_what_make_up_wrote(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, port=8123)
-    assert remote.address(settings, {}) == "http://127.0.0.1:8123"
+    assert client.address(settings, {}) == "http://127.0.0.1:8123"
     (tmp_path / "up.json").write_text('{"gateway_url": "http://127.0.0.1:4711"}')
-    assert remote.address(settings, {}) == "http://127.0.0.1:4711"
-    assert remote.address(settings, {remote.URL: "https://holdgate.example"}) == "https://holdgate.example"
+    assert client.address(settings, {}) == "http://127.0.0.1:4711"
+    assert client.address(settings, {client.URL: "https://holdgate.example"}) == "https://holdgate.example"
 
 
 def test_the_person_named_wins_over_the_token_of_the_environment(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path)
     (tmp_path / "demo-tokens.json").write_text('{"manager-1": "of manager", "admin-1": "of admin"}')
-    own = {remote.TOKEN: "mine"}
-    assert remote.token(settings, own, "manager-1", "admin-1") == "of manager"
-    assert remote.token(settings, own, None, "admin-1") == "mine"
-    assert remote.token(settings, {}, None, "admin-1") == "of admin"
+    own = {client.TOKEN: "mine"}
+    assert client.token(settings, own, "manager-1", "admin-1") == "of manager"
+    assert client.token(settings, own, None, "admin-1") == "mine"
+    assert client.token(settings, {}, None, "admin-1") == "of admin"
 
 
 def test_a_problem_is_a_line_and_a_line_for_each_field() -> None:
@@ -432,13 +429,13 @@ def test_a_problem_is_a_line_and_a_line_for_each_field() -> None:
             {"line": 3, "column": "payee", "message": "needed"},
         ],
     }
-    assert remote.problem(body) == "2 mistakes\n  input.amount: more than 0\n  line 3, payee: needed"
-    assert remote.problem({"title": "Conflict"}) == "Conflict"
-    assert remote.problem(["what"]) == ""
+    assert client.problem(body) == "2 mistakes\n  input.amount: more than 0\n  line 3, payee: needed"
+    assert client.problem({"title": "Conflict"}) == "Conflict"
+    assert client.problem(["what"]) == ""
 
 
 def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show.table_of(("Title",), [("\x1b[31mred\x07 [bold]x[/bold]",)])
+    output.table_of(("Title",), [("\x1b[31mred\x07 [bold]x[/bold]",)])
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\x07" not in out
     assert "[bold]x[/bold]" in out
@@ -450,7 +447,8 @@ def test_the_launcher_runs_from_anywhere_and_makes_its_environment_first(tmp_pat
     (checkout / "ops").mkdir(parents=True)
     (checkout / "holdgate").write_bytes((ROOT / "holdgate").read_bytes())
     (checkout / "holdgate").chmod(0o755)
-    (checkout / "holdgate.py").write_text("import sys; print('ran', sys.argv[1:])")
+    (checkout / "cli").mkdir()
+    (checkout / "cli" / "__main__.py").write_text("import sys; print('ran', sys.argv[1:])")
     (checkout / "ops" / "environment").write_text(
         f'#!/bin/sh\nmkdir -p "{checkout}/.venv/bin" && ln -s {sys.executable} "{checkout}/.venv/bin/python"\n'
         f'echo making $1; touch "{checkout}/.venv/requirements.txt"\n'
@@ -505,10 +503,10 @@ def test_a_file_that_no_mapping_helps_is_said_to_be_so(run: Run, tmp_path: Path)
 def test_a_mapping_to_submit_with_is_a_name_or_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[mappings.mine]\nprocess = "payment"\nnegative = "skip"\n')
-    assert holdgate._mapping_of("council-spending") == "council-spending"
-    assert json.loads(holdgate._mapping_of(str(file)) or "") == {"negative": "skip"}
+    assert mapping.mapping_to_send("council-spending") == "council-spending"
+    assert json.loads(mapping.mapping_to_send(str(file)) or "") == {"negative": "skip"}
     file.write_text('{"negative": "skip"}')
-    assert json.loads(holdgate._mapping_of(str(file)) or "") == {"negative": "skip"}
+    assert json.loads(mapping.mapping_to_send(str(file)) or "") == {"negative": "skip"}
     file.write_text("[mappings.one]\n[mappings.two]\n")
-    with pytest.raises(Mistake, match="holds 2 mappings"):
-        holdgate._mapping_of(str(file))
+    with pytest.raises(CommandError, match="holds 2 mappings"):
+        mapping.mapping_to_send(str(file))

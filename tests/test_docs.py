@@ -13,10 +13,10 @@ import pytest
 import typer
 from typer.main import get_command
 
-import holdgate
+from cli import app as command_line
 from core.settings import COMMAND_LINE, PREFIX, Settings
 from intake.column_mapping import ColumnMapping
-from kit.new import SKELETON, named
+from plugins.scaffold import TEMPLATE, named
 from policy.calendars import Calendar
 from policy.model import Gate, Level, ProcessPolicy, Step
 from tests.support.installed_app import ROOT, Product
@@ -85,7 +85,7 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_named_in_backquotes_is_there(page: Path) -> None:
-    made = {f"expense_claim/{named(file.name, 'expense_claim')}" for file in SKELETON.iterdir()}
+    made = {f"expense_claim/{named(file.name, 'expense_claim')}" for file in TEMPLATE.iterdir()}
     made |= {path.split("/")[1] for path in made}
     mentioned = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|csv|toml|md|json|html)|[\w-]+\.py)`", page.read_text())
     anywhere = {path.name for path in ROOT.glob("*/*.py")}
@@ -98,7 +98,7 @@ def test_every_make_target_and_command_is_there(page: Path) -> None:
     text = page.read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= targets
-    commands = get_command(holdgate.app)
+    commands = get_command(command_line.app)
     assert isinstance(commands, typer.core.TyperGroup)
     for name, sub in re.findall(r"\./holdgate ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text):
         assert name in commands.commands, name

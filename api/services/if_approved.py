@@ -1,6 +1,6 @@
 """What comes next for a case: what its later approval steps will ask, and what happens once the open one is approved.
 
-The order of a process is read from its source (`pages/story.py`), whether people are asked from the policy that is
+The order of a process is read from its source (`plugins/source.py`), whether people are asked from the policy that is
 pinned to the case, as far as the input and what was found are known. What hangs on a thing that is not known is said to
 hang on it.
 """
@@ -13,13 +13,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from api.pages.parts.formatting import capital, readable
-from api.pages.parts.process_outline import Stop, story_of
 from api.pages.parts.reasons import comparison
 from api.pages.parts.translation import _, ngettext
 from cases.pinned_policies import PinnedPolicies
 from domain.names import ROLLBACK
 from domain.task import TaskView
 from domain.undo import UndoView
+from plugins.source import Stop, outline_of
 from policy.model import MANAGER_OF_REQUESTER, Policy, PolicyError, UnknownGate
 from policy.outlook import Foreseen, Outlook, Supposed
 from store.cases.cases import CaseRow
@@ -194,7 +194,7 @@ async def if_approved(
 async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> Foresight | None:
     """What follows for a case with these tasks; None for a process or a policy that this code cannot read."""
     process = PROCESSES.get(row.process)
-    stops = story_of(process.workflow) if process else ()
+    stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
         return None
     try:

@@ -73,7 +73,7 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
         "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # nobody is there
     }
     with (folder / "gateway.log").open("wb") as log:
-        command = [sys.executable, "holdgate.py", "api"]
+        command = [sys.executable, "-m", "cli", "api"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from api.pages.parts.process_outline import story_of
 from api.services.if_approved import Foresight, _outlooks, if_approved, typed
 from cases.pinned_policies import PinnedPolicies
 from domain.status import Status
 from domain.task import Quorum, TaskView
 from domain.undo import UndoView
+from plugins.source import outline_of
 from policy.model import Policy
 from policy.parse import parse
 from store.cases import policies
@@ -45,7 +45,7 @@ def task(process: str, gate: str, *, facts: Any = None, needed: int = 1, given: 
 
 def foresight_of(process: str, input: dict[str, Any], tasks: list[TaskView], policy: Policy = POLICY) -> Foresight:
     kind, case = PROCESSES[process], row(process, input)
-    stops, parsed = story_of(kind.workflow), typed(kind, case.input)
+    stops, parsed = outline_of(kind.workflow), typed(kind, case.input)
     return Foresight(kind, parsed, stops, dict(_outlooks(policy, kind, case, parsed, stops, tasks)))
 
 

@@ -22,7 +22,7 @@ async def test_an_admin_adds_somebody_whose_password_opens_the_inbox_and_an_audi
     await admin.get_by_role("button", name="Send one-time link").click()
     await expect(admin.get_by_text("./holdgate people password anna")).to_be_visible()
 
-    command = [sys.executable, "holdgate.py", "people", "password", "anna"]
+    command = [sys.executable, "-m", "cli", "people", "password", "anna"]
     made = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, env=product.environment, stdout=asyncio.subprocess.PIPE
     )

@@ -18,7 +18,7 @@ from zipfile import ZipFile
 
 import pytest
 
-import holdgate
+from cli import app as command_line
 from tests.support.installed_app import ROOT, Product
 
 PAYMENTS = """\
@@ -59,7 +59,7 @@ def run(product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("HOLDGATE_VAR", str(product.folder))
 
     def run(*arguments: str) -> Answer:
-        code = holdgate.main(arguments)
+        code = command_line.main(arguments)
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         return Answer(code, said.out, said.err)
@@ -221,7 +221,7 @@ def payments(folder: Path, *rows: str) -> Path:
 
 def submitting(product: Product, *arguments: str, **streams: Any) -> subprocess.Popen[str]:
     """`./holdgate submit` in a process of its own."""
-    command = [sys.executable, str(ROOT / "holdgate.py"), "submit", *arguments]
+    command = [sys.executable, str(ROOT / "cli"), "submit", *arguments]
     return subprocess.Popen(command, env=product.environment, text=True, start_new_session=True, **streams)
 
 

@@ -180,7 +180,7 @@ async def test_nothing_acknowledged_is_lost_and_no_effect_is_doubled_while_proce
         balance, held = before
         assert await driver.account() == (balance - paid, held)
     verified = await asyncio.create_subprocess_exec(
-        sys.executable, "holdgate.py", "audit", "verify", cwd=ROOT, env=product.environment
+        sys.executable, "-m", "cli", "audit", "verify", cwd=ROOT, env=product.environment
     )
     assert await verified.wait() == 0
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from kit.new import make
+from plugins.scaffold import make
 from tests.support.installed_app import Product
 
 
@@ -86,7 +86,7 @@ def test_a_changed_policy_of_its_own_is_in_force_at_once(product: Product) -> No
         assert until(asks, "expense_claim:h-3", "completed", "awaiting_approval")["status"] == "completed"
 
 
-def test_a_defect_of_the_process_is_told_within_half_a_minute_and_operators_roll_the_case_back(
+def test_operators_roll_back_a_case_that_met_a_defect_of_its_process(
     product: Product,
 ) -> None:
     claim = {"purpose": "A defect", "amount": "18.00", "needed_by": "2031-03-17"}

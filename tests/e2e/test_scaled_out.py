@@ -33,7 +33,7 @@ def process(command: str, environment: dict[str, str], log: Path) -> Iterator[su
     """One more worker or gateway, as a service manager would run it."""
     with log.open("wb") as output:
         started = subprocess.Popen(
-            [sys.executable, "holdgate.py", command], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [sys.executable, "-m", "cli", command], cwd=ROOT, env=environment, stdout=output, stderr=output
         )
     try:
         yield started

@@ -37,7 +37,7 @@ class Gateway:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [sys.executable, "holdgate.py", "api"]
+            command = [sys.executable, "-m", "cli", "api"]
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
 
     def kill(self) -> None:

@@ -29,7 +29,7 @@ class Reordered(ErrandProcess):
 
 @workflow.defn(name="errand")
 class OtherGate(ErrandProcess):
-    """It stops at another gate. The SDK does not see it."""
+    """It stops at another gate."""
 
     @workflow.run
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
@@ -44,7 +44,7 @@ class OtherGate(ErrandProcess):
 
 @workflow.defn(name="errand")
 class Ungated(ErrandProcess):
-    """It asks nobody. The SDK's message names neither the gate nor what the code does instead."""
+    """It has no gate. The message of the SDK does not say what the code does instead."""
 
     @workflow.run
     async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:

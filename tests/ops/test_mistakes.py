@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kit.new import make
+from plugins.scaffold import make
 from tests.support.installed_app import ROOT, Product, free_port
 
 
@@ -162,7 +162,7 @@ def test_a_demo_that_others_could_reach_is_started_by_nothing(
     tmp_path: Path, command: str, reachable: dict[str, str]
 ) -> None:
     product = Product(tmp_path, **reachable)
-    asked = [sys.executable, "holdgate.py", command]
+    asked = [sys.executable, "-m", "cli", command]
     ended = subprocess.run(asked, cwd=ROOT, env=product.environment, capture_output=True, text=True, timeout=60)
     said = ended.stdout + ended.stderr
     assert ended.returncode == 2, said

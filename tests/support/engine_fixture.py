@@ -25,7 +25,7 @@ from core.settings import ROOT, Settings, load
 from domain.case import CaseEvent, CaseInput, CaseResult
 from domain.ids import case_id_for, reference_key
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
-from kit.lab import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from plugins.testing.server import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse

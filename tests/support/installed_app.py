@@ -51,7 +51,7 @@ class Product:
         (self.folder / "up.json").unlink(missing_ok=True)
         with (self.folder / "printed.txt").open("wb") as printed:
             self._process = subprocess.Popen(
-                [sys.executable, "holdgate.py", "up"],
+                [sys.executable, "-m", "cli", "up"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=printed,

@@ -16,7 +16,7 @@ from cases.settle_blocked import Settlement
 from domain.case import CaseResult
 from domain.status import Status
 from domain.task import TaskView
-from kit.lab import time_skipping_server
+from plugins.testing.server import time_skipping_server
 from policy.file import PolicyFile
 from store.cases import blocked, cases, incidents, tasks
 from store.cases.blocked import Stopped

@@ -144,6 +144,7 @@ class Journal:
         return await workflow.execute_local_activity_method(
             Records.record,
             record,
+            activity_id="record",
             start_to_close_timeout=RECORD_TIMEOUT,
             local_retry_threshold=RECORD_THRESHOLD,
             retry_policy=RECORD_RETRIES,
@@ -171,6 +172,7 @@ class Journal:
             opening = await workflow.execute_local_activity_method(
                 Records.open_gate,
                 request,
+                activity_id=f"gate {task.gate}",  # the SDK compares ids in a replay, and so it finds another gate
                 start_to_close_timeout=RECORD_TIMEOUT,
                 local_retry_threshold=RECORD_THRESHOLD,
                 retry_policy=RECORD_RETRIES,
@@ -200,6 +202,7 @@ class Journal:
         return await workflow.execute_local_activity_method(
             Records.rule_again,
             GateRequest(record=record, task=task, case=case, policy_hash=policy_hash, input=input, event_id=""),
+            activity_id=f"rules of {task.gate}",
             start_to_close_timeout=RECORD_TIMEOUT,
             local_retry_threshold=RECORD_THRESHOLD,
             retry_policy=RECORD_RETRIES,
@@ -211,6 +214,7 @@ class Journal:
         return await workflow.execute_local_activity_method(
             Records.count,
             task.model_copy(update={"input": {}, "facts": {}}),
+            activity_id=f"people at {task.gate}",
             start_to_close_timeout=RECORD_TIMEOUT,
             local_retry_threshold=RECORD_THRESHOLD,
             retry_policy=RECORD_RETRIES,

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from api.http.schemas import CaseDetail, TimelineItem
 from api.pages.parts.formatting import capital, readable, state_words
-from api.pages.parts.process_outline import Stop, story_of
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
 from api.services.if_approved import Foresight, typed
 from domain.status import Outcome, Status
 from domain.task import TaskView
+from plugins.source import Stop, outline_of
 from workflows.registry import PROCESSES
 
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
@@ -63,7 +63,7 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight |
     `foresight` says what the policy makes of the stops that it has not come to.
     """
     process = PROCESSES.get(case.process)
-    stops = story_of(process.workflow) if process else ()
+    stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
         return None
     seen = _Seen(case)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-import holdgate
+from cli import app as command_line
 from store.audit import audit_log
 from store.cases import batches
 from store.db.database import Database
@@ -105,12 +105,15 @@ def test_each_of_23_edits_is_named_by_the_command(
         (tmp_path / folder / name).write_bytes(FILE)
 
     shutil.copy(filled, used)
-    assert (holdgate.main(("audit", "verify")), capsys.readouterr().out.split(":")[0]) == (0, "the record is intact")
+    assert (command_line.main(("audit", "verify")), capsys.readouterr().out.split(":")[0]) == (
+        0,
+        "the record is intact",
+    )
     assert len(EDITS) == 23
     for edit, *words in EDITS:
         shutil.copy(filled, used)
         with closing(sqlite3.connect(used, isolation_level=None)) as connection:
             assert connection.execute(edit).rowcount, edit
-        assert holdgate.main(("audit", "verify")) == 1, edit
+        assert command_line.main(("audit", "verify")) == 1, edit
         told_of = capsys.readouterr().out.splitlines()
         assert any(all(word in line for word in words) for line in told_of), (edit, told_of)

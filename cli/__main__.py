@@ -1,0 +1,12 @@
+"""The program behind `./holdgate`; in the checkout also `python -m cli`."""
+
+import sys
+from pathlib import Path
+
+# `./holdgate` names this folder, and Python would look for modules in it. They are in the checkout, and never in the
+# folder in which somebody works.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from cli.app import main  # noqa: E402
+
+sys.exit(main())

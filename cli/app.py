@@ -1,0 +1,104 @@
+"""The command line `./holdgate COMMAND`: all groups of commands together, and how an error ends a command.
+
+Commands about cases go through the public HTTP API, so they work from any machine with a token. Commands about people
+and the audit log read and change the database. Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or
+settings, or a server does not answer; 130 ended by Ctrl-C.
+"""
+
+import sys
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from cli import (
+    audit,
+    batches,
+    cases,
+    incidents,
+    ledger,
+    link,
+    mapping,
+    notices,
+    output,
+    people,
+    policy,
+    process,
+    programs,
+    replay,
+    tasks,
+)
+from cli.common import CommandError
+from core.settings import ROOT, WrongSettings
+
+app = typer.Typer(
+    help="Holdgate: durable approvals with an undo.",
+    epilog="Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or settings, or a server does not "
+    "answer; 130 ended by Ctrl-C.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for commands in (programs, replay, batches, cases, tasks, notices):
+    app.add_typer(commands.app)
+app.add_typer(batches.batch_app, name="batch")
+app.add_typer(incidents.app, name="incidents")
+app.add_typer(process.app, name="process")
+app.add_typer(mapping.app, name="mapping")
+app.add_typer(people.app, name="people")
+app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(link.app, name="link")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+        output.say(f"holdgate {pyproject['project']['version']}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code. Print an error as text, not as a stack trace."""
+    from store.db.private_files import keep_private
+
+    keep_private()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="holdgate")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0 if done.code is None else 1
+    except Exception as wrong:
+        if sys.flags.dev_mode:  # python -X dev -m cli: for developers
+            raise
+        text, code = _text_and_code(wrong)
+        sys.stderr.write(output.clean(text) + "\n")
+        return code
+    return 0
+
+
+def _text_and_code(wrong: Exception) -> tuple[str, int]:
+    """Return the text of an error for people, and its exit code."""
+    from cli.client import Denied, Unusable
+    from core.temporal import TemporalUnreachable
+    from ops.checks import Mistake
+    from store.db.database import DatabaseUnavailable
+
+    match wrong:
+        case Denied() | CommandError():
+            return str(wrong), 1
+        case Unusable() | Mistake() | WrongSettings() | TemporalUnreachable():
+            return str(wrong), 2
+        case DatabaseUnavailable():
+            return f"the database cannot be used: {wrong}", 2
+        case _:
+            return f"holdgate has a defect: {type(wrong).__name__}: {wrong} ('python -X dev -m cli' shows where)", 2

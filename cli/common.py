@@ -1,0 +1,131 @@
+"""What the commands share: the gateway and the database they ask, how they print an answer, and how they end early."""
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import typer
+
+from core.settings import Settings, load as load_settings
+
+if TYPE_CHECKING:  # the commands that need more import it themselves, so that `up` starts at once
+    from cli.client import Remote
+    from store.db.database import Database
+
+REQUESTER = "requester-1"
+ADMIN = "admin-1"
+"""The demo people who submit cases and run the other commands, unless the user names another person."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells define it: the work goes on, but the command did not see its end."""
+
+ResultT = TypeVar("ResultT")
+
+
+class CommandError(Exception):
+    """The command cannot be carried out as it was given; exit code 1. `str()` says what to change."""
+
+
+def gateway_as(person: str | None, default: str | None) -> "Remote":
+    """Return the gateway as a person calls it; without `person` as the holder of HOLDGATE_TOKEN, else `default`.
+
+    Raises Unusable where there is no token for the person.
+    """
+    from cli.client import Remote, address, token
+
+    settings = load_settings()
+    return Remote(address(settings, os.environ), token(settings, os.environ, person, default))
+
+
+def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
+    """Open the database, run `work` with it and return its result.
+
+    With `migrated`, create the database first where there is none. Raises CommandError and DatabaseUnavailable.
+    """
+    from store.db.database import Database, DatabaseUnavailable, migrate, normalised
+    from store.people.people import UnknownPerson
+
+    url = load_settings().database_url
+    where = normalised(url)
+    if migrated:
+        migrate(url)
+    elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
+        raise DatabaseUnavailable(f"{where.database} is not there, or not yours; 'make up' creates it")
+
+    others = set(threading.enumerate())
+
+    async def run() -> ResultT:
+        database = Database(url)
+        try:
+            await database.ready()
+            return await work(database)
+        finally:
+            await database.close()
+            # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.
+            for thread in set(threading.enumerate()) - others:
+                if "_connection_worker_thread" in thread.name:
+                    await asyncio.to_thread(thread.join, 1)
+
+    try:
+        return asyncio.run(run())
+    except (UnknownPerson, ValueError) as wrong:
+        raise CommandError(str(wrong)) from wrong
+
+
+def operator() -> str:
+    """Return the name that the audit log keeps for a change by the command line: the account at this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return f"cli:{os.getuid()}"
+
+
+def settings_with_plugins() -> Settings:
+    """Return the settings, after loading the processes of HOLDGATE_PROCESSES. Raises Unusable."""
+    from cli.client import Unusable
+    from plugins import loader
+    from plugins.errors import WrongProcess
+
+    settings = load_settings()
+    try:
+        loader.load(settings.processes)
+    except WrongProcess as wrong:
+        raise Unusable(str(wrong)) from wrong
+    return settings
+
+
+def print_answer(found: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
+    """Print an answer: as JSON for programs, or with `print_it` for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
+    else:
+        print_it(found)
+
+
+def download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", /, **query: str | None) -> None:
+    """Write an answer of the gateway to a file, which appears whole or not at all.
+
+    Raises CommandError where the file cannot be written.
+    """
+    part_of = file.with_name(f".{file.name}.part")
+    try:
+        try:
+            with part_of.open("wb") as into:
+                remote.download(path, into, media_type, **query)
+            part_of.replace(file)
+        finally:
+            part_of.unlink(missing_ok=True)
+    except OSError as wrong:
+        raise CommandError(f"{file} cannot be written: {wrong.strerror}") from wrong
+
+
+def interrupted(text: str) -> NoReturn:
+    """Say on stderr what goes on after Ctrl-C, and end the command with exit code 130."""
+    sys.stderr.write(f"\n{text}\n")
+    raise typer.Exit(INTERRUPTED)

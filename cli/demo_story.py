@@ -1,0 +1,166 @@
+"""The sample story of `make demo`, loaded through the public HTTP API of a running demo.
+
+Each case has a fixed reference, so a second run finds the cases and changes nothing. The rows of the sample start one
+after the other: of the two similar payments to Northwind the second is INV-1008, every time.
+"""
+
+import csv
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cli import output
+from cli.client import Denied, Remote, Unusable, part
+from core.settings import ROOT
+
+SAMPLES = ROOT / "samples"
+PATIENCE = 80.0
+"""Seconds to wait for the gate that expires after a minute, and for the step that is retried for a minute."""
+STUCK = 20.0
+"""Seconds to wait for a case that should reach a gate or its end."""
+MOVING = frozenset({"starting", "running", "rolling_back"})
+
+COUNTED = {
+    "reference": "INV-1013",
+    "payee": "Juniper Stationers",
+    "amount": "36.00",
+    "currency": "GBP",
+    "account": "petty-cash",
+    "memo": "Stamps",
+}
+"""The account `petty-cash` is locked, so this payment needs an operator."""
+FORGOTTEN = {
+    "reference": "INV-1014",
+    "payee": "Lantern Events Ltd",
+    "amount": "615.00",
+    "currency": "GBP",
+    "account": "operating",
+    "memo": "Demo: expires in a minute",
+}
+BY_RULE, WAITING, REJECTED = "INV-1001", "INV-1004", "INV-1005"
+
+TOLD = {
+    "completed": "Everything was done",
+    "awaiting_approval": "Waits for people",
+    "rejected": "Somebody said no, all was undone",
+    "expired": "Nobody decided in time, all was undone",
+    "needs_intervention": "A step failed, waits for an operator",
+}
+"""What a new user sees, by the status of a case."""
+
+Speaks = Callable[[str], Remote]
+"""Return the gateway as a demo person calls it."""
+
+
+def tell(speaks: Speaks) -> bool:
+    """Load the story, print its state within 90 s, and return whether it is complete. Raises Denied, Unusable."""
+    requester = speaks("requester-1")
+    deadline = time.monotonic() + PATIENCE
+    output.say("A payment from an account that is locked, and one that nobody will decide ...")
+    counted, forgotten = _start(requester, COUNTED), _start(requester, FORGOTTEN)
+    output.say("Payments of the last weeks make the payees known ...")
+    _pay_history(requester)
+    output.say("The twelve payments of samples/payments.csv, one after the other ...")
+    cases = {row["reference"]: _settled(requester, _start(requester, row)) for row in _rows("payments.csv")}
+    _reject(speaks("manager-2"), cases[REJECTED])
+    rejected = _settled(requester, cases[REJECTED])
+    output.say("A minute passes: one gate expires, one step is tried again and again ...")
+    unended = {counted: MOVING, forgotten: MOVING | {"awaiting_approval"}}
+    while unended and time.monotonic() < deadline:
+        unended = {case_id: before for case_id, before in unended.items() if _status(requester, case_id) in before}
+        time.sleep(0.5)
+    found = [
+        requester.get(f"cases/{part(case_id)}")
+        for case_id in (cases[BY_RULE], cases[WAITING], rejected, forgotten, counted)
+    ]
+    _show(requester.url, found)
+    return not unended
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (SAMPLES / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _pay_history(requester: Remote) -> None:
+    """Upload past payments, which the policy approves, so that later payments are compared with them."""
+    content = (SAMPLES / "history.csv").read_bytes()
+    batch = requester.upload("batches", "history.csv", content, {}, process="payment", dry_run=False)
+    deadline = time.monotonic() + STUCK
+    while requester.get(f"batches/{batch['batch_id']}")["status"] in ("starting", "running"):
+        _not_after(deadline, "the upload of samples/history.csv", requester)
+        time.sleep(0.2)
+    for row in _rows("history.csv"):
+        _settled(requester, f"payment:{row['reference'].lower()}")
+
+
+def _start(requester: Remote, row: dict[str, str]) -> str:
+    """Return the id of the case of this row, and start the case if it does not exist."""
+    fields = {name: value for name, value in row.items() if value and name != "reference"}
+    try:
+        started = requester.post("cases", {"process": "payment", "reference": row["reference"], "input": fields})
+    except Denied as no:
+        if "case_id" not in no.problem:
+            raise
+        return str(no.problem["case_id"])
+    return str(started["case_id"])
+
+
+def _status(requester: Remote, case_id: str) -> str:
+    return str(requester.get(f"cases/{part(case_id)}")["status"])
+
+
+def _settled(requester: Remote, case_id: str) -> str:
+    """Wait until a case has an open task or has ended, and return its id."""
+    deadline = time.monotonic() + STUCK
+    while _status(requester, case_id) in MOVING:
+        _not_after(deadline, case_id, requester)
+        time.sleep(0.1)
+    return case_id
+
+
+def _not_after(deadline: float, what: str, requester: Remote) -> None:
+    """Raise Unusable when the time is over."""
+    if time.monotonic() > deadline:
+        raise Unusable(f"{what} does not move; does a worker run? {requester.url}/health/ready says")
+
+
+def _reject(manager: Remote, case_id: str) -> None:
+    """Reject the open task of a case, if there is one."""
+    for task in manager.get(f"cases/{part(case_id)}")["tasks"]:
+        if task["status"] == "open":
+            answer = {
+                "verdict": "reject",
+                "comment": "We have no contract with them",
+                "revision": task["revision"],
+                "decision_id": "demo",
+            }
+            manager.post(f"tasks/{part(task['task_id'])}/decision", answer)
+
+
+def _show(gateway: str, cases: list[dict[str, Any]]) -> None:
+    """Print the cases of the story, and the next commands to try."""
+    output.table_of(
+        ("What you see", "Case", "Status", "Its page"),
+        [
+            (
+                TOLD.get(case["status"], "On its way"),
+                f"{case['case_id']}: {case['title']}",
+                case["status"],
+                f"{gateway}/cases/{part(case['case_id'])}",
+            )
+            for case in cases
+        ],
+    )
+    output.say(f"In the Temporal Web UI each is a Workflow, such as {cases[2]['temporal_url']}")
+    for case in cases:
+        name = case["case_id"]
+        match case["status"]:
+            case "awaiting_approval":
+                waits = f"  ./holdgate tasks --as manager-1\n  ./holdgate decide {name} approve --as manager-1"
+                output.say(f"\nSee what waits for managers, and approve one:\n{waits}")
+            case "rejected":
+                output.say(f"\nSee what was undone:\n  ./holdgate case {name}")
+            case "needs_intervention":
+                mend = f"  ./holdgate ledger unlock petty-cash\n  ./holdgate decide {name} retry --as operator-1"
+                output.say(f"\nMend what made the step fail, and let an operator try again:\n{mend}")

@@ -1,0 +1,174 @@
+"""Follow a batch in a terminal or a script: live counters until the end, also while the gateway restarts."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from cli.client import Away, Remote, part
+from cli.output import clean
+
+PATIENCE_S = 300.0
+"""Seconds that a gateway may not answer before we stop. The batch goes on."""
+PAUSE_S = 1.0
+"""Seconds between two tries to reach a gateway that does not answer."""
+LINE_S = 5.0
+"""Seconds between two lines in a log, where there is no terminal."""
+ENDED = ("completed", "cancelled", "failed")
+"""Statuses of a batch that starts no more rows."""
+
+Counts = Mapping[str, Any]
+
+
+class Watcher(Protocol):
+    """A display of the progress of a batch."""
+
+    def counts(self, counts: Counts) -> None: ...
+
+    def away(self) -> None:
+        """Show that the gateway does not answer now."""
+
+
+def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) -> dict[str, Any]:
+    """Show the progress of a batch on stderr until all rows are started, and return its report.
+
+    With `wait`, go on until all cases are closed. With `quiet`, show bars in a terminal and nothing elsewhere. Raises
+    Denied, Unusable, and Away when the gateway does not come back.
+    """
+    with watcher(wait, quiet) as shown:
+        for counts in live(remote, batch_id, shown.away):
+            shown.counts(counts)
+            if not wait and counts["status"] in ENDED:
+                break
+        return report(remote, batch_id, shown.away)
+
+
+def live(remote: Remote, batch_id: str, away: Callable[[], None]) -> Iterator[Counts]:
+    """Yield the counters of a batch when they change and every 15 s, until the last change. Raises as `follow`."""
+    patience, latest = Patience(away), None
+    while True:
+        try:
+            for name, data in remote.events(f"batches/{part(batch_id)}/events"):
+                patience.renew()
+                latest = data or latest
+                if latest:
+                    yield latest
+                if name == "end":
+                    return
+            time.sleep(PAUSE_S)  # the gateway ends each connection after some time
+        except Away as gone:
+            patience.wait(gone)
+
+
+def report(remote: Remote, batch_id: str, away: Callable[[], None]) -> dict[str, Any]:
+    """Return the report of a batch. Raises as `follow`."""
+    patience = Patience(away)
+    while True:
+        try:
+            found: dict[str, Any] = remote.get(f"batches/{part(batch_id)}")
+            return found
+        except Away as gone:
+            patience.wait(gone)
+
+
+class Patience:
+    """A wait for a gateway that does not answer, with an end."""
+
+    def __init__(self, away: Callable[[], None]) -> None:
+        self._away = away
+        self._ends: float | None = None
+
+    def renew(self) -> None:
+        """Start the time anew, as the gateway has answered."""
+        self._ends = None
+
+    def wait(self, gone: Away) -> None:
+        """Wait a moment and call `away`; raise `gone` after `PATIENCE_S` seconds without an answer."""
+        self._ends = self._ends or time.monotonic() + PATIENCE_S
+        if time.monotonic() > self._ends:
+            raise gone
+        self._away()
+        time.sleep(PAUSE_S)
+
+
+@contextmanager
+def watcher(wait: bool, quiet: bool) -> Iterator[Watcher]:
+    """Yield a display: bars in a terminal, lines in a log, nothing with `quiet`."""
+    console = Console(stderr=True)
+    if sys.stderr.isatty() and not console.is_dumb_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            yield Bars(progress, wait)
+    elif quiet:
+        yield Nothing()
+    else:
+        yield (lines := Lines())
+        lines.say()
+
+
+class Bars:
+    """A bar for the rows that are started; with `wait` one more bar for each status of cases."""
+
+    def __init__(self, progress: Progress, wait: bool) -> None:
+        self._progress = progress
+        self._wait = wait
+        self._rows = progress.add_task("looking", total=None)
+        self._cases: dict[str, TaskID] = {}
+
+    def counts(self, counts: Counts) -> None:
+        rows, statuses = counts["rows"], counts["cases"]
+        said = "rows started" if counts["status"] == "running" else f"rows started ({counts['status']})"
+        self._progress.update(self._rows, description=said, total=rows["valid"], completed=_handled(rows))
+        if not self._wait:
+            return
+        for status in statuses.keys() - self._cases.keys():
+            self._cases[status] = self._progress.add_task(clean(status))
+        for status, bar in self._cases.items():
+            self._progress.update(bar, total=sum(statuses.values()), completed=statuses.get(status, 0))
+
+    def away(self) -> None:
+        self._progress.update(self._rows, description="the gateway does not answer; trying again")
+
+
+class Lines:
+    """A line every few seconds when something has changed, without control codes."""
+
+    def __init__(self) -> None:
+        self._known = ""
+        self._said = ""
+        self._next = 0.0
+
+    def counts(self, counts: Counts) -> None:
+        rows = counts["rows"]
+        statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(counts["cases"].items()))
+        started = f"{rows['started']:,} of {rows['valid']:,} rows started, {rows['failed']:,} failed"
+        self._known = f"{counts['status']}: {started}{'; cases: ' + statuses if statuses else ''}"
+        if time.monotonic() >= self._next:
+            self.say()
+
+    def away(self) -> None:
+        self._known, self._next = "the gateway does not answer; trying again", 0.0
+        self.say()
+
+    def say(self) -> None:
+        """Print the latest line, unless it is printed already."""
+        if self._known != self._said:
+            sys.stderr.write(clean(self._known) + "\n")
+            sys.stderr.flush()
+            self._said, self._next = self._known, time.monotonic() + LINE_S
+
+
+class Nothing:
+    """No display, for programs."""
+
+    def counts(self, counts: Counts) -> None: ...
+
+    def away(self) -> None: ...
+
+
+def _handled(rows: Mapping[str, int]) -> int:
+    return rows["started"] + rows["failed"]

@@ -1,0 +1,129 @@
+"""The commands about tasks: `tasks`, `task` and `decide`."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from cli import output, shown_tasks
+from cli.common import ADMIN, CommandError, gateway_as, print_answer
+from cli.options import AsDecider, AsJson, AsPerson, Comment, Limit
+from core.settings import load as load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+def tasks(
+    mine: Annotated[
+        bool | None,
+        typer.Option(
+            "--mine/--all", help="Tasks that the person can decide now (default), or all open tasks that they can see."
+        ),
+    ] = None,
+    process: Annotated[str | None, typer.Option(help="Only cases of this process.")] = None,
+    gate: Annotated[str | None, typer.Option(help="Only this gate, such as manager-approval.")] = None,
+    q: Annotated[str | None, typer.Option("--q", help="A part of the reference, title or id.")] = None,
+    limit: Limit = 50,
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """List open tasks, the most urgent first. Without --as and HOLDGATE_TOKEN: all tasks, as admin-1 sees them."""
+    from cli.client import TOKEN
+
+    if mine is None:
+        mine = bool(person or os.environ.get(TOKEN))
+    found = gateway_as(person, ADMIN).get(
+        "tasks", mine=mine, status="open", process=process, gate=gate, q=q, sort="due_at", limit=limit
+    )
+    print_answer(found, as_json, lambda page: output.tasks(page["items"], page["next_cursor"]))
+    shown_tasks.remember(load_settings().var, found["items"])
+
+
+@app.command()
+def task(
+    task_id: Annotated[
+        str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")
+    ],
+    person: AsPerson = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one task: the question, and what an approval and a rejection do."""
+    from cli.client import part
+
+    gateway = gateway_as(person, ADMIN)
+    id = _only_open_task(gateway.get(f"cases/{part(task_id)}")) if ":" in task_id else task_id
+    print_answer(gateway.get(f"tasks/{part(id)}"), as_json, output.task)
+
+
+@app.command()
+def decide(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")],
+    verdict: Annotated[
+        str,
+        typer.Argument(
+            metavar="VERDICT",
+            help="approve or reject; for an intervention: retry, skip, done_by_hand or roll_back.",
+        ),
+    ],
+    comment: Comment = "",
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Change a field of the input; may be repeated."),
+    ] = None,
+    revision: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The revision that you saw. Default: the one that 'tasks' or 'case' showed last. "
+            "A task that you did not see yet is shown, and you are asked to confirm.",
+        ),
+    ] = None,
+    person: AsDecider = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide a task in the revision that you saw."""
+    from cli.client import part
+
+    remote = gateway_as(person, None)
+    # Only a case id has a colon: it is reserved.
+    task_id = _only_open_task(remote.get(f"cases/{part(task)}")) if ":" in task else task
+    edits = dict(_edit(each) for each in edit or [])
+    if revision is None:
+        revision = shown_tasks.revision_of(load_settings().var, task_id)
+    if revision is None:
+        revision = _seen(remote.get(f"tasks/{part(task_id)}"), verdict)
+    sent = {"verdict": verdict, "comment": comment, "edits": edits or None, "revision": revision}
+    print_answer(remote.post(f"tasks/{part(task_id)}/decision", sent), as_json, output.decision)
+
+
+def _edit(said: str) -> tuple[str, str]:
+    """Split FIELD=VALUE into the field and its new value. Raises CommandError."""
+    field, equals, value = said.partition("=")
+    if not (field and equals):
+        raise CommandError(f"--edit {said}: say FIELD=VALUE, for example --edit amount=120.00")
+    return field, value
+
+
+def _seen(task: dict[str, Any], verdict: str) -> int:
+    """Show a task, ask for confirmation and return its revision. Raises CommandError where there is no terminal."""
+    revision = int(task["revision"])
+    if task["status"] != "open":
+        return revision  # the gateway says what became of it
+    output.tasks([task])
+    shown_tasks.remember(load_settings().var, [task])
+    if not sys.stdin.isatty():
+        raise CommandError("nothing is decided yet: you had not seen the task. Send the same again, and it is decided")
+    typer.confirm(f"{verdict.replace('_', ' ')}?", abort=True, err=True)
+    return revision
+
+
+def _only_open_task(found: dict[str, Any]) -> str:
+    open_tasks = [task for task in found["tasks"] if task["status"] == "open"]
+    if len(open_tasks) == 1:
+        return str(open_tasks[0]["task_id"])
+    if not open_tasks:
+        raise CommandError(f"{found['case_id']} has no open task; it is {found['status']}")
+    listed = "\n".join(f"  {task['task_id']}  {task['gate']}" for task in open_tasks)
+    raise CommandError(f"{found['case_id']} has {len(open_tasks)} open tasks, name one:\n{listed}")

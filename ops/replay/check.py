@@ -1,0 +1,170 @@
+"""Replay the histories of open cases with the code of this checkout, by the SDK's Replayer. Nothing is executed."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowExecution, WorkflowHistory
+from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Replayer
+
+from core.settings import Settings
+from core.temporal import TemporalUnreachable, address, connect
+from domain.names import TASK_QUEUE
+from ops.checks import Mistake
+from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
+from worker import workflows
+
+FETCHED_AHEAD = 4
+"""Histories that are fetched while one is replayed. This bounds the memory, however many cases there are."""
+DROPPED = "Failed deserializing signal input for "
+"""How `read_messages.py` and the SDK begin a log line, outside a replay only, about a signal that does not fit."""
+ENDS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+}
+
+
+async def check(
+    settings: Settings,
+    process: str | None,
+    cases: Sequence[str],
+    limit: int | None,
+    progress: Callable[[int, int], None],
+) -> Report:
+    """Replay open cases, or the cases that are named, with the Workflows of this checkout.
+
+    Raises TemporalUnreachable, Mistake.
+    """
+    # The SDK's core prints each failure with all its parts to the terminal, unless it logs nothing at all.
+    client = await connect(settings, runtime=Runtime(telemetry=TelemetryConfig(logging=None)))
+    try:
+        return await replayed(client, workflows(), process=process, cases=cases, limit=limit, progress=progress)
+    except RPCError as error:
+        raise TemporalUnreachable(f"Temporal at {address(settings)} does not answer this: {error.message}") from error
+
+
+async def replayed(
+    client: Client,
+    known: Mapping[str, type],
+    *,
+    process: str | None = None,
+    cases: Sequence[str] = (),
+    limit: int | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Report:
+    """Replay cases with these Workflow classes, by name. Cases that close in the meantime are left out.
+
+    Raises RPCError, and Mistake for a name that is not known.
+    """
+    if process is not None and process not in known:
+        raise Mistake(f"this code has no process '{process}'; it has {', '.join(sorted(known))}")
+    # By queue and not by type: cases of a process that this code no longer has would reach its worker all the same.
+    query = f'ExecutionStatus = "Running" AND TaskQueue = "{TASK_QUEUE}"'
+    query += f' AND WorkflowType = "{process}"' if process else ""
+    total = len(cases) or (await client.count_workflows(query)).count
+    executions = _named(client, cases) if cases else client.list_workflows(query, limit=limit)
+    report = Report()
+
+    async def to_replay() -> AsyncIterator[WorkflowHistory]:
+        async for execution, history in _fetched(client, executions):
+            if history is None or (not cases and history.events[-1].event_type in ENDS):
+                report.closed_meanwhile += 1
+                continue
+            report.checked += 1
+            progress(report.checked, min(total, limit or total))
+            if execution.workflow_type not in known:
+                report.differences.append(unknown_process(execution.id, execution.workflow_type))
+            elif any(each.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED for each in history.events):
+                yield history  # other Workflows have not begun, and the Replayer waits for their first task for ever
+
+    replayer = Replayer(
+        workflows=list(known.values()),
+        data_converter=client.data_converter,
+        runtime=client.service_client.config.runtime,
+    )
+    async with AsyncExitStack() as stack:
+        dropped = stack.enter_context(_dropped_signals())
+        try:
+            results = await stack.enter_async_context(replayer.workflow_replay_iterator(to_replay()))
+        except RuntimeError as error:
+            raise Mistake(f"the Workflows of this code cannot be loaded: {error.__cause__ or error}") from error
+        async for result in results:  # one after the other, so that what was logged is about this history
+            if result.replay_failure:
+                report.differences.append(
+                    await difference_of(result.history, result.replay_failure, client.data_converter)
+                )
+            elif dropped:
+                report.differences.append(dropped_signal(result.history, *dropped[0]))
+            dropped.clear()
+    return report
+
+
+@contextmanager
+def _dropped_signals() -> Iterator[list[tuple[str, str]]]:
+    """Yield the signals that are dropped, each with the reason, and keep the SDK's log from the terminal.
+
+    A Workflow goes on without a signal that it cannot read, so the Replayer does not report it.
+    """
+    dropped: list[tuple[str, str]] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text.startswith(DROPPED) and record.exc_info and (error := record.exc_info[1]):
+                dropped.append((text.removeprefix(DROPPED).split()[0], str(error.__cause__ or error)))
+
+    logger, listener = logging.getLogger("temporalio"), Listener()
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(listener)
+    try:
+        yield dropped
+    finally:
+        logger.removeHandler(listener)
+        logger.propagate = propagate
+
+
+async def _named(client: Client, cases: Sequence[str]) -> AsyncIterator[WorkflowExecution]:
+    for case_id in cases:
+        try:
+            yield await client.get_workflow_handle(case_id).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            raise Mistake(f"Temporal knows no case '{case_id}'; its ids look like payment:inv-1042") from error
+
+
+async def _fetched(
+    client: Client, executions: AsyncIterator[WorkflowExecution]
+) -> AsyncIterator[tuple[WorkflowExecution, WorkflowHistory | None]]:
+    """Yield the history of each execution in order; None where it is gone."""
+
+    async def fetch(execution: WorkflowExecution) -> tuple[WorkflowExecution, WorkflowHistory | None]:
+        try:
+            handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
+            return execution, await handle.fetch_history()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return execution, None
+
+    ahead: deque[asyncio.Task[tuple[WorkflowExecution, WorkflowHistory | None]]] = deque()
+    try:
+        async for execution in executions:
+            ahead.append(asyncio.create_task(fetch(execution)))
+            if len(ahead) > FETCHED_AHEAD:
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)

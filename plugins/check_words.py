@@ -1,0 +1,122 @@
+"""Check the wording of a process: a sentence for everything, and only fields that the sentence can be filled with.
+
+The sentence of a step and of its undo is filled from what the step is given, which may be a model of its own; the
+sentence of a gate from the input and the gate's facts; the title from the input.
+"""
+
+from collections.abc import Collection, Iterator
+from string import Formatter
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from domain.input_errors import problems_of
+from domain.moments import asked_now, lenient_fields
+from domain.wording import Words
+from plugins.source import Uses, uses_of
+from workflows.engine.case import CaseWorkflow
+from workflows.registry import Process
+
+Model = type[BaseModel]
+
+
+def definition_of(workflow: type[CaseWorkflow]) -> Any:
+    """Return what the SDK's `@workflow.defn` left on a class, which has its name; None without the decorator."""
+    return getattr(workflow, "__temporal_workflow_definition", None)
+
+
+def mistakes(process: Process) -> Iterator[str]:
+    """Yield what is missing or wrong in the wording, the input and the example of a process."""
+    definition = definition_of(process.workflow)
+    if definition is None or definition.name != process.name:
+        yield f'write @workflow.defn(name="{process.name}") above the class {process.workflow.__name__}'
+        return
+    words = getattr(process.workflow, "words", None)
+    if not isinstance(words, Words):
+        yield f"the class {process.workflow.__name__} needs words = Words(...)"
+        return
+    yield from _wrong_names(words, process.input)
+    yield from _wrong_sentences(words, process.input, uses_of(process.workflow))
+    for name in lenient_fields(process.input):
+        yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of plugins"
+    yield from _wrong_example(process)
+
+
+def _wrong_names(words: Words, input: Model) -> Iterator[str]:
+    """Yield fields without a label, and names in Words that are no field or gate of the process."""
+    known = set(input.model_fields)
+    if not words.summary.strip():
+        yield "Words.summary is empty: say in one sentence what the process does"
+    if not 1 <= len(words.key_fields) <= 4:
+        yield f"Words.key_fields must name one to four fields, and names {len(words.key_fields)}"
+    for name in sorted(known - set(words.labels)):
+        yield f"Words.labels has none for the field '{name}'"
+    named = {"labels": words.labels, "key_fields": words.key_fields, "masked": words.masked, "money": words.money or ()}
+    for key, names in named.items():
+        for name in sorted(set(names) - known):
+            yield f"Words.{key} names '{name}', which is no field of the input"
+    for key, gates in (("facts_after", words.facts_after), ("repeated", words.repeated)):
+        for name in sorted(set(gates) - set(words.gates)):
+            yield f"Words.{key} names '{name}', which is no gate of the process"
+
+
+def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:
+    """Yield each sentence that is missing, cannot be read, or names what it will not be filled with."""
+    for key, used, there in (
+        ("steps", uses.steps, words.steps),
+        ("undos", uses.undos, words.undos),
+        ("gates", uses.gates, words.gates),
+    ):
+        for name in sorted(set(used) - set(there)):
+            yield f"Words.{key} has no sentence for '{name}'"
+    yield from _wrong_sentence("Words.title", words.title, input)
+    if words.done:
+        yield from _wrong_sentence("Words.done", words.done, input)
+    # A model that the source does not show may have any field: a sentence that is right must never be refused.
+    for name, sentence in words.steps.items():
+        model = uses.steps.get(name, input)
+        yield from _wrong_sentence(f"Words.steps['{name}']", sentence, model or input, () if model else None)
+    for name, sentence in words.undos.items():
+        for model in dict.fromkeys(uses.undos.get(name, [input])):
+            yield from _wrong_sentence(f"Words.undos['{name}']", sentence, model or input, () if model else None)
+    for name, sentence in words.gates.items():
+        facts = uses.facts.get(name, [])
+        more = None if None in facts else [each for model in facts if model for each in model.model_fields]
+        yield from _wrong_sentence(f"Words.gates['{name}']", sentence, input, more)
+
+
+def _wrong_sentence(key: str, sentence: str, model: Model, more: Collection[str] | None = ()) -> Iterator[str]:
+    """Yield what is wrong with one sentence. `more` has names besides the model's fields; None allows any name."""
+    try:
+        parts = [(name, spec) for _, name, spec, _ in Formatter().parse(sentence) if name is not None]
+    except ValueError as error:
+        yield f"{key} cannot be read: {error}"
+        return
+    if not sentence.strip():
+        yield f"{key} is empty"
+    known = sorted([*model.model_fields, *(more or ())])
+    where = f"{model.__name__} or the facts" if more or more is None else model.__name__
+    for name, spec in parts:
+        if not name.isidentifier():
+            yield f"{key} names '{name}': name fields only, without dots, brackets and numbers"
+        elif "{" in (spec or ""):
+            yield f"{key} formats '{name}' by another field: write the format itself, or remove it"
+        elif more is not None and name not in known:
+            yield f"{key} names '{name}', which is no field of {where}; use one of {', '.join(known)}"
+    if all(name.isidentifier() for name, _ in parts):
+        try:
+            for value in ("", "x"):
+                sentence.format_map({name: value for name, _ in parts})
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            yield f"{key} cannot be filled: {error}; all fields of a sentence are texts"
+
+
+def _wrong_example(process: Process) -> Iterator[str]:
+    """Yield what is wrong with the example row of a process."""
+    row = dict(process.example)
+    if not row.pop("reference", "").strip():
+        yield "the example of the process needs a reference"
+    try:
+        process.input.model_validate(row, context=asked_now())
+    except ValidationError as error:
+        yield from (f"the example of the process is not valid: {problem}" for problem in problems_of(error, row))

@@ -1,0 +1,106 @@
+"""A laboratory for the tests of one process: `async with trial("expense_claim", tmp_path) as lab`.
+
+Everything but the gateway is real: the Temporal server, whose clock tests move forward, a database (SQLite), the audit
+log, the policy, and a worker with the steps of the process.
+"""
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from activities.engine.records import Records
+from cases.pinned_policies import PinnedPolicies
+from cases.submit import CaseRequest, Starter
+from core.settings import ROOT, load
+from domain.case import CaseResult
+from ops.demo.people_and_money import PEOPLE
+from plugins import loader
+from plugins.activities import activities_of, equip, folder_of
+from plugins.errors import WrongProcess
+from plugins.testing.server import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from policy.file import PolicyFile
+from policy.model import ProcessPolicy
+from store.db.database import Database, migrate
+from store.people import people
+from worker import SqlRecords, steps, workflows
+from workflows.registry import INPUTS, PROCESSES, Process
+
+
+@dataclass
+class Trial(Lab):
+    """A running process for tests. People are those of the demo, such as `requester-1` and `manager-1`."""
+
+    process: Process
+    folder: Path
+    """The folder that `equip` got."""
+    starter: Starter
+
+    async def start(
+        self, input: Mapping[str, Any], *, requester: str = "requester-1", reference: str | None = None
+    ) -> Handle:
+        """Start a case as the gateway does, and return its handle. Only `forward` moves its clock.
+
+        Raises InvalidCase.
+        """
+        request = CaseRequest(process=self.process.name, reference=reference or f"t-{uuid4()}", input=dict(input))
+        with self.env.with_time_skipping_disabled():
+            started = await self.starter.start_case(request, requester)
+        return self.env.client.get_workflow_handle(started.row.case_id, result_type=CaseResult)
+
+    async def roll_back(self, case: Handle, by: str = "operator-1", reason: str = "a mistake") -> Handle:
+        """Request the rollback of a completed case, and return the handle of the Workflow that runs it."""
+        return await self.take_back(self.starter, case, by, reason)
+
+
+@asynccontextmanager
+async def trial(name: str, folder: Path, policy: Path = ROOT / "policy.toml") -> AsyncIterator[Trial]:
+    """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
+
+    `policy` is the policy to which the section of the process is added. Raises WrongProcess.
+    """
+    process = _found(name)
+    settings = load(var=folder, policy=policy, database_url=f"sqlite+aiosqlite:///{folder / 'holdgate.db'}")
+    file = loader.policy_file(policy)
+    migrate(settings.database_url)
+    database = Database(settings.database_url)
+    await furnish(database, _groups(file, name))
+    policies = PinnedPolicies(database, INPUTS)
+    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    async with await time_skipping_server() as env:
+        starter = Starter(database, env.client, file)
+        plain = await unskipped(env)
+        shipped = steps(database, plain, Starter(database, plain, file), policies, settings)
+        activities = activities_of(records, *shipped, *equip(folder))
+        worker = worker_of(env.client, workflows().values(), activities)
+        running = asyncio.create_task(worker.run())
+        yield Trial(env, database, process, folder_of(process, folder), starter)
+        await worker.shutdown()
+        await running
+    await database.close()
+
+
+def _found(name: str) -> Process:
+    """Return a process by its name: one that is loaded, or the package of that name on the path."""
+    if name in PROCESSES:
+        return PROCESSES[name]
+    module = importlib.util.find_spec(name)
+    if module is None or module.origin is None:
+        raise WrongProcess(f"there is no process '{name}', and no package of that name beside the test")
+    return loader.add(Path(module.origin).parent)
+
+
+def _groups(file: PolicyFile, name: str) -> dict[str, list[str]]:
+    """Return the demo people by group, and two people for each group that only the policy of this process names."""
+    groups: dict[str, list[str]] = {}
+    for person, group in PEOPLE.items():
+        groups.setdefault(group, []).append(person)
+    section = file.current.processes.get(name, ProcessPolicy())
+    for gate in section.gates.values():
+        for group in (*gate.groups, *(group for level in gate.escalate for group in level.to)):
+            groups.setdefault(group, [f"{group}-1", f"{group}-2"])
+    return groups
