@@ -23,13 +23,13 @@ KEEP_ALIVE_S = 9
 """How long an idle connection is held: longer than the 5 s of httpx and other clients, which would otherwise send a
 request at the moment of the end and get no answer; shorter than the time for headers, which ends it less politely."""
 CANNOT_START = 2
-"""Exit code for what the person who starts it must change."""
+"""Exit code for a mistake in settings or files."""
 CANNOT_LISTEN = 3
 """Exit code when the address is taken or the parts cannot be put together, as uvicorn has it."""
 
 
 class Server(uvicorn.Server):
-    """Ends those answers that would go on for hours, before it waits for the others."""
+    """Ends live updates, which would go on for hours, before it waits for the other answers."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
@@ -38,13 +38,12 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.house.watches.close()
-        self._app.state.house.feed.close()
+        self._app.state.services.live.close()
         await super().shutdown(sockets)
 
 
 def main() -> int:
-    """The exit code."""
+    """Serve until stopped, and return the exit code."""
     keep_private()
     try:
         settings = load()

@@ -1,15 +1,14 @@
-"""The application: its parts, its routes, what surrounds them."""
+"""The application: its services, its routes, and the middleware around them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from api.deps import House
-from api.gateway import Gateway
+from api.container import Services
 from api.http import exception_handlers, problems
 from api.http.authentication import Authentication
 from api.http.bodies import Bodies, BodyLimit
@@ -17,19 +16,16 @@ from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
 from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
 from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
-from api.live import Feed
 from api.pages import routers as pages
 from api.pages.parts.page import as_page, too_large
 from api.pages.parts.translation import catalogue
 from api.routes import (
     absences,
-    actions,
     audit,
     batches,
     cases,
     dashboard,
     datasets,
-    decisions,
     directory,
     events,
     evidence,
@@ -39,6 +35,7 @@ from api.routes import (
     me,
     metrics,
     one_time_links,
+    outcomes,
     people as people_routes,
     policies,
     processes,
@@ -46,28 +43,11 @@ from api.routes import (
     task_actions,
     tasks,
 )
-from api.services.audit_check import Checks
-from api.services.dashboard import Dashboards
-from api.services.demo_people import Demo
 from api.services.metrics import Metrics
-from api.services.revoked_tokens import TurnedAway
-from api.watching import Watches
-from cases.rollback import Rollbacks
-from cases.settle_blocked import Settlement
-from cases.submit import Starter
+from channels import registry
 from core import traces
 from core.settings import Settings, load
-from core.temporal import connect
-from intake.staged_files import HeldFiles
-from intake.upload import Uploads
 from plugins import loader
-from store.audit.verification import Folders
-from store.db.database import Database, DatabaseUnavailable
-from store.people import demo_people
-from store.receivers.accepted_risks import Risks
-from store.receivers.accounts import AccountDirectory
-from store.receivers.datasets import Datasets
-from store.receivers.ledger import Ledger
 
 DESCRIPTION = """Durable approvals with an undo.
 
@@ -76,17 +56,16 @@ what it did when it does not end well. Press *Authorize* and paste a token; `mak
 people are.
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC, money is a decimal string.
 """
-PATIENCE = 10.0
-"""Seconds that a request waits for its turn to write. A person who waits is better off than one who is sent away."""
 STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The gateway. What is merely away for now is found out by each request.
+    """Return the gateway. Whether Temporal and the database answer is found out by each request.
 
-    Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language that is not here.
+    Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language without a catalogue.
     """
     settings = settings or load()
+    registry.check(settings)
     loader.load(settings.processes)
     policy = loader.policy_file(settings.policy)
     catalogue(settings.locale)
@@ -94,43 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Lazy: a gateway that starts before Temporal answers 503 until it is there.
-        client = await connect(settings, lazy=True)
-        db = Database(settings.database_url, patience=PATIENCE)
-        if not settings.demo:
-            with suppress(DatabaseUnavailable):  # each request is looked at anyway
-                await demo_people.dismiss_all(db, by="holdgate")
-        starter = Starter(db, client, policy)
-        rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
-        app.state.house = House(
-            settings=settings,
-            db=db,
-            policy=policy,
-            starter=starter,
-            rollbacks=rollbacks,
-            uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
-            held=HeldFiles(settings.uploads / "held"),
-            watches=Watches(db),
-            feed=Feed(db),
-            ledger=Ledger(db),
-            directory=AccountDirectory(db),
-            datasets=Datasets(db),
-            risks=Risks(db),
-            gateway=gateway,
-            metrics=numbers,
-            dashboards=Dashboards(db, gateway, policy),
-            demo=Demo(settings),
-            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
-            turned_away=TurnedAway(db),
-        )
-        try:
+        async with Services.open(settings, policy, numbers) as app.state.services:
             yield
-        finally:
-            await app.state.house.checks.close()
-            await app.state.house.feed.ended()
-            await gateway.close()
-            await db.close()
 
     app = FastAPI(
         title="Holdgate",
@@ -167,8 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cases,
         tasks,
         task_actions,
-        decisions,
-        actions,
+        outcomes,
         events,
         incidents,
         processes,

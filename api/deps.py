@@ -1,79 +1,37 @@
 """What routes ask for, as annotated aliases: a signature says what a route needs."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AfterValidator
 
-from api.gateway import Gateway
+from api.container import Services
+from api.gateway.gateway import Gateway
 from api.http.problems import not_found
 from api.http.security import Caller, viewer
-from api.live import Feed
-from api.services.audit_check import Checks
-from api.services.dashboard import Dashboards
-from api.services.demo_people import Demo
-from api.services.metrics import Metrics
-from api.services.revoked_tokens import TurnedAway
-from api.watching import Watches
-from cases.rollback import Rollbacks
-from cases.submit import Starter
 from core import logs
-from core.settings import Settings
 from domain.ids import reference_key
 from domain.task import TaskView
-from intake.staged_files import HeldFiles
-from intake.upload import Uploads
-from policy.file import PolicyFile
 from store.cases import cases, tasks
 from store.cases.cases import CaseRow
 from store.db.database import Database
-from store.receivers.accepted_risks import Risks
-from store.receivers.accounts import AccountDirectory
-from store.receivers.datasets import Datasets
-from store.receivers.ledger import Ledger
 
 
-@dataclass(frozen=True)
-class House:
-    """Everything the gateway is made of, put together once in `app.lifespan`."""
-
-    settings: Settings
-    db: Database
-    policy: PolicyFile
-    starter: Starter
-    rollbacks: Rollbacks
-    uploads: Uploads
-    held: HeldFiles
-    watches: Watches
-    feed: Feed
-    ledger: Ledger
-    directory: AccountDirectory
-    datasets: Datasets
-    risks: Risks
-    gateway: Gateway
-    metrics: Metrics
-    dashboards: Dashboards
-    demo: Demo
-    checks: Checks
-    turned_away: TurnedAway
+async def services(request: Request) -> Services:
+    """The services of the running gateway."""
+    found: Services = request.app.state.services
+    return found
 
 
-async def house(request: Request) -> House:
-    """The parts of the running gateway."""
-    parts: House = request.app.state.house
-    return parts
+TheServices = Annotated[Services, Depends(services)]
 
 
-InHouse = Annotated[House, Depends(house)]
+async def _db(services: TheServices) -> Database:
+    return services.db
 
 
-async def _db(parts: InHouse) -> Database:
-    return parts.db
-
-
-async def _gateway(parts: InHouse) -> Gateway:
-    return parts.gateway
+async def _gateway(services: TheServices) -> Gateway:
+    return services.gateway
 
 
 Db = Annotated[Database, Depends(_db)]

@@ -1,1 +1,1 @@
-"""The life of a case outside its Workflow: submit, start, roll back, reconcile."""
+"""The life of cases: how they are submitted, rolled back, and reconciled with Temporal."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter, scoped
+from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter
 from cases.workflow_starter import settle
 from domain.case import CaseResult
 from domain.errors import Refused, Trouble
@@ -14,6 +14,7 @@ from domain.status import Status
 from domain.step import ChildRequest, StepCall
 from store.cases import cases
 from store.cases.cases import CaseRow
+from store.client_keys import scoped_key
 from store.db.database import Database
 from store.receivers import idempotency
 from workflows.registry import UnknownProcess
@@ -60,7 +61,7 @@ class SqlChildren:
             rows = await cases.children_of(conn, call.case_id)
         if not undo.anything:
             return False
-        row = next((row for row in rows if row.idempotency_key == scoped(call.requester, call.undone)), None)
+        row = next((row for row in rows if row.idempotency_key == scoped_key(call.requester, call.undone)), None)
         return row is not None and await self._cancel(row, call)
 
     async def end(self, case_id: str) -> CaseResult | None:

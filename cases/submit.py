@@ -4,7 +4,6 @@ A row that is stored is never lost: "already started" is success for its own row
 every row that still says `starting`. So a 201 or 202 may be answered as soon as the row is there.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCase
+from store.client_keys import scoped_key
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
 from workflows.registry import PROCESSES, Process, process_named
@@ -140,7 +140,7 @@ class Starter:
         process = self.process(request.process)
         policy = self.policy(request.process)
         reference, key, parsed = _checked(request, process)
-        idempotency_key = scoped(by, request.idempotency_key)
+        idempotency_key = scoped_key(by, request.idempotency_key) if request.idempotency_key else None
         await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
         await self.keep(policy)
@@ -387,11 +387,6 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     if problems:
         raise InvalidCase(problems)
     return reference, key, parsed
-
-
-def scoped(by: str, idempotency_key: str | None) -> str | None:
-    """An idempotency key as it is stored: nobody meets the key of somebody else."""
-    return hashlib.sha256(f"{by}\n{idempotency_key}".encode()).hexdigest() if idempotency_key else None
 
 
 def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:

@@ -1,7 +1,8 @@
 """What can be set from outside, by environment variables `HOLDGATE_*` or a `.env` file beside this one.
 
-Read by worker.py, api/, cli/ and ops/ only; everything else gets what it needs by its constructor. The address
-of Temporal is not here: the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, ...) say it, see `core/temporal.py`.
+Read by worker.py, api/, cli/, ops/, channels/registry.py and plugins/shipped.py only; everything else gets what
+it needs by its constructor. The address of Temporal is not here: the SDK's own variables and profiles
+(`TEMPORAL_ADDRESS`, ...) say it, see `core/temporal.py`.
 """
 
 import difflib
@@ -16,15 +17,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 PREFIX = "HOLDGATE_"
-CHANNELS = ("console", "smtp")
-"""Ways to reach people that are built in."""
 COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
 """Who and where `./holdgate` speaks for; no settings of the processes."""
 
@@ -103,7 +102,7 @@ class Settings(BaseSettings):
     mail_from: str | None = None
     """Whom mails are from: `Holdgate <holdgate@example.org>`."""
     channels: str = "console"
-    """How people are told what waits for them, comma separated: `console`, `smtp`."""
+    """How people are notified, comma separated: `console`, `smtp`. `channels/registry.py` checks them."""
     digest_at: time = time(8)
     """When, in UTC, what people want to hear of once a day is sent."""
     notice_window_s: int = Field(300, ge=1, le=86400)
@@ -156,16 +155,8 @@ class Settings(BaseSettings):
 
     @field_validator("channels")
     @classmethod
-    def _known_channels(cls, channels: str, info: ValidationInfo) -> str:
-        names = [name.strip() for name in channels.split(",")]
-        for name in names:
-            if name not in CHANNELS:
-                raise ValueError(f"'{name}' is no channel; there are {', '.join(CHANNELS)}")
-        if "smtp" in names:
-            needed = [name for name in ("smtp_url", "mail_from") if info.data.get(name, "") is None]
-            if needed:
-                raise ValueError(f"set {' and '.join(PREFIX + name.upper() for name in needed)} too, to send mail")
-        return ",".join(dict.fromkeys(names))
+    def _distinct(cls, channels: str) -> str:
+        return ",".join(dict.fromkeys(name.strip() for name in channels.split(",")))
 
     @field_validator("digest_at")
     @classmethod

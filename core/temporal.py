@@ -5,17 +5,20 @@ Where Temporal is comes from the SDK's own variables and profiles (`TEMPORAL_ADD
 """
 
 import asyncio
+import logging
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.runtime import Runtime
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from core import traces
-from core.settings import Settings
+from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
 """Seconds after which a server that does not answer counts as unreachable."""
+
+log = logging.getLogger("holdgate.temporal")
 
 
 class TemporalUnreachable(Exception):
@@ -66,6 +69,26 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
             )
     except (RuntimeError, ValueError, OSError) as error:  # the SDK raises RuntimeError for whatever went wrong
         raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
+
+
+async def connect_when_reachable(settings: Settings, runtime: Runtime | None) -> Client:
+    """Return a client as soon as the server answers; a worker that gave up would have to be restarted."""
+    while True:
+        try:
+            return await connect(settings, runtime=runtime)
+        except TemporalUnreachable as error:
+            log.warning("%s; trying again", error)
+            await asyncio.sleep(1)
+
+
+def metrics_of_sdk(address: str | None) -> Runtime | None:
+    """Return what serves the Temporal SDK's own metrics; None without an address. Raises WrongSettings."""
+    if address is None:
+        return None
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+    except (RuntimeError, ValueError) as error:
+        raise WrongSettings(f"HOLDGATE_WORKER_METRICS={address}: nothing can be served there ({error})") from error
 
 
 def _unreachable(target: str, reason: str) -> str:

@@ -6,6 +6,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.shared import isolation
+from channels import registry
 from core import temporal
 from core.settings import Settings
 from ops import bootstrap, programs
@@ -31,8 +32,9 @@ class Run:
         self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
-        """Start everything and return when it answers. Raises Mistake, KeepsDying."""
+        """Start everything and return when it answers. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
+        registry.check(settings)
         isolates = asyncio.create_task(
             asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept")
         )

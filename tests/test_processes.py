@@ -17,10 +17,10 @@ from domain.case import CaseInput, CaseResult
 from plugins import loader
 from plugins.activities import activities_of
 from plugins.check import files_of_tests, lacks, sample_of
+from plugins.shipped import steps
 from plugins.source import uses_of
 from policy.model import Policy
 from store.db.database import Database
-from worker import steps
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
 

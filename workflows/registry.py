@@ -16,10 +16,12 @@ from activities.user_onboarding.request import OnboardingRequest
 from domain.step import StepNames
 from domain.wording import Words
 from workflows.approval import ApprovalProcess
+from workflows.batch import BatchWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
 from workflows.engine.case import CaseWorkflow
 from workflows.payment import PaymentProcess
+from workflows.rollback import RollbackWorkflow
 from workflows.security_review import SecurityReviewProcess
 from workflows.user_onboarding import UserOnboardingProcess
 
@@ -40,7 +42,7 @@ class Process:
     """What rows of such a file have in fields for which they hold nothing."""
     equip: Callable[[Path], Sequence[object]] | None = None
     """Of a process of your own: makes the objects whose activities carry out its steps, given a folder for its files.
-    Shipped processes get theirs from `worker.py`."""
+    Shipped processes get theirs from `plugins/shipped.py`."""
     folder: Path | None = None
     """Of a process of your own: where it was loaded from."""
 
@@ -186,3 +188,9 @@ def register(process: Process) -> None:
     INPUTS[process.name] = process.input
     STEPS[process.name] = process.steps
     GATES[process.name] = list(process.words.gates)
+
+
+def workflows() -> dict[str, type]:
+    """Return every Workflow class by its name."""
+    processes: dict[str, type] = {process.name: process.workflow for process in PROCESSES.values()}
+    return {**processes, "rollback": RollbackWorkflow, "batch": BatchWorkflow}

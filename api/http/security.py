@@ -58,12 +58,12 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
 
     `person` is who was found by the token, the session or the name that was `shown`.
     """
-    parts = request.app.state.house
-    if parts.settings.demo or (person is not None and not person.demo):
+    services = request.app.state.services
+    if services.settings.demo or (person is not None and not person.demo):
         return None
     id = person.id if person else None
     if id is None and shown:
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             id = await demo_people.behind(conn, shown)
     return id and DEMO_IS_OFF.format(id=id)
 
@@ -72,12 +72,12 @@ async def by_header(request: Request) -> Person:
     """The person whose token came in the Authorization header; 401 when there is none."""
     credentials = await bearer(request)
     token = credentials.credentials if credentials else ""
-    person = await person_of(request.app.state.house.db, token)
+    person = await person_of(request.app.state.services.db, token)
     if (why := await without_demo(request, person, token)) is not None:
         raise unauthenticated(why)
     if person is None:
         if token:
-            await request.app.state.house.turned_away.note(token)
+            await request.app.state.services.turned_away.note(token)
         raise unauthenticated()
     return person
 
@@ -92,7 +92,7 @@ async def caller(request: Request, _credentials: Bearer) -> Person:
 
 def cookie_of(request: Request) -> str | None:
     """The session's token that the browser keeps."""
-    token = request.cookies.get(SECURE_COOKIE if request.app.state.house.settings.https else COOKIE)
+    token = request.cookies.get(SECURE_COOKIE if request.app.state.services.settings.https else COOKIE)
     return token if token and len(token) <= MAX_TOKEN else None
 
 
@@ -109,21 +109,21 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
 
     `request.state.refused` says why somebody is nobody, where there is more to say than that.
     """
-    parts = request.app.state.house
-    db: Database = parts.db
+    services = request.app.state.services
+    db: Database = services.db
     request.state.signed_in = None
     signed_in: sessions.SignedIn | None = None
     if credentials:
         token = credentials.credentials
         person = await person_of(db, token)
         if person is None:
-            await request.app.state.house.turned_away.note(token)
+            await request.app.state.services.turned_away.note(token)
     else:
         token = cookie_of(request) or ""
         if token:
             async with db.read() as conn:
                 signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
-        if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != parts.demo.credential():
+        if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != services.demo.credential():
             signed_in = None  # the secret of the demo's link was replaced
         person = signed_in.person if signed_in else None
     request.state.refused = await without_demo(request, person, token)

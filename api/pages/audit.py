@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import Cursor, Db, InHouse, Plain
+from api.deps import Cursor, Db, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import number_of
 from api.http.security import overseer
@@ -113,23 +113,23 @@ async def search(
 
 
 @router.api_route("/audit/check", methods=["GET", "HEAD"])
-async def check(request: Request, person: SignedIn, parts: InHouse, case_id: Words = "") -> Response:
+async def check(request: Request, person: SignedIn, services: TheServices, case_id: Words = "") -> Response:
     """Check one case at once; of the whole record, how far the check is."""
     await overseer(person)
-    found, whole = None, parts.checks.latest
+    found, whole = None, services.checks.latest
     if case_id := case_id.strip():
-        async with parts.db.read() as conn:
-            folders = Folders(parts.settings.attachments, parts.settings.uploads)
+        async with services.db.read() as conn:
+            folders = Folders(services.settings.attachments, services.settings.uploads)
             found = await verify_case(conn, case_id, folders)
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
     return render(request, "audit/check.html", Checked(person, case_id, found, whole), headers=headers)
 
 
 @router.post("/audit/check", dependencies=[Depends(from_here)])
-async def check_all(person: SignedIn, parts: InHouse) -> Response:
+async def check_all(person: SignedIn, services: TheServices) -> Response:
     """Begin to check the whole record; the page then tells how far it is."""
     await overseer(person)
-    parts.checks.start(person.id)
+    services.checks.start(person.id)
     return RedirectResponse("/audit/check", status_code=303)
 
 

@@ -1,18 +1,19 @@
 """Files that were uploaded: the list, and one of them with its rows, how far it is, and how to stop it or go on."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.deps import Cursor, House, InHouse, Plain
+from api.container import Services
+from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
-from api.http.security import Bearer, may_operate, may_see_batch, visitor
+from api.http.security import Bearer, looked_up, may_operate, may_see_batch
+from api.live import EventStream
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
@@ -20,9 +21,7 @@ from api.routes.batches import (
     BatchBrief,
     BatchReason,
     CancelReason,
-    Listener,
     bad_rows_csv,
-    batch_events,
     batch_rows,
     cancel_batch,
     list_batches,
@@ -80,19 +79,19 @@ class One(Context):
 async def several(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     status: Annotated[BatchStatus | Literal[""], Query()] = "",
     cursor: Cursor = None,
 ) -> Response:
     """The files the person may see, newest first, as the JSON route lists them."""
-    found = await list_batches(person, parts.db, status=status or None, cursor=cursor, limit=SHOWN)
+    found = await list_batches(person, services.db, status=status or None, cursor=cursor, limit=SHOWN)
     address = f"/batches?{urlencode({'status': status})}" if status else "/batches"
     page = Batches(person, found.items, status, found.next_cursor, cursor is None, address)
     return render(request, "batches/list.html", page)
 
 
-async def _visible(batch_id: Plain, person: SignedIn, parts: InHouse) -> Batch:
-    return await visible_batch(batch_id, person, parts.db)
+async def _visible(batch_id: Plain, person: SignedIn, services: TheServices) -> Batch:
+    return await visible_batch(batch_id, person, services.db)
 
 
 Visible = Annotated[Batch, Depends(_visible)]
@@ -103,34 +102,29 @@ async def one(
     request: Request,
     batch: Visible,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     outcome: Annotated[RowOutcome | None, Query()] = None,
     cursor: Cursor = None,
 ) -> Response:
     """One file, and its rows of one kind."""
-    return await _page(request, batch, person, parts, outcome, cursor)
+    return await _page(request, batch, person, services, outcome, cursor)
 
 
-async def _watched(request: Request, batch: Visible, credentials: Bearer, parts: InHouse) -> AsyncIterator[Listener]:
-    async def still() -> bool:
-        person = await visitor(request, credentials)
-        return person is not None and may_see_batch(person, batch.requester)
+@router.get("/batches/{batch_id}/events", response_class=EventStream)
+async def events(request: Request, batch: Visible, credentials: Bearer, services: TheServices) -> EventStream:
+    """How far a file is, as the JSON route tells it; ends with the session."""
 
-    async with parts.watches.watch(batch.batch_id) as watch:
-        yield Listener(watch, still)
+    async def still() -> Person | None:
+        person = await looked_up(request, credentials)
+        return person if person is not None and may_see_batch(person, batch.requester) else None
 
-
-@router.get("/batches/{batch_id}/events", response_class=EventSourceResponse)
-async def events(listener: Annotated[Listener, Depends(_watched)]) -> AsyncIterable[ServerSentEvent]:
-    """How far it is, as the JSON route tells it."""
-    async for event in batch_events(listener):
-        yield event
+    return services.live.batch(batch.batch_id, still)
 
 
 @router.get("/batches/{batch_id}/bad-rows.csv")
-async def bad_rows(batch: Visible, person: SignedIn, parts: InHouse) -> Response:
+async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> Response:
     """The rows to be mended, as the JSON route gives them back."""
-    return await bad_rows_csv(parts, batch, person)
+    return await bad_rows_csv(services, batch, person)
 
 
 @router.post("/batches/{batch_id}/{act}", dependencies=[Depends(from_here)])
@@ -139,7 +133,7 @@ async def order(
     batch: Visible,
     act: Literal["pause", "resume", "cancel"],
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     reason: Annotated[Plain, Form(max_length=2000)] = "",
     rollback_started: Annotated[bool, Form()] = False,
 ) -> Response:
@@ -149,11 +143,11 @@ async def order(
             raise Problem(422, _("Say why, for the record."))
         if act == "cancel":
             body = CancelReason(reason=reason, rollback_started=rollback_started)
-            await cancel_batch(batch, body, person, parts)
+            await cancel_batch(batch, body, person, services)
         else:
-            await (pause_batch if act == "pause" else resume_batch)(batch, BatchReason(reason=reason), person, parts)
+            await (pause_batch if act == "pause" else resume_batch)(batch, BatchReason(reason=reason), person, services)
     except Problem as no:
-        return await _page(request, batch, person, parts, wrong=no.body["detail"], reason=reason, status=no.status)
+        return await _page(request, batch, person, services, wrong=no.body["detail"], reason=reason, status=no.status)
     return RedirectResponse(f"/batches/{batch.batch_id}", status_code=303)
 
 
@@ -161,7 +155,7 @@ async def _page(
     request: Request,
     batch: Batch,
     person: Person,
-    parts: House,
+    services: Services,
     outcome: RowOutcome | None = None,
     cursor: str | None = None,
     *,
@@ -169,10 +163,10 @@ async def _page(
     reason: str = "",
     status: int = 200,
 ) -> Response:
-    answer = await one_batch(batch, parts)
+    answer = await one_batch(batch, services)
     outcome = outcome or _worst(answer)
     empty: Page[BatchRow] = Page(items=[])
-    rows = await batch_rows(batch, request, person, parts, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
+    rows = await batch_rows(batch, request, person, services, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
     if isinstance(rows, Response):  # who asks for CSV gets it here, too
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from fastapi import Depends, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from api.deps import CaseId, Cursor, House, InHouse, visible_case
+from api.container import Services
+from api.deps import CaseId, Cursor, TheServices, visible_case
 from api.http.problems import Problem
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
@@ -61,9 +62,9 @@ class Case(Context):
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
-async def case(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
+async def case(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
     """The case."""
-    return await _shown(request, case_id, person, parts)
+    return await _shown(request, case_id, person, services)
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ class History(Context):
 
 @router.api_route("/cases/{case_id}/history", methods=["GET", "HEAD"])
 async def history(
-    request: Request, case_id: CaseId, person: SignedIn, parts: InHouse, cursor: Cursor = None
+    request: Request, case_id: CaseId, person: SignedIn, services: TheServices, cursor: Cursor = None
 ) -> Response:
     """Everything that happened to the case, oldest first."""
-    found = await visible_case(case_id, person, parts.db)
-    page = await whole_timeline(found, parts.db, cursor, EVENTS)
+    found = await visible_case(case_id, person, services.db)
+    page = await whole_timeline(found, services.db, cursor, EVENTS)
     process = PROCESSES.get(found.process)
     shown = process.shown_input(found.input) if process else found.input
     told = History(
@@ -101,13 +102,13 @@ async def history(
 async def comment(
     case_id: CaseId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     text: Annotated[str, Form(max_length=4000)],
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
     """Say something, as the JSON route does."""
-    found = await visible_case(case_id, person, parts.db)
-    await add_comment(found, NewComment(text=text.replace("\0", "")), person, parts.db)
+    found = await visible_case(case_id, person, services.db)
+    await add_comment(found, NewComment(text=text.replace("\0", "")), person, services.db)
     return _back(case_id, back)
 
 
@@ -116,16 +117,16 @@ async def attach(
     request: Request,
     case_id: CaseId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     file: UploadFile,
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
     """Attach a file, as the JSON route does."""
-    found = await visible_case(case_id, person, parts.db)
+    found = await visible_case(case_id, person, services.db)
     try:
-        await store(parts, found, person, file, "")
+        await store(services, found, person, file, "")
     except Problem as no:
-        return await _refused(request, case_id, person, parts, no)
+        return await _refused(request, case_id, person, services, no)
     return _back(case_id, back)
 
 
@@ -134,26 +135,26 @@ async def cancel(
     request: Request,
     case_id: CaseId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
     """Withdraw it, as the JSON route does."""
-    found = await visible_case(case_id, person, parts.db)
+    found = await visible_case(case_id, person, services.db)
     try:
-        await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, parts.gateway)
+        await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, services.gateway)
     except Problem as no:
-        return await _refused(request, case_id, person, parts, no)
+        return await _refused(request, case_id, person, services, no)
     return _back(case_id)
 
 
 @router.post("/cases/{case_id}/start", dependencies=[Depends(from_here)])
-async def start(request: Request, case_id: CaseId, person: SignedIn, parts: InHouse) -> Response:
+async def start(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
     """Start it before its time, as the JSON route does."""
-    found = await visible_case(case_id, person, parts.db)
+    found = await visible_case(case_id, person, services.db)
     try:
-        await start_case_now(found, person, parts.gateway, Response())
+        await start_case_now(found, person, services.gateway, Response())
     except Problem as no:
-        return await _refused(request, case_id, person, parts, no)
+        return await _refused(request, case_id, person, services, no)
     return _back(case_id)
 
 
@@ -162,28 +163,28 @@ async def roll_back(
     request: Request,
     case_id: CaseId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
     """Undo a completed case, as the JSON route does."""
-    found = await visible_case(case_id, person, parts.db)
+    found = await visible_case(case_id, person, services.db)
     try:
-        await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, parts, parts.gateway)
+        await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, services, services.gateway)
     except Problem as no:
-        return await _refused(request, case_id, person, parts, no)
+        return await _refused(request, case_id, person, services, no)
     return _back(case_id)
 
 
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
-async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, parts: InHouse) -> Response:
+async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, services: TheServices) -> Response:
     """Download it, as the JSON route does."""
-    return await download(await visible_case(case_id, person, parts.db), attachment_id, parts)
+    return await download(await visible_case(case_id, person, services.db), attachment_id, services)
 
 
 async def _shown(
-    request: Request, case_id: str, person: Person, parts: House, alert: str = "", status: int = 200
+    request: Request, case_id: str, person: Person, services: Services, alert: str = "", status: int = 200
 ) -> Response:
-    whole = await about(await visible_case(case_id, person, parts.db), person, parts)
+    whole = await about(await visible_case(case_id, person, services.db), person, services)
     seen = whole.case
     ended = seen.result if seen.closed_at else None
     page = Case(
@@ -194,7 +195,7 @@ async def _shown(
         fields=labelled(seen.process, seen.input),
         open=[task for task in seen.tasks if task.status == "open"],
         rounds=_rounds(seen),
-        record=await _record(case_id, parts),
+        record=await _record(case_id, services),
         alert=alert,
     )
     return render(request, "case/page.html", page, status)
@@ -211,9 +212,9 @@ def _rounds(case: CaseDetail) -> list[Round]:
     ]
 
 
-async def _record(case_id: str, parts: House) -> str:
+async def _record(case_id: str, services: Services) -> str:
     """Whether the record of the case is still what was written."""
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
         return _("The record of this case was changed. Tell an auditor: %(what)s.", what="; ".join(found.problems))
@@ -225,8 +226,8 @@ async def _record(case_id: str, parts: House) -> str:
     return told
 
 
-async def _refused(request: Request, case_id: str, person: Person, parts: House, no: Problem) -> Response:
-    return await _shown(request, case_id, person, parts, str(no.body["detail"]), no.status)
+async def _refused(request: Request, case_id: str, person: Person, services: Services, no: Problem) -> Response:
+    return await _shown(request, case_id, person, services, str(no.body["detail"]), no.status)
 
 
 def _back(case_id: str, back: str = "") -> Response:

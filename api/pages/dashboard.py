@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
-from api.deps import InHouse
+from api.deps import TheServices
 from api.pages.parts.page import Context, SignedIn, pages, render
 from api.pages.parts.translation import _, reader
 from api.services.dashboard import Dashboard, Part
@@ -51,10 +51,10 @@ class Figures(Context):
 
 
 @router.api_route("/dashboard", methods=["GET", "HEAD"])
-async def dashboard(request: Request, person: SignedIn, parts: InHouse, period: Period = "7d") -> Response:
+async def dashboard(request: Request, person: SignedIn, services: TheServices, period: Period = "7d") -> Response:
     """How things stand and how they went, as far as the person may see it."""
     zone = zone_of(str(reader.get().zone))
-    found = await parts.dashboards.of(person, period, zone, datetime.now(UTC))
+    found = await services.dashboards.of(person, period, zone, datetime.now(UTC))
     kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]
     context = Figures(
         person=person,

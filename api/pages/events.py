@@ -2,7 +2,7 @@
 
 from fastapi import Request
 
-from api.deps import InHouse
+from api.deps import TheServices
 from api.http.security import Bearer, looked_up
 from api.live import EventStream
 from api.pages.parts.page import SignedIn, pages
@@ -13,10 +13,12 @@ router = pages()
 
 
 @router.get("/events", response_class=EventStream)
-async def events(request: Request, person: SignedIn, credentials: Bearer, parts: InHouse, place: Place) -> EventStream:
+async def events(
+    request: Request, person: SignedIn, credentials: Bearer, services: TheServices, place: Place
+) -> EventStream:
     """Changes of tasks and cases that the person may see; ends with the session."""
 
     async def still() -> Person | None:
         return await looked_up(request, credentials)
 
-    return parts.feed.listen(person, place, still)
+    return services.live.changes(person, place, still)

@@ -16,7 +16,7 @@ from fastapi import Depends, Form, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import StringConstraints
 
-from api.deps import Cursor, InHouse, Plain
+from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem, not_found
 from api.http.schemas import our_cursor
 from api.http.security import actor, can_decide, viewer
@@ -196,7 +196,7 @@ class Asked:
 async def inbox(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     asked: Annotated[Asked, Depends()],
     by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
 ) -> Response:
@@ -207,7 +207,7 @@ async def inbox(
     grouped: Sequence[Group] = []
     following = None
     with our_cursor():
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             since = await audit_log.position(conn)
             count = await task_lists.count(conn, who, sought, now, reader.get().zone)
             if by:
@@ -255,7 +255,7 @@ async def inbox(
 async def bulk(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     verdict: Annotated[Literal["approve", "reject", "request_changes"], Form()],
     decision_id: Annotated[str, Form(min_length=1, max_length=200)],
     task: Annotated[list[Annotated[Plain, StringConstraints(max_length=100)]] | None, Form(max_length=SHOWN)] = None,
@@ -268,7 +268,7 @@ async def bulk(
     if not chosen:
         raise Problem(422, _("Select at least one task first."))
     wanted, said = Verdict(verdict), comment.replace("\0", "").strip()
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         found = await task_lists.some(conn, viewer(person), list(chosen))
     rows = [row_of(each, person) for each in found]
     if len({(each.process, each.gate) for each in found}) > 1:
@@ -285,23 +285,23 @@ async def bulk(
         BulkItem(task_id=id, verdict=wanted, comment=said or None, revision=revision, decision_id=decision_id)
         for id, revision in chosen.items()
     ]
-    answered = (await decide_many(Bulk(items=items), person, parts)).items
+    answered = (await decide_many(Bulk(items=items), person, services)).items
     results = [_answered(each, wanted) for each in answered]
     if scripted(request):
         return JSONResponse({"items": [each.__dict__ for each in results], "decision_id": uuid.uuid4().hex})
     kept = [{**each.__dict__, "verdict": wanted.value} for each in results]
     id = bulk_results.id_of(person.id, decision_id, wanted.value, task or [], said)
-    async with parts.db.write() as conn:
+    async with services.db.write() as conn:
         await bulk_results.keep(conn, id, person.id, kept, datetime.now(UTC))
     return RedirectResponse(f"/bulk/{id}", status_code=303)
 
 
 @router.api_route("/bulk/{id}", methods=["GET", "HEAD"])
 async def decided(
-    request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, parts: InHouse
+    request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
     """What became of many that were decided together, as often as it is looked at."""
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:
             raise not_found("result")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import InHouse, Plain
+from api.deps import Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import operator
 from api.pages.parts.fields import task_and_revision
@@ -58,14 +58,14 @@ class Group(Queue):
 async def queue(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     answered: Annotated[Plain | None, Query(max_length=40)] = None,
 ) -> Response:
     """What has failed and waits for operators; with `answered` also what became of what was answered last."""
     await operator(person)
-    page = await _queue(parts.db, person)
+    page = await _queue(services.db, person)
     if answered:
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             kept = await bulk_results.kept(conn, answered, person.id) or []
             now = await incidents.answered(conn, [str(each["task_id"]) for each in kept])
         page = replace(page, answered=[BulkResult.model_validate(each) for each in kept], tasks=now)
@@ -75,7 +75,7 @@ async def queue(
 @router.post("/incidents", dependencies=[Depends(from_here)])
 async def answer(
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     group: Annotated[Plain, Form(max_length=20)],
     verdict: Annotated[Literal["retry", "roll_back"], Form()],
     decision_id: Annotated[Plain, Form(min_length=1, max_length=200)],
@@ -84,20 +84,22 @@ async def answer(
     """Answer the oldest hundred of a group, as the JSON route does, and go on to one result each."""
     await operator(person)
     id = bulk_results.id_of(person.id, decision_id, verdict, group, comment)
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         again = await bulk_results.kept(conn, id, person.id)
     if again is None:  # else the form was sent twice, and its group may be gone
-        found = await _group(parts.db, group)
+        found = await _group(services.db, group)
         shown = dict.fromkeys(found.task_ids)  # of which the page shows the cause, and the group is named by it
-        await _answered(parts, person, id, verdict, shown, comment, decision_id)
+        await _answered(services, person, id, verdict, shown, comment, decision_id)
     return RedirectResponse(f"/incidents?answered={id}", status_code=303)
 
 
 @router.api_route("/incidents/{group}", methods=["GET", "HEAD"])
-async def one_group(request: Request, group: str, person: SignedIn, parts: InHouse) -> Response:
+async def one_group(request: Request, group: str, person: SignedIn, services: TheServices) -> Response:
     """The oldest hundred of a group, to choose from."""
     await operator(person)
-    return render(request, "incidents/group.html", await _chosen_from(parts.db, person, await _group(parts.db, group)))
+    return render(
+        request, "incidents/group.html", await _chosen_from(services.db, person, await _group(services.db, group))
+    )
 
 
 @router.post("/incidents/{group}", dependencies=[Depends(from_here)])
@@ -105,7 +107,7 @@ async def answer_some(
     request: Request,
     group: str,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     verdict: Annotated[AnswerToMany, Form()],
     decision_id: Annotated[Plain, Form(min_length=1, max_length=200)],
     task: Annotated[list[Plain] | None, Form(max_length=AT_ONCE)] = None,
@@ -118,11 +120,11 @@ async def answer_some(
     if ticked and (verdict not in REASONS or comment.strip()):
         chosen = dict(task_and_revision(each) for each in ticked)
         id = bulk_results.id_of(person.id, decision_id, verdict, ticked, comment)
-        await _answered(parts, person, id, verdict, chosen, comment, decision_id)
+        await _answered(services, person, id, verdict, chosen, comment, decision_id)
         return RedirectResponse(f"/incidents?answered={id}", status_code=303)
     if ticked:
         wrong, at_fault = _(REASONS[Verdict(verdict)]), "comment"
-    form = await _chosen_from(parts.db, person, await _group(parts.db, group))
+    form = await _chosen_from(services.db, person, await _group(services.db, group))
     form = replace(form, ticked=frozenset(ticked), comment=comment, wrong=wrong, at_fault=at_fault)
     return render(request, "incidents/group.html", form, 422)
 
@@ -154,7 +156,7 @@ async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
 
 
 async def _answered(
-    parts: InHouse,
+    services: TheServices,
     person: Person,
     id: str,
     verdict: AnswerToMany,
@@ -170,6 +172,6 @@ async def _answered(
         comment=comment,
         decision_id=decision_id,
     )
-    results = [each.model_dump(mode="json") for each in (await answer_incidents(bulk, person, parts)).items]
-    async with parts.db.write() as conn:
+    results = [each.model_dump(mode="json") for each in (await answer_incidents(bulk, person, services)).items]
+    async with services.db.write() as conn:
         await bulk_results.keep(conn, id, person.id, results, datetime.now(UTC))

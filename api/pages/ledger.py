@@ -8,7 +8,7 @@ from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.deps import InHouse, Plain
+from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import is_in, overseer
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
@@ -50,7 +50,7 @@ class Ledger(Context):
 
 @router.api_route("/ledger", methods=["GET", "HEAD"])
 async def ledger(
-    request: Request, person: SignedIn, parts: InHouse, done: Annotated[Done | None, Query()] = None
+    request: Request, person: SignedIn, services: TheServices, done: Annotated[Done | None, Query()] = None
 ) -> Response:
     """Accounts, what waits for a second administrator, and what became of the rest."""
     await overseer(person)
@@ -59,7 +59,7 @@ async def ledger(
         "confirm": _("It is confirmed and done."),
         "withdraw": _("It is withdrawn. Nothing was changed."),
     }
-    return await _shown(request, person, parts, said=said[done] if done else "")
+    return await _shown(request, person, services, said=said[done] if done else "")
 
 
 @router.post("/ledger/{act}", dependencies=[Depends(from_here)])
@@ -67,7 +67,7 @@ async def ask(
     request: Request,
     act: Literal["open", "fund"],
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
     account: Text = "",
     currency: Text = "",
@@ -79,28 +79,28 @@ async def ask(
     money = {"amount": amount.strip()} if amount.strip() else {}
     try:
         if act == "open":
-            await routes.open_account(NewAccount.model_validate(typed | money), person, parts.db, Response(), key)
+            await routes.open_account(NewAccount.model_validate(typed | money), person, services.db, Response(), key)
         else:
             new = NewFunds.model_validate({name: typed[name] for name in ("currency", "reason")} | money)
-            await routes.fund_account(typed["account"], new, person, parts.db, Response(), key)
+            await routes.fund_account(typed["account"], new, person, services.db, Response(), key)
     except (Problem, ValidationError) as no:
         if isinstance(no, Problem) and no.status != 422:
             raise
         typed |= {"amount": amount}
-        return await _shown(request, person, parts, 422, act=act, typed=typed, wrong=_wrong(no))
+        return await _shown(request, person, services, 422, act=act, typed=typed, wrong=_wrong(no))
     return RedirectResponse("/ledger?done=asked", status_code=303)
 
 
 @router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(from_here)])
-async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, parts: InHouse) -> Response:
+async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, services: TheServices) -> Response:
     """Confirm or withdraw a change, as the JSON routes do."""
     try:
-        await (routes.confirm_change if act == "confirm" else routes.withdraw_change)(change_id, person, parts.db)
+        await (routes.confirm_change if act == "confirm" else routes.withdraw_change)(change_id, person, services.db)
     except Problem as no:
         if no.status not in (403, 409):
             raise
         await overseer(person)
-        return await _shown(request, person, parts, no.status, alert=str(no.body["detail"]))
+        return await _shown(request, person, services, no.status, alert=str(no.body["detail"]))
     return RedirectResponse(f"/ledger?done={act}", status_code=303)
 
 
@@ -114,7 +114,7 @@ def _wrong(no: Problem | ValidationError) -> dict[str, str]:
 async def _shown(
     request: Request,
     person: Person,
-    parts: InHouse,
+    services: TheServices,
     status: int = 200,
     *,
     said: str = "",
@@ -123,11 +123,11 @@ async def _shown(
     typed: dict[str, str] | None = None,
     wrong: dict[str, str] | None = None,
 ) -> Response:
-    found = (await routes.change_list(person, parts.db, None, None, SHOWN)).items
-    waiting = (await routes.change_list(person, parts.db, "waiting", None, SHOWN)).items
+    found = (await routes.change_list(person, services.db, None, None, SHOWN)).items
+    waiting = (await routes.change_list(person, services.db, "waiting", None, SHOWN)).items
     page = Ledger(
         person=person,
-        balances=(await routes.account_list(person, parts)).items,
+        balances=(await routes.account_list(person, services)).items,
         waiting=waiting,
         closed=[each for each in found if each.status != "waiting"],
         may_change=is_in(person, ADMINS),

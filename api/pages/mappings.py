@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
-from api.deps import InHouse
+from api.deps import TheServices
 from api.http.problems import not_found
 from api.http.security import is_in
 from api.pages.parts.page import Context, SignedIn, pages, render
@@ -40,11 +40,11 @@ class Mappings(Context):
 
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
-async def mappings(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
     """The saved mappings, for those who upload files or look after them."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
-    file = parts.uploads.choice.saved
+    file = services.uploads.choice.saved
     problems: list[Problem] = []
     saved: list[Saved] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []

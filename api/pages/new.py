@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import House, InHouse, Plain, visible_case
+from api.container import Services
+from api.deps import Plain, TheServices, visible_case
 from api.http.problems import not_found
 from api.http.security import requester
 from api.pages.parts.formatting import capital, in_path, readable
@@ -71,10 +72,10 @@ class Form(Context):
 
 
 @router.api_route("/new", methods=["GET", "HEAD"])
-async def kinds(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
     """What can be asked for."""
     await requester(person)
-    return render(request, "new/kinds.html", Kinds(person, startable(parts)))
+    return render(request, "new/kinds.html", Kinds(person, startable(services)))
 
 
 @router.api_route("/new/{process}", methods=["GET", "HEAD"])
@@ -82,13 +83,13 @@ async def form(
     request: Request,
     process: str,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
     """An empty form, or one with what was asked for before."""
     await requester(person)
-    kind = _known(process, parts)
-    again = await _again(resubmits, kind, person, parts)
+    kind = _known(process, services)
+    again = await _again(resubmits, kind, person, services)
     typed = {"reference": again.reference if again else "", "priority": str(_priority(again)), "start_at": ""}
     return _form(request, person, kind, again, Read({}, {}, {}), typed, {}, uuid.uuid4().hex)
 
@@ -98,13 +99,13 @@ async def ask(
     request: Request,
     process: str,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
     """Start the case as the JSON route does, or say who would be asked; a form with mistakes comes back as it was."""
     await requester(person)
-    kind = _known(process, parts)
-    again = await _again(resubmits, kind, person, parts)
+    kind = _known(process, services)
+    again = await _again(resubmits, kind, person, services)
     sent = await request.form(max_files=0, max_fields=200)
     typed = {name: str(sent.get(name, "")).replace("\0", "").strip() for name in OWN}
     key = str(sent.get("key", ""))[:200].replace("\0", "") or uuid.uuid4().hex
@@ -129,7 +130,7 @@ async def ask(
         return _form(request, person, kind, again, read, typed, errors, key, status, looked=looked, **more)
 
     try:
-        foreseen = await parts.starter.foresee(CaseRequest(**new.model_dump()), person.id)
+        foreseen = await services.starter.foresee(CaseRequest(**new.model_dump()), person.id)
     except InvalidCase as wrong:
         read = _with_problems(read, wrong)
         errors = {**_of_own(wrong, read), **errors}
@@ -139,7 +140,7 @@ async def ask(
     if looked:
         return once_more(200, foretold=foretold(foreseen))
     try:
-        started = await start_case(new, person, parts, Response(), key)
+        started = await start_case(new, person, services, Response(), key)
     except DuplicateCase as found:
         return once_more(409, duplicate=_duplicate(found, new.reference))
     except NotResubmittable as no:
@@ -148,9 +149,9 @@ async def ask(
     return RedirectResponse(f"/cases/{in_path(started.case_id)}", status_code=303)
 
 
-def startable(parts: House) -> list[Process]:
+def startable(services: Services) -> list[Process]:
     """The processes for which the policy says who decides."""
-    return [process for process in PROCESSES.values() if parts.policy.current.has(process.name)]
+    return [process for process in PROCESSES.values() if services.policy.current.has(process.name)]
 
 
 def foretold(report: ForecastReport) -> list[str]:
@@ -215,18 +216,18 @@ def _form(
     return render(request, "new/form.html", page, status)
 
 
-def _known(name: str, parts: House) -> Process:
-    found = next((process for process in startable(parts) if process.name == name), None)
+def _known(name: str, services: Services) -> Process:
+    found = next((process for process in startable(services) if process.name == name), None)
     if found is None:
         raise not_found("kind of request")
     return found
 
 
-async def _again(case_id: str | None, kind: Process, person: Person, parts: House) -> CaseRow | None:
+async def _again(case_id: str | None, kind: Process, person: Person, services: Services) -> CaseRow | None:
     """The reader's own request that is made again; 404 for any other."""
     if case_id is None:
         return None
-    case = await visible_case(case_id, person, parts.db)
+    case = await visible_case(case_id, person, services.db)
     if case.requester != person.id or case.process != kind.name or case.status not in ENDED_UNDONE:
         raise not_found("request that can be made again")
     return case

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Form, Request, Response
 
-from api.deps import InHouse, Plain
+from api.deps import Plain, TheServices
 from api.http.security import Visitor
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, from_here, pages, render
@@ -47,7 +47,7 @@ async def form(request: Request, _person: Visitor) -> Response:
 @router.post("/link", dependencies=[Depends(from_here)])
 async def use(
     request: Request,
-    parts: InHouse,
+    services: TheServices,
     _person: Visitor,
     act: Annotated[Literal["password", "token"], Form()],
     code: Code = "",
@@ -62,7 +62,7 @@ async def use(
     def again_with(field: str, message: str) -> Response:
         return render(request, "link.html", Link(None, label, {field: message}), 422)
 
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         known = await one_time_links.is_known(conn, code, second)
     hashed = token = ""
     if known and act == "password":  # a stranger must not make us hash
@@ -76,14 +76,14 @@ async def use(
     if known and act == "token" and not 1 <= len(label) <= 60:
         return again_with("label", _("Say where the token is used, in 1 to 60 characters."))
     try:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             person = await one_time_links.redeem(conn, code, second, now)
             if act == "password":
                 await sessions.start_anew(conn, person, hashed, now, by=person)
             else:
                 token = await people.new_token(conn, person, label, by=person)
     except NotUsable as no:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             await failed_sign_ins.note(conn, "link", no.why, no.person, now)
         return again_with("code", str(no))
     return render(request, "link.html", Link(None, done=act, token=token))

@@ -8,7 +8,7 @@ from fastapi import Depends, Form, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.deps import Db, InHouse, Plain
+from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import admin, is_in, people_reader
 from api.pages.parts.formatting import in_path
@@ -116,7 +116,7 @@ async def everybody(
 async def add(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     id: Text = "",
     name: Text = "",
     groups: Text = "",
@@ -131,10 +131,10 @@ async def add(
             id=typed["id"], name=typed["name"], groups=_groups(typed["groups"]), email=typed["email"] or None
         )
         # Confirmed are the groups that stood there when it was asked, and no others.
-        added = await people.add_person(new, person, parts, confirm=bool(confirm) and confirm == typed["groups"])
+        added = await people.add_person(new, person, services, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
         more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
-        page = await _everybody(person, parts.db, "", "", None, **more)
+        page = await _everybody(person, services.db, "", "", None, **more)
         return render(request, "people/everybody.html", page, 422)
     return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
 
@@ -159,7 +159,7 @@ async def change(
     person_id: PersonId,
     act: Act,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     value: Text = "",
     starts: Annotated[Plain, Form(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
@@ -173,21 +173,21 @@ async def change(
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
     typed["confirm"] = confirm.strip()
     try:
-        done, shown_once = await _changed(person, person_id, act, typed, parts)
+        done, shown_once = await _changed(person, person_id, act, typed, services)
     except (Problem, ValidationError) as no:
         # Who is no administrator has met `admin` above: a 403 is about this one thing, and is said beside it.
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
-        page = await _somebody(person, parts.db, person_id, act=act, **more)
+        page = await _somebody(person, services.db, person_id, act=act, **more)
         return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
-    page = await _somebody(person, parts.db, person_id, act=act, done=done, shown_once=shown_once)
+    page = await _somebody(person, services.db, person_id, act=act, done=done, shown_once=shown_once)
     return render(request, "people/somebody.html", page)
 
 
-async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: InHouse) -> tuple[str, str]:
+async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], services: TheServices) -> tuple[str, str]:
     """Do it, and answer what to say and what may be seen only now."""
-    db, value = parts.db, typed["value"]
+    db, value = services.db, typed["value"]
     match act:
         case "email":
             await people.change_person(id, PersonChanges(email=value or None), by, db)
@@ -199,7 +199,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await people.change_person(id, PersonChanges(time_zone=value or None), by, db)
             return _("The time zone was changed."), ""
         case "join":
-            await people.join_group(id, value, by, parts, confirm=typed["confirm"] == value)
+            await people.join_group(id, value, by, services, confirm=typed["confirm"] == value)
             return _("They are in %(group)s now.", group=value), ""
         case "leave":
             await people.leave_group(id, value, by, db)
@@ -212,7 +212,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await leavers.call_back(id, by, db)
             return _("They are back."), ""
         case "replace":
-            left = await leavers.replace(id, Replacement(by=value, reason=typed["reason"]), by, parts)
+            left = await leavers.replace(id, Replacement(by=value, reason=typed["reason"]), by, services)
             refused = sum(item.status == "refused" for item in left.items)
             handed = len(left.items) - refused
             said = ngettext("%(num)s open task was handed on.", "%(num)s open tasks were handed on.", handed)
@@ -223,7 +223,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             return _("They have left. Nobody comes after them."), ""
         case "reactivate":
             back = Return(groups=_groups(value))
-            await leavers.reactivate(id, back, by, parts, confirm=bool(value) and typed["confirm"] == value)
+            await leavers.reactivate(id, back, by, services, confirm=bool(value) and typed["confirm"] == value)
             return _("They are active again. Send them a one-time link."), ""
         case "revoke":
             await people.revoke_one(id, value, by, db)
@@ -232,7 +232,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], parts: 
             await people.revoke_all(id, by, db)
             return _("No token of theirs opens anything any more."), ""
         case "link":
-            return _said_of(await one_time_links.send_link(id, by, parts))
+            return _said_of(await one_time_links.send_link(id, by, services))
         case "confirm-link":
             return _said_of(await one_time_links.confirm_link(value, by, db))
         case "withdraw-link":

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 from starlette.datastructures import FormData
 
-from api.deps import Db, House, InHouse, Plain
+from api.container import Services
+from api.deps import Db, Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import policy_reader
 from api.pages.parts.formatting import readable
@@ -93,38 +94,38 @@ class Trial(Context):
 
 
 @router.api_route("/policy", methods=["GET", "HEAD"])
-async def in_force(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def in_force(request: Request, person: SignedIn, services: TheServices) -> Response:
     """The policy in force, in words."""
     await policy_reader(person)
-    policy = parts.policy.current
-    known = await _people(parts)
+    policy = services.policy.current
+    known = await _people(services)
     said = warnings(policy, INPUTS, known.members), notes(policy)
-    page = Rules(person, policy.hash, [_section(policy, name) for name in PROCESSES], parts.policy.problem, *said)
+    page = Rules(person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said)
     return render(request, "policy/words.html", page)
 
 
 @router.api_route("/policy/text", methods=["GET", "HEAD"])
-async def as_read(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def as_read(request: Request, person: SignedIn, services: TheServices) -> Response:
     """The policy in force, as it was read."""
     await policy_reader(person)
-    policy = parts.policy.current
+    policy = services.policy.current
     return render(request, "policy/text.html", Text(person, policy.hash, policy.text.splitlines(), True))
 
 
 @router.api_route("/policy/explain", methods=["GET", "HEAD"])
 async def trial(
-    request: Request, person: SignedIn, parts: InHouse, process: Annotated[Plain, Query(max_length=60)] = ""
+    request: Request, person: SignedIn, services: TheServices, process: Annotated[Plain, Query(max_length=60)] = ""
 ) -> Response:
     """The form for a case of a process."""
     await policy_reader(person)
-    return render(request, "policy/explain.html", _trial(person, parts.policy.current, process))
+    return render(request, "policy/explain.html", _trial(person, services.policy.current, process))
 
 
 @router.post("/policy/explain", dependencies=[Depends(from_here)])
-async def tried(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def tried(request: Request, person: SignedIn, services: TheServices) -> Response:
     """What the policy would do with the case of the form. Nothing is started."""
     await policy_reader(person)
-    form, policy = await request.form(max_fields=200), parts.policy.current
+    form, policy = await request.form(max_fields=200), services.policy.current
     name = _text(form, "process")
     page = _trial(person, policy, name)
     if not policy.has(name) or name not in INPUTS:
@@ -141,24 +142,24 @@ async def tried(request: Request, person: SignedIn, parts: InHouse) -> Response:
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
     supposed = Supposed(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
-    found = explain(policy, name, GATES[name], supposed, datetime.now(UTC), await _people(parts))
+    found = explain(policy, name, GATES[name], supposed, datetime.now(UTC), await _people(services))
     page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)
     return render(request, "policy/explain.html", page)
 
 
 @router.api_route("/policy/{hash}", methods=["GET", "HEAD"])
 async def pinned(
-    request: Request, hash: Annotated[str, Path(max_length=64)], person: SignedIn, parts: InHouse, db: Db
+    request: Request, hash: Annotated[str, Path(max_length=64)], person: SignedIn, services: TheServices, db: Db
 ) -> Response:
     """The text of a policy that cases were decided by."""
     await policy_reader(person)
-    current = parts.policy.current
+    current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
     return render(request, "policy/text.html", Text(person, hash, text.splitlines(), hash == current.hash))
 
 
-async def _people(parts: House) -> People:
-    async with parts.db.read() as conn:
+async def _people(services: Services) -> People:
+    async with services.db.read() as conn:
         return People.of((each.id, each.name, each.groups) for each in await people.all(conn))
 
 

@@ -9,7 +9,8 @@ from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
-from api.deps import Cursor, House, InHouse, Plain, visible_case, visible_task
+from api.container import Services
+from api.deps import Cursor, Plain, TheServices, visible_case, visible_task
 from api.http.problems import Problem
 from api.http.schemas import our_cursor
 from api.http.security import viewer
@@ -18,7 +19,7 @@ from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.request_status import standing, why
 from api.pages.parts.translation import _
 from api.routes.cases import Reason, cancel_case
-from api.routes.task_actions import NewAnswer, answer as answer_question, nudge as nudge_those
+from api.routes.task_actions import NewAnswer, TaskActor, answer as answer_question, nudge as nudge_those
 from domain.status import ENDED_UNDONE
 from domain.task import Question, TaskView
 from store.cases import cases, open_tasks, tasks
@@ -89,28 +90,28 @@ class Requests(Context):
 async def requests(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     ended: bool = False,
     cursor: Cursor = None,
     said: Annotated[Said | None, Query()] = None,
 ) -> Response:
     """What the person has asked for, newest first."""
-    return await _page(request, person, parts, ended=ended, cursor=cursor, said=_said(said))
+    return await _page(request, person, services, ended=ended, cursor=cursor, said=_said(said))
 
 
 @router.post("/requests/nudge", dependencies=[Depends(from_here)])
 async def nudge(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     task_id: Annotated[Plain, Form(max_length=100)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
     """Remind those who may decide, as the JSON route does."""
     try:
-        await nudge_those(await visible_task(task_id, person, parts.db), person, parts.db, key)
+        await nudge_those(await visible_task(task_id, person, services.db), person, services.db, key)
     except Problem as no:
-        return await _page(request, person, parts, wrong=_too_soon(no) or no.body["detail"], status=no.status)
+        return await _page(request, person, services, wrong=_too_soon(no) or no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=nudged", status_code=303)
 
 
@@ -118,17 +119,17 @@ async def nudge(
 async def withdraw(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     case_id: Annotated[Plain, Form(max_length=1500)],
     reason: Annotated[Plain, Form(min_length=1, max_length=4000)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
     """Cancel a request of one's own, as the JSON route does."""
     try:
-        found = await visible_case(case_id, person, parts.db)
-        await cancel_case(found, Reason(reason=reason), person, parts.gateway, key)
+        found = await visible_case(case_id, person, services.db)
+        await cancel_case(found, Reason(reason=reason), person, services.gateway, key)
     except Problem as no:
-        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+        return await _page(request, person, services, wrong=no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=withdrawn", status_code=303)
 
 
@@ -136,7 +137,7 @@ async def withdraw(
 async def answer(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     task_id: Annotated[Plain, Form(max_length=100)],
     question: Annotated[Plain, Form(max_length=100)],
     text: Annotated[Plain, Form(min_length=1, max_length=4000)],
@@ -144,17 +145,17 @@ async def answer(
 ) -> Response:
     """Answer a question, as the JSON route does."""
     try:
-        task = await visible_task(task_id, person, parts.db)
-        await answer_question(task, question, person, parts.gateway, NewAnswer(text=text), key)
+        task = await visible_task(task_id, person, services.db)
+        await answer_question(TaskActor(task, person, services.gateway, key), question, NewAnswer(text=text))
     except Problem as no:
-        return await _page(request, person, parts, wrong=no.body["detail"], status=no.status)
+        return await _page(request, person, services, wrong=no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=answered", status_code=303)
 
 
 async def _page(
     request: Request,
     person: Person,
-    parts: House,
+    services: Services,
     *,
     ended: bool = False,
     cursor: str | None = None,
@@ -163,7 +164,7 @@ async def _page(
     status: int = 200,
 ) -> Response:
     with our_cursor():
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             rows, following = await cases.page(
                 conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN
             )

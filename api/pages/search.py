@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-from api.deps import Cursor, InHouse, Search
+from api.deps import Cursor, Search, TheServices
 from api.http.schemas import CaseBrief, Page
 from api.http.security import viewer
 from api.pages.parts.page import Context, SignedIn, pages, render
@@ -42,7 +42,7 @@ class Found(Context):
 async def find(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     q: Search = None,
     process: Search = None,
     status: Annotated[Status | Literal[""] | None, Query()] = None,
@@ -62,12 +62,12 @@ async def find(
         requester=given.get("requester"),
     )
     if format == "csv":
-        return await cases_csv(export(parts.db, viewer(person), **sought))
+        return await cases_csv(export(services.db, viewer(person), **sought))
     found = await list_cases(
         person,
         request,
-        parts.db,
-        parts.gateway,
+        services.db,
+        services.gateway,
         process=sought["process"],
         status=Status(status) if status else None,
         batch_id=sought["batch_id"],

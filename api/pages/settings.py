@@ -9,7 +9,8 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
-from api.deps import House, InHouse, Plain
+from api.container import Services
+from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
@@ -61,9 +62,9 @@ class Settings(Context):
 
 
 @router.api_route("/settings", methods=["GET", "HEAD"])
-async def settings(request: Request, person: SignedIn, parts: InHouse) -> Response:
+async def settings(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Everything as it is."""
-    return render(request, "settings/settings.html", await _settings(request, person, parts))
+    return render(request, "settings/settings.html", await _settings(request, person, services))
 
 
 @router.api_route("/notices", methods=["GET", "HEAD"])
@@ -77,7 +78,7 @@ async def change(
     request: Request,
     act: Act,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     value: Text = "",
     theme: Text = "",
     shortcuts: Text = "",
@@ -91,16 +92,16 @@ async def change(
     look = {"theme": theme, "shortcuts": shortcuts}
     kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
     try:
-        done, shown_once = await _changed(person, act, typed, look, kinds, password, parts)
+        done, shown_once = await _changed(person, act, typed, look, kinds, password, services)
     except (Problem, ValidationError, ValueError) as no:
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
-        page = await _settings(request, person, parts, act=act, wrong=wrong, typed=typed)
+        page = await _settings(request, person, services, act=act, wrong=wrong, typed=typed)
         return render(request, "settings/settings.html", page, no.status if isinstance(no, Problem) else 422)
     if act in ("zone", "look", "seen"):  # the frame of this very page hangs on them
         return RedirectResponse(f"/settings#{act}", status_code=303)
-    page = await _settings(request, person, parts, act=act, done=done, shown_once=shown_once)
+    page = await _settings(request, person, services, act=act, done=done, shown_once=shown_once)
     return render(request, "settings/settings.html", page)
 
 
@@ -111,10 +112,10 @@ async def _changed(
     look: dict[str, str],
     kinds: dict[str, str],
     password: str,
-    parts: House,
+    services: Services,
 ) -> tuple[str, str]:
     """Do it, and answer what to say and what may be seen only now."""
-    db, value = parts.db, typed["value"]
+    db, value = services.db, typed["value"]
     match act:
         case "zone":
             async with db.write() as conn:
@@ -142,7 +143,7 @@ async def _changed(
             made = await people_routes.make_my_token(NewToken(label=value, password=password), person, db)
             return _("This is the token. It is shown only now:"), made.token
         case "link":
-            await one_time_links.send_link(person.id, person, parts)
+            await one_time_links.send_link(person.id, person, services)
             return _("The link goes to your address. It works once, within 24 hours."), ""
         case "seen":
             async with db.write() as conn:
@@ -153,10 +154,10 @@ async def _changed(
             return _("The token opens nothing any more."), ""
 
 
-async def _settings(request: Request, person: Person, parts: House, **more: Any) -> Settings:
+async def _settings(request: Request, person: Person, services: Services, **more: Any) -> Settings:
     now = datetime.now(UTC)
     signed_in = request.state.signed_in
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         chosen = await choices.of(conn, person.id)
         look = await page_preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
@@ -168,12 +169,12 @@ async def _settings(request: Request, person: Person, parts: House, **more: Any)
         _asked(),
         {NoticeChoice.AT_ONCE: _("at once"), NoticeChoice.DIGEST: _("once a day"), NoticeChoice.OFF: _("never")},
         look,
-        (await away.my_absence(person, parts.db)).items,
-        [each for each in (await people_routes.my_tokens(person, parts.db)).items if each.revoked_at is None],
+        (await away.my_absence(person, services.db)).items,
+        [each for each in (await people_routes.my_tokens(person, services.db)).items if each.revoked_at is None],
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
-        one_time_links.sends_mail_to(parts.settings, person),
+        one_time_links.sends_mail_to(services.settings, person),
         news,
         lambda each: _news_words(each, person.id),
         browser,

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from api.deps import House, InHouse
+from api.container import Services
+from api.deps import TheServices
 from api.http.problems import Problem
 from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
 from api.http.step_up import check_password
@@ -67,7 +68,7 @@ class NotKnown(Exception):
         self.locked_until = locked_until
 
 
-async def by_password(request: Request, parts: House, name: str, password: str) -> tuple[Person, str]:
+async def by_password(request: Request, services: Services, name: str, password: str) -> tuple[Person, str]:
     """The person of this id or mail address whose password it is, and what a session remembers of it.
 
     Raises NotKnown.
@@ -75,14 +76,14 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
     try:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             await passwords.take_try(conn, keys[0], now)
             await passwords.take_try(conn, keys[1], now, FREE_BY_ADDRESS)
             person = await people.named(conn, name.strip())
             stored = await passwords.stored(conn, person.id) if person else None
     except TooSoon as soon:
         wait = max(1, round((soon.until - now).total_seconds()))
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             meant = await people.named(conn, name.strip())
         said = _("Too many tries have failed. Try again in %(num)s s.", num=wait)
         raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
@@ -91,36 +92,36 @@ async def by_password(request: Request, parts: House, name: str, password: str) 
     if not await off_the_loop(passwords.matches, password, stored) or person is None or stored is None:
         said = _("This name and this password do not belong together.")
         raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
-    async with parts.db.write() as conn:
+    async with services.db.write() as conn:
         await passwords.forget_tries(conn, *keys)
         await passwords.sweep(conn, now)
         await failed_sign_ins.settle(conn, now)
     return person, passwords.credential_of(stored)
 
 
-async def by_token(request: Request, parts: House, token: str) -> tuple[Person, str]:
+async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
     """The person whose access token it is, and what a session remembers of it. Raises NotKnown."""
     token = token.strip()
-    person = await person_of(parts.db, token)
+    person = await person_of(services.db, token)
     if why := await without_demo(request, person, token):
         raise NotKnown(why, "demo")
     if person is None:
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             owner = await people.revoked_owner(conn, token[:MAX_TOKEN])
         raise NotKnown(_("Nobody has this token, or it was revoked."), "revoked" if owner else "unknown", owner)
     return person, people.credential_of(token)
 
 
-async def by_click(request: Request, parts: House, id: str) -> tuple[Person, str | None]:
+async def by_click(request: Request, services: Services, id: str) -> tuple[Person, str | None]:
     """A demo person, for a browser that opened the link of the demo, and what a session remembers of its secret.
 
     Raises NotKnown.
     """
-    if id in parts.demo.people(request):
-        async with parts.db.read() as conn:
+    if id in services.demo.people(request):
+        async with services.db.read() as conn:
             if (person := await people.active(conn, id)) is not None and person.demo:
-                return person, parts.demo.credential()
-    elif parts.demo.is_here(request):
+                return person, services.demo.credential()
+    elif services.demo.is_here(request):
         raise NotKnown(_where_the_link_is(), "demo")
     raise NotKnown(_("There is no such demo person here."), "demo")
 
@@ -133,15 +134,21 @@ def _where_the_link_is() -> str:
 
 
 async def welcome(
-    request: Request, parts: House, person: Person, way: str, following: str, zone: str, credential: str | None = None
+    request: Request,
+    services: Services,
+    person: Person,
+    way: str,
+    following: str,
+    zone: str,
+    credential: str | None = None,
 ) -> Response:
     """Begin a session in this browser and go on to the page that was asked for; a session before it ends.
 
     It lasts no longer than the token, password or secret of the demo that began it, the `credential`.
     """
-    now, lasts = datetime.now(UTC), timedelta(minutes=parts.settings.session_minutes)
+    now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
-    async with parts.db.write() as conn:
+    async with services.db.write() as conn:
         if (old := cookie_of(request)) and (before := await sessions.by_token(conn, old, now)):
             await sessions.end(conn, before.session)
         token = await sessions.begin(
@@ -152,14 +159,14 @@ async def welcome(
     goes_to = f"/password?following={quote(local(following), safe='')}" if first else local(following)
     answer = RedirectResponse(goes_to, status_code=303)
     answer.set_cookie(
-        SECURE_COOKIE if parts.settings.https else COOKIE,
+        SECURE_COOKIE if services.settings.https else COOKIE,
         token,
         max_age=int(sessions.LONGEST.total_seconds()),  # how long it opens anything is known here
         httponly=True,
         # Lax, not strict: who follows a link of a mail comes from another site, and should be known. Forms of other
         # sites are refused, and GET changes nothing.
         samesite="lax",
-        secure=parts.settings.https,
+        secure=services.settings.https,
     )
     return answer
 
@@ -167,7 +174,7 @@ async def welcome(
 @router.post("/sign-in", dependencies=[Depends(from_here)])
 async def sign_in(
     request: Request,
-    parts: InHouse,
+    services: TheServices,
     name: Annotated[str, Form(max_length=254)] = "",
     password: Annotated[str, Form(max_length=1000)] = "",
     token: Annotated[str, Form(max_length=1000)] = "",
@@ -180,71 +187,71 @@ async def sign_in(
     credential = None
     try:
         if way == "demo":
-            person, credential = await by_click(request, parts, demo)
+            person, credential = await by_click(request, services, demo)
         elif way == "token":
-            person, credential = await by_token(request, parts, token)
+            person, credential = await by_token(request, services, token)
         else:
             with turn():
-                person, credential = await by_password(request, parts, name, password)
+                person, credential = await by_password(request, services, name, password)
     except NotKnown as no:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             now = datetime.now(UTC)
             await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
         return sign_in_form(request, SignIn(None, local(following), str(no), name), 401)
-    return await welcome(request, parts, person, way, following, zone, credential)
+    return await welcome(request, services, person, way, following, zone, credential)
 
 
 @router.api_route("/sign-in", methods=["GET", "HEAD"])
 async def form(
-    request: Request, parts: InHouse, _person: Visitor, following: str = "/", demo: str | None = None
+    request: Request, services: TheServices, _person: Visitor, following: str = "/", demo: str | None = None
 ) -> Response:
     """The form, also for somebody who has signed in and wants to be another. `demo`: the secret of the demo's link."""
     if demo is None:
         return sign_in_form(request, SignIn(None, local(following)))
-    if not (parts.demo.is_here(request) and parts.demo.is_secret(demo)):
-        wrong = _where_the_link_is() if parts.demo.is_here(request) else _("There is no demo at this address.")
+    if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
+        wrong = _where_the_link_is() if services.demo.is_here(request) else _("There is no demo at this address.")
         return sign_in_form(request, SignIn(None, local(following), wrong), 401)
     # On to an address without the secret, so that it stands in no history and in no Referer.
     answer = RedirectResponse("/sign-in", status_code=303)
-    https = parts.settings.https
-    answer.set_cookie(parts.demo.cookie, demo, httponly=True, samesite="strict", secure=https)
+    https = services.settings.https
+    answer.set_cookie(services.demo.cookie, demo, httponly=True, samesite="strict", secure=https)
     return answer
 
 
 @router.post("/sign-out", dependencies=[Depends(from_here)])
-async def sign_out(request: Request, parts: InHouse, _person: Visitor) -> Response:
+async def sign_out(request: Request, services: TheServices, _person: Visitor) -> Response:
     """End the session of this browser."""
     if signed_in := request.state.signed_in:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             await sessions.end(conn, signed_in.session)
-    return _forgotten(parts)
+    return _forgotten(services)
 
 
 @router.post("/sign-out-everywhere", dependencies=[Depends(from_here)])
-async def sign_out_everywhere(person: SignedIn, parts: InHouse) -> Response:
+async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Response:
     """End all sessions of the person."""
-    async with parts.db.write() as conn:
+    async with services.db.write() as conn:
         await sessions.end_all(conn, person.id, by=person.id)
-    return _forgotten(parts)
+    return _forgotten(services)
 
 
 @router.post("/session", dependencies=[Depends(from_here)])
-async def stay(request: Request, _person: SignedIn, parts: InHouse) -> Response:
+async def stay(request: Request, _person: SignedIn, services: TheServices) -> Response:
     """Stay signed in; answers until when. For who came with a token instead of a session there is nothing to do."""
     if (signed_in := request.state.signed_in) is None:
         return Response(status_code=204)
-    lasts = timedelta(minutes=parts.settings.session_minutes)
-    async with parts.db.write() as conn:
+    lasts = timedelta(minutes=services.settings.session_minutes)
+    async with services.db.write() as conn:
         ends_at = await sessions.extend(conn, signed_in.session, datetime.now(UTC), lasts)
     return JSONResponse({"ends_at": ends_at.isoformat()})
 
 
 @router.api_route("/password", methods=["GET", "HEAD"])
-async def password_form(request: Request, person: SignedIn, parts: InHouse, following: str = "/") -> Response:
+async def password_form(request: Request, person: SignedIn, services: TheServices, following: str = "/") -> Response:
     """The form for a new password."""
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(parts.settings, person))
+    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(services.settings, person))
     return render(request, "password.html", page)
 
 
@@ -252,7 +259,7 @@ async def password_form(request: Request, person: SignedIn, parts: InHouse, foll
 async def change_password(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     new: Annotated[str, Form(max_length=1000)],
     again: Annotated[str, Form(max_length=1000)],
     old: Annotated[str, Form(max_length=1000)] = "",
@@ -268,7 +275,7 @@ async def change_password(
         return render(request, "password.html", page, 422)
 
     try:
-        proof = await check_password(parts.db, person, old, field="old")
+        proof = await check_password(services.db, person, old, field="old")
     except Problem as no:
         if no.status != 422:
             raise
@@ -279,20 +286,20 @@ async def change_password(
         hashed = await off_the_loop(passwords.hash_of, new)
     except ValueError as weak:
         return again_with("new", _sentence(str(weak)))
-    async with parts.db.write() as conn:
+    async with services.db.write() as conn:
         await proof.still_holds(conn)
         await passwords.put(conn, person.id, hashed, datetime.now(UTC), by=person.id)
         await sessions.end_all(conn, person.id, by=person.id)
     credential = passwords.credential_of(hashed)
-    return await welcome(request, parts, person, "password", following, "", credential)
+    return await welcome(request, services, person, "password", following, "", credential)
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _forgotten(parts: House) -> Response:
+def _forgotten(services: Services) -> Response:
     answer = RedirectResponse("/", status_code=303)
-    https = parts.settings.https
+    https = services.settings.https
     answer.delete_cookie(SECURE_COOKIE if https else COOKIE, httponly=True, samesite="lax", secure=https)
     return answer

@@ -15,8 +15,9 @@ from urllib.parse import quote
 from fastapi import Depends, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.deps import House, InHouse, TaskId, visible_case, visible_task
-from api.gateway import Answer, Wish
+from api.container import Services
+from api.deps import TaskId, TheServices, visible_case, visible_task
+from api.gateway.requests import ActionRequest, DecisionRequest
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import is_in
@@ -151,11 +152,11 @@ async def task(
     request: Request,
     task_id: TaskId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     sent: Annotated[Literal["stored"] | None, Query()] = None,
 ) -> Response:
     """The task. Opening it decides nothing, whoever or whatever does."""
-    return await shown(request, task_id, person, parts, stored=sent == "stored")
+    return await shown(request, task_id, person, services, stored=sent == "stored")
 
 
 @router.post("/tasks/{task_id}/decide", dependencies=[Depends(from_here)])
@@ -163,31 +164,31 @@ async def decide(
     request: Request,
     task_id: TaskId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     verdict: Annotated[str, Form(max_length=60)],
     decision_id: Annotated[str, Form(min_length=1, max_length=200)],
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
     """Decide as the JSON route does, and show the task as it is then; what is wrong stands beside its field."""
-    found = await visible_task(task_id, person, parts.db)
-    case = await visible_case(found.case_id, person, parts.db)
+    found = await visible_task(task_id, person, services.db)
+    case = await visible_case(found.case_id, person, services.db)
     comment = comment.replace("\0", "")
     read = _read(await request.form(), case, found.editable) if verdict in _EDITING and found.editable else None
     sent = Sent(act="decide", typed={"comment": comment}, read=read)
     if verdict in needs_comment(found) and not comment.strip():
         told = _("Say why: whoever asked is told, and it stands in the record.")
-        return await shown(request, task_id, person, parts, _with(sent, errors={"comment": told}), 422)
+        return await shown(request, task_id, person, services, _with(sent, errors={"comment": told}), 422)
     if read and read.errors:
         alert = read.errors.get("") or _("Something in the fields is not right yet. Nothing was sent.")
-        return await shown(request, task_id, person, parts, _with(sent, alert=alert), 422)
+        return await shown(request, task_id, person, services, _with(sent, alert=alert), 422)
     edits = dict(read.values) if read else {}
-    answer = Answer(verdict=verdict, comment=comment, revision=revision, edits=edits, via="page")
+    answer = DecisionRequest(verdict=verdict, comment=comment, revision=revision, edits=edits, via="page")
     try:
-        decided = await parts.gateway.decide(person, found, answer, decision_id)
+        decided = await services.gateway.decide(person, found, answer, decision_id)
     except Problem as no:
-        return await shown(request, task_id, person, parts, _refused(sent, no), no.status)
-    return await _done(request, task_id, person, parts, stored=not decided.accepted, happened="decided")
+        return await shown(request, task_id, person, services, _refused(sent, no), no.status)
+    return await _done(request, task_id, person, services, stored=not decided.accepted, happened="decided")
 
 
 @router.post("/tasks/{task_id}/act", dependencies=[Depends(from_here)])
@@ -195,7 +196,7 @@ async def act(
     request: Request,
     task_id: TaskId,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     wanted: Annotated[Deed, Form(alias="act")],
     to: Annotated[str, Form(max_length=200)] = "",
     text: Annotated[str, Form(max_length=4000)] = "",
@@ -205,7 +206,7 @@ async def act(
     later: Annotated[str, Form(max_length=10)] = "1d",
 ) -> Response:
     """Claim, hand over, take back, ask, answer, move the clock or hide, as the JSON routes do."""
-    found = await visible_task(task_id, person, parts.db)
+    found = await visible_task(task_id, person, services.db)
     to, text = to.replace("\0", "").strip(), text.replace("\0", "")
     sent = Sent(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
     stored = False
@@ -213,11 +214,11 @@ async def act(
         match wanted:
             case "follow_up":
                 until = datetime.now(UTC) + LATER.get(later, LATER["1d"])
-                await follow_up(found, Later(until=until), person, parts.db)
+                await follow_up(found, Later(until=until), person, services.db)
             case "no_follow_up":
-                await no_follow_up(found, person, parts.db)
+                await no_follow_up(found, person, services.db)
             case _:
-                wish = Wish(
+                wish = ActionRequest(
                     act=Act(wanted),
                     to=to or None,
                     text=text,
@@ -226,11 +227,11 @@ async def act(
                     expires_at=_moment(ends, "ends"),
                     via="page",
                 )
-                acted = await parts.gateway.act(person, found, wish)
+                acted = await services.gateway.act(person, found, wish)
                 stored = acted.task is None
     except Problem as no:
-        return await shown(request, task_id, person, parts, _refused(sent, no), no.status)
-    return await _done(request, task_id, person, parts, stored=stored, happened="acted")
+        return await shown(request, task_id, person, services, _refused(sent, no), no.status)
+    return await _done(request, task_id, person, services, stored=stored, happened="acted")
 
 
 # ------------------------------------------------------------------------------------------------------------ the page
@@ -240,7 +241,7 @@ async def shown(
     request: Request,
     task_id: str,
     person: Person,
-    parts: House,
+    services: Services,
     sent: Sent | None = None,
     status: int = 200,
     *,
@@ -248,10 +249,10 @@ async def shown(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The task for this person, or only its part of a page where that is asked for."""
-    found = await visible_task(task_id, person, parts.db)
-    case = await visible_case(found.case_id, person, parts.db)
-    seen, whole = await asyncio.gather(one_task(found, person, parts), about(case, person, parts))
-    async with parts.db.read() as conn:
+    found = await visible_task(task_id, person, services.db)
+    case = await visible_case(found.case_id, person, services.db)
+    seen, whole = await asyncio.gather(one_task(found, person, services), about(case, person, services))
+    async with services.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)
     part, sent = request.headers.get("hx-request") == "true", sent or Sent()
@@ -288,11 +289,11 @@ async def shown(
 
 
 async def _done(
-    request: Request, task_id: str, person: Person, parts: House, *, stored: bool, happened: str
+    request: Request, task_id: str, person: Person, services: Services, *, stored: bool, happened: str
 ) -> Response:
     """Back to the page; within another page, the task as it is now, and an event for that page."""
     if request.headers.get("hx-request") == "true":
-        return await shown(request, task_id, person, parts, stored=stored, headers={"HX-Trigger": happened})
+        return await shown(request, task_id, person, services, stored=stored, headers={"HX-Trigger": happened})
     return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
 
 

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 from fastapi import Depends, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
-from api.deps import House, InHouse, Plain
+from api.container import Services
+from api.deps import Plain, TheServices
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.security import requester
 from api.pages.new import startable
@@ -115,17 +116,17 @@ class LookAt(Context):
 
 
 @router.api_route("/upload", methods=["GET", "HEAD"])
-async def choose(request: Request, person: SignedIn, parts: InHouse, process: Process = "") -> Response:
+async def choose(request: Request, person: SignedIn, services: TheServices, process: Process = "") -> Response:
     """A form for the file."""
     await requester(person)
-    return _choose(request, person, parts, process)
+    return _choose(request, person, services, process)
 
 
 @router.post("/upload", dependencies=[Depends(from_here)])
 async def send(
     request: Request,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     file: UploadFile,
     process: Annotated[Plain, Form(max_length=60)] = "",
 ) -> Response:
@@ -133,18 +134,18 @@ async def send(
     await requester(person)
 
     def again(status: int, wrong: str) -> Response:
-        return _choose(request, person, parts, process, wrong, status)
+        return _choose(request, person, services, process, wrong, status)
 
-    if process not in _kinds(parts):
+    if process not in _kinds(services):
         return again(422, _("Say what the rows of the file are."))
     if not file.filename:
         return again(422, _("Choose a file."))
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         return again(415, _("This is neither a CSV nor an Excel workbook (.xlsx). Save it as one of these."))
-    data = await file.read(parts.settings.max_upload_bytes + 1)
-    if len(data) > parts.settings.max_upload_bytes:
-        return again(413, too_large(parts))
-    sha256 = await asyncio.to_thread(parts.held.hold, person.id, data)
+    data = await file.read(services.settings.max_upload_bytes + 1)
+    if len(data) > services.settings.max_upload_bytes:
+        return again(413, too_large(services))
+    sha256 = await asyncio.to_thread(services.held.hold, person.id, data)
     asked = {"process": process, "name": base_name(file.filename, "upload.csv")}
     return RedirectResponse(f"/upload/{sha256}?{urlencode(asked)}", status_code=303)
 
@@ -160,19 +161,19 @@ async def look(
     request: Request,
     sha256: str,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     process: Process,
     name: Name = "upload.csv",
     resubmit: bool = False,
 ) -> Response:
     """Which columns are read, and what would happen: the dry run of the JSON route."""
     await requester(person)
-    if process not in _kinds(parts):
-        return _choose(request, person, parts, "", _("Say what the rows of the file are."), 422)
+    if process not in _kinds(services):
+        return _choose(request, person, services, "", _("Say what the rows of the file are."), 422)
     try:
-        data = await asyncio.to_thread(parts.held.read, person.id, sha256)
+        data = await asyncio.to_thread(services.held.read, person.id, sha256)
     except NotHeld:
-        return _gone(request, person, parts, process)
+        return _gone(request, person, services, process)
     except TakenBefore as before:
         return _started(before)
     query = {key: value.replace("\0", "") for key, value in request.query_params.items()}
@@ -180,32 +181,32 @@ async def look(
     wrong: list[str] = []
     seen, report, given = None, None, None
     try:
-        given = _mapping(query, process, parts)
+        given = _mapping(query, process, services)
         if process != SEVERAL:
-            seen = await parts.uploads.look(process, data, person.id, given)
-        report = await parts.uploads.dry_run(process, name, data, person.id, given, resubmit=resubmit)
+            seen = await services.uploads.look(process, data, person.id, given)
+        report = await services.uploads.dry_run(process, name, data, person.id, given, resubmit=resubmit)
     except UnreadableFile as no:
         wrong = [_sentence(no)]
         if seen is None:  # no table at all: another file is needed
             status = problem_of(no).status
-            return _choose(request, person, parts, process, f"{name}: {wrong[0]}", status)
+            return _choose(request, person, services, process, f"{name}: {wrong[0]}", status)
     except WrongMapping as no:
         wrong = [_of_mapping(each.column or "", each.message, process) for each in no.problems]
         if process != SEVERAL:
-            seen = seen or await _look_anyway(parts, process, data, person, opening)
+            seen = seen or await _look_anyway(services, process, data, person, opening)
     except REFUSALS as no:
-        return _choose(request, person, parts, process, problem_of(no).body["detail"], problem_of(no).status)
+        return _choose(request, person, services, process, problem_of(no).body["detail"], problem_of(no).status)
     words = PROCESSES[process].words if process in PROCESSES else None
     page = LookAt(
         person=person,
         sha256=sha256,
         name=name,
         process=process,
-        kind=_kinds(parts)[process],
+        kind=_kinds(services)[process],
         noun=words.nouns if words else ("case", "cases"),
-        fields=_fields(process, seen, report, query, parts) if seen else [],
+        fields=_fields(process, seen, report, query, services) if seen else [],
         headings=list(dict.fromkeys(heading for heading in seen.headings if heading)) if seen else [],
-        saved=_saved(process, parts),
+        saved=_saved(process, services),
         used=query.get("mapping", ""),
         chosen={key: query.get(key, "") for key in ("dates", "decimal", "negative")},
         dates=DATES,
@@ -229,7 +230,7 @@ async def start(
     request: Request,
     sha256: str,
     person: SignedIn,
-    parts: InHouse,
+    services: TheServices,
     process: Annotated[Plain, Form(max_length=60)],
     name: Annotated[Plain, Form(max_length=255)] = "upload.csv",
     mapping: Annotated[Plain, Form(max_length=200_000)] = "",
@@ -238,67 +239,69 @@ async def start(
     """Start the file that is held, as the JSON route does. A form that comes twice starts it once."""
     await requester(person)
     try:
-        data = await asyncio.to_thread(parts.held.take, person.id, sha256)
+        data = await asyncio.to_thread(services.held.take, person.id, sha256)
     except NotHeld:
-        return _gone(request, person, parts, process)
+        return _gone(request, person, services, process)
     except TakenBefore as before:
         return _started(before)
     try:
-        report = await parts.uploads.start(process, name, data, person.id, mapping or None, resubmit=resubmit)
+        report = await services.uploads.start(process, name, data, person.id, mapping or None, resubmit=resubmit)
     except BaseException:
-        await asyncio.to_thread(parts.held.give_back, person.id, sha256)
+        await asyncio.to_thread(services.held.give_back, person.id, sha256)
         raise
     assert report.batch_id is not None
-    await asyncio.to_thread(parts.held.started, person.id, sha256, report.batch_id)
+    await asyncio.to_thread(services.held.started, person.id, sha256, report.batch_id)
     return _started(TakenBefore(report.batch_id))
 
 
-def too_large(parts: House) -> str:
+def too_large(services: Services) -> str:
     """How large a file may be."""
-    return _("The file is too large: at most %(num)s MB are taken. Split it into several files.", num=_megabytes(parts))
+    return _(
+        "The file is too large: at most %(num)s MB are taken. Split it into several files.", num=_megabytes(services)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ the pages
 
 
 def _choose(
-    request: Request, person: Person, parts: House, process: str, wrong: str = "", status: int = 200
+    request: Request, person: Person, services: Services, process: str, wrong: str = "", status: int = 200
 ) -> Response:
-    page = Choose(person, _kinds(parts), process, parts.settings.max_upload_bytes, wrong)
+    page = Choose(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
     return render(request, "upload/choose.html", page, status)
 
 
-def _gone(request: Request, person: Person, parts: House, process: str) -> Response:
+def _gone(request: Request, person: Person, services: Services, process: str) -> Response:
     said = _("This file is no longer kept here: it was sent more than a day ago, or by somebody else. Choose it again.")
-    return _choose(request, person, parts, process, said, 404)
+    return _choose(request, person, services, process, said, 404)
 
 
 def _started(before: TakenBefore) -> Response:
     return RedirectResponse(f"/batches/{before.batch_id}" if before.batch_id else "/batches", status_code=303)
 
 
-def _kinds(parts: House) -> dict[str, str]:
+def _kinds(services: Services) -> dict[str, str]:
     """What rows can be, by process, for people."""
-    kinds = {process.name: capital(process.words.nouns[1]) for process in startable(parts)}
+    kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services)}
     return {**kinds, SEVERAL: _("Several kinds: each row says its own")} if kinds else {}
 
 
-def _megabytes(parts: House) -> str:
-    return f"{parts.settings.max_upload_bytes / 1024**2:,.0f}"
+def _megabytes(services: Services) -> str:
+    return f"{services.settings.max_upload_bytes / 1024**2:,.0f}"
 
 
 # --------------------------------------------------------------------------------------------------------- the mapping
 
 
-def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMapping | None:
+def _mapping(query: Mapping[str, str], process: str, services: Services) -> GivenMapping | None:
     """What the query says of how the file is read; None to leave that to us. Raises WrongMapping."""
     named = query.get("mapping") or None
     opening = {key: query[key] for key in OPENING if query.get(key)}
     if process == SEVERAL:
         return opening or None
     if "read" not in query:
-        return parts.uploads.choice.opened(process, named, opening)
-    saved = parts.uploads.choice.mapping(process, named) or ColumnMapping()
+        return services.uploads.choice.opened(process, named, opening)
+    saved = services.uploads.choice.mapping(process, named) or ColumnMapping()
     given: dict[str, Any] = saved.model_dump(mode="json", exclude_defaults=True)
     given["columns"] = {
         key.removeprefix(COLUMN): heading
@@ -314,12 +317,12 @@ def _mapping(query: Mapping[str, str], process: str, parts: House) -> GivenMappi
 
 
 async def _look_anyway(
-    parts: House, process: str, data: bytes, person: Person, opening: Mapping[str, str]
+    services: Services, process: str, data: bytes, person: Person, opening: Mapping[str, str]
 ) -> Look | None:
     """The file as it is opened by what was said of that; by what is found, where that does not fit it."""
     for said in (opening, {}):
         with suppress(WrongMapping):
-            return await parts.uploads.look(process, data, person.id, opening=said)
+            return await services.uploads.look(process, data, person.id, opening=said)
     return None
 
 
@@ -333,9 +336,9 @@ def _opening(said: Mapping[str, str], seen: Look | None, report: BatchReport | N
 
 
 def _fields(
-    process: str, seen: Look, report: BatchReport | None, query: Mapping[str, str], parts: House
+    process: str, seen: Look, report: BatchReport | None, query: Mapping[str, str], services: Services
 ) -> list[FieldOf]:
-    target, words = parts.uploads.choice.target(process), PROCESSES[process].words
+    target, words = services.uploads.choice.target(process), PROCESSES[process].words
     said = "read" in query
     used: Mapping[str, Any] = (report.mapping if report else None) or {}
     columns = {name: each[0] for name, each in used.get("columns", {}).items()} or dict(seen.columns)
@@ -369,11 +372,11 @@ def _own_label(name: str) -> str:
     return told.get(name, capital(readable(name)))
 
 
-def _saved(process: str, parts: House) -> list[str]:
+def _saved(process: str, services: Services) -> list[str]:
     if process == SEVERAL:
         return []
     try:
-        return parts.uploads.choice.names(process)
+        return services.uploads.choice.names(process)
     except WrongMapping:  # the file with them is told of where it is needed
         return []
 

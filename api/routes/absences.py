@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, InHouse, Plain
-from api.gateway import Wish
+from api.deps import Db, Plain, TheServices
+from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
@@ -135,16 +135,16 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
 
 @router.post("/people/{person_id}/reactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 async def reactivate(
-    person_id: PersonId, back: Return, caller: Admin, parts: InHouse, confirm: ConfirmGroup = False
+    person_id: PersonId, back: Return, caller: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Response:
     """Somebody who has left is back under the same id. Admins only.
 
     They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
     successor stays there.
     """
-    await somebody(parts.db, person_id)
+    await somebody(services.db, person_id)
     try:
-        async with put_into(parts, back.groups, confirm=confirm, field="groups") as conn:
+        async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
     except ValueError as wrong:
         if "be a group" in str(wrong):
@@ -158,22 +158,22 @@ def _not_so(wrong: ValueError) -> Problem:
 
 
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
-async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: InHouse) -> ManyDone:
+async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> ManyDone:
     """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
 
     Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
     """
-    leaver = await somebody(parts.db, person_id)
-    async with parts.db.read() as conn:
+    leaver = await somebody(services.db, person_id)
+    async with services.db.read() as conn:
         after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
         done = await successors.in_place_of(conn, leaver.id) == after
     check_for_another(caller, after, "takes a leaver's place")
     if after == leaver.id:
         raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
     if not done:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         named = await open_tasks.named_for(conn, leaver.id)
     found = [task for task in named if among(leaver.id, task.names)]
     slots = asyncio.Semaphore(AT_ONCE)
@@ -181,8 +181,8 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, parts: I
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                wish = Wish(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
-                acted = await parts.gateway.act(caller, task, wish)
+                wish = ActionRequest(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
+                acted = await services.gateway.act(caller, task, wish)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))

@@ -1,22 +1,21 @@
 """Batches: a CSV of cases, looked at first (`dry_run`) or started, and what became of its rows."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import quote
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Response, UploadFile
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Cursor, Db, House, IdempotencyKey, InHouse, Limit, Plain, Search
+from api.container import Services
+from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, number_of, our_cursor, page_by_number
 from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
-from api.watching import Still, Watch
+from api.live import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
 from intake.mapping_choice import MAX_MAPPING, SEVERAL
@@ -74,28 +73,6 @@ async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person
 VisibleBatch = Annotated[Batch, Depends(visible_batch)]
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Somebody who listens to a batch, as long as they may."""
-
-    watch: Watch
-    still: Still
-
-
-async def watched_batch(batch: VisibleBatch, credentials: Bearer, parts: InHouse) -> AsyncIterator[Listener]:
-    """The batch as it is watched until the answer has ended."""
-
-    async def still() -> bool:
-        person = await person_of(parts.db, credentials.credentials if credentials else None)
-        return person is not None and may_see_batch(person, batch.requester)
-
-    async with parts.watches.watch(batch.batch_id) as watch:
-        yield Listener(watch, still)
-
-
-WatchedBatch = Annotated[Listener, Depends(watched_batch)]
-
-
 @router.get("", responses=documented(401, 422, 503))
 async def list_batches(
     person: Caller,
@@ -126,7 +103,7 @@ async def list_batches(
 )
 async def upload(
     person: Requester,
-    parts: InHouse,
+    services: TheServices,
     response: Response,
     file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
@@ -157,9 +134,9 @@ async def upload(
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(415, f"'{file.content_type}' is neither CSV nor .xlsx; save it as one of these.", kind="not-csv")
     data = await file.read()
-    if len(data) > parts.settings.max_upload_bytes:
-        raise Problem(413, f"The file has more than {parts.settings.max_upload_bytes:,} bytes.", kind="too-large")
-    take = parts.uploads.dry_run if dry_run else parts.uploads.start
+    if len(data) > services.settings.max_upload_bytes:
+        raise Problem(413, f"The file has more than {services.settings.max_upload_bytes:,} bytes.", kind="too-large")
+    take = services.uploads.dry_run if dry_run else services.uploads.start
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(
         process, file.filename or "upload.csv", data, person.id, mapping or None, opening, resubmit=resubmit
@@ -172,9 +149,9 @@ async def upload(
 
 
 @router.get("/{batch_id}", responses=documented(401, 404, 422, 503))
-async def one_batch(batch: VisibleBatch, parts: InHouse) -> BatchAnswer:
+async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
     """What became of a file so far: its rows by outcome, its cases by status."""
-    report = await parts.uploads.report(batch.batch_id)
+    report = await services.uploads.report(batch.batch_id)
     if report is None:
         raise not_found("batch")
     return _answer(report)
@@ -182,20 +159,21 @@ async def one_batch(batch: VisibleBatch, parts: InHouse) -> BatchAnswer:
 
 @router.get(
     "/{batch_id}/events",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
-async def batch_events(listener: WatchedBatch) -> AsyncIterable[ServerSentEvent]:
+async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheServices) -> EventStream:
     """How far a file is, as server-sent events: `counts` now and whenever they change.
 
     Their data is `{status, rows, cases}` as in `GET /batches/{batch_id}`. The event `end`, with the same data, comes
     when the batch and all its cases are closed. Without it the connection was cut, by us after 15 minutes: come again.
     """
-    watch = listener.watch
-    async for counts in watch.changes(listener.still):
-        yield ServerSentEvent(event="counts", data=counts)
-    if watch.latest is not None and watch.latest.ended and await listener.still():
-        yield ServerSentEvent(event="end", data=watch.latest)
+
+    async def still() -> Person | None:
+        person = await person_of(services.db, credentials.credentials if credentials else None)
+        return person if person is not None and may_see_batch(person, batch.requester) else None
+
+    return services.live.batch(batch.batch_id, still)
 
 
 @router.get(
@@ -210,7 +188,7 @@ async def batch_rows(
     batch: VisibleBatch,
     request: Request,
     person: Caller,
-    parts: InHouse,
+    services: TheServices,
     outcome: Annotated[RowOutcome | None, Query()] = None,
     differs: Annotated[
         bool | None, Query(description="Only duplicates that do, or do not, differ from the case that exists")
@@ -223,9 +201,9 @@ async def batch_rows(
     With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
     """
     if as_csv(request):
-        return await bad_rows_csv(parts, batch, person, BAD if outcome is None else (outcome,))
+        return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))
     after = number_of(cursor)
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         rows = await batches.rows(conn, batch.batch_id, outcome, differs=differs, after=after, limit=limit + 1)
     page, following = page_by_number(rows, limit, lambda row: row.line)
     return Page(items=page, next_cursor=following)
@@ -260,33 +238,33 @@ _MAY = documented(401, 403, 404, 409, 422, 503)
 
 @router.post("/{batch_id}/pause", status_code=202, responses=_MAY)
 async def pause_batch(
-    batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+    batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
     """Start no more rows for now. Those that are being started come to their gates."""
-    return await _order(batch, BatchAct.PAUSE, body, person, parts, key)
+    return await _order(batch, BatchAct.PAUSE, body, person, services, key)
 
 
 @router.post("/{batch_id}/resume", status_code=202, responses=_MAY)
 async def resume_batch(
-    batch: VisibleBatch, body: BatchReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+    batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
     """Go on with a paused batch."""
-    return await _order(batch, BatchAct.RESUME, body, person, parts, key)
+    return await _order(batch, BatchAct.RESUME, body, person, services, key)
 
 
 @router.post("/{batch_id}/cancel", status_code=202, responses=_MAY)
 async def cancel_batch(
-    batch: VisibleBatch, body: CancelReason, person: Caller, parts: InHouse, key: IdempotencyKey = None
+    batch: VisibleBatch, body: CancelReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
     """Start no more rows at all, and undo what was started if that is asked for.
 
     A batch whose rows are all started can be cancelled too, with `rollback_started`.
     """
-    return await _order(batch, BatchAct.CANCEL, body, person, parts, key)
+    return await _order(batch, BatchAct.CANCEL, body, person, services, key)
 
 
 async def _order(
-    batch: Batch, act: BatchAct, body: BatchReason, person: Person, parts: House, key: str | None
+    batch: Batch, act: BatchAct, body: BatchReason, person: Person, services: Services, key: str | None
 ) -> BatchOrdered:
     check_own(person, batch.requester, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
@@ -299,14 +277,16 @@ async def _order(
         rollback_started=rollback,
         completed_too=rollback and may_operate(person),
     )
-    await parts.gateway.order(batch, order, parts.starter.launcher)
+    await services.gateway.order(batch, order, services.starter.launcher)
     return BatchOrdered(batch_id=batch.batch_id, status=batch.status)
 
 
-async def bad_rows_csv(parts: House, batch: Batch, person: Person, outcomes: Sequence[RowOutcome] = BAD) -> Response:
+async def bad_rows_csv(
+    services: Services, batch: Batch, person: Person, outcomes: Sequence[RowOutcome] = BAD
+) -> Response:
     """The rows of these outcomes as they stood in the file, each behind what is wrong with it."""
-    data = await asyncio.to_thread((parts.settings.uploads / batch.path).read_bytes)
-    text = await parts.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
+    data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
+    text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
 

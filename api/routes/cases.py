@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleCase
+from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheGateway, TheServices, VisibleCase
 from api.http.problems import Problem, documented
 from api.http.schemas import (
     CaseBrief,
@@ -111,7 +111,7 @@ class RollingBack(BaseModel):
 async def start_case(
     new: Annotated[NewCase, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})],
     person: Requester,
-    parts: InHouse,
+    services: TheServices,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> StartedCase:
@@ -122,7 +122,7 @@ async def start_case(
     again with `resubmits`.
     """
     request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
-    row = (await parts.starter.start_case(request, person.id)).row
+    row = (await services.starter.start_case(request, person.id)).row
     logs.about(case_id=row.case_id)
     later = row.start_at is not None and row.start_at > row.submitted_at
     response.headers["Location"] = f"/api/v1/cases/{quote(row.case_id, safe='')}"
@@ -132,7 +132,7 @@ async def start_case(
         reference=row.reference,
         status=Status.SCHEDULED if later else Status.RUNNING,  # as it began: a repeat gets the first answer
         requester=row.requester,
-        temporal_url=parts.gateway.temporal_url(row.case_id),
+        temporal_url=services.gateway.temporal_url(row.case_id),
     )
 
 
@@ -244,7 +244,7 @@ async def start_case_now(
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 async def roll_back_case(
-    case: VisibleCase, body: Reason, person: Caller, parts: InHouse, gateway: TheGateway
+    case: VisibleCase, body: Reason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
     """Undo a completed case, newest step first; it ends `rolled_back`. Operators and admins only.
 
@@ -257,10 +257,10 @@ async def roll_back_case(
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
         given = case  # sent again: the first answer stands
     else:
-        given = await parts.rollbacks.ask(case, person.id, body.reason)
+        given = await services.rollbacks.ask(case, person.id, body.reason)
     if off := await gateway.begun(given.conductor):
         raise Problem(409, f"Nothing was undone: {off}", kind="not-rollable", case_id=case.case_id)
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         given = await cases.get(conn, case.case_id) or given
     return RollingBack(
         case_id=given.case_id,

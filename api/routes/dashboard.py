@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 
-from api.deps import InHouse, Plain
+from api.deps import Plain, TheServices
 from api.http.problems import FieldError, documented, invalid
 from api.http.security import Caller
 from api.services.dashboard import Dashboard
@@ -21,12 +21,12 @@ Zone = Annotated[
 
 
 @router.get("/dashboard", responses=documented(401, 422, 503))
-async def dashboard(person: Caller, parts: InHouse, period: Period = "7d", zone: Zone = None) -> Dashboard:
+async def dashboard(person: Caller, services: TheServices, period: Period = "7d", zone: Zone = None) -> Dashboard:
     """How things stand and how they went in the last 24 hours, 7 days or 30 days, as far as you may see it.
 
     24h counts by hour: the hour that runs and 24 before it. 7d and 30d count by day: today, and so many days before it.
     """
-    return await parts.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
+    return await services.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
 
 
 def _zone(wanted: str | None, person: Person) -> ZoneInfo:

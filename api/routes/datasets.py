@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from api.deps import Cursor, InHouse, Limit, Plain
+from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, our_cursor
 from api.http.security import DataReader
@@ -22,16 +22,16 @@ class DatasetPage(DatasetView):
 
 
 @router.get("", responses=documented(401, 404, 503))
-async def list_datasets(_person: DataReader, parts: InHouse) -> Page[DatasetView]:
+async def list_datasets(_person: DataReader, services: TheServices) -> Page[DatasetView]:
     """All that is published."""
-    return Page(items=await parts.datasets.views(), next_cursor=None)
+    return Page(items=await services.datasets.views(), next_cursor=None)
 
 
 @router.get("/{name}", responses=documented(401, 404, 409, 422, 503))
 async def dataset(
     name: Annotated[Plain, Path(max_length=120, examples=["customers"])],
     _person: DataReader,
-    parts: InHouse,
+    services: TheServices,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> DatasetPage:
@@ -39,7 +39,7 @@ async def dataset(
 
     409 when another version was published since the page before: begin again.
     """
-    view = await parts.datasets.view(name)
+    view = await services.datasets.view(name)
     if view is None:
         raise not_found("dataset")
     with our_cursor():
@@ -47,7 +47,7 @@ async def dataset(
     if version != view.version:
         said = f"Version {view.version} was published meanwhile: begin again, without a cursor."
         raise Problem(409, said, kind="another-version", version=view.version)
-    found = await parts.datasets.rows(name, version, after=after, limit=limit + 1)
+    found = await services.datasets.rows(name, version, after=after, limit=limit + 1)
     page = found[:limit]
     more = cursors.encode(version, page[-1][0]) if len(found) > limit else None
     return DatasetPage(**view.model_dump(), items=[row for _, row in page], next_cursor=more)

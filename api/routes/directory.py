@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from api.deps import InHouse, Plain
+from api.deps import Plain, TheServices
 from api.http.problems import documented, not_found
 from api.http.security import Overseer
 from store.receivers.accounts import Account, UnknownAccount
@@ -14,10 +14,10 @@ router = APIRouter(prefix="/directory", tags=["directory"])
 
 @router.get("/accounts/{username}", responses=documented(401, 404, 422, 503))
 async def directory_account(
-    username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, parts: InHouse
+    username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, services: TheServices
 ) -> Account:
     """An account, and all that it was ever granted. It is held only while it is neither `active` nor disabled."""
     try:
-        return await parts.directory.account(username)
+        return await services.directory.account(username)
     except UnknownAccount as no:
         raise not_found("account") from no

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 
-from api.deps import InHouse
+from api.deps import TheServices
 from api.http.problems import documented
 from api.http.security import Bearer, Caller, person_of
 from api.live import EventStream
@@ -32,7 +32,7 @@ Place = Annotated[int | None, Depends(_place)]
     response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
 )
-async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Place) -> EventStream:
+async def events(person: Caller, credentials: Bearer, services: TheServices, place: Place) -> EventStream:
     """Changes of tasks and cases that the caller may see, as server-sent events, within a second.
 
     `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
@@ -43,6 +43,6 @@ async def events(person: Caller, credentials: Bearer, parts: InHouse, place: Pla
     """
 
     async def still() -> Person | None:
-        return await person_of(parts.db, credentials.credentials if credentials else None)
+        return await person_of(services.db, credentials.credentials if credentials else None)
 
-    return parts.feed.listen(person, place, still)
+    return services.live.changes(person, place, still)

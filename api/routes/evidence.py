@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Path, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, VisibleCase
+from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, TheServices, VisibleCase
 from api.http.problems import FieldError, Problem, documented, invalid, not_found, unavailable
 from api.http.schemas import Page, number_of, page_by_number
 from api.http.security import Caller
@@ -66,9 +66,9 @@ async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
         return Page(items=await evidence.attached(conn, case.case_id), next_cursor=None)
 
 
-async def store(parts: InHouse, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
+async def store(services: TheServices, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
     """Keep a file for a case. Raises Problem: 409 too many, 413 too large, 415 a kind that is not taken, 422 empty."""
-    limit = parts.settings.max_attachment_bytes
+    limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)
     if len(data) > limit:
         raise Problem(413, f"An attachment has at most {limit:,} bytes.", kind="too-large")
@@ -81,7 +81,7 @@ async def store(parts: InHouse, case: CaseRow, person: Person, file: UploadFile,
         raise Problem(415, str(no), kind="not-taken") from no
     digest = hashlib.sha256(data).hexdigest()
     # The file first: a row never points nowhere. Dying in between leaves a file that nobody uses.
-    await asyncio.to_thread(keep, parts.settings.attachments, digest, data)
+    await asyncio.to_thread(keep, services.settings.attachments, digest, data)
     new = Attachment(
         attachment_id=f"f{secrets.token_hex(12)}",
         case_id=case.case_id,
@@ -94,7 +94,7 @@ async def store(parts: InHouse, case: CaseRow, person: Person, file: UploadFile,
         at=datetime.now(UTC),
     )
     try:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             return await evidence.attach(conn, new)
     except evidence.TooMany as no:
         raise Problem(409, f"{no}.", kind="too-many-attachments") from no
@@ -104,12 +104,12 @@ async def store(parts: InHouse, case: CaseRow, person: Person, file: UploadFile,
 async def add_attachment(
     case: VisibleCase,
     person: Caller,
-    parts: InHouse,
+    services: TheServices,
     file: UploadFile,
     note: Annotated[Plain, Form(max_length=1000)] = "",
 ) -> Attachment:
     """Attach a file to a case. The same bytes again by the same person are the same attachment."""
-    return await store(parts, case, person, file, note)
+    return await store(services, case, person, file, note)
 
 
 @router.get(
@@ -117,13 +117,15 @@ async def add_attachment(
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}, **documented(401, 404, 422, 503)},
 )
-async def download(case: VisibleCase, attachment_id: Annotated[Plain, Path(max_length=60)], parts: InHouse) -> Response:
+async def download(
+    case: VisibleCase, attachment_id: Annotated[Plain, Path(max_length=60)], services: TheServices
+) -> Response:
     """The bytes as they were attached: checked against their hash, never shown by the browser itself."""
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         found = await evidence.attachment(conn, case.case_id, attachment_id)
     if found is None:
         raise not_found("attachment")
-    data = await asyncio.to_thread(_read, parts.settings.attachments / found.sha256)
+    data = await asyncio.to_thread(_read, services.settings.attachments / found.sha256)
     if data is None or hashlib.sha256(data).hexdigest() != found.sha256:
         raise unavailable("The file is missing from the store, or is not what was attached. Ask an operator.")
     disposition = f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}"

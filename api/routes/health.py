@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.deps import House, InHouse
+from api.container import Services
+from api.deps import TheServices
 from api.http.problems import documented, unavailable
 from api.services.metrics import WORKER_SILENCE
 from intake.drop_folder_import import why_not_requester
@@ -42,45 +43,45 @@ async def live() -> Live:
 
 @router.get("/ready", responses=documented(503))
 @router.head("/ready", include_in_schema=False)
-async def ready(parts: InHouse) -> Ready:
+async def ready(services: TheServices) -> Ready:
     """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
     temporal, stored, inbox, still = await asyncio.gather(
-        parts.gateway.reachable(), _stored(parts), _inbox(parts), _stopped(parts)
+        services.gateway.reachable(), _stored(services), _inbox(services), _stopped(services)
     )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
-    warnings = [problem for problem in (parts.policy.problem, inbox) if problem] + still
+    warnings = [problem for problem in (services.policy.problem, inbox) if problem] + still
     if missing:
         raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)
 
 
-async def _stored(parts: House) -> dict[str, bool]:
+async def _stored(services: Services) -> dict[str, bool]:
     """The database, and the worker, who says in it that it lives: without the one nothing is known of the other."""
     try:
-        await parts.db.ready()
-        async with parts.db.read() as conn:
+        await services.db.ready()
+        async with services.db.read() as conn:
             heard = await heartbeats.latest(conn)
     except DatabaseUnavailable:
         return {"database": False, "worker": False}
     return {"database": True, "worker": heard is not None and datetime.now(UTC) - heard < WORKER_SILENCE}
 
 
-async def _inbox(parts: House) -> str | None:
+async def _inbox(services: Services) -> str | None:
     """Why nothing that is dropped into the inbox is imported."""
-    settings = parts.settings
+    settings = services.settings
     if settings.inbox_dir is None:
         return None
     with suppress(DatabaseUnavailable):  # which is said already
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             return await why_not_requester(conn, settings.inbox_requester)
     return None
 
 
-async def _stopped(parts: House) -> list[str]:
+async def _stopped(services: Services) -> list[str]:
     """What stands still, and what to do: cases are incidents, too; of anything else this is the place to hear of it."""
     with suppress(DatabaseUnavailable):  # which is said already
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             found = await blocked.all(conn)
         said = []
         if count := sum(each.case_id is not None for each in found):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.deps import Db, IdempotencyKey, InHouse, Limit, Plain, Search
+from api.deps import Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import documented
 from api.http.security import Operator
 from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
@@ -59,14 +59,14 @@ async def list_incidents(_person: Operator, db: Db, process: Search = None, limi
 
 @router.post("/decisions", responses=documented(401, 404, 422, 503))
 async def answer_incidents(
-    bulk: BulkRetry, person: Operator, parts: InHouse, idempotency_key: IdempotencyKey = None
+    bulk: BulkRetry, person: Operator, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
     """Answer up to a hundred alike: one result each, and repeatable with a `decision_id` or key.
 
     `skip` and `done_by_hand` need a comment.
     """
     key = bulk.decision_id or idempotency_key
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         revisions = await incidents.revisions(conn, bulk.task_ids) | bulk.revisions
     items = [
         BulkItem(
@@ -78,4 +78,4 @@ async def answer_incidents(
         )
         for task_id in dict.fromkeys(bulk.task_ids)
     ]
-    return await decide_many(Bulk(items=items), person, parts)
+    return await decide_many(Bulk(items=items), person, services)

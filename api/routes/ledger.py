@@ -1,6 +1,5 @@
 """The ledger: what payments did to money, and its accounts, which two administrators open and fund together."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -9,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Reference
+from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Reference, TheServices
 from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
 from api.http.schemas import Page, number_of, our_cursor, page_by_number
 from api.http.security import Caller, Overseer, check_admin, overseer
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
+from store.client_keys import scoped_key
 from store.db.database import Database
 from store.people.people import Person
 from store.receivers import ledger_changes
@@ -71,9 +71,9 @@ class Balances(BaseModel):
 
 
 @router.get("/accounts", responses=documented(401, 404, 503))
-async def account_list(_person: Overseer, parts: InHouse) -> Balances:
+async def account_list(_person: Overseer, services: TheServices) -> Balances:
     """All accounts that payments are made from."""
-    return Balances(items=await parts.ledger.balances())
+    return Balances(items=await services.ledger.balances())
 
 
 @router.get("/accounts/{name}", responses=documented(401, 404, 422, 503))
@@ -81,11 +81,11 @@ async def account(
     name: AccountName,
     currency: Annotated[Plain, Query(max_length=10, examples=["GBP"])],
     _person: Overseer,
-    parts: InHouse,
+    services: TheServices,
 ) -> Balance:
     """What lies in an account. A hold leaves `balance` and lowers `available` = `balance` - `held`."""
     try:
-        return await parts.ledger.balance(name, currency)
+        return await services.ledger.balance(name, currency)
     except UnknownAccount as no:
         raise not_found("account") from no
 
@@ -93,7 +93,7 @@ async def account(
 @router.get("/entries", responses=documented(401, 404, 422, 503))
 async def entries(
     _person: Overseer,
-    parts: InHouse,
+    services: TheServices,
     reference: Annotated[Reference | None, Query(max_length=1000, examples=["INV-1042"])] = None,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
     cursor: Cursor = None,
@@ -105,7 +105,7 @@ async def entries(
     behind your cursor: who copies them reads again from a few minutes before.
     """
     after = number_of(cursor)
-    items = await parts.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
+    items = await services.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
     page, more = page_by_number(items, limit, lambda entry: entry.entry_id)
     return Page(items=page, next_cursor=more)
 
@@ -178,7 +178,7 @@ async def _asked(
     key: str | None,
 ) -> LedgerChange:
     await _check_keeps(person)
-    scoped = hashlib.sha256(f"{person.id}\n{key}".encode()).hexdigest() if key else None
+    scoped = scoped_key(person.id, key) if key else None
     with _refusals():
         return await ledger_changes.ask(db, kind, name, new.currency, amount, new.reason, person.id, scoped)
 

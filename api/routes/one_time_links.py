@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from api.deps import Db, InHouse, Plain
+from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.security import Admin, Caller, PeopleReader, admin
 from api.routes.absences import PersonId, somebody
@@ -43,7 +43,7 @@ class Links(BaseModel):
 
 
 @router.post("/people/{person_id}/link", status_code=202, responses=_CLOSES)
-async def send_link(person_id: PersonId, caller: Caller, parts: InHouse) -> MadeLink:
+async def send_link(person_id: PersonId, caller: Caller, services: TheServices) -> MadeLink:
     """Send somebody a one-time link by which they set a password or get a token, for themselves.
 
     It goes to the address on record only: `status` is `open`. Where there is no mail or no address, or an administrator
@@ -52,11 +52,11 @@ async def send_link(person_id: PersonId, caller: Caller, parts: InHouse) -> Made
     """
     if person_id != caller.id:
         await admin(caller)
-        await somebody(parts.db, person_id)
+        await somebody(services.db, person_id)
     with refusals():
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             link, half = await one_time_links.ask(
-                conn, person_id, caller.id, datetime.now(UTC), mail=sends_mail(parts.settings)
+                conn, person_id, caller.id, datetime.now(UTC), mail=sends_mail(services.settings)
             )
     return MadeLink(**link.model_dump(), half=half)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, InHouse, Limit, Plain, Search
+from api.deps import Db, Limit, Plain, Search, TheServices
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
 from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
@@ -91,13 +91,13 @@ async def list_people(
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
-async def add_person(new: NewPerson, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False) -> Entry:
+async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> Entry:
     """Add a person. They sign in once they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
-        async with put_into(parts, new.groups, confirm=confirm, field="groups") as conn:
+        async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
-    return await _entry(parts.db, new.id)
+    return await _entry(services.db, new.id)
 
 
 @router.get("/people/{person_id}", responses=_READS)
@@ -131,15 +131,15 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 
 @router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
 async def join_group(
-    person_id: PersonId, group: GroupName, admin: Admin, parts: InHouse, confirm: ConfirmGroup = False
+    person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Entry:
     """Make somebody else a member. Admins only."""
-    await somebody(parts.db, person_id)
+    await somebody(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
-        async with put_into(parts, [group], confirm=confirm, field="group") as conn:
+        async with put_into(services, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
-    return await _entry(parts.db, person_id)
+    return await _entry(services.db, person_id)
 
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.deps import Db, InHouse, Plain
+from api.deps import Db, Plain, TheServices
 from api.http.problems import FieldError, documented, invalid, not_found
 from api.http.schemas import our_cursor
 from api.http.security import Caller, PolicyReader, is_in, viewer
@@ -50,7 +50,7 @@ class Shifts(BaseModel):
 
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))
-async def apply(body: NewRules, person: Caller, parts: InHouse) -> Shifts:
+async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts:
     """Let gates that are open follow the policy in force. Admins only.
 
     What admins have set by hand stays: people who were given a task, and, unless `times`, due times and ends. One call
@@ -60,13 +60,13 @@ async def apply(body: NewRules, person: Caller, parts: InHouse) -> Shifts:
         raise not_found("page")
     if not body.dry_run and not body.reason.strip():
         raise invalid("Say why.", [FieldError(field="reason", message="is needed, for the record")])
-    policy = parts.policy.current
+    policy = services.policy.current
     with our_cursor():
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             found, following = await open_tasks.fitting(
                 conn, viewer(person), process=body.process, gate=body.gate, after=body.cursor, limit=MOST
             )
-    changed = await shifts(parts, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
+    changed = await shifts(services, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
     return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
 
 

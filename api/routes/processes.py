@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.deps import InHouse
+from api.deps import TheServices
 from api.http.problems import documented, not_found
 from api.http.security import Caller
 from policy.file import PolicyFile
@@ -48,15 +48,15 @@ class Processes(BaseModel):
 
 
 @router.get("", responses=documented(401, 503))
-async def list_processes(_person: Caller, parts: InHouse) -> Processes:
+async def list_processes(_person: Caller, services: TheServices) -> Processes:
     """All processes with their input, their words and the policy of their gates."""
-    return Processes(items=[_view(process, parts.policy) for process in PROCESSES.values()])
+    return Processes(items=[_view(process, services.policy) for process in PROCESSES.values()])
 
 
 @router.get("/{name}", responses=documented(401, 404, 422, 503))
-async def one_process(name: str, _person: Caller, parts: InHouse) -> ProcessView:
+async def one_process(name: str, _person: Caller, services: TheServices) -> ProcessView:
     """One process."""
-    return _view(_known(name), parts.policy)
+    return _view(_known(name), services.policy)
 
 
 @router.get(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from api.deps import Cursor, InHouse, Limit, Plain
+from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import documented
 from api.http.schemas import Page, our_cursor
 from api.http.security import RiskReader
@@ -23,14 +23,14 @@ class RiskView(Risk):
 @router.get("", responses=documented(401, 404, 422, 503))
 async def list_risks(
     _person: RiskReader,
-    parts: InHouse,
+    services: TheServices,
     target: Annotated[Plain | None, Query(max_length=500, examples=["shop.tar.gz"])] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[RiskView]:
     """Those that are accepted now, then those that have expired or were withdrawn, each the newest first."""
     with our_cursor():
-        page, following = await parts.risks.page(target, cursor=cursor, limit=limit)
+        page, following = await services.risks.page(target, cursor=cursor, limit=limit)
     return Page(items=[_view(risk) for risk in page], next_cursor=following)
 
 

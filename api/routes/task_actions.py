@@ -1,17 +1,17 @@
-"""What people do with a task other than decide it: claim, hand over, take back, ask, move the clock."""
+"""What people do with a task other than decide it: claim, hand over, withdraw, ask, change deadlines."""
 
 import asyncio
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.deps import Db, IdempotencyKey, InHouse, Plain, TheGateway, VisibleTask
-from api.gateway import Acted, Wish
+from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
+from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.http.schemas import our_cursor
@@ -44,12 +44,22 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 Answered = TaskView | JSONResponse
 
 
-def answered(acted: Acted) -> Answered:
-    """The task as it is then; 202 for what waits for a worker."""
-    if acted.task is None:
-        return JSONResponse(PendingAction(action_id=acted.action_id).model_dump(), 202)
-    return acted.task
+class TaskActor:
+    """The caller, ready to act on the task of the path."""
 
+    def __init__(self, task: VisibleTask, person: Caller, gateway: TheGateway, key: IdempotencyKey = None) -> None:
+        self._task, self._person, self._gateway, self._key = task, person, gateway, key
+
+    async def act(self, act: Act, body: "_Body | None" = None, **fields: Any) -> Answered:
+        """Send the action, and return the task as it is then; 202 when a worker must still do it."""
+        request = ActionRequest(act=act, revision=body.revision if body else None, **fields)
+        outcome = await self._gateway.act(self._person, self._task, request, self._key)
+        if outcome.task is None:
+            return JSONResponse(PendingAction(action_id=outcome.action_id).model_dump(), 202)
+        return outcome.task
+
+
+Acting = Annotated[TaskActor, Depends()]
 
 AT_ONCE = 10
 MOST = 1_000
@@ -62,19 +72,22 @@ class _Body(BaseModel):
     revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
 
 
+QuestionId = Annotated[Plain, Path(max_length=100)]
+
+
 class Nothing(_Body):
     """No more to say."""
 
 
 class HandOver(_Body):
-    """Somebody else's from now on."""
+    """The person who gets the task."""
 
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
 class NewQuestion(_Body):
-    """Something one wants to know before deciding."""
+    """A question that must be answered before a decision."""
 
     to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
@@ -87,7 +100,7 @@ class NewAnswer(_Body):
 
 
 class Clock(_Body):
-    """New times; those left out stay."""
+    """New times of a task; a time that is left out stays."""
 
     due_at: AskedMoment | None = None
     expires_at: AskedMoment | None = None
@@ -95,7 +108,7 @@ class Clock(_Body):
 
 
 class Later(BaseModel):
-    """Until when."""
+    """How long the task is hidden from your list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -103,7 +116,7 @@ class Later(BaseModel):
 
 
 class Filter(BaseModel):
-    """Which open tasks; those that fit all that is given."""
+    """The open tasks that match all given fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -114,7 +127,7 @@ class Filter(BaseModel):
 
 
 class ManyHandOvers(BaseModel):
-    """Tasks that are handed to one person."""
+    """Hand many tasks to one person."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -125,7 +138,7 @@ class ManyHandOvers(BaseModel):
 
 
 class Done(BaseModel):
-    """What became of one task."""
+    """The outcome for one task."""
 
     task_id: str
     status: str = Field(description="`done`, `refused`, or `pending`: stored until a worker is back")
@@ -140,106 +153,62 @@ class ManyDone(BaseModel):
 
 
 @router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
-async def claim(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> Answered:
-    """Take a task: nobody else decides it until it is given back. Who may decide it may claim it."""
-    return answered(await gateway.act(person, task, Wish(act=Act.CLAIM, revision=body.revision if body else None), key))
+async def claim(actor: Acting, body: Nothing | None = None) -> Answered:
+    """Take a task: nobody else decides it until you release it. You may claim a task that you may decide."""
+    return await actor.act(Act.CLAIM, body)
 
 
 @router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
-async def release(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> Answered:
-    """Give a task back: to all candidates, or to whoever delegated it. Admins may do it for anybody."""
-    return answered(
-        await gateway.act(person, task, Wish(act=Act.RELEASE, revision=body.revision if body else None), key)
-    )
+async def release(actor: Acting, body: Nothing | None = None) -> Answered:
+    """Give a task back: to all candidates, or to the person who delegated it. Admins may release anybody's task."""
+    return await actor.act(Act.RELEASE, body)
 
 
 @router.post("/{task_id}/reassign", response_model=TaskView, responses=ANSWERS)
-async def reassign(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
-) -> Answered:
+async def reassign(actor: Acting, body: HandOver) -> Answered:
     """Hand a task to somebody for good. Admins only."""
-    wish = Wish(act=Act.REASSIGN, to=body.to, text=body.reason, revision=body.revision)
-    return answered(await gateway.act(person, task, wish, key))
+    return await actor.act(Act.REASSIGN, body, to=body.to, text=body.reason)
 
 
 @router.post("/{task_id}/delegate", response_model=TaskView, responses=ANSWERS)
-async def delegate(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: HandOver, key: IdempotencyKey = None
-) -> Answered:
-    """Let somebody else decide in one's place. They give it back by `release`, or decide: both names are recorded."""
-    wish = Wish(act=Act.DELEGATE, to=body.to, text=body.reason, revision=body.revision)
-    return answered(await gateway.act(person, task, wish, key))
+async def delegate(actor: Acting, body: HandOver) -> Answered:
+    """Let somebody else decide for you. They release the task, or decide: both names are recorded."""
+    return await actor.act(Act.DELEGATE, body, to=body.to, text=body.reason)
 
 
 @router.post("/{task_id}/withdraw", response_model=TaskView, responses=ANSWERS)
-async def withdraw(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: Nothing | None = None, key: IdempotencyKey = None
-) -> Answered:
-    """Take back one's own decision while the gate is still open."""
-    return answered(
-        await gateway.act(person, task, Wish(act=Act.WITHDRAW, revision=body.revision if body else None), key)
-    )
+async def withdraw(actor: Acting, body: Nothing | None = None) -> Answered:
+    """Take back your own decision while the gate is still open."""
+    return await actor.act(Act.WITHDRAW, body)
 
 
 @router.post("/{task_id}/questions", response_model=TaskView, responses=ANSWERS)
-async def ask(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: NewQuestion, key: IdempotencyKey = None
-) -> Answered:
-    """Ask the requester or a colleague. The gate stays open; its clock stands still if the policy says so."""
-    wish = Wish(act=Act.ASK, to=body.to, text=body.text, revision=body.revision)
-    return answered(await gateway.act(person, task, wish, key))
+async def ask(actor: Acting, body: NewQuestion) -> Answered:
+    """Ask the requester or a colleague. The gate stays open; its timers stop if the policy says so."""
+    return await actor.act(Act.ASK, body, to=body.to, text=body.text)
 
 
 @router.post("/{task_id}/questions/{question_id}/answer", response_model=TaskView, responses=ANSWERS)
-async def answer(
-    task: VisibleTask,
-    question_id: Annotated[Plain, Path(max_length=100)],
-    person: Caller,
-    gateway: TheGateway,
-    body: NewAnswer,
-    key: IdempotencyKey = None,
-) -> Answered:
-    """Answer a question. The revision of the task moves: reviewers know more than they did."""
-    wish = Wish(act=Act.ANSWER, question=question_id, text=body.text, revision=body.revision)
-    return answered(await gateway.act(person, task, wish, key))
+async def answer(actor: Acting, question_id: QuestionId, body: NewAnswer) -> Answered:
+    """Answer a question. The revision of the task changes, because reviewers now know more."""
+    return await actor.act(Act.ANSWER, body, question=question_id, text=body.text)
 
 
 @router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
-async def withdraw_question(
-    task: VisibleTask,
-    question_id: Annotated[Plain, Path(max_length=100)],
-    person: Caller,
-    gateway: TheGateway,
-    body: Nothing | None = None,
-    key: IdempotencyKey = None,
-) -> Answered:
-    """Take back a question that has no answer; the clock goes on. For whoever asked it, operators and admins."""
-    wish = Wish(act=Act.WITHDRAW_QUESTION, question=question_id, revision=body.revision if body else None)
-    return answered(await gateway.act(person, task, wish, key))
+async def withdraw_question(actor: Acting, question_id: QuestionId, body: Nothing | None = None) -> Answered:
+    """Withdraw a question that has no answer; the timers go on. For the person who asked, operators and admins."""
+    return await actor.act(Act.WITHDRAW_QUESTION, body, question=question_id)
 
 
 @router.post("/{task_id}/clock", response_model=TaskView, responses=ANSWERS)
-async def set_clock(
-    task: VisibleTask, person: Caller, gateway: TheGateway, body: Clock, key: IdempotencyKey = None
-) -> Answered:
-    """Extend or shorten a task. Admins only, with a reason."""
-    wish = Wish(
-        act=Act.SET_CLOCK,
-        due_at=body.due_at,
-        expires_at=body.expires_at,
-        text=body.reason,
-        revision=body.revision,
-    )
-    return answered(await gateway.act(person, task, wish, key))
+async def set_clock(actor: Acting, body: Clock) -> Answered:
+    """Change when a task is due or expires. Admins only, with a reason."""
+    return await actor.act(Act.SET_CLOCK, body, due_at=body.due_at, expires_at=body.expires_at, text=body.reason)
 
 
 @router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
-    """Remind those who may decide the task now, once in 24 hours. For whoever asked for the case.
+    """Remind the people who can decide the task now, once in 24 hours. For the requester of the case.
 
     409 within that time: the problem says `nudged_at` and `again_at`.
     """
@@ -259,7 +228,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
 async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> Later:
-    """Hide a task from one's own list until then. It waits for others as before, and its clock runs."""
+    """Snooze a task: hide it from your own list until then. Others still see it, and its timers run."""
     if body.until <= datetime.now(UTC):
         raise invalid("Until when?", [FieldError(field="until", message="must lie in the future")])
     async with db.write() as conn:
@@ -276,17 +245,19 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 
 
 @router.post("/reassign", responses=documented(401, 403, 422, 503))
-async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key: IdempotencyKey = None) -> ManyDone:
-    """Hand open tasks that fit to one person, one result each. Admins only.
+async def reassign_many(
+    body: ManyHandOvers, person: Caller, services: TheServices, key: IdempotencyKey = None
+) -> ManyDone:
+    """Hand the open tasks that match to one person, one result each. Admins only.
 
-    One call looks at a thousand tasks. `next_cursor` leads to those behind them.
+    One call looks at a thousand tasks. Send `next_cursor` to go on with the others.
     """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
     wanted = body.filter.model_dump()
     with our_cursor():
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             to = await whom(conn, body.to, person, field="to", asking="To whom?")
             if body.filter.assignee:
                 wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
@@ -296,18 +267,18 @@ async def reassign_many(body: ManyHandOvers, person: Caller, parts: InHouse, key
     async def one(task: TaskView) -> Done:
         async with slots:
             try:
-                wish = Wish(act=Act.REASSIGN, to=to, text=body.reason)
-                acted = await parts.gateway.act(person, task, wish, key)
+                request = ActionRequest(act=Act.REASSIGN, to=to, text=body.reason)
+                outcome = await services.gateway.act(person, task, request, key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
+            return Done(task_id=task.task_id, status="done" if outcome.task else "pending")
 
     return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
-    """Whose claimed tasks are meant; also those of somebody who has left, by their id."""
+    """Return the id of the person whose claimed tasks are meant, also of somebody who has left."""
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:

@@ -7,8 +7,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from api.deps import Cursor, Db, IdempotencyKey, InHouse, Limit, Plain, Search, TheGateway, VisibleTask, visible_task
-from api.gateway import UPDATE_PATIENCE_S, Answer, Decided
+from api.deps import (
+    Cursor,
+    Db,
+    IdempotencyKey,
+    Limit,
+    Plain,
+    Search,
+    TheGateway,
+    TheServices,
+    VisibleTask,
+    visible_task,
+)
+from api.gateway.requests import DecisionOutcome, DecisionRequest
+from api.gateway.temporal import UPDATE_PATIENCE_S
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import Problem, ProblemBody, documented
 from api.http.schemas import Page, TaskDetail, our_cursor
@@ -47,9 +59,11 @@ class NewDecision(BaseModel):
         None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answer"
     )
 
-    def answer(self) -> Answer:
+    def answer(self) -> DecisionRequest:
         """As the gateway wants it."""
-        return Answer(verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {})
+        return DecisionRequest(
+            verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {}
+        )
 
 
 class DecisionAnswer(BaseModel):
@@ -61,7 +75,7 @@ class DecisionAnswer(BaseModel):
     case_status: Status | None = Field(None, description="As of acceptance")
 
     @classmethod
-    def of(cls, decided: Decided) -> "DecisionAnswer":
+    def of(cls, decided: DecisionOutcome) -> "DecisionAnswer":
         """What the gateway learned."""
         return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
 
@@ -139,16 +153,16 @@ async def inbox(
 
 
 @router.get("/{task_id}", responses=documented(401, 404, 422, 503))
-async def one_task(task: VisibleTask, person: Caller, parts: InHouse) -> TaskDetail:
+async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> TaskDetail:
     """One task with its decisions, whether the caller may decide it, and what an approval and a rejection would do."""
-    gateway = parts.gateway
+    gateway = services.gateway
     state = await gateway.state(task.workflow_id or task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
-    by = await gateway.speaker(person, live)
+    by = await gateway.actor(person, live)
     plan, case = state.rollback_plan if state else [], None
     of_case = state.tasks if state else []
     if task.status == "open":
-        async with parts.db.read() as conn:
+        async with services.db.read() as conn:
             case = await cases.get(conn, task.case_id)
             if state is None:
                 # Read again: while nobody answered, what was decided may have been recorded.
@@ -159,7 +173,7 @@ async def one_task(task: VisibleTask, person: Caller, parts: InHouse) -> TaskDet
     return TaskDetail(
         **live.model_dump(),
         can_decide=can_decide(live, by),
-        if_approved=await if_approved(live, case, of_case, plan, parts.starter.pinned),
+        if_approved=await if_approved(live, case, of_case, plan, services.starter.pinned),
         rollback_plan=plan,
         stale=live.status == "open" and state is None,
     )
@@ -184,7 +198,9 @@ async def decide(
 
 
 @router.post("/decisions", responses=documented(401, 422, 503))
-async def decide_many(bulk: Bulk, person: Caller, parts: InHouse, idempotency_key: IdempotencyKey = None) -> BulkAnswer:
+async def decide_many(
+    bulk: Bulk, person: Caller, services: TheServices, idempotency_key: IdempotencyKey = None
+) -> BulkAnswer:
     """Answer up to a hundred tasks, each as if it came alone. Repeatable with a `decision_id` each, or one key."""
     slots = asyncio.Semaphore(BULK_AT_ONCE)
     clock = asyncio.get_running_loop().time
@@ -194,9 +210,9 @@ async def decide_many(bulk: Bulk, person: Caller, parts: InHouse, idempotency_ke
         async with slots:
             patience = min(UPDATE_PATIENCE_S, max(LEAST_PATIENCE_S, deadline - clock()))
             try:
-                task = await visible_task(item.task_id, person, parts.db)
+                task = await visible_task(item.task_id, person, services.db)
                 client_id = item.decision_id or idempotency_key
-                decided = await parts.gateway.decide(person, task, item.answer(), client_id, patience)
+                decided = await services.gateway.decide(person, task, item.answer(), client_id, patience)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
                 return BulkResult(task_id=item.task_id, status="refused", problem=ProblemBody(**problem.body))

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
-from api.gateway import Gateway
+from api.gateway.gateway import Gateway
 from api.http.security import is_in, may_operate, viewer
 from api.services.metrics import WORKER_SILENCE
 from domain.names import ADMINS

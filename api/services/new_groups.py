@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.deps import House
+from api.container import Services
 from api.http.problems import FieldError, invalid
 from policy.groups import known_groups
 from store.people.name_resolver import NewGroup, new_group
@@ -19,15 +19,15 @@ ConfirmGroup = Annotated[
 
 @asynccontextmanager
 async def put_into(
-    parts: House, groups: Collection[str], *, confirm: bool, field: str
+    services: Services, groups: Collection[str], *, confirm: bool, field: str
 ) -> AsyncIterator[AsyncConnection]:
     """Give a transaction in which people join these groups.
 
     Undo it with 422 for a group that nobody is in and no policy names, unless confirmed: it may be a slip of the pen.
     """
     try:
-        async with parts.db.write() as conn:
-            doubtful = None if confirm else await new_group(conn, groups, known_groups(parts.policy.current))
+        async with services.db.write() as conn:
+            doubtful = None if confirm else await new_group(conn, groups, known_groups(services.policy.current))
             yield conn
             if doubtful:
                 raise doubtful

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field, ValidationError
 
-from api.deps import House
-from api.gateway import Wish
+from api.container import Services
+from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import Problem, ProblemBody
 from domain.gate import Gate
@@ -37,14 +37,21 @@ class Shift(BaseModel):
 
 
 async def shifts(
-    parts: House, person: Person, found: Sequence[TaskView], policy: Policy, reason: str, *, dry_run: bool, times: bool
+    services: Services,
+    person: Person,
+    found: Sequence[TaskView],
+    policy: Policy,
+    reason: str,
+    *,
+    dry_run: bool,
+    times: bool,
 ) -> list[Shift]:
     """The gates that the policy rules on in another way than they go by; unless `dry_run` they go by it now.
 
     `times`: its times count also where an admin has set others by hand.
     """
     if not dry_run:
-        async with parts.db.write() as conn:
+        async with services.db.write() as conn:
             await policies.keep(conn, policy.hash, policy.text)
     answers = []
     for task in found:
@@ -57,7 +64,7 @@ async def shifts(
             status="would_change",
         )
         try:
-            ruling = await _ruling(parts, policy, task)
+            ruling = await _ruling(services, policy, task)
         except ValidationError:
             why = f"The input of {task.case_id} does not fit its process any more, so the policy cannot rule on it."
             answers.append(_refused(shift, Problem(409, why, kind="cannot-rule")))
@@ -65,7 +72,7 @@ async def shifts(
         if ruling is None or not (difference := _difference(task, ruling, times)):
             continue
         shift = shift.model_copy(update={"difference": difference})
-        wish = Wish(
+        wish = ActionRequest(
             act=Act.NEW_RULES,
             ruling=ruling,
             policy_hash=policy.hash,
@@ -73,13 +80,13 @@ async def shifts(
             times=times,
             revision=task.revision,
         )
-        answers.append(shift if dry_run else await _shifted(parts, person, task, wish, shift))
+        answers.append(shift if dry_run else await _shifted(services, person, task, wish, shift))
     return answers
 
 
-async def _shifted(parts: House, person: Person, task: TaskView, wish: Wish, shift: Shift) -> Shift:
+async def _shifted(services: Services, person: Person, task: TaskView, wish: ActionRequest, shift: Shift) -> Shift:
     try:
-        acted = await parts.gateway.act(person, task, wish)
+        acted = await services.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
         return _refused(shift, no if isinstance(no, Problem) else problem_of(no))
     return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
@@ -89,9 +96,9 @@ def _refused(shift: Shift, no: Problem) -> Shift:
     return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**no.body)})
 
 
-async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | None:
+async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRuling | None:
     """What the policy says about a gate as it opened; None where it does not know the gate any more."""
-    async with parts.db.read() as conn:
+    async with services.db.read() as conn:
         case = await cases.get(conn, task.case_id)
     if case is None or case.process not in INPUTS or not policy.has(case.process):
         return None
@@ -113,7 +120,7 @@ async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | 
         )
     except UnknownGate:
         return None
-    return (await peopled(task, ruling, Directory(parts.db))).ruling if ruling.needed else ruling
+    return (await peopled(task, ruling, Directory(services.db))).ruling if ruling.needed else ruling
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:

@@ -1,1 +1,1 @@
-"""Jobs of the worker that look for what a program left undone when it died, or others changed."""
+"""Background jobs of the worker: they finish what another process left undone, and follow changes made elsewhere."""

@@ -17,7 +17,7 @@ from core.temporal import TemporalUnreachable, address, connect
 from domain.names import TASK_QUEUE
 from ops.checks import Mistake
 from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
-from worker import workflows
+from workflows.registry import workflows
 
 FETCHED_AHEAD = 4
 """Histories that are fetched while one is replayed. This bounds the memory, however many cases there are."""

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
+from cases.sql_records import SqlRecords
 from cases.submit import CaseRequest, Starter
 from core.settings import ROOT, load
 from domain.case import CaseResult
@@ -22,13 +23,13 @@ from ops.demo.people_and_money import PEOPLE
 from plugins import loader
 from plugins.activities import activities_of, equip, folder_of
 from plugins.errors import WrongProcess
+from plugins.shipped import steps
 from plugins.testing.server import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import ProcessPolicy
 from store.db.database import Database, migrate
 from store.people import people
-from worker import SqlRecords, steps, workflows
-from workflows.registry import INPUTS, PROCESSES, Process
+from workflows.registry import INPUTS, PROCESSES, Process, workflows
 
 
 @dataclass

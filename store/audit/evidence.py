@@ -1,9 +1,8 @@
-"""What people say and show of a case beside deciding it: comments and attachments. Both are events of its record.
+"""Comments and attachments of a case. Each is an event in the audit log.
 
-A comment is nothing but its event: the text lies in the part of it that can be erased.
+A comment has no row of its own: its text is in the part of the event that can be erased.
 """
 
-import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.case import CaseEvent
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent, stored
+from store.client_keys import scoped_key
 from store.db.database import insert_once
 from store.tables.audit import event_payloads, events
 from store.tables.cases import attachments
@@ -30,7 +30,7 @@ class TooMany(ValueError):
 
 
 class Comment(BaseModel):
-    """What somebody said."""
+    """One comment on a case."""
 
     comment_id: str
     by: str
@@ -56,16 +56,16 @@ class Attachment(BaseModel):
 
 
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
-    """Add a comment once for each `key` of the person, and answer the one that is there. Raises TooMany."""
-    digest = hashlib.sha256(f"{by}\n{key}".encode()).hexdigest()[:24]
+    """Add a comment once for each `key` of the person, and return the comment that is stored. Raises TooMany."""
+    comment_id = scoped_key(by, key)[:24]
     event = CaseEvent(
-        event_id=f"comment/{case_id}/{digest}",
+        event_id=f"comment/{case_id}/{comment_id}",
         case_id=case_id,
         at=at,
         kind=COMMENT,
         actor=by,
         summary=f"{by}: {text}",
-        data={"comment_id": digest, "text": text},
+        data={"comment_id": comment_id, "text": text},
     )
     if (await audit_log.add(conn, [event])).added:
         own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
@@ -76,14 +76,14 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
 
 
 async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
-    """Comments of a case, oldest first, from behind a position; each with its own."""
+    """Return comments of a case, oldest first, that come after a position; each with its own position."""
     query = _COMMENTS.where(*_comments_of(case_id), events.c.position > after).order_by(events.c.position).limit(limit)
     rows = (await conn.execute(query)).mappings().all()
     return [(row["position"], _comment(stored(row))) for row in rows]
 
 
 async def newest_comments(conn: AsyncConnection, case_id: str, limit: int) -> list[Comment]:
-    """The newest comments of a case, oldest first."""
+    """Return the newest comments of a case, oldest first."""
     query = _COMMENTS.where(*_comments_of(case_id)).order_by(events.c.position.desc()).limit(limit)
     return (await _read_comments(conn, query))[::-1]
 
@@ -136,14 +136,14 @@ async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
 
 
 async def attached(conn: AsyncConnection, case_id: str) -> list[Attachment]:
-    """The attachments of a case, oldest first."""
+    """Return the attachments of a case, oldest first."""
     query = select(attachments).where(attachments.c.case_id == case_id)
     rows = await conn.execute(query.order_by(attachments.c.at, attachments.c.attachment_id))
     return [Attachment.model_validate(row) for row in rows]
 
 
 async def attachment(conn: AsyncConnection, case_id: str, attachment_id: str) -> Attachment | None:
-    """One attachment of a case."""
+    """Return one attachment of a case; None when there is none of this id."""
     query = select(attachments).where(attachments.c.case_id == case_id, attachments.c.attachment_id == attachment_id)
     row = (await conn.execute(query)).one_or_none()
     return Attachment.model_validate(row) if row else None

@@ -22,11 +22,13 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.__main__ import Server
 from api.app import create_app
-from api.deps import House
+from api.container import Services
+from cases.reconcile.loop import heartbeat
 from cases.reconcile.refused_messages import Refusals
 from cases.submit import Starter
 from core.settings import Settings
 from domain.names import SEARCH_ATTRIBUTES
+from plugins.workers import workers
 from policy.file import PolicyFile
 from store.cases import tasks
 from store.db.database import Database, migrate
@@ -34,7 +36,6 @@ from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import ROOT, free_port
 from tests.support.temporal import TEMPORAL
-from worker import beat, workers
 from workflows.registry import INPUTS
 
 PEOPLE = {
@@ -126,7 +127,7 @@ class Gate:
     async def worker(self) -> AsyncIterator[None]:
         """The real worker, while the block runs."""
         starter = Starter(self.database, self.client, PolicyFile(self.settings.policy, INPUTS))
-        heart = asyncio.create_task(beat(self.database, "test"))
+        heart = asyncio.create_task(heartbeat(self.database, "test").run())
         async with AsyncExitStack() as stack:
             for worker in workers(self.client, self.database, starter, self.settings, interceptors=[self.refusals]):
                 await stack.enter_async_context(worker)
@@ -159,7 +160,7 @@ class Served(NamedTuple):
 
     server: Server
     url: str
-    house: House
+    services: Services
 
 
 class Event(NamedTuple):
@@ -268,6 +269,6 @@ async def served(gate: Gate) -> AsyncIterator[Served]:
     while not server.started:
         assert not serving.done()
         await asyncio.sleep(0.01)
-    yield Served(server, f"http://127.0.0.1:{port}", app.state.house)
+    yield Served(server, f"http://127.0.0.1:{port}", app.state.services)
     server.should_exit = True
     await serving

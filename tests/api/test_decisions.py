@@ -47,6 +47,14 @@ async def test_the_same_id_with_another_verdict_is_a_conflict_and_somebody_elses
     assert (await gate.decide("manager-2", task, decision_id="one")).status_code == 200
 
 
+async def test_a_withdrawn_decision_is_still_found_by_its_id(gate: Gate) -> None:
+    task = await gate.open_task(await gate.start(amount="20000.00"))
+    made = (await gate.decide("manager-1", task)).json()["decision_id"]
+    assert (await gate.post("manager-1", f"/tasks/{task['task_id']}/withdraw")).status_code == 200
+    found = await gate.get("manager-1", f"/decisions/{made}")
+    assert (found.status_code, found.json()["status"]) == (200, "withdrawn")
+
+
 async def test_people_rules_answer_403_with_the_rule_and_are_recorded(gate: Gate) -> None:
     task = await gate.open_task(await gate.start("requester-1", amount="20000.00"))
     own = await gate.decide("requester-1", task)

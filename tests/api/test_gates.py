@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import select
 
-import api.gateway
+import api.gateway.decisions
 import api.routes.tasks
 from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
@@ -163,7 +163,7 @@ async def test_while_somebody_is_away_their_substitute_decides(
     policy.write_text(gate.settings.policy.read_text().replace(rule, rule + 'substitutes = "anyone"\n'))
     async with somebody(gate, "requesters") as sue:
         of_managers = await task_of(gate)
-        monkeypatch.setattr(gate.app.state.house.starter, "_policy_file", PolicyFile(policy, INPUTS))
+        monkeypatch.setattr(gate.app.state.services.starter, "_policy_file", PolicyFile(policy, INPUTS))
         task = await task_of(gate)
         assert (await gate.get(sue, f"/tasks/{task['task_id']}")).status_code == 404
         today = datetime.now(UTC).date()
@@ -227,7 +227,7 @@ async def test_when_the_last_who_can_decide_leaves_the_gate_says_so(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # All open gates of managers are counted at once here: on a busy machine an answer may wait behind them.
-    monkeypatch.setattr("api.gateway.UPDATE_PATIENCE_S", 30.0)
+    monkeypatch.setattr("api.gateway.decisions.UPDATE_PATIENCE_S", 30.0)
     async with somebody(gate, "fraud-analysts") as only:
         task = await task_of(gate)
         body = {"to": only, "filter": {"task_ids": [task["task_id"]]}}
@@ -255,12 +255,12 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
     assert changed != text
     other = tmp_path / "policy.toml"
     other.write_text(changed)
-    house = gate.app.state.house
-    kept = house.policy
+    services = gate.app.state.services
+    kept = services.policy
     from policy.file import PolicyFile
     from workflows.registry import INPUTS
 
-    object.__setattr__(house, "policy", PolicyFile(other, INPUTS))
+    object.__setattr__(services, "policy", PolicyFile(other, INPUTS))
     try:
         asked = {"gate": "manager-approval", "dry_run": True}
         would = (await gate.post("admin-1", "/policies/apply", asked)).json()
@@ -271,7 +271,7 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
         done = await gate.post("admin-1", "/policies/apply", {"gate": "manager-approval", "reason": "New limits"})
         assert {item["status"] for item in done.json()["items"]} == {"changed"}
     finally:
-        object.__setattr__(house, "policy", kept)
+        object.__setattr__(services, "policy", kept)
     await gate.until(small["case_id"], lambda case: case["status"] == "completed")
     stale = await gate.decide("manager-1", large, revision=large["revision"])
     assert stale.status_code == 409
@@ -285,7 +285,7 @@ async def test_of_many_answers_at_once_those_to_tasks_that_changed_are_refused_a
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a slow machine does not decide in time is stored and judged later, which is another story.
-    for module in (api.gateway, api.routes.tasks):
+    for module in (api.gateway.decisions, api.routes.tasks):
         monkeypatch.setattr(module, "UPDATE_PATIENCE_S", 30.0)
     monkeypatch.setattr(api.routes.tasks, "BULK_PATIENCE_S", 60.0)
     tasks = await asyncio.gather(*(task_of(gate) for _ in range(12)))

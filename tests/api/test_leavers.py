@@ -34,13 +34,13 @@ async def another_policy(gate: Gate, folder: Path, *changes: tuple[str, str]) ->
         text = text.replace(old, new)
     other = folder / "policy.toml"
     other.write_text(text)
-    house = gate.app.state.house
-    kept = house.policy
-    object.__setattr__(house, "policy", PolicyFile(other, INPUTS))
+    services = gate.app.state.services
+    kept = services.policy
+    object.__setattr__(services, "policy", PolicyFile(other, INPUTS))
     try:
         yield
     finally:
-        object.__setattr__(house, "policy", kept)
+        object.__setattr__(services, "policy", kept)
 
 
 # ----------------------------------------------------------------------------------------------------- leave, come back

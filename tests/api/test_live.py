@@ -98,7 +98,7 @@ async def test_who_comes_back_hears_what_was_missed_and_no_more(gate: Gate, serv
     assert (await gate.decide("manager-1", task)).status_code == 200
     await gate.until(case_id, lambda case: case["status"] == "completed")
     # Another gateway, or the same after a restart, has never heard of it before.
-    served.house.feed._known, served.house.feed._start = [], served.house.feed._head
+    served.services.live.feed.known, served.services.live.feed.start = [], served.services.live.feed.head
     by_query = f"/api/v1/events?since={last.id}"  # as a page does, which knows of what moment it is
     async with listening(served, by_query, Authorization=f"Bearer {gate.tokens['manager-1']}") as events:
         heard = await until(events, "case", case_id=case_id, status="completed")
@@ -170,7 +170,7 @@ async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(gate: 
 async def test_a_gateway_that_stops_sends_its_listeners_away_at_once(gate: Gate, served: Served) -> None:
     async with hears(served, gate, "auditor-1") as events:
         await anext(events)
-        assert len(served.house.feed) == 1
+        assert served.services.live.feed.listeners == 1
         began = time.monotonic()
         served.server.should_exit = True
         async for _ in events:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from api import gateway, temporal_calls
+from api.gateway import decisions, temporal
 from cases.reconcile.closed_in_temporal import Watcher
 from cases.rollback import Rollbacks
 from cases.submit import Starter
@@ -234,16 +234,16 @@ async def test_a_decision_that_the_record_has_and_temporal_lost_reaches_its_case
     """Under load Temporal may drop an Update after the case has recorded it: found with 19 clients on two cores."""
     async with stopped.worker():
         task = await stopped.open_task(await stopped.start())
-    monkeypatch.setattr(gateway, "SIGNAL_PATIENCE_S", 0.0)
-    monkeypatch.setattr(gateway, "LOOKS_S", (0.5, 0.5))
+    monkeypatch.setattr(decisions, "SIGNAL_PATIENCE_S", 0.0)
+    monkeypatch.setattr(decisions, "LOOKS_S", (0.5, 0.5))
     sent: list[Decision] = []
-    send = temporal_calls.send
+    send = temporal.send
 
     async def heard(handle: Any, update: str, message: Any, answer: Any) -> Any:
         sent.append(message)
         return await send(handle, update, message, answer)
 
-    monkeypatch.setattr(gateway, "send", heard)
+    monkeypatch.setattr(decisions, "send", heard)
     answer = await stopped.decide("manager-1", task)
     assert answer.status_code == 503 and "Nothing was recorded" not in answer.json()["detail"]
     async with stopped.database.write() as conn:  # as the case does, before Temporal has stored the Update

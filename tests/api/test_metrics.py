@@ -7,10 +7,10 @@ import httpx2
 
 from api.app import create_app
 from core.settings import Settings
+from core.temporal import metrics_of_sdk
 from store.db.database import migrate
 from tests.api.conftest import Gate
 from tests.support.installed_app import free_port
-from worker import metrics_of_sdk
 
 
 async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_path: Path) -> None:

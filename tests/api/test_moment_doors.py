@@ -9,7 +9,7 @@ from fastapi.params import Depends
 from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 
-from api.gateway import Wish
+from api.gateway.requests import ActionRequest
 from api.http.problems import Problem
 from api.pages.new import _own
 from api.pages.parts.schema_form import read_form
@@ -147,7 +147,7 @@ def test_no_request_has_a_moment_that_pydantic_reads_in_its_lenient_way(stopped:
     assert seen > 50
     for process in PROCESSES.values():
         assert lenient_fields(process.input) == [], process.name
-    for message in (Wish, Action, Decision, Cancellation, StartNow, BatchOrder):
+    for message in (ActionRequest, Action, Decision, Cancellation, StartNow, BatchOrder):
         assert lenient_fields(message) == [], message.__name__
 
 

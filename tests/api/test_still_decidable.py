@@ -35,13 +35,13 @@ async def test_the_members_of_the_opening_see_list_and_decide_and_nobody_who_joi
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Counting anew after people changed, whatever the other tests left open, comes before an answer.
-    monkeypatch.setattr("api.gateway.UPDATE_PATIENCE_S", 30.0)
+    monkeypatch.setattr("api.gateway.decisions.UPDATE_PATIENCE_S", 30.0)
     group = f"g{uuid4().hex[:8]}"
     rule, policy = "[approval.gates.approval]\n", tmp_path / "policy.toml"
     policy.write_text(gate.settings.policy.read_text().replace(rule, rule + 'membership = "snapshot"\n'))
     async with somebody(gate, group) as then, somebody(gate) as later:
         with monkeypatch.context() as patched:
-            patched.setattr(gate.app.state.house.starter, "_policy_file", PolicyFile(policy, INPUTS))
+            patched.setattr(gate.app.state.services.starter, "_policy_file", PolicyFile(policy, INPUTS))
             task = await asked_for(gate, group)
         assert task["members"] == {group: [then]}
         async with gate.database.write() as conn:

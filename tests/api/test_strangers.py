@@ -377,7 +377,7 @@ async def test_a_flood_of_connections_does_not_shut_out_who_is_signed_in(
             writer.write(post("/sign-in", b"name=", FORM, length=9000))
         assert (await client.get(LIST)).status_code == 200
         assert len(served.server.server_state.connections) <= 41
-        served.house.feed.close()
+        served.services.live.close()
         async for _ in stream.aiter_lines():  # raises if it was cut, and does not end in order
             pass
     for _, writer in held:

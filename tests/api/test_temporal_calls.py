@@ -8,8 +8,8 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError, CancelledError, TimeoutError, TimeoutType
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.gateway.temporal import Gone, NoAnswer, meaning, send, within
 from api.http.problems import Problem
-from api.temporal_calls import Gone, NoAnswer, meaning, send, within
 from domain.refusals import Refusal, RefusalCode, not_allowed
 from workflows.refusal_failures import failure_of_refusal
 

@@ -7,11 +7,11 @@ import pytest
 
 from channels.console import Console
 from channels.mailer import Mailer, MailNotSent, MailRefused
+from channels.registry import mailer
 from channels.smtp import Smtp
 from core.settings import Settings
 from tests.support.installed_app import free_port
 from tests.support.smtp_sink import Sink
-from worker import mailer
 
 ADA = "ada@example.org"
 

@@ -24,7 +24,7 @@ from ops.replay.check import replayed
 from tests.ops.changed import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
 from tests.support.sample_processes import ErrandProcess, ErrandRequest
-from worker import workflows
+from workflows.registry import workflows
 
 TWO_GATES = """
 [pair.gates.approval]

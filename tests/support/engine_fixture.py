@@ -20,11 +20,14 @@ from cases.child_cases import SqlChildren
 from cases.pinned_policies import PinnedPolicies
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.refused_messages import Refusals
+from cases.sql_records import SqlRecords
 from cases.submit import Starter
 from core.settings import ROOT, Settings, load
 from domain.case import CaseEvent, CaseInput, CaseResult
 from domain.ids import case_id_for, reference_key
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
+from plugins.activities import activities_of
+from plugins.shipped import steps
 from plugins.testing.server import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
@@ -44,8 +47,7 @@ from tests.support.sample_processes import (
     Receiver,
     SiblingsProcess,
 )
-from worker import SqlRecords, activities_of, steps, workflows
-from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process
+from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process, workflows
 
 PROCESSES: dict[str, type] = {
     **{name: process.workflow for name, process in REGISTERED.items()},

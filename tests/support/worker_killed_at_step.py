@@ -24,17 +24,19 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.engine.attempt_counter import CountAttempts
 from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
+from cases.sql_records import SqlRecords
 from cases.submit import Starter
 from core.settings import load
 from domain.names import TASK_QUEUE
 from domain.records import CaseRecord, Written
 from domain.step import StepCall
+from plugins.activities import activities_of
+from plugins.shipped import steps
 from policy.file import PolicyFile
 from store.db.database import Database
 from store.people import people
 from tests.support.five_step_process import FiveProcess, FiveRequest, Receiver, five_steps
-from worker import SqlRecords, activities_of, steps, workflows
-from workflows.registry import INPUTS
+from workflows.registry import INPUTS, workflows
 
 
 class Fate:

@@ -17,12 +17,12 @@ from temporalio.worker import Worker
 
 from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
+from cases.sql_records import SqlRecords
 from domain.names import TASK_QUEUE
 from domain.records import CaseRecord, Written
 from store.db.database import Database
 from store.people import people
 from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Receiver
-from worker import SqlRecords
 
 
 class Dying(SqlRecords):

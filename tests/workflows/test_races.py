@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from cases.sql_records import SqlRecords
 from domain.names import MAX_IDLE_MESSAGES
 from domain.records import CaseRecord, Written
 from domain.status import Status, Verdict
@@ -18,7 +19,6 @@ from store.cases import tasks
 from store.db.database import DatabaseUnavailable
 from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
 from tests.support.installed_app import ROOT
-from worker import SqlRecords
 from workflows.engine import human_tasks
 
 SOON = timedelta(seconds=2)

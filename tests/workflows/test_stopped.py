@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
-from api.gateway import Answer, Gateway
+from api.gateway.gateway import Gateway
+from api.gateway.requests import DecisionRequest
 from cases.reconcile.blocked_workflows import StoppedWorkflows
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
@@ -92,7 +93,7 @@ async def settle(house: House, task: TaskView, verdict: str, comment: str = "") 
     async with house.database.read() as conn:
         olga = await people.active(conn, "olga")
     assert olga is not None
-    answer = Answer(verdict=verdict, comment=comment, revision=task.revision)
+    answer = DecisionRequest(verdict=verdict, comment=comment, revision=task.revision)
     with house.env.with_time_skipping_disabled():
         assert (await gateway.decide(olga, task, answer, "once")).accepted
         assert (await gateway.decide(olga, task, answer, "once")).accepted

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.deps import House
+from api.container import Services
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.event_words_of_cases import verdict_words
@@ -44,14 +44,16 @@ class About:
     """Whether it ended undone, and whoever asked may mend it and send it in anew."""
 
 
-async def about(row: CaseRow, person: Person, parts: House) -> About:
+async def about(row: CaseRow, person: Person, services: Services) -> About:
     """The case as the JSON route tells it, with what the pages show beside it."""
-    case, (attachments, comments) = await asyncio.gather(one_case(row, parts.db, parts.gateway), _evidence(row, parts))
+    case, (attachments, comments) = await asyncio.gather(
+        one_case(row, services.db, services.gateway), _evidence(row, services)
+    )
     operates = is_in(person, OPERATORS, ADMINS)
     own = operates or row.requester in person.asks_as
     return About(
         case=case,
-        way=pipeline(case, row.input, await foresight(row, case.tasks, parts.starter.pinned)),
+        way=pipeline(case, row.input, await foresight(row, case.tasks, services.starter.pinned)),
         story=timeline.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,
@@ -68,7 +70,7 @@ def _after(case: CaseDetail) -> bool:
     return bool(case.if_rolled_back)
 
 
-async def _evidence(row: CaseRow, parts: House) -> tuple[Sequence[Attachment], Sequence[Comment]]:
-    async with parts.db.read() as conn:
+async def _evidence(row: CaseRow, services: Services) -> tuple[Sequence[Attachment], Sequence[Comment]]:
+    async with services.db.read() as conn:
         comments = await evidence.newest_comments(conn, row.case_id, COMMENTS)
         return await evidence.attached(conn, row.case_id), comments

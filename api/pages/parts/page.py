@@ -186,7 +186,7 @@ async def _noted(request: Request, answer: Response) -> Response:
     except HTTPException:  # nobody has looked at the body, and it is no form
         return answer
     if isinstance(draft, str) and re.fullmatch(r"[0-9a-f-]{1,40}", draft):
-        https = request.app.state.house.settings.https
+        https = request.app.state.services.settings.https
         answer.set_cookie(WENT_THROUGH + draft, "1", max_age=600, samesite="strict", secure=https)
     return answer
 
@@ -218,7 +218,7 @@ SignedIn = Annotated[Person, Depends(_signed_in)]
 
 def _read_by(request: Request, zone: str | None, person: Person | None = None) -> None:
     """Remember in which language and time zone the page is wanted: a person's own zone, else the browser's."""
-    locale = request.app.state.house.settings.locale
+    locale = request.app.state.services.settings.locale
     where = people.zone_of((person.time_zone if person else None) or zone)
     translation.reader.set(translation.Reader(locale=locale, zone=where, texts=translation.catalogue(locale)))
 
@@ -228,7 +228,7 @@ async def from_here(request: Request) -> None:
 
     What is no browser has no cookie, and needs no secret.
     """
-    ours = request.app.state.house.settings.public_url
+    ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
         said = translation._(
             "This form was sent from another site. Open the pages at %(url)s. If they are open at another address, an "
@@ -271,7 +271,7 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
     """What the frame of every page needs."""
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
     secret = csrf_of(request) if signed_in else ""
-    parts = request.app.state.house
+    services = request.app.state.services
     ends: datetime | None = signed_in.session.ends_at if signed_in else None
     return {
         "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
@@ -281,8 +281,8 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
         "page_home": address_of(request).partition("?")[0],
         "places": places(person) if person else [],
         "preferences": signed_in.preferences if signed_in else page_preferences.DEFAULTS,
-        "demo": parts.demo.people(request) if person is None or signed_in else [],
-        "demo_link": parts.demo.is_here(request),
+        "demo": services.demo.people(request) if person is None or signed_in else [],
+        "demo_link": services.demo.is_here(request),
         "session_ends": ends,
         "account_news": bool(signed_in and signed_in.news),
         "locale": translation.reader.get().locale,

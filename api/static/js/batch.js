@@ -1,6 +1,8 @@
-// A file while it is imported: its counts change in place. What has forms or links in it is fetched anew at turns only.
+// An upload while it is imported: its counts change in place. Parts with forms or links are loaded again only when the
+// status of the upload changes.
 
-import { announce } from "/static/js/app.js";
+import { announce } from "./app.js";
+import { listen } from "./live.js";
 
 const batch = document.getElementById("batch");
 const number = (value) => value.toLocaleString("en-GB");
@@ -26,7 +28,7 @@ function show({ status, rows, cases }) {
   }
 }
 
-/** Its state is another one: the buttons and the rows are, too. Whoever types or stands in them is left alone. */
+/** Load the buttons and the rows again, for the new status; parts in which somebody types or stands stay. */
 async function turn() {
   const answer = await fetch(location.href);
   if (!answer.ok) return;  // the counts still come
@@ -44,24 +46,14 @@ async function turn() {
 }
 
 if (batch && !("ended" in batch.dataset)) {
-  let source = null;
-  const listen = () => {
-    source = new EventSource(`/batches/${batch.dataset.batch}/events`);
-    source.addEventListener("counts", (event) => show(JSON.parse(event.data)));
-    source.addEventListener("end", (event) => {
-      source.close();
-      document.removeEventListener("visibilitychange", listenIfSeen);
+  // Each connection begins with all counts, so none are missed while the page is hidden.
+  const stop = listen(() => `/batches/${batch.dataset.batch}/events`, {
+    counts: (event) => show(JSON.parse(event.data)),
+    end: (event) => {
+      stop();
       show(JSON.parse(event.data));
       announce(batch.dataset.finished);
       turn();
-    });
-  };
-  // Not in a tab that nobody looks at: a browser has six connections to one server. It begins with all counts anew.
-  const listenIfSeen = () => {
-    source?.close();
-    if (!document.hidden) listen();
-  };
-  listen();
-  document.addEventListener("visibilitychange", listenIfSeen);
-  addEventListener("pagehide", () => source.close());
+    },
+  });
 }

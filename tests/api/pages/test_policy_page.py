@@ -101,7 +101,7 @@ async def test_a_mistake_in_the_file_of_mappings_is_named_on_the_page(
 ) -> None:
     file = tmp_path / "mappings.toml"
     file.write_text('[mappings.mine]\nprocess = "payment"\n\n[mappings.mine.columns]\npayeee = "<i>Supplier"\n')
-    choice = stopped.app.state.house.uploads.choice
+    choice = stopped.app.state.services.uploads.choice
     monkeypatch.setattr(choice, "saved", SavedMappings(file, choice.saved.targets))
     page = html.unescape((await stopped.as_("requester-1").get("/mappings")).text)
     assert "Nothing of this file is used until it is mended" in page and "mappings.toml:5:" in page

@@ -33,7 +33,7 @@ async def test_without_temporal_an_error_leads_back_with_the_filters_and_keeps_w
         assert page.status_code == 503
         assert parsed(page.text).one("main").one("a").attrs["href"] == "/?q=x&sort=priority"
     # What still saw to the decisions would open the database that was closed, and leave the connection open.
-    assert not app.state.house.gateway._background
+    assert not app.state.services.gateway._decisions._background
 
 
 async def test_what_is_decided_is_not_said_to_be_stored_as_well(stopped: Gate) -> None:

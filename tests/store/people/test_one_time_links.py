@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from channels.registry import dispatcher
 from core.settings import Settings
 from domain.notification import Letter
 from store.audit import audit_log
@@ -23,7 +24,6 @@ from store.tables.audit import event_payloads
 from store.tables.base import metadata
 from tests.store.mailroom import Mailroom
 from tests.support.smtp_sink import Sink
-from worker import dispatcher
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=8)
@@ -313,7 +313,7 @@ async def test_a_link_comes_by_real_mail_and_opens_once(office: Database, tmp_pa
             channels="smtp",
         )
         await asked(office)
-        sending = asyncio.create_task(dispatcher(office, settings).run())
+        sending = asyncio.create_task(dispatcher(office, settings, {}).run())
         async with asyncio.timeout(60):
             while not (mails := [mail for mail in sink.mails if mail.to == "mary@example.org"]):
                 await asyncio.sleep(0.05)

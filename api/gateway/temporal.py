@@ -1,6 +1,6 @@
-"""Conversations with Temporal: each has a deadline, and a failure is one of a few things that a caller can handle.
+"""Calls to Temporal with a deadline. A failure is one of three exceptions that a caller can handle.
 
-`Refusal`: the Workflow refused. `Gone`: no Workflow takes messages there. `NoAnswer`: the result is not known.
+`Refusal`: the Workflow refused the message. `Gone`: no Workflow takes messages there. `NoAnswer`: neither is known.
 """
 
 import asyncio
@@ -9,15 +9,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from temporalio.client import RPCTimeoutOrCancelledError, WorkflowHandle, WorkflowUpdateFailedError
+from pydantic import ValidationError
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.problems import Problem
+from domain.case import CaseState
 from domain.messages import Action, Decision, StartNow
 from domain.refusals import Refusal, RefusalCode
 from workflows.refusal_failures import refusal_of_failure
 
+UPDATE_PATIENCE_S = 2.5
+"""How long an Update may take before the Signal is sent instead."""
+SIGNAL_PATIENCE_S = 1.0
+"""How long a Signal may take: a caller has an answer within 4 s, whatever is down."""
+QUERY_PATIENCE_S = 1.0
+MAY_COME = "Temporal does not answer. What you sent may still arrive; sent again, it is done once."
 PAUSE_S = 0.1
 """Between two tries within a deadline: the id makes a second one harmless."""
 COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
@@ -31,7 +45,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 class NoAnswer(Exception):
-    """Neither yes nor no within the time: no worker, or no Temporal server. What was sent may still be applied."""
+    """No answer came in time: no worker, or no Temporal server. The message may still be applied."""
 
 
 class Gone(Exception):
@@ -40,7 +54,7 @@ class Gone(Exception):
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """A deadline for one conversation. Raises NoAnswer, Gone and Refusal, and Problem for what Temporal never takes.
+    """Run the block with a deadline. Raises NoAnswer, Gone or Refusal, and Problem for a message Temporal never takes.
 
     The SDK's own `rpc_timeout` is not used: measured, 3 s of it took 6 s.
     """
@@ -81,7 +95,10 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
 async def send(
     handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
 ) -> AnswerT:
-    """An Update; again while it is refused for a reason that passes, or the server is not ready. Use it `within`."""
+    """Send an Update until it is answered: refusals that pass and a server that starts are tried again.
+
+    Call it `within` a deadline.
+    """
     while True:
         try:
             given: AnswerT = await handle.execute_update(update, message, id=message.id, result_type=answer)
@@ -93,3 +110,24 @@ async def send(
             if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
                 raise
         await asyncio.sleep(PAUSE_S)
+
+
+async def state_of(client: Client, workflow_id: str) -> CaseState | None:
+    """Return the case as its Workflow knows it; None when the Workflow did not answer within a second."""
+    try:
+        async with within(QUERY_PATIENCE_S):
+            handle = client.get_workflow_handle(workflow_id)
+            state: CaseState = await handle.query("status", result_type=CaseState)
+            return state
+    except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: of code that is newer, or older
+        return None
+
+
+async def outcome_of(handle: WorkflowHandle[Any, Any], update_id: str, answer: type[AnswerT]) -> AnswerT:
+    """Return the answer of an Update that was sent before; Temporal still has it when the Workflow has ended.
+
+    Raises NoAnswer, Gone and Refusal.
+    """
+    async with within(QUERY_PATIENCE_S):
+        given: AnswerT = await handle.get_update_handle(update_id, result_type=answer).result()
+        return given

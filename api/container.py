@@ -1,0 +1,96 @@
+"""The services of the gateway: everything that routes and pages use, opened and closed in one place."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from api.gateway.gateway import Gateway
+from api.live import LiveUpdates
+from api.services.audit_check import Checks
+from api.services.dashboard import Dashboards
+from api.services.demo_people import Demo
+from api.services.metrics import Metrics
+from api.services.revoked_tokens import TurnedAway
+from cases.rollback import Rollbacks
+from cases.settle_blocked import Settlement
+from cases.submit import Starter
+from core.settings import Settings
+from core.temporal import connect
+from intake.staged_files import HeldFiles
+from intake.upload import Uploads
+from policy.file import PolicyFile
+from store.audit.verification import Folders
+from store.db.database import Database, DatabaseUnavailable
+from store.people import demo_people
+from store.receivers.accepted_risks import Risks
+from store.receivers.accounts import AccountDirectory
+from store.receivers.datasets import Datasets
+from store.receivers.ledger import Ledger
+
+WRITE_PATIENCE_S = 10.0
+"""How long a request waits for its turn to write. A person who waits is better off than one who is sent away."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the gateway is made of. Routes get it by `api.deps`, middleware by `app.state.services`."""
+
+    settings: Settings
+    db: Database
+    policy: PolicyFile
+    starter: Starter
+    rollbacks: Rollbacks
+    uploads: Uploads
+    held: HeldFiles
+    live: LiveUpdates
+    ledger: Ledger
+    directory: AccountDirectory
+    datasets: Datasets
+    risks: Risks
+    gateway: Gateway
+    metrics: Metrics
+    dashboards: Dashboards
+    demo: Demo
+    checks: Checks
+    turned_away: TurnedAway
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, policy: PolicyFile, metrics: Metrics) -> AsyncIterator["Services"]:
+        """Open all services, and close them in order when the block ends. Neither Temporal nor SQL need be there."""
+        # Lazy: a gateway that starts before Temporal answers 503 until it is there.
+        client = await connect(settings, lazy=True)
+        db = Database(settings.database_url, patience=WRITE_PATIENCE_S)
+        if not settings.demo:
+            with suppress(DatabaseUnavailable):  # each request is checked anyway
+                await demo_people.dismiss_all(db, by="holdgate")
+        starter = Starter(db, client, policy)
+        rollbacks = Rollbacks(db, client, starter)
+        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
+        services = cls(
+            settings=settings,
+            db=db,
+            policy=policy,
+            starter=starter,
+            rollbacks=rollbacks,
+            uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
+            held=HeldFiles(settings.uploads / "held"),
+            live=LiveUpdates(db),
+            ledger=Ledger(db),
+            directory=AccountDirectory(db),
+            datasets=Datasets(db),
+            risks=Risks(db),
+            gateway=gateway,
+            metrics=metrics,
+            dashboards=Dashboards(db, gateway, policy),
+            demo=Demo(settings),
+            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
+            turned_away=TurnedAway(db),
+        )
+        try:
+            yield services
+        finally:
+            await services.checks.close()
+            await services.live.ended()
+            await gateway.close()
+            await db.close()

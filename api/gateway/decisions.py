@@ -1,0 +1,286 @@
+"""Decisions of people on their way to a case.
+
+A decision is sent as an Update first, so that the caller learns the outcome. If no worker answers in time, it is sent
+as a Signal with the same id: Temporal keeps it until a worker is back, and the case counts it once.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from pydantic import ValidationError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+
+from api.gateway.actors import actor_on
+from api.gateway.refusals import REUSED, SURE, RefusalLog, recorded
+from api.gateway.requests import DecisionOutcome, DecisionRequest
+from api.gateway.temporal import (
+    MAY_COME,
+    SIGNAL_PATIENCE_S,
+    UPDATE_PATIENCE_S,
+    Gone,
+    NoAnswer,
+    outcome_of,
+    send,
+    within,
+)
+from api.http.problems import FieldError, invalid, not_found, unavailable
+from api.http.workflow_refusals import problem_of_refusal
+from cases.check_names import NamesCheck
+from cases.settle_blocked import Settlement
+from cases.submit import PolicySource
+from domain.gate import Gate
+from domain.ids import decision_id_for
+from domain.messages import Decision, Receipt
+from domain.named_fields import names_any
+from domain.refusals import Refusal, RefusalCode
+from domain.ruling import GateRuling
+from domain.status import Verdict
+from domain.task import TaskView
+from store.cases import cases, tasks
+from store.cases.tasks import DecisionRow
+from store.db.database import Database, DatabaseUnavailable
+from store.people.people import Person
+from workflows.registry import PROCESSES
+
+LOOKS_S = (2.0, 5.0, 15.0, 40.0)
+"""Pauses between the checks whether a decision that got no answer was accepted all the same."""
+NOTE_PATIENCE_S = 0.3
+"""How long an answer waits until it is noted that the decision is pending; the note is written all the same."""
+SETTLE_PATIENCE_S = 10.0
+"""How long an operator's decision on a stopped case may take: the case is ended in Temporal and handed over."""
+UPDATES_AT_ONCE = 4
+"""Of one task. The server takes ten and aborts many of them; fifty at once took longer than one after the other."""
+
+_log = logging.getLogger("holdgate.api")
+
+
+class Decisions:
+    """Sends decisions to cases."""
+
+    def __init__(self, client: Client, db: Database, settlement: Settlement, policy: PolicySource) -> None:
+        self._client = client
+        self._db = db
+        self._settlement = settlement
+        self._policy = policy
+        self._refusals = RefusalLog(db)
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """End the work behind answers before the database is closed; work that is nearly done may finish."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
+        left = list(self._background)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def decide(
+        self,
+        person: Person,
+        task: TaskView,
+        request: DecisionRequest,
+        client_id: str | None,
+        patience: float | None = None,
+    ) -> DecisionOutcome:
+        """Send a person's decision to the case. `task` is the stored task; the caller has checked that they may see it.
+
+        `client_id` makes a repeat return the first answer; `patience` is in seconds, None for the default. Raises
+        Problem: 403, 409 or 422 as the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded
+        in the audit log.
+        """
+        if request.verdict not in task.verdicts:
+            allowed = ", ".join(task.verdicts)
+            raise invalid(
+                f"This task does not take '{request.verdict}'; it takes {allowed}.",
+                [FieldError(field="verdict", message=f"one of {allowed}")],
+                allowed=task.verdicts,
+            )
+        decision = Decision(
+            id=decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex),
+            task_id=task.task_id,
+            verdict=Verdict(request.verdict),
+            by=await actor_on(self._client, self._db, person, task),
+            comment=request.comment,
+            revision=request.revision,
+            edits=request.edits,
+            via=request.via,
+            at=datetime.now(UTC),
+        )
+        async with self._db.read() as conn:
+            known = await tasks.decision(conn, decision.id)
+        if known and known.content != decision.content:
+            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
+        if known and known.status == "refused":
+            raise problem_of_refusal(decision.id, recorded(known, task))
+        if "stopped" in task.facts and task.kind == "intervention":
+            return await self._settle(task, decision)
+        if not known:
+            await self._check_edits(task, decision)
+        handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
+        try:
+            wait = UPDATE_PATIENCE_S if patience is None else patience
+            return await self._receive(task, decision, self._update(handle, decision, wait))
+        except NoAnswer:
+            return await self._signal(handle, task, decision, known)
+        except Gone:
+            return await self._after_the_end(handle, decision)
+
+    async def _settle(self, task: TaskView, decision: Decision) -> DecisionOutcome:
+        """Carry out an operator's decision on a stopped case: no Workflow could receive a message."""
+        async with self._db.read() as conn:
+            known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
+        if known and known.status == "accepted":
+            return await self._as_recorded(known)
+        try:
+            Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
+        except Refusal as no:
+            raise await self._refusals.refuse(now, decision, no) from no
+        try:
+            async with within(SETTLE_PATIENCE_S):
+                status = await self._settlement.settle(now, decision)
+        except (NoAnswer, Gone, WorkflowQueryFailedError) as error:
+            raise unavailable(MAY_COME, decision_id=decision.id) from error
+        async with self._db.read() as conn:
+            closed = await tasks.get(conn, task.task_id) or now
+        if status is None:
+            message = "This case was dealt with a moment ago."
+            refusal = Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=closed.outcome)
+            raise await self._refusals.refuse(closed, decision, refusal)
+        return DecisionOutcome(decision_id=decision.id, task=closed, case_status=status)
+
+    async def _check_edits(self, task: TaskView, decision: Decision) -> None:
+        """Refuse edits that name unknown people or groups, as a new request would be. Raises Problem.
+
+        The Workflow checks everything else about the edits.
+        """
+        process = PROCESSES.get(task.process)
+        if not decision.edits or process is None or not names_any(process.input):
+            return
+        async with self._db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        try:
+            whole = process.input.model_validate({**(case.input if case else {}), **decision.edits})
+        except ValidationError:
+            return
+        check = NamesCheck(self._db, self._policy.current, decision.by.id)
+        (wrong,) = await check.problems(task.process, [whole], decision.edits)
+        if wrong:
+            errors = [{"field": each.column, "message": each.message} for each in wrong]
+            message = "; ".join(map(str, wrong))
+            raise await self._refusals.refuse(
+                task, decision, Refusal(RefusalCode.INVALID_EDITS, message, errors=errors)
+            )
+
+    async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
+        """Send the decision as an Update, again while the Workflow has not reached the task or the server is not ready.
+
+        Only a few at a time for one task: the server aborts Updates that crowd in on one Workflow, and they start over.
+        """
+        turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
+        async with within(patience), turns:
+            return await send(handle, "decide", decision, Receipt)
+
+    async def _signal(
+        self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
+    ) -> DecisionOutcome:
+        """Send the decision as a Signal: the server keeps it, and the case judges it when a worker is back."""
+        if known and known.status == "pending":  # written after the signal was stored, so it need not be sent again
+            return DecisionOutcome(decision_id=decision.id)
+        if not known:
+            await self._refuse_at_once(task, decision)
+        try:
+            # Also one that is stored as accepted: after a power cut Temporal may know less than the database does.
+            async with within(SIGNAL_PATIENCE_S):
+                await handle.signal("submit_decision", decision)
+        except NoAnswer as error:
+            self._in_background(self._see_through(handle, decision))
+            raise unavailable(MAY_COME, decision_id=decision.id) from error
+        except Gone:
+            return await self._after_the_end(handle, decision)
+        if known:
+            return await self._as_recorded(known)
+        noting = self._in_background(self._note_pending(task, decision))
+        await asyncio.wait([noting], timeout=NOTE_PATIENCE_S)
+        return DecisionOutcome(decision_id=decision.id)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        running = asyncio.create_task(work)
+        self._background.add(running)
+        running.add_done_callback(self._background.discard)
+        return running
+
+    async def _see_through(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> None:
+        """Send a decision again that is stored as accepted but that Temporal may have lost: the case would not go on.
+
+        The decision is stored before Temporal has the Update. Under heavy load Temporal may never store it.
+        """
+        for pause in LOOKS_S:
+            await asyncio.sleep(pause)
+            with suppress(DatabaseUnavailable, NoAnswer):
+                async with self._db.read() as conn:
+                    known = await tasks.decision(conn, decision.id)
+                if known is None or known.status != "accepted":
+                    continue
+                with suppress(Gone):
+                    async with within(UPDATE_PATIENCE_S):
+                        await handle.signal("submit_decision", decision)
+                return
+
+    async def _note_pending(self, task: TaskView, decision: Decision) -> None:
+        try:
+            async with self._db.write() as conn:
+                await tasks.pending(conn, decision, task.case_id)
+        except DatabaseUnavailable:
+            # Temporal has the decision; the database shows it once the case has judged it.
+            _log.warning("decision %s is pending, but could not be noted as such", decision.id)
+
+    async def _refuse_at_once(self, task: TaskView, decision: Decision) -> None:
+        """Refuse without a worker what the stored task rules out. Raises Problem."""
+        try:
+            Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
+        except Refusal as no:
+            if no.code in SURE:
+                raise await self._refusals.refuse(task, decision, no) from no
+
+    async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:
+        """Return the outcome of a decision that the Workflow took before it ended, or raise its refusal."""
+        async with self._db.read() as conn:
+            task = await tasks.get(conn, decision.task_id)
+            known = await tasks.decision(conn, decision.id)
+        if task is None:
+            raise not_found("task")
+        with suppress(NoAnswer, Gone):  # then no Update reached the Workflow
+            return await self._receive(task, decision, outcome_of(handle, decision.id, Receipt))
+        if known and known.status == "accepted":
+            return await self._as_recorded(known)
+        try:
+            Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
+        except Refusal as no:
+            raise await self._refusals.refuse(task, decision, no) from no
+        message = "The case of this task has ended."
+        refusal = Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=task.outcome)
+        raise await self._refusals.refuse(task, decision, refusal)
+
+    async def _receive(self, task: TaskView, decision: Decision, update: Awaitable[Receipt]) -> DecisionOutcome:
+        """Return the outcome of an Update. Raises its refusal as a Problem."""
+        try:
+            receipt = await update
+        except Refusal as no:
+            raise await self._refusals.refuse(task, decision, no) from no
+        if receipt.content != decision.content:
+            # The server answers a known Update id with its first result, without asking the Workflow.
+            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
+        return DecisionOutcome(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
+
+    async def _as_recorded(self, known: DecisionRow) -> DecisionOutcome:
+        """Return an accepted decision whose receipt Temporal no longer has, with task and case as they are now."""
+        async with self._db.read() as conn:
+            task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
+        return DecisionOutcome(decision_id=known.decision_id, task=task, case_status=case.status if case else None)

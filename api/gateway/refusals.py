@@ -1,0 +1,77 @@
+"""Refused messages: each is recorded in the audit log of its case and answered as a problem."""
+
+import uuid
+
+from api.http.problems import Problem
+from api.http.workflow_refusals import problem_of_refusal
+from domain.case import CaseEvent
+from domain.messages import Action, Decision
+from domain.refusals import Refusal, RefusalCode
+from domain.task import TaskView
+from store.audit import refusal_counts
+from store.cases.actions import ActionRow
+from store.cases.cases import CaseRow
+from store.cases.tasks import DecisionRow
+from store.db.database import Database
+
+SURE = frozenset(
+    {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
+)
+"""Refusals that follow from the stored task alone, so no worker need be asked."""
+REUSED = "This decision id was used already, with another answer."
+
+
+class RefusalLog:
+    """Records refusals: Temporal keeps no trace of a refused Update."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def refuse(self, task: TaskView, sent: Decision | Action, refusal: Refusal) -> Problem:
+        """Record that a message was refused, and return the problem to raise. Repeated refusals are only counted."""
+        async with self._db.write() as conn:
+            await refusal_counts.record(conn, _event(task, sent, refusal), sent.by.id)
+        return problem_of_refusal(sent.id, refusal)
+
+
+def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
+    """Return the refusal that is recorded for a message."""
+    return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
+
+
+def ended(case: CaseRow) -> Problem:
+    """Return the problem of a message for a case that has ended: 409 with its outcome."""
+    return Problem(
+        409,
+        f"The case has ended already: {case.status.replace('_', ' ')}.",
+        kind="already-closed",
+        case_id=case.case_id,
+        outcome=case.status,
+    )
+
+
+def _event(task: TaskView, sent: Decision | Action, refusal: Refusal) -> CaseEvent:
+    if isinstance(sent, Decision):
+        kind, wanted, text = "decision_refused", sent.verdict.value, {"comment": sent.comment}
+    else:
+        kind, wanted = "action_refused", sent.act.value
+        text = {"text": sent.text, "to": sent.to.id if sent.to else ""}
+    return CaseEvent(
+        event_id=f"refusal/{uuid.uuid4()}",
+        case_id=task.case_id,
+        at=sent.at,
+        kind=kind,
+        actor=sent.by.id,
+        summary=f"{sent.by.id} was refused to {wanted.replace('_', ' ')}: {refusal.message}",
+        data={
+            "task_id": task.task_id,
+            "gate": task.gate,
+            "decision_id": sent.id,
+            "verdict": wanted,
+            **text,
+            "groups": sent.by.groups,
+            "revision": sent.revision,
+            "code": refusal.code.value,
+            "via": sent.via,
+        },
+    )

@@ -1,0 +1,135 @@
+"""What people do with a task other than decide it: claim, hand over, ask, change the deadline."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import Client, WorkflowHandle
+
+from api.gateway.actors import actor_on
+from api.gateway.refusals import REUSED, SURE, RefusalLog, ended, recorded
+from api.gateway.requests import ActionOutcome, ActionRequest
+from api.gateway.temporal import (
+    MAY_COME,
+    SIGNAL_PATIENCE_S,
+    UPDATE_PATIENCE_S,
+    Gone,
+    NoAnswer,
+    send,
+    within,
+)
+from api.http.problems import Problem, unavailable
+from api.http.workflow_refusals import problem_of_refusal
+from api.services.person_lookup import whom
+from domain.gate import Gate
+from domain.ids import decision_id_for
+from domain.messages import Action, Actor, Receipt
+from domain.records import ActionRecord
+from domain.refusals import Refusal, RefusalCode
+from domain.ruling import GateRuling
+from domain.task import TaskView
+from store.cases import actions, cases
+from store.cases.actions import ActionRow
+from store.db.database import Database
+from store.people import people
+from store.people.people import Person
+
+
+class TaskActions:
+    """Sends actions on tasks to cases."""
+
+    def __init__(self, client: Client, db: Database) -> None:
+        self._client = client
+        self._db = db
+        self._refusals = RefusalLog(db)
+
+    async def act(
+        self, person: Person, task: TaskView, request: ActionRequest, client_id: str | None = None
+    ) -> ActionOutcome:
+        """Do something with a task, once, and return the task as it is then.
+
+        Where no worker answers, the action is stored, and done or refused later. Until then a repeat with the same
+        content counts as the same action; a repeat with the same `client_id` always does. Raises Problem: 403, 409 or
+        422 as the Workflow refuses, 422 for somebody who is unknown, 503 when Temporal does not answer.
+        """
+        to = await self._named(request.to, person, task) if request.to is not None else None
+        action = Action(
+            id=decision_id_for(person.id, f"{task.task_id}/{request.act}", client_id or uuid.uuid4().hex),
+            task_id=task.task_id,
+            by=await actor_on(self._client, self._db, person, task),
+            to=to,
+            at=datetime.now(UTC),
+            **request.model_dump(exclude={"to", "ruling"}),
+            ruling=request.ruling,
+        )
+        known = await self._sent_before(action, client_id)
+        if known:
+            action = action.model_copy(update={"id": known.action_id})
+            if known.content != action.content:
+                raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
+            if known.status == "refused":
+                raise problem_of_refusal(action.id, recorded(known, task))
+        handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
+        try:
+            async with within(UPDATE_PATIENCE_S):
+                receipt = await send(handle, "act", action, Receipt)
+        except Refusal as no:
+            await self._answered_now(known, no)
+            raise await self._refusals.refuse(task, action, no) from no
+        except NoAnswer:
+            return await self._act_later(handle, task, action)
+        except Gone as error:
+            raise await self._not_there(task) from error
+        if receipt.content != action.content:
+            raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
+        await self._answered_now(known)
+        return ActionOutcome(action_id=action.id, task=receipt.task)
+
+    async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
+        """Return the action that this one repeats: by the client's id, or the same content still without an answer."""
+        async with self._db.read() as conn:
+            if client_id:
+                return await actions.get(conn, action.id)
+            return await actions.waiting(conn, action.by.id, action.task_id, action.content)
+
+    async def _answered_now(self, known: ActionRow | None, no: Refusal | None = None) -> None:
+        """Close the stored action if it was pending, with its refusal if there is one."""
+        if known and known.status == "pending":
+            async with self._db.write() as conn:
+                await actions.settle(conn, known.action_id, no.message if no else "", no.code.value if no else "")
+
+    async def _act_later(self, handle: WorkflowHandle[Any, Any], task: TaskView, action: Action) -> ActionOutcome:
+        """Store the action and send it as a Signal. It is stored first, so that a repeat finds it."""
+        try:
+            Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
+        except Refusal as no:
+            if no.code in SURE:
+                raise await self._refusals.refuse(task, action, no) from no
+        async with self._db.write() as conn:
+            await actions.pending(conn, ActionRecord.of(action), task.case_id)
+        try:
+            async with within(SIGNAL_PATIENCE_S):
+                await handle.signal("submit_action", action)
+        except NoAnswer as error:
+            raise unavailable(MAY_COME, action_id=action.id) from error
+        except Gone as error:
+            problem = await self._not_there(task)
+            async with self._db.write() as conn:
+                await actions.settle(conn, action.id, str(problem), RefusalCode.ALREADY_CLOSED.value)
+            raise problem from error
+        return ActionOutcome(action_id=action.id)
+
+    async def _not_there(self, task: TaskView) -> Problem:
+        """Return the problem why no Workflow takes a message for a task."""
+        async with self._db.read() as conn:
+            case = await cases.get(conn, task.case_id)
+        if case is not None and case.status.closed:
+            return ended(case)
+        return unavailable("The case is about to start; try again in a moment.")
+
+    async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
+        """Return the person meant by an id, a name or an e-mail address. Raises Problem 422."""
+        async with self._db.read() as conn:
+            id = await whom(conn, text, by, field="to", asking="To whom?", task=task)
+            found = await people.get(conn, id)
+        return Actor(id=found.id, groups=found.groups)

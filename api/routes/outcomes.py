@@ -1,0 +1,84 @@
+"""The outcome of a decision, or of another action on a task, that was answered with 202."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from api.deps import Db, Plain
+from api.http.problems import documented, not_found
+from api.http.security import Caller, viewer
+from api.http.workflow_refusals import REFUSAL_CODES
+from domain.messages import Act
+from domain.refusals import RefusalCode
+from store.cases import actions, tasks
+from store.people.people import Person
+
+router = APIRouter(tags=["tasks"])
+
+MessageId = Annotated[Plain, Path(max_length=100)]
+_ASKS = documented(401, 404, 422, 503)
+
+
+class _Outcome(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    refusal: str | None = Field(description="Why it was refused, in one sentence")
+    code: RefusalCode | None = Field(description=REFUSAL_CODES, examples=[RefusalCode.ALREADY_CLOSED])
+    task_id: str
+    case_id: str
+    at: datetime
+
+    @field_validator("refusal", mode="before")
+    @classmethod
+    def _without_refusal(cls, text: str) -> str | None:
+        return text or None
+
+    @field_validator("code", mode="before")
+    @classmethod
+    def _known_code(cls, text: str) -> RefusalCode | None:
+        return RefusalCode.of(text) if text else None
+
+
+class DecisionState(_Outcome):
+    """One decision as it is recorded."""
+
+    decision_id: str
+    status: Literal["pending", "accepted", "refused", "withdrawn"]
+    verdict: str
+
+
+class ActionState(_Outcome):
+    """One action as it is recorded."""
+
+    action_id: str
+    status: Literal["pending", "done", "refused"]
+    act: Act
+
+
+@router.get("/decisions/{decision_id}", responses=_ASKS)
+async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> DecisionState:
+    """Whether a decision is pending, counted or was refused. For the person who made it, and those who see everything.
+
+    `withdrawn`: it counted, until the person took it back.
+    """
+    async with db.read() as conn:
+        found = await tasks.decision(conn, decision_id)
+    if found is None or not _may_see(person, found.person):
+        raise not_found("decision")
+    return DecisionState.model_validate(found)
+
+
+@router.get("/actions/{action_id}", responses=_ASKS)
+async def one_action(action_id: MessageId, person: Caller, db: Db) -> ActionState:
+    """Whether an action is pending, done or was refused. For the person who sent it, and those who see everything."""
+    async with db.read() as conn:
+        found = await actions.get(conn, action_id)
+    if found is None or not _may_see(person, found.person):
+        raise not_found("action")
+    return ActionState.model_validate(found)
+
+
+def _may_see(reader: Person, sender: str) -> bool:
+    return sender == reader.id or viewer(reader).sees_all

@@ -1,0 +1,160 @@
+"""The table of the worker's background jobs, and the loop that runs each of them.
+
+A new job is one more entry in `jobs`: what it does, and what is logged of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.client import Client
+
+from cases.reconcile.blocked_workflows import Defects, StoppedWorkflows
+from cases.reconcile.changed_people import Recounter
+from cases.reconcile.closed_in_temporal import Watcher
+from cases.reconcile.lost_batches import LostImports
+from cases.reconcile.next_rounds import Resubmitter
+from cases.reconcile.refused_messages import Refusals
+from cases.rollback import Rollbacks
+from cases.submit import Starter
+from store.audit.refusal_counts import CountedRefusals
+from store.cases.left_pending import LeftPending
+from store.db import heartbeats
+from store.db.database import Database, DatabaseUnavailable
+from store.people import demo_people
+
+SWEEP_EVERY = timedelta(seconds=5)
+HEARTBEAT_EVERY = timedelta(seconds=2)
+REFUSALS_EVERY = timedelta(seconds=1)
+
+log = logging.getLogger("holdgate.worker")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that is done again and again."""
+
+    look: Callable[[], Awaitable[int]]
+    """Does the work once, and returns how many things it found."""
+    found: str
+    """Log line for a round that found something; `%d` is the count."""
+    failed: str
+    """Log line for a round that failed."""
+    every: timedelta = SWEEP_EVERY
+    """The pause between two rounds."""
+
+    async def run(self) -> None:
+        """Run until cancelled. A round that fails is logged, and the next one tries again."""
+
+        async def step() -> bool:
+            if count := await self.look():
+                log.info(self.found, count)
+            return False
+
+        await keep_going(step, lambda _: self.every.total_seconds(), self.failed)
+
+
+async def keep_going(
+    step: Callable[[], Awaitable[bool]],
+    pause: Callable[[float], float],
+    failed: str,
+    *,
+    log: logging.Logger = log,
+    over: asyncio.Event | None = None,
+) -> None:
+    """Repeat a step until `over` is set, or until cancelled. A failure is logged as `failed`, and tried again.
+
+    `step` returns whether there is more to do at once. Where there is not, `pause` returns the seconds to wait, given
+    the seconds that the step took.
+    """
+    over = over or asyncio.Event()
+    while not over.is_set():
+        began, more = time.monotonic(), False
+        try:
+            more = await step()
+        except Exception:  # whatever it was, the next round tries again
+            log.exception(failed)
+        if not more:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause(time.monotonic() - began)):
+                    await over.wait()
+
+
+def heartbeat(database: Database, name: str) -> Job:
+    """Return the job that shows others that this worker runs."""
+
+    async def beat() -> int:
+        try:
+            async with database.write() as connection:
+                await heartbeats.beat(connection, name, datetime.now(UTC))
+        except DatabaseUnavailable as error:
+            log.warning("no heartbeat: %s", error)
+        return 0
+
+    return Job(beat, "", "no heartbeat", HEARTBEAT_EVERY)
+
+
+def jobs(
+    database: Database, client: Client, starter: Starter, refusals: Refusals, defects: Defects, *, demo: bool
+) -> list[Job]:
+    """Return all jobs that look after cases. `refusals` and `defects` are what the worker collects while it runs."""
+    watcher = Watcher(database, client, Rollbacks(database, client, starter))
+    without_demo = Job(
+        # Of a demo that ran before, or runs where it should not: nobody waits for these people.
+        lambda: demo_people.dismiss_all(database, by="holdgate"),
+        "%d demo people were deactivated: the demo is off",
+        "demo people could not be deactivated",
+    )
+    return [
+        Job(
+            starter.sweep,
+            "started %d cases and batches that were stored and not started",
+            "stored cases and batches could not be started",
+        ),
+        Job(
+            Recounter(database, client).look,
+            "%d open gates check again who can decide them",
+            "open gates could not check again who can decide them",
+        ),
+        Job(
+            watcher.look,
+            "%d cases were ended or reset in Temporal",
+            "could not look for cases that were ended in Temporal",
+        ),
+        Job(
+            LostImports(database, client).look,
+            "%d imports were lost in Temporal",
+            "could not look for imports that were lost in Temporal",
+        ),
+        Job(
+            StoppedWorkflows(database, client, defects.suspects).look,
+            "%d cases have stopped, or go on again",
+            "could not look for cases that have stopped",
+        ),
+        Job(
+            LeftPending(database).look,
+            "%d decisions and actions were refused because their task has closed",
+            "could not look for decisions and actions without an answer",
+        ),
+        Job(
+            CountedRefusals(database).look,
+            "%d counts of refusals were written into the audit log",
+            "counts of refusals could not be written into the audit log",
+        ),
+        Job(
+            Resubmitter(database, starter).look,
+            "%d failed cases were submitted again",
+            "failed cases could not be submitted again",
+        ),
+        Job(
+            refusals.look,
+            "%d refused messages were recorded",
+            "refused messages could not be recorded",
+            REFUSALS_EVERY,
+        ),
+        *([] if demo else [without_demo]),
+    ]

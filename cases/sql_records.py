@@ -1,0 +1,31 @@
+"""Writes what happens to cases into SQL, for the activities of the engine."""
+
+import logging
+
+from activities.engine.records import NoCase
+from domain.records import CaseRecord, Written
+from store.audit import audit_log
+from store.cases import cases
+from store.db.database import Database
+
+log = logging.getLogger("holdgate.cases")
+
+
+class SqlRecords:
+    """Writes each record in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(self, record: CaseRecord) -> Written:
+        """Write what happened to a case. Raises NoCase for a case that is not in the database."""
+        try:
+            async with self._database.write() as connection:
+                written = await cases.record(connection, record)
+        except audit_log.UnknownCase as unknown:
+            said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
+            raise NoCase(said, permanent=True) from unknown
+        # Kinds only: what events say of people and money is for the audit log, not for this one.
+        kinds = " ".join(event.kind for event in record.events)
+        log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
+        return written

@@ -1,0 +1,69 @@
+"""The Temporal workers: which task queue runs what, and how much of it at once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker
+
+from activities.engine.attempt_counter import CountAttempts
+from activities.engine.batch_rows import Imports
+from activities.engine.records import Records
+from cases.pinned_policies import PinnedPolicies
+from cases.sql_records import SqlRecords
+from cases.submit import Starter
+from core.settings import Settings
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
+from intake.start_rows import Importer, Pace
+from plugins.activities import activities_of
+from plugins.shipped import steps
+from store.db.database import Database
+from store.people import people
+from workflows.registry import INPUTS, workflows
+
+STICKY_TIMEOUT = timedelta(seconds=1)
+"""How long a case waits for the worker that knew it: with the default, a decision after a crash takes 10 s."""
+AT_ONCE = 16
+"""Steps, and records, under way. All want the database: with more, an import of thousands makes each wait so long that
+it fails and tries again, and nothing gets done."""
+CACHED_CASES = 400
+"""Kept in memory while they wait: about 60 MB. Any other is read from its history in a few hundredths of a second."""
+
+HEARTBEATS_AT_LEAST_EVERY = timedelta(seconds=2)
+"""Of an import to the server. The SDK sends one in 80 % of the timeout: too late to notice a dead import soon."""
+
+
+def workers(
+    client: Client,
+    database: Database,
+    starter: Starter,
+    settings: Settings,
+    own_steps: Sequence[object] = (),
+    interceptors: Sequence[Interceptor] = (),
+) -> list[Worker]:
+    """Return the worker for cases, and the one for imports, which has slots of its own.
+
+    `own_steps` carry out the steps of the processes that are not shipped.
+    """
+    policies = PinnedPolicies(database, INPUTS)
+    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
+    return [
+        Worker(
+            client,
+            task_queue=TASK_QUEUE,
+            workflows=list(workflows().values()),
+            activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
+            interceptors=[CountAttempts(), *interceptors],
+            max_concurrent_activities=AT_ONCE,
+            max_concurrent_local_activities=AT_ONCE,
+            max_cached_workflows=CACHED_CASES,
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        ),
+        Worker(
+            client,
+            task_queue=BULK_TASK_QUEUE,
+            activities=activities_of(Imports(Importer(database, client, starter, pace))),
+            max_heartbeat_throttle_interval=HEARTBEATS_AT_LEAST_EVERY,
+        ),
+    ]
