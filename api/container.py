@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from api.gateway.gateway import Gateway
-from api.live import LiveUpdates
 from api.services.audit_check import Checks
 from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
+from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
 from api.services.revoked_tokens import TurnedAway
 from cases.rollback import Rollbacks

@@ -14,7 +14,7 @@ from domain.status import Status
 from domain.step import ChildRequest, StepCall
 from store.cases import cases
 from store.cases.cases import CaseRow
-from store.client_keys import scoped_key
+from store.db.client_keys import scoped_key
 from store.db.database import Database
 from store.receivers import idempotency
 from workflows.registry import UnknownProcess

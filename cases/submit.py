@@ -29,7 +29,7 @@ from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCase
-from store.client_keys import scoped_key
+from store.db.client_keys import scoped_key
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
 from workflows.registry import PROCESSES, Process, process_named

@@ -89,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _text_and_code(wrong: Exception) -> tuple[str, int]:
     """Return the text of an error for people, and its exit code."""
     from cli.client import Denied, Unusable
+    from core.errors import Mistake
     from core.temporal import TemporalUnreachable
-    from ops.checks import Mistake
     from store.db.database import DatabaseUnavailable
 
     match wrong:

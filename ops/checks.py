@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from core.errors import Mistake
+
 LOCK = "up.lock"
-
-
-class Mistake(Exception):
-    """Something in the configuration or on the machine that a person must change. `str()` says what; exit code 2."""
 
 
 def make_folder(var: Path) -> None:

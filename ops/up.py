@@ -11,9 +11,10 @@ import sys
 from typing import NoReturn
 
 from core import settings as configuration
+from core.errors import Mistake
 from core.exit import leave
 from core.settings import Settings
-from ops.checks import Mistake, make_folder, only_one
+from ops.checks import make_folder, only_one
 from ops.supervisor import KeepsDying, reap
 from store.db.private_files import keep_private, tighten
 

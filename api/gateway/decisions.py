@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
+from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import REUSED, SURE, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import (
@@ -30,7 +31,6 @@ from api.gateway.temporal import (
     within,
 )
 from api.http.problems import FieldError, invalid, not_found, unavailable
-from api.http.workflow_refusals import problem_of_refusal
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource

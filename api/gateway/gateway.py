@@ -10,6 +10,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.decisions import Decisions
+from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import ended
 from api.gateway.requests import ActionOutcome, ActionRequest, DecisionOutcome, DecisionRequest
 from api.gateway.task_actions import TaskActions
@@ -28,7 +29,6 @@ from api.gateway.temporal import (
 )
 from api.http.problems import Problem, unavailable
 from api.http.security import actor
-from api.http.workflow_refusals import problem_of_refusal
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
 from cases.workflow_starter import Launcher

@@ -2,8 +2,8 @@
 
 import uuid
 
+from api.gateway.refusal_problems import problem_of_refusal
 from api.http.problems import Problem
-from api.http.workflow_refusals import problem_of_refusal
 from domain.case import CaseEvent
 from domain.messages import Action, Decision
 from domain.refusals import Refusal, RefusalCode

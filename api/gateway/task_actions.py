@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
+from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import REUSED, SURE, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
 from api.gateway.temporal import (
@@ -19,7 +20,6 @@ from api.gateway.temporal import (
     within,
 )
 from api.http.problems import Problem, unavailable
-from api.http.workflow_refusals import problem_of_refusal
 from api.services.person_lookup import whom
 from domain.gate import Gate
 from domain.ids import decision_id_for

@@ -24,7 +24,7 @@ from api.http.problems import Problem
 from domain.case import CaseState
 from domain.messages import Action, Decision, StartNow
 from domain.refusals import Refusal, RefusalCode
-from workflows.refusal_failures import refusal_of_failure
+from workflows.engine.refusal_failures import refusal_of_failure
 
 UPDATE_PATIENCE_S = 2.5
 """How long an Update may take before the Signal is sent instead."""

@@ -13,7 +13,6 @@ from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
 from api.http.security import Bearer, looked_up, may_operate, may_see_batch
-from api.live import EventStream
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
@@ -30,6 +29,7 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
+from api.services.live_updates import EventStream
 from domain.status import Status
 from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
 from store.people.people import Person

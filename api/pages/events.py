@@ -4,9 +4,9 @@ from fastapi import Request
 
 from api.deps import TheServices
 from api.http.security import Bearer, looked_up
-from api.live import EventStream
 from api.pages.parts.page import SignedIn, pages
 from api.routes.events import Place
+from api.services.live_updates import EventStream
 from store.people.people import Person
 
 router = pages()

@@ -15,7 +15,7 @@ from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServic
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, number_of, our_cursor, page_by_number
 from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
-from api.live import EventStream
+from api.services.live_updates import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
 from intake.mapping_choice import MAX_MAPPING, SEVERAL

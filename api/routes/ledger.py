@@ -13,7 +13,7 @@ from api.http.problems import FieldError, Problem, documented, forbidden, invali
 from api.http.schemas import Page, number_of, our_cursor, page_by_number
 from api.http.security import Caller, Overseer, check_admin, overseer
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
-from store.client_keys import scoped_key
+from store.db.client_keys import scoped_key
 from store.db.database import Database
 from store.people.people import Person
 from store.receivers import ledger_changes

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.deps import Db, Plain
+from api.gateway.refusal_problems import REFUSAL_CODES
 from api.http.problems import documented, not_found
 from api.http.security import Caller, viewer
-from api.http.workflow_refusals import REFUSAL_CODES
 from domain.messages import Act
 from domain.refusals import RefusalCode
 from store.cases import actions, tasks

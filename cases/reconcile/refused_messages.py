@@ -30,7 +30,7 @@ from domain.refusals import Refusal, RefusalCode
 from store.audit import audit_log, refusal_counts as counted
 from store.cases import cases
 from store.db.database import Database
-from workflows.refusal_failures import refusal_of_failure
+from workflows.engine.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
 """Refusals that wait to be written; more are only counted."""

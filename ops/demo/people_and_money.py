@@ -3,11 +3,11 @@
 import json
 import secrets
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+from core.demo_people import PEOPLE
 from ops.files import write_private
 from ops.upfile import DemoPerson
 from store.db.database import Database
@@ -19,26 +19,6 @@ SECRET_LENGTH = 32
 
 BY = "holdgate"
 """Who the audit log says created them."""
-
-PEOPLE: Mapping[str, str] = {
-    "requester-1": "requesters",
-    "requester-2": "requesters",
-    "manager-1": "managers",
-    "manager-2": "managers",
-    "manager-3": "managers",
-    "director-1": "directors",
-    "director-2": "directors",
-    "fraud-1": "fraud-analysts",
-    "fraud-2": "fraud-analysts",
-    "steward-1": "data-stewards",
-    "security-1": "security",
-    "release-1": "release-managers",
-    "operator-1": "operators",
-    "operator-2": "operators",
-    "auditor-1": "auditors",
-    "admin-1": "admins",
-}
-"""Each demo person with their group."""
 
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
 """What the account `operating` starts with."""

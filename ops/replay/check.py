@@ -12,10 +12,10 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
+from core.errors import Mistake
 from core.settings import Settings
 from core.temporal import TemporalUnreachable, address, connect
 from domain.names import TASK_QUEUE
-from ops.checks import Mistake
 from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
 from workflows.registry import workflows
 

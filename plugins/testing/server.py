@@ -15,12 +15,12 @@ from temporalio.worker import Interceptor, Worker
 from activities.engine.attempt_counter import CountAttempts
 from cases.rollback import Rollbacks
 from cases.submit import Starter
+from core.temporal_binary import temporal_binary
 from domain.case import CaseResult, CaseState
 from domain.messages import Actor, Cancellation, Decision, Receipt
 from domain.names import SEARCH_ATTRIBUTES, TASK_QUEUE
 from domain.status import Verdict
 from domain.task import TaskView
-from ops.programs import temporal_binary
 from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database

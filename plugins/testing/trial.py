@@ -17,9 +17,9 @@ from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
 from cases.submit import CaseRequest, Starter
+from core.demo_people import PEOPLE
 from core.settings import ROOT, load
 from domain.case import CaseResult
-from ops.demo.people_and_money import PEOPLE
 from plugins import loader
 from plugins.activities import activities_of, equip, folder_of
 from plugins.errors import WrongProcess

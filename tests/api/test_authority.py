@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from api import live
+from api.services import live_updates
 from store.people import people
 from store.receivers.accounts import AccountDirectory
 from store.receivers.datasets import Datasets
@@ -287,7 +287,7 @@ def test_every_route_has_its_row_in_the_table(gate: Gate) -> None:
 async def test_a_route_lets_in_whom_the_table_says(
     gate: Gate, things: Things, method: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LIFETIME_S", 0.05)  # here an answer is there when it has ended
+    monkeypatch.setattr(live_updates, "LIFETIME_S", 0.05)  # here an answer is there when it has ended
     answers = {who: await ask(gate, things, person, method, path) for who, person in WHO.items()}
     met = {who: YES if status not in {401, 403, 404} else status for who, status in answers.items()}
     assert met == dict(zip(WHO, TABLE[method, path], strict=True)), answers

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from api import live
+from api.services import live_updates
 from store.people import people
 from tests.api.conftest import Event, Gate, Served, events_of, eventually
 
@@ -90,7 +90,7 @@ async def test_a_stream_ends_within_seconds_when_its_listener_may_no_longer_list
                 await people.revoke_tokens(conn, person, by="t")
             else:
                 await people.leave(conn, person, "auditors", by="t")
-        async with asyncio.timeout(live.BATCH_RECHECK_S + 5):
+        async with asyncio.timeout(live_updates.BATCH_RECHECK_S + 5):
             assert "end" not in [event.name async for event in events]
 
 
@@ -128,7 +128,7 @@ async def test_a_gateway_that_stops_ends_its_streams_at_once_and_without_an_end(
 async def test_a_stream_that_is_quiet_is_kept_alive_with_comments(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PING_S", 0.2)
+    monkeypatch.setattr(live_updates, "PING_S", 0.2)
     batch_id = await a_batch(gate, "900.00")
     headers = {"Authorization": f"Bearer {gate.tokens['requester-1']}"}
     async with (
@@ -141,7 +141,7 @@ async def test_a_stream_that_is_quiet_is_kept_alive_with_comments(
 async def test_a_listener_is_sent_away_after_a_while_to_show_its_token_again(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LIFETIME_S", 1.5)
+    monkeypatch.setattr(live_updates, "LIFETIME_S", 1.5)
     batch_id = await a_batch(gate, "900.00")
     async with listening(served, gate, "requester-1", batch_id) as events:
         assert {event.name async for event in events} == {"counts"}

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from api import live
+from api.services import live_updates
 from store.people import leavers, people
 from tests.api.conftest import Event, Gate, Served, events_of
 
@@ -124,7 +124,7 @@ async def test_who_is_too_far_behind_is_told_to_look_anew(
         place = (await anext(events)).id
         case_id = await gate.start()
         await until(events, "task", case_id=case_id)
-    monkeypatch.setattr(live, "KEPT", 2)
+    monkeypatch.setattr(live_updates, "KEPT", 2)
     async with hears(served, gate, "auditor-1", place) as events:
         assert (await anext(events)).name == "reset"
 
@@ -132,7 +132,7 @@ async def test_who_is_too_far_behind_is_told_to_look_anew(
 async def test_who_hears_nothing_for_long_is_told_a_newer_place(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "QUIET", 2)
+    monkeypatch.setattr(live_updates, "QUIET", 2)
     async with hears(served, gate, "requester-2") as events:
         first = int((await anext(events)).id)
         await gate.start("requester-1")
@@ -181,7 +181,7 @@ async def test_a_gateway_that_stops_sends_its_listeners_away_at_once(gate: Gate,
 async def test_a_quiet_stream_is_kept_alive_with_comments(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PING_S", 0.05)
+    monkeypatch.setattr(live_updates, "PING_S", 0.05)
     headers = {"Authorization": f"Bearer {gate.tokens['requester-2']}"}
     async with (
         httpx2.AsyncClient(timeout=30, trust_env=False) as client,

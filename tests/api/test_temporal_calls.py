@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.gateway.temporal import Gone, NoAnswer, meaning, send, within
 from api.http.problems import Problem
 from domain.refusals import Refusal, RefusalCode, not_allowed
-from workflows.refusal_failures import failure_of_refusal
+from workflows.engine.refusal_failures import failure_of_refusal
 
 
 @pytest.mark.parametrize("status", list(RPCStatusCode))

@@ -6,10 +6,10 @@ from collections import defaultdict
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from api.http.workflow_refusals import problem_of_refusal
+from api.gateway.refusal_problems import problem_of_refusal
 from domain.refusals import Refusal, RefusalCode
 from tests.support.installed_app import ROOT
-from workflows.refusal_failures import failure_of_refusal, refusal_of_failure
+from workflows.engine.refusal_failures import failure_of_refusal, refusal_of_failure
 
 PRODUCING = ("domain", "workflows", "api")
 

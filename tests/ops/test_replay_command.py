@@ -17,9 +17,9 @@ from temporalio.worker import Worker
 
 from activities.payment.request import PaymentRequest
 from cli import app as command_line
+from core.errors import Mistake
 from domain.batch import BatchInput
 from domain.status import Verdict
-from ops.checks import Mistake
 from ops.replay.check import replayed
 from tests.ops.changed import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house

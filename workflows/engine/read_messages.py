@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError, TemporalError
 
 from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE
 from domain.refusals import Refusal, RefusalCode
-from workflows.refusal_failures import failure_of_refusal
+from workflows.engine.refusal_failures import failure_of_refusal
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 

@@ -1,0 +1,23 @@
+"""People of the demo, and their groups."""
+
+from collections.abc import Mapping
+
+PEOPLE: Mapping[str, str] = {
+    "requester-1": "requesters",
+    "requester-2": "requesters",
+    "manager-1": "managers",
+    "manager-2": "managers",
+    "manager-3": "managers",
+    "director-1": "directors",
+    "director-2": "directors",
+    "fraud-1": "fraud-analysts",
+    "fraud-2": "fraud-analysts",
+    "steward-1": "data-stewards",
+    "security-1": "security",
+    "release-1": "release-managers",
+    "operator-1": "operators",
+    "operator-2": "operators",
+    "auditor-1": "auditors",
+    "admin-1": "admins",
+}
+"""Each demo person with their group."""
