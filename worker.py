@@ -16,8 +16,9 @@ from activities.shared import isolation
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.loop import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
+from cases.reconcile.send_notifications import dispatcher
 from cases.submit import Starter
-from channels.registry import check, dispatcher
+from channels.registry import check
 from core import logs, traces
 from core.exit import leave
 from core.settings import Settings, WrongSettings, load

@@ -9,24 +9,14 @@ To add a channel:
 `HOLDGATE_CHANNELS` then takes the name. Nothing else needs to know of the channel.
 """
 
-import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from uuid import uuid4
 
 from channels.channel import Channel
 from channels.console import Console
-from channels.dispatcher import Dispatcher
 from channels.mailer import Mailer
-from channels.message_text import Writer
 from channels.smtp import Smtp
 from core.settings import PREFIX, Settings, WrongSettings
-from domain.wording import Words
-from store.db.database import Database, DatabaseUnavailable
-from store.notifications.expand import Plan
-from store.notifications.outbox import Outbox
 
 
 @dataclass(frozen=True)
@@ -72,20 +62,3 @@ def channels_of(settings: Settings) -> dict[str, Channel]:
 def mailer(settings: Settings) -> Mailer:
     """Return what writes to people outside: by mail if that is switched on, else into the log. Raises WrongSettings."""
     return Mailer(channels_of(settings).get("smtp") or Console())
-
-
-def dispatcher(database: Database, settings: Settings, words: Mapping[str, Words]) -> Dispatcher:
-    """Return what sends notifications through the channels that are switched on. Raises WrongSettings.
-
-    `words` is the wording of each process, by its name.
-    """
-    channels = list(channels_of(settings).values())
-    plan = Plan(
-        channels={channel.name: channel.needs_address for channel in channels},
-        window=timedelta(seconds=settings.notice_window_s),
-        digest_at=settings.digest_at,
-    )
-    money = {name: each.money for name, each in words.items() if each.money}
-    nouns = {name: each.nouns for name, each in words.items()}
-    outbox = Outbox(database, plan, money, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
-    return Dispatcher(outbox, channels, Writer(settings.public_url, nouns), unavailable=DatabaseUnavailable)

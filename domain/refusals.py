@@ -1,7 +1,7 @@
 """Refused messages: a code for programs, a sentence for people.
 
-Rules raise `Refusal`. A Workflow sends it as a Temporal failure (`workflows/engine/refusal_failures.py`), the gateway answers
-it as an HTTP problem (`api/gateway/refusal_problems.py`).
+Rules raise `Refusal`. A Workflow sends it as a Temporal failure (`workflows/engine/refusal_failures.py`). The gateway
+answers it as an HTTP problem (`api/gateway/refusal_problems.py`).
 """
 
 from enum import StrEnum

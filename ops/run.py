@@ -10,7 +10,7 @@ from channels import registry
 from core import temporal
 from core.errors import Mistake
 from core.settings import Settings
-from ops import bootstrap, programs as programs_programs
+from ops import bootstrap, programs
 from ops.checks import check_ports
 from ops.demo import welcome
 from ops.files import write_private
@@ -47,7 +47,7 @@ class Run:
                 hidden = Hidden()
                 self._ui = UiGuard(settings.ui_port, hidden)
                 await self._ui.start()
-                supervisor.start(programs_programs.temporal(settings, hidden))
+                supervisor.start(programs.temporal(settings, hidden))
             _check_processes(settings)
             _check_policy(settings)
             await asyncio.to_thread(_migrate, settings)
@@ -58,13 +58,13 @@ class Run:
         except temporal.TemporalUnreachable as error:
             raise Mistake(str(error)) from error
         print("starting worker and gateway ...", flush=True)
-        supervisor.start(programs_programs.worker(client))
-        supervisor.start(programs_programs.gateway(settings))
+        supervisor.start(programs.worker(client))
+        supervisor.start(programs.gateway(settings))
         people = await _furnish(settings)
         await supervisor.until_healthy("worker", "gateway", within=ANSWERS_WITHIN)
         await supervisor.unless_dying(self._until_ready())
         self._up = UpFile(
-            gateway_url=programs_programs.gateway_url(settings),
+            gateway_url=programs.gateway_url(settings),
             temporal_ui_url=settings.temporal_ui_url,
             temporal_address=temporal.address(settings),
             namespace=client.namespace,
@@ -90,7 +90,7 @@ class Run:
         try:
             async with asyncio.timeout(ANSWERS_WITHIN):
                 while True:
-                    status, body = await programs_programs.get(self._settings, "/health/ready")
+                    status, body = await programs.get(self._settings, "/health/ready")
                     if status == 200:
                         return
                     await asyncio.sleep(0.05)
@@ -160,23 +160,25 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
 
 
 def _link(settings: Settings) -> str:
+    from ops.demo import people_and_money
 
     try:
-        return f"{settings.public_url}/sign-in?demo={people_and_money_people_and_money_people_and_money.secret(settings.demo_secret)}"
+        return f"{settings.public_url}/sign-in?demo={people_and_money.secret(settings.demo_secret)}"
     except OSError as error:
         raise Mistake(f"{settings.demo_secret} cannot be written ({error.strerror}): change HOLDGATE_VAR") from error
 
 
 async def _furnish(settings: Settings) -> list[DemoPerson]:
     """Make the demo people, or let those of a demo that ran before leave. Raises Mistake."""
+    from ops.demo import people_and_money
     from store.db.database import Database, DatabaseUnavailable
     from store.people import demo_people
 
     database = Database(settings.database_url)
     try:
         if settings.demo:
-            return await people_and_money_people_and_money_people_and_money.furnish(database, settings.demo_tokens)
-        await demo_people.dismiss_all(database, by=people_and_money_people_and_money_people_and_money.BY)
+            return await people_and_money.furnish(database, settings.demo_tokens)
+        await demo_people.dismiss_all(database, by=people_and_money.BY)
         return []
     except DatabaseUnavailable as error:
         raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error

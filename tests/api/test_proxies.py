@@ -15,7 +15,7 @@ import pytest_asyncio
 from api.__main__ import Server
 from api.app import create_app
 from core.settings import ROOT, Settings
-from ops.demo import people_and_money as people_and_money_people_and_money
+from ops.demo import people_and_money
 from store.db.database import Database
 from store.people import people
 from tests.api.pages.visits import hidden
@@ -56,8 +56,8 @@ async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIter
     made = Settings(var=folder, port=gateway, **settings)  # type: ignore[arg-type]
     shutil.copy(template, folder / "holdgate.db")
     database = Database(made.database_url)
-    present = await people_and_money_people_and_money.furnish(database, made.demo_tokens)
-    people_and_money_people_and_money.secret(made.demo_secret)
+    present = await people_and_money.furnish(database, made.demo_tokens)
+    people_and_money.secret(made.demo_secret)
     if not made.demo:
         async with database.write() as conn:
             await people.add(conn, "anna", "Anna", ["admins"], by="test")

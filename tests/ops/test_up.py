@@ -21,7 +21,7 @@ from temporalio.testing import WorkflowEnvironment
 from core.demo_people import PEOPLE
 from core.settings import load
 from ops import bootstrap
-from ops.demo import people_and_money as people_and_money_people_and_money
+from ops.demo import people_and_money
 from store.db.database import Database, migrate
 from tests.ops.test_private_files import open_to_others
 from tests.support.installed_app import ROOT, Product
@@ -254,7 +254,7 @@ async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_pa
     settings = load(var=tmp_path)
     await asyncio.to_thread(migrate, settings.database_url)
     database = Database(settings.database_url)
-    before = await people_and_money_people_and_money.furnish(database, settings.demo_tokens)
+    before = await people_and_money.furnish(database, settings.demo_tokens)
     await database.close()
     settings.demo_tokens.unlink()
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:

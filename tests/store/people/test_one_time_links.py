@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from channels.registry import dispatcher
+from cases.reconcile.send_notifications import dispatcher
 from core.settings import Settings
 from domain.notification import Letter
 from store.audit import audit_log
