@@ -1135,7 +1135,7 @@ def policy_explain(
     """Say in sentences what the policy in force would do with a case: who is asked, by when, what happens then."""
     from ops import policies
     from policy.explain import explain
-    from policy.outlook import Supposed
+    from policy.preview import Supposed
     from workflows.registry import GATES
 
     policy, opens = policies.in_force(_with_own_processes()), policies.moment(at)

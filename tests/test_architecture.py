@@ -10,7 +10,15 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ["activities", "api", "channels", "intake", "kit", "ops", "policy", "store", "telemetry", "workflows"]
 TOP = ["connection", "own", "settings", "worker", "holdgate"]
 
-VALUES = ("domain.money", "workflows.moments", "domain.normalization", "domain.bidi", "domain.named_fields")
+VALUES = (
+    "domain.money",
+    "workflows.moments",
+    "domain.normalization",
+    "domain.bidi",
+    "domain.named_fields",
+    "workflows.durations",
+    "workflows.texts",
+)
 """Pure rules of values: sums, moments and days, and how texts are compared."""
 
 AUTHORITY = ("workflows.people", "workflows.decidable")
@@ -38,7 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflows": ("workflows", "activities"),
     "activities": ("activities", "domain.case", "workflows.leavers", *VALUES, "policy", "intake"),
     "intake": ("intake", "domain.case", "workflows.registry", *VALUES, "store", "policy"),
-    "policy": ("policy", "domain.case", *AUTHORITY, *VALUES),
+    "policy": ("policy", "domain.case", "domain.wording", *AUTHORITY, *VALUES),
     "store": ("store", "domain.case", *AUTHORITY, *VALUES),
     "channels": ("channels", "domain.case", *VALUES),
     "telemetry": ("telemetry",),

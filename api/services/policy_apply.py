@@ -113,7 +113,7 @@ async def _ruling(parts: House, policy: Policy, task: TaskView) -> GateRuling | 
         )
     except UnknownGate:
         return None
-    return (await peopled(task, ruling, Directory(parts.db))).ruling if ruling.needed else ruling
+    return (await peopled(task, ruling, Directory(parts.db))).ruling
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:
