@@ -1,11 +1,10 @@
-"""What a file would ask of people: what rules decide, how many tasks each group gets, and which money it is about.
+"""Forecast what a file would ask of people: what rules decide, the tasks of each group, and the sums of money.
 
 By the policy, from the rows alone. Facts are what steps find out, so a gate whose opening hangs on them is told as a
 range. Each gate is told as if people approve all that comes before it; a row that a rule rejects comes to no further
 gate. Pure, and fed chunk by chunk, so that a file of any length takes no more memory.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -15,8 +14,10 @@ from pydantic import BaseModel
 
 from cases.workflow_starter import BATCH_PRIORITY
 from domain.money import exact
-from policy.model import EVERYONE, MANAGER_OF_REQUESTER, Policy
-from policy.prospects import Prospects
+from policy.comparisons import comparison
+from policy.model import EVERYONE, Policy
+from policy.preview import Previews
+from policy.wording import compared, on_one_line, person_or_group
 from workflows.registry import Process
 
 _THIS_BATCH = "this batch"
@@ -138,7 +139,7 @@ class _Gate:
 
     def __init__(self, policy: Policy, process: Process, name: str) -> None:
         self.process, self.name, self.limits = process, name, policy.processes[process.name].limits
-        self.prospects = Prospects(policy, process.name, name)
+        self.previews = Previews(policy, process.name, name)
         self.title = name.replace("-", " ").replace("_", " ").capitalize()
         self.repeated = name in process.words.repeated
         self.cases = self.perhaps = self.approvals_not_known = 0
@@ -153,18 +154,17 @@ class _Gate:
         self.cases += 1
         if self.repeated:
             return True
-        found = self.prospects.of(input, case)
-        decision = found.decision
-        if found.depends_on:
-            self.depends_on.update(found.depends_on)
+        decision = self.previews.of(input, case)
+        if depends_on := decision.depends_on:
+            self.depends_on.update(depends_on)
             if decision.needed:  # else a rule decides, and only which one is not known
                 self.perhaps += 1
-                self.maybe_asked.update(dict.fromkeys(found.asked))
+                self.maybe_asked.update(dict.fromkeys(decision.asked))
             return True
         if decision.needed:
-            self.tasks[found.asked] += 1
+            self.tasks[decision.asked] += 1
             self.tasks_by_approvals[decision.quorum] += 1
-            self.approvals_not_known += bool(found.approvals_depend_on)
+            self.approvals_not_known += "quorum" in decision.unknown
             return True
         verdict = decision.decided or "approve"
         why = _Why(decision.rule, decision.decided is not None, str(getattr(input, "currency", "")))
@@ -188,9 +188,9 @@ class _Gate:
             by_rule_because=self.because("approve"),
             rejected_by_rule=self.decided["reject"].total(),
             rejected_because=self.because("reject"),
-            tasks={_who(name): count for name, count in each.items()},
+            tasks={person_or_group(name): count for name, count in each.items()},
             approvals=sum(quorum * count for quorum, count in self.tasks_by_approvals.items()),
-            maybe_asked=[_who(name) for name in self.maybe_asked],
+            maybe_asked=[person_or_group(name) for name in self.maybe_asked],
             tasks_by_approvals=dict(sorted(self.tasks_by_approvals.items())),
             depends_on=sorted(self.depends_on),
             known_after=self.known_after if self.depends_on or self.approvals_not_known else None,
@@ -211,7 +211,10 @@ class _Gate:
             yield f"how many tasks there are is known after {self.known_after}"
         elif self.perhaps:
             whom = " or ".join(
-                map(_who, dict.fromkeys([*(name for asked in self.tasks for name in asked), *self.maybe_asked]))
+                map(
+                    person_or_group,
+                    dict.fromkeys([*(name for asked in self.tasks for name in asked), *self.maybe_asked]),
+                )
             )
             most = self.certain + self.perhaps
             yield f"{self.certain:,} to {most:,} tasks for {whom}, known after {self.known_after}"
@@ -229,12 +232,12 @@ class _Gate:
     def of_tasks(self) -> str:
         """`40 tasks for managers, 12 of them need 2 approvals`."""
         said = f"{self.certain:,} task{'s' if self.certain > 1 else ''}"
-        by_asked = {" or ".join(map(_who, asked)): count for asked, count in self.tasks.most_common()}
+        by_asked = {" or ".join(map(person_or_group, asked)): count for asked, count in self.tasks.most_common()}
         if len(by_asked) == 1:
             said += f" for {next(iter(by_asked))}"
         else:
             said += ": " + _several([f"{count:,} for {asked}" for asked, count in by_asked.items()])
-        if self.prospects.rules.quorum == EVERYONE:
+        if self.previews.gate.quorum == EVERYONE:
             return f"{said}, and all of them must approve"
         for quorum, count in sorted(self.tasks_by_approvals.items()):
             if quorum > 1:
@@ -243,32 +246,16 @@ class _Gate:
         return said
 
     def because(self, verdict: Verdict) -> list[str]:
-        """The rules that decided so, the one that decides the most cases first."""
+        """Return the rules that decided so, the one that decides the most cases first."""
         return list(dict.fromkeys(self.in_words(why) for why, _ in self.decided[verdict].most_common()))
 
     def in_words(self, why: "_Why") -> str:
         """`amount under 500.00 GBP` for `amount >= limits.manager`, which does not hold; else the rule as it stands."""
-        source = " ".join(why.rule.split())
-        compared = _COMPARED.fullmatch(source)
-        if compared is None:
+        source, made = on_one_line(why.rule), comparison(why.rule)
+        if made is None or (made.limit is None and isinstance(made.other, str)):
             return source if why.holds else f"not: {source}"
-        name, operator, limit, number = compared["name"], compared["operator"], compared["limit"], compared["number"]
-        value = self.limits[why.currency][limit] if limit else Decimal(number)
-        shown = f"{value:,f}"
-        if self.process.words.money == (name, "currency") and why.currency:
-            shown = f"{_amount(exact(value, why.currency))} {why.currency}"
-        label = self.process.words.labels.get(name, name)
-        return f"{label[:1].lower()}{label[1:]} {_WORDS[operator][0 if why.holds else 1]} {shown}"
-
-
-_COMPARED = re.compile(r"(?P<name>\b\w+) ?(?P<operator>>=|<=|>|<) ?(limits\.(?P<limit>\w+)|(?P<number>\d+(\.\d+)?))")
-_WORDS = {
-    ">=": ("of at least", "under"),
-    ">": ("above", "of at most"),
-    "<=": ("of at most", "above"),
-    "<": ("under", "of at least"),
-}
-"""A comparison that holds, and one that does not."""
+        limit = self.limits[why.currency][made.limit] if made.limit else made.other
+        return compared(made, limit, why.holds, self.process.words, why.currency)
 
 
 class _Why(NamedTuple):
@@ -327,7 +314,3 @@ def _counted(count: int, process: Process) -> str:
 def _several(said: Sequence[str]) -> str:
     more = len(said) - _TOLD
     return ", ".join([*said[:_TOLD], *([f"and {more} more"] if more > 0 else [])])
-
-
-def _who(name: str) -> str:
-    return "the requester's manager" if name == MANAGER_OF_REQUESTER else name

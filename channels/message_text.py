@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from channels import accounts
 from channels.message import Text, clean
 from domain.bidi import runs
+from domain.durations import roughly
 from domain.moments import weekday_and_time
 from domain.notification import Letter, Notice, NoticeKind, NoticeTask
 from domain.status import Outcome, Status, Verdict
@@ -168,9 +169,9 @@ class Writer:
         clock = []
         if task.due_at:
             was = "Due" if task.due_at > now else "Was due"
-            clock.append(f"{was} {_in_words(task.due_at, now)}.")
+            clock.append(f"{was} {_when(task.due_at, now)}.")
         if task.expires_at:
-            clock.append(f"Expires {_in_words(task.expires_at, now)}.")
+            clock.append(f"Expires {_when(task.expires_at, now)}.")
         asked = f"Asked by {clean(notice.requester_name)}."
         return Line(
             title=clean(notice.title),
@@ -295,16 +296,9 @@ def _deciders(task: NoticeTask, verdict: Verdict) -> str:
     return f"{names}: {' '.join(f'“{comment}”' for comment in comments)}" if comments else f"{names}."
 
 
-def _in_words(moment: datetime, now: datetime) -> str:
-    """`in 23 hours (Wed 25 Nov, 09:00 UTC)`; the year where it is another."""
-    away = abs(moment - now)
-    if away < timedelta(minutes=90):
-        number, unit = round(away / timedelta(minutes=1)), "minute"
-    elif away < timedelta(hours=36):
-        number, unit = round(away / timedelta(hours=1)), "hour"
-    else:
-        number, unit = round(away / timedelta(days=1)), "day"
-    far = f"{number} {unit}{'s' * (number != 1)}"
+def _when(moment: datetime, now: datetime) -> str:
+    """`in 23 h (Wed 25 Nov, 09:00 UTC)`; the year where it is another."""
+    far = roughly(moment - now)
     day = weekday_and_time(moment, year=moment.astimezone(UTC).year != now.year)
     return f"{f'in {far}' if moment > now else f'{far} ago'} ({day})"
 

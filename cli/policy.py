@@ -104,7 +104,7 @@ def policy_explain(
     """Explain in sentences what the policy in force does with a case: who decides, until when, and what follows."""
     from cli import policy_files
     from policy.explain import explain
-    from policy.outlook import Supposed
+    from policy.preview import Supposed
     from workflows.registry import GATES
 
     policy, opens = policy_files.in_force(settings_with_plugins()), policy_files.moment(at)

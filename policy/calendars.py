@@ -1,4 +1,4 @@
-"""Working time: when a duration that counts in office hours has passed. Pure; every moment comes in as an argument.
+"""Compute when a duration that counts in office hours has passed. Pure; every moment comes in as an argument.
 
 The rules:
 
@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 LONGEST = timedelta(days=3660)
-"""Ten years: what takes longer is a slip of the pen."""
+"""Ten years: a longer duration is a typing mistake."""
 IDLE_AT_MOST = timedelta(days=730)
 """A calendar without working time for so long is a mistake."""
 

@@ -1,4 +1,4 @@
-"""From the groups and names of a ruling to the people who can decide."""
+"""Find the people who can decide, from the groups and names of a ruling."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,10 @@ from domain.quorum import answers_left
 from domain.records import Present
 from domain.ruling import GateRuling
 from domain.task import TaskView
-
-MANAGER = "manager_of(requester)"
-"""Stands in a policy for a person."""
+from policy.model import MANAGER_OF_REQUESTER
 
 SPARE = 50
-"""How many more people than are needed a case is told of: some may answer, or be excluded, before it hears of them."""
+"""How many people beyond the quorum a case gets: some may decide elsewhere or be excluded before it uses them."""
 
 
 class Candidate(Protocol):
@@ -57,6 +55,8 @@ class Peopled:
     """A ruling with its people."""
 
     ruling: GateRuling
+    excluded: Sequence[str] = ()
+    """People who must not decide the gate."""
     said: str = ""
     """Which levels of escalation came at once because too few could decide."""
     short: str = ""
@@ -66,8 +66,10 @@ class Peopled:
 async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalate: bool = False) -> Peopled:
     """Find the people whom a ruling means, and with `escalate` add levels until enough of them can decide.
 
-    Fills `members`, the quorum of `everyone`, and whoever is the manager of the requester.
+    Fills `members`, the quorum of `everyone`, and the manager of the requester. A gate that is not needed has nobody.
     """
+    if not ruling.needed:
+        return Peopled(ruling)
     ruling = await _with_manager(await _with_named(ruling, task.requester, people), task.requester, people)
     unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
@@ -76,12 +78,12 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
         found = await people.candidates(ruling.groups, [*ruling.users, task.requester])
         if task.kind == "gate" and not any(same(each.id, task.requester) for each in found):
             ruling = await _without_successor(ruling, task.requester, people)
-        members = _members(ruling, found)
+        members, never = _members(ruling, found), _excluded(task, ruling)
         asked = {
             "candidate_groups": ruling.groups,
             "candidate_users": ruling.users,
             "members": members,
-            "excluded_users": excluded(task, ruling),
+            "excluded_users": never,
             "substitutes": ruling.substitutes,
         }
         there = await _there(found, people)
@@ -91,7 +93,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
         short = "" if can >= quorum else f"{quorum} must approve, and {can} of {names} can"
         if not short or not escalate or not ruling.escalations:
             filled = ruling.model_copy(update={"members": members, "quorum": quorum})
-            return Peopled(filled, said, short)
+            return Peopled(filled, never, said, short)
         level, *later = ruling.escalations
         said += f". {short}, so it went to {', '.join(level.groups + level.users)} at once"
         groups = level.groups if level.replace else [*ruling.groups, *level.groups]
@@ -100,7 +102,7 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
         ruling = ruling.model_copy(update=changes | {"escalations": later})
 
 
-def excluded(task: TaskView, ruling: GateRuling) -> list[str]:
+def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
     """Who must not decide the gate: by the policy, and by having decided another where duties are separated."""
     before = task.excluded_users if ruling.separation_of_duties else []
     return list(dict.fromkeys([*before, *ruling.excluded]))
@@ -138,7 +140,7 @@ def _holds(task: TaskView, person: Actor) -> bool:
 
 
 async def _there(found: Sequence[Candidate], people: People) -> list[Actor]:
-    """Those of the people who are not away, and whoever stands in for the others."""
+    """The people who are not away, and the substitutes of those who are."""
     by_id = {each.id: each for each in found}
     instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
     if instead:
@@ -189,12 +191,14 @@ async def _with_named(ruling: GateRuling, requester: str, people: People) -> Gat
 
 async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], requester: str, people: People) -> list[str]:
     """Return those of the names, of groups or people, that `choose_from` does not let anybody choose."""
-    allowed = [group for group in choose_from if group != MANAGER]
+    allowed = [group for group in choose_from if group != MANAGER_OF_REQUESTER]
     found = await people.candidates(allowed, [])
     ids = [each.id for each in found]
-    if MANAGER in choose_from and (manager := await people.manager_of(requester)):
+    if MANAGER_OF_REQUESTER in choose_from and (manager := await people.manager_of(requester)):
         ids.append(manager)
-    return [name for name in named if fold(name) not in allowed and not among(name, ids) and name != MANAGER]
+    return [
+        name for name in named if fold(name) not in allowed and not among(name, ids) and name != MANAGER_OF_REQUESTER
+    ]
 
 
 async def _without_successor(ruling: GateRuling, requester: str, people: People) -> GateRuling:
@@ -207,12 +211,14 @@ async def _without_successor(ruling: GateRuling, requester: str, people: People)
 
 async def _with_manager(ruling: GateRuling, requester: str, people: People) -> GateRuling:
     """The ruling with a person in the place of `manager_of(requester)`."""
-    if not any(MANAGER in users for users in (ruling.users, *(level.users for level in ruling.escalations))):
+    if not any(
+        MANAGER_OF_REQUESTER in users for users in (ruling.users, *(level.users for level in ruling.escalations))
+    ):
         return ruling
     manager = await people.manager_of(requester)
 
     def resolved(users: list[str]) -> list[str]:
-        named = (manager if user == MANAGER else user for user in users)
+        named = (manager if user == MANAGER_OF_REQUESTER else user for user in users)
         return list(dict.fromkeys(user for user in named if user))
 
     levels = [level.model_copy(update={"users": resolved(level.users)}) for level in ruling.escalations]

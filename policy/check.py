@@ -1,4 +1,4 @@
-"""What is wrong with a section although each of its values has the right form."""
+"""Check a section as a whole, after each of its values has the right form."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from policy.expressions import Expression, ExpressionError, expression
 from policy.lines import Key, key_of
 from policy.model import EVERYONE, Gate, ProcessPolicy
 from policy.rules import CASE_NAMES
-from policy.trial import is_clock, sample_of, trial
+from policy.sample_values import is_clock, sample_of, type_mistake
 
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
 """Moments of one week. What could strike for none of them never will."""
@@ -25,7 +25,7 @@ def mistakes(
     known: Collection[str] | None,
     calendars: Mapping[str, Calendar | None],
 ) -> Iterator[tuple[Key, str]]:
-    """The mistakes of one section that only show when its parts are seen together.
+    """Yield the mistakes of one section that only show when its parts are seen together.
 
     `known` are the gates that the process has; a calendar that is itself a mistake is None.
     """
@@ -55,12 +55,12 @@ def mistakes(
             unknown = list(_unknown(compiled, section, model))
             for message in unknown:
                 yield ("gates", name, *key), message
-            if not unknown and sample and (problem := trial(key, compiled, sample)):
+            if not unknown and sample and (problem := type_mistake(key, compiled, sample)):
                 yield ("gates", name, *key), problem
 
 
 def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
-    """What a gate may say and most likely does not mean; `members` are the people of each group, where known."""
+    """Yield what a gate says and most likely does not mean; `members` are the people of each group, where known."""
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "what nobody has looked at in time is approved"
     if gate.substitutes == "anyone":
@@ -85,7 +85,7 @@ def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterato
 
 
 def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
-    """Everything in a gate that is CEL, with its key."""
+    """Return everything in a gate that is CEL, with its key."""
     clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 

@@ -1,14 +1,16 @@
-"""A policy in sentences: what it would do with one case, gate by gate. For people who are to trust it."""
+"""Explain in sentences what a policy would do with one case, gate by gate."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from domain.moments import moment_at_length, moment_text
-from policy.clock import is_duration
+from domain.durations import in_words as length_in_words
+from domain.moments import moment_text
+from domain.texts import ENGLISH, Texts
+from policy import wording
 from policy.model import MANAGER_OF_REQUESTER, Policy
-from policy.outlook import Outlook, Supposed
+from policy.preview import Preview, Supposed
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class People:
 
     @classmethod
     def of(cls, known: Iterable[tuple[str, str, Sequence[str]]]) -> "People":
-        """Of the id, the name and the groups of everybody."""
+        """Return people by their id, name and groups."""
         names: dict[str, str] = {}
         members: dict[str, list[str]] = {}
         for id, name, groups in known:
@@ -42,210 +44,249 @@ class Explained:
 
 
 def explain(
-    policy: Policy, process: str, gates: Sequence[str], supposed: Supposed, at: datetime, people: People | None = None
+    policy: Policy,
+    process: str,
+    gates: Sequence[str],
+    supposed: Supposed,
+    at: datetime,
+    people: People | None = None,
+    texts: Texts = ENGLISH,
 ) -> list[Explained]:
-    """Each gate in sentences, in the order of `gates`, as if it opened `at`. Raises UnknownGate."""
+    """Return each gate in sentences, in the order of `gates`, as if it opened `at`. Raises UnknownGate."""
     found = []
     for number, gate in enumerate(gates):
-        outlook = Outlook(policy, process, gate, supposed, at)
-        told = _Told(outlook, supposed.requester, people, first=number == 0)
-        found.append(Explained(gate, outlook.answer, list(told.sentences())))
+        preview = Preview(policy, process, gate, supposed, at)
+        sentences = _Sentences(preview, supposed.requester, people, first=number == 0, texts=texts)
+        found.append(Explained(gate, preview.answer, list(sentences.all())))
     return found
 
 
-class _Told:
-    """The sentences about one gate."""
+class _Sentences:
+    """The sentences about one gate, which pages call an approval step."""
 
-    def __init__(self, outlook: Outlook, requester: str | None, people: People | None, *, first: bool) -> None:
-        self.outlook, self.rules, self.ruling = outlook, outlook.rules, outlook.ruling
-        self.requester, self.people, self.first = requester, people, first
+    def __init__(
+        self, preview: Preview, requester: str | None, people: People | None, *, first: bool, texts: Texts
+    ) -> None:
+        self._preview, self._gate, self._ruling, self._unknown = preview, preview.gate, preview.ruling, preview.unknown
+        self._requester, self._people, self._first, self._texts = requester, people, first, texts
 
-    def sentences(self) -> Iterator[str]:
-        yield self.opening()
-        ruling = self.ruling
-        if ruling.decided:
-            yield self.by_rule()
-        if not ruling.needed:
+    def all(self) -> Iterator[str]:
+        yield self._opening()
+        yield from self._rules_that_may_decide()
+        if self._ruling.decided:
+            yield self._by_rule()
+        if not self._ruling.needed:
             return
-        yield from self.rules_that_may_decide()
-        yield from self.deciders()
-        yield from self.answers()
-        yield from self.clock()
-        if ruling.problem:
-            yield f"Those who decide are told: {ruling.problem}."
+        yield from self._deciders()
+        yield from self._decisions()
+        yield from self._clocks()
+        if self._ruling.problem:
+            yield self._("The people who decide read: %(problem)s.", problem=self._ruling.problem)
 
-    def opening(self) -> str:
-        when = self.rules.when
+    def _opening(self) -> str:
+        when = self._gate.when
         if when is None:
-            return "It opens for each case."
-        match self.outlook.holds(when):
+            return self._("The approval step opens for every request.")
+        condition = self._condition(when)
+        match self._preview.holds(when):
             case "unknown":
-                depends = ", ".join(self.outlook.unknown_in(when))
-                return f"Whether it opens depends on {depends}: it does if {self.said(when)}. Suppose it opens:"
-            case "no":
-                return f"It is not needed, because this does not hold: {self.said(when)}. The case goes on."
-            case "failed":
-                return f"It opens, because this cannot be told: {self.said(when)}."
-            case "yes":
-                return f"It opens, because {self.said(when)}."
-
-    def by_rule(self) -> str:
-        if self.ruling.decided == "approve":
-            return f"A rule approves it, and nobody is asked, because {self.said(self.ruling.rule)}."
-        ends = "The case is rolled back and ends rejected."
-        return f"A rule rejects it, and nobody is asked, because {self.said(self.ruling.rule)}. {ends}"
-
-    def rules_that_may_decide(self) -> Iterator[str]:
-        for rule, does in ((self.rules.auto_reject, "rejects"), (self.rules.auto_approve, "approves")):
-            if rule and (unknown := self.outlook.unknown_in(rule)):
-                yield (
-                    f"Whether a rule {does} it before people are asked depends on {', '.join(unknown)}: "
-                    f"it does if {self.said(rule)}."
+                return self._(
+                    "Whether the approval step opens depends on %(names)s: it opens if %(condition)s. If it opens:",
+                    names=self._names("when"),
+                    condition=condition,
                 )
+            case "no":
+                return self._(
+                    "The approval step is not needed, because this condition does not hold: %(condition)s.",
+                    condition=condition,
+                )
+            case "failed":
+                return self._(
+                    "The approval step opens, because this condition cannot be evaluated: %(condition)s.",
+                    condition=condition,
+                )
+            case "yes":
+                return self._("The approval step opens, because %(condition)s.", condition=condition)
 
-    def deciders(self) -> Iterator[str]:
-        ruling = self.ruling
-        whom = self.who(ruling.groups, ruling.users)
-        if self.outlook.quorum_unknown:
-            count = str(self.rules.quorum)
-            yield f"How many must approve depends on {', '.join(self.outlook.unknown_in(count))}: {self.said(count)}."
-            yield f"Who can decide: {whom}."
+    def _rules_that_may_decide(self) -> Iterator[str]:
+        if "auto_reject" in self._unknown:
+            yield self._(
+                "Whether a rule rejects it before people decide depends on %(names)s: it does if %(condition)s.",
+                names=self._names("auto_reject"),
+                condition=self._condition(self._gate.auto_reject or ""),
+            )
+        if "auto_approve" in self._unknown:
+            yield self._(
+                "Whether a rule approves it before people decide depends on %(names)s: it does if %(condition)s.",
+                names=self._names("auto_approve"),
+                condition=self._condition(self._gate.auto_approve or ""),
+            )
+
+    def _by_rule(self) -> str:
+        condition = self._condition(self._ruling.rule)
+        if self._ruling.decided == "approve":
+            if "auto_reject" in self._unknown:
+                return self._("Otherwise a rule approves it, because %(condition)s.", condition=condition)
+            return self._("A rule approves it, and nobody is asked, because %(condition)s.", condition=condition)
+        return self._(
+            "A rule rejects it, and nobody is asked, because %(condition)s. "
+            "The request is rolled back and ends rejected.",
+            condition=condition,
+        )
+
+    def _deciders(self) -> Iterator[str]:
+        ruling = self._ruling
+        whom = self._whom(ruling.groups, [*ruling.users, *ruling.named])
+        if "candidates" in self._unknown:
+            later = self._("people named by %(expression)s", expression=self._gate.candidates)
+            whom = ", ".join(filter(None, (whom, later)))
+        if "quorum" in self._unknown:
+            count = str(self._gate.quorum)
+            yield self._depends(self._("How many people must approve"), "quorum", count)
+            yield self._("Who can decide: %(whom)s.", whom=whom)
         elif ruling.everyone:
-            yield f"Everyone who can decide must approve: {whom}."
+            yield self._("Everyone who can decide must approve: %(whom)s.", whom=whom)
         else:
-            needed = "1 approval is" if ruling.quorum == 1 else f"{ruling.quorum} approvals are"
-            yield f"{needed} needed. Who can decide: {whom}."
-        if (chosen_from := self.rules.chosen_from) is not None:
-            among = self.who([each for each in chosen_from if each != MANAGER_OF_REQUESTER], [])
-            manager = "the requester's manager" if MANAGER_OF_REQUESTER in chosen_from else ""
-            yield f"Who is named to decide must be one of {' or '.join(filter(None, (among, manager)))}."
+            needed = self._texts.ngettext(
+                "%(num)s approval is needed. Who can decide: %(whom)s.",
+                "%(num)s approvals are needed. Who can decide: %(whom)s.",
+                ruling.quorum,
+            )
+            yield needed % {"num": ruling.quorum, "whom": whom}
+        if (chosen_from := self._gate.chosen_from) is not None:
+            groups = [each for each in chosen_from if each != MANAGER_OF_REQUESTER]
+            users = [each for each in chosen_from if each == MANAGER_OF_REQUESTER]
+            yield self._(
+                "A request can only choose people or groups among these to decide: %(whom)s.",
+                whom=self._whom(groups, users),
+            )
         if ruling.substitutes == "anyone":
-            yield "Who is away can be stood in for by anybody they named."
+            yield self._("A substitute can be any person whom the absent person names.")
         else:
-            yield "Who is away can be stood in for only by somebody from a group that decides it."
-        if self.requester and self.requester in self.ids(ruling.groups, ruling.users):
-            yield f"{self.name(self.requester)} asks for the case and so cannot decide it."
-        if ruling.separation_of_duties and not self.first:
-            yield "Whoever decided an earlier gate of the case cannot decide this one."
+            yield self._("A substitute must be a member of a group that can decide.")
+        if self._requester and self._requester in self._ids(ruling.groups, ruling.users):
+            yield self._("%(name)s is the requester and cannot decide.", name=self._name(self._requester))
+        if ruling.separation_of_duties and not self._first:
+            yield self._("People who decided an earlier approval step of the request cannot decide this one.")
         if ruling.excluded:
-            yield f"Never decided by: {', '.join(self.name(person) for person in ruling.excluded)}."
+            yield self._("These people can never decide: %(names)s.", names=", ".join(map(self._name, ruling.excluded)))
         if ruling.snapshot:
-            yield "The members that the groups have when it opens count, also when they change."
+            yield self._("The members that the groups have at the opening count, also when the groups change later.")
 
-    def answers(self) -> Iterator[str]:
-        ruling = self.ruling
-        if ruling.veto:
-            yield "One rejection ends it: the case is rolled back and ends rejected."
-        else:
-            yield "Rejections end it when so many approvals can no longer be reached."
+    def _decisions(self) -> Iterator[str]:
+        ruling = self._ruling
+        yield wording.rejection(ruling.veto, self._texts)
         if ruling.comment_needed:
-            verdicts = " and ".join(verdict.replace("_", " ") for verdict in ruling.comment_needed)
-            yield f"These answers need a comment: {verdicts}."
+            verdicts = ", ".join(verdict.replace("_", " ") for verdict in ruling.comment_needed)
+            yield self._("These decisions need a comment: %(verdicts)s.", verdicts=verdicts)
         if not ruling.revision_required:
-            yield "A decision need not name the revision of the task that its person looked at."
+            yield self._("A decision need not name the revision of the task that the person read.")
         if ruling.editable:
-            yield f"Whoever approves may change {', '.join(ruling.editable)}."
-        changes = self.rules.changes
-        if self.outlook.unknown_in(changes):
-            yield self.depends("How long the requester has for changes", changes)
+            yield self._("An approval can change these fields: %(fields)s.", fields=", ".join(ruling.editable))
+        changes = self._gate.changes
+        if "changes" in self._unknown:
+            yield self._depends(self._("How long the requester has for changes"), "changes", changes)
         else:
-            calendar = f" by the calendar {self.rules.calendar}" if self.rules.calendar and is_duration(changes) else ""
-            length = changes.strip() + calendar if calendar else _length(ruling.changes_for)
-            rounds = "1 round" if ruling.max_rounds == 1 else f"{ruling.max_rounds} rounds"
-            yield f"When changes are requested, the requester has {length} to make them; at most {rounds}."
+            length = wording.clock_length(changes, self._gate.calendar, self._texts)
+            yield self._(
+                "When changes are requested, the requester has %(length)s to make them; at most %(rounds)s.",
+                length=length or length_in_words(ruling.changes_for, texts=self._texts),
+                rounds=wording.rounds(ruling.max_rounds, self._texts),
+            )
 
-    def clock(self) -> Iterator[str]:
-        ruling, rules = self.ruling, self.rules
+    def _clocks(self) -> Iterator[str]:
+        ruling, gate = self._ruling, self._gate
         if ruling.due_at:
-            yield f"It is due on {self.at(ruling.due_at)}."
-        elif rules.due and self.outlook.unknown_in(rules.due):
-            yield self.depends("When it is due", rules.due)
+            yield self._("It is due on %(moment)s.", moment=self._at(ruling.due_at))
+        elif "due" in self._unknown:
+            yield self._depends(self._("When it is due"), "due", gate.due or "")
         if ruling.reminders:
-            yield f"Who has not decided is reminded on {' and on '.join(map(self.at, ruling.reminders))}."
-        for text in rules.remind:
-            if self.outlook.unknown_in(text):
-                yield self.depends("When a reminder is sent", text)
+            moments = ", ".join(map(self._at, ruling.reminders))
+            yield self._("People who have not decided get a reminder on %(moments)s.", moments=moments)
+        for number, text in enumerate(gate.remind):
+            if (key := f"remind[{number}]") in self._unknown:
+                yield self._depends(self._("When a reminder is sent"), key, text)
         for level in ruling.escalations:
-            place = "in place of those before" if level.replace else "too"
-            urgent = f"; its priority is then {level.priority} if it was less urgent" if level.priority else ""
-            yield f"From {self.at(level.at)} others can decide {place}: {self.who(level.groups, level.users)}{urgent}."
-        for wanted in rules.escalate:
-            if self.outlook.unknown_in(wanted.after):
-                whom = self.who(wanted.to, wanted.users)
-                yield self.depends(f"When these can decide too, {whom},", wanted.after)
-        yield from self.end()
+            when = self._("From %(moment)s", moment=self._at(level.at))
+            said = wording.escalation(when, self._whom(level.groups, level.users), level.replace, self._texts)
+            if level.priority:
+                said += self._("; the priority is then at least %(priority)s", priority=level.priority)
+            yield f"{said}."
+        for number, level_to_come in enumerate(gate.escalate):
+            if (key := f"escalate[{number}].after") in self._unknown:
+                whom = self._whom(level_to_come.to, level_to_come.users)
+                yield self._depends(self._("When %(whom)s can decide", whom=whom), key, level_to_come.after)
+        yield from self._expiry()
         if ruling.pause_for_questions:
-            yield "While a question waits for its answer the clock stands still."
+            yield self._("The deadlines stop while a question has no answer.")
 
-    def end(self) -> Iterator[str]:
-        ruling, rules = self.ruling, self.rules
-        if rules.expires and self.outlook.unknown_in(rules.expires):
-            yield self.depends("When it ends by itself", rules.expires)
-        elif ruling.expires_at is None:
-            yield "It never ends by itself."
-            return
-        ends = f"If it is not decided by {self.at(ruling.expires_at)}" if ruling.expires_at else "Then"
-        match ruling.on_expiry:
-            case "reject":
-                yield f"{ends}, it is rejected: the case is rolled back and ends expired."
-            case "approve":
-                yield f"{ends}, it is approved."
-            case "escalate":
-                yield f"{ends}, it opens to all of its levels and runs once more as long; after that it is rejected."
+    def _expiry(self) -> Iterator[str]:
+        then = wording.expiry(self._ruling.on_expiry, self._texts)
+        if self._ruling.expires_at:
+            moment = self._at(self._ruling.expires_at)
+            yield self._("If nobody decides by %(moment)s, %(then)s.", moment=moment, then=then)
+        elif "expires" in self._unknown:
+            yield self._depends(self._("When it expires"), "expires", self._gate.expires or "")
+            yield self._("When it expires, %(then)s.", then=then)
+        else:
+            yield self._("It never expires.")
 
     # ---------------------------------------------------------------------------------------------------------- words
 
-    def said(self, condition: str) -> str:
+    def _(self, message: str, **values: Any) -> str:
+        text = self._texts.gettext(message)
+        return text % values if values else text
+
+    def _depends(self, what: str, key: str, text: str) -> str:
+        condition = self._condition(text)
+        return self._(
+            "%(what)s depends on %(names)s: %(condition)s.",
+            what=what,
+            names=self._names(key),
+            condition=condition,
+        )
+
+    def _names(self, key: str) -> str:
+        return ", ".join(self._unknown[key])
+
+    def _condition(self, condition: str) -> str:
         """A condition with the values that it reads."""
-        values = [f"{name} is {_value(value)}" for name, value in self.outlook.values(condition).items()]
-        shown = " ".join(condition.split())
+        values = [f"{name} is {self._value(value)}" for name, value in self._preview.values(condition).items()]
+        shown = wording.on_one_line(condition)
         return f"{shown} ({', '.join(values)})" if values else shown
 
-    def depends(self, what: str, text: str) -> str:
-        return f"{what} depends on {', '.join(self.outlook.unknown_in(text))}: {self.said(text)}."
+    def _whom(self, groups: Sequence[str], users: Sequence[str]) -> str:
+        return ", ".join([*map(self._group, groups), *map(self._user, users)])
 
-    def who(self, groups: Sequence[str], users: Sequence[str]) -> str:
-        return ", ".join([*map(self.group, groups), *map(self.user, users)])
+    def _group(self, group: str) -> str:
+        said = wording.members(group, self._texts)
+        if self._people is None:
+            return said
+        members = self._people.members.get(group, ())
+        return f"{said} ({', '.join(map(self._name, members)) or self._('there is nobody')})"
 
-    def group(self, group: str) -> str:
-        if self.people is None:
-            return f"members of {group}"
-        members = self.people.members.get(group, ())
-        return f"members of {group} ({', '.join(map(self.name, members)) or 'there is nobody'})"
+    def _user(self, user: str) -> str:
+        return wording.person_or_group(user, self._texts) if user == MANAGER_OF_REQUESTER else self._name(user)
 
-    def user(self, user: str) -> str:
-        return "the requester's manager" if user == MANAGER_OF_REQUESTER else self.name(user)
-
-    def ids(self, groups: Sequence[str], users: Sequence[str]) -> set[str]:
-        """Those who are known to be candidates."""
-        members = self.people.members if self.people else {}
+    def _ids(self, groups: Sequence[str], users: Sequence[str]) -> set[str]:
+        """The people who are known to be candidates."""
+        members = self._people.members if self._people else {}
         return {*users, *(person for group in groups for person in members.get(group, ()))}
 
-    def name(self, person: str) -> str:
-        if self.people is None:
+    def _name(self, person: str) -> str:
+        if self._people is None:
             return person
-        if person not in self.people.names:
-            return f"{person} (there is no such person)"
-        name = self.people.names[person]
+        if person not in self._people.names:
+            return self._("%(person)s (there is no such person)", person=person)
+        name = self._people.names[person]
         return person if name == person else f"{name} ({person})"
 
-    def at(self, moment: datetime) -> str:
-        return local(moment, self.outlook)
+    def _at(self, moment: datetime) -> str:
+        return wording.local(moment, self._preview.calendar)
 
-
-def local(moment: datetime, outlook: Outlook) -> str:
-    """A moment as the people of the gate's calendar see it; in UTC where it has none."""
-    return moment_at_length(moment, outlook.calendar.zone if outlook.calendar else UTC)
-
-
-def _length(length: timedelta) -> str:
-    days, rest = divmod(int(length.total_seconds()), 86400)
-    parts = [(days, "day"), (rest // 3600, "hour"), (rest // 60 % 60, "minute"), (rest % 60, "second")]
-    said = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in parts if count]
-    return " ".join(said) or "no time"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, datetime):
-        return moment_text(value)
-    return "not given" if value is None else f"'{value}'" if isinstance(value, str) and not value else str(value)
+    def _value(self, value: Any) -> str:
+        if isinstance(value, datetime):
+            return moment_text(value)
+        if value is None:
+            return self._("not given")
+        return f"'{value}'" if isinstance(value, str) and not value else str(value)

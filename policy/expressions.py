@@ -5,18 +5,23 @@ to 15 significant digits: two different numbers of that size never become the sa
 `amount >= 500` is true for 500.00 and false for 499.99, and `amount == 0.1` means what it says. A longer number
 (9,999,999,999,999.99 is the largest amount with two decimals) is refused as an error, never rounded. CEL does not mix
 whole numbers and doubles in arithmetic: write `amount * 2.0`.
+
+Unknown values. What is not known yet is left out of the names of an evaluation. CEL has three-valued logic for errors:
+`amount > 500 || facts.score > 50` is true for a large amount although nothing is known of `facts`, and so is every
+value that CEL finds without them. Where CEL finds none, `evaluate` raises UnknownValue.
 """
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -38,13 +43,33 @@ _TOKEN = re.compile(
     # A text that never closes goes to the end, so that no quote in it is tried as the beginning of another.
     r"""[rRbB]{0,2}(?P<text>\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)
       |"(?:\\[\s\S]|[^"\\])*+(?:"|\\?\Z)|'(?:\\[\s\S]|[^'\\])*+(?:'|\\?\Z))
-      | //[^\n]* | (?P<name>[A-Za-z_]\w*) | \d[\w.]* | (?P<mark>\S)""",
+      | //[^\n]* | (?P<name>[A-Za-z_]\w*) | (?P<number>\d[\w.]*) | (?P<mark>[<>=!]=|&&|\|\||\S)""",
     re.VERBOSE,
 )
 
 
 class ExpressionError(ValueError):
     """An expression that cannot be read, or that has no value for this case. The message is one line."""
+
+
+class UnknownValue(ExpressionError):
+    """An expression whose value depends on names that are not known yet: `names`, sorted, such as `facts.score`."""
+
+    def __init__(self, source: str, names: Sequence[str]) -> None:
+        super().__init__(f"'{source}' depends on {', '.join(names)}, which is not known yet")
+        self.names = tuple(names)
+
+
+class Partial(dict[str, Any]):
+    """A mapping for `evaluate` of which only these members are known."""
+
+
+class Token(NamedTuple):
+    """One word of an expression."""
+
+    kind: str
+    """`name`, `number`, `text` or `mark`."""
+    text: str
 
 
 @dataclass(frozen=True)
@@ -54,10 +79,28 @@ class Expression:
     source: str
     program: cel.Program
     reads: frozenset[tuple[str, ...]]
+    has: bool
+    """Whether it asks with `has(...)` if a member is there."""
+
+    def misreads(self, name: str, known: Partial) -> bool:
+        """Whether it could take a member of the name that is not known for one that is not there."""
+        return (name,) in self.reads or (
+            self.has and any(root == name and members[0] not in known for _, root, members in self.paths)
+        )
+
+    @cached_property
+    def roots(self) -> frozenset[str]:
+        """The names it reads, without their members."""
+        return frozenset(path[0] for path in self.reads)
+
+    @cached_property
+    def paths(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """What it reads, sorted: `("limits.manager", "limits", ("manager",))`."""
+        return [(".".join(path), path[0], path[1:]) for path in sorted(self.reads)]
 
     def reads_any(self, root: str) -> bool:
         """Whether it reads this name or anything below it."""
-        return any(path[0] == root for path in self.reads)
+        return root in self.roots
 
 
 @lru_cache(maxsize=1000)
@@ -70,21 +113,42 @@ def expression(source: str) -> Expression:
     unknown = sorted(name for name in program.functions() if name.isidentifier() and not _known_function(name))
     if unknown:
         raise ExpressionError(f"unknown function {', '.join(unknown)}; known are {', '.join(sorted(_FUNCTIONS))}")
-    return Expression(source, program, _reads(source, set(program.variables())))
+    found = tokens(source)
+    return Expression(source, program, _reads(found, set(program.variables())), _asks_has(found))
 
 
 def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
-    """The value of an expression. Only the names it reads are converted, so another field cannot spoil it.
+    """Return the value of an expression. Only the names it reads are converted, so another field cannot spoil it.
 
-    Raises ExpressionError for whatever goes wrong; CEL has many kinds of errors and no common class for them.
+    Names that are not in `names`, and members that are not in one that is Partial, are not known. Raises UnknownValue
+    where the value depends on them, and ExpressionError for everything else that goes wrong: CEL has many kinds of
+    errors and no common class for them.
     """
-    roots = {path[0] for path in compiled.reads}
     try:
-        return compiled.program.execute({name: to_cel(value) for name, value in names.items() if name in roots})
-    except KeyError as missing:
-        raise ExpressionError(f"'{compiled.source}' reads {missing}, which is not there") from missing
+        values = {
+            name: to_cel(names[name])
+            for name in compiled.roots
+            if name in names and not (type(names[name]) is Partial and compiled.misreads(name, names[name]))
+        }
+        return compiled.program.execute(values)
     except Exception as wrong:
+        if unknown := unknown_names(compiled, names):
+            raise UnknownValue(compiled.source, unknown) from wrong
+        if isinstance(wrong, KeyError):
+            raise ExpressionError(f"'{compiled.source}' reads {wrong}, which is not there") from wrong
         raise ExpressionError(f"'{compiled.source}' failed: {_one_line(wrong)}") from wrong
+
+
+def unknown_names(compiled: Expression, names: Mapping[str, Any]) -> list[str]:
+    """Return what an expression reads and `names` does not know, sorted."""
+
+    def is_known(root: str, *members: str) -> bool:
+        if root not in names:
+            return False
+        found = names[root]
+        return not isinstance(found, Partial) or (bool(members) and members[0] in found)
+
+    return sorted(".".join(path) for path in compiled.reads if not is_known(*path))
 
 
 def to_cel(value: Any) -> Any:
@@ -119,24 +183,33 @@ def _known_function(name: str) -> bool:
     return name in _FUNCTIONS or (name.startswith("_") and name.endswith("_"))
 
 
-def _reads(source: str, variables: set[str]) -> frozenset[tuple[str, ...]]:
-    """What an expression reads, down to the member.
+def tokens(source: str) -> list[Token]:
+    """Return the words of an expression, without blanks and comments."""
+    return [Token(kind, match[kind]) for match in _TOKEN.finditer(source) if (kind := match.lastgroup)]
+
+
+def _asks_has(found: Sequence[Token]) -> bool:
+    return any((name.kind, name.text, bracket.text) == ("name", "has", "(") for name, bracket in pairwise(found))
+
+
+def _reads(found: Sequence[Token], variables: set[str]) -> frozenset[tuple[str, ...]]:
+    """Return what an expression reads, down to the member.
 
     The library names the variables, among them those that macros bind, and not what follows their dot.
     """
-    tokens = [(match.lastgroup, match[match.lastgroup]) for match in _TOKEN.finditer(source) if match.lastgroup]
-    tokens = [("mark", ""), *tokens, *[("mark", "")] * 3]
-    texts = [text for _, text in tokens]
+    end = Token("mark", "")
+    padded = [end, *found, end, end, end]
+    texts = [text for _, text in padded]
     bound = {
         name
         for dot, macro, bracket, name, comma in zip(texts, texts[1:], texts[2:], texts[3:], texts[4:], strict=False)
         if (dot, bracket, comma) == (".", "(", ",") and macro in _MACROS
     }
     reads: set[tuple[str, ...]] = set()
-    for at, (kind, name) in enumerate(tokens):
+    for at, (kind, name) in enumerate(padded):
         if kind != "name" or name not in variables - bound or texts[at - 1] == ".":
             continue
-        (_, mark), (next_kind, member), (_, after) = tokens[at + 1 : at + 4]
+        (_, mark), (next_kind, member), (_, after) = padded[at + 1 : at + 4]
         if mark == "." and next_kind == "name" and after != "(":
             reads.add((name, member))
         elif mark == "[" and next_kind == "text" and after == "]":

@@ -1,4 +1,4 @@
-"""The policy file of a running process: edited while it runs, never wrong while it runs."""
+"""Read the policy file of a running process again whenever it changes; keep the last valid policy."""
 
 import logging
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Keys of a policy text and the lines on which they stand. The TOML parser of the standard library does not tell."""
+"""Find the lines of the keys of a policy text, which the TOML parser of the standard library does not tell."""
 
 import re
 import tomllib
@@ -12,12 +12,12 @@ Key = tuple[str | int, ...]
 
 
 def key_of(name: str) -> Key:
-    """`escalate[0].after` as a path."""
+    """Return `escalate[0].after` as a path."""
     return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name))
 
 
 def spell(key: Key) -> str:
-    """A path as people write it: `payment.gates.manager-approval.remind[0]`."""
+    """Return a path as people write it: `payment.gates.manager-approval.remind[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 

@@ -1,4 +1,4 @@
-"""What a policy says, as plain data. Reading it is `parse`, applying it is `rules`."""
+"""Define what a policy says, as plain data. `parse` reads it, `rules` applies it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
-"""Stands among users for a person who is known when a case is."""
+"""Stands in `users` for the manager of the requester, who is known once there is a case."""
 ANYONE = "anyone"
-"""Stands among those who may be chosen, for whoever is named."""
+"""Stands in `choose_from` for every person and group."""
 EVERYONE = "everyone"
-"""The quorum of all who can decide."""
+"""The quorum that asks everyone who can decide."""
 
 
 class UnknownGate(LookupError):
-    """A case came to a gate that its policy does not name."""
+    """A case reached a gate that its policy does not name."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +140,18 @@ class Gate(_Section):
 
     @property
     def chosen_from(self) -> list[str] | None:
-        """Of whom `candidates` may name somebody; None: of everybody."""
+        """The groups and people that `candidates` may name; None: everybody."""
         return None if self.choose_from is None or ANYONE in self.choose_from else self.choose_from
 
     def clocks(self) -> list[tuple[str, str]]:
-        """Every clock of the gate that starts at its opening, as (key, text)."""
+        """Return every clock of the gate that starts at its opening, as (key, text)."""
         single = [(key, text) for key, text in (("due", self.due), ("expires", self.expires)) if text is not None]
         reminders = [(f"remind[{n}]", text) for n, text in enumerate(self.remind)]
         levels = [(f"escalate[{n}].after", level.after) for n, level in enumerate(self.escalate)]
         return single + reminders + levels
 
     def conditions(self) -> list[tuple[str, str]]:
-        """Everything that is CEL and no clock, as (key, text)."""
+        """Return everything that is CEL and no clock, as (key, text)."""
         asked = (
             ("when", self.when),
             ("auto_reject", self.auto_reject),
@@ -167,7 +167,7 @@ class Retries(_Section):
     """How often something is tried: as many attempts, or as many as begin within `retry_for`. Durations as in gates.
 
     The pauses begin with `first` and grow by `factor` up to `longest`. `permanent` names failures that no further
-    attempt would mend; `time_limit` is that of one attempt.
+    attempt would repair; `time_limit` is that of one attempt.
     """
 
     attempts: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -218,27 +218,31 @@ class Policy:
     """The further files that the text is made of: the line of the text on which each begins, and its path."""
 
     def has(self, process: str) -> bool:
-        """Whether cases of this process may start."""
+        """Return whether cases of this process may start."""
         return process in self.processes
 
     def lists(self, process: str) -> dict[str, list[str]]:
-        """The lists of names of a process, such as `denied_payees`; empty when it has none."""
+        """Return the lists of names of a process, such as `denied_payees`; empty when it has none."""
         return dict(self.processes[process].lists) if self.has(process) else {}
 
     def rounds(self, process: str) -> int:
-        """How many cases one reference may have."""
+        """Return how many cases one reference may have."""
         return self.processes[process].rounds
 
     def gate(self, process: str, gate: str) -> Gate:
-        """The rules of one gate. Raises UnknownGate."""
+        """Return the rules of one gate. Raises UnknownGate."""
         section = self.processes.get(process)
         if section is None or gate not in section.gates:
             raise UnknownGate(f"{self.source} has no section [{process}.gates.{gate}]")
         return section.gates[gate]
 
+    def calendar_of(self, gate: Gate) -> Calendar | None:
+        """Return the calendar in whose working time the clocks of a gate count; None where they count all time."""
+        return self.calendars[gate.calendar] if gate.calendar else None
+
 
 def describe(policy: Policy, process: str) -> list[dict[str, Any]]:
-    """The gates of a process as the policy states them, for people and for `GET /processes`."""
+    """Return the gates of a process as the policy states them, for people and for `GET /processes`."""
     if not policy.has(process):
         return []
     return [{"gate": name, **gate.model_dump()} for name, gate in policy.processes[process].gates.items()]

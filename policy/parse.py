@@ -1,4 +1,4 @@
-"""Read and check a policy text. A mistake is found here, with its file, line and key, and not when a case meets it."""
+"""Read and check a policy text, so that mistakes are found here, with file, line and key, and not by a case."""
 
 import hashlib
 import re
@@ -15,8 +15,8 @@ from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines
 from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
+from policy.sample_values import sample_of, type_mistake
 from policy.steps import mistakes_of_retries, mistakes_of_steps
-from policy.trial import sample_of, trial
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Inputs = Mapping[str, type[BaseModel]]
@@ -36,7 +36,7 @@ def parse(
     parts: Sequence[tuple[int, str]] = (),
     pinned: bool = False,
 ) -> Policy:
-    """The policy that `text` states. `gates` and `steps`, where given, are those that each process really has.
+    """Return the policy that `text` states. `gates` and `steps`, where given, are those that each process really has.
 
     `parts` are the files after `source` that the text is made of, as in Policy. Of a `pinned` policy, which may be
     older than the table of processes, the sections of processes that are no longer there are left out.
@@ -83,7 +83,7 @@ def parse(
 
 
 def toml(text: str, source: str) -> dict[str, Any]:
-    """The values of a text; numbers are exact. Raises PolicyError where it is not TOML."""
+    """Return the values of a text; numbers are exact. Raises PolicyError where it is not TOML."""
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as wrong:
@@ -111,7 +111,7 @@ def _tables(
 
 
 def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[str]] | None = None) -> list[str]:
-    """What is allowed and most likely not meant, one line each: for the start, the health page and `policy check`.
+    """Return what is allowed and most likely not meant, one line each: for the start, health page and `policy check`.
 
     `members` are the people of each group, where somebody knows them.
     """
@@ -127,7 +127,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
             continue
         unset = sample_of(policy.processes[process], model, optional=False)
         for key, compiled in _compiled(policy, process):
-            if unset and (problem := trial(key[3:], compiled, unset)):
+            if unset and (problem := type_mistake(key[3:], compiled, unset)):
                 say(key, f"fails for a case without its optional fields: {problem}")
         for name, gate in policy.processes[process].gates.items():
             for key, message in doubts(gate, members):
@@ -136,7 +136,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 
 def notes(policy: Policy) -> list[str]:
-    """What is worth remembering about a policy that is as it was meant, one line each: for `policy check`."""
+    """Return what is worth knowing about a correct policy, one line each: for `policy check`."""
     lines = Lines(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():

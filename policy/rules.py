@@ -1,4 +1,4 @@
-"""Apply a policy to one gate of one case.
+"""Evaluate one gate of one case: the ruling of a case that is there, and as much as is known of one to come.
 
 Errors never skip a gate. A condition that cannot be evaluated opens it; a quorum that cannot be evaluated is 2; a clock
 that cannot be evaluated does not run, so that nothing is decided by it. `GateRuling.problem` says so to the people who
@@ -9,13 +9,17 @@ gate to people. So does any other problem before an approval: a rule must not ap
 
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
 that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
+
+Before a case has run, its facts are not known (`Names.so_far`). The same evaluation then goes on as if an expression
+whose value is not known did not stand in the policy, and notes in `unknown` what each of them depends on.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
@@ -24,13 +28,19 @@ from domain.ruling import Escalation, GateRuling
 from domain.status import Verdict
 from policy.calendars import Calendar
 from policy.clock import instant
-from policy.expressions import Expression, ExpressionError, evaluate, expression
+from policy.expressions import Expression, ExpressionError, Partial, UnknownValue, evaluate, expression
 from policy.model import EVERYONE, Gate, Policy, ProcessPolicy
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2
 ALWAYS = "always"
 """The rule of a gate without `when`."""
+_WHETHER = ("when", "auto_reject", "auto_approve")
+"""The conditions that say whether people decide, in the order in which they are asked."""
+
+ValueT = TypeVar("ValueT")
+Unknown = Mapping[str, tuple[str, ...]]
+"""What expressions of a gate depend on and is not known yet, by the key of the gate: `{"when": ("facts.score",)}`."""
 
 
 def rule(
@@ -43,13 +53,14 @@ def rule(
     case: Mapping[str, Any],
     at: datetime,
 ) -> GateRuling:
-    """What the policy says about this gate, opening `at`. Raises UnknownGate, and nothing for a failing expression.
+    """Return what the policy says about this gate, opening `at`. Raises UnknownGate.
 
-    The people of groups, and who is the requester's manager, are for others to find out.
+    An expression that fails raises nothing. The people of groups, and who is the requester's manager, are for others to
+    find out.
     """
     found = policy.gate(process, gate)
-    calendar = policy.calendars[found.calendar] if found.calendar else None
-    return _Ruling(found, calendar, Names.of(policy.processes[process], input, facts, case), at).made()
+    names = Names.of(policy.processes[process], input, facts, case)
+    return Evaluation(found, names, at, policy.calendar_of(found)).ruling()
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,15 @@ class Decision:
     rule: str = ALWAYS
     """The condition, as it stands in the policy, that opened, skipped or decided the gate."""
     named: Sequence[str] = ()
+    asked: tuple[str, ...] = ()
+    """The groups and people who decide, as the policy and its expression name them."""
     quorum: int = 1
+    unknown: Unknown = field(default_factory=dict)
 
-
-def decide(gate: Gate, names: "Names") -> Decision:
-    """The part of `rule` that says whether people decide, and how many: for when there are many cases to look at."""
-    return _Ruling(gate, None, names, datetime.min).decision()
+    @cached_property
+    def depends_on(self) -> tuple[str, ...]:
+        """What is not known and says whether people decide; empty where that is certain."""
+        return next((self.unknown[key] for key in _WHETHER if key in self.unknown), ())
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,19 @@ class Names:
 
     @classmethod
     def of(cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]) -> "Names":
+        """Return the names of a case that is there: what `case` lacks is null."""
+        return cls._of(section, input, {"facts": facts, "case": {name: case.get(name) for name in CASE_NAMES}})
+
+    @classmethod
+    def so_far(
+        cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any] | None, case: Mapping[str, Any]
+    ) -> "Names":
+        """Return the names of a case to come: what `case` lacks is not known, nor are facts where they are None."""
+        known: dict[str, Any] = {"case": Partial({name: case[name] for name in CASE_NAMES if name in case})}
+        return cls._of(section, input, known if facts is None else known | {"facts": facts})
+
+    @classmethod
+    def _of(cls, section: ProcessPolicy, input: BaseModel, about: Mapping[str, Any]) -> "Names":
         values: dict[str, Any] = {name: getattr(input, name) for name in type(input).model_fields}
         limits: dict[str, Decimal] = {}
         unlimited = ""
@@ -89,35 +116,43 @@ class Names:
             else:
                 unlimited = currency
                 limits = {name: Decimal(0) for row in section.limits.values() for name in row}
-        known = {name: case.get(name) for name in CASE_NAMES}
-        return cls(values | {"facts": facts, "case": known, "limits": limits}, unlimited)
+        return cls({**values, **about, "limits": limits}, unlimited)
 
     def strict(self, condition: Expression) -> bool:
         """Whether the condition needs limits that the case's currency does not have."""
         return bool(self.unlimited) and condition.reads_any("limits")
 
     def read_by(self, condition: Expression) -> dict[str, Any]:
-        """What a condition reads, as JSON, for the record."""
+        """Return what is known of what a condition reads, as JSON, for the audit log."""
         read: dict[str, Any] = {}
-        for path in sorted(condition.reads):
-            value: Any = self.values.get(path[0])
-            if path[0] == "limits" and self.unlimited:
+        for path, root, members in condition.paths:
+            if root not in self.values:
+                continue
+            value: Any = self.values[root]
+            if isinstance(value, Partial) and members and members[0] not in value:
+                continue
+            if root == "limits" and self.unlimited:
                 value = None
-            for member in path[1:]:
+            for member in members:
                 value = value.get(member) if isinstance(value, Mapping) else getattr(value, member, None)
-            read[".".join(path)] = to_jsonable_python(value, fallback=str)
+            read[path] = to_jsonable_python(value, fallback=str)
         return read
 
 
-class _Ruling:
-    """One ruling in the making: it gathers the problems and what the conditions read."""
+class Evaluation:
+    """One evaluation of a gate: it gathers problems, what is not known, and what the conditions read.
 
-    def __init__(self, gate: Gate, calendar: Calendar | None, names: Names, at: datetime) -> None:
-        self.gate, self.calendar, self.names, self.at = gate, calendar, names, at
+    `at` is when the gate opens, for its clocks, which count in the working time of `calendar`.
+    """
+
+    def __init__(self, gate: Gate, names: Names, at: datetime, calendar: Calendar | None = None) -> None:
+        self.gate, self.names, self.at, self.calendar = gate, names, at, calendar
         self.problems: list[str] = []
+        self.unknown: dict[str, tuple[str, ...]] = {}
         self.read: dict[str, Any] = {}
 
-    def made(self) -> GateRuling:
+    def ruling(self) -> GateRuling:
+        """Return the whole ruling."""
         gate, decision = self.gate, self.decision()
         if decision.decided:
             return GateRuling(
@@ -129,15 +164,21 @@ class _Ruling:
             )
         if not decision.needed:
             return GateRuling(needed=False, rule=decision.rule, names=self.read)
-        expires = self.clock(gate.expires, "it does not expire")
-        due = self.clock(gate.due, "it has no due time")
-        levels = [(self.clock(level.after, "that escalation is left out"), level) for level in gate.escalate]
+        expires = self._clock("expires", gate.expires, "it does not expire")
+        due = self._clock("due", gate.due, "it has no due time")
+        levels = [
+            (self._clock(f"escalate[{number}].after", level.after, "that escalation is left out"), level)
+            for number, level in enumerate(gate.escalate)
+        ]
         escalations = [
             Escalation(at=when, groups=level.to, users=level.users, replace=level.replace, priority=level.priority)
             for when, level in levels
             if when
         ]
-        reminders = {self.clock(text, "that reminder is left out") for text in gate.remind}
+        reminders = {
+            self._clock(f"remind[{number}]", text, "that reminder is left out")
+            for number, text in enumerate(gate.remind)
+        }
         return GateRuling(
             needed=True,
             rule=decision.rule,
@@ -158,7 +199,7 @@ class _Ruling:
             substitutes=gate.substitutes,
             choose_from=gate.chosen_from,
             max_rounds=gate.rounds,
-            changes_for=self.changes_for(),
+            changes_for=self._changes_for(),
             due_at=min(due, expires) if due and expires else due,
             reminders=sorted(when for when in reminders if when),
             escalations=sorted(escalations, key=lambda level: level.at),
@@ -168,98 +209,116 @@ class _Ruling:
         )
 
     def decision(self) -> Decision:
-        gate = self.gate
-        if not self.opens():
-            return Decision(needed=False, rule=gate.when or ALWAYS)
-        if gate.auto_reject is not None and self.decides(gate.auto_reject):
-            return Decision(needed=False, decided="reject", rule=gate.auto_reject)
-        if gate.auto_approve is not None and self.decides(gate.auto_approve) and not self.problems:
-            return Decision(needed=False, decided="approve", rule=gate.auto_approve)
-        return Decision(needed=True, rule=gate.when or ALWAYS, named=self.candidates(), quorum=self.quorum())
+        """Return whether people decide, who is named for it, and how many of them must approve."""
+        gate, opened_by = self.gate, self.gate.when or ALWAYS
+        if not self._opens():
+            return Decision(False, rule=opened_by, unknown=self.unknown)
+        if gate.auto_reject is not None and self._decides("auto_reject", gate.auto_reject):
+            return Decision(False, decided="reject", rule=gate.auto_reject, unknown=self.unknown)
+        if gate.auto_approve is not None:
+            approves = self._decides("auto_approve", gate.auto_approve)
+            if self.problems:  # then people decide, whatever the rule says
+                self.unknown.pop("auto_approve", None)
+            elif approves:
+                return Decision(False, decided="approve", rule=gate.auto_approve, unknown=self.unknown)
+        named = self._candidates()
+        later = [f"people named by {gate.candidates}"] if "candidates" in self.unknown else []
+        asked = tuple(dict.fromkeys([*gate.groups, *gate.users, *named, *later]))
+        quorum = self._quorum()
+        return Decision(True, rule=opened_by, named=named, asked=asked, quorum=quorum, unknown=self.unknown)
 
-    def opens(self) -> bool:
+    def _opens(self) -> bool:
         if self.gate.when is None:
             return True
-        try:
-            condition = self.noted(self.gate.when)
-            if self.strict(condition, "the gate opens"):
-                return True
-            return self.truth(condition)
-        except ExpressionError as wrong:
-            self.problems.append(f"{wrong}, so the gate opens")
-            return True
+        holds = self._holds("when", self.gate.when, "the gate opens")
+        return holds is None or holds
 
-    def decides(self, rule: str) -> bool:
+    def _decides(self, key: str, text: str) -> bool:
         """Whether a rule decides in people's place."""
-        try:
-            condition = self.noted(rule)
-            return not self.strict(condition, "people decide") and self.truth(condition)
-        except ExpressionError as wrong:
-            self.problems.append(f"{wrong}, so people decide")
-            return False
+        return self._holds(key, text, "people decide") or False
 
-    def truth(self, condition: Expression) -> bool:
-        value = evaluate(condition, self.names.values)
-        if not isinstance(value, bool):
-            raise ExpressionError(f"'{condition.source}' must be true or false, it is {value!r}")
-        return value
+    def _holds(self, key: str, text: str, consequence: str) -> bool | None:
+        """Whether a condition holds; None where that is not known, cannot be evaluated, or must not count."""
 
-    def candidates(self) -> list[str]:
+        def holds() -> bool | None:
+            condition = self._noted(text)
+            if self._strict(condition, consequence):
+                return None
+            value = evaluate(condition, self.names.values)
+            if not isinstance(value, bool):
+                raise ExpressionError(f"'{condition.source}' must be true or false, it is {value!r}")
+            return value
+
+        return self._evaluated(key, holds, consequence)
+
+    def _candidates(self) -> list[str]:
         """The names of groups and people that an expression gives."""
-        if self.gate.candidates is None:
-            return []
-        try:
-            compiled = self.noted(self.gate.candidates)
-            names = evaluate(compiled, self.names.values)
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ExpressionError(f"'{compiled.source}' must be a list of names, it is {names!r}")
-            return list(dict.fromkeys(names))
-        except ExpressionError as wrong:
-            self.problems.append(f"{wrong}, so nobody is added by it")
+        text = self.gate.candidates
+        if text is None:
             return []
 
-    def quorum(self) -> int:
-        if isinstance(self.gate.quorum, int):
-            return self.gate.quorum
-        if self.gate.quorum == EVERYONE:
+        def names() -> list[str]:
+            found = evaluate(self._noted(text), self.names.values)
+            if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+                raise ExpressionError(f"'{text}' must be a list of names, it is {found!r}")
+            return list(dict.fromkeys(found))
+
+        return self._evaluated("candidates", names, "nobody is added by it") or []
+
+    def _quorum(self) -> int:
+        text = self.gate.quorum
+        if isinstance(text, int):
+            return text
+        if text == EVERYONE:
             return 1
-        try:
-            count = self.noted(self.gate.quorum)
-            value = evaluate(count, self.names.values)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
-                raise ExpressionError(f"'{count.source}' must be a whole number of at least 1, it is {value!r}")
-        except (ExpressionError, OverflowError) as wrong:
-            self.problems.append(f"{wrong}, so {STRICT_QUORUM} approvals are needed")
-            return STRICT_QUORUM
-        strict = self.strict(count, f"at least {STRICT_QUORUM} approvals are needed")
-        return max(int(value), STRICT_QUORUM) if strict else int(value)
 
-    def clock(self, text: str | None, otherwise: str) -> datetime | None:
+        def count() -> int:
+            value = evaluate(self._noted(text), self.names.values)
+            try:
+                if isinstance(value, bool) or not isinstance(value, int | float) or value < 1 or value != int(value):
+                    raise ExpressionError(f"'{text}' must be a whole number of at least 1, it is {value!r}")
+            except OverflowError as infinite:
+                raise ExpressionError(str(infinite)) from infinite
+            return int(value)
+
+        found = self._evaluated("quorum", count, f"{STRICT_QUORUM} approvals are needed")
+        if found is None:
+            return 1 if "quorum" in self.unknown else STRICT_QUORUM
+        strict = self._strict(expression(text), f"at least {STRICT_QUORUM} approvals are needed")
+        return max(found, STRICT_QUORUM) if strict else found
+
+    def _clock(self, key: str, text: str | None, consequence: str) -> datetime | None:
         if text is None:
             return None
-        try:
-            return instant(text, self.names.values, self.at, self.calendar)
-        except ExpressionError as wrong:
-            self.problems.append(f"{wrong}, so {otherwise}")
-            return None
+        return self._evaluated(key, lambda: instant(text, self.names.values, self.at, self.calendar), consequence)
 
-    def changes_for(self) -> timedelta:
+    def _changes_for(self) -> timedelta:
         """How long the requester has for changes, as long as it would be from the opening."""
         usual = timedelta(days=7)
-        ends = self.clock(self.gate.changes, "the requester has 7 days for changes")
+        ends = self._clock("changes", self.gate.changes, "the requester has 7 days for changes")
         if ends == self.at:
             self.problems.append(f"'{self.gate.changes}' is over already, so the requester has 7 days for changes")
         return ends - self.at if ends and ends > self.at else usual
 
-    def strict(self, condition: Expression, consequence: str) -> bool:
+    def _evaluated(self, key: str, value: Callable[[], ValueT], consequence: str) -> ValueT | None:
+        """The value of an expression; None for one that is not known or fails, which is noted with its consequence."""
+        try:
+            return value()
+        except UnknownValue as wrong:
+            self.unknown[key] = wrong.names
+        except ExpressionError as wrong:
+            self.problems.append(f"{wrong}, so {consequence}")
+        return None
+
+    def _strict(self, condition: Expression, consequence: str) -> bool:
         """Whether the condition needs limits that the case's currency does not have; if so, people are told."""
         strict = self.names.strict(condition)
         if strict:
             self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")
         return strict
 
-    def noted(self, source: str) -> Expression:
-        """The compiled condition, with what it reads noted for the record."""
-        compiled = expression(source)
+    def _noted(self, text: str) -> Expression:
+        """The compiled expression, with what it reads noted for the audit log."""
+        compiled = expression(text)
         self.read |= self.names.read_by(compiled)
         return compiled

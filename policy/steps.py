@@ -1,4 +1,4 @@
-"""How often steps are tried: named option sets, and what a process says about its steps, made into plain options."""
+"""Make plain options of steps from named option sets and from what a process says about its steps."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -13,7 +13,7 @@ from policy.model import Policy, ProcessPolicy, Retries, Step
 
 
 def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, StepOptions]:
-    """The options of each step and undo of which the policy says something."""
+    """Return the options of each step and undo of which the policy says something."""
     if not policy.has(process):
         return {}
     named = ((_meant(steps, name), step) for name, step in policy.processes[process].steps.items())
@@ -21,12 +21,12 @@ def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, Step
 
 
 def gates_of_engine(policy: Policy, process: str) -> list[str]:
-    """The gates that each process has, as far as the policy has rules for them."""
+    """Return the gates that each process has, as far as the policy has rules for them."""
     return [name for name in ENGINE_GATES if policy.has(process) and name in policy.processes[process].gates]
 
 
 def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
-    """Durations that are none."""
+    """Yield the keys whose value is no duration."""
     for key in _DURATIONS:
         text = getattr(retries, key, None)
         if text is not None:
@@ -40,7 +40,7 @@ def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
 def mistakes_of_steps(
     section: ProcessPolicy, known: StepNames | None, retries: Mapping[str, Any]
 ) -> Iterator[tuple[Key, str]]:
-    """Steps that are not there, are named twice, or say what does not go together."""
+    """Yield the keys of steps that do not exist, are named twice, or contradict themselves."""
     seen: dict[str, str] = {}
     for name, step in section.steps.items():
         for key, message in mistakes_of_retries(step):

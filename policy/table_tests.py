@@ -1,4 +1,4 @@
-"""Table tests of a policy: one row is a case, and what each gate must make of it.
+"""Try table tests of a policy: one row is a case, and what each gate must make of it.
 
     [[payment]]
     name = "A manager looks at 500"
@@ -22,13 +22,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from domain.moments import moment_of
-from policy.explain import local
+from policy.calendars import Calendar
 from policy.model import Policy, Problem
-from policy.outlook import Outlook, Supposed
+from policy.preview import Preview, Supposed
+from policy.wording import local
 
 
 class TableError(ValueError):
-    """A table that cannot be read. `str()` is one line per mistake, each with file, line and row."""
+    """A table cannot be read. `str()` is one line per mistake, each with file, line and row."""
 
 
 def _written(value: Any) -> datetime:
@@ -66,7 +67,7 @@ class TableTest:
 
 
 def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[BaseModel]]) -> list[TableTest]:
-    """The rows of a table. Raises TableError with all its mistakes."""
+    """Return the rows of a table. Raises TableError with all its mistakes."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as wrong:
@@ -125,24 +126,24 @@ def _test(
 
 
 def failure(test: TableTest, policy: Policy) -> str | None:
-    """What a row expects and the policy does not do, in one line; None when it does all of it."""
+    """Return what a row expects and the policy does not do, in one line; None when it does all of it."""
     row = test.row
     at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
     supposed = Supposed(test.input, row.facts, row.requester)
     wrong = []
     for gate in policy.processes[test.process].gates:
-        outlook = Outlook(policy, test.process, gate, supposed, at)
+        preview = Preview(policy, test.process, gate, supposed, at)
         wanted = row.gates.get(gate)
-        if wanted is not None and _plain(wanted) != _plain(outlook.answer):
-            why = f" ({outlook.ruling.problem})" if outlook.ruling.problem else ""
-            wrong.append(f"{gate}: expected {wanted}, found {outlook.answer}{why}")
+        if wanted is not None and _plain(wanted) != _plain(preview.answer):
+            why = f" ({preview.ruling.problem})" if preview.ruling.problem else ""
+            wrong.append(f"{gate}: expected {wanted}, found {preview.answer}{why}")
         for what, moments, found in (
-            ("due", row.due, outlook.ruling.due_at),
-            ("expires", row.expires, outlook.ruling.expires_at),
+            ("due", row.due, preview.ruling.due_at),
+            ("expires", row.expires, preview.ruling.expires_at),
         ):
-            if gate in moments and found != (moment := _moment(moments[gate], outlook)):
-                never = "no time" if found is None else local(found, outlook)
-                wrong.append(f"{gate}: expected {what} {local(moment, outlook)}, found {never}")
+            if gate in moments and found != (moment := _moment(moments[gate], preview.calendar)):
+                never = "no time" if found is None else local(found, preview.calendar)
+                wrong.append(f"{gate}: expected {what} {local(moment, preview.calendar)}, found {never}")
     return f"{test.source}:{test.line}: {row.name}: {'; '.join(wrong)}" if wrong else None
 
 
@@ -152,8 +153,8 @@ def _plain(answer: str) -> tuple[str, list[str]]:
     return many, sorted(name.strip() for name in names.split(","))
 
 
-def _moment(written: datetime, outlook: Outlook) -> datetime:
-    return written if written.tzinfo else written.replace(tzinfo=outlook.calendar.zone if outlook.calendar else UTC)
+def _moment(written: datetime, calendar: Calendar | None) -> datetime:
+    return written if written.tzinfo else written.replace(tzinfo=calendar.zone if calendar else UTC)
 
 
 def _path(loc: tuple[str | int, ...]) -> str:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import write_po
 
 from core.settings import ROOT
@@ -13,6 +13,8 @@ PAGES = ROOT / "api"
 TEMPLATE = PAGES / "locales" / "messages.pot"
 _METHODS = [("pages/**.py", "python"), ("templates/**.html", "jinja2")]
 _OPTIONS = {"templates/**.html": {"silent": "false", "trimmed": "true", "newstyle_gettext": "true"}}
+_SHARED = ("policy/explain.py", "policy/wording.py", "domain/durations.py")
+"""Texts that pages share with messages and logs, which are in English: see `domain.texts`."""
 _KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
 
 
@@ -22,6 +24,9 @@ def collected() -> str:
     found = extract_from_dir(PAGES, _METHODS, _OPTIONS, _KEYWORDS)
     for file, _line, message, comments, context in sorted(found, key=lambda each: (each[0], each[1])):
         catalogue.add(message, locations=[(Path(file).as_posix(), 0)], auto_comments=comments, context=context)
+    for path in _SHARED:
+        for _line, message, comments, context in extract_from_file("python", ROOT / path, _KEYWORDS):
+            catalogue.add(message, locations=[(f"../{path}", 0)], auto_comments=comments, context=context)
     text = io.BytesIO()
     write_po(text, catalogue, width=120, omit_header=True, include_lineno=False, sort_output=True)
     return text.getvalue().decode()

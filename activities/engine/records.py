@@ -18,7 +18,7 @@ from domain.records import CaseRecord, GateOpening, GateRequest, Present, Writte
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
-from policy.candidates import People, excluded, peopled, present
+from policy.candidates import People, Peopled, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 
@@ -67,14 +67,17 @@ class Records:
 
     @activity.defn
     async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Ask the pinned policy whether people must decide, and if so lay the task into their inbox.
+        """Ask the pinned policy whether people must decide, and if so put the task into their inbox.
 
         The answer is in history, so a replay depends neither on the policy's text nor on the expression library.
+        Raises a failure that is not retried when too few people can decide with all levels: operators must help.
         """
-        task, ruling, levels = request.task, await self._rule(request), ""
-        if ruling.needed:
-            ruling, levels = await self._peopled(task, ruling)
-        opened = _with_people(task, ruling) if ruling.needed else None
+        task, found = request.task, await self._ruled(request, escalate=True)
+        if found.short:
+            name = task.gate.replace("-", " ")
+            raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
+        ruling = found.ruling
+        opened = _with_people(task, found) if ruling.needed else None
         intervenes = task.kind == "intervention"
         kind = "intervention_opened" if intervenes else "gate_opened"
         event = CaseEvent(
@@ -83,14 +86,14 @@ class Records:
             at=task.opened_at,
             kind=kind if opened else "gate_decided_by_rule" if ruling.decided else "gate_skipped",
             actor="holdgate",
-            summary=_opening_in_words(task, ruling) + levels,
+            summary=_opening_in_words(task, ruling) + found.said,
             data={
                 "gate": task.gate,
                 "task_id": opened.task_id if opened else None,
                 "groups": ruling.groups,
                 "users": ruling.users,
                 "needed": ruling.quorum,
-                "escalated": bool(levels),
+                "escalated": bool(found.said),
                 "decided": ruling.decided,
                 "rule": ruling.rule,
                 "names": ruling.names,
@@ -108,11 +111,8 @@ class Records:
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
-        """What the pinned policy says of a gate whose input was edited, or which is to come. Writes nothing."""
-        ruling = await self._rule(request)
-        return (
-            (await peopled(task=request.task, ruling=ruling, people=self._people)).ruling if ruling.needed else ruling
-        )
+        """Return what the pinned policy says of a gate whose input was edited, or which is to come. Writes nothing."""
+        return (await self._ruled(request)).ruling
 
     @activity.defn
     async def count(self, task: TaskView) -> Present:
@@ -124,19 +124,15 @@ class Records:
             return Present(left=left)
         return await present(task, self._people)
 
-    async def _peopled(self, task: TaskView, ruling: GateRuling) -> tuple[GateRuling, str]:
-        """The ruling with its people, and in words which levels came at once for want of people.
-
-        Raises a failure that is not retried when there are too few with all levels: operators must help.
-        """
-        found = await peopled(task, ruling, self._people, escalate=True)
-        if found.short:
-            name = task.gate.replace("-", " ")
-            raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
-        return found.ruling, found.said
+    async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> Peopled:
+        """The ruling with its people and the people who must not decide; `escalate` as in `peopled`."""
+        return await peopled(request.task, await self._rule(request), self._people, escalate=escalate)
 
     async def _rule(self, request: GateRequest) -> GateRuling:
-        """Raises a failure that is not retried when newer code can no longer read the pinned policy or the input."""
+        """The ruling alone.
+
+        Raises a failure that is not retried when newer code can no longer read the pinned policy or the input.
+        """
         task, name = request.task, request.task.gate.replace("-", " ")
         try:
             policy = await self._policies.get(request.policy_hash)
@@ -160,12 +156,13 @@ class Records:
             ) from error
 
 
-def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
+def _with_people(task: TaskView, found: Peopled) -> TaskView:
+    ruling = found.ruling
     return task.model_copy(
         update={
             "candidate_groups": ruling.groups,
             "candidate_users": ruling.users,
-            "excluded_users": excluded(task, ruling),
+            "excluded_users": list(found.excluded),
             "members": ruling.members,
             "quorum": Quorum(needed=ruling.quorum),
             "veto": ruling.veto,
@@ -177,7 +174,7 @@ def _with_people(task: TaskView, ruling: GateRuling) -> TaskView:
             "comment_needed": ruling.comment_needed,
             "revision_required": ruling.revision_required,
             "substitutes": ruling.substitutes,
-            # What operators may mend is all of it, unless the policy names fields.
+            # Operators may change every field of the input, unless the policy names some.
             "editable": [name for name in ruling.editable if name in task.editable]
             if ruling.editable or task.kind != "intervention"
             else task.editable,

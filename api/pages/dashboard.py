@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -12,6 +12,7 @@ from api.deps import TheServices
 from api.pages.parts.page import Context, SignedIn, pages, render
 from api.pages.parts.translation import _, reader
 from api.services.dashboard import Dashboard, Part
+from domain.durations import in_words
 from domain.status import Status
 from store.dashboard.flow import Ended
 from store.dashboard.scope import Period
@@ -106,19 +107,7 @@ def _label(part: Ended, period: Period) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time by its two largest units: `3 h 20 min`, `2 d 5 h`; short ones with a decimal: `1.4 s`."""
+    """Return a length of time by its two largest units: `3 h 20 min`; of a few seconds with a decimal: `1.4 s`."""
     if seconds < 10:
         return _("%(num)s s", num=f"{seconds:.1f}")
-    if seconds < 60:
-        return _("%(num)s s", num=int(seconds))
-    minutes = int(seconds // 60)
-    if minutes < 60:
-        return _("%(num)s min", num=minutes)
-    if minutes < 48 * 60:
-        return _two(_("%(num)s h", num=minutes // 60), minutes % 60, _("%(num)s min", num=minutes % 60))
-    hours = minutes // 60
-    return _two(_("%(num)s d", num=hours // 24), hours % 24, _("%(num)s h", num=hours % 24))
-
-
-def _two(large: str, rest: int, small: str) -> str:
-    return f"{large} {small}" if rest else large
+    return in_words(timedelta(seconds=seconds), largest=2, texts=reader.get().texts)

@@ -14,17 +14,18 @@ from api.http.security import policy_reader
 from api.pages.parts.formatting import readable
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.schema_form import FormField, read_form, schema_form
-from api.pages.parts.translation import _, ngettext
+from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
 from domain import strict_json
+from domain.texts import Texts
+from policy import wording
 from policy.check import expressions_of
-from policy.clock import duration
 from policy.explain import Explained, People, explain
-from policy.expressions import ExpressionError, expression
+from policy.expressions import expression
 from policy.lines import Lines
 from policy.model import EVERYONE, Gate, Policy
-from policy.outlook import Supposed
 from policy.parse import notes, warnings
+from policy.preview import Supposed
 from store.people import people
 from workflows.registry import GATES, INPUTS, PROCESSES
 
@@ -142,7 +143,8 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
     supposed = Supposed(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
-    found = explain(policy, name, GATES[name], supposed, datetime.now(UTC), await _people(services))
+    now, known, texts = datetime.now(UTC), await _people(services), reader.get().texts
+    found = explain(policy, name, GATES[name], supposed, now, known, texts)
     page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)
     return render(request, "policy/explain.html", page)
 
@@ -202,7 +204,7 @@ def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dic
                 if text.lstrip()[:1] in ("{", "["):
                     wrong[name] = _("This is not JSON: %(why)s.", why=why)
     missing = [name for name in names if name not in found] if found else []
-    return found or None, wrong | {name: _("Say all of them, or none.") for name in missing}
+    return found or None, wrong | {name: _("Fill in all checks, or none.") for name in missing}
 
 
 def _text(form: FormData, name: str) -> str:
@@ -229,100 +231,54 @@ def _section(policy: Policy, name: str) -> Section:
 
 
 def in_words(gate: Gate) -> list[tuple[str, str]]:
-    """The rules of an approval step: what each is about, and what it says of any case."""
-    told = [(_("Asked"), _("if %(condition)s", condition=_tidy(gate.when)) if gate.when else _("for every case"))]
+    """Return the rules of an approval step: what each is about, and what it says of any case."""
+    texts = reader.get().texts
+
+    def holds(condition: str) -> str:
+        return _("if %(condition)s", condition=wording.on_one_line(condition))
+
+    def clock(text: str) -> str:
+        return wording.clock(text, gate.calendar, texts)
+
+    rows = [(_("Asked"), holds(gate.when) if gate.when else _("for every request"))]
     if gate.auto_reject:
-        told.append((_("Rejected by rule"), _("if %(condition)s", condition=_tidy(gate.auto_reject))))
+        rows.append((_("Rejected by rule"), holds(gate.auto_reject)))
     if gate.auto_approve:
-        told.append((_("No approval needed"), _("if %(condition)s", condition=_tidy(gate.auto_approve))))
-    whom = _whom(gate.groups, gate.users)
-    if gate.candidates:
-        whom = "; ".join(part for part in (whom, _("whoever %(expression)s gives", expression=gate.candidates)) if part)
-    told.append((_("Who decides"), whom or _("nobody is named")))
-    told.append((_("How many"), f"{_many(gate.quorum)}. {_no(gate)}"))
+        rows.append((_("Approved by rule"), holds(gate.auto_approve)))
+    rows.append((_("Who can decide"), wording.candidates(gate, texts)))
+    rows.append((_("How many"), f"{_many(gate.quorum)}. {wording.rejection(gate.veto, texts)}"))
     if gate.separation_of_duties:
-        told.append((_("Who cannot"), _("whoever asked for it, and whoever decided another step of it")))
+        rows.append((_("Who cannot"), _("the requester, and people who decided another approval step of the request")))
     if gate.exclude:
-        told.append((_("Never"), ", ".join(gate.exclude)))
+        rows.append((_("Never"), ", ".join(gate.exclude)))
     if gate.due:
-        told.append((_("Due"), _clock(gate.due, gate.calendar)))
+        rows.append((_("Due"), clock(gate.due)))
     if gate.remind:
-        told.append((_("Reminders"), "; ".join(_clock(each, gate.calendar) for each in gate.remind)))
+        rows.append((_("Reminders"), "; ".join(map(clock, gate.remind))))
     for level in gate.escalate:
-        place = _("in place of those before") if level.replace else _("too")
-        told.append(
-            (
-                _("Escalation"),
-                _(
-                    "%(when)s these may decide %(place)s: %(whom)s",
-                    when=_clock(level.after, gate.calendar),
-                    place=place,
-                    whom=_whom(level.to, level.users),
-                ),
-            )
-        )
-    told.append((_("At its end"), _end(gate)))
+        whom = wording.people(level.to, level.users, texts)
+        rows.append((_("Escalation"), wording.escalation(clock(level.after), whom, level.replace, texts)))
+    rows.append((_("Expires"), _end(gate, texts)))
     if gate.edit:
-        told.append(
-            (_("May be changed"), _("with an approval: %(fields)s", fields=", ".join(map(readable, gate.edit))))
-        )
-    rounds = ngettext("%(num)s round", "%(num)s rounds", gate.rounds)
-    changes = _clock(gate.changes, gate.calendar)
-    told.append((_("Sent back"), _("at most %(rounds)s, to be answered %(when)s", rounds=rounds, when=changes)))
-    return told
-
-
-def _whom(groups: list[str], users: list[str]) -> str:
-    named = [_("members of %(group)s", group=group) for group in groups]
-    named += [_("the requester's manager") if "(" in user else user for user in users]
-    return ", ".join(named)
+        fields = ", ".join(map(readable, gate.edit))
+        rows.append((_("Can be changed"), _("with an approval: %(fields)s", fields=fields)))
+    length = wording.clock_length(gate.changes, gate.calendar, texts) or clock(gate.changes)
+    most = wording.rounds(gate.rounds, texts)
+    changes = _("at most %(rounds)s; the requester has %(length)s for each", rounds=most, length=length)
+    rows.append((_("Changes requested"), changes))
+    return rows
 
 
 def _many(quorum: int | str) -> str:
     if quorum == EVERYONE:
-        return _("all of them")
+        return _("everyone who can decide")
     if isinstance(quorum, int):
-        return ngettext("%(num)s approval", "%(num)s approvals", quorum)
-    return _("as many approvals as this gives: %(expression)s", expression=_tidy(quorum))
+        return wording.approvals(quorum, reader.get().texts)
+    return _("as many approvals as %(expression)s says", expression=wording.on_one_line(quorum))
 
 
-def _no(gate: Gate) -> str:
-    if gate.veto:
-        return _('One "no" ends it.')
-    return _('A "no" ends it only when so many approvals can no longer be reached.')
-
-
-def _end(gate: Gate) -> str:
+def _end(gate: Gate, texts: Texts) -> str:
     if not gate.expires:
-        return _("it stays open until somebody decides")
-    ends = {
-        "reject": _("it is rejected: the case ran out of time and is undone"),
-        "approve": _("it is approved"),
-        "escalate": _("all of its levels may decide, once more as long; then it is rejected"),
-    }
-    return _("%(when)s, %(what)s", when=_clock(gate.expires, gate.calendar), what=ends[gate.on_expiry])
-
-
-def _clock(text: str, calendar: str | None) -> str:
-    """When a clock strikes, counted from the opening of the step."""
-    try:
-        written = duration(text)
-    except ExpressionError:
-        written = None
-    if written is None:
-        return _("when this says: %(expression)s", expression=_tidy(text))
-    days, rest = divmod(int(written.total_seconds()), 86400)
-    parts = [
-        ngettext("%(num)s day", "%(num)s days", days) if days else "",
-        _("%(num)s h", num=rest // 3600) if rest // 3600 else "",
-        _("%(num)s min", num=rest // 60 % 60) if rest // 60 % 60 else "",
-        _("%(num)s s", num=rest % 60) if rest % 60 else "",
-    ]
-    length = " ".join(part for part in parts if part)
-    if calendar:
-        return _("after %(length)s of the working time %(calendar)s", length=length, calendar=calendar)
-    return _("after %(length)s", length=length)
-
-
-def _tidy(text: str) -> str:
-    return " ".join(text.split())
+        return _("never")
+    when, then = wording.clock(gate.expires, gate.calendar, texts), wording.expiry(gate.on_expiry, texts)
+    return _("%(when)s: %(then)s", when=when, then=then)

@@ -1,4 +1,4 @@
-"""What comes next for a case: what its later approval steps will ask, and what happens once the open one is approved.
+"""Preview a case: what its later approval steps will ask, and what happens once the open one is approved.
 
 The order of a process is read from its source (`plugins/source.py`), whether people are asked from the policy that is
 pinned to the case, as far as the input and what was found are known. What hangs on a thing that is not known is said to
@@ -13,15 +13,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from api.pages.parts.formatting import capital, readable
-from api.pages.parts.reasons import comparison
-from api.pages.parts.translation import _, ngettext
+from api.pages.parts.translation import _, ngettext, reader
 from cases.pinned_policies import PinnedPolicies
 from domain.names import ROLLBACK
 from domain.task import TaskView
 from domain.undo import UndoView
 from plugins.source import Stop, outline_of
-from policy.model import MANAGER_OF_REQUESTER, Policy, PolicyError, UnknownGate
-from policy.outlook import Foreseen, Outlook, Supposed
+from policy.model import EVERYONE, Policy, PolicyError, UnknownGate
+from policy.preview import Preview, Supposed
+from policy.rules import ALWAYS
+from policy.wording import approvals, because, person_or_group
 from store.cases.cases import CaseRow
 from workflows.registry import PROCESSES, Process
 
@@ -44,40 +45,39 @@ class Foresight:
     process: Process
     input: BaseModel
     stops: Sequence[Stop]
-    outlooks: Mapping[str, Outlook]
-    """By gate; of a gate that stands once for each of several things there is none."""
+    previews: Mapping[str, Preview]
+    """By gate; a gate that stands once for each of several things has none."""
 
     def coming(self, stop: Stop) -> str:
-        """What is foreseen of a stop that the case has not come to, in words; empty where nothing is."""
+        """Return what is known of a stop that the case has not reached, in words; empty where nothing is."""
         if (hangs := self._hangs(stop)) is False:
             return _("not needed: %(why)s", why=self._field(stop))
-        if stop.kind != "gate" or (outlook := self.outlooks.get(stop.name)) is None:
+        if stop.kind != "gate" or (preview := self.previews.get(stop.name)) is None:
             return ""
-        foreseen = outlook.foreseen
-        match foreseen.answer:
+        match preview.outcome:
             case "not needed":
-                return _with(_("not needed"), self._why(outlook, foreseen, holds=False))
+                return _with(_("not needed"), self._why(preview, holds=False))
             case "approved":
-                return _with(_("approved by rule"), self._why(outlook, foreseen, holds=True))
+                return _with(_("approved by rule"), self._why(preview, holds=True))
             case "rejected":
-                return _with(_("rejected by rule"), self._why(outlook, foreseen, holds=True))
+                return _with(_("rejected by rule"), self._why(preview, holds=True))
             case "depends":
-                return _("to come, or not: depends on %(what)s", what=self._unknown(foreseen))
+                return _("to come, or not: depends on %(what)s", what=self._unknown(preview))
             case _:
                 maybe = stop.maybe and hangs is None
                 if maybe:
-                    return _("to come, if it is needed: %(who)s", who=_who(outlook))
-                return _("to come: %(who)s", who=_who(outlook))
+                    return _("to come, if it is needed: %(who)s", who=_who(preview))
+                return _("to come: %(who)s", who=_who(preview))
 
     def passes(self, stop: Stop) -> bool:
-        """Whether it is known that the case goes past a stop without people, or does not come to it."""
+        """Return whether it is known that the case passes a stop without people, or does not reach it."""
         if self._hangs(stop) is False:
             return True
-        outlook = self.outlooks.get(stop.name) if stop.kind == "gate" else None
-        return outlook is not None and outlook.foreseen.answer in ("not needed", "approved")
+        preview = self.previews.get(stop.name) if stop.kind == "gate" else None
+        return preview is not None and preview.outcome in ("not needed", "approved")
 
     def if_approved(self, task: TaskView, beside: Iterable[TaskView]) -> list[Consequence]:
-        """What happens when the task is approved, up to the next stop at which people decide.
+        """Return what happens when the task is approved, up to the next stop at which people decide.
 
         `beside` are the other tasks of the case.
         """
@@ -106,33 +106,31 @@ class Foresight:
                 certain = False
             else:
                 yield self._gate(stop, sure)
-                outlook = self.outlooks.get(stop.name)
-                if sure and outlook and outlook.foreseen.answer in ("asked", "rejected"):
+                preview = self.previews.get(stop.name)
+                if sure and preview and preview.outcome in ("asked", "rejected"):
                     return
                 certain = certain and self.passes(stop)
         done = self._done()
         yield Consequence(kind="end", name="", text=done, certain=certain)
 
     def _gate(self, stop: Stop, sure: bool) -> Consequence:
-        name, outlook = self.label(stop), self.outlooks.get(stop.name)
-        if outlook is None:
+        name, preview = self.label(stop), self.previews.get(stop.name)
+        if preview is None:
             text = _("Then perhaps people decide: %(gate)s", gate=name)
             return Consequence(kind="gate", name=stop.name, text=text, certain=False)
-        answer = outlook.foreseen.answer
-        if self.passes(stop) or answer == "rejected":
+        if self.passes(stop) or preview.outcome == "rejected":
+            kind: Literal["end", "not_needed"] = "end" if preview.outcome == "rejected" else "not_needed"
             told = _("%(gate)s is %(what)s", gate=name, what=self.coming(stop))
-            return Consequence(
-                kind="end" if answer == "rejected" else "not_needed", name=stop.name, text=told, certain=sure
-            )
-        if answer == "depends":
+            return Consequence(kind=kind, name=stop.name, text=told, certain=sure)
+        if preview.outcome == "depends":
             told = _("Then perhaps people decide: %(gate)s, which depends on %(what)s")
-            told = told % {"gate": name, "what": self._unknown(outlook.foreseen)}
+            told = told % {"gate": name, "what": self._unknown(preview)}
             return Consequence(kind="gate", name=stop.name, text=told, certain=False)
-        told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(outlook))
+        told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(preview))
         return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
 
     def label(self, stop: Stop) -> str:
-        """The sentence of a step with what this case has in it, the name of anything else."""
+        """Return the sentence of a step with the values of this case, the name of anything else."""
         if stop.kind != "step":
             return capital(readable(stop.name))
         try:
@@ -159,10 +157,10 @@ class Foresight:
         said = _("%(field)s is not asked for") if truth else _("%(field)s is asked for")
         return said % {"field": label[:1].lower() + label[1:]}
 
-    def _unknown(self, foreseen: Foreseen) -> str:
+    def _unknown(self, preview: Preview) -> str:
         """What is not known and says whether people are asked, in words: what steps find out has no name for people."""
         said = []
-        for name in foreseen.depends_on:
+        for name in preview.decision.depends_on:
             root, _dot, field = name.partition(".")
             if root == "facts":
                 said.append(_("what the checks find"))
@@ -170,16 +168,17 @@ class Foresight:
                 said.append(self.process.words.labels.get(field) or readable(field or root))
         return ", ".join(dict.fromkeys(said))
 
-    def _why(self, outlook: Outlook, foreseen: Foreseen, *, holds: bool) -> str:
-        currency = str(getattr(self.input, self.process.words.money[1], "")) if self.process.words.money else ""
-        names = outlook.values(foreseen.rule) if foreseen.rule not in ("", "always") else {}
-        return comparison(foreseen.rule, names, holds, self.process.words, currency)
+    def _why(self, preview: Preview, *, holds: bool) -> str:
+        words, rule = self.process.words, preview.decision.rule
+        currency = str(getattr(self.input, words.money[1], "")) if words.money else ""
+        names = preview.values(rule) if rule != ALWAYS else {}
+        return because(rule, names, holds, words, currency, with_value=True, texts=reader.get().texts)
 
 
 async def if_approved(
     task: TaskView, row: CaseRow | None, tasks: Sequence[TaskView], plan: Sequence[UndoView], pinned: PinnedPolicies
 ) -> list[Consequence]:
-    """What the approval of an open task does, in order; nothing for a task of another kind.
+    """Return what the approval of an open task does, in order; nothing for a task of another kind.
 
     `tasks` are all of the case, `plan` is what of it can be undone.
     """
@@ -192,7 +191,7 @@ async def if_approved(
 
 
 async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> Foresight | None:
-    """What follows for a case with these tasks; None for a process or a policy that this code cannot read."""
+    """Return what follows for a case with these tasks; None for a process or policy that this code cannot read."""
     process = PROCESSES.get(row.process)
     stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
@@ -202,12 +201,12 @@ async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolic
     except (LookupError, PolicyError):
         return None
     input = typed(process, row.input)
-    return Foresight(process, input, stops, dict(_outlooks(policy, process, row, input, stops, tasks)))
+    return Foresight(process, input, stops, dict(_previews(policy, process, row, input, stops, tasks)))
 
 
-def _outlooks(
+def _previews(
     policy: Policy, process: Process, row: CaseRow, input: BaseModel, stops: Sequence[Stop], tasks: Sequence[TaskView]
-) -> Iterator[tuple[str, Outlook]]:
+) -> Iterator[tuple[str, Preview]]:
     found = _facts(stops, tasks)
     case = {name: getattr(row, name) for name in ("reference", "requester", "priority", "batch_id")}
     for stop in stops:
@@ -217,7 +216,7 @@ def _outlooks(
         try:
             yield (
                 stop.name,
-                Outlook(policy, process.name, stop.name, Supposed(input, facts, None, case), datetime.now(UTC)),
+                Preview(policy, process.name, stop.name, Supposed(input, facts, None, case), datetime.now(UTC)),
             )
         except UnknownGate:
             continue
@@ -233,7 +232,7 @@ def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mappin
 
 
 def typed(process: Process, stored: Mapping[str, Any]) -> BaseModel:
-    """A stored input as its process has it; one of older code as it is."""
+    """Return a stored input as its process has it; one of older code as it is."""
     try:
         return process.input.model_validate(stored)
     except ValidationError:
@@ -262,15 +261,15 @@ def _is_gate(stop: Stop, name: str) -> bool:
     return stop.kind == "gate" and stop.name == name
 
 
-def _who(outlook: Outlook) -> str:
+def _who(preview: Preview) -> str:
     """`2 approvals of managers`."""
-    who = outlook.asked.replace(MANAGER_OF_REQUESTER, _("the requester's manager")) or _("nobody yet")
-    ruling = outlook.ruling
-    if ruling.everyone:
+    texts = reader.get().texts
+    who = ", ".join(person_or_group(name, texts) for name in preview.asked) or _("nobody yet")
+    if preview.gate.quorum == EVERYONE:
         return _("everyone of %(who)s must approve", who=who)
-    if outlook.quorum_unknown:
+    if "quorum" in preview.decision.unknown:
         return _("%(who)s decide", who=who)
-    return ngettext("%(num)s approval of %(who)s", "%(num)s approvals of %(who)s", ruling.quorum, who=who)
+    return _("%(approvals)s of %(who)s", approvals=approvals(preview.decision.quorum, texts), who=who)
 
 
 def _with(said: str, why: str) -> str:

@@ -120,7 +120,7 @@ async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRul
         )
     except UnknownGate:
         return None
-    return (await peopled(task, ruling, Directory(services.db))).ruling if ruling.needed else ruling
+    return (await peopled(task, ruling, Directory(services.db))).ruling
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:

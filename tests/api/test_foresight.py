@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.services.if_approved import Foresight, _outlooks, if_approved, typed
+from api.services.if_approved import Foresight, _previews, if_approved, typed
 from cases.pinned_policies import PinnedPolicies
 from domain.status import Status
 from domain.task import Quorum, TaskView
@@ -46,7 +46,7 @@ def task(process: str, gate: str, *, facts: Any = None, needed: int = 1, given: 
 def foresight_of(process: str, input: dict[str, Any], tasks: list[TaskView], policy: Policy = POLICY) -> Foresight:
     kind, case = PROCESSES[process], row(process, input)
     stops, parsed = outline_of(kind.workflow), typed(kind, case.input)
-    return Foresight(kind, parsed, stops, dict(_outlooks(policy, kind, case, parsed, stops, tasks)))
+    return Foresight(kind, parsed, stops, dict(_previews(policy, kind, case, parsed, stops, tasks)))
 
 
 def coming(process: str, input: dict[str, Any], tasks: list[TaskView], gate: str) -> str:
@@ -64,8 +64,8 @@ def approving(process: str, input: dict[str, Any], open_: TaskView, *others: Tas
 @pytest.mark.parametrize(
     ("amount", "said"),
     [
-        ("662.37", "not needed: amount 662.37 is below 50,000"),
-        ("49999.99", "not needed: amount 49,999.99 is below 50,000"),
+        ("662.37", "not needed: amount 662.37 is under 50,000.00 GBP"),
+        ("49999.99", "not needed: amount 49,999.99 is under 50,000.00 GBP"),
         ("50000.00", "to come: 1 approval of directors"),
     ],
 )
@@ -77,7 +77,7 @@ def test_a_later_gate_that_will_not_ask_is_not_said_to_come(amount: str, said: s
 def test_a_gate_whose_facts_are_not_found_yet_depends_on_them_and_is_told_once_they_are() -> None:
     assert coming("payment", PAYMENT, [], "fraud-review") == "to come, or not: depends on what the checks find"
     found = task("payment", "manager-approval", facts={"score": 10})
-    assert coming("payment", PAYMENT, [found], "fraud-review") == "not needed: score 10 is below 50"
+    assert coming("payment", PAYMENT, [found], "fraud-review") == "not needed: score 10 is under 50"
 
 
 def test_facts_of_the_round_before_are_not_those_of_this_one() -> None:
@@ -96,7 +96,7 @@ def test_a_currency_without_limits_is_asked_about() -> None:
 def test_a_small_payment_is_paid_at_once_when_the_manager_approves() -> None:
     open_ = task("payment", "manager-approval", facts={"score": 10})
     assert approving("payment", PAYMENT, open_) == [
-        ("not_needed", "Director approval is not needed: amount 662.37 is below 50,000"),
+        ("not_needed", "Director approval is not needed: amount 662.37 is under 50,000.00 GBP"),
         ("step", "Pay 662.37 GBP to Acme Ltd"),
         ("end", "Paid 662.37 GBP to Acme Ltd"),
     ]

@@ -231,7 +231,7 @@ async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(name
     task = await named.open_task(await named.start(payee="Foreseen Ltd", amount="662.37"))
     told = (await named.get("manager-1", f"/tasks/{task['task_id']}")).json()["if_approved"]
     assert [each["kind"] for each in told] == ["not_needed", "step", "end"]
-    assert told[0]["text"] == "Director approval is not needed: amount 662.37 is below 50,000"
+    assert told[0]["text"] == "Director approval is not needed: amount 662.37 is under 50,000.00 GBP"
     assert told[1] == {
         "kind": "step",
         "name": "capture_payment",
@@ -241,5 +241,5 @@ async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(name
     async with signed_in(named, "manager-1") as client:
         page = parsed((await client.get(f"/tasks/{task['task_id']}")).text)
     assert "Pay 662.37 GBP to Foreseen Ltd" in page.section("If you approve").text
-    assert "Director approval: not needed: amount 662.37 is below 50,000" in page.section("Where it stands").text
+    assert "Director approval: not needed: amount 662.37 is under 50,000.00 GBP" in page.section("Where it stands").text
     assert "Director approval: to come" not in page.text

@@ -73,14 +73,14 @@ def test_the_shipped_policy_is_told_in_sentences() -> None:
         (
             ('when = "amount > 5"',),
             ["5", "6"],
-            "1 task for managers; 1 payment needs none (amount of at most 5.00 GBP).",
+            "1 task for managers; 1 payment needs none (amount at most 5.00 GBP).",
         ),
-        (('when = "amount < 5"',), ["5", "6"], "2 payments need none (amount of at least 5.00 GBP)."),
-        (('auto_approve = "amount <= 5"',), ["5"], "1 payment needs none (amount of at most 5.00 GBP)."),
+        (('when = "amount < 5"',), ["5", "6"], "2 payments need none (amount at least 5.00 GBP)."),
+        (('auto_approve = "amount <= 5"',), ["5"], "1 payment needs none (amount at most 5.00 GBP)."),
         (
             ('auto_reject = "amount >= 5"',),
             ["5", "6"],
-            "2 payments are rejected by rule (amount of at least 5.00 GBP).",
+            "2 payments are rejected by rule (amount at least 5.00 GBP).",
         ),
         (("when = \"memo == 'x'\"",), ["5"], "1 payment needs none (not: memo == 'x')."),
         (('auto_approve = "size(payee) > 1"',), ["5"], "1 payment needs none (size(payee) > 1)."),
@@ -120,7 +120,7 @@ def test_each_kind_of_gate_has_its_sentence(lines: tuple[str, ...], amounts: lis
 def test_what_a_rule_rejects_comes_to_no_further_gate() -> None:
     report = forecast(map(of, ["1", "9"]), ruled('auto_reject = "amount > 5"'))
     assert [gate.cases for gate in report.gates] == [2, 2, 1]
-    assert (report.gates[1].rejected_by_rule, report.gates[1].rejected_because) == (1, ["amount above 5.00 GBP"])
+    assert (report.gates[1].rejected_by_rule, report.gates[1].rejected_because) == (1, ["amount over 5.00 GBP"])
 
 
 def test_if_a_rule_certainly_decides_there_is_no_task_although_it_is_not_known_which_rule() -> None:

@@ -179,26 +179,26 @@ def test_a_line_says_what_is_asked_by_whom_and_until_when_and_leads_to_the_task(
         "Pay Acme Ltd 1.00 GBP waits for you.\n\n"
         "Pay Acme Ltd 1.00 GBP\n"
         "    May it be paid?\n"
-        "    Asked by Rita. Due in 23 hours (Wed 25 Nov, 08:31 UTC). "
+        "    Asked by Rita. Due in 23 h (Wed 25 Nov, 08:31 UTC). "
         "Expires in 14 days (Tue 8 Dec, 09:30 UTC).\n"
         f"    {URL}/tasks/t1\n\n"
         "--\n"
         "A link opens the page and decides nothing.\n"
         f"You choose what you are told, and when: {URL}/notices\n"
     )
-    for said in ("May it be paid?", "Asked by Rita.", "Due in 23 hours (Wed 25 Nov, 08:31 UTC)"):
+    for said in ("May it be paid?", "Asked by Rita.", "Due in 23 h (Wed 25 Nov, 08:31 UTC)"):
         assert said in Tags(text.html).text
 
 
 @pytest.mark.parametrize(
     ("due", "says"),
     [
-        (timedelta(minutes=1), "Due in 1 minute ("),
-        (timedelta(minutes=89), "Due in 89 minutes ("),
-        (timedelta(hours=35), "Due in 35 hours ("),
+        (timedelta(minutes=1), "Due in 1 min ("),
+        (timedelta(minutes=89), "Due in 1 h ("),
+        (timedelta(hours=35), "Due in 35 h ("),
         (timedelta(days=3), "Due in 3 days (Fri 27 Nov, 09:30 UTC)"),
         (timedelta(days=38), "Due in 38 days (Fri 1 Jan 2027, 09:30 UTC)"),
-        (timedelta(hours=-2), "Was due 2 hours ago ("),
+        (timedelta(hours=-2), "Was due 2 h ago ("),
     ],
 )
 def test_times_are_said_in_words(due: timedelta, says: str) -> None:

@@ -183,7 +183,7 @@ def test_a_task_and_its_case_say_what_an_approval_does(run: Run, tmp_path: Path)
     for shown in (run("task", case), run("case", case)):
         assert shown.code == 0 and "If manager-approval is approved" in shown.out
         assert "Pay 662.37 GBP to Fern Paper Ltd" in shown.out
-        assert "Director approval is not needed: amount 662.37 is below 50,000" in shown.out
+        assert "Director approval is not needed: amount 662.37 is under 50,000.00 GBP" in shown.out
     assert run("task", case, "--json").json["if_approved"][-1]["text"] == "Paid 662.37 GBP to Fern Paper Ltd"
 
 

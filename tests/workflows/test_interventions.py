@@ -267,7 +267,7 @@ async def test_a_step_is_tried_as_long_as_the_policy_says_and_the_record_tells_h
     task = await house.open_task(case, "intervention")
     tried = house.receiver.tried[case.id].count("pack")
     assert 12 <= tried <= 20
-    assert f"not done within 2 hours. The last time: The pack desk does not answer. It was tried {tried} times." in (
+    assert f"not done within 2 h. The last time: The pack desk does not answer. It was tried {tried} times." in (
         task.summary
     )
     assert task.facts["attempts"] == tried

@@ -15,6 +15,7 @@ from temporalio.exceptions import (
 )
 
 from domain.case import ABOUT, CaseInput
+from domain.durations import in_words
 from domain.errors import ATTEMPT, SPOKEN
 from domain.step import StepOptions
 
@@ -129,15 +130,6 @@ def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: tim
     except OverflowError:  # after some sixty attempts
         pause = options.longest_pause
     return None if options.retry_for is not None and spent + pause >= options.retry_for else pause
-
-
-def in_words(span: timedelta) -> str:
-    """Return a length of time in words: `2 hours`, `90 seconds`."""
-    seconds = int(span.total_seconds())
-    for unit, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= unit and seconds % unit == 0:
-            return f"{seconds // unit} {name}{'s' * (seconds != unit)}"
-    return f"{seconds} second{'s' * (seconds != 1)}"
 
 
 def _of_application(error: ApplicationError, attempts: int | None, permanent: list[str] | None = None) -> Failure:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from api.pages.parts.translation import _, ngettext, reader
 from domain.bidi import runs
+from domain.durations import roughly
 from domain.moments import moment_in_words, moment_of, rfc3339
 from domain.money import in_words
 from domain.status import Outcome, Status
@@ -103,15 +104,8 @@ def as_shown(value: object) -> object:
 
 
 def span(of: timedelta) -> str:
-    """A span of time by its largest unit, rounded down: `3 h`, `2 days`."""
-    seconds = abs(int(of.total_seconds()))
-    if seconds < 60:
-        return _("less than a minute")
-    if seconds < 3600:
-        return _("%(num)s min", num=seconds // 60)
-    if seconds < 48 * 3600:
-        return _("%(num)s h", num=seconds // 3600)
-    return ngettext("%(num)s day", "%(num)s days", seconds // 86400)
+    """Return a length of time by its largest unit, rounded down: `3 h`, `2 days`."""
+    return roughly(of, reader.get().texts)
 
 
 def clock_words() -> dict[str, str]:
@@ -119,7 +113,7 @@ def clock_words() -> dict[str, str]:
     return {
         "in": _("in %(span)s", span="{span}"),
         "late": _("%(span)s late", span="{span}"),
-        "least": _("less than a minute"),
+        "least": _("less than a minute"),  # these stand in `domain.durations`, too
         "minutes": _("%(num)s min", num="{num}"),
         "hours": _("%(num)s h", num="{num}"),
         "day": ngettext("%(num)s day", "%(num)s days", 1),

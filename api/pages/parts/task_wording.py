@@ -84,14 +84,14 @@ def _first(rule: str, start: str) -> str:
 
 
 def approvals(task: TaskView) -> str:
-    """`1 of 2 approvals`, and whether one "no" ends it."""
+    """Return `1 of 2 approvals`, and whether one rejection ends the step."""
     told = ngettext(
         "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
     )
     if task.kind == "intervention":
         return ngettext("one answer is enough", "%(num)s like answers are needed", task.quorum.needed)
     if Verdict.REJECT in task.verdicts and task.veto:
-        return _('%(approvals)s; one "no" ends it', approvals=told)
+        return _("%(approvals)s; one rejection ends it", approvals=told)
     return told
 
 

@@ -55,7 +55,7 @@ async def test_the_page_checks_the_record_of_the_case_and_says_when_it_was_chang
     async with signed_in(gate, "auditor-1") as client:
         page = await seen(client, case_id)
         assert f"Record checked: {len(case['timeline'])} entries, unbroken." in page.text
-        assert "Manager approval: no approval needed (under 500.00 GBP)" in stops(page)
+        assert "Manager approval: no approval needed (amount under 500.00 GBP)" in stops(page)
         assert page.all("details", class_="technical")
         async with gate.database.write() as conn:
             old = (

@@ -103,11 +103,11 @@ async def test_the_page_shows_the_figures_with_a_table_beside_each_plot(gate: Ga
         (0, "0.0 s"),
         (9.94, "9.9 s"),
         (59.9, "59 s"),
-        (3599, "59 min"),
+        (3599, "59 min 59 s"),
         (3600, "1 h"),
         (8040, "2 h 14 min"),
-        (51 * 3600, "2 d 3 h"),
-        (10 * 86400, "10 d"),
+        (51 * 3600, "2 days 3 h"),
+        (10 * 86400, "10 days"),
     ],
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> None:

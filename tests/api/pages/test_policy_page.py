@@ -31,17 +31,18 @@ def test_every_rule_of_an_approval_step_is_said_in_words() -> None:
     )
     said = dict(in_words(gate))
     assert said["Asked"] == "if amount >= limits.manager"
-    assert said["No approval needed"] == "if amount < 5"
-    assert said["Who decides"] == "members of managers, the requester's manager"
-    assert said["How many"].startswith('2 approvals. A "no" ends it only when')
+    assert said["Approved by rule"] == "if amount < 5"
+    assert said["Who can decide"] == "members of managers, the requester's manager"
+    assert said["How many"].startswith("2 approvals. Rejections end it only when")
     assert said["Due"] == "after 1 day of the working time office"
     assert said["Reminders"].startswith("after 4 h of") and "1 h 30 min" in said["Reminders"]
-    assert said["Escalation"].endswith("these may decide in place of those before: members of directors")
-    assert said["At its end"].startswith("after 14 days") and "then it is rejected" in said["At its end"]
-    assert said["May be changed"] == "with an approval: due date"
+    assert said["Escalation"].endswith("only these can decide: members of directors")
+    assert said["Expires"].startswith("after 14 days") and said["Expires"].endswith("then it is rejected")
+    assert said["Can be changed"] == "with an approval: due date"
+    assert said["Changes requested"].startswith("at most 5 rounds; the requester has 7 days of")
     plain = dict(in_words(Gate(groups=["managers"])))
-    assert (plain["Asked"], plain["At its end"]) == ("for every case", "it stays open until somebody decides")
-    assert plain["How many"] == '1 approval. One "no" ends it.'
+    assert (plain["Asked"], plain["Expires"]) == ("for every request", "never")
+    assert plain["How many"].startswith("1 approval. One rejection ends it")
 
 
 async def test_an_auditor_reads_the_policy_in_words_and_line_by_line(stopped: Gateway) -> None:
@@ -75,7 +76,10 @@ async def test_a_case_is_tried_and_the_answer_says_which_steps_it_meets_and_why(
         "input.account": "operating",
     }
     page = html.unescape((await auditor.post("/policy/explain", data=case)).text)
-    assert "Manager approval: 2 of managers" in page and "It opens, because amount >= limits.manager" in page
+    assert (
+        "Manager approval: 2 of managers" in page
+        and "The approval step opens, because amount >= limits.manager" in page
+    )
     assert "Fraud review: depends on facts.score" in page
     known = dict.fromkeys(re.findall(r'name="(fact\.\w+)"', form), "1")
     page = html.unescape((await auditor.post("/policy/explain", data={**case, **known})).text)

@@ -14,9 +14,9 @@ GBP = {"amount": "120.00", "currency": "GBP"}
 @pytest.mark.parametrize(
     ("condition", "names", "holds", "told"),
     [
-        ("amount >= limits.manager", {"amount": "120.00", "limits.manager": "500"}, False, "under 500.00 GBP"),
-        ("amount >= limits.manager", {"amount": "900.00", "limits.manager": "500"}, True, "amount 500.00 GBP or more"),
-        ("amount > 1000", {"amount": "120.00"}, False, "at most 1,000.00 GBP"),
+        ("amount >= limits.manager", {"amount": "120.00", "limits.manager": "500"}, False, "amount under 500.00 GBP"),
+        ("amount >= limits.manager", {"amount": "900.00", "limits.manager": "500"}, True, "amount at least 500.00 GBP"),
+        ("amount > 1000", {"amount": "120.00"}, False, "amount at most 1,000.00 GBP"),
         ("facts.score >= 50", {"facts.score": 30}, False, "score under 50"),
         ("facts.score < 50", {"facts.score": 30}, True, "score under 50"),
         ("facts.worst in ['high'] && !facts.accepted", {"facts.worst": "high", "facts.accepted": False}, True,

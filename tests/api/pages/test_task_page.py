@@ -91,8 +91,8 @@ async def test_a_task_says_what_is_asked_on_what_grounds_by_when_and_what_follow
     assert [each.text for each in page.one("p", class_="verdicts").all("button")] == answers(page)[:3]
     assert "Release the held 12,000.00 GBP" in page.section("If you reject").text
     who = page.section("Who decides")
-    assert "The policy asks for it: amount 500.00 GBP or more." in who.text
-    assert 'Approvals 0 of 2 approvals; one "no" ends it' in who.text
+    assert "The policy asks for it: amount at least 500.00 GBP." in who.text
+    assert "Approvals 0 of 2 approvals; one rejection ends it" in who.text
     assert "managers: manager-1, manager-2, manager-3" in who.text
     assert "You can decide this, as a member of managers." in page.text
     coming = [each.text.partition(": ")[2] for each in page.section("Deadlines").all("li")]
@@ -109,7 +109,7 @@ async def test_the_way_of_the_case_is_drawn_and_says_the_same_in_words(gate: Gat
         "Screen the payment to Drawn Ltd for fraud: done",
         "Fraud review: no approval needed (score under 50)",
         "Manager approval: here now: waits for managers, 0 of 1 approval",
-        "Director approval: not needed: amount 1,250.00 is below 50,000",
+        "Director approval: not needed: amount 1,250.00 is under 50,000.00 GBP",
         "Pay 1,250.00 GBP to Drawn Ltd: to come",
     ]
     drawn = way.one("svg", role="img")

@@ -10,9 +10,8 @@ from hypothesis import given, strategies as st
 
 from policy.explain import People, explain
 from policy.model import Policy
-from policy.outlook import Outlook, Supposed
 from policy.parse import parse
-from policy.prospects import Prospect, Prospects
+from policy.preview import Preview, Previews, Supposed, short_answer
 from tests.policy.examples import AT, GATE, INPUTS, Payment, policy
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'
@@ -30,7 +29,7 @@ def supposed(
 
 
 def answer(*lines: str, **case: Any) -> str:
-    return Outlook(policy(*lines), "payment", "manager-approval", supposed(**case), AT).answer
+    return Preview(policy(*lines), "payment", "manager-approval", supposed(**case), AT).answer
 
 
 def told(asked: Policy, people: People | None = None, **case: Any) -> str:
@@ -44,7 +43,7 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     (("quorum = 2", 'users = ["anna", "manager_of(requester)"]'), {}, "2 of managers, anna, manager_of(requester)"),
     (('quorum = "everyone"',), {}, "everyone of managers"),
     (('candidates = "[payee]"',), {"payee": "anna"}, "1 of managers, anna"),
-    (('candidates = "facts.owners"',), {}, "1 of managers, whoever facts.owners gives"),
+    (('candidates = "facts.owners"',), {}, "1 of managers, people named by facts.owners"),
     (('candidates = "facts.owners"',), {"facts": {"owners": ["bert"]}}, "1 of managers, bert"),
     ((RISKY,), {}, "depends on facts.score"),
     ((RISKY,), {"facts": {"score": 50}}, "1 of managers"),
@@ -81,10 +80,10 @@ def test_the_shortest_answer(lines: tuple[str, ...], case: dict[str, Any], expec
 def test_of_many_cases_each_is_judged_as_one_would_be(
     lines: tuple[str, ...], case: dict[str, Any], expected: str
 ) -> None:
-    asked = Prospects(policy(*lines), "payment", "manager-approval")
+    asked = Previews(policy(*lines), "payment", "manager-approval")
     about = supposed(**case)
     for _ in range(2):  # the second time it is remembered
-        assert said(asked, asked.of(about.input, about.case)) == expected
+        assert short_answer(asked.gate, asked.of(about.input, about.case)) == expected
 
 
 comparisons = st.builds(
@@ -103,34 +102,21 @@ amounts = st.sampled_from(
 @given(conditions | comparisons, st.lists(st.tuples(amounts, st.sampled_from(["GBP", "JPY"])), max_size=8))
 def test_amounts_that_stand_alike_among_the_limits_are_judged_alike(when: str, of: list[tuple[str, str]]) -> None:
     ruled = policy(f"when = {json.dumps(when)}")
-    asked = Prospects(ruled, "payment", "manager-approval")
+    asked = Previews(ruled, "payment", "manager-approval")
     for amount, currency in [*of, ("12345678901234.56", "GBP")]:
         about = supposed(amount=amount, currency=currency)
-        alone = Outlook(ruled, "payment", "manager-approval", about, AT).answer
-        assert said(asked, asked.of(about.input, about.case)) == alone
-
-
-def said(asked: Prospects, found: Prospect) -> str:
-    """A prospect as `Outlook.answer` would say it."""
-    if found.depends_on:
-        return f"depends on {', '.join(found.depends_on)}"
-    if found.decision.decided:
-        return "approved by rule" if found.decision.decided == "approve" else "rejected by rule"
-    if not found.decision.needed:
-        return "no"
-    if found.approvals_depend_on:
-        return f"depends on {', '.join(found.approvals_depend_on)}"
-    return f"{'everyone' if asked.rules.quorum == 'everyone' else found.decision.quorum} of {', '.join(found.asked)}"
+        alone = Preview(ruled, "payment", "manager-approval", about, AT).answer
+        assert short_answer(asked.gate, asked.of(about.input, about.case)) == alone
 
 
 def test_what_is_remembered_of_many_cases_is_what_their_conditions_read() -> None:
-    asked = Prospects(policy(FROM_LIMIT, 'quorum = "case.priority == 1 ? 2 : 1"'), "payment", "manager-approval")
+    asked = Previews(policy(FROM_LIMIT, 'quorum = "case.priority == 1 ? 2 : 1"'), "payment", "manager-approval")
     amounts, currencies = ("499.99", "500.00"), ("GBP", "JPY")
     for priority in (1, 3):
         for amount in amounts:
             for currency in currencies:
                 about = supposed(amount=amount, currency=currency, memo=f"{amount} of {currency}")
-                found = asked.of(about.input, about.case | {"priority": priority}).decision
+                found = asked.of(about.input, about.case | {"priority": priority})
                 # Without limits for its currency a gate opens.
                 assert found.needed == (amount == "500.00" or currency == "JPY")
                 assert not found.needed or found.quorum == (2 if priority == 1 else 1)
@@ -138,9 +124,9 @@ def test_what_is_remembered_of_many_cases_is_what_their_conditions_read() -> Non
 
 def test_the_ruling_of_a_known_case_is_the_real_one_and_clocks_that_are_not_known_are_left_out() -> None:
     lines = ('due = "1h"', 'remind = ["facts.soon"]', 'expires = "facts.late"')
-    outlook = Outlook(policy(*lines), "payment", "manager-approval", supposed(), AT)
-    assert outlook.ruling.due_at is not None and outlook.ruling.due_at > AT
-    assert (outlook.ruling.reminders, outlook.ruling.expires_at, outlook.ruling.problem) == ([], None, None)
+    preview = Preview(policy(*lines), "payment", "manager-approval", supposed(), AT)
+    assert preview.ruling.due_at is not None and preview.ruling.due_at > AT
+    assert (preview.ruling.reminders, preview.ruling.expires_at, preview.ruling.problem) == ([], None, None)
 
 
 def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
@@ -155,20 +141,20 @@ def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
         'comment = ["reject", "request_changes"]',
     )
     assert told(asked, PEOPLE, requester="anna").splitlines() == [
-        "It opens, because amount >= limits.manager (amount is 750.00, limits.manager is 500).",
+        "The approval step opens, because amount >= limits.manager (amount is 750.00, limits.manager is 500).",
         "2 approvals are needed. Who can decide: members of managers (Anna Berg (anna), Bert Cole (bert)).",
-        "Who is away can be stood in for only by somebody from a group that decides it.",
-        "Anna Berg (anna) asks for the case and so cannot decide it.",
-        "One rejection ends it: the case is rolled back and ends rejected.",
-        "These answers need a comment: reject and request changes.",
-        "Whoever approves may change memo.",
+        "A substitute must be a member of a group that can decide.",
+        "Anna Berg (anna) is the requester and cannot decide.",
+        "One rejection ends it: the request is rolled back and ends rejected.",
+        "These decisions need a comment: reject, request changes.",
+        "An approval can change these fields: memo.",
         "When changes are requested, the requester has 7 days to make them; at most 5 rounds.",
         "It is due on Mon 23 Nov 2026 at 12:00 UTC.",
-        "Who has not decided is reminded on Sun 22 Nov 2026 at 16:00 UTC.",
-        "From Tue 24 Nov 2026 at 12:00 UTC others can decide in place of those before: members of directors (dora); "
-        "its priority is then 1 if it was less urgent.",
-        "If it is not decided by Sun 06 Dec 2026 at 12:00 UTC, it is rejected: "
-        "the case is rolled back and ends expired.",
+        "People who have not decided get a reminder on Sun 22 Nov 2026 at 16:00 UTC.",
+        "From Tue 24 Nov 2026 at 12:00 UTC only these can decide: members of directors (dora); "
+        "the priority is then at least 1.",
+        "If nobody decides by Sun 06 Dec 2026 at 12:00 UTC, it is rejected: "
+        "the request is rolled back and ends expired.",
     ]
 
 
@@ -185,36 +171,40 @@ def test_what_is_not_known_is_said_to_be_open() -> None:
             'changes = "facts.days"',
         )
     )
-    assert "Whether it opens depends on facts.score: it does if facts.score >= 50. Suppose it opens:" in said
-    assert "Whether a rule rejects it before people are asked depends on facts.score" in said
-    assert "How many must approve depends on facts.score: facts.score > 70 ? 2 : 1." in said
+    assert "Whether the approval step opens depends on facts.score: it opens if facts.score >= 50. If it opens:" in said
+    assert "Whether a rule rejects it before people decide depends on facts.score" in said
+    assert "How many people must approve depends on facts.score: facts.score > 70 ? 2 : 1." in said
     assert "How long the requester has for changes depends on facts.days" in said
     assert "When it is due depends on facts.due" in said
     assert "When a reminder is sent depends on facts.soon" in said
-    assert "When these can decide too, members of directors, depends on facts.late" in said
-    assert "When it ends by itself depends on facts.end" in said
-    assert "Then, it is rejected" in said
+    assert "When members of directors can decide depends on facts.late" in said
+    assert "When it expires depends on facts.end" in said
+    assert "When it expires, it is rejected" in said
 
 
 @pytest.mark.parametrize(
     ("lines", "case", "says"),
     [
-        ((FROM_LIMIT,), {"amount": "1.00"}, "It is not needed, because this does not hold: amount >= limits.manager"),
+        (
+            (FROM_LIMIT,),
+            {"amount": "1.00"},
+            "The approval step is not needed, because this condition does not hold: amount >= limits.manager",
+        ),
         (('auto_approve = "amount < 1000"',), {}, "A rule approves it, and nobody is asked, because amount < 1000"),
-        (('auto_reject = "amount < 1000"',), {}, "The case is rolled back and ends rejected."),
+        (('auto_reject = "amount < 1000"',), {}, "The request is rolled back and ends rejected."),
         (
             (FROM_LIMIT,),
             {"currency": "JPY"},
-            "Those who decide are told: the policy has no limits for JPY, so the gate",
+            "The people who decide read: the policy has no limits for JPY, so the gate",
         ),
         (('quorum = "everyone"',), {}, "Everyone who can decide must approve: members of managers."),
-        (("veto = false",), {}, "Rejections end it when so many approvals can no longer be reached."),
-        (('membership = "snapshot"',), {}, "The members that the groups have when it opens count"),
+        (("veto = false",), {}, "Rejections end it only when the needed approvals can no longer be reached."),
+        (('membership = "snapshot"',), {}, "The members that the groups have at the opening count"),
         (('users = ["manager_of(requester)"]',), {}, "members of managers, the requester's manager."),
-        (("pause_for_questions = true",), {}, "While a question waits for its answer the clock stands still."),
-        (("rounds = 1", 'changes = "90m"'), {}, "the requester has 1 hour 30 minutes to make them; at most 1 round."),
+        (("pause_for_questions = true",), {}, "The deadlines stop while a question has no answer."),
+        (("rounds = 1", 'changes = "90m"'), {}, "the requester has 1 h 30 min to make them; at most 1 round."),
         (('expires = "1d"', 'on_expiry = "approve"'), {}, "it is approved."),
-        ((), {}, "It never ends by itself."),
+        ((), {}, "It never expires."),
     ],
 )
 def test_each_key_has_its_sentence(lines: tuple[str, ...], case: dict[str, Any], says: str) -> None:
@@ -232,11 +222,11 @@ def test_times_are_those_of_the_calendar() -> None:
     at = datetime(2026, 7, 3, 15, 30, tzinfo=UTC)
     (gate,) = explain(asked, "payment", ["manager-approval"], supposed(), at)
     assert "It is due on Mon 06 Jul 2026 at 16:00 BST." in gate.sentences
-    assert any("the requester has 2d by the calendar office" in sentence for sentence in gate.sentences)
+    assert any("the requester has 2 days of the working time office" in sentence for sentence in gate.sentences)
 
 
 def test_only_later_gates_speak_of_earlier_ones() -> None:
     asked = parse(GATE + '[payment.gates.board]\ngroups = ["board"]\n', inputs=INPUTS)
     first, second = explain(asked, "payment", ["manager-approval", "board"], supposed(), AT)
-    earlier = "Whoever decided an earlier gate of the case cannot decide this one."
+    earlier = "People who decided an earlier approval step of the request cannot decide this one."
     assert earlier not in first.sentences and earlier in second.sentences

@@ -1,4 +1,4 @@
-"""Evaluate an expression once on made-up values, to find mistakes of kind before a case meets them."""
+"""Make up values of a case and try expressions on them, to find mistakes of type before a case meets them."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from policy.clock import as_instant
-from policy.expressions import Expression, ExpressionError, evaluate
+from policy.expressions import Expression, ExpressionError, evaluate, tokens
 from policy.lines import Key
 from policy.model import ProcessPolicy
 
@@ -18,13 +18,13 @@ _TRUTHS = ("when", "auto_reject", "auto_approve")
 
 
 _DAY = datetime(2030, 1, 1, tzinfo=UTC)
-"""Of made-up values, and of the gate that a clock is tried for."""
+"""The moment of made-up values, and of the opening that a clock counts from."""
 
 
-def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
-    """What is wrong with the kinds of values in an expression; None when nothing is.
+def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the types of values in an expression; None when nothing is.
 
-    Only mistakes of kind count: a made-up text is no date, and facts are not known before a case.
+    Other failures do not count: a made-up text is no date, and facts are not known before a case.
     """
     try:
         value = evaluate(compiled, sample)
@@ -35,7 +35,7 @@ def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | No
         if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"must give a whole number, not {value!r}"
         # A text put together from the made-up input may be anything; one that stands in the expression must be right.
-        if is_clock(key) and (not isinstance(value, str) or _stands_in(value, compiled.source)):
+        if is_clock(key) and (not isinstance(value, str) or _is_literal(value, compiled.source)):
             as_instant(value, compiled.source, _DAY)
     except ExpressionError as wrong:
         cause = wrong.__cause__
@@ -45,7 +45,7 @@ def trial(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | No
 
 
 def sample_of(section: ProcessPolicy, model: type[BaseModel], *, optional: bool) -> dict[str, Any] | None:
-    """Made-up names of a case, with or without its optional fields; None when a field's kind has no example."""
+    """Return made-up names of a case, with or without its optional fields; None when a field's type has no example."""
     names: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if not optional and not field.is_required():
@@ -68,15 +68,14 @@ def _example(annotation: Any) -> Any:
     kind = get_origin(annotation) or annotation
     if isinstance(kind, type) and issubclass(kind, Enum):
         return next(iter(kind)).value
-    day = _DAY
     examples = {
         Decimal: Decimal("1.5"),
         int: 1,
         float: 1.5,
         bool: True,
         str: "x",
-        date: day,
-        datetime: day,
+        date: _DAY,
+        datetime: _DAY,
         list: [],
         dict: {},
         Any: {},
@@ -84,8 +83,9 @@ def _example(annotation: Any) -> Any:
     return examples.get(kind)
 
 
-def _stands_in(text: str, source: str) -> bool:
-    return f"'{text}'" in source or f'"{text}"' in source
+def _is_literal(text: str, source: str) -> bool:
+    """Whether a text stands in an expression as it is."""
+    return any(word.kind == "text" and word.text.strip("\"'") == text for word in tokens(source))
 
 
 def is_clock(key: Key) -> bool:

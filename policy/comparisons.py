@@ -1,0 +1,94 @@
+"""Read comparisons of a condition: `amount >= limits.manager`, `facts.score < 50`.
+
+Whatever needs to know what a condition compares asks here: the wording of rules, and the preview of many cases.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+from policy.expressions import EXACT_DIGITS, Token, tokens
+
+OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">=", "==": "!=", "!=": "=="}
+"""The operator that holds where another does not."""
+_BEFORE = ("", "(", "?", ":", "&&", "||")
+_AFTER = ("", ")", "?", ":", "&&", "||")
+"""Words between which a comparison is a condition of its own."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A name that is compared with another one or with a number."""
+
+    name: str
+    """Such as `amount` or `facts.score`."""
+    operator: str
+    other: str | Decimal
+    """A name such as `limits.manager`, or a number."""
+
+    @property
+    def limit(self) -> str | None:
+        """The limit that the name is compared with: `manager` of `limits.manager`; None for anything else."""
+        root, _, member = str(self.other).partition(".") if isinstance(self.other, str) else ("", "", "")
+        return member if root == "limits" and "." not in member else None
+
+
+@lru_cache(maxsize=1000)
+def comparison(condition: str) -> Comparison | None:
+    """Return the comparison that a condition is; None for any other condition."""
+    words = tokens(condition)
+    found, end = _read(words, 0)
+    return found if end == len(words) and found and found.operator in ("<", "<=", ">", ">=") else None
+
+
+def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
+    """Return the comparisons of a field with limits and numbers; None if the condition does anything else with it."""
+    end = Token("mark", "")
+    words = [end, *tokens(condition), end]
+    found = []
+    for at, word in enumerate(words):
+        if word != Token("name", name) or words[at - 1].text == ".":
+            continue
+        made, after = _read(words, at)
+        if made is None or made.name != name or words[at - 1].text not in _BEFORE or words[after].text not in _AFTER:
+            return None
+        if isinstance(made.other, str) and made.limit is None:
+            return None
+        found.append(made)
+    return found
+
+
+def _read(words: Sequence[Token], at: int) -> tuple[Comparison | None, int]:
+    """The comparison that begins at a word, and the place after it."""
+    name, at = _name(words, at)
+    operator = words[at].text if at < len(words) else ""
+    if not name or operator not in OPPOSITE:
+        return None, at
+    other, after = _name(words, at + 1)
+    if other:
+        return Comparison(name, operator, other), after
+    number, after = _number(words, at + 1)
+    return (None if number is None else Comparison(name, operator, number)), after
+
+
+def _name(words: Sequence[Token], at: int) -> tuple[str, int]:
+    """A name with its members; empty where there is none."""
+    parts: list[str] = []
+    while at < len(words) and words[at].kind == "name":
+        parts.append(words[at].text)
+        at += 1
+        if at + 1 >= len(words) or words[at].text != "." or words[at + 1].kind != "name":
+            break
+        at += 1
+    return ".".join(parts), at
+
+
+def _number(words: Sequence[Token], at: int) -> tuple[Decimal | None, int]:
+    """A number as it is written, also a negative one; None where there is none, or one that CEL would round."""
+    sign = "-" if at < len(words) and words[at].text == "-" else ""
+    at += len(sign)
+    text = words[at].text if at < len(words) and words[at].kind == "number" else ""
+    digits = text.replace(".", "", 1)
+    plain = digits.isdecimal() and text[-1] != "." and len(digits) <= EXACT_DIGITS
+    return (Decimal(sign + text) if plain else None), at + 1
