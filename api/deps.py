@@ -41,7 +41,7 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 def _plain(text: str) -> str:
     """Nothing that no database takes and nobody means: no NUL, and no half of a character."""
     if "\0" in text:
-        raise ValueError("must not hold a NUL character")
+        raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         raise ValueError("must not hold half of a character (a lone surrogate)")
     return text

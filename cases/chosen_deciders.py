@@ -77,13 +77,13 @@ class ChosenDeciders:
     def _problems(self, choice: Choice) -> list[Problem]:
         gate, names = choice.gate, choice.names
         if names and not (gate.groups or gate.users) and all(fold(each) == fold(self._by) for each in names):
-            message = "names only you, and nobody decides what they ask for: name somebody else"
+            message = "names only you, and requesters cannot decide their own requests: name somebody else"
             return [Problem(column=_field(choice, names[0]), message=message)]
         allowed = ", ".join(choice.choose_from)
         return [
             Problem(
                 column=_field(choice, each),
-                message=f"'{each}' cannot be chosen to decide this: the policy allows {allowed}",
+                message=f"'{each}' cannot be an approver of this request: the policy allows {allowed}",
                 value=shortened(each),
                 expected=allowed,
             )

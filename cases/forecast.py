@@ -201,10 +201,10 @@ class _Gate:
 
     @property
     def known_after(self) -> str:
-        return self.process.words.facts_after.get(self.name, "its facts are found")
+        return self.process.words.facts_after.get(self.name, "its checks have run")
 
     def sentence(self) -> str:
-        return f"{self.title}: {'; '.join(self.parts()) or 'no case comes to it'}."
+        return f"{self.title}: {'; '.join(self.parts()) or 'not reached by any case'}."
 
     def parts(self) -> Iterator[str]:
         if self.repeated:

@@ -15,6 +15,7 @@ from cases.workflow_starter import settle
 from domain.case import CaseEvent
 from domain.ids import rollback_id_for
 from domain.rollback import RollbackAsked
+from domain.state_words import state
 from domain.status import Status
 from domain.task import DecisionView
 from domain.undo import PlannedUndo
@@ -45,7 +46,7 @@ class Rollbacks:
             raise NotRollable(why)
         plan = case.plan or await self.plan_of(case.conductor)
         if not plan:
-            raise NotRollable("Nothing is known that this case did and that could be undone.")
+            raise NotRollable("The case has no step that can be rolled back.")
         policy = self._starter.policy(case.process)
         await self._starter.launcher.reach()
         await self._starter.keep(policy)
@@ -60,7 +61,7 @@ class Rollbacks:
         )
         given = await self._hand_over(case.model_copy(update={"plan": plan}), asked, "rollback_requested", by)
         if given is None:
-            raise NotRollable("Somebody else has changed this case a moment ago; look at it again.")
+            raise NotRollable("Somebody else just changed this case. Reload the case and try again.")
         return given
 
     async def lost(
@@ -106,7 +107,7 @@ class Rollbacks:
             return []
 
     async def _hand_over(self, case: CaseRow, asked: RollbackAsked, kind: str, by: str) -> CaseRow | None:
-        said = asked.reason if kind == "case_lost" else f"{by} asks to take it back: {asked.reason}"
+        said = asked.reason if kind == "case_lost" else f"{by} requested a rollback: {asked.reason}"
         workflow_id = rollback_id_for(case.case_id, asked.number)
         event = CaseEvent(
             event_id=f"{workflow_id}/0",
@@ -136,14 +137,13 @@ def why_not(case: CaseRow) -> str:
         case Status.COMPLETED:
             return ""
         case Status.ROLLED_BACK:
-            return "The case was rolled back already."
+            return "The case was already rolled back."
         case status if status.closed:
-            ended = status.value.replace("_", " ")
-            return f"The case ended {ended} and has undone what it did, so there is nothing to roll back."
+            return f"The case ended as {state(status).lower()}. Its steps are already rolled back."
         case _ if case.rollback is not None:
-            return "The case is being rolled back already."
+            return "A rollback of the case is already in progress."
         case _:
-            return "The case has not ended. Cancel it, and it undoes what it did."
+            return "The case has not ended. Cancel the case to roll back its steps."
 
 
 def _next(case: CaseRow) -> int:

@@ -25,6 +25,7 @@ from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
 from domain.moments import asked
+from domain.state_words import state
 from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
@@ -271,7 +272,7 @@ class Starter:
         """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""
         policy = self._policy_file.current
         if process is not None and not policy.has(self.process(process).name):
-            raise NoPolicy(f"the policy has no section for '{process}', so nobody could decide its cases")
+            raise NoPolicy(f"the policy has no section for '{process}', so its cases are refused. Ask an administrator")
         return policy
 
     async def keep(self, policy: Policy) -> None:
@@ -396,18 +397,21 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
         differs.append("priority")
     if differs:
         raise DuplicateCase(
-            "this Idempotency-Key was used before, for another request", existing.case_id, existing, differs
+            "this Idempotency-Key was already used for another request: send a new key",
+            existing.case_id,
+            existing,
+            differs,
         )
     return Started(existing, created=False)
 
 
 async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str) -> DuplicateCase:
     if not await cases.may_see(conn, await people.viewer_of(conn, by), existing.case_id):
-        said = "This reference is taken: somebody else has a case with it. Choose another reference"
+        said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)
     note = f"; it differs in: {', '.join(differs)}" if differs else ""
-    said = f"{existing.reference} exists already and is {existing.status}{note}"
+    said = f"{existing.reference} already exists and is {state(existing.status).lower()}{note}"
     return DuplicateCase(said, existing.case_id, existing, differs)
 
 
@@ -419,7 +423,10 @@ def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int
         known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
         raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
     if latest.status not in ENDED_UNDONE:
-        raise NotResubmittable(f"{resubmits} is {latest.status}; only a case that ended undone may be submitted again.")
+        raise NotResubmittable(
+            f"{resubmits} is {state(latest.status).lower()}; "
+            "only a case that was rejected, expired, cancelled or failed can be submitted again."
+        )
     if latest.round >= most:
         raise NotResubmittable(
             f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference."

@@ -91,7 +91,7 @@ class Launcher:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):
                 await self._client.service_client.check_health(timeout=START_PATIENCE)
         except (TimeoutError, RPCError, RuntimeError) as wrong:
-            raise TemporalUnavailable("Temporal does not answer; nothing was stored, try again in a moment") from wrong
+            raise TemporalUnavailable("Temporal does not respond; no case was stored. Try again in a moment") from wrong
         self._reached_at = time.monotonic()
 
     async def launch(self, rows: Sequence[StoredCase]) -> Launch:
@@ -102,7 +102,7 @@ class Launcher:
         async def one(row: StoredCase) -> None:
             process = self._processes.get(row.process)
             if process is None:
-                launch.refused[row.case_id] = f"there is no process '{row.process}' any more"
+                launch.refused[row.case_id] = f"the process '{row.process}' no longer exists"
                 return
             async with slots:
                 if launch.waiting:
@@ -116,7 +116,7 @@ class Launcher:
                     launch.refused[row.case_id] = f"the stored input does not fit the process any more: {problems}"
                 except RPCError as wrong:
                     if _for_good(wrong):
-                        launch.refused[row.case_id] = f"Temporal does not take it: {wrong.message}"
+                        launch.refused[row.case_id] = f"Temporal refuses the case: {wrong.message}"
                     else:
                         log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
                         launch.waiting.append(row)

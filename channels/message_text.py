@@ -17,6 +17,7 @@ from domain.bidi import runs
 from domain.durations import roughly
 from domain.moments import weekday_and_time
 from domain.notification import Letter, Notice, NoticeKind, NoticeTask
+from domain.state_words import BUTTONS, ENDED, state
 from domain.status import Outcome, Status, Verdict
 
 SHOWN = 20
@@ -27,25 +28,12 @@ _WAITING = {
     NoticeKind.TASK_REMINDED: "Reminder",
     NoticeKind.TASK_NUDGED: "Reminder from the requester",
     NoticeKind.TASK_ESCALATED: "Escalated to you",
-    NoticeKind.TASK_ASKED: "A question for you, or the answer to yours",
+    NoticeKind.TASK_ASKED: "Question or answer",
 }
 """Notices of a task that waits, with what marks them."""
-_CHOSEN = {
-    Outcome.RETRY: "try again",
-    Outcome.SKIP: "skip it",
-    Outcome.DONE_BY_HAND: "do it by hand",
-    Outcome.ROLL_BACK: "undo all of it",
-}
-_ENDED = {
-    Status.COMPLETED: "is done",
-    Status.REJECTED: "was rejected",
-    Status.EXPIRED: "ran out of time",
-    Status.CANCELLED: "was cancelled",
-    Status.FAILED: "failed",
-    Status.ROLLED_BACK: "was undone afterwards",
-}
-_IN_A_WORD = {"expired": "out of time", "rolled_back": "undone afterwards", "needs_intervention": "stuck"}
-_CASE = ("case", "cases")
+_NEEDS = {"gate": "your decision", "changes": "your changes", "intervention": "an operator"}
+"""What a task needs from its reader, by kind."""
+_CASE = ("request", "requests")
 
 
 @dataclass(frozen=True)
@@ -97,9 +85,9 @@ class Writer:
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [
-            Section("Waits for you", [self._waiting(notice, now) for notice in waiting]),
-            Section("No longer waits for you", [self._gone(notice) for notice in gone]),
-            Section("Asked by you", [self._own(notices) for notices in own]),
+            Section("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
+            Section("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
+            Section("Your requests", [self._own(notices) for notices in own]),
         ]
         said = {
             "subject": subject,
@@ -120,18 +108,17 @@ class Writer:
         if own:
             return self._subject_of_own([notices[-1] for notices in own])
         if len(gone) == 1:
-            return f"{_short(gone[0].title)} no longer waits for you"
-        return f"{self._count(gone)} no longer wait for you"
+            return f"{_short(gone[0].title)} no longer needs your decision"
+        return f"{self._count(gone)} no longer need your decision"
 
     def _subject_of_waiting(self, waiting: Sequence[Notice]) -> str:
         marks = {_WAITING[notice.kind] for notice in waiting}
         mark = f"{marks.pop()}: " if len(marks) == 1 and marks != {""} else ""
-        one, several = "waits for you", "wait for you"
-        if all(notice.task and notice.task.kind == "intervention" for notice in waiting):
-            one, several = "needs an operator", "need an operator"
+        needs = {_needs(notice) for notice in waiting}
+        needed = needs.pop() if len(needs) == 1 else "your attention"
         if len(waiting) == 1:
-            return f"{mark}{_short(waiting[0].title)} {one}"
-        return ", ".join([f"{mark}{self._count(waiting)} {several}", *self._sum(waiting)])
+            return f"{mark}{_short(waiting[0].title)} needs {needed}"
+        return ", ".join([f"{mark}{self._count(waiting)} need {needed}", *self._sum(waiting)])
 
     def _subject_of_own(self, own: Sequence[Notice]) -> str:
         if len(own) > 1:
@@ -141,7 +128,7 @@ class Writer:
             return f"Your {several}: {', '.join(f'{number:,} {news}' for news, number in counted.most_common())}"
         (notice,) = own
         one, _ = self._nouns.get(notice.process, _CASE)
-        what = _ENDED.get(notice.status) or f"was {_news(notice)} at {_gate(notice)}"
+        what = ENDED.get(notice.status) or f"{_happened(notice)} at {_gate(notice)}"
         return f"Your {one} {what}: {_short(notice.title)}"
 
     def _count(self, notices: Sequence[Notice]) -> str:
@@ -172,7 +159,7 @@ class Writer:
             clock.append(f"{was} {_when(task.due_at, now)}.")
         if task.expires_at:
             clock.append(f"Expires {_when(task.expires_at, now)}.")
-        asked = f"Asked by {clean(notice.requester_name)}."
+        asked = f"Requested by {clean(notice.requester_name)}."
         return Line(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
@@ -204,7 +191,7 @@ class Writer:
             elif last.status.value not in told:
                 said.append(_reason(last))
             if last.undone:
-                said.append(f"Undone: {clean('; '.join(last.undone))}.")
+                said.append(f"Rolled back: {clean('; '.join(last.undone))}.")
         return Line(title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
 
 
@@ -250,12 +237,24 @@ def _task(notice: Notice) -> NoticeTask:
 
 
 def _news(notice: Notice) -> str:
-    """How a case of one's own stands, in one word."""
+    """Return the state of one of the reader's own cases, as it stands within a sentence."""
     if notice.kind is NoticeKind.CASE_ENDED or not (notice.task and notice.task.outcome):
         stands = notice.status.value
     else:
         stands = notice.task.outcome.value
-    return _IN_A_WORD.get(stands, stands.replace("_", " "))
+    return _lower(state(stands))
+
+
+def _happened(notice: Notice) -> str:
+    """Return what happened to a case at a gate: `was approved`."""
+    if notice.task and notice.task.outcome is Outcome.CHANGES_REQUESTED:
+        return "was sent back for changes"
+    return f"was {_news(notice)}"
+
+
+def _needs(notice: Notice) -> str:
+    """Return what a waiting task needs from the reader; a question or its answer needs no decision."""
+    return "your attention" if notice.kind is NoticeKind.TASK_ASKED else _NEEDS[_task(notice).kind]
 
 
 def _outcome(task: NoticeTask) -> str:
@@ -265,21 +264,22 @@ def _outcome(task: NoticeTask) -> str:
             verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT
             return f"{task.outcome.value.capitalize()} by {_deciders(task, verdict)}"
         case Outcome.RETRY | Outcome.SKIP | Outcome.DONE_BY_HAND | Outcome.ROLL_BACK:
-            return f"Operators chose to {_CHOSEN[task.outcome]}: {_deciders(task, Verdict(task.outcome.value))}"
+            verdict = Verdict(task.outcome.value)
+            return f"Operators chose “{BUTTONS[verdict]}”: {_deciders(task, verdict)}"
         case Outcome.EXPIRED:
             return "Nobody decided in time."
         case Outcome.APPROVED_BY_RULE:
-            return "The request went on without an approval, as the policy says."
+            return "The policy approved this step by rule."
         case Outcome.REJECTED_BY_RULE:
-            return "Rejected by rule, as the policy says."
+            return "The policy rejected this step by rule."
         case Outcome.CHANGES_REQUESTED:
             return f"Changes were requested by {_deciders(task, Verdict.REQUEST_CHANGES)}"
         case Outcome.RESUBMITTED:
-            return f"Resubmitted by {_deciders(task, Verdict.RESUBMIT)}"
+            return f"Submitted again by {_deciders(task, Verdict.RESUBMIT)}"
         case Outcome.CANCELLED:
             return "Cancelled."
         case None:
-            return "It does not wait for you any more."
+            return "This task no longer needs your decision."
 
 
 def _reason(notice: Notice) -> str:

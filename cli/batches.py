@@ -161,7 +161,7 @@ def batches(
             [
                 (
                     each["batch_id"],
-                    each["status"],
+                    output.state(each["status"]),
                     each["filename"],
                     each["process"],
                     f"{each['total']:,}",

@@ -57,7 +57,13 @@ def cases(
         lambda page: output.table_of(
             columns,
             [
-                (each["case_id"], each["status"], each["title"], each["requester"], output.when(each["created_at"]))
+                (
+                    each["case_id"],
+                    output.state(each["status"]),
+                    each["title"],
+                    each["requester"],
+                    output.when(each["created_at"]),
+                )
                 for each in page["items"]
             ],
             more=page["next_cursor"],
@@ -114,7 +120,7 @@ def start_now(
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/start", {})
     print_answer(
-        answer, as_json, lambda said: output.say(f"{case_id} was started and is {said['status'].replace('_', ' ')}")
+        answer, as_json, lambda said: output.say(f"{case_id} was started and is {output.state(said['status'])}")
     )
 
 
@@ -133,6 +139,6 @@ def rollback(
         answer,
         as_json,
         lambda said: output.say(
-            f"{case_id} is {said['status'].replace('_', ' ')}; './holdgate case {case_id}' shows how it ends"
+            f"{case_id} is {output.state(said['status'])}; './holdgate case {case_id}' shows how it ends"
         ),
     )

@@ -158,9 +158,9 @@ def _show(gateway: str, cases: list[dict[str, Any]]) -> None:
         match case["status"]:
             case "awaiting_approval":
                 waits = f"  ./holdgate tasks --as manager-1\n  ./holdgate decide {name} approve --as manager-1"
-                output.say(f"\nSee what waits for managers, and approve one:\n{waits}")
+                output.say(f"\nSee the open tasks of managers, and approve one:\n{waits}")
             case "rejected":
-                output.say(f"\nSee what was undone:\n  ./holdgate case {name}")
+                output.say(f"\nSee the rolled back steps:\n  ./holdgate case {name}")
             case "needs_intervention":
                 mend = f"  ./holdgate ledger unlock petty-cash\n  ./holdgate decide {name} retry --as operator-1"
-                output.say(f"\nMend what made the step fail, and let an operator try again:\n{mend}")
+                output.say(f"\nCorrect the cause of the failed step, then let an operator retry the step:\n{mend}")

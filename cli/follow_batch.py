@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cli.client import Away, Remote, part
-from cli.output import clean
+from cli.output import clean, state
 
 PATIENCE_S = 300.0
 """Seconds that a gateway may not answer before we stop. The batch goes on."""
@@ -121,12 +121,12 @@ class Bars:
 
     def counts(self, counts: Counts) -> None:
         rows, statuses = counts["rows"], counts["cases"]
-        said = "rows started" if counts["status"] == "running" else f"rows started ({counts['status']})"
+        said = "rows started" if counts["status"] == "running" else f"rows started ({state(counts['status'])})"
         self._progress.update(self._rows, description=said, total=rows["valid"], completed=_handled(rows))
         if not self._wait:
             return
         for status in statuses.keys() - self._cases.keys():
-            self._cases[status] = self._progress.add_task(clean(status))
+            self._cases[status] = self._progress.add_task(clean(state(status)))
         for status, bar in self._cases.items():
             self._progress.update(bar, total=sum(statuses.values()), completed=statuses.get(status, 0))
 
@@ -144,9 +144,9 @@ class Lines:
 
     def counts(self, counts: Counts) -> None:
         rows = counts["rows"]
-        statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(counts["cases"].items()))
+        statuses = ", ".join(f"{number:,} {state(status)}" for status, number in sorted(counts["cases"].items()))
         started = f"{rows['started']:,} of {rows['valid']:,} rows started, {rows['failed']:,} failed"
-        self._known = f"{counts['status']}: {started}{'; cases: ' + statuses if statuses else ''}"
+        self._known = f"{state(counts['status'])}: {started}{'; cases: ' + statuses if statuses else ''}"
         if time.monotonic() >= self._next:
             self.say()
 

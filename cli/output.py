@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from domain import state_words
 from domain.moments import moment_of, moment_text
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ def say(text: str) -> None:
     sys.stdout.write(clean(text) + "\n")
 
 
+def state(value: str) -> str:
+    """Return a state as it stands within a line of the terminal: `waiting for approval`."""
+    return state_words.state(value).lower()
+
+
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], more: str | None = None) -> None:
     """Print a table; `more` is the cursor of the next page. Outside a terminal a row is one line."""
     if not rows:
-        say("nothing here")
+        say("no entries")
         return
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
@@ -51,15 +57,19 @@ def when(instant: str | None, *, seconds: bool = False) -> str:
 def batch(report: dict[str, Any]) -> None:
     """Print the report of an upload, or of a dry run."""
     rows = report["rows"]
-    name = f"batch {report['batch_id']}, {report['status']}" if report["batch_id"] else "dry run, nothing was started"
+    name = (
+        f"batch {report['batch_id']}, {state(report['status'])}"
+        if report["batch_id"]
+        else "dry run, no case was started"
+    )
     say(f"{report['filename']}: {name}")
     say(", ".join(f"{rows[key]} {key}" for key in ("total", "valid", "started", "duplicate", "invalid", "failed")))
     if report["same_file_as"]:
-        say(f"the same file was batch {report['same_file_as']}")
+        say(f"same file as batch {report['same_file_as']}")
     for note in report["notes"]:
         say(note)
     if report["skipped"]:
-        say(f"left out as no rows: {report['skipped']:,}")
+        say(f"skipped lines: {report['skipped']:,}")
     if report["ignored_columns"]:
         say(f"ignored columns: {', '.join(report['ignored_columns'])}")
     mistakes = [
@@ -68,12 +78,12 @@ def batch(report: dict[str, Any]) -> None:
         for mistake in row["errors"]
     ]
     if mistakes:
-        table_of(("Line", "Reference", "Column", "Mistake"), mistakes)
+        table_of(("Line", "Reference", "Column", "Error"), mistakes)
     known = [(str(row["line"]), row["case_id"], row["says"]) for row in report["duplicates"]]
     if known:
-        table_of(("Line", "Exists as", "What it is"), known)
+        table_of(("Line", "Existing case", "Comparison"), known)
     if report["resubmittable"]:
-        say(f"rows that can be submitted again as the next round, with --resubmit: {report['resubmittable']:,}")
+        say(f"rows to submit again as the next round with --resubmit: {report['resubmittable']:,}")
     if report["forecast"]:
         for sentence in report["forecast"]["summary"]:
             say(sentence)
@@ -85,9 +95,9 @@ def _sums(report: dict[str, Any]) -> None:
     """Print rows by outcome, cases by status, and how to get the invalid rows."""
     counted = [
         *(("rows", outcome, f"{number:,}") for outcome, number in report["rows"].items() if number),
-        *(("cases", status, f"{number:,}") for status, number in sorted(report["cases"].items())),
+        *(("cases", state(status), f"{number:,}") for status, number in sorted(report["cases"].items())),
     ]
-    table_of(("Of", "What became of them", "How many"), counted)
+    table_of(("Of", "Result", "Number"), counted)
     if report["rows"]["invalid"] or report["rows"]["failed"]:
         say(f"the invalid rows, to correct and submit again: ./holdgate batch {report['batch_id']} --bad-rows FILE")
 
@@ -95,22 +105,25 @@ def _sums(report: dict[str, Any]) -> None:
 def case(found: dict[str, Any], page: str) -> None:
     """Print one case with its tasks, its timeline, and the addresses of its page and its Workflow."""
     say(f"{found['case_id']}: {found['title']}")
-    stale = " (as last recorded: its Workflow does not answer)" if found["stale"] else ""
-    say(f"{found['status']}{stale}, asked by {found['requester']} at {when(found['created_at'])}")
+    stale = " (last stored state: the Workflow does not respond)" if found["stale"] else ""
+    say(f"{state(found['status'])}{stale}, requested by {found['requester']} at {when(found['created_at'])}")
     if found["result"]:
         say(found["result"]["reason"])
     say(page)
     say(found["temporal_url"])
     if found["tasks"]:
         tasks(found["tasks"])
-    table_of(("At", "Who", "What happened"), [_event(found, event) for event in found["timeline"]])
+    table_of(("Time", "Actor", "Event"), [_event(found, event) for event in found["timeline"]])
     if left_out := found.get("timeline_left_out"):
-        say(f"{left_out} older refusals, comments and claims are not shown: see {page}/history")
+        say(f"{left_out} older entries (refusals, comments and claims) are not shown: see {page}/history")
     if found["rollback_plan"]:
-        table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+        table_of(
+            ("Step", "If rejected, rolled back by"),
+            [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]],
+        )
     if found["if_rolled_back"]:
         rows = [(undo["step"], undo["summary"]) for undo in found["if_rolled_back"]]
-        table_of(("Rolling it back would undo", "by"), rows)
+        table_of(("Step", "If rolled back, undone by"), rows)
 
 
 def _event(case: dict[str, Any], event: dict[str, Any]) -> tuple[str, str, str]:
@@ -131,7 +144,7 @@ def _event(case: dict[str, Any], event: dict[str, Any]) -> tuple[str, str, str]:
 def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
     """Print a list of tasks."""
     table_of(
-        ("Task", "What", "Gate", "Who may decide", "Approvals", "Due", "State"),
+        ("Task", "Request", "Gate", "Can decide", "Approvals", "Due", "State"),
         [
             (
                 task["task_id"],
@@ -140,7 +153,7 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
                 ", ".join([*task["candidate_groups"], *task["candidate_users"]]),
                 f"{task['quorum']['given']} of {task['quorum']['needed']}",
                 when(task["due_at"]),
-                task["outcome"] or task["status"],
+                state(task["outcome"] or task["status"]),
             )
             for task in items
         ],
@@ -153,15 +166,18 @@ def task(found: dict[str, Any]) -> None:
     tasks([found])
     say(found["summary"])
     can = found["can_decide"]
-    say(f"you can decide it: {can['why']}" if can["allowed"] else f"you cannot decide it: {can['why']}")
+    say(f"you can decide this task: {can['why']}" if can["allowed"] else f"you cannot decide this task: {can['why']}")
     if_approved(found)
     if found["rollback_plan"] and found["gate"] != "rollback":
-        table_of(("A rejection would undo", "by"), [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]])
+        table_of(
+            ("Step", "If rejected, rolled back by"),
+            [(undo["step"], undo["summary"]) for undo in found["rollback_plan"]],
+        )
 
 
 def if_approved(task: dict[str, Any]) -> None:
     """Print what happens when a task is approved, in order."""
-    told = [f"{each['text']}{'' if each['certain'] else ' (perhaps)'}" for each in task["if_approved"]]
+    told = [f"{each['text']}{'' if each['certain'] else ' (may be skipped)'}" for each in task["if_approved"]]
     if told:
         table_of(("", f"If {task['gate']} is approved"), [(str(place), text) for place, text in enumerate(told, 1)])
 
@@ -192,7 +208,7 @@ def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
 def incidents(groups: Sequence[dict[str, Any]]) -> None:
     """Print incidents in groups."""
     table_of(
-        ("Group", "How many", "Process", "Step", "Why", "Since"),
+        ("Group", "Number", "Process", "Step", "Cause", "Since"),
         [
             (
                 group["group"],
@@ -212,14 +228,15 @@ def shifts(answer: dict[str, Any]) -> None:
     say(f"{len(answer['items'])} of {answer['looked_at']} open gates would change")
     if answer["items"]:
         rows = [(item["case_id"], item["gate"], item["difference"]) for item in answer["items"]]
-        table_of(("Case", "Gate", "What would change"), rows)
+        table_of(("Case", "Gate", "Change"), rows)
 
 
 def decision(answer: dict[str, Any]) -> None:
     """Print the result of a decision."""
     if answer["status"] == "pending":
-        say(f"stored as {answer['decision_id']}: the case does not answer now; it is applied or refused when it does")
+        say(f"stored as {answer['decision_id']}: no answer yet; Holdgate applies or refuses the decision later")
         return
     task = answer["task"]
     votes = f"{task['quorum']['given']} of {task['quorum']['needed']} approvals"
-    say(f"accepted: {task['gate']} is {task['outcome'] or f'open with {votes}'}; the case is {answer['case_status']}")
+    now = state(task["outcome"]) if task["outcome"] else f"open with {votes}"
+    say(f"accepted: {task['gate']} is {now}; the case is {state(answer['case_status'])}")

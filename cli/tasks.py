@@ -124,6 +124,6 @@ def _only_open_task(found: dict[str, Any]) -> str:
     if len(open_tasks) == 1:
         return str(open_tasks[0]["task_id"])
     if not open_tasks:
-        raise CommandError(f"{found['case_id']} has no open task; it is {found['status']}")
+        raise CommandError(f"{found['case_id']} has no open task; the case is {output.state(found['status'])}")
     listed = "\n".join(f"  {task['task_id']}  {task['gate']}" for task in open_tasks)
     raise CommandError(f"{found['case_id']} has {len(open_tasks)} open tasks, name one:\n{listed}")

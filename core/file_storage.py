@@ -70,6 +70,6 @@ def content_type(filename: str, data: bytes) -> str:
         try:
             data.decode()
         except UnicodeDecodeError:
-            raise Unacceptable(f"'{filename}' is not UTF-8 text. Taken are {TAKEN}.") from None
+            raise Unacceptable(f"'{filename}' is not UTF-8 text. Allowed types: {TAKEN}.") from None
         return _TEXT[suffix]
-    raise Unacceptable(f"'{filename}' is of no kind that is taken, by what is in it. Taken are {TAKEN}.")
+    raise Unacceptable(f"'{filename}' has a content type that is not allowed. Allowed types: {TAKEN}.")

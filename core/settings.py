@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     @classmethod
     def _in_utc(cls, at: time) -> time:
         if at.tzinfo is not None:
-            raise ValueError("is in UTC and takes no zone: write it as 08:00")
+            raise ValueError("is a time in UTC without a zone: write the time as 08:00")
         return at
 
     @model_validator(mode="after")

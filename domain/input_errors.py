@@ -33,7 +33,7 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> Problem:
     # A validator may have wrapped or changed what it was given, so a field is repeated as it was sent.
     kind, value = detail["type"], shown.get(column or "", detail["input"])
     if kind == "missing":
-        return Problem(column=column, message="a value is needed", expected="a value")
+        return Problem(column=column, message="enter a value", expected="a value")
     if kind == "extra_forbidden":
         return Problem(column=column, message="is not a field of this process")
     # A message about several fields has the whole model as its input: there is no single value to repeat.

@@ -46,7 +46,7 @@ def check_texts(value: Any) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise ValueError("it must not hold a NUL character")
+        raise ValueError("must not contain a NUL character")
     if not text.isascii():
         try:
             text.encode()
@@ -55,7 +55,7 @@ def _check_text(text: str) -> None:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _finite(digits: str) -> float:
@@ -73,7 +73,7 @@ def _whole(digits: str) -> int:
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of a key that stands twice readers take the first or the last, so nobody knows which one was meant."""
     if key := twice(pairs):
-        raise ValueError(f"{key} stands twice in one object")
+        raise ValueError(f"{key} appears twice in one object")
     return dict(pairs)
 
 

@@ -1,4 +1,4 @@
-"""What a process says to people: in inboxes, mails, Temporal summaries and rollback plans."""
+"""The wording of a process for people: in the Inbox, mails, Temporal summaries and rollback plans."""
 
 import logging
 from collections import defaultdict
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from domain.money import last_four, shown
 
-ENGINE_STEPS = {"ask_for_case": "Ask for a {kind}", "withdraw_case": "Withdraw the {kind}"}
+ENGINE_STEPS = {"ask_for_case": "Submit a {kind} request", "withdraw_case": "Withdraw the {kind} request"}
 """Sentences for steps that each process may take: see `CaseWorkflow.case`."""
 
 
@@ -44,8 +44,8 @@ class Words:
     """Fields of which only the last four characters are shown."""
     markdown: frozenset[str] = field(default_factory=frozenset)
     """Fields that are Markdown; the rest is shown as it is."""
-    nouns: tuple[str, str] = ("case", "cases")
-    """What one case is called, and what several are: `212 payments wait for you`."""
+    nouns: tuple[str, str] = ("request", "requests")
+    """What one case is called, and what several are: `212 payments need your decision`."""
     money: tuple[str, str] | None = None
     """The fields that hold an amount and its currency, for sums; None where there are none."""
 

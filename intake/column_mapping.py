@@ -145,7 +145,7 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
         for table, name in unknown[:MAX_PROBLEMS]
     ]
     problems += [
-        Problem(column=f"constants.{name}", message="has a column and a constant; leave one of them out")
+        Problem(column=f"constants.{name}", message="has a column and a constant: remove one of them")
         for name in mapping.constants
         if name in mapping.columns
     ]

@@ -91,7 +91,7 @@ class DropBox:
                         _take(box, taking, folder, entry.name)
                         del seen[key]
                     except OSError as wrong:
-                        self._tell(folder, entry.name, f"cannot be taken: {wrong.strerror}")
+                        self._tell(folder, entry.name, f"cannot be imported: {wrong.strerror}")
             self._seen = seen
             return _taken(taking)
 
@@ -103,18 +103,20 @@ class DropBox:
                 file = os.open(claim.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=mine)
             except OSError as wrong:
                 if wrong.errno == errno.ELOOP:
-                    raise Unfit("It is a link to another file; copy the file itself here.") from wrong
+                    raise Unfit("This is a link to another file. Copy the file itself into the folder.") from wrong
                 if wrong.errno == errno.EACCES:
-                    raise Unfit("Holdgate may not read it; give it to the account that Holdgate runs as.") from wrong
+                    raise Unfit(
+                        "Holdgate cannot read the file. Give read permission to the account that runs Holdgate."
+                    ) from wrong
                 raise
             with os.fdopen(file, "rb") as opened_file:
                 before = os.fstat(file)
                 if not stat.S_ISREG(before.st_mode):
-                    raise Unfit("It is no ordinary file.")
+                    raise Unfit("This is not a regular file. Copy a regular file into the folder.")
                 if before.st_nlink > 1:
-                    raise Unfit("The same file lies under another name, too (a hard link); copy it here.")
+                    raise Unfit("The file has a second name (a hard link). Copy the file into the folder.")
                 if before.st_size > limit:
-                    raise Unfit(f"It has {before.st_size:,} bytes; at most {limit:,} are taken.")
+                    raise Unfit(f"It has {before.st_size:,} bytes; the limit is {limit:,} bytes. Split the file.")
                 data = opened_file.read(limit + 1)
                 after = os.fstat(file)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
@@ -170,13 +172,13 @@ class DropBox:
                         inside = _entries(folder)
                         yield from (found for inner in inside for found in self._if_file(entry.name, inner))
                 except OSError as wrong:
-                    self._tell("", entry.name, f"cannot be looked into: {wrong.strerror}")
+                    self._tell("", entry.name, f"cannot be read: {wrong.strerror}")
 
     def _if_file(self, folder: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
         if entry.is_file(follow_symlinks=False):
             yield folder, entry
         elif not entry.is_dir(follow_symlinks=False):
-            self._tell(folder, entry.name, "is a link or a device and is left where it is")
+            self._tell(folder, entry.name, "is a link or a device and is not imported")
 
     def _tell(self, folder: str, name: str, wrong: str) -> None:
         """Say once what is wrong with something that lies in the box."""

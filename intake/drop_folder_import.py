@@ -186,19 +186,19 @@ def _in_words(report: Mapping[str, Any], bad: bool) -> str:
     """The report for people."""
     lines = [f"{report['file']}: {report['outcome']} ({report['at']})"]
     if report["outcome"] == "refused":
-        return "\n".join([*lines, "", f"Nothing of it was started: {report['reason']}", ""])
+        return "\n".join([*lines, "", f"No case was started: {report['reason']}", ""])
     rows = report["rows"]
     if report["outcome"] == "imported before":
-        lines += ["", "The same bytes were dropped before, so nothing was started for this copy."]
+        lines += ["", "A file with the same content was imported before, so this copy starts no case."]
     lines += [
         "",
-        f"Batch {report['batch_id']} of {report['process']}, asked for by {report['requester']}: {report['url']}",
+        f"Batch {report['batch_id']} of {report['process']}, requested by {report['requester']}: {report['url']}",
         f"Rows: {rows['total']}, of which valid {rows['valid']}, bad {rows['invalid']}, duplicate {rows['duplicate']}",
-        *([f"Left out as no rows, such as totals: {report['skipped']}"] if report["skipped"] else []),
+        *([f"Lines skipped, such as totals: {report['skipped']}"] if report["skipped"] else []),
         *report["notes"],
     ]
     if report["errors"]:
-        lines += ["", "Bad rows" + (", to mend in NAME.bad.csv and drop again:" if bad else ":")]
+        lines += ["", "Bad rows" + (". Correct the rows in NAME.bad.csv and drop that file:" if bad else ":")]
         lines += [f"- line {row['line']}: {_errors(row['errors'])}" for row in report["errors"]]
     return "\n".join([*lines, ""])
 

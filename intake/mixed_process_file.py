@@ -85,7 +85,7 @@ def read_seed(
             return uneven(line, columns, cells, reference)
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
-            message = f"{quoted(name)} is no process that can be started: {said}"
+            message = f"{quoted(name)} is not a process that you can start: {said}"
             return Row(line=line, reference=reference, key="", errors=[Problem(column=TASK_TYPE, message=message)])
         row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
         return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row

@@ -48,7 +48,7 @@ Format = Callable[[str], "str | Shown"]
 def general(digits: str) -> str:
     """A number as it was typed: 1500, not 1500.0. Beyond 2^53 it is no longer that: it stays `1.2E+19`.
 
-    Raises ValueError for what is no number.
+    Raises ValueError for what is not a number.
     """
     if digits.isdigit() and len(digits) < EXACT and digits[0] != "0":
         return digits
@@ -56,7 +56,7 @@ def general(digits: str) -> str:
     if number.is_integer():
         return str(int(number)) if abs(number) < 2**53 else f"{number:.15E}"
     if not math.isfinite(number):
-        raise ValueError("is no number")
+        raise ValueError("is not a number")
     short = f"{number:.{EXACT}g}"
     return f"{Decimal(short):f}" if "e" in short else short
 
@@ -287,6 +287,6 @@ def _moment(digits: str, since_1904: bool, *, elapsed: bool, day: bool) -> Shown
     elif number < 60:
         number += 1  # spreadsheets believe that 1900 had a 29 February
     if not 0 <= number < 2_958_466:
-        return Shown(general(digits), "is no day that can be shown")
+        return Shown(general(digits), "is not a date in the supported range")
     at = datetime(1899, 12, 30) + timedelta(days=int(number)) + of_day
     return Shown(at.date().isoformat() if at.time() == time() else at.isoformat(sep=" "))

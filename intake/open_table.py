@@ -81,7 +81,7 @@ def _workbook(data: bytes, named: Named, opening: Opening) -> Table:
         ignored_sheets=tuple(name for name in names if name != chosen.name),
         hidden=opening.hidden,
     )
-    notes = (f"the sheet '{chosen.name}' is hidden in the workbook, and is read",) if chosen.hidden else ()
+    notes = (f"the sheet '{chosen.name}' is hidden in the workbook and is read",) if chosen.hidden else ()
     return Table(
         read_as,
         lambda: found.rows,
@@ -116,8 +116,8 @@ def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "Sheet
     if not scores:
         if unseen:
             hint = "show it in the spreadsheet, or name it as the sheet"
-            raise UnreadableFile("empty", f"only hidden sheets hold anything: {', '.join(unseen[:30])}; {hint}")
-        raise UnreadableFile("empty", "the workbook has no sheet with anything in it, or it hides all its rows")
+            raise UnreadableFile("empty", f"only hidden sheets have content: {', '.join(unseen[:30])}; {hint}")
+        raise UnreadableFile("empty", "the workbook has no sheet with content, or all its rows are hidden")
     best = max(scores.values())
     return book.sheets[next(number for number, score in scores.items() if score * 3 >= best * 2)]
 

@@ -105,7 +105,7 @@ def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | N
                 f"says {joined(codes)}, and the currency is {told}" if told else "has the sign of several currencies"
             )
             example = "USD" if "USD" in codes else min(codes)
-            hint = f"say in the mapping which it is, such as currency_signs {sign} = {example}"
+            hint = f"set the currency in the mapping, such as currency_signs {sign} = {example}"
             raise Misread(f"{known}: {hint}", AMOUNT)
     if (found := _CODE.search(text)) and is_currency(code := (found[1] or found[2]).upper()):
         return code, f"{text[: found.start()]}{text[found.end() :]}".strip()
@@ -158,7 +158,7 @@ def _plain(text: str, marks: Marks, currency: str | None) -> str:
         found = {each for each in found if "." not in each}
     if len(found) > 1:
         one, other = sorted(found, key=len)
-        raise Misread(f"may be {one} or {other}: say in the mapping which mark is the decimal one", AMOUNT)
+        raise Misread(f"may be {one} or {other}: set the decimal separator in the mapping", AMOUNT)
     if not found:
         why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
         raise Misread(f"is not a number{why}", AMOUNT)
@@ -286,7 +286,7 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
     if len(days) > 1:
         either = " or ".join(f"{day.day} {day:%B %Y}" for day in days)
-        raise Misread(f"may be {either}: say in the mapping which, such as dates DD/MM/YYYY", DATE)
+        raise Misread(f"may be {either}: set the date format in the mapping, such as dates DD/MM/YYYY", DATE)
     return days[0].isoformat()
 
 

@@ -229,7 +229,7 @@ def _bind(
     complete, of_cells = _from_cells(table, line, complete, sources, target)
     notes += [f"usual value: {name} = {_shown(target, name, value)}" for name, value in added.items()]
     notes += [
-        f"{quoted(sources[name].heading)} stands for {name}, in place of the usual {_shown(target, name, value)}"
+        f"{quoted(sources[name].heading)} stands for {name}, instead of the default {_shown(target, name, value)}"
         for name, value in usual.items()
         if name != currency and name in sources and name not in given.columns
     ]
@@ -331,7 +331,7 @@ def _no_twice(line: int, headings: Sequence[str]) -> None:
     keys = plain_columns(headings)
     twice = sorted({name for name in keys if name and keys.count(name) > 1})
     if twice:
-        raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
+        raise UnreadableFile("headers", f"these headings appear more than once: {', '.join(twice)}", line)
 
 
 def _from_cells(
@@ -361,9 +361,7 @@ def _from_cells(
         if decimal == ",":
             notes.append("numbers are read with a decimal comma")
         elif decimal == "either":
-            notes.append(
-                "numbers are written in two ways, or leave open which: give the mark before decimals as 'decimal'"
-            )
+            notes.append("numbers are written in two ways, or are ambiguous: give the decimal separator as 'decimal'")
     kept = {name: formats[name] for name in target.dates if name in formats and name in sources}
     return mapping.model_copy(update={"dates": kept, "decimal": decimal}), notes
 

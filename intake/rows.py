@@ -154,7 +154,7 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
     if table.flaws and line in table.flaws and (why := table.flaws[line].get(place)):
         return why
     cell = cells[place].strip() if place < len(cells) else ""
-    return "is an error of a spreadsheet, and no value" if cell and is_error(cell) else ""
+    return "is a spreadsheet error, not a value" if cell and is_error(cell) else ""
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
@@ -194,7 +194,7 @@ def notes_of(table: Table, heading: int, used: Collection[int]) -> list[str]:
     below = [line for line in table.hidden if line > heading]
     if below:
         many = "1 hidden row is" if len(below) == 1 else f"{len(below):,} hidden rows are"
-        notes.append(f"{many} left out, from line {min(below)} on: show them in the workbook, or read what is hidden")
+        notes.append(f"{many} skipped, from line {min(below)} on: show them in the workbook, or read what is hidden")
     unseen: dict[int, str] = {}
     for line, texts in sorted(table.unseen.items()):
         for place, text in texts.items():
@@ -251,7 +251,7 @@ def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str 
     columns = plain_columns(cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
-        raise UnreadableFile("headers", f"these headings stand there more than once: {', '.join(twice)}", line)
+        raise UnreadableFile("headers", f"these headings appear more than once: {', '.join(twice)}", line)
     missing = [name for name in needed if name not in columns]
     if missing:
         raise UnreadableFile("headers", _missing(missing, cells), line)
@@ -327,7 +327,7 @@ def typed(
             errors.append(_cell(names.get(REFERENCE, REFERENCE), reference, str(bad), str(bad)))
         if _MANGLED.fullmatch(reference):
             message = (
-                f"{quoted(reference)} is what a spreadsheet makes of a long number, whose digits are lost: "
+                f"{quoted(reference)} is a long number that a spreadsheet has shortened, so digits are lost: "
                 "format the column as text, enter the reference again and save the file again"
             )
             errors.append(_cell(names.get(REFERENCE, REFERENCE), reference, message, "the reference as it was entered"))

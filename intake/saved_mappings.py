@@ -53,8 +53,8 @@ class SavedMappings:
         saved = self.all.get(name)
         if saved is None:
             there = [each for each, one in self.all.items() if one.process == process]
-            near = nearest(name, there) or "; none is saved"
-            raise WrongMapping([Problem(column="", message=f"no mapping is saved as '{name}'{near}")])
+            near = nearest(name, there) or "; there are no saved mappings"
+            raise WrongMapping([Problem(column="", message=f"there is no saved mapping '{name}'{near}")])
         if saved.process != process:
             message = f"'{name}' is a mapping for {saved.process}, not for {process}"
             raise WrongMapping([Problem(column="", message=message)])
@@ -100,7 +100,9 @@ class SavedMappings:
                 told = nearest(str(process), list(self.targets))
                 say(
                     key,
-                    f"'{process}' is no process{told}" if process else 'needs its process, such as process = "payment"',
+                    f"'{process}' is not a process{told}"
+                    if process
+                    else 'needs its process, such as process = "payment"',
                 )
             else:
                 try:

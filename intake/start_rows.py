@@ -132,7 +132,7 @@ class Importer:
     async def _undo(self, case: CaseRow, note: BatchNote) -> bool:
         """Whether it must be looked at again."""
         order = note.order
-        reason = f"its batch was cancelled: {order.reason}"
+        reason = f"the upload was cancelled: {order.reason}"
         if case.status is Status.COMPLETED:
             if not order.completed_too:
                 return False
@@ -209,7 +209,7 @@ class Importer:
     def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
         """Raises _Changed."""
         if row.input is None:
-            raise _Changed("an earlier version of Holdgate took this row: upload the file again")
+            raise _Changed("an earlier version of Holdgate imported this row: upload the file again")
         try:
             process = self._starter.process(row.process)
         except UnknownProcess as wrong:
@@ -248,7 +248,7 @@ class Importer:
     async def _completed(self, batch_id: str) -> BatchResult:
         async with self._db.write() as conn:
             if await batches.get(conn, batch_id) is None:
-                raise Trouble("There is no such upload. Upload files in Holdgate.", permanent=True)
+                raise Trouble("The upload does not exist. Upload the file in Holdgate.", permanent=True)
             await batches.close(conn, batch_id, "completed", datetime.now(UTC))
             return BatchResult(batch_id=batch_id, rows=await batches.counts(conn, batch_id))
 

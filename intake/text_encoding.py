@@ -78,9 +78,11 @@ def codec_of(name: str) -> str:
         codec = aliases.get(codec, codec)
         "".encode(codec)
     except (LookupError, ValueError, UnicodeError) as wrong:
-        raise ValueError(f"'{name[:40]}' is no encoding; there are {', '.join(NAMES.values())}") from wrong
+        raise ValueError(
+            f"'{name[:40]}' is not a known encoding. Known encodings: {', '.join(NAMES.values())}"
+        ) from wrong
     if codec in _NO_TEXT:
-        raise ValueError(f"'{name[:40]}' is no encoding of a file")
+        raise ValueError(f"'{name[:40]}' is not an encoding for files")
     return codec
 
 
@@ -218,7 +220,9 @@ def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
     western = best.codec == "cp1252" and _LIKE_UTF8.search(data)
     if data.startswith(_UTF8) or western or (valid * 2 >= high > 0 and best.odd > 0):
         line = _line_at(data[:place].decode("latin-1"))
-        what = f"the file is UTF-8 in part, and byte 0x{data[place]:02x} here is not: save it anew as 'CSV UTF-8'"
+        what = (
+            f"the file is UTF-8 in part, and byte 0x{data[place]:02x} here is not: save the file again as 'CSV UTF-8'"
+        )
         raise UnreadableFile("encoding", what, line)
 
 
@@ -239,7 +243,7 @@ def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
         lines = zip(best.words.split("\n"), rival.words.split("\n"), strict=False)
         one, another = _differing(*next(((a, b) for a, b in lines if a != b), (best.words, rival.words)))
         said.append(f"{NAMES[rival.codec]} would make '{another}' of '{one}'")
-    return f"the encoding of the file is in doubt: {'; '.join(said)}. Name it as 'encoding' if names look wrong"
+    return f"the encoding of the file is uncertain: {'; '.join(said)}. Name it as 'encoding' if names look wrong"
 
 
 def _differing(one: str, another: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def parts_of(data: bytes) -> dict[str, bytes]:
     if any(entry.flag_bits & 1 for entry in entries):
         refuse("the workbook is protected by a password")
     if any("vbaproject" in name.lower() for name in names):
-        refuse("the workbook holds macros, which are not taken")
+        refuse("the workbook contains macros, which are not allowed: save the workbook without macros")
     if len({name.lower() for name in names}) < len(names):
         refuse("the workbook is damaged: it has two parts of the same name")
     left = min(MAX_UNPACKED, MAX_RATIO * len(data))

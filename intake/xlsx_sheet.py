@@ -221,7 +221,7 @@ class SheetReader:
             raise ValueError(f"{cell_name(self._line, self._place)} is of an unknown kind")
         if self._has_formula and not value and kind != "str":
             text = f"={''.join(self._formula)[:_FORMULA_SHOWN]}"
-            self._flaw("holds a formula that was never computed: open the workbook in a spreadsheet and save it")
+            self._flaw("contains a formula without a result: open the workbook in a spreadsheet and save the workbook")
         if not text:
             return
         self._characters += len(text)
@@ -311,7 +311,7 @@ class SheetReader:
             self._line = line
             for first, last, ref in ranges:
                 for self._place in range(first, last + 1):
-                    self._flaw(f"is a part of the merged cells {ref}, which hold one value: undo the merging")
+                    self._flaw(f"is part of the merged cells {ref}, which have one value: unmerge the cells")
 
 
 class _Lines:

@@ -128,7 +128,7 @@ def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run:
 def test_operators_look_at_what_people_are_still_to_be_told(run: Run) -> None:
     run("people", "add", "anna")
     looked = run("notices")
-    assert looked.out == "nothing here\n1 events of the audit log are still to be read; a worker does that\n"
+    assert looked.out == "no entries\n1 events of the audit log are still to be read; a worker does that\n"
     lag = {"due": 0, "oldest_s": 0.0, "refused": 0, "unread": 1}
     assert json.loads(run("notices", "--json").out) == {"items": [], "lag": lag}
 
@@ -136,13 +136,13 @@ def test_operators_look_at_what_people_are_still_to_be_told(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("people", "email", "anna", "nonsense"), "this cannot be an e-mail address"),
+        (("people", "email", "anna", "nonsense"), "this is not an e-mail address"),
         (("people", "email", "nobody", "a@example.com"), "there is no active person 'nobody'"),
-        (("people", "add", "anna"), "there is a person 'anna' already"),
-        (("people", "add", "a b"), "'a b' cannot be a person's id"),
-        (("people", "add", "bert", "--group", "No Group"), "'No Group' cannot be a group"),
+        (("people", "add", "anna"), "the id 'anna' is already in use"),
+        (("people", "add", "a b"), "'a b' is not valid as an id"),
+        (("people", "add", "bert", "--group", "No Group"), "'No Group' is not valid as a group"),
         (("people", "token", "nobody"), "there is no active person 'nobody'"),
-        (("people", "token", "anna", "--label", ""), "a label has 1 to 60 characters"),
+        (("people", "token", "anna", "--label", ""), "enter a label of 1 to 60 characters"),
     ],
 )
 def test_what_the_store_refuses_is_one_line_and_exit_code_1(run: Run, arguments: tuple[str, ...], says: str) -> None:
@@ -294,7 +294,7 @@ def test_a_policy_is_explained_for_a_case_that_is_not_there_yet(run: Run, paymen
 @pytest.mark.parametrize(
     ("text", "more", "says"),
     [
-        ('{"amount": "12.345", "currency": "GBP"}', (), ["payee: a value is needed", "amount: ", "account: a value"]),
+        ('{"amount": "12.345", "currency": "GBP"}', (), ["payee: enter a value", "amount: ", "account: enter a"]),
         ('{"payee": "x", "typo": 1}', (), ["typo: is not a field of this process"]),
         ("[]", (), ["must hold a JSON object"]),
         ("{", (), ["is not JSON"]),

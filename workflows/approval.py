@@ -36,20 +36,20 @@ class ApprovalProcess(CaseWorkflow):
         return Approved(payload=request.payload)
 
     words = Words(
-        summary="Ask people to approve anything that has no process of its own",
+        summary="Ask people to approve a request that has no request type of its own",
         title="{title}",
         key_fields=("deadline",),
         labels={
-            "title": "Question",
+            "title": "Title",
             "body": "Details",
             "payload": "Data",
-            "candidates": "Asked of",
+            "candidates": "Approvers",
             "deadline": "Deadline",
         },
         steps={},
         undos={},
         gates={"approval": "{title}"},
         markdown=frozenset({"body"}),
-        nouns=("question", "questions"),
-        done="Answered: {title}",
+        nouns=("general request", "general requests"),
+        done="Approved: {title}",
     )

@@ -50,15 +50,15 @@ class DataImportProcess(CaseWorkflow):
         key_fields=("dataset", "file", "note"),
         labels={"dataset": "Dataset", "file": "File", "schema_file": "Schema", "note": "Note"},
         steps={
-            "profile_file": "Check {file} and compare it with {dataset} as published",
-            "load_rows": "Load {file} aside",
+            "profile_file": "Check {file} and compare the file with the published {dataset}",
+            "load_rows": "Load {file} into staging",
             "publish_version": "Publish the new version of {dataset}",
         },
         undos={
-            "drop_rows": "Remove what was loaded from {file}",
-            "restore_version": "Publish the version of {dataset} from before",
+            "drop_rows": "Remove the staged rows of {file}",
+            "restore_version": "Publish the previous version of {dataset}",
         },
         gates={"publication": "May {file} be published as {dataset}?"},
-        nouns=("import of data", "imports of data"),
+        nouns=("data import", "data imports"),
         done="Published {file} as {dataset}",
     )

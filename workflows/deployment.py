@@ -72,7 +72,7 @@ class DeploymentProcess(CaseWorkflow):
         )
 
     words = Words(
-        summary="Let an artefact go live as an app",
+        summary="Deploy an artefact as an app",
         title="Deploy {artefact} as {app}",
         key_fields=("app", "artefact", "version", "sha256"),
         labels={
@@ -80,22 +80,22 @@ class DeploymentProcess(CaseWorkflow):
             "artefact": "Artefact",
             "sha256": "SHA-256",
             "version": "Version",
-            "security_review": "With a security review",
+            "security_review": "Security review",
             "note": "Note",
         },
         steps={
             "unpack_release": "Verify and unpack {artefact}",
-            "compare_release": "Compare the release with what is live as {app}",
+            "compare_release": "Compare the release with the live release of {app}",
             "check_release": "Run the checks of {app}, with code of the release",
-            "hold_app": "Hold {app} for this deployment",
+            "hold_app": "Lock {app} for this deployment",
             "switch_release": "Switch {app} to the new release",
-            "check_health": "Wait until {app} is well",
-            "finish_deployment": "Let others deploy {app} again",
+            "check_health": "Wait until {app} is healthy",
+            "finish_deployment": "Unlock {app} for other deployments",
         },
         undos={
             "remove_release": "Remove the release unpacked from {artefact}",
-            "free_app": "Let others deploy {app} again",
-            "switch_back": "Switch {app} back to what was live before",
+            "free_app": "Unlock {app} for other deployments",
+            "switch_back": "Switch {app} back to the previous release",
         },
         gates={
             "security-approval": "Is {artefact} safe enough to go live as {app}?",

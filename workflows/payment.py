@@ -56,12 +56,12 @@ class PaymentProcess(CaseWorkflow):
         },
         undos={
             "release_funds": "Release the held {amount} {currency}",
-            "refund_payment": "Take back {amount} {currency} from {payee}",
+            "refund_payment": "Refund {amount} {currency} from {payee}",
         },
         gates={
             "fraud-review": "The screening found risk. May {amount} {currency} be paid to {payee}?",
             "manager-approval": "May {amount} {currency} be paid to {payee}?",
-            "director-approval": "A large payment: may {amount} {currency} be paid to {payee}?",
+            "director-approval": "Large payment: may {amount} {currency} be paid to {payee}?",
         },
         masked=frozenset({"payee_account"}),
         nouns=("payment", "payments"),

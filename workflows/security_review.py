@@ -47,22 +47,22 @@ class SecurityReviewProcess(CaseWorkflow):
         return report
 
     words = Words(
-        summary="Scan a folder or an archive, and decide about what is found",
+        summary="Scan a folder or an archive and decide about the findings",
         title="Review {target}",
         key_fields=("target", "accept_for_days"),
         labels={
             "target": "Target",
             "sha256": "SHA-256",
-            "accept_for_days": "Accepted for, in days",
+            "accept_for_days": "Risk accepted for (days)",
             "note": "Note",
         },
         steps={
             "scan_target": "Scan {target} for faulty code and secrets",
-            "record_accepted_risk": "Keep the accepted risk of {target}",
+            "record_accepted_risk": "Record the accepted risk of {target}",
         },
         undos={"withdraw_accepted_risk": "Withdraw the accepted risk of {target}"},
         gates={"risk-acceptance": "Is the risk of {target} acceptable? Found: {high} high, {medium} medium, {low} low"},
-        nouns=("review", "reviews"),
+        nouns=("security review", "security reviews"),
         done="Reviewed {target}",
         facts_after={"risk-acceptance": "the scan"},
     )

@@ -40,8 +40,8 @@ class UserOnboardingProcess(CaseWorkflow):
         return granted
 
     words = Words(
-        summary="Give somebody new an account with what their role may use",
-        title="Take on {full_name} as {role}",
+        summary="Create an account for a new person, with the access of the role",
+        title="Onboard {full_name} as {role}",
         key_fields=("full_name", "username", "role", "start_date"),
         labels={
             "full_name": "Name",
@@ -53,20 +53,20 @@ class UserOnboardingProcess(CaseWorkflow):
             "note": "Note",
         },
         steps={
-            "reserve_account": "Hold the account {username} for {full_name}",
-            "grant_access": "Activate {username} and grant what {role} may use",
-            "send_welcome": "Send a welcome to {full_name}",
+            "reserve_account": "Reserve the account {username} for {full_name}",
+            "grant_access": "Activate {username} and grant the access of {role}",
+            "send_welcome": "Send a welcome mail to {full_name}",
         },
         undos={
             "disable_account": "Disable the account {username}",
-            "revoke_access": "Revoke what {username} was granted",
+            "revoke_access": "Revoke the access of {username}",
         },
         gates={
             "manager-approval": "May {full_name} have the account {username} as {role}?",
             "entitlement-approval": "May {full_name} ({username}, {role}) have {entitlement}?",
         },
-        nouns=("onboarding", "onboardings"),
-        done="Took on {full_name} as {role}",
-        facts_after={"entitlement-approval": "the account is held"},
+        nouns=("user onboarding", "user onboardings"),
+        done="Onboarded {full_name} as {role}",
+        facts_after={"entitlement-approval": "the account is reserved"},
         repeated=frozenset({"entitlement-approval"}),
     )

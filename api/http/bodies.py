@@ -140,7 +140,7 @@ def _in_another_encoding(headers: Headers) -> Problem | None:
 
 
 def _announced(headers: Headers) -> int:
-    """The length that the client says; 0 for what is no number, which the server in front refuses."""
+    """The length that the client says; 0 for what is not a number, which the server in front refuses."""
     length = headers.get("content-length", "")
     return int(length[:18]) if length.isascii() and length.isdecimal() else 0
 

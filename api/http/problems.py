@@ -70,7 +70,8 @@ def unauthenticated(why: str | None = None) -> Problem:
     return Problem(
         401,
         why
-        or "Send a token: 'Authorization: Bearer hg_...'. You make one on the page Settings, or by a one-time link.",
+        or "Send an access token: 'Authorization: Bearer hg_...'. "
+        "You create tokens on the page Settings or with a one-time link.",
         kind="unauthenticated",
         headers={"WWW-Authenticate": "Bearer"},
     )
@@ -98,21 +99,21 @@ def unavailable(detail: str, **members: Any) -> Problem:
 
 def temporal_unreachable(**members: Any) -> Problem:
     """503: Temporal did not answer."""
-    return unavailable("Temporal does not answer. Nothing was recorded; try again in a moment.", **members)
+    return unavailable("Temporal does not respond. No data was stored. Try again in a moment.", **members)
 
 
 _WORDS = {
     400: "the body cannot be parsed, or ended before it was whole",
     401: "no valid token",
-    403: "the caller sees it and may not do this; `rule` names the rule",
-    404: "no such thing, or not for the caller's eyes",
-    409: "in conflict with what has happened already",
+    403: "no permission; `rule` names the rule",
+    404: "not found, or the caller has no permission to see it",
+    409: "in conflict with the current state",
     408: "the body took too long to arrive",
     413: "the body is too large",
     415: "not a kind of body that this route reads, or not UTF-8",
     422: "wrong input; `errors` names every field",
     428: "no `revision`: the problem names the one that the task has now",
-    503: "Temporal or the database does not answer; `Retry-After` says when to try again",
+    503: "Temporal or the database does not respond; `Retry-After` says when to try again",
 }
 
 
@@ -153,7 +154,7 @@ def install(app: FastAPI, as_page: AsPage) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        detail = {404: "There is nothing at this address.", 413: "The body is too large."}.get(
+        detail = {404: "This address does not exist. Check the address.", 413: "The body is too large."}.get(
             error.status_code, error.detail
         )
         return said(request, Problem(error.status_code, detail, headers=error.headers))
@@ -161,4 +162,10 @@ def install(app: FastAPI, as_page: AsPage) -> None:
     @app.exception_handler(Exception)
     async def defect(request: Request, _error: Exception) -> Response:
         # Starlette raises the error again after this answer, so the log has the trace and the caller does not.
-        return said(request, Problem(500, "Something went wrong in the gateway; its log says what."))
+        return said(
+            request,
+            Problem(
+                500,
+                "The gateway failed. Its log names the cause. Try again, and tell an operator if the error continues.",
+            ),
+        )

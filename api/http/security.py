@@ -258,7 +258,7 @@ def may_operate(person: Person) -> bool:
 def check_may_nudge(person: Person, case_requester: str) -> None:
     """403 unless the person asked for the case."""
     if case_requester not in person.asks_as:
-        raise forbidden("Only whoever asked for a case reminds those who may decide it.", "the requester")
+        raise forbidden("Only the requester of a case can send a reminder.", "the requester")
 
 
 def check_may_operate(person: Person, what: str) -> None:

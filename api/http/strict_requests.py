@@ -40,7 +40,7 @@ def check_address(scope: Scope) -> None:
     query: bytes = scope["query_string"]
     if "\0" in scope["path"] or b"\0" in query or b"%00" in query:
         raise invalid(
-            "The address is not valid.", [FieldError(field="address", message="must not hold a NUL character")]
+            "The address is not valid.", [FieldError(field="address", message="must not contain a NUL character")]
         )
 
 

@@ -140,7 +140,7 @@ async def order(
     """Stop the import or go on with it, as the JSON routes do."""
     try:
         if not reason.strip():
-            raise Problem(422, _("Say why, for the record."))
+            raise Problem(422, _("Enter a reason. The audit log shows your reason."))
         if act == "cancel":
             body = CancelReason(reason=reason, rollback_started=rollback_started)
             await cancel_batch(batch, body, person, services)

@@ -217,12 +217,14 @@ async def _record(case_id: str, services: Services) -> str:
     async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
-        return _("The record of this case was changed. Tell an auditor: %(what)s.", what="; ".join(found.problems))
+        return _(
+            "The audit log of this request was changed. Tell an auditor: %(what)s.", what="; ".join(found.problems)
+        )
     told = ngettext(
-        "Record checked: %(num)s entry, unbroken.", "Record checked: %(num)s entries, unbroken.", found.events
+        "Audit log checked: %(num)s entry, unchanged.", "Audit log checked: %(num)s entries, unchanged.", found.events
     )
     if found.erased:
-        return told + " " + _("%(erased)s were erased at a person's request.", erased=found.erased)
+        return told + " " + _("%(erased)s entries were erased at a person's request.", erased=found.erased)
     return told
 
 

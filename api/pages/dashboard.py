@@ -82,17 +82,17 @@ def _went(found: Dashboard) -> Iterator[Tile]:
     """What became of the cases and tasks of the period."""
     whole, total = found.whole, found.total
     if found.statuses:
-        yield Tile(f"{sum(whole.ended.values()):,}", _("cases ended"))
+        yield Tile(f"{sum(whole.ended.values()):,}", _("requests ended"))
     if whole.cycle and whole.waiting:
-        note = _("median; of waiting for people: %(span)s", span=duration(whole.waiting.median_s))
-        yield Tile(duration(whole.cycle.median_s), _("from start to end"), note=note)
-        note = _("of waiting for people: %(span)s", span=duration(whole.waiting.p90_s))
-        yield Tile(duration(whole.cycle.p90_s), _("at most, for 9 of 10 cases"), note=note)
+        note = _("waiting for people: %(span)s", span=duration(whole.waiting.median_s))
+        yield Tile(duration(whole.cycle.median_s), _("total time, median"), note=note)
+        note = _("waiting for people: %(span)s", span=duration(whole.waiting.p90_s))
+        yield Tile(duration(whole.cycle.p90_s), _("total time, 90th percentile"), note=note)
     if found.statuses:
-        yield _share(found.overturned, _("undone afterwards"), _("%(num)s of %(all)s cases that were done"))
-    yield _share(found.approved, _("approved"), _("%(num)s of %(all)s approval steps answered yes or no"))
-    late = _("%(num)s ran out of time", num=f"{total.expired:,}")
-    yield _share(found.kept, _("answered in time"), _("%(num)s of %(all)s with a due time") + "; " + late)
+        yield _share(found.overturned, _("rolled back"), _("%(num)s of %(all)s completed requests"))
+    yield _share(found.approved, _("approved"), _("%(num)s of %(all)s approval steps approved or rejected"))
+    late = _("%(num)s expired", num=f"{total.expired:,}")
+    yield _share(found.kept, _("decided in time"), _("%(num)s of %(all)s tasks with a due time") + "; " + late)
 
 
 def _share(part: Part, words: str, of: str) -> Tile:

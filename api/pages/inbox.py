@@ -21,7 +21,7 @@ from api.http.problems import Problem, not_found
 from api.http.schemas import our_cursor
 from api.http.security import actor, can_decide, viewer
 from api.pages.parts.fields import checked, task_and_revision
-from api.pages.parts.formatting import capital, readable, state_words, step_words
+from api.pages.parts.formatting import capital, request_type, state_words, step_words
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
 from api.pages.parts.timeline import step_named
 from api.pages.parts.translation import _, ngettext, reader
@@ -219,16 +219,16 @@ async def inbox(
     page = Inbox(
         person=person,
         whose=asked.whose,
-        tabs={"mine": _("For me"), "claimed": _("Claimed by me"), "all": _("All I may see")},
+        tabs={"mine": _("For me"), "claimed": _("Claimed by me"), "all": _("All open tasks")},
         asked=asked,
         by=by,
         counted=_counted(count),
         narrowed_to=[
             (words, value)
             for words, value in (
-                (_("Asked by"), asked.requester),
+                (_("Requester"), asked.requester),
                 (_("Payee"), asked.payee),
-                (_("Batch"), asked.batch),
+                (_("Upload"), asked.batch),
             )
             if value
         ],
@@ -239,13 +239,18 @@ async def inbox(
         since=since,
         address=asked.address,
         decision_id=uuid.uuid4().hex,
-        processes=[(name, capital(readable(name))) for name in PROCESSES],
+        processes=[(name, capital(request_type(name))) for name in PROCESSES],
         steps=_steps(asked.process),
         team=[(name, name) for name in sorted(person.groups)],
         dues=[("overdue", _("late")), ("today", _("today")), ("week", _("within a week")), ("none", _("no due time"))],
-        priorities=[("1", _("1, first")), ("2", "2"), ("3", _("3, usual")), ("4", "4"), ("5", "5")],
+        priorities=[("1", _("1, highest")), ("2", "2"), ("3", _("3, normal")), ("4", "4"), ("5", "5")],
         sorts=[("due_at", _("due first")), ("-opened_at", _("newest first")), ("priority", _("priority"))],
-        bys=[("step", _("approval step")), ("payee", _("payee")), ("requester", _("requester")), ("batch", _("batch"))],
+        bys=[
+            ("step", _("approval step")),
+            ("payee", _("payee")),
+            ("requester", _("requester")),
+            ("batch", _("upload")),
+        ],
         spoken=_spoken(),
     )
     return render(request, "inbox/inbox.html", page)
@@ -266,18 +271,18 @@ async def bulk(
     and want JSON, one result for each."""
     chosen = dict(task_and_revision(each) for each in task or [])
     if not chosen:
-        raise Problem(422, _("Select at least one task first."))
+        raise Problem(422, _("Select at least one task, then decide."))
     wanted, said = Verdict(verdict), comment.replace("\0", "").strip()
     async with services.db.read() as conn:
         found = await task_lists.some(conn, viewer(person), list(chosen))
     rows = [row_of(each, person) for each in found]
     if len({(each.process, each.gate) for each in found}) > 1:
-        raise Problem(422, _("Decide tasks of one process and one approval step together."))
+        raise Problem(422, _("Select only tasks of one request type and one approval step."))
     missing = wanted in NEEDS_COMMENT and not said
     if missing and scripted(request):
-        raise Problem(422, _("Say why, for those who asked."))
+        raise Problem(422, _("Enter a comment. The requesters see your comment."))
     if sure != "yes" or missing:
-        wrong = _("Say why, for those who asked.") if missing and sure == "yes" else ""
+        wrong = _("Enter a comment. The requesters see your comment.") if missing and sure == "yes" else ""
         page = _confirm(person, rows, wanted, said, decision_id, wrong)
         unfinished(request)
         return render(request, "inbox/confirm.html", page, 422 if wrong else 200)
@@ -371,7 +376,7 @@ def _group_row(group: Group, by: str, asked: Asked) -> GroupRow:
     name, changes = group.key, {by: group.key}
     if by == "step":
         process, _slash, gate = group.key.partition("/")
-        name = f"{capital(readable(process))}: {step_words(gate)}"
+        name = f"{capital(request_type(process))}: {step_words(gate)}"
         changes = {"process": process, "step": gate}
     address = asked.address(cursor=None, **changes) if group.key else asked.address(cursor=None)
     return GroupRow(name or _("none"), address, group.number, group.overdue, group.first_due, group.sums)
@@ -398,13 +403,13 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
         Verdict.APPROVE: ngettext("%(num)s approved", "%(num)s approved", done),
         Verdict.REJECT: ngettext("%(num)s rejected", "%(num)s rejected", done),
     }.get(verdict, ngettext("Changes requested for %(num)s", "Changes requested for %(num)s", done))
-    return said if done == all else _("%(said)s, %(num)s could not be decided", said=said, num=all - done)
+    return said if done == all else _("%(said)s, %(num)s not decided", said=said, num=all - done)
 
 
 def _answered(result: BulkResult, verdict: Verdict) -> Answered:
     message = {
         "accepted": _decided(verdict, 1, 1),
-        "pending": _("Stored. It counts as soon as the request answers again."),
+        "pending": _("Decision stored. Holdgate applies the decision when a worker runs again."),
     }.get(result.status, result.problem.detail if result.problem else "")
     return Answered(result.task_id, result.status, message)
 
@@ -414,7 +419,7 @@ def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, de
     heading = {
         Verdict.APPROVE: ngettext("Approve %(num)s task?", "Approve %(num)s tasks?", len(able)),
         Verdict.REJECT: ngettext("Reject %(num)s task?", "Reject %(num)s tasks?", len(able)),
-    }.get(verdict, ngettext("Request changes of %(num)s task?", "Request changes of %(num)s tasks?", len(able)))
+    }.get(verdict, ngettext("Request changes for %(num)s task?", "Request changes for %(num)s tasks?", len(able)))
     button = {Verdict.APPROVE: _("Approve"), Verdict.REJECT: _("Reject")}.get(verdict, _("Request changes"))
     sums: dict[str, Decimal] = {}
     for row in able:
@@ -437,31 +442,31 @@ def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, de
 
 def _spoken() -> dict[str, Any]:
     return {
-        "none": _("Select tasks of one process and approval step to decide them together."),
+        "none": _("Select tasks of one request type and approval step to decide them together."),
         "tasks": _("tasks"),
         "flagged": _("{number} flagged"),
-        "cannot": _("you cannot decide {number} ({why})"),
-        "mixed": _("choose tasks of one process and approval step"),
-        "most": _("at most 100 at once"),
+        "cannot": _("you cannot decide {number} tasks ({why})"),
+        "mixed": _("choose tasks of one request type and approval step"),
+        "most": _("at most 100 tasks at once"),
         "ask": {
             "approve": _("Approve {number} {noun}?"),
             "reject": _("Reject {number} {noun}?"),
-            "request_changes": _("Request changes of {number} {noun}?"),
+            "request_changes": _("Request changes for {number} {noun}?"),
         },
-        "optional": _("if you like"),
-        "needed": _("Say why, for those who asked."),
-        "failed": _("That did not come through. Nothing is lost: try again."),
-        "kept": _("What you typed is kept."),
-        "signed_out": _("You have been signed out. What you typed is kept."),
+        "optional": _("optional"),
+        "needed": _("Enter a comment. The requesters see your comment."),
+        "failed": _("Your decision was not sent. Check your connection, then try again."),
+        "kept": _("Your input is kept."),
+        "signed_out": _("You have been signed out. Your input is kept."),
         "sign_in": _("Sign in again"),
         "done": _("{number} decided."),
-        "some": _("{number} decided, {refused} could not be: the rows say why."),
-        "one_new": _("1 new"),
-        "many_new": _("{number} new"),
-        "closed": _("Decided by somebody else. {outcome}"),
-        "own": _("Decided by you. {outcome}"),
+        "some": _("{number} decided, {refused} not decided: each row shows the reason."),
+        "one_new": _("1 new task"),
+        "many_new": _("{number} new tasks"),
+        "closed": _("Somebody else decided this task. {outcome}"),
+        "own": _("You decided this task. {outcome}"),
         "claimed": _("Claimed by {by}"),
-        "moved": _("No longer waits for you"),
+        "moved": _("No longer needs your decision"),
         "outcomes": {
             outcome: state_words(outcome)
             for outcome in ("approved", "rejected", "changes_requested", "expired", "cancelled")

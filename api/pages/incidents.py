@@ -18,6 +18,7 @@ from api.pages.parts.translation import _
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
 from domain.gate import REASONS
+from domain.state_words import BUTTONS
 from domain.status import Verdict
 from store.cases import bulk_results, incidents
 from store.cases.incidents import AT_ONCE, Answered, Incidents, Waiting
@@ -116,7 +117,7 @@ async def answer_some(
     """Answer those that were ticked, as the JSON route does, and go on to one result each."""
     await operator(person)
     ticked = task or []
-    wrong, at_fault = _("Tick at least one."), "tasks"
+    wrong, at_fault = _("Select at least one incident."), "tasks"
     if ticked and (verdict not in REASONS or comment.strip()):
         chosen = dict(task_and_revision(each) for each in ticked)
         id = bulk_results.id_of(person.id, decision_id, verdict, ticked, comment)
@@ -145,13 +146,7 @@ async def _group(db: Database, group: str) -> Incidents:
 async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
     async with db.read() as conn:
         waiting = await incidents.waiting(conn, group.task_ids)
-    words = {
-        Verdict.RETRY: _("Try again"),
-        Verdict.SKIP: _("Go on without this step"),
-        Verdict.DONE_BY_HAND: _("It was done by hand"),
-        Verdict.ROLL_BACK: _("Roll back"),
-    }
-    choices = tuple((verdict.value, words[verdict]) for verdict in group.verdicts if verdict in words)
+    choices = tuple((verdict.value, _(BUTTONS[verdict])) for verdict in group.verdicts)
     return Group(person, [group], uuid.uuid4().hex, [], {}, waiting=tuple(waiting), choices=choices)
 
 

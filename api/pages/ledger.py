@@ -55,9 +55,9 @@ async def ledger(
     """Accounts, what waits for a second administrator, and what became of the rest."""
     await overseer(person)
     said = {
-        "asked": _("It waits for another administrator to confirm it."),
-        "confirm": _("It is confirmed and done."),
-        "withdraw": _("It is withdrawn. Nothing was changed."),
+        "asked": _("Another administrator must confirm the change."),
+        "confirm": _("The change is confirmed and applied."),
+        "withdraw": _("The change is withdrawn. The ledger was not changed."),
     }
     return await _shown(request, person, services, said=said[done] if done else "")
 

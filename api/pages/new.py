@@ -158,7 +158,9 @@ def foretold(report: ForecastReport) -> list[str]:
     """Who would be asked about one case, in sentences."""
     rejected = [gate for gate in report.gates if gate.rejected_by_rule]
     if rejected:
-        return [_("It would be rejected at once: %(why)s.", why=", ".join(rejected[0].rejected_because))]
+        return [
+            _("The policy would reject this request at once: %(why)s.", why=", ".join(rejected[0].rejected_because))
+        ]
     certain = [_certain(gate) for gate in report.gates if gate.tasks]
     if not certain:
         because = next((gate.by_rule_because[0] for gate in report.gates if gate.by_rule_because), "")
@@ -166,7 +168,7 @@ def foretold(report: ForecastReport) -> list[str]:
     perhaps = [gate for gate in report.gates if gate.maybe_asked]
     return certain + [
         _(
-            "%(who)s may be asked, too: that is known after %(what)s.",
+            "%(who)s may need to approve, too. This is known after %(what)s.",
             who=_names(gate.maybe_asked),
             what=gate.known_after or "",
         )
@@ -175,7 +177,7 @@ def foretold(report: ForecastReport) -> list[str]:
 
 
 def _certain(gate: GateForecast) -> str:
-    said = _("%(who)s will be asked.", who=_names(gate.tasks))
+    said = _("%(who)s must approve.", who=_names(gate.tasks))
     if gate.approvals < 2:
         return said
     return f"{said} {_('%(num)s approvals are needed.', num=gate.approvals)}"

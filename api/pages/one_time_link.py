@@ -67,14 +67,14 @@ async def use(
     hashed = token = ""
     if known and act == "password":  # a stranger must not make us hash
         if new != again:
-            return again_with("again", _("The two passwords differ."))
+            return again_with("again", _("The two passwords differ. Enter the new password twice."))
         try:
             with turn():
                 hashed = await off_the_loop(passwords.hash_of, new)
         except ValueError as weak:
             return again_with("new", capital(f"{weak}."))
     if known and act == "token" and not 1 <= len(label) <= 60:
-        return again_with("label", _("Say where the token is used, in 1 to 60 characters."))
+        return again_with("label", _("Enter where the token is used, in 1 to 60 characters."))
     try:
         async with services.db.write() as conn:
             person = await one_time_links.redeem(conn, code, second, now)

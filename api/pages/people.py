@@ -191,7 +191,11 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
     match act:
         case "email":
             await people.change_person(id, PersonChanges(email=value or None), by, db)
-            return (_("Mail goes to the new address.") if value else _("No mail is sent any more.")), ""
+            return (
+                _("Holdgate now sends mail to the new address.")
+                if value
+                else _("Holdgate no longer sends mail to this person.")
+            ), ""
         case "manager":
             await people.change_person(id, PersonChanges(manager=value or None), by, db)
             return _("The manager was changed."), ""
@@ -200,63 +204,69 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
             return _("The time zone was changed."), ""
         case "join":
             await people.join_group(id, value, by, services, confirm=typed["confirm"] == value)
-            return _("They are in %(group)s now.", group=value), ""
+            return _("The person is now a member of %(group)s.", group=value), ""
         case "leave":
             await people.leave_group(id, value, by, db)
-            return _("They are no longer in %(group)s.", group=value), ""
+            return _("The person is no longer a member of %(group)s.", group=value), ""
         case "away":
             new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
             await leavers.send_away(id, new, by, db)
-            return _("The absence is written down."), ""
+            return _("The absence is saved."), ""
         case "back":
             await leavers.call_back(id, by, db)
-            return _("They are back."), ""
+            return _("The absence has ended."), ""
         case "replace":
             left = await leavers.replace(id, Replacement(by=value, reason=typed["reason"]), by, services)
             refused = sum(item.status == "refused" for item in left.items)
             handed = len(left.items) - refused
-            said = ngettext("%(num)s open task was handed on.", "%(num)s open tasks were handed on.", handed)
-            again = _("%(number)s could not be: do it again when a worker answers.", number=refused) if refused else ""
+            said = ngettext("%(num)s open task was reassigned.", "%(num)s open tasks were reassigned.", handed)
+            again = (
+                _("%(number)s tasks could not be reassigned: try again when a worker is running.", number=refused)
+                if refused
+                else ""
+            )
             return f"{said} {again}".strip(), ""
         case "deactivate":
             await leavers.deactivate(id, Departure(reason=typed["reason"]), by, db)
-            return _("They have left. Nobody comes after them."), ""
+            return _("The person is deactivated, without a successor."), ""
         case "reactivate":
             back = Return(groups=_groups(value))
             await leavers.reactivate(id, back, by, services, confirm=bool(value) and typed["confirm"] == value)
-            return _("They are active again. Send them a one-time link."), ""
+            return _("The person is active again. Send a one-time link to the person."), ""
         case "revoke":
             await people.revoke_one(id, value, by, db)
-            return _("The token opens nothing any more."), ""
+            return _("The token is revoked."), ""
         case "revoke-all":
             await people.revoke_all(id, by, db)
-            return _("No token of theirs opens anything any more."), ""
+            return _("All access tokens of this person are revoked."), ""
         case "link":
             return _said_of(await one_time_links.send_link(id, by, services))
         case "confirm-link":
             return _said_of(await one_time_links.confirm_link(value, by, db))
         case "withdraw-link":
             await one_time_links.withdraw_link(value, by, db)
-            return _("The link is withdrawn. It opens nothing."), ""
+            return _("The link is withdrawn and no longer works."), ""
         case "unlock":
             await people.unlock(id, by, db)
-            return _("They may try to sign in again."), ""
+            return _("The person can sign in again."), ""
         case "sign-out":
             await people.end_sessions(id, by, db)
-            return _("They were signed out everywhere."), ""
+            return _("All sessions of this person have ended."), ""
 
 
 def _said_of(link: MadeLink) -> tuple[str, str]:
     """What to say of a link that was sent or confirmed, and what may be seen only now."""
     if link.half:
         said = _(
-            "Your half of the code, shown only now. Give it to the person yourself. "
+            "Your half of the code, shown only once. Give your half to the person yourself. "
             "Another administrator has the other half."
         )
         return said, link.half
     if link.status == "waiting":
-        return _("Another administrator has to confirm it. Then it goes to the address on record."), ""
-    return _("The link goes to the address on record. It works once, within 24 hours."), ""
+        return _(
+            "Another administrator must confirm the link. Then Holdgate sends the link to the stored e-mail address."
+        ), ""
+    return _("Holdgate sends the link to the stored e-mail address. The link works once, within 24 hours."), ""
 
 
 async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
@@ -290,6 +300,6 @@ def _new_group(no: Problem | ValidationError) -> str:
 def by_field(no: Problem | ValidationError) -> dict[str, str]:
     """What has to be mended, by field."""
     if isinstance(no, ValidationError):
-        return {str(error["loc"][0]): _("This is too long, or missing.") for error in no.errors()}
+        return {str(error["loc"][0]): _("The value is missing or too long.") for error in no.errors()}
     found = {error["field"]: error["message"] for error in no.body.get("errors") or ()}
     return found or {"": no.body["detail"]}

@@ -208,13 +208,15 @@ def _too_soon(no: Problem) -> str:
     if "again_at" not in no.body:
         return ""
     last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))
-    return _("They were reminded on %(last)s. You can do it again from %(again)s on.", last=last, again=again)
+    return _(
+        "The last reminder was sent on %(last)s. You can send the next reminder from %(again)s.", last=last, again=again
+    )
 
 
 def _said(what: Said | None) -> str:
     return {
-        "nudged": _("Those who may decide are reminded."),
-        "withdrawn": _("Your request is being withdrawn. What was done for it is undone first."),
-        "answered": _("Your answer was passed on."),
+        "nudged": _("A reminder was sent to the people who can decide."),
+        "withdrawn": _("Your request is being withdrawn. Completed steps are rolled back first."),
+        "answered": _("Your answer was sent."),
         None: "",
     }[what]

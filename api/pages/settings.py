@@ -130,28 +130,28 @@ async def _changed(
         case "away":
             new = NewAbsence(starts=typed["from"], ends=typed["to"], substitute=typed["substitute"] or None)
             await away.go_away(new, person, db)
-            return _("Your absence is written down."), ""
+            return _("Your absence is saved."), ""
         case "back":
             await away.come_back(person, db)
-            return _("You are back."), ""
+            return _("Your absence has ended."), ""
         case "notices":
             wanted = {NoticeKind(kind): NoticeChoice(choice) for kind, choice in kinds.items()}
             async with db.write() as conn:
                 await choices.choose(conn, person.id, wanted)
-            return _("This is what you are told from now on."), ""
+            return _("Your notification settings are saved."), ""
         case "token":
             made = await people_routes.make_my_token(NewToken(label=value, password=password), person, db)
-            return _("This is the token. It is shown only now:"), made.token
+            return _("Your new token, shown only once:"), made.token
         case "link":
             await one_time_links.send_link(person.id, person, services)
-            return _("The link goes to your address. It works once, within 24 hours."), ""
+            return _("Holdgate sends the link to your e-mail address. The link works once, within 24 hours."), ""
         case "seen":
             async with db.write() as conn:
                 await account_news.seen(conn, person.id, int(value) if value.isdecimal() and len(value) < 18 else 0)
             return "", ""
         case "revoke":
             await people_routes.revoke_mine(value, person, db)
-            return _("The token opens nothing any more."), ""
+            return _("The token is revoked."), ""
 
 
 async def _settings(request: Request, person: Person, services: Services, **more: Any) -> Settings:
@@ -196,28 +196,28 @@ def _news_words(news: AccountNews, reader: str) -> str:
     """One change of the reader's account, in a sentence."""
     by = _("You") if news.by == reader else news.by
     said = {
-        AccountNewsKind.LINK_ASKED: _("%(by)s asked for a one-time link for you."),
+        AccountNewsKind.LINK_ASKED: _("%(by)s requested a one-time link for you."),
         AccountNewsKind.LINK_READY: _("%(by)s sent you a one-time link."),
         AccountNewsKind.PASSWORD_SET: _("%(by)s set your password."),
-        AccountNewsKind.TOKEN_MADE: _("%(by)s made an access token of yours: %(about)s"),
-        AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of yours. %(about)s"),
+        AccountNewsKind.TOKEN_MADE: _("%(by)s created an access token for your account: %(about)s"),
+        AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
-        AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named a substitute for you: %(about)s"),
+        AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named your substitute: %(about)s"),
         AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
-        AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group. %(about)s"),
+        AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group: %(about)s"),
     }
     return said[news.kind] % {"by": by, "about": news.about}
 
 
 def _asked() -> dict[NoticeKind, str]:
     return {
-        NoticeKind.TASK_OPENED: _("Something waits for me"),
-        NoticeKind.TASK_REMINDED: _("It still waits for me"),
-        NoticeKind.TASK_NUDGED: _("Whoever asked for it reminds me"),
-        NoticeKind.TASK_ESCALATED: _("Something was escalated to me"),
-        NoticeKind.TASK_ASKED: _("Somebody asks me something, or answers me"),
-        NoticeKind.TASK_LOST: _("What I was told of no longer waits for me"),
-        NoticeKind.TASK_DECIDED: _("Somebody decided on what I asked for"),
-        NoticeKind.TASK_EXPIRED: _("Nobody decided in time"),
-        NoticeKind.CASE_ENDED: _("What I asked for has ended"),
+        NoticeKind.TASK_OPENED: _("A task needs my decision"),
+        NoticeKind.TASK_REMINDED: _("A task is still open"),
+        NoticeKind.TASK_NUDGED: _("A requester sends me a reminder"),
+        NoticeKind.TASK_ESCALATED: _("A task is escalated to me"),
+        NoticeKind.TASK_ASKED: _("Somebody asks me a question or answers my question"),
+        NoticeKind.TASK_LOST: _("A task no longer needs my decision"),
+        NoticeKind.TASK_DECIDED: _("Somebody decides on my request"),
+        NoticeKind.TASK_EXPIRED: _("A task expires without a decision"),
+        NoticeKind.CASE_ENDED: _("My request ends"),
     }

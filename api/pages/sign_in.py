@@ -85,12 +85,12 @@ async def by_password(request: Request, services: Services, name: str, password:
         wait = max(1, round((soon.until - now).total_seconds()))
         async with services.db.read() as conn:
             meant = await people.named(conn, name.strip())
-        said = _("Too many tries have failed. Try again in %(num)s s.", num=wait)
+        said = _("Too many failed sign-ins. Try again in %(num)s s.", num=wait)
         raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
     if why := await without_demo(request, person, name.strip()):
         raise NotKnown(why, "demo")
     if not await off_the_loop(passwords.matches, password, stored) or person is None or stored is None:
-        said = _("This name and this password do not belong together.")
+        said = _("The name or the password is wrong. Try again.")
         raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
     async with services.db.write() as conn:
         await passwords.forget_tries(conn, *keys)
@@ -108,7 +108,11 @@ async def by_token(request: Request, services: Services, token: str) -> tuple[Pe
     if person is None:
         async with services.db.read() as conn:
             owner = await people.revoked_owner(conn, token[:MAX_TOKEN])
-        raise NotKnown(_("Nobody has this token, or it was revoked."), "revoked" if owner else "unknown", owner)
+        raise NotKnown(
+            _("This token is unknown or was revoked. Check the token, or create a new token in your settings."),
+            "revoked" if owner else "unknown",
+            owner,
+        )
     return person, people.credential_of(token)
 
 
@@ -123,7 +127,7 @@ async def by_click(request: Request, services: Services, id: str) -> tuple[Perso
                 return person, services.demo.credential()
     elif services.demo.is_here(request):
         raise NotKnown(_where_the_link_is(), "demo")
-    raise NotKnown(_("There is no such demo person here."), "demo")
+    raise NotKnown(_("This demo person does not exist. Choose a demo person from the list."), "demo")
 
 
 def _where_the_link_is() -> str:
@@ -209,7 +213,11 @@ async def form(
     if demo is None:
         return sign_in_form(request, SignIn(None, local(following)))
     if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
-        wrong = _where_the_link_is() if services.demo.is_here(request) else _("There is no demo at this address.")
+        wrong = (
+            _where_the_link_is()
+            if services.demo.is_here(request)
+            else _("This address has no demo. Sign in with your name and password.")
+        )
         return sign_in_form(request, SignIn(None, local(following), wrong), 401)
     # On to an address without the secret, so that it stands in no history and in no Referer.
     answer = RedirectResponse("/sign-in", status_code=303)
@@ -279,9 +287,9 @@ async def change_password(
     except Problem as no:
         if no.status != 422:
             raise
-        return again_with("old", _("This is not your password."))
+        return again_with("old", _("The current password is wrong. Enter your current password."))
     if new != again:
-        return again_with("again", _("The two new passwords differ."))
+        return again_with("again", _("The two new passwords differ. Enter the new password twice."))
     try:
         hashed = await off_the_loop(passwords.hash_of, new)
     except ValueError as weak:

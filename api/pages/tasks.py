@@ -44,6 +44,7 @@ from api.routes.tasks import one_task
 from domain.messages import Act
 from domain.moments import Within, local_moment
 from domain.names import ADMINS, OPERATORS
+from domain.state_words import BUTTONS
 from domain.status import Verdict
 from store.cases import tasks
 from store.cases.cases import CaseRow
@@ -133,18 +134,8 @@ class Task(Context):
 
 
 def buttons() -> dict[Verdict, str]:
-    """The answers in words."""
-    return {
-        Verdict.APPROVE: _("Approve"),
-        Verdict.REJECT: _("Reject"),
-        Verdict.REQUEST_CHANGES: _("Request changes"),
-        Verdict.ABSTAIN: _("Abstain"),
-        Verdict.RESUBMIT: _("Send in again"),
-        Verdict.RETRY: _("Try again"),
-        Verdict.SKIP: _("Leave this step out"),
-        Verdict.DONE_BY_HAND: _("Done by hand"),
-        Verdict.ROLL_BACK: _("Undo all of it"),
-    }
+    """Return the text of each button, in the reader's language."""
+    return {verdict: _(text) for verdict, text in BUTTONS.items()}
 
 
 @router.api_route("/tasks/{task_id}", methods=["GET", "HEAD"])
@@ -177,10 +168,12 @@ async def decide(
     read = _read(await request.form(), case, found.editable) if verdict in _EDITING and found.editable else None
     sent = Sent(act="decide", typed={"comment": comment}, read=read)
     if verdict in needs_comment(found) and not comment.strip():
-        told = _("Say why: whoever asked is told, and it stands in the record.")
+        told = _("Enter a comment. The requester sees your comment, and the audit log keeps your comment.")
         return await shown(request, task_id, person, services, _with(sent, errors={"comment": told}), 422)
     if read and read.errors:
-        alert = read.errors.get("") or _("Something in the fields is not right yet. Nothing was sent.")
+        alert = read.errors.get("") or _(
+            "Some fields have errors. Correct the marked fields. Your decision was not sent."
+        )
         return await shown(request, task_id, person, services, _with(sent, alert=alert), 422)
     edits = dict(read.values) if read else {}
     answer = DecisionRequest(verdict=verdict, comment=comment, revision=revision, edits=edits, via="page")
@@ -303,7 +296,7 @@ def _unsent(sent: Sent, task: TaskDetail, case: CaseRow, may: bool, acts: frozen
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
     if not sent.act or there.get(sent.act, sent.act in acts):
         return []
-    labels = {"comment": _("Comment"), "text": _("Text"), "to": _("To whom"), "due": _("Due"), "ends": _("Ends")}
+    labels = {"comment": _("Comment"), "text": _("Text"), "to": _("New person"), "due": _("Due"), "ends": _("Expires")}
     typed = [(labels[name], text) for name, text in sent.typed.items() if text.strip()]
     process = PROCESSES.get(case.process)
     if sent.read and process:
@@ -338,25 +331,25 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 def _because(task: TaskDetail, whole: About) -> str:
     """Why people are asked: what the condition of the policy came to, or what an engine says where there is none."""
     if task.kind == "intervention" and task.facts.get("stopped"):
-        return _("The request cannot go on by itself.")
+        return _("The request is blocked and needs an operator.")
     if task.kind == "intervention":
-        return _("A step has failed, and its attempts have ended.")
+        return _("A step failed, and Holdgate no longer retries the step.")
     if task.kind == "changes":
-        return _("Somebody who decides asked for changes.")
+        return _("A reviewer requested changes.")
     if task.rule in _ALWAYS:
-        return _("The policy asks for it each time.")
+        return _("The policy always requires this approval.")
     # The newest ruling: an edit or another policy may have changed it since the gate opened.
     ruled = [each.technical for each in whole.story if each.technical.get("task_id") == task.task_id]
     told: Mapping[str, Any] = next((each for each in reversed(ruled) if "names" in each), {})
     if told.get("problem"):
-        return _("A rule of the policy could not be worked out, so people are asked.")
+        return _("The policy asks for approval because one of its rules could not be evaluated.")
     if told.get("needed") is False:
-        return _("The policy would no longer ask for it, but it was asked for before the change.")
+        return _("The policy no longer requires this approval. The approval step opened before the policy changed.")
     process = PROCESSES.get(task.process)
     words = process.words if process else None
     if found := reason(task.rule, told.get("names") or {}, True, words, task.input):
-        return _("The policy asks for it: %(why)s.", why=found)
-    return _("The policy asks for it.")
+        return _("The policy requires this approval: %(why)s.", why=found)
+    return _("The policy requires this approval.")
 
 
 # ------------------------------------------------------------------------------------------------------- what was sent
@@ -389,7 +382,10 @@ def _refused(sent: Sent, no: Problem) -> Sent:
     told = str(no.body["detail"])
     if no.body["type"].endswith(":stale"):
         words = stale_words(no.body.get("changed") or [])
-        told = _("It has changed since you looked: %(what)s. Look again, then decide.", what=words or _("its state"))
+        told = _(
+            "The task has changed since you opened this page: %(what)s. Check the task, then decide.",
+            what=words or _("its status"),
+        )
     errors = {str(each.get("field", "")): str(each["message"]) for each in no.body.get("errors") or []}
     edits = {name.removeprefix("edits."): text for name, text in errors.items() if name.startswith("edits.")}
     own = {_FIELDS.get(name, name): text for name, text in errors.items() if not name.startswith("edits.")}

@@ -137,11 +137,13 @@ async def send(
         return _choose(request, person, services, process, wrong, status)
 
     if process not in _kinds(services):
-        return again(422, _("Say what the rows of the file are."))
+        return again(422, _("Choose the request type of the rows."))
     if not file.filename:
-        return again(422, _("Choose a file."))
+        return again(422, _("Choose a file to upload."))
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
-        return again(415, _("This is neither a CSV nor an Excel workbook (.xlsx). Save it as one of these."))
+        return again(
+            415, _("The file is neither CSV nor Excel (.xlsx). Save the file as CSV or Excel, then upload again.")
+        )
     data = await file.read(services.settings.max_upload_bytes + 1)
     if len(data) > services.settings.max_upload_bytes:
         return again(413, too_large(services))
@@ -169,7 +171,7 @@ async def look(
     """Which columns are read, and what would happen: the dry run of the JSON route."""
     await requester(person)
     if process not in _kinds(services):
-        return _choose(request, person, services, "", _("Say what the rows of the file are."), 422)
+        return _choose(request, person, services, "", _("Choose the request type of the rows."), 422)
     try:
         data = await asyncio.to_thread(services.held.read, person.id, sha256)
     except NotHeld:
@@ -203,7 +205,7 @@ async def look(
         name=name,
         process=process,
         kind=_kinds(services)[process],
-        noun=words.nouns if words else ("case", "cases"),
+        noun=words.nouns if words else ("request", "requests"),
         fields=_fields(process, seen, report, query, services) if seen else [],
         headings=list(dict.fromkeys(heading for heading in seen.headings if heading)) if seen else [],
         saved=_saved(process, services),
@@ -257,7 +259,7 @@ async def start(
 def too_large(services: Services) -> str:
     """How large a file may be."""
     return _(
-        "The file is too large: at most %(num)s MB are taken. Split it into several files.", num=_megabytes(services)
+        "The file is too large. The limit is %(num)s MB. Split the file into several files.", num=_megabytes(services)
     )
 
 
@@ -272,7 +274,10 @@ def _choose(
 
 
 def _gone(request: Request, person: Person, services: Services, process: str) -> Response:
-    said = _("This file is no longer kept here: it was sent more than a day ago, or by somebody else. Choose it again.")
+    said = _(
+        "Holdgate no longer has this file: the file is older than one day, or somebody else uploaded the file. "
+        "Choose the file again."
+    )
     return _choose(request, person, services, process, said, 404)
 
 
@@ -283,7 +288,7 @@ def _started(before: TakenBefore) -> Response:
 def _kinds(services: Services) -> dict[str, str]:
     """What rows can be, by process, for people."""
     kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services)}
-    return {**kinds, SEVERAL: _("Several kinds: each row says its own")} if kinds else {}
+    return {**kinds, SEVERAL: _("Several request types: each row names a request type")} if kinds else {}
 
 
 def _megabytes(services: Services) -> str:
@@ -368,7 +373,7 @@ def _first(target: Target, name: str, place: int | None, rows: Sequence[Sequence
 
 
 def _own_label(name: str) -> str:
-    told = {"reference": _("Reference"), "priority": _("Priority, 1 to 5"), "start_at": _("Not before")}
+    told = {"reference": _("Reference"), "priority": _("Priority, 1 to 5"), "start_at": _("Start time")}
     return told.get(name, capital(readable(name)))
 
 

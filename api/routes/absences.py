@@ -213,4 +213,4 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
         field = "substitute" if "substitute" in str(wrong) else "from"
-        raise invalid("This absence cannot be.", [FieldError(field=field, message=str(wrong))]) from wrong
+        raise invalid("The absence is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong

@@ -111,8 +111,8 @@ async def evidence_pack(
 ) -> StreamingResponse:
     """The evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
     if (case_id is None) == (starts is None and ends is None):
-        message = "name a case, or say from when to when"
-        raise invalid("Of what is the pack to be?", [FieldError(field="case_id", message=message)])
+        message = "give case_id, or from and to"
+        raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
     scope = evidence_packs.Scope(case_id=case_id, since=since, until=until)
     with ExitStack() as unless_sent:
@@ -140,7 +140,7 @@ def period(person: Person, starts: str | None, ends: str | None) -> tuple[dateti
         field = "from" if starts and repr(starts) in str(wrong) else "to"
         raise invalid("The period cannot be read.", [FieldError(field=field, message=str(wrong))]) from wrong
     if last <= first:
-        raise invalid("The period is empty.", [FieldError(field="to", message="must come after 'from'")])
+        raise invalid("The period ends before it starts.", [FieldError(field="to", message="must come after 'from'")])
     return first, last
 
 

@@ -39,7 +39,7 @@ class BatchAnswer(BatchReport):
     """One file and what became of its rows."""
 
     errors_url: str | None = Field(
-        None, description="The bad rows as CSV, to mend and upload again; null for a dry run"
+        None, description="The invalid rows as CSV, to correct and upload again; null for a dry run"
     )
 
 
@@ -132,7 +132,11 @@ async def upload(
 ) -> BatchAnswer:
     """Start a case for each good row of a CSV or workbook. Bad rows do not stop good ones; the report names them."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
-        raise Problem(415, f"'{file.content_type}' is neither CSV nor .xlsx; save it as one of these.", kind="not-csv")
+        raise Problem(
+            415,
+            f"'{file.content_type}' is neither CSV nor .xlsx. Save the file as CSV or .xlsx, then upload again.",
+            kind="not-csv",
+        )
     data = await file.read()
     if len(data) > services.settings.max_upload_bytes:
         raise Problem(413, f"The file has more than {services.settings.max_upload_bytes:,} bytes.", kind="too-large")

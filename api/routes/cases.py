@@ -259,7 +259,7 @@ async def roll_back_case(
     else:
         given = await services.rollbacks.ask(case, person.id, body.reason)
     if off := await gateway.begun(given.conductor):
-        raise Problem(409, f"Nothing was undone: {off}", kind="not-rollable", case_id=case.case_id)
+        raise Problem(409, f"The rollback did not start: {off}", kind="not-rollable", case_id=case.case_id)
     async with services.db.read() as conn:
         given = await cases.get(conn, case.case_id) or given
     return RollingBack(

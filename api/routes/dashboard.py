@@ -33,4 +33,7 @@ def _zone(wanted: str | None, person: Person) -> ZoneInfo:
     try:
         return zone_of(wanted or person.time_zone)
     except ValueError as wrong:
-        raise invalid("There is no such time zone.", [FieldError(field="zone", message=str(wrong))]) from None
+        raise invalid(
+            "The time zone is unknown. Send a name such as Europe/London.",
+            [FieldError(field="zone", message=str(wrong))],
+        ) from None

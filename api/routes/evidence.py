@@ -55,7 +55,7 @@ async def add_comment(
             return await evidence.comment(conn, case.case_id, person.id, text, key, datetime.now(UTC))
     except evidence.TooMany as no:
         raise Problem(
-            409, f"One person comments on a case {evidence.MOST_COMMENTS} times at most.", kind="too-many-comments"
+            409, f"One person can add at most {evidence.MOST_COMMENTS} comments to a case.", kind="too-many-comments"
         ) from no
 
 
@@ -127,7 +127,7 @@ async def download(
         raise not_found("attachment")
     data = await asyncio.to_thread(_read, services.settings.attachments / found.sha256)
     if data is None or hashlib.sha256(data).hexdigest() != found.sha256:
-        raise unavailable("The file is missing from the store, or is not what was attached. Ask an operator.")
+        raise unavailable("The file is missing from the store, or was changed. Ask an operator.")
     disposition = f"attachment; filename*=UTF-8''{quote(found.filename, safe='')}"
     headers = {"Content-Disposition": disposition, "X-Content-Type-Options": "nosniff"}
     return Response(data, media_type=found.content_type, headers=headers)

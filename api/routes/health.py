@@ -89,8 +89,8 @@ async def _stopped(services: Services) -> list[str]:
             stand = "1 case stands" if count == 1 else f"{count} cases stand"
             said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
         others = [each for each in found if each.case_id is None]
-        said += [f"{each.workflow_id} stands still: {each.technical or each.cause}" for each in others[: blocked.NAMED]]
+        said += [f"{each.workflow_id} is blocked: {each.technical or each.cause}" for each in others[: blocked.NAMED]]
         if len(others) > blocked.NAMED:
-            said.append(f"{len(others) - blocked.NAMED} more Workflows stand still.")
+            said.append(f"{len(others) - blocked.NAMED} more Workflows are blocked.")
         return said
     return []

@@ -199,7 +199,7 @@ def _refusals() -> Iterator[None]:
     except UnknownChange as unknown:
         raise not_found("change of the ledger") from unknown
     except SamePerson as no:
-        raise forbidden(str(no), "two administrators: one asks, another one confirms") from no
+        raise forbidden(str(no), "two administrators: one proposes, another confirms") from no
     except ChangeClosed as closed:
         raise Problem(
             409, str(closed), kind="already-closed", change_id=closed.change.change_id, outcome=closed.change.status

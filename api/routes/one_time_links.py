@@ -108,6 +108,6 @@ def refusals() -> Iterator[None]:
     except WrongLink as wrong:
         raise Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="no-link") from wrong
     except NotSecond as no:
-        raise forbidden(str(no), "two administrators: one asks, another one confirms") from no
+        raise forbidden(str(no), "two administrators: one proposes, another confirms") from no
     except LinkClosed as closed:
         raise Problem(409, str(closed), kind="already-closed", outcome=closed.link.status) from closed

@@ -59,7 +59,9 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts
     if not is_in(person, ADMINS):
         raise not_found("page")
     if not body.dry_run and not body.reason.strip():
-        raise invalid("Say why.", [FieldError(field="reason", message="is needed, for the record")])
+        raise invalid(
+            "Say why.", [FieldError(field="reason", message="enter a reason: the audit log keeps the reason")]
+        )
     policy = services.policy.current
     with our_cursor():
         async with services.db.read() as conn:

@@ -214,23 +214,24 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
     """
     check_may_nudge(person, task.requester)
     if task.kind == "changes":
-        raise Problem(409, "It waits for your changes, so nobody else is to be reminded.", kind="waits-for-you")
+        raise Problem(409, "The case waits for your changes, so there is nobody to remind.", kind="waits-for-you")
     event_id = f"nudge/{decision_id_for(person.id, task.task_id, key or uuid.uuid4().hex)}"
     try:
         async with db.write() as conn:
             return await reminders.nudge(conn, task, person.id, datetime.now(UTC), event_id)
     except reminders.TooSoon as no:
-        said = f"They were reminded at {moment_text(no.last.nudged_at)}. Again from {moment_text(no.last.again_at)} on."
+        last, again = moment_text(no.last.nudged_at), moment_text(no.last.again_at)
+        said = f"The last reminder was sent at {last}. Send the next reminder from {again}."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except reminders.NotWaiting as no:
-        raise Problem(409, "This is decided, so nobody is to be reminded.", kind="already-closed") from no
+        raise Problem(409, "The task is already decided, so there is nobody to remind.", kind="already-closed") from no
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
 async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> Later:
     """Snooze a task: hide it from your own list until then. Others still see it, and its timers run."""
     if body.until <= datetime.now(UTC):
-        raise invalid("Until when?", [FieldError(field="until", message="must lie in the future")])
+        raise invalid("Until when?", [FieldError(field="until", message="must be in the future")])
     async with db.write() as conn:
         await tasks.follow_up(conn, person.id, task.task_id, body.until)
     return body

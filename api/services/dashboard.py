@@ -77,7 +77,7 @@ class Dashboard(BaseModel):
     whole: Ended = Field(description="Cases that ended in the period")
     parts: list[Ended] = Field(description="The same hour by hour, or day by day")
     approved: Part = Field(description="Approval steps that people approved, of those they approved or rejected")
-    overturned: Part = Field(description="Cases taken back since, of those that ended as completed in the period")
+    overturned: Part = Field(description="Cases rolled back since, of those that ended as completed in the period")
     kept: Part = Field(description="Deadlines kept, of those kept or missed")
     groups: list[Group]
     reviewers: list[Reviewer] | None = Field(description="For admins; null for anybody else")

@@ -148,7 +148,7 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
         number = await search.count(conn, **scope.sought)
         if scope.case_id is None and number > MOST_EVENTS:  # one case is never cut off from its evidence
             raise TooMuch(
-                f"The record has {number:,} events of this; a pack holds {MOST_EVENTS:,}. Choose a shorter period."
+                f"The period has {number:,} events; a pack holds at most {MOST_EVENTS:,}. Choose a shorter period."
             )
         # Of one case its row is evidence too, if all of its events should have been removed.
         ids = await search.case_ids(conn, **scope.sought) if scope.case_id is None else [scope.case_id]
@@ -177,7 +177,7 @@ async def _fill(
             attached += await search.attachments_of(conn, ids[start : start + PAGE])
             # The report of a period needs no more of a case than this.
             cases += some if scope.case_id else [each.model_copy(update={"input": {}, "plan": []}) for each in some]
-    with pack.file("events.csv", "One line for each event, in the order of the record") as file:
+    with pack.file("events.csv", "One line for each event, in the order of the audit log") as file:
         await file.add(_csv, EVENTS)
         async for page in _events(conn, scope):
             await file.add(_event_lines, page)
@@ -189,7 +189,7 @@ async def _fill(
     for hash, text in (await search.policy_texts(conn, {case.policy_hash for case in cases})).items():
         await pack.put(f"policies/{hash}.toml", "A policy that cases were decided by; its SHA-256 is its name", text)
     said = {"scope": str(scope), "intact": not checked.problems, **checked.model_dump(mode="json")}
-    await pack.put("verify.json", "What the check of the record said when the pack was made", _json(said))
+    await pack.put("verify.json", "Result of the audit log check when the pack was made", _json(said))
     report: Any = _REPORT.get_template("evidence_report.html").module
     with pack.file("report.html", "All of it for people; opens in any browser, without a network") as file:
         shown = _shown(cases[0]) if scope.case_id is not None and cases else {}

@@ -62,12 +62,12 @@ class Foresight:
             case "rejected":
                 return _with(_("rejected by rule"), self._why(preview, holds=True))
             case "depends":
-                return _("to come, or not: depends on %(what)s", what=self._unknown(preview))
+                return _("may be needed: depends on %(what)s", what=self._unknown(preview))
             case _:
                 maybe = stop.maybe and hangs is None
                 if maybe:
-                    return _("to come, if it is needed: %(who)s", who=_who(preview))
-                return _("to come: %(who)s", who=_who(preview))
+                    return _("upcoming, if needed: %(who)s", who=_who(preview))
+                return _("upcoming: %(who)s", who=_who(preview))
 
     def passes(self, stop: Stop) -> bool:
         """Return whether it is known that the case passes a stop without people, or does not reach it."""
@@ -99,7 +99,7 @@ class Foresight:
             if stop.kind == "step":
                 yield Consequence(kind="step", name=stop.name, text=self.label(stop), certain=sure)
             elif stop.kind == "case":
-                text = _("Ask for a %(kind)s, and wait for its end", kind=readable(stop.name))
+                text = _("Submit a %(kind)s request and wait until the request ends", kind=readable(stop.name))
                 yield Consequence(kind="case", name=stop.name, text=text, certain=sure)
                 if sure:
                     return
@@ -116,17 +116,17 @@ class Foresight:
     def _gate(self, stop: Stop, sure: bool) -> Consequence:
         name, preview = self.label(stop), self.previews.get(stop.name)
         if preview is None:
-            text = _("Then perhaps people decide: %(gate)s", gate=name)
+            text = _("Approval step, if needed: %(gate)s", gate=name)
             return Consequence(kind="gate", name=stop.name, text=text, certain=False)
         if self.passes(stop) or preview.outcome == "rejected":
             kind: Literal["end", "not_needed"] = "end" if preview.outcome == "rejected" else "not_needed"
             told = _("%(gate)s is %(what)s", gate=name, what=self.coming(stop))
             return Consequence(kind=kind, name=stop.name, text=told, certain=sure)
         if preview.outcome == "depends":
-            told = _("Then perhaps people decide: %(gate)s, which depends on %(what)s")
+            told = _("Approval step, if needed: %(gate)s (depends on %(what)s)")
             told = told % {"gate": name, "what": self._unknown(preview)}
             return Consequence(kind="gate", name=stop.name, text=told, certain=False)
-        told = _("Then people decide: %(gate)s, %(who)s", gate=name, who=_who(preview))
+        told = _("Approval step: %(gate)s, %(who)s", gate=name, who=_who(preview))
         return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
 
     def label(self, stop: Stop) -> str:
@@ -140,9 +140,9 @@ class Foresight:
 
     def _done(self) -> str:
         try:
-            return self.process.words.done_of(self.input) or _("The case is completed")
+            return self.process.words.done_of(self.input) or _("The request is completed")
         except (LookupError, ValueError, TypeError, AttributeError):
-            return _("The case is completed")
+            return _("The request is completed")
 
     def _hangs(self, stop: Stop) -> bool | None:
         """Whether a stop comes, by the field of the input on which it hangs; None where that is not known."""
@@ -154,7 +154,7 @@ class Foresight:
     def _field(self, stop: Stop) -> str:
         name, truth = stop.hangs_on or ("", True)
         label = self.process.words.labels.get(name) or readable(name)
-        said = _("%(field)s is not asked for") if truth else _("%(field)s is asked for")
+        said = _("%(field)s is not requested") if truth else _("%(field)s is requested")
         return said % {"field": label[:1].lower() + label[1:]}
 
     def _unknown(self, preview: Preview) -> str:
@@ -163,7 +163,7 @@ class Foresight:
         for name in preview.decision.depends_on:
             root, _dot, field = name.partition(".")
             if root == "facts":
-                said.append(_("what the checks find"))
+                said.append(_("the results of the checks"))
             else:
                 said.append(self.process.words.labels.get(field) or readable(field or root))
         return ", ".join(dict.fromkeys(said))
@@ -247,9 +247,7 @@ def _waits(task: TaskView, others: Sequence[TaskView]) -> Iterator[Consequence]:
     for other in others:
         if other.kind == "gate":
             who = ", ".join([*other.candidate_groups, *other.candidate_users])
-            text = _(
-                "%(gate)s is asked at the same time, and must be approved, too: %(who)s", gate=_name(other), who=who
-            )
+            text = _("%(gate)s is open at the same time and must be approved, too: %(who)s", gate=_name(other), who=who)
             yield Consequence(kind="wait", name=other.gate, text=text, certain=True)
 
 
@@ -266,10 +264,10 @@ def _who(preview: Preview) -> str:
     texts = reader.get().texts
     who = ", ".join(person_or_group(name, texts) for name in preview.asked) or _("nobody yet")
     if preview.gate.quorum == EVERYONE:
-        return _("everyone of %(who)s must approve", who=who)
+        return _("every member of %(who)s must approve", who=who)
     if "quorum" in preview.decision.unknown:
-        return _("%(who)s decide", who=who)
-    return _("%(approvals)s of %(who)s", approvals=approvals(preview.decision.quorum, texts), who=who)
+        return _("%(who)s can decide", who=who)
+    return _("%(approvals)s from %(who)s", approvals=approvals(preview.decision.quorum, texts), who=who)
 
 
 def _with(said: str, why: str) -> str:

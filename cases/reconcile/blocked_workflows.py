@@ -51,20 +51,20 @@ ROUNDED = timedelta(milliseconds=1)
 TECHNICAL = 2000
 """Characters of a technical message that are kept."""
 CAUSES: dict[Kind, str] = {
-    "failing": "The code of this case fails, so it cannot go on.",
-    "unknown": "Temporal does not know this case: it was deleted there, an older state was put back, "
-    "or this is another server.",
-    "behind": "Temporal stands at an earlier point of this case than the record: an older state of it was put back, "
-    "or a message was lost on its way.",
-    "ended": "Temporal has this case as ended, and the record does not: an older database was put back.",
+    "failing": "The code of this case fails, so the case is blocked.",
+    "unknown": "Temporal does not know this case. The case was deleted there, an older backup was restored, "
+    "or this is another Temporal server.",
+    "behind": "Temporal has an earlier state of this case than the database: an older backup was restored, "
+    "or a message was lost.",
+    "ended": "The case has ended in Temporal but not in the database: an older backup of the database was restored.",
 }
 WHAT_TO_DO: dict[Kind, str] = {
-    "failing": "Correct the code and restart the worker: within ten minutes the case goes on by itself. "
-    "Or roll it back.",
-    "unknown": "If this is the wrong server, correct the address. Else roll the case back, or settle it by hand.",
-    "behind": "Retry to go on from the earlier point: what was decided since is asked again, nothing is done twice. "
-    "Or roll it back.",
-    "ended": "Roll the case back, or settle it by hand.",
+    "failing": "Correct the code and restart the worker. The case continues within ten minutes. Or roll back the case.",
+    "unknown": "If this is the wrong server, correct the address. "
+    "Otherwise roll back the case, or mark it as done by hand.",
+    "behind": "Retry to continue from the earlier state. Later decisions are requested again, and no step runs twice. "
+    "Or roll back the case.",
+    "ended": "Roll back the case, or mark it as done by hand.",
 }
 VERDICTS: dict[Kind, list[Verdict]] = {
     "failing": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
@@ -154,7 +154,7 @@ class StoppedWorkflows:
                 failed = event.workflow_task_failed_event_attributes.failure
                 kind = failed.application_failure_info.type
                 said = f"{kind}: {failed.message}" if kind else failed.message
-                return said[:TECHNICAL] or "The worker did not answer in time."
+                return said[:TECHNICAL] or "The worker did not respond in time."
         return ""
 
     # ----------------------------------------------------------------------------- what Temporal knows, and the record
@@ -243,7 +243,7 @@ class StoppedWorkflows:
                     at=now,
                     kind="intervention_opened",
                     actor="holdgate",
-                    summary=f"The case stands still. {cause} {WHAT_TO_DO[kind]}",
+                    summary=f"The case is blocked. {cause} {WHAT_TO_DO[kind]}",
                     data={
                         "task_id": task.task_id,
                         "gate": INTERVENTION,
@@ -276,7 +276,7 @@ class StoppedWorkflows:
                 goes_on = await self._described(each.workflow_id) is not None
             if not goes_on:
                 continue
-            said = "The case goes on" if case is not None else "The case stands still no more"
+            said = "The case continues" if case is not None else "The case is no longer blocked"
             event = CaseEvent(
                 event_id=f"stopped/{each.task_id}/over",
                 case_id=each.case_id or "",
@@ -350,5 +350,5 @@ def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
         opened_at=one.since,
         priority=case.priority,
         facts=facts | {"stopped": one.kind},
-        rule="the case stands still",
+        rule="the case is blocked",
     )

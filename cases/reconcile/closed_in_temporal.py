@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 OVERLAP = timedelta(minutes=5)
 """How far each look goes back before the one before: Temporal's lists lag, and a case may be stored after it began."""
 ENDED = {
-    WorkflowExecutionStatus.TERMINATED: "The case was ended in Temporal before its time, and nothing was undone.",
-    WorkflowExecutionStatus.TIMED_OUT: "Temporal ended the case for want of time, and nothing was undone.",
-    WorkflowExecutionStatus.FAILED: "The case stopped because of a defect, and nothing was undone.",
+    WorkflowExecutionStatus.TERMINATED: "The case was terminated in Temporal, and its steps were not rolled back.",
+    WorkflowExecutionStatus.TIMED_OUT: "The case timed out in Temporal, and its steps were not rolled back.",
+    WorkflowExecutionStatus.FAILED: "The case stopped because of a defect, and its steps were not rolled back.",
 }
 
 

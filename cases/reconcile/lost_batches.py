@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 50
 """Imports under way that are compared with Temporal in one look. There are few at a time."""
 WHY = (
-    "The import was ended in Temporal before this row was started. Upload the file again: only what is left is started."
+    "The import was terminated in Temporal before this row started. "
+    "Upload the file again: only rows that have not started will start."
 )
 
 

@@ -163,7 +163,7 @@ class Refusals(Interceptor):
                 at=at,
                 kind="messages_counted",
                 actor="temporal",
-                summary=f"{counter.total()} more messages came to nothing",
+                summary=f"{counter.total()} more messages were refused",
                 data={"count": counter.total(), "messages": dict(counter.most_common(20))},
             )
             async with self._database.write() as conn:
@@ -180,7 +180,7 @@ def _event(case_id: str, refused: RefusedMessage) -> CaseEvent:
         at=refused.at,
         kind="message_refused",
         actor="temporal",
-        summary=f"A message{where} came to nothing: {refused.told}",
+        summary=f"A message{where} was refused: {refused.told}",
         data={
             "message": refused.message,
             "via": refused.via,

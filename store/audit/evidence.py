@@ -70,7 +70,7 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
     if (await audit_log.add(conn, [event])).added:
         own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
         if (await conn.execute(own)).scalar_one() > MOST_COMMENTS:
-            raise TooMany(f"one person comments on a case {MOST_COMMENTS} times at most")
+            raise TooMany(f"one person can add at most {MOST_COMMENTS} comments to a case")
     (there,) = await _read_comments(conn, _COMMENTS.where(events.c.event_id == event.event_id))
     return there
 

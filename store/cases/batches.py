@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
 from domain.base import Problem
 from domain.batch import BatchCounts
+from domain.state_words import state
 from store.cases.visibility import Viewer
 from store.db import cursor as cursors
 from store.tables.base import Instant
@@ -93,17 +94,16 @@ class BatchRow(BaseModel):
         if self.outcome != "duplicate":
             return f"submits {self.resubmits} again" if self.resubmits else ""
         if self.taken:
-            return "somebody else has a case with this reference"
+            return "the reference belongs to a case of another person"
         parts = [f"differs: {', '.join(map(str, self.changes)) or ', '.join(self.differs)}" if self.differs else "same"]
         if self.above is not None:
-            parts.append(f"its reference is that of line {self.above} of this file")
+            parts.append(f"same reference as line {self.above} of this file")
         elif self.case_status:
-            status = self.case_status.replace("_", " ")
-            parts.append(f"the case {status}" if status.startswith("needs") else f"the case is {status}")
+            parts.append(f"the case is {state(self.case_status).lower()}")
         if self.resubmits and self.resubmits == self.case_id:
-            parts.append("it can be submitted again as its next round")
+            parts.append("can be submitted again as the next round")
         elif self.not_again:
-            parts.append(f"it cannot be submitted again: {self.not_again}")
+            parts.append(f"cannot be submitted again: {self.not_again}")
         return "; ".join(parts)
 
 

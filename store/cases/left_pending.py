@@ -19,7 +19,7 @@ from store.tables.cases import actions, decisions, tasks
 OLD = timedelta(minutes=1)
 """How long a Workflow has to answer what came just before its task closed."""
 AT_ONCE = 100
-WHY = "The task closed before this was carried out, so nothing was done."
+WHY = "The task closed before this action ran, so the action had no effect."
 
 
 class LeftPending:

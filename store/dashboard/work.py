@@ -27,7 +27,7 @@ class Work(BaseModel):
     expired: int = Field(0, description="Tasks that ran out of time before they were decided")
     kept: int = Field(0, description="Tasks answered by the time they were due")
     missed: int = Field(0, description="Tasks answered later than that, or never: those that ran out of time")
-    overturned: int = Field(0, description="Of the approved ones: the case has been taken back since")
+    overturned: int = Field(0, description="Of the approved ones: the case has been rolled back since")
 
     def add(self, figures: dict[str, Any]) -> None:
         """Count these as well."""
@@ -70,7 +70,7 @@ class Reviewer(BaseModel):
     approved: int = 0
     rejected: int = 0
     changes_requested: int = 0
-    overturned: int = Field(0, description="Of the approvals: the case has been taken back since")
+    overturned: int = Field(0, description="Of the approvals: the case has been rolled back since")
 
 
 async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> Tasks:

@@ -63,13 +63,13 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
     if end <= start:
         raise ValueError("the end must come after the start")
     if end <= now:
-        raise ValueError("this absence is over already")
+        raise ValueError("this absence has already ended: enter an end in the future")
     if substitute is not None:
         if substitute.casefold() == person.casefold():
-            raise ValueError("nobody is their own substitute")
+            raise ValueError("a person cannot be their own substitute: name somebody else")
         active = select(people.c.id).where(people.c.id == substitute, people.c.active)
         if (await conn.execute(active)).first() is None:
-            raise ValueError(f"there is no active person '{substitute}' to be the substitute")
+            raise ValueError(f"there is no active person '{substitute}': name an active person as the substitute")
     overlapping = and_(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
     before = [Absence.model_validate(row) for row in await conn.execute(select(absences).where(overlapping))]
     await conn.execute(delete(absences).where(overlapping))

@@ -28,7 +28,7 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     await locked(conn, old)
     leaver, successor = await get(conn, old), await get(conn, new)
     if leaver.id.casefold() == successor.id.casefold():
-        raise ValueError("say who comes after: somebody else")
+        raise ValueError("name another person as the successor")
     joined = [each for each in leaver.groups if await insert_once(conn, memberships, _membership(new, each, by))]
     await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
     await absences.handed_on(conn, old, new)
@@ -50,16 +50,14 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
         raise ValueError(f"{id} has left already")
     await absences.handed_on(conn, id, None)
     revoked = await _left(conn, id, None, by)
-    summary = f"{leaver.name} has left, and nobody comes after: {reason}"
+    summary = f"{leaver.name} has left without a successor: {reason}"
     data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
     # After the event: two at once wait for each other at the record, and the second sees the first gone.
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
     others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
     if ADMINS in leaver.groups and (await conn.execute(others)).first() is None:
-        raise LastAdmin(
-            f"{leaver.name} is the last of {ADMINS}: nobody could manage people then. Add another one first"
-        )
+        raise LastAdmin(f"{leaver.name} is the last member of {ADMINS}. Add another administrator first")
 
 
 async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:

@@ -91,7 +91,7 @@ class NameResolver:
         shown = _shown(text)
         if found:
             labels = _listed([each.label for each in found], "and")
-            said = f"'{shown}' means {len(found)} people: {labels}; give the id"
+            said = f"'{shown}' means {len(found)} people: {labels}; enter the id of one person"
             raise UnknownName(said, [each.id for each in found], many=True)
         close = self._close(text, "person", seen)
         said = f"there is no active person '{shown}'"
@@ -197,7 +197,9 @@ class NewGroup(Exception):
     """A group that nobody is in and no policy names: perhaps a slip of the pen. `str()` says so."""
 
     def __init__(self, group: str, suggestions: Sequence[str]) -> None:
-        super().__init__(f"nobody is in '{_shown(group)}', and no policy names it{_did_you_mean(suggestions)}")
+        super().__init__(
+            f"the group '{_shown(group)}' has no members, and no policy names the group{_did_you_mean(suggestions)}"
+        )
         self.group, self.suggestions = group, list(suggestions)
 
 

@@ -77,7 +77,9 @@ class NotUsable(ValueError):
     """Nothing is opened by this code. `str()` is the same whatever was wrong; `why` and `person` are for the log."""
 
     def __init__(self, why: str, person: str | None) -> None:
-        super().__init__("This code cannot be used. It may be used up, too old, or replaced by a newer one.")
+        super().__init__(
+            "The code is not valid: used, expired or replaced by a newer code. Request a new one-time link."
+        )
         self.why = why
         self.person = person
 
@@ -95,11 +97,11 @@ async def ask(
         raise WrongLink(f"{person} has left, or is not known")
     doubt = _doubt(row, by, now, mail=mail)
     if doubt and by == person:
-        raise WrongLink(f"You cannot do this by yourself: {doubt}. Ask an administrator for a one-time link")
+        raise WrongLink(f"Holdgate cannot send you a one-time link: {doubt}. Ask an administrator for a one-time link")
     if doubt and not await _seconds(conn, by, person, now):
         raise WrongLink(
-            f"Another administrator has to confirm this, because {doubt}; there is none who could. "
-            f"At the machine: ./holdgate people password {person}"
+            f"Another administrator must confirm the link because {doubt}, and there is no other administrator. "
+            f"On the server run: ./holdgate people password {person}"
         )
     await void(conn, person, by=by, now=now)
     way: Way = "mail" if mail and row.email else "halves"
@@ -133,15 +135,17 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
     person = await locked(conn, (await get(conn, link_id, now)).person)
     link = await get(conn, link_id, now, lock=True)
     if link.status != "waiting":
-        raise LinkClosed(f"This link waits no longer: it is {link.status}.", link)
+        raise LinkClosed(f"The link is already {link.status}.", link)
     if person is None:
         raise LinkClosed(f"{link.person} has left.", link)
     if link.asked_by not in await _admins(conn):
-        raise LinkClosed(f"{link.asked_by}, who asked for it, is no administrator any more.", link)
+        raise LinkClosed(
+            f"{link.asked_by} requested the link and is no longer an administrator. Request a new link.", link
+        )
     if by == link.person:
-        raise NotSecond("This link is for you, so somebody else must confirm it.")
+        raise NotSecond("The link is for you, so another administrator must confirm the link.")
     if by == link.asked_by:
-        raise NotSecond("You asked for this link, so another administrator must confirm it.")
+        raise NotSecond("You requested the link, so another administrator must confirm the link.")
     if by not in await _seconds(conn, link.asked_by, link.person, now):
         raise NotSecond(
             f"You and {link.asked_by} do not count as two: within {SETTLES_IN.days} days one of you made the other an "
@@ -168,7 +172,7 @@ async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) 
     """Call off a link that waits or can be used. Raises UnknownLink, LinkClosed."""
     link = await get(conn, link_id, now, lock=True)
     if link.status not in _LIVE:
-        raise LinkClosed(f"This link waits no longer: it is {link.status}.", link)
+        raise LinkClosed(f"The link is already {link.status}.", link)
     await _close(conn, one_time_links.c.link_id == link_id, "withdrawn", by, now)
     gone = await get(conn, link_id, now)
     await _note(conn, "link_withdrawn", by, gone, "withdrew")
@@ -285,7 +289,7 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
     """Why a mail to the address on record would not prove who reads it; None when it does."""
     if not mail:
-        return "no mail is sent here"
+        return "this server sends no mail"
     if not person.email:
         return f"{person.id} has no e-mail address"
     if person.email_set_by == by and by != person.id:  # else people could be invented, and acted as a week later

@@ -27,7 +27,7 @@ async def choose(conn: AsyncConnection, person: str, wanted: Mapping[str, str]) 
     """Change what is named; the rest stays. Raises ValueError for what cannot be chosen."""
     for name, value in wanted.items():
         if value not in CHOICES.get(name, ()):
-            raise ValueError(f"'{value}' is no choice for {name}")
+            raise ValueError(f"'{value}' is not a choice for {name}")
     rows = [{"person": person, "name": name, "value": value} for name, value in wanted.items()]
     if rows:
         adding = insert_into(conn, preferences)

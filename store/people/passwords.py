@@ -55,9 +55,9 @@ def matches(password: str, stored: str | None) -> bool:
 def hash_of(password: str) -> str:
     """What is stored of a password. Raises ValueError for one that is too short, too long or the same sign repeated."""
     if not LEAST <= len(password) <= MOST:
-        raise ValueError(f"a password has {LEAST} to {MOST} characters")
+        raise ValueError(f"choose a password with {LEAST} to {MOST} characters")
     if len(set(password)) < 4:
-        raise ValueError("a password has at least four different characters")
+        raise ValueError("choose a password with at least four different characters")
     return _hasher.hash(password)
 
 

@@ -100,9 +100,9 @@ async def add(
     Raises ValueError for an id that is taken or reserved, or a name, group or address that cannot be.
     """
     if not _ID.fullmatch(id):
-        raise ValueError(f"'{id}' cannot be a person's id: letters, digits and . _ @ -, at most 200 characters")
+        raise ValueError(f"'{id}' is not valid as an id: use letters, digits and . _ @ -, at most 200 characters")
     if id in _RESERVED:
-        raise ValueError(f"'{id}' is reserved: it stands for the software itself in the record")
+        raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     if not 1 <= len(name.strip()) <= 200:
         raise ValueError("a name has 1 to 200 characters")
     groups = [group_named(group) for group in groups]
@@ -115,8 +115,8 @@ async def add(
     row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
-        back = "" if known else f", who has left. To bring them back: holdgate people reactivate {id}"
-        raise ValueError(f"there is a person '{id}' already{back}")
+        back = "" if known else f", who has left. To reactivate the person: holdgate people reactivate {id}"
+        raise ValueError(f"the id '{id}' is already in use{back}")
     if person.groups:
         added = {"person": id, "added_by": by, "added_at": now}
         await conn.execute(insert(memberships), [{**added, "group_name": group} for group in person.groups])
@@ -130,7 +130,9 @@ async def add(
 def group_named(name: str) -> str:
     """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
     if not _GROUP.fullmatch(group := identity_key(name)):
-        raise ValueError(f"'{name}' cannot be a group: lower case letters, digits and -, at most 60 characters")
+        raise ValueError(
+            f"'{name}' is not valid as a group: use lower case letters, digits and -, at most 60 characters"
+        )
     return group
 
 
@@ -138,12 +140,12 @@ async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """One person, one id and one address: with two they could ask and approve. Raises ValueError."""
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
-        raise ValueError(f"there is a person '{other}' already, whose id differs only in capitals")
+        raise ValueError(f"the id of '{other}' differs only in capital letters: choose another id")
     if email is None:
         return
     same = select(people.c.id).where(func.lower(people.c.email) == email.lower(), people.c.id != id, people.c.active)
     if (other := (await conn.execute(same)).scalar()) is not None:
-        raise ValueError(f"'{other}' has this e-mail address already: one person, one id")
+        raise ValueError(f"'{other}' already has this e-mail address: enter another address")
 
 
 async def get(conn: AsyncConnection, id: str) -> Person:
@@ -179,7 +181,7 @@ async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: s
     if manager is not None:
         await get(conn, manager)
         if manager.casefold() == id.casefold():
-            raise ValueError("nobody is their own manager")
+            raise ValueError("a person cannot be their own manager: name somebody else")
     await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
     summary = f"The manager of {named.name} is {manager}" if manager else f"{named.name} has no manager"
     await audit_log.note(conn, "manager_set", by=by, summary=summary, data={"person": id, "manager": manager})
@@ -216,7 +218,7 @@ async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
     others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
     if group == ADMINS and (await conn.execute(others)).first() is None:
-        raise LastAdmin(f"{named.name} is the last of {ADMINS}: nobody could manage people then. Add another one first")
+        raise LastAdmin(f"{named.name} is the last member of {ADMINS}. Add another administrator first")
 
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
@@ -303,7 +305,7 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
     Raises UnknownPerson, or ValueError for a label that is empty or longer than 60 characters.
     """
     if not 1 <= len(label.strip()) <= 60:
-        raise ValueError("a label has 1 to 60 characters, for example where the token is used")
+        raise ValueError("enter a label of 1 to 60 characters, such as the name of the script")
     await locked(conn, person)
     named = await get(conn, person)
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -383,7 +385,7 @@ def zone_of(name: str | None) -> ZoneInfo:
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
-        raise ValueError(f"'{name}' is no time zone; one looks like Europe/London") from wrong
+        raise ValueError(f"'{name}' is not a time zone: enter a name such as Europe/London") from wrong
 
 
 _PEOPLE = (
@@ -416,7 +418,7 @@ def _address(email: str | None) -> str | None:
     """The address as it is kept; raises ValueError without repeating it, for errors reach logs."""
     address = (email or "").strip()
     if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
-        raise ValueError("this cannot be an e-mail address; one looks like anna@example.org")
+        raise ValueError("this is not an e-mail address: enter an address such as anna@example.org")
     return address or None
 
 

@@ -86,7 +86,9 @@ class AccountDirectory:
                 or_(directory_accounts.c.activated_at.is_(None), directory_accounts.c.case_id == case_id),
             )
             if not (await conn.execute(update(directory_accounts).where(*free).values(row))).rowcount:
-                raise Refused(f"The username '{username}' is taken, or was in use before. Choose another.")
+                raise Refused(
+                    f"The username '{username}' is already in use, or was in use before. Choose another username."
+                )
 
         await idempotency.once(self._db, hold)
 
@@ -121,7 +123,7 @@ class AccountDirectory:
             held = (_is_account(username, case_id), directory_accounts.c.disabled_at.is_(None))
             using = update(directory_accounts).where(*held).values(active=True, activated_at=activated_at)
             if not (await conn.execute(using)).rowcount:
-                raise Refused(f"No account '{username}' is held for this case, so nothing can be granted.")
+                raise Refused(f"No account '{username}' is reserved for this case, so no access can be granted.")
             rows = [
                 {"grant_key": f"{key}/{name}", "username": username, "entitlement": name, "granted_at": at}
                 for name in entitled

@@ -21,7 +21,7 @@ from store.tables.receivers import dataset_rows, dataset_versions, datasets, eff
 UNFINISHED = -1
 """The number of rows of a version that is being loaded."""
 _PAGE = 2000
-_OVERTAKEN = "another attempt has removed what this one was loading"
+_OVERTAKEN = "another attempt removed the rows that this attempt was loading"
 
 
 class StagedVersion(BaseModel):
@@ -134,12 +134,14 @@ class Datasets:
                 return PublishedVersion.model_validate(done)
             staged = await _of_case(conn, case_id)
             if not staged:
-                raise Refused(f"Nothing is loaded that could be published as {name}.")
+                raise Refused(
+                    f"No rows are loaded for {name}, so there is no version to publish. Import the file again."
+                )
             version = staged[-1][1]
             before = await _version_in_force(conn, name)
             if before != base:
                 raise Refused(
-                    f"Version {before} of {name} was published meanwhile, and those who approved had compared with "
+                    f"Version {before} of {name} was published meanwhile, and the approval was for a comparison with "
                     f"{f'version {base}' if base else 'none'}. Import the file again."
                 )
             at = datetime.now(UTC)

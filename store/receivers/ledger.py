@@ -233,7 +233,7 @@ class Ledger(LedgerReading):
             if not found:
                 raise UnknownAccount(f"there is no account '{name}'")
             if not any(account.funded for account in found):
-                raise ValueError(f"account '{name}' is not one that payments are made from")
+                raise ValueError(f"account '{name}' is not an account for payments")
             before = max((account.closed_until for account in found if account.closed_until), default=until)
             if until < before:
                 raise ValueError(
@@ -312,11 +312,13 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
     """The account, if it may be paid from in this currency; else raises Refused or AccountLocked."""
     if account is not None:
         if not account.funded:
-            raise Refused(f"Account '{name}' is not one that payments are made from.")
+            raise Refused(f"Account '{name}' is not an account for payments.")
         if not account.open:
             raise Refused(f"Account '{name}' ({currency}) is closed.")
         if account.locked:
-            raise AccountLocked(f"Account '{name}' is locked for a while, so nothing is paid from it.", about=name)
+            raise AccountLocked(
+                f"Account '{name}' is locked, so no payment is possible. Unlock the account, then retry.", about=name
+            )
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():
@@ -331,7 +333,7 @@ def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
     made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
-        f"and this payment was made on {made}: it can no longer be taken back. Book a correction instead.",
+        f"and this payment was made on {made}: it can no longer be rolled back. Book a correction instead.",
         about=f"books-closed/{account.name}",
     )
 

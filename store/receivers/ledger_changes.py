@@ -114,8 +114,8 @@ async def ask(
             ledger_changes.c.expires_at > now,
         )
         if other := (await conn.execute(alike)).first():
-            said = f"the same is asked for already, by {other.asked_by}, as {other.change_id}"
-            raise WrongChange("account", f"{said}: another person confirms or withdraws it first")
+            said = f"{other.asked_by} already proposed the same change: {other.change_id}"
+            raise WrongChange("account", f"{said}: another person must confirm or withdraw that change first")
         row = {"change_id": f"l{secrets.token_hex(8)}", "idempotency_key": key, "kind": kind, **checked}
         row |= {"status": "waiting", "asked_by": by, "asked_at": now, "expires_at": now + WAITS_FOR}
         row |= {"closed_by": None, "closed_at": None}
@@ -139,19 +139,21 @@ async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
             return change
         _check_waits(change)
         if _same(change.asked_by, by):
-            raise SamePerson("You asked for this change, so another administrator must confirm it.")
+            raise SamePerson("You proposed this change, so another administrator must confirm it.")
         minor = minor_units(Decimal(change.amount), change.currency) if change.amount else None
         wanted = {"account": change.account, "currency": change.currency, "amount": minor}
         try:
             await _check_possible(conn, change.kind, wanted)
         except WrongChange as wrong:
-            raise ChangeClosed(f"This cannot be done any more: {wrong}. Withdraw it.", change) from wrong
+            raise ChangeClosed(f"The change is no longer possible: {wrong}. Withdraw the change.", change) from wrong
         if change.kind == "open":
             await open_account(conn, change.account, change.currency)
         if minor is not None:
             await book_funds(conn, f"ledger/{change_id}", change.account, change.currency, minor)
         done = await _close(conn, change, "confirmed", by, now)
-        await _note(conn, "ledger_change_confirmed", by, done, f"confirmed what {change.asked_by} asked for: to")
+        await _note(
+            conn, "ledger_change_confirmed", by, done, f"confirmed a change that {change.asked_by} proposed: to"
+        )
         return done
 
     return await idempotency.once(db, write)
@@ -165,7 +167,7 @@ async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
             return change
         _check_waits(change)
         gone = await _close(conn, change, "withdrawn", by, datetime.now(UTC))
-        await _note(conn, "ledger_change_withdrawn", by, gone, "withdrew the wish to")
+        await _note(conn, "ledger_change_withdrawn", by, gone, "withdrew the change: to")
         return gone
 
 
@@ -186,7 +188,7 @@ async def changes(
     if before is not None:
         last = (await conn.execute(select(ledger_changes).where(ledger_changes.c.change_id == before))).first()
         if last is None:
-            raise ValueError("there is no such place in the list")
+            raise ValueError("the cursor is not valid for this list: start without a cursor")
         at, id = ledger_changes.c.asked_at, ledger_changes.c.change_id
         query = query.where(or_(at < last.asked_at, (at == last.asked_at) & (id < before)))
     return [_change(row) for row in await conn.execute(query.limit(limit))]
@@ -202,7 +204,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
     except ValueError as wrong:
         raise WrongChange("account", str(wrong)) from wrong
     if not 1 <= len(name) <= 120:
-        raise WrongChange("account", "an account's name has 1 to 120 characters")
+        raise WrongChange("account", "the name of an account has 1 to 120 characters")
     if name in (CAPITAL, PAYMENTS):
         raise WrongChange("account", f"'{name}' is the ledger's own: choose another name")
     try:
@@ -210,11 +212,11 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
     except ValueError as wrong:
         raise WrongChange("currency", str(wrong)) from wrong
     if not 1 <= len(reason.strip()) <= 500:
-        raise WrongChange("reason", "say why, in 1 to 500 characters: it stands in the audit log")
+        raise WrongChange("reason", "enter a reason of 1 to 500 characters: the audit log keeps the reason")
     about = {"account": name, "currency": currency, "reason": reason.strip(), "amount": None}
     if amount is None:
         if kind == "fund":
-            raise WrongChange("amount", "say how much")
+            raise WrongChange("amount", "enter an amount")
         return about
     if not amount.is_finite() or not 0 < amount <= MAX_AMOUNT:
         raise WrongChange("amount", f"an amount is more than 0 and at most {MAX_AMOUNT:,f}")
@@ -231,12 +233,12 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
     there = next((each for each in known if each.name == name), None)
     if kind == "open":
         if there is not None:
-            raise WrongChange("account", f"account '{name}' in {currency} is there already; fund it instead")
+            raise WrongChange("account", f"account '{name}' in {currency} already exists: fund the account instead")
     else:
         if there is None or not there.funded:
             names = ", ".join(sorted(each.name for each in known if each.funded)) or "none"
             raise WrongChange(
-                "account", f"there is no account '{name}' in {currency}; open it first. There are: {names}"
+                "account", f"there is no account '{name}' in {currency}; open the account first. Accounts: {names}"
             )
         if not there.open:
             raise WrongChange("account", f"account '{name}' in {currency} is closed")
@@ -250,9 +252,9 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
 
 def _check_waits(change: LedgerChange) -> None:
     if change.status == "expired":
-        raise ChangeClosed("Nobody confirmed this in time. Ask for it again.", change)
+        raise ChangeClosed("The change expired without a confirmation. Propose the change again.", change)
     if change.status != "waiting":
-        raise ChangeClosed(f"This was {change.status} already, by {change.closed_by}.", change)
+        raise ChangeClosed(f"The change was already {change.status} by {change.closed_by}.", change)
 
 
 def _same(one: str | None, other: str) -> bool:

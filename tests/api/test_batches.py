@@ -86,7 +86,7 @@ async def test_a_dry_run_foresees_tasks_and_says_of_each_duplicate_what_differs(
     assert [row["line"] for row in said["duplicates"]] == [3, 2, 5]
     assert said["duplicates"][0]["says"].startswith("differs: amount 500.00 → 5000.00; the case is ")
     assert said["duplicates"][1]["says"].startswith("same; the case is ")
-    assert said["duplicates"][2]["says"] == "same; its reference is that of line 4 of this file"
+    assert said["duplicates"][2]["says"] == "same; same reference as line 4 of this file"
     assert said["resubmittable"] == 0
     manager = next(found for found in said["forecast"]["gates"] if found["gate"] == "manager-approval")
     assert (manager["tasks"], manager["approvals"], manager["between"]) == ({"managers": 1}, 2, [1, 1])
@@ -117,7 +117,7 @@ async def test_what_ended_undone_is_submitted_again_only_if_the_upload_asks_for_
 
     offered = (await upload(gate, data, dry_run=True)).json()
     assert (offered["rows"]["valid"], offered["resubmittable"]) == (0, 1)
-    says = "same; the case is cancelled; it can be submitted again as its next round"
+    says = "same; the case is cancelled; can be submitted again as the next round"
     assert (offered["duplicates"][0]["resubmits"], offered["duplicates"][0]["says"]) == (case, says)
     assert (await upload(gate, data, dry_run=True, resubmit=True)).json()["rows"]["valid"] == 1
     where = (await upload(gate, data, resubmit=True)).headers["location"]
@@ -218,7 +218,7 @@ async def test_bad_rows_of_any_file_come_back_and_are_taken_once_mended(gate: Ga
     back = await gate.as_("requester-1").get(f"{where}?outcome=invalid", headers={"Accept": "text/csv"})
     assert list(csv.reader(io.StringIO(back.content.decode("utf-8-sig"), newline=""))) == [
         ["error", "Trans No", "Supplier Name", "Note", "Amount"],
-        ["Supplier Name: a value is needed", f"{mark}-2", "", "a;b\nc", "1500.25"],
+        ["Supplier Name: enter a value", f"{mark}-2", "", "a;b\nc", "1500.25"],
     ]
     mended = back.content.decode().replace(f"{mark}-2,,", f"{mark}-2,Acmé,").encode()
     body = (await upload(gate, mended, dry_run=True, data={"mapping": json.dumps(report["mapping"])})).json()

@@ -55,7 +55,7 @@ async def test_a_duplicate_of_somebody_elses_case_tells_only_that_the_reference_
         "type": "urn:holdgate:duplicate-case",
         "title": "Conflict",
         "status": 409,
-        "detail": "This reference is taken: somebody else has a case with it. Choose another reference",
+        "detail": "The reference belongs to a case of another person. Choose another reference",
         "case_id": case_id,
     }
     again = await gate.post("requester-2", "/cases", {**first, "resubmits": case_id})

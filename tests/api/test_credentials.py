@@ -168,7 +168,7 @@ async def test_a_thief_makes_nothing_that_outlasts_what_was_stolen(stopped: Gate
     async with signed_in(stopped, id) as client:
         page = (await client.get("/password")).text
         assert "Ask an administrator for a one-time link" in page and 'name="new"' not in page
-        assert "Send me a one-time link" not in page + (await client.get("/settings")).text, "no mail is sent here"
+        assert "Send me a one-time link" not in page + (await client.get("/settings")).text, "this server sends no mail"
         answers = [
             await client.post("/password", data=new),
             await client.post("/password", data={**new, "old": ""}),

@@ -66,7 +66,7 @@ def approving(process: str, input: dict[str, Any], open_: TaskView, *others: Tas
     [
         ("662.37", "not needed: amount 662.37 is under 50,000.00 GBP"),
         ("49999.99", "not needed: amount 49,999.99 is under 50,000.00 GBP"),
-        ("50000.00", "to come: 1 approval of directors"),
+        ("50000.00", "upcoming: 1 approval from directors"),
     ],
 )
 def test_a_later_gate_that_will_not_ask_is_not_said_to_come(amount: str, said: str) -> None:
@@ -75,7 +75,7 @@ def test_a_later_gate_that_will_not_ask_is_not_said_to_come(amount: str, said: s
 
 
 def test_a_gate_whose_facts_are_not_found_yet_depends_on_them_and_is_told_once_they_are() -> None:
-    assert coming("payment", PAYMENT, [], "fraud-review") == "to come, or not: depends on what the checks find"
+    assert coming("payment", PAYMENT, [], "fraud-review") == "may be needed: depends on the results of the checks"
     found = task("payment", "manager-approval", facts={"score": 10})
     assert coming("payment", PAYMENT, [found], "fraud-review") == "not needed: score 10 is under 50"
 
@@ -84,13 +84,14 @@ def test_facts_of_the_round_before_are_not_those_of_this_one() -> None:
     before = task("payment", "manager-approval", facts={"score": 10}, status="closed")
     now = task("payment", "director-approval", facts={}, round=2)
     assert (
-        coming("payment", PAYMENT, [before, now], "fraud-review") == "to come, or not: depends on what the checks find"
+        coming("payment", PAYMENT, [before, now], "fraud-review")
+        == "may be needed: depends on the results of the checks"
     )
 
 
 def test_a_currency_without_limits_is_asked_about() -> None:
     said = coming("payment", PAYMENT | {"currency": "NOK"}, [], "director-approval")
-    assert said == "to come: 1 approval of directors"
+    assert said == "upcoming: 1 approval from directors"
 
 
 def test_a_small_payment_is_paid_at_once_when_the_manager_approves() -> None:
@@ -106,7 +107,7 @@ def test_a_large_payment_goes_to_a_director_and_is_not_said_to_be_paid() -> None
     open_ = task("payment", "manager-approval", facts={"score": 10}, needed=2)
     assert approving("payment", PAYMENT | {"amount": "60000.00"}, open_) == [
         ("wait", "1 more approval is needed first"),
-        ("gate", "Then people decide: Director approval, 1 approval of directors"),
+        ("gate", "Approval step: Director approval, 1 approval from directors"),
     ]
     last = task("payment", "manager-approval", facts={"score": 10}, needed=2, given=1)
     assert [kind for kind, _ in approving("payment", PAYMENT | {"amount": "60000.00"}, last)] == ["gate"]
@@ -114,7 +115,7 @@ def test_a_large_payment_goes_to_a_director_and_is_not_said_to_be_paid() -> None
 
 def test_an_approval_of_the_general_request_ends_it() -> None:
     said = approving("approval", {"title": "Rent the hall?"}, task("approval", "approval"))
-    assert said == [("end", "Answered: Rent the hall?")]
+    assert said == [("end", "Approved: Rent the hall?")]
 
 
 def test_an_import_is_published_when_the_steward_approves() -> None:
@@ -127,20 +128,18 @@ def test_a_deployment_goes_from_security_to_the_release_manager_and_then_live() 
     input = {"app": "shop", "artefact": "shop-2.tar.gz"}
     assert approving("deployment", input, task("deployment", "security-approval", facts={"x": 1})) == [
         ("step", "Run the checks of shop, with code of the release"),
-        ("gate", "Then people decide: Release approval, 1 approval of release-managers"),
+        ("gate", "Approval step: Release approval, 1 approval from release-managers"),
     ]
     assert [text for _, text in approving("deployment", input, task("deployment", "release-approval"))] == [
-        "Hold shop for this deployment",
+        "Lock shop for this deployment",
         "Switch shop to the new release",
-        "Wait until shop is well",
-        "Let others deploy shop again",
+        "Wait until shop is healthy",
+        "Unlock shop for other deployments",
         "Deployed shop-2.tar.gz as shop",
     ]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "said"), [(False, "not needed: with a security review is not asked for"), (True, "")]
-)
+@pytest.mark.parametrize(("wanted", "said"), [(False, "not needed: security review is not requested"), (True, "")])
 def test_a_stop_that_hangs_on_the_input_alone_is_known(wanted: bool, said: str) -> None:
     input = {"app": "shop", "artefact": "shop-2.tar.gz", "security_review": wanted}
     assert coming("deployment", input, [], "security review") == said
@@ -149,7 +148,7 @@ def test_a_stop_that_hangs_on_the_input_alone_is_known(wanted: bool, said: str) 
 def test_a_review_keeps_the_accepted_risk_perhaps() -> None:
     open_ = task("security_review", "risk-acceptance", facts={"high": 0, "medium": 1, "low": 0})
     assert approving("security_review", {"target": "shop.tar.gz"}, open_) == [
-        ("step", "Keep the accepted risk of shop.tar.gz (perhaps)"),
+        ("step", "Record the accepted risk of shop.tar.gz (perhaps)"),
         ("end", "Reviewed shop.tar.gz"),
     ]
 
@@ -160,14 +159,14 @@ def test_who_is_taken_on_waits_for_those_who_are_asked_at_the_same_time() -> Non
     owners: dict[str, Any] = {"candidate_groups": ["security"], "task_id": "t2"}
     other = task("user_onboarding", "entitlement-approval", facts={"entitlement": "production"}, **owners)
     assert approving("user_onboarding", input, open_, other) == [
-        ("wait", "Entitlement approval is asked at the same time, and must be approved, too: security"),
-        ("step", "Activate ada.lovelace and grant what engineer may use"),
-        ("step", "Send a welcome to Ada Lovelace"),
-        ("end", "Took on Ada Lovelace as engineer"),
+        ("wait", "Entitlement approval is open at the same time and must be approved, too: security"),
+        ("step", "Activate ada.lovelace and grant the access of engineer"),
+        ("step", "Send a welcome mail to Ada Lovelace"),
+        ("end", "Onboarded Ada Lovelace as engineer"),
     ]
     assert approving("user_onboarding", input, other)[0] == (
         "step",
-        "Activate ada.lovelace and grant what engineer may use",
+        "Activate ada.lovelace and grant the access of engineer",
     )
 
 

@@ -77,10 +77,10 @@ async def test_the_pages_let_somebody_leave_and_come_back(gate: Gate) -> None:
         client = gate.as_("admin-1")
         same = {"Sec-Fetch-Site": "same-origin"}
         page = await client.get(f"/people/{who}")
-        assert "Deactivate" in page.text and "Reactivate" not in page.text
+        assert "Deactivate person" in page.text and "Reactivate person" not in page.text
         left = await client.post(f"/people/{who}/deactivate", data={"reason": "left"}, headers=same)
-        assert left.status_code == 200 and "They have left. Nobody comes after them." in left.text
-        assert "Reactivate" in left.text
+        assert left.status_code == 200 and "The person is deactivated, without a successor." in left.text
+        assert "Reactivate person" in left.text
         back = await client.post(f"/people/{who}/reactivate", data={"value": "managers, directors"}, headers=same)
         assert back.status_code == 200 and "They are active again." in back.text
         assert (await gate.get("admin-1", f"/people/{who}")).json()["groups"] == ["directors", "managers"]

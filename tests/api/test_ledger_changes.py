@@ -117,7 +117,7 @@ async def test_what_cannot_be_is_refused_by_its_field(office: Gate, changes: dic
 async def test_money_for_an_account_that_is_not_there_is_refused_with_those_there_are(office: Gate) -> None:
     funds = {"currency": "GBP", "amount": 100, "reason": "x"}
     refused = await office.post("admin-1", "/ledger/accounts/Operatingg/funds", funds)
-    assert refused.status_code == 422 and "open it first" in refused.text and "operating" in refused.text
+    assert refused.status_code == 422 and "open the account first" in refused.text and "operating" in refused.text
 
 
 async def test_the_list_goes_on_page_by_page(office: Gate) -> None:

@@ -241,5 +241,5 @@ async def test_the_task_says_what_its_approval_does_in_json_and_on_the_page(name
     async with signed_in(named, "manager-1") as client:
         page = parsed((await client.get(f"/tasks/{task['task_id']}")).text)
     assert "Pay 662.37 GBP to Foreseen Ltd" in page.section("If you approve").text
-    assert "Director approval: not needed: amount 662.37 is under 50,000.00 GBP" in page.section("Where it stands").text
-    assert "Director approval: to come" not in page.text
+    assert "Director approval: not needed: amount 662.37 is under 50,000.00 GBP" in page.section("Progress").text
+    assert "Director approval: upcoming" not in page.text

@@ -50,16 +50,16 @@ async def test_a_completed_payment_is_taken_back_once_and_the_plan_leaves_out_wh
     case_id = await completed(gate, payee="Brightwater Ltd", amount="1250.00")
     case = await gate.case(case_id)
     assert case["rollback_plan"] == []
-    assert [line["summary"] for line in case["if_rolled_back"]] == ["Take back 1,250.00 GBP from Brightwater Ltd"]
+    assert [line["summary"] for line in case["if_rolled_back"]] == ["Refund 1,250.00 GBP from Brightwater Ltd"]
     assert (await roll_back(gate, case_id, "manager-1")).status_code == 403
     answer = await roll_back(gate, case_id)
     assert answer.status_code == 202, answer.text
     assert answer.json()["workflow_id"] == f"{case_id}~rollback"
     case = await gate.until(case_id, lambda case: case["status"] == "rolled_back")
-    assert case["result"]["undone"] == ["Take back 1,250.00 GBP from Brightwater Ltd"]
+    assert case["result"]["undone"] == ["Refund 1,250.00 GBP from Brightwater Ltd"]
     assert await effects(gate, case_id) == ["hold", "capture", "refund"]
     again = await roll_back(gate, case_id)
-    assert (again.status_code, again.json()["detail"]) == (409, "The case was rolled back already.")
+    assert (again.status_code, again.json()["detail"]) == (409, "The case was already rolled back.")
 
 
 async def test_a_case_that_is_not_completed_is_not_rolled_back_and_told_why(gate: Gate) -> None:
@@ -67,7 +67,7 @@ async def test_a_case_that_is_not_completed_is_not_rolled_back_and_told_why(gate
     task = await gate.open_task(case_id)
     answer = await roll_back(gate, case_id)
     assert answer.status_code == 409
-    assert answer.json()["detail"] == "The case has not ended. Cancel it, and it undoes what it did."
+    assert answer.json()["detail"] == "The case has not ended. Cancel the case to roll back its steps."
     await gate.decide("manager-1", task, "reject", comment="No")
     await gate.until(case_id, lambda case: case["status"] == "rejected")
     assert "nothing to roll back" in (await roll_back(gate, case_id)).json()["detail"]
@@ -81,7 +81,9 @@ async def test_a_payment_in_closed_books_stays_and_the_answer_says_why(gate: Gat
     await ledger.close_books(account, datetime.now(UTC), by="admin-1")
     answer = await roll_back(gate, case_id)
     assert answer.status_code == 409, answer.text
-    assert answer.json()["detail"].startswith(f"Nothing was undone: The books of account '{account}' are closed up to")
+    assert answer.json()["detail"].startswith(
+        f"The rollback did not start: The books of account '{account}' are closed up to"
+    )
     case = await gate.until(case_id, lambda case: case["status"] == "completed")
     assert any(event["kind"] == "rollback_called_off" for event in case["timeline"])
     assert await effects(gate, case_id) == ["hold", "capture"]
@@ -107,7 +109,9 @@ async def test_incidents_of_one_cause_are_one_group_and_are_retried_together_and
     group = await group_of(gate, account)
     assert group is not None
     assert (group["process"], group["step"], group["count"]) == ("payment", "reserve_funds", 6)
-    assert group["cause"] == f"Account '{account}' is locked for a while, so nothing is paid from it."
+    assert (
+        group["cause"] == f"Account '{account}' is locked, so no payment is possible. Unlock the account, then retry."
+    )
     assert group["verdicts"] == ["retry", "skip", "done_by_hand", "roll_back"]
     await Ledger(gate.database).set_locked(account, False, by="admin-1")
     bulk = {"verdict": "retry", "task_ids": group["task_ids"], "comment": "Unlocked", "decision_id": uuid4().hex}

@@ -14,10 +14,10 @@ async def test_an_admin_adds_somebody_whose_password_opens_the_inbox_and_an_audi
     windows: Windows, product: Product
 ) -> None:
     admin = await windows.of("admin-1", "/people", java_script_enabled=False)
-    await admin.get_by_text("Add somebody").click()
-    await admin.get_by_label("Id", exact=True).fill("anna")
+    await admin.get_by_text("Add a person").click()
+    await admin.get_by_label("ID", exact=True).fill("anna")
     await admin.get_by_label("Name", exact=True).fill("Anna Berg")
-    await admin.get_by_role("button", name="Add", exact=True).click()
+    await admin.get_by_role("button", name="Add person", exact=True).click()
     await expect(admin.get_by_role("heading", name="Anna Berg")).to_be_visible()
     await admin.get_by_role("button", name="Send one-time link").click()
     await expect(admin.get_by_text("./holdgate people password anna")).to_be_visible()
@@ -36,10 +36,10 @@ async def test_an_admin_adds_somebody_whose_password_opens_the_inbox_and_an_audi
     auditor = await windows.of("auditor-1", "/audit?q=anna")
     await expect(auditor.get_by_text("Anna Berg was added")).to_be_visible()
     await auditor.get_by_role("link", name="Check", exact=True).click()
-    await auditor.get_by_role("button", name="Check the whole record").click()
+    await auditor.get_by_role("button", name="Check whole audit log").click()
     await expect(auditor.get_by_text("Nothing was changed.")).to_be_visible()
     await auditor.get_by_role("link", name="Evidence", exact=True).click()
-    of_period = auditor.locator("section", has_text="Of a period")
+    of_period = auditor.locator("section", has_text="Evidence of a period")
     await of_period.get_by_label("From").fill("2020-01-01")
     await of_period.get_by_label("To, included").fill("2099-12-31")
     async with auditor.expect_download() as download:

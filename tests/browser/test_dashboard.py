@@ -25,15 +25,15 @@ async def test_plots_are_drawn_and_their_numbers_stand_in_a_table(windows: Windo
     page = await windows.of("admin-1", "/dashboard?period=24h", color_scheme="dark")
     await expect(page.locator("figure canvas")).to_have_count(3)
     assert all(colours > 10 for colours in await page.evaluate(DRAWN))
-    plot = page.locator("figure", has_text="Cases that ended").first
-    await plot.get_by_text("The same as a table").click()
+    plot = page.locator("figure", has_text="Ended requests").first
+    await plot.get_by_text("Show as table").click()
     last = plot.locator("tbody tr").last
     shown = (await last.locator("td").first.inner_text()).strip()
     over = plot.locator(".u-over")
     box = await over.bounding_box()
     assert box is not None
     await over.hover(position={"x": box["width"] - 12, "y": box["height"] / 2})
-    await expect(plot.locator(".u-legend .u-series", has_text="Done")).to_contain_text(f"Done{shown}")
+    await expect(plot.locator(".u-legend .u-series", has_text="Completed")).to_contain_text(f"Completed{shown}")
     assert int(shown) >= 1
     await fits(page)
     assert await violations(page) == []

@@ -97,17 +97,17 @@ async def test_after_signing_in_again_a_form_goes_through_and_is_then_forgotten(
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("From account", exact=True).fill("operating")
     await page.context.clear_cookies(name="holdgate")
-    await page.get_by_role("button", name="Ask", exact=True).click()
+    await page.get_by_role("button", name="Submit request", exact=True).click()
     await signs_in(page, "requester-2")
     # The gateway dies: the browser shows a page of its own, and going back is no success of the form.
     product.kill("gateway")
-    await page.get_by_role("button", name="Ask", exact=True).click(no_wait_after=True)
+    await page.get_by_role("button", name="Submit request", exact=True).click(no_wait_after=True)
     until(lambda: answers(product))
     await page.goto(f"{windows.home}/new/payment", wait_until="load")
     if not await page.get_by_label("Payee", exact=True).input_value():  # it was sent before the gateway died
         await page.goto(f"{windows.home}/cases/payment%3Aagain-1")
     else:
-        await page.get_by_role("button", name="Ask", exact=True).click()
+        await page.get_by_role("button", name="Submit request", exact=True).click()
     await expect(page.get_by_role("heading", name="Pay Again Ltd 700.00 GBP")).to_be_visible()
     await page.goto(f"{windows.home}/new/payment", wait_until="load")
     await expect(page.get_by_label("Payee", exact=True)).to_have_value("")
@@ -154,7 +154,7 @@ async def test_a_comment_outlives_the_decision_of_somebody_else(windows: Windows
         decision = {"verdict": "approve", "revision": 1}
         assert other.post(f"/api/v1{there}/decision".removeprefix("/api/v1"), json=decision).status_code == 200
     await page.get_by_role("button", name="Reject").click()
-    await expect(page.get_by_role("heading", name="Your answer")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Decision", exact=True)).to_have_count(0)
     await expect(page.locator(".left-over")).to_have_count(1)
     await expect(page.locator(".left-over")).to_contain_text("The order is missing")
     await expect(page.locator("#remark")).to_have_value("The order is missing")
@@ -162,7 +162,7 @@ async def test_a_comment_outlives_the_decision_of_somebody_else(windows: Windows
     await expect(page.locator(".left-over")).to_contain_text("The order is missing")
     await page.get_by_text("Write a comment").click()
     await page.locator("#remark").fill("The order is missing")
-    await page.get_by_role("button", name="Comment", exact=True).click()
+    await page.get_by_role("button", name="Add comment", exact=True).click()
     await expect(page.locator(".remark")).to_contain_text("manager-1")
     await expect(page.locator(".left-over")).to_have_count(0)
 
@@ -180,7 +180,7 @@ async def test_the_bar_of_the_inbox_says_that_the_session_ended_and_goes_on_afte
     await page.context.clear_cookies(name="holdgate")
     await page.keyboard.press("Enter")
     alert = page.locator("#bar-wrong")
-    await expect(alert).to_contain_text("You have been signed out. What you typed is kept.")
+    await expect(alert).to_contain_text("You have been signed out. Your input is kept.")
     await alert.get_by_role("link", name="Sign in again").click()
     await signs_in(page, "manager-1")
     assert page.url == f"{windows.home}/?q=out-&sort=priority"
@@ -201,4 +201,4 @@ async def test_what_one_decided_oneself_is_not_said_to_be_of_somebody_else(windo
         (task, *_) = me.get("/tasks", params={"q": "self-", "mine": True}).json()["items"]
         decision = {"verdict": "approve", "revision": task["revision"]}
         assert me.post(f"/tasks/{task['task_id']}/decision", json=decision).status_code == 200
-    await expect(page.locator("tr.gone .mark")).to_have_text("Decided by you. Approved")
+    await expect(page.locator("tr.gone .mark")).to_have_text("You decided this task. Approved")

@@ -58,7 +58,7 @@ async def test_tasks_are_cleared_by_keyboard_in_three_presses_for_two(
         await expect(page.locator("table.tasks tbody tr")).to_have_count(left - 1)
         took.append(time.monotonic() - began)
     assert presses <= count * 1.5
-    await expect(page.get_by_text("Nothing waits here.")).to_be_visible()
+    await expect(page.get_by_text("No open tasks.")).to_be_visible()
     assert sorted(took)[len(took) // 2] < 2, "and usually in a fifth of that, see docs/performance.md"
     until(lambda: statuses(product, references) == ["completed"] * count)
 
@@ -78,7 +78,7 @@ async def test_the_bar_says_what_would_happen_and_a_rejection_needs_a_comment(
     await page.keyboard.press("r")
     await expect(page.locator("#comment")).to_be_focused()
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("alert")).to_contain_text("Say why")
+    await expect(page.get_by_role("alert")).to_contain_text("Enter a comment")
     await page.keyboard.type("jars")  # letters that are shortcuts elsewhere
     assert await violations(page) == []
     await page.keyboard.press("Enter")
@@ -103,13 +103,13 @@ async def test_what_another_decides_is_seen_in_two_seconds_and_nothing_moves(
         said = {"verdict": "approve", "revision": first["revision"]}
         assert other.post(f"/tasks/{first['task_id']}/decision", json=said).status_code == 200
     began = time.monotonic()
-    await expect(page.locator("tr.gone")).to_contain_text("Decided by somebody else")
+    await expect(page.locator("tr.gone")).to_contain_text("Somebody else decided this task")
     assert time.monotonic() - began < 2
     pay(product, ["LIVE-5"], known[5:6])
-    await expect(page.get_by_role("button", name="1 new")).to_be_visible(timeout=5000)
+    await expect(page.get_by_role("button", name="1 new task")).to_be_visible(timeout=5000)
     assert await page.locator("tr[data-current]").bounding_box() == place
     assert await page.locator("input[name=task]:checked").count() == 1
-    await page.get_by_role("button", name="1 new").click()
+    await page.get_by_role("button", name="1 new task").click()
     await expect(page.locator("table.tasks tbody tr")).to_have_count(4)
     assert await page.locator("input[name=task]:checked").count() == 1
 
@@ -124,7 +124,7 @@ async def test_without_javascript_selected_tasks_are_confirmed_and_decided(
     await page.get_by_role("button", name="Reject", exact=True).click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Reject 2 tasks?")
     await expect(page.get_by_text(together)).to_be_visible()
-    await page.get_by_label("Comment, for the record").fill("Paid already")
+    await page.get_by_label("Comment (shown in the audit log)").fill("Paid already")
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("2 rejected")
     until(lambda: statuses(product, ["PLAIN-0", "PLAIN-1"]) == ["rejected"] * 2)
@@ -142,7 +142,7 @@ async def test_filters_are_in_the_address_and_groups_have_sums(
     await expect(page).to_have_url(re.compile(r"payee=Grouped"))
     assert await rows(page) == [f"Pay Grouped Ltd {alone}"]
     await page.locator("select[name=due]").select_option("overdue")
-    await expect(page.get_by_text("Nothing waits here.")).to_be_visible()
+    await expect(page.get_by_text("No open tasks.")).to_be_visible()
     await expect(page.get_by_text("clear the filters")).to_be_visible()
 
 

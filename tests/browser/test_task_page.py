@@ -37,19 +37,19 @@ async def test_a_link_opens_the_task_and_only_the_button_decides(windows: Window
     await expect(page.get_by_role("heading", level=1)).to_contain_text("onerror")
     await page.get_by_label("Comment").fill("Looks right")
     await page.get_by_role("button", name="Approve").press("Enter")
-    await expect(page.get_by_text("This is decided: Approved.")).to_be_visible()
+    await expect(page.get_by_text("Decision: Approved.")).to_be_visible()
     until(lambda: statuses(windows.product, ["LINK-1"]) == ["completed"])
-    await page.get_by_role("link", name="The whole case").click()
-    await expect(page.locator(".state").first).to_have_text("Done")
+    await page.get_by_role("link", name="Full request").click()
+    await expect(page.locator(".state").first).to_have_text("Completed")
 
 
 async def rejects(page: Page) -> None:
     """A no, first without its reason."""
     await page.get_by_role("button", name="Reject").click()
-    await expect(page.get_by_text("Say why: whoever asked is told")).to_be_visible()
+    await expect(page.get_by_text("Enter a comment. The requester sees your comment")).to_be_visible()
     await page.get_by_label("Comment").fill("Not ours")
     await page.get_by_role("button", name="Reject").click()
-    await expect(page.get_by_text("This is decided: Rejected.")).to_be_visible()
+    await expect(page.get_by_text("Decision: Rejected.")).to_be_visible()
 
 
 async def test_a_task_is_rejected_with_and_without_scripts_and_a_reason_is_asked_for_first(windows: Windows) -> None:
@@ -61,8 +61,8 @@ async def test_a_task_is_rejected_with_and_without_scripts_and_a_reason_is_asked
         await rejects(page)
         until(lambda: statuses(windows.product, ["NO-1"]) == ["rejected"])
     case = await windows.of("requester-1", "/cases/payment%3Ano-1")
-    await expect(case.get_by_role("heading", name="What was undone, newest first")).to_be_visible()
-    await expect(case.locator(".stops li").first).to_have_text("Hold 1,250.00 GBP on operating: taken back")
+    await expect(case.get_by_role("heading", name="Rolled back, newest step first")).to_be_visible()
+    await expect(case.locator(".stops li").first).to_have_text("Hold 1,250.00 GBP on operating: rolled back")
     assert await violations(case) == []
 
 
@@ -71,26 +71,26 @@ async def test_changes_are_asked_for_made_and_seen_as_a_difference(windows: Wind
     page = await windows.of("manager-1", path)
     await page.get_by_label("Comment").fill("Whose order is it?")
     await page.get_by_role("button", name="Request changes").click()
-    await expect(page.get_by_text("This is decided: Sent back for changes.")).to_be_visible()
+    await expect(page.get_by_text("Decision: Changes requested.")).to_be_visible()
 
     own = await windows.of("requester-1", task_of(windows.product, "CHANGE-1"))
     await own.get_by_role("textbox", name="Amount").fill("12,50")
     await own.get_by_label("Memo").fill("Order 4711\nof May")
-    await own.get_by_role("button", name="Send in again").click()
+    await own.get_by_role("button", name="Submit again").click()
     await expect(own.get_by_text("write the amount as a plain number")).to_be_visible()
     assert await own.get_by_role("textbox", name="Amount").input_value() == "12,50"
     assert await own.get_by_label("Memo").input_value() == "Order 4711\nof May"
     assert await violations(own) == []
     await own.get_by_role("textbox", name="Amount").fill("1300.00")
-    await own.get_by_role("button", name="Send in again").click()
-    await expect(own.get_by_text("This is decided:")).to_be_visible()
+    await own.get_by_role("button", name="Submit again").click()
+    await expect(own.get_by_text("Decision:")).to_be_visible()
 
     await page.goto(windows.home + task_of(windows.product, "CHANGE-1"))
-    changed = page.locator("section", has=page.get_by_role("heading", name="What has changed"))
+    changed = page.locator("section", has=page.get_by_role("heading", name="Changes since the previous round"))
     await expect(changed.locator("dt")).to_have_text(["Amount", "Memo"])
     await expect(changed.locator("ins").last).to_contain_text("Order 4711")
     await page.get_by_role("button", name="Approve").click()
-    await expect(page.get_by_text("This is decided: Approved.")).to_be_visible()
+    await expect(page.get_by_text("Decision: Approved.")).to_be_visible()
 
 
 async def test_beside_the_inbox_a_task_is_decided_in_its_place(windows: Windows) -> None:
@@ -99,8 +99,8 @@ async def test_beside_the_inbox_a_task_is_decided_in_its_place(windows: Windows)
     await page.get_by_role("link", name="Pay Panel Ltd").focus()
     panel = page.locator("#panel")
     await panel.get_by_role("button", name="Reject").click()
-    await expect(panel.get_by_text("Say why: whoever asked is told")).to_be_visible()
-    await expect(panel.get_by_text("Other answers")).to_be_visible()
+    await expect(panel.get_by_text("Enter a comment. The requester sees your comment")).to_be_visible()
+    await expect(panel.get_by_text("Other decisions")).to_be_visible()
     await panel.get_by_label("Comment").fill("Not ours")
     await panel.get_by_role("button", name="Reject").click()
     until(lambda: statuses(windows.product, ["PANEL-1"]) == ["rejected"])

@@ -27,32 +27,32 @@ async def fits(page: Page) -> bool:
 async def test_a_dropped_file_is_looked_at_started_and_watched_to_its_end(windows: Windows) -> None:
     page = await windows.of("requester-1", "/upload")
     assert await violations(page) == []
-    await page.get_by_label("What are the rows?").select_option("payment")
+    await page.get_by_label("Request type of the rows").select_option("payment")
     await page.locator(".drop").evaluate(DROP, {"text": payments("UPL"), "name": "june.csv"})
-    await page.get_by_role("button", name="Look at it").click()
+    await page.get_by_role("button", name="Preview upload").click()
     await expect(page.get_by_role("heading", name="june.csv")).to_be_visible()
     await expect(page.get_by_text("12 lines were read.")).to_be_visible()
     await expect(page.get_by_text("Manager approval:")).to_be_visible()
-    await page.get_by_role("heading", name="Which column is what").click()
+    await page.get_by_role("heading", name="Columns").click()
     await expect(page.get_by_label("Column for Payee", exact=True)).to_have_value("payee")
     assert await violations(page) == []
 
     await page.get_by_role("button", name="Start 12 payments").click()
     await expect(page.get_by_role("progressbar")).to_have_js_property("value", 12)
-    await expect(page.locator("#status")).to_have_text("Done")
-    await expect(page.get_by_role("link", name="Waits for approval")).to_be_visible()
+    await expect(page.locator("#status")).to_have_text("Completed")
+    await expect(page.get_by_role("link", name="Waiting for approval")).to_be_visible()
     await expect(page.get_by_role("link", name="UPL-1003")).to_be_visible()
     assert await violations(page) == []
 
     await page.goto(f"{windows.home}/requests")
     row = page.get_by_role("listitem").filter(has_text="UPL-1003")
-    await expect(row).to_contain_text("Waits for one of the managers since less than a minute")
-    await row.get_by_role("button", name="Remind them").click()
-    await expect(row).to_contain_text("again from")
-    await row.get_by_text("Withdraw", exact=True).click()
-    await row.get_by_label("Why, for the record").fill("Paid by card")
+    await expect(row).to_contain_text("Waiting for one of the managers for less than a minute")
+    await row.get_by_role("button", name="Send reminder").click()
+    await expect(row).to_contain_text("next reminder possible from")
+    await row.locator("summary").click()
+    await row.get_by_label("Reason (shown in the audit log)").fill("Paid by card")
     assert await violations(page) == []
-    await row.get_by_role("button", name="Withdraw this request").click()
+    await row.get_by_role("button", name="Withdraw request").click()
     await expect(page.get_by_text("Your request is being withdrawn.")).to_be_visible()
 
 
@@ -65,24 +65,24 @@ async def test_without_scripts_in_the_dark_on_a_phone_a_file_is_mended_and_start
     file.write_text(
         "Trans No;Supplier Name;Amount;Pay date\nPHONE-1;Beta GmbH;1.500,00;02/01/2031\nPHONE-2;;70,00;03/01/2031\n"
     )
-    await page.get_by_label("What are the rows?").select_option("payment")
-    await page.get_by_label("The file").set_input_files(file)
-    await page.get_by_role("button", name="Look at it").click()
+    await page.get_by_label("Request type of the rows").select_option("payment")
+    await page.get_by_label("File", exact=True).set_input_files(file)
+    await page.get_by_role("button", name="Preview upload").click()
     await expect(page.get_by_role("heading", name="council.csv")).to_be_visible()
     await page.get_by_label("Currency in every row").fill("EUR")
     await page.get_by_label("From account in every row").fill("operating")
     await page.get_by_label("Column for Due date").select_option("Pay date")
-    await page.get_by_label("Days are written").select_option("DD/MM/YYYY")
-    await page.get_by_label("Before decimals stands").select_option(",")
-    await page.get_by_role("button", name="Read it like this").click()
+    await page.get_by_label("Date format").select_option("DD/MM/YYYY")
+    await page.get_by_label("Decimal separator").select_option(",")
+    await page.get_by_role("button", name="Update preview").click()
     await expect(page.get_by_text("1,500.00 EUR").first).to_be_visible()
-    await expect(page.get_by_text("a value is needed")).to_be_visible()
+    await expect(page.get_by_text("enter a value")).to_be_visible()
     await page.get_by_role("button", name="Start 1 payment").click()
-    await expect(page.get_by_role("heading", name="How far it is")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Progress")).to_be_visible()
     assert '<meta http-equiv="refresh"' in await page.content()
-    while not await page.get_by_text("1 of 1 started").count():
+    while not await page.get_by_text("1 of 1 rows started").count():
         await page.reload()
-    await expect(page.get_by_role("link", name="Download the rows to mend (CSV)")).to_be_visible()
+    await expect(page.get_by_role("link", name="Download invalid rows (CSV)")).to_be_visible()
     batch = page.url.removeprefix(windows.home)
     phone_again = await windows.of("requester-2", "/requests", **phone)
     for address in ("/requests", "/new", "/new/payment", "/upload", "/batches", batch, "/cases"):
@@ -94,7 +94,7 @@ async def test_without_scripts_in_the_dark_on_a_phone_a_file_is_mended_and_start
 
 async def test_a_form_says_who_will_be_asked_and_what_is_wrong_without_losing_what_was_typed(windows: Windows) -> None:
     page = await windows.of("requester-2", "/new/payment")
-    look = page.get_by_role("button", name="See who will be asked")
+    look = page.get_by_role("button", name="Preview approvals")
     await page.get_by_label("Reference", exact=True).fill("FORM-1")
     await page.get_by_label("Amount", exact=True).fill("12x")
     await look.click()
@@ -104,7 +104,7 @@ async def test_a_form_says_who_will_be_asked_and_what_is_wrong_without_losing_wh
     for label, text in {"Payee": "Form Ltd", "Amount": "12000", "Currency": "GBP", "From account": "operating"}.items():
         await page.get_by_label(label, exact=True).fill(text)
     await look.click()
-    await expect(page.locator("#preview")).to_contain_text("Managers will be asked. 2 approvals are needed.")
-    await expect(page.locator("#said")).to_contain_text("Managers will be asked.")
-    await page.get_by_role("button", name="Ask", exact=True).click()
+    await expect(page.locator("#preview")).to_contain_text("Managers must approve. 2 approvals are needed.")
+    await expect(page.locator("#said")).to_contain_text("Managers must approve.")
+    await page.get_by_role("button", name="Submit request", exact=True).click()
     await expect(page.get_by_role("heading", name="Pay Form Ltd 12,000.00 GBP")).to_be_visible()

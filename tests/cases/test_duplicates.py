@@ -94,21 +94,21 @@ def test_a_row_tells_nothing_of_somebody_elses_case_but_that_it_is_there(resubmi
         for amount in ("12.50", "99.00")
     }
     (only,) = told
-    assert '"case_id":"payment:inv-1"' in only and "somebody else has a case with this reference" in only
+    assert '"case_id":"payment:inv-1"' in only and "the reference belongs to a case of another person" in only
 
 
 @pytest.mark.parametrize(
     ("there", "says"),
     [
-        (existing("running"), "same; the case is running"),
-        (existing("awaiting_approval"), "same; the case is awaiting approval"),
-        (existing("needs_intervention"), "same; the case needs intervention"),
+        (existing("running"), "same; the case is in progress"),
+        (existing("awaiting_approval"), "same; the case is waiting for approval"),
+        (existing("needs_intervention"), "same; the case is blocked"),
         (existing("completed"), "same; the case is completed"),
         (existing("rolled_back"), "same; the case is rolled back"),
-        (existing("rejected"), "same; the case is rejected; it can be submitted again as its next round"),
+        (existing("rejected"), "same; the case is rejected; can be submitted again as the next round"),
         (
             existing("cancelled", round_=3),
-            "same; the case is cancelled; it cannot be submitted again: it was round 3, and the policy allows 3",
+            "same; the case is cancelled; cannot be submitted again: it was round 3, and the policy allows 3",
         ),
     ],
 )
@@ -142,9 +142,9 @@ def test_a_repeat_within_the_file_names_the_line_of_the_first(resubmit: bool) ->
     first, same, other = judge.judge(rows[:1], known) + judge.judge(rows[1:], known)  # as two chunks
     assert first.outcome == "valid"
     assert (same.above, same.case_id, same.says) == (
-        3, first.case_id, "same; its reference is that of line 3 of this file",
+        3, first.case_id, "same; same reference as line 3 of this file",
     )  # fmt: skip
-    assert other.says == "differs: amount 12.50 → 99.00; its reference is that of line 3 of this file"
+    assert other.says == "differs: amount 12.50 → 99.00; same reference as line 3 of this file"
 
 
 # --------------------------------------------------------------------------------------------------- from file to case
@@ -200,7 +200,7 @@ async def test_rows_that_differ_come_first_in_the_report_of_a_batch_too(office: 
         done = await office.finished(taken.batch_id or "")
     assert [row.line for row in taken.duplicates] == [27, 32, 33, *range(2, 19)]
     assert done.duplicates == taken.duplicates
-    assert done.duplicates[0].says == "differs: amount 12.50 → 13.00; the case is running"
+    assert done.duplicates[0].says == "differs: amount 12.50 → 13.00; the case is in progress"
 
 
 def test_a_row_that_is_read_from_a_file_shows_its_amount_as_the_case_has_it() -> None:

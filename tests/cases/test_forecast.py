@@ -95,14 +95,14 @@ def test_the_shipped_policy_is_told_in_sentences() -> None:
         (
             ('quorum = "facts.n"',),
             ["1"],
-            "1 task for managers; how many approvals 1 of them need is known after its facts are found.",
+            "1 task for managers; how many approvals 1 of them need is known after its checks have run.",
         ),
         (
             ('when = "amount > 5 || facts.n > 1"',),
             ["1", "9"],
-            "1 to 2 tasks for managers, known after its facts are found.",
+            "1 to 2 tasks for managers, known after its checks have run.",
         ),
-        # Conditions see the row as the case would be: of a batch, with its priority, asked for by whoever uploads.
+        # Conditions see the row as the case would be: of a batch, with its priority, requested by whoever uploads.
         (('when = "case.batch_id == null"',), ["1"], "1 payment needs none (not: case.batch_id == null)."),
         (("when = \"case.requester == 'rita'\"",), ["1"], "1 task for managers."),
         ((f'when = "case.priority == {BATCH_PRIORITY}"',), ["1"], "1 task for managers."),
@@ -134,9 +134,9 @@ def test_a_gate_that_stands_once_for_each_thing_found_is_not_counted() -> None:
     found.valid("user_onboarding", row.pop("reference"), 2, INPUTS["user_onboarding"].model_validate(row))
     report = found.report()
     assert report.summary == [
-        "1 onboarding would start.",
+        "1 user onboarding would start.",
         "Manager approval: 1 task for manager-1.",
-        "Entitlement approval: how many tasks there are is known after the account is held.",
+        "Entitlement approval: how many tasks there are is known after the account is reserved.",
     ]
     assert report.gates[1].between == (0, None)
 

@@ -122,7 +122,7 @@ async def test_the_same_reference_again_is_a_duplicate_that_names_what_differs(o
     assert refused.value.existing is not None
     assert refused.value.existing.case_id == first.case_id
     assert refused.value.differs == []
-    with pytest.raises(DuplicateCase, match=r"is running; it differs in: amount"):
+    with pytest.raises(DuplicateCase, match=r"is in progress; it differs in: amount"):
         await office.starter.start_case(payment("INV-1", amount="99.00"), "rita")
 
 
@@ -154,7 +154,7 @@ async def test_the_idempotency_keys_of_two_people_are_two_keys(office: Office) -
 
 async def test_only_a_case_that_ended_undone_is_submitted_again_as_its_next_round(office: Office) -> None:
     first = (await office.starter.start_case(payment("INV-1"), "rita")).row
-    with pytest.raises(NotResubmittable, match="is running"):
+    with pytest.raises(NotResubmittable, match="is in progress"):
         await office.starter.start_case(payment("INV-1", resubmits=first.case_id), "rita")
     await ended(office, first.case_id, Status.REJECTED)
     with pytest.raises(DuplicateCase, match="is rejected"):
@@ -340,7 +340,7 @@ async def test_a_case_that_temporal_never_takes_ends_failed_with_the_reason(
     request = payment(process="errand", input={"parcel": "x" * size})
     row = (await starter.start_case(request, "rita")).row
     assert row.status == Status.FAILED
-    assert row.result is not None and "Temporal does not take it" in row.result.reason
+    assert row.result is not None and "Temporal refuses the case" in row.result.reason
     async with office.db.read() as conn:
         events = [event.kind for event in await audit_log.page(conn, case_id=row.case_id)]
     assert events == ["case_submitted", "case_not_started"]

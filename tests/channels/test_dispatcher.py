@@ -120,7 +120,7 @@ async def test_a_slow_server_holds_up_neither_the_other_mails_nor_the_console(ro
             assert second.at - first.at < 1
             by_mail = [line for line in await lines(room, "sending") if line.channel == "smtp"]
             assert len(by_mail) == 2, "the server has not answered yet"
-            assert printed.getvalue().count("waits for you") >= 2
+            assert printed.getvalue().count("needs your decision") >= 2
             await room.open("INV-2")
             async with asyncio.timeout(WINDOW.total_seconds() + 2):
                 while printed.getvalue().count("---- notice to") < 4:
@@ -171,7 +171,7 @@ async def test_no_second_mail_comes_within_the_window_whatever_happens(room: Mai
             gaps = [later.at - earlier.at for earlier, later in pairwise(mails)]
             assert len(mails) == 3 and min(gaps) >= WINDOW.total_seconds() - 0.1
             assert mails[0].at < begun + WINDOW.total_seconds()  # the first waits for no others
-            assert re.match(r"\d+ payments wait", mails[1].subject)
+            assert re.match(r"\d+ payments need", mails[1].subject)
 
 
 async def test_an_outage_of_the_database_is_a_warning_and_then_it_goes_on(
@@ -248,7 +248,7 @@ async def test_a_mail_that_is_late_says_what_is_true_when_it_goes(
         with sink:
             await sink.until(2)
             (mail,) = sink.to("manager-1@example.org")
-            assert mail.subject.endswith("no longer waits for you") and "Approved by Manager 2." in mail.plain
+            assert mail.subject.endswith("no longer needs your decision") and "Approved by Manager 2." in mail.plain
 
 
 async def test_the_console_prints_what_a_mail_says(room: Mailroom) -> None:
@@ -259,6 +259,6 @@ async def test_the_console_prints_what_a_mail_says(room: Mailroom) -> None:
             while "/notices" not in printed.getvalue():
                 await asyncio.sleep(0.02)
     first, *_ = printed.getvalue().strip().splitlines()
-    assert first.startswith("---- notice to manager-1: Pay Acme for INV-1 waits for you ----")
+    assert first.startswith("---- notice to manager-1: Pay Acme for INV-1 needs your decision ----")
     assert f"    http://127.0.0.1:8000/tasks/{view.task_id}\n" in printed.getvalue()
     assert "Asked by Requester 1." in printed.getvalue()

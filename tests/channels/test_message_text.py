@@ -84,21 +84,24 @@ class Tags(HTMLParser):
 
 
 def test_one_task_is_named() -> None:
-    assert write(notice()).subject == "Pay Acme Ltd 1.00 GBP waits for you"
+    assert write(notice()).subject == "Pay Acme Ltd 1.00 GBP needs your decision"
 
 
 def test_many_tasks_are_counted_and_summed_by_currency() -> None:
-    assert write(notice(640), notice(2_000)).subject == "2 payments wait for you, 2,640.00 GBP"
+    assert write(notice(640), notice(2_000)).subject == "2 payments need your decision, 2,640.00 GBP"
     euros = notice(3, amount="7800.50", currency="EUR")
-    assert write(notice(1), notice(2), euros).subject == "3 payments wait for you, 7,800.50 EUR and 3.00 GBP"
+    assert write(notice(1), notice(2), euros).subject == "3 payments need your decision, 7,800.50 EUR and 3.00 GBP"
     yen = [notice(number, amount="1000", currency="JPY") for number in (1, 2)]
-    assert write(*yen).subject == "2 payments wait for you, 2,000 JPY"
+    assert write(*yen).subject == "2 payments need your decision, 2,000 JPY"
 
 
 def test_tasks_of_several_processes_are_counted_by_process_and_not_summed() -> None:
     leave = notice(3, process="leave", amount=None, currency=None)
-    assert write(notice(1), notice(2), leave).subject == "2 payments and 1 request for leave wait for you"
-    assert write(leave, notice(4, process="new", amount=None)).subject == "1 request for leave and 1 case wait for you"
+    assert write(notice(1), notice(2), leave).subject == "2 payments and 1 request for leave need your decision"
+    assert (
+        write(leave, notice(4, process="new", amount=None)).subject
+        == "1 request for leave and 1 request need your decision"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,10 +113,10 @@ def test_tasks_of_several_processes_are_counted_by_process_and_not_summed() -> N
     ],
 )
 def test_reminders_and_escalations_are_marked(kind: NoticeKind, mark: str) -> None:
-    assert write(notice(kind=kind)).subject == f"{mark}: Pay Acme Ltd 1.00 GBP waits for you"
-    assert write(notice(1, kind), notice(2, kind)).subject == f"{mark}: 2 payments wait for you, 3.00 GBP"
+    assert write(notice(kind=kind)).subject == f"{mark}: Pay Acme Ltd 1.00 GBP needs your decision"
+    assert write(notice(1, kind), notice(2, kind)).subject == f"{mark}: 2 payments need your decision, 3.00 GBP"
     mixed = write(notice(1, kind), notice(2))
-    assert mixed.subject == "2 payments wait for you, 3.00 GBP"
+    assert mixed.subject == "2 payments need your decision, 3.00 GBP"
     assert f"{mark}: Pay Acme Ltd 1.00 GBP\n" in mixed.plain and mixed.html.count(f">{mark}<") == 1
 
 
@@ -128,12 +131,12 @@ def test_operators_are_told_that_they_are_needed() -> None:
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        (Status.COMPLETED, "is done"),
+        (Status.COMPLETED, "is completed"),
         (Status.REJECTED, "was rejected"),
-        (Status.EXPIRED, "ran out of time"),
+        (Status.EXPIRED, "expired"),
         (Status.CANCELLED, "was cancelled"),
         (Status.FAILED, "failed"),
-        (Status.ROLLED_BACK, "was undone afterwards"),
+        (Status.ROLLED_BACK, "was rolled back"),
     ],
 )
 def test_the_end_of_ones_own_case_is_named(status: Status, says: str) -> None:
@@ -158,15 +161,15 @@ def test_the_ends_of_many_cases_are_counted() -> None:
 
 def test_what_is_gone_is_a_subject_only_when_nothing_else_is() -> None:
     gone = notice(1, NoticeKind.TASK_LOST, task=closed(Outcome.APPROVED, given()))
-    assert write(gone).subject == "Pay Acme Ltd 1.00 GBP no longer waits for you"
+    assert write(gone).subject == "Pay Acme Ltd 1.00 GBP no longer needs your decision"
     other = notice(2, NoticeKind.TASK_LOST, task=closed(Outcome.CANCELLED))
-    assert write(gone, other).subject == "2 payments no longer wait for you"
-    assert write(gone, notice(3)).subject == "Pay Acme Ltd 3.00 GBP waits for you"
+    assert write(gone, other).subject == "2 payments no longer need your decision"
+    assert write(gone, notice(3)).subject == "Pay Acme Ltd 3.00 GBP needs your decision"
 
 
 def test_a_long_title_is_cut_in_the_subject() -> None:
     subject = write(notice(title="Pay " + "x" * 500)).subject
-    assert len(subject) < 150 and subject.endswith("… waits for you")
+    assert len(subject) < 150 and subject.endswith("… needs your decision")
 
 
 # -------------------------------------------------------------------------------------------------------------- lines
@@ -176,17 +179,17 @@ def test_a_line_says_what_is_asked_by_whom_and_until_when_and_leads_to_the_task(
     text = write(notice(task={"expires_at": NOW + timedelta(days=14)}))
     assert text.plain == (
         "Hello Mary,\n\n"
-        "Pay Acme Ltd 1.00 GBP waits for you.\n\n"
+        "Pay Acme Ltd 1.00 GBP needs your decision.\n\n"
         "Pay Acme Ltd 1.00 GBP\n"
         "    May it be paid?\n"
-        "    Asked by Rita. Due in 23 h (Wed 25 Nov, 08:31 UTC). "
+        "    Requested by Rita. Due in 23 h (Wed 25 Nov, 08:31 UTC). "
         "Expires in 14 days (Tue 8 Dec, 09:30 UTC).\n"
         f"    {URL}/tasks/t1\n\n"
         "--\n"
-        "A link opens the page and decides nothing.\n"
-        f"You choose what you are told, and when: {URL}/notices\n"
+        "Links open pages and decide nothing.\n"
+        f"Choose your notifications: {URL}/notices\n"
     )
-    for said in ("May it be paid?", "Asked by Rita.", "Due in 23 h (Wed 25 Nov, 08:31 UTC)"):
+    for said in ("May it be paid?", "Requested by Rita.", "Due in 23 h (Wed 25 Nov, 08:31 UTC)"):
         assert said in Tags(text.html).text
 
 
@@ -212,13 +215,13 @@ def test_what_waits_comes_first_the_most_urgent_on_top_then_what_is_gone_then_on
     text = write(own, gone, never, notice(2), notice(1))
     found = re.findall(r"^(?:[A-Z ]{8,}|Pay .*)$", text.plain, re.MULTILINE)
     assert found == [
-        "WAITS FOR YOU",
+        "TASKS FOR YOU",
         "Pay Acme Ltd 1.00 GBP",
         "Pay Acme Ltd 2.00 GBP",
         "Pay Acme Ltd 9.00 GBP",
-        "NO LONGER WAITS FOR YOU",
+        "TASKS THAT NO LONGER NEED YOUR DECISION",
         "Pay Acme Ltd 8.00 GBP",
-        "ASKED BY YOU",
+        "YOUR REQUESTS",
         "Pay Acme Ltd 7.00 GBP",
     ]
     assert "    Rejected by Mark: “no”\n" in text.plain
@@ -226,7 +229,7 @@ def test_what_waits_comes_first_the_most_urgent_on_top_then_what_is_gone_then_on
 
 def test_twenty_lines_are_shown_and_the_rest_is_counted() -> None:
     text = write(*(notice(number) for number in range(212, 0, -1)))
-    assert text.subject == "212 payments wait for you, 22,578.00 GBP"
+    assert text.subject == "212 payments need your decision, 22,578.00 GBP"
     lines = re.findall(r"^Pay Acme Ltd (\d+)", text.plain, re.MULTILINE)
     assert lines == [str(number) for number in range(1, 21)]
     assert f"\nand 192 more: {URL}/\n" in text.plain and ">and 192 more</a>" in text.html
@@ -234,7 +237,7 @@ def test_twenty_lines_are_shown_and_the_rest_is_counted() -> None:
 
 def test_a_task_that_was_opened_and_reminded_of_is_one_line() -> None:
     text = write(notice(1), notice(1, NoticeKind.TASK_REMINDED))
-    assert text.subject == "Reminder: Pay Acme Ltd 1.00 GBP waits for you"
+    assert text.subject == "Reminder: Pay Acme Ltd 1.00 GBP needs your decision"
     assert text.plain.count("/tasks/t1") == 1
 
 
@@ -246,11 +249,11 @@ def test_a_task_that_was_opened_and_reminded_of_is_one_line() -> None:
             closed(Outcome.REJECTED, given("Mark"), given("Mia", Verdict.REJECT, "too\nmuch")),
             "Rejected by Mia: “too much”",
         ),
-        (closed(Outcome.SKIP, given("Olga", Verdict.SKIP)), "Operators chose to skip it: Olga."),
+        (closed(Outcome.SKIP, given("Olga", Verdict.SKIP)), "Operators chose “Skip step”: Olga."),
         (closed(Outcome.EXPIRED), "Nobody decided in time."),
-        (closed(Outcome.APPROVED_BY_RULE), "The request went on without an approval, as the policy says."),
+        (closed(Outcome.APPROVED_BY_RULE), "The policy approved this step by rule."),
         (closed(Outcome.CANCELLED), "Cancelled."),
-        ({"waiting": False}, "It does not wait for you any more."),
+        ({"waiting": False}, "This task no longer needs your decision."),
     ],
 )
 def test_what_is_gone_says_how(task: dict[str, Any], says: str) -> None:
@@ -269,17 +272,20 @@ def test_a_rejected_case_says_by_whom_why_and_what_was_undone_in_one_line_of_its
     )
     both = write(decided, ended, person="rita").plain
     assert both.count("wrong bank details") == 1
-    assert "Manager approval: rejected by Mark: “wrong bank details”\n    Undone: Release the held 1.00 GBP.\n" in both
+    assert (
+        "Manager approval: rejected by Mark: “wrong bank details”\n    Rolled back: Release the held 1.00 GBP.\n"
+        in both
+    )
     assert f"{URL}/cases/payment%3Ainv-1\n" in both
     alone = write(ended, person="rita").plain
-    assert "    Rejected by mark at manager approval: wrong bank details\n    Undone: " in alone
+    assert "    Rejected by mark at manager approval: wrong bank details\n    Rolled back: " in alone
 
 
 def test_a_completed_case_says_who_approved_it() -> None:
     yes = notice(kind=NoticeKind.TASK_DECIDED, status=Status.COMPLETED, task=closed(Outcome.APPROVED, given("Mark")))
     ended = notice(kind=NoticeKind.CASE_ENDED, status=Status.COMPLETED, task=None, reason="Everything was done.")
     text = write(yes, ended, person="rita")
-    assert text.subject == "Your payment is done: Pay Acme Ltd 1.00 GBP"
+    assert text.subject == "Your payment is completed: Pay Acme Ltd 1.00 GBP"
     assert "    Manager approval: approved by Mark.\n    Completed.\n" in text.plain
 
 
@@ -323,4 +329,4 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
 def test_a_payee_that_is_written_from_right_to_left_stays_before_its_amount() -> None:
     text = write(notice(title="Pay شركة النور 7.00 GBP"))
     assert "Pay <bdi>شركة النور</bdi> 7.00 GBP</a>" in text.html
-    assert "<h1" in text.html and "Pay <bdi>شركة النور</bdi> 7.00 GBP waits for you</h1>" in text.html
+    assert "<h1" in text.html and "Pay <bdi>شركة النور</bdi> 7.00 GBP needs your decision</h1>" in text.html

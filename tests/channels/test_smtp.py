@@ -36,7 +36,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
     return context
 
 
-def outgoing(subject: str = "Pay Müller & Söhne 2,640.00 EUR waits for you", **changes: str) -> Outgoing:
+def outgoing(subject: str = "Pay Müller & Söhne 2,640.00 EUR needs your decision", **changes: str) -> Outgoing:
     text = Text(subject=subject, plain="Grüße\nhttp://127.0.0.1:8000/tasks/t1\n", html="<p>Grüße</p>")
     return Outgoing(
         message_id=changes.get("message_id", "m1"),
@@ -57,7 +57,7 @@ async def test_a_mail_arrives_as_text_and_html_and_says_that_a_machine_wrote_it(
         "mary@example.org",
         FROM,
     )
-    assert mail.subject == "Pay Müller & Söhne 2,640.00 EUR waits for you"
+    assert mail.subject == "Pay Müller & Söhne 2,640.00 EUR needs your decision"
     assert mail.plain.replace("\r\n", "\n") == "Grüße\nhttp://127.0.0.1:8000/tasks/t1\n"
     assert mail.html.strip() == "<p>Grüße</p>"
     assert content.get_content_type() == "multipart/alternative"

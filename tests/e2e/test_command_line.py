@@ -80,11 +80,11 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
 
     looked_at = run("submit", str(file), "--process", "payment", "--dry-run")
     assert looked_at.code == 1
-    assert "dry run, nothing was started" in looked_at.out
+    assert "dry run, no case was started" in looked_at.out
     assert "Fraud review: 0 to 4 tasks for fraud-analysts, known after the screening." in looked_at.out
     assert "5 total, 4 valid, 0 started, 0 duplicate, 1 invalid" in looked_at.out
     assert "'GBX' is not an ISO 4217 currency code" in looked_at.out
-    assert run("cases", "--q", "CLI-").out == "nothing here\n"
+    assert run("cases", "--q", "CLI-").out == "no entries\n"
 
     refused = run("submit", str(file), "--process", "payment", "--as", "manager-1")
     assert (refused.code, refused.out) == (1, "")
@@ -96,7 +96,7 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
     counted = {"total": 5, "valid": 4, "invalid": 1, "started": 4, "duplicate": 0, "failed": 0}
     assert counted.items() <= started.json["rows"].items()
     again = run("submit", str(file), "--process", "payment")
-    assert "0 started, 4 duplicate" in again.out and f"the same file was batch {started.json['batch_id']}" in again.out
+    assert "0 started, 4 duplicate" in again.out and f"same file as batch {started.json['batch_id']}" in again.out
 
     until(run, "payment:cli-1", "completed")
     for case in ("payment:cli-2", "payment:cli-3", "payment:cli-5"):
@@ -106,7 +106,7 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
 
     mine = run("tasks", "--as", "manager-1", "--json").json["items"]
     assert {task["case_id"] for task in mine} == {"payment:cli-2", "payment:cli-3", "payment:cli-5"}
-    assert run("tasks", "--as", "requester-1").out == "nothing here\n"
+    assert run("tasks", "--as", "requester-1").out == "no entries\n"
     assert "Pay Birch Timber Ltd 900.00 GBP" in run("tasks").out
 
     task = next(task["task_id"] for task in mine if task["case_id"] == "payment:cli-2")
@@ -117,14 +117,14 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
     assert accepted.code == 0 and accepted.out.startswith("accepted: manager-approval is approved")
     until(run, "payment:cli-2", "completed")
     late = run("decide", "payment:cli-2", "approve", "--as", "manager-2")
-    assert (late.code, late.err) == (1, "payment:cli-2 has no open task; it is completed\n")
+    assert (late.code, late.err) == (1, "payment:cli-2 has no open task; the case is completed\n")
 
     assert run("decide", "payment:cli-3", "reject", "--as", "manager-2").code == 0
     until(run, "payment:cli-3", "rejected")
     shown = run("case", "payment:cli-3").out
     assert "Release the held 9,000.00 GBP" in shown and "manager-2" in shown
 
-    assert "A rejection would undo" in run("case", "payment:cli-5").out
+    assert "If rejected, rolled back by" in run("case", "payment:cli-5").out
     assert run("cancel", "payment:cli-5", "--reason", "ordered twice", "--as", "manager-1").code == 1
     assert run("cancel", "payment:cli-5", "--reason", "ordered twice").code == 0
     until(run, "payment:cli-5", "cancelled")
@@ -168,11 +168,11 @@ def test_two_administrators_open_and_fund_an_account(run: Run, monkeypatch: pyte
     accounts = {(each["account"], each["currency"]): each for each in run("ledger", "accounts", "--json").json["items"]}
     assert accounts["branch", "EUR"]["available"] == "50.00"
     wrong = run("ledger", "fund", "brunch", "1", "EUR", "--reason", "A slip")
-    assert wrong.code == 1 and "open it first" in wrong.err
+    assert wrong.code == 1 and "open the account first" in wrong.err
     gone = run("ledger", "fund", "branch", "1", "EUR", "--reason", "A slip", "--json").json["change_id"]
     assert run("ledger", "withdraw", gone).code == 0
     late = run("ledger", "confirm", gone)
-    assert late.code == 1 and "withdrawn already, by admin-1" in late.err
+    assert late.code == 1 and "already withdrawn by admin-1" in late.err
 
 
 def test_a_task_and_its_case_say_what_an_approval_does(run: Run, tmp_path: Path) -> None:
@@ -248,8 +248,8 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
 
     assert re.search(rf"{batch_id} +completed +some.csv +payment +2 +requester-1", run("batches").out)
     assert batch_id in run("batches", "--status", "completed", "--process", "payment").out
-    assert run("batches", "--status", "paused").out == "nothing here\n"
-    assert run("batches", "--as", "requester-2").out == "nothing here\n"
+    assert run("batches", "--status", "paused").out == "no entries\n"
+    assert run("batches", "--as", "requester-2").out == "no entries\n"
     for options in ((), ("--follow",), ("--wait",)):
         shown = run("batch", batch_id, *options, "--json")
         assert (shown.code, shown.err, shown.json["cases"]) == (1, "", {"completed": 1})
@@ -322,7 +322,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
     )
     os.close(inside)
     shown = ""
-    while "awaiting_approval" not in shown:
+    while "waiting for approval" not in shown:
         shown += os.read(terminal, 65536).decode()
     assert "rows started" in shown and "\x1b[" in shown  # a bar, which is drawn anew
     os.write(terminal, b"\x03")
@@ -358,7 +358,7 @@ def test_a_gateway_that_is_killed_meanwhile_is_waited_for(product: Product, tmp_
     while "does not answer; trying again" not in (line := submit.stderr.readline()):
         said += line
         assert line, said
-    while "awaiting_approval" not in (line := submit.stderr.readline()):
+    while "waiting for approval" not in (line := submit.stderr.readline()):
         assert line, said
     approve(product, "payment:kill-1")
     out, err = submit.communicate(timeout=60)

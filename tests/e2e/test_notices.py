@@ -180,7 +180,9 @@ async def test_an_import_of_3836_rows_sends_each_manager_at_most_one_mail_in_fiv
             record_property(person, said)
         for manager in MANAGERS:
             first, *others = sink.to(manager)
-            assert first.subject == "Pay Somebody Else Ltd 777.00 GBP waits for you", "a file holds up nothing else"
+            assert first.subject == "Pay Somebody Else Ltd 777.00 GBP needs your decision", (
+                "a file holds up nothing else"
+            )
             assert counted(others)[0] == to_managers - 1
 
 

@@ -87,7 +87,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "a field of 1 MB": (HEAD + b"BAD-1," + b"x" * ONE_MB + b",1,GBP,o,,,\n", "line 2: a cell is longer than 128 KB"),
     "a quote open over all the rest": (HEAD + b'BAD-1,"x\n' + GOOD * 4000, "line 2: a cell is longer"),
-    "10,000 columns": (",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n", "10,000 columns; at most 200"),
+    "10,000 columns": (
+        ",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n",
+        "10,000 columns; at most 200",
+    ),
     "201 columns": (HEAD[:-1] + b",x" * 193 + b"\n" + GOOD, "201 columns; at most 200"),
     "100,001 rows": (
         b"reference,payee,amount,currency,account\n" + b"r,A,1,GBP,o\n" * 100_001,
@@ -101,7 +104,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a heading twice": (b"reference,payee,amount,Amount ,currency,account\nBAD-1,A,1,1,GBP,o\n", "once: amount"),
     "their heading twice": (
         b"Trans No,Supplier,Amount,Trans No\nBAD-1,A,1,2\n",
-        "'Trans No' stands in the file 2 times",
+        "'Trans No' appears 2 times",
     ),
     "bars between cells": (HEAD.replace(b",", b"|") + GOOD.replace(b",", b"|"), "separated by bars"),
     "each line quoted as a whole": (b'"reference,payee,amount"\n"BAD-1,Acme,1"\n', "each line is quoted as a whole"),

@@ -42,7 +42,7 @@ def amounts(sheet: Sheet) -> list[Any]:
 )
 def test_which_of_two_amounts_is_paid_is_a_question(headings: str, cells: str) -> None:
     text = f"Invoice No,Supplier,{headings}\nA,Acme,{cells}\n"
-    with pytest.raises(WrongMapping, match=r"columns.amount: .* in line 2\. Say which of them is to be paid"):
+    with pytest.raises(WrongMapping, match=r"columns.amount: .* in line 2\. Choose the column of the amount"):
         read(text)
     for heading, cell in zip(headings.split(","), cells.split(","), strict=True):
         # Which it is has been said. The currency of the heading still counts.
@@ -119,7 +119,7 @@ def test_usual_headings_tell_of_no_unit(heading: str) -> None:
 
 def test_a_column_in_place_of_a_usual_value_is_told() -> None:
     sheet = read("Bill No.,Vendor,Account,Amount\n1,Acme,Office Supplies,12.50\n")
-    assert "'Account' stands for account, in place of the usual operating" in sheet.notes
+    assert "'Account' stands for account, instead of the default operating" in sheet.notes
 
 
 def test_a_refusal_for_want_of_a_column_says_what_nearly_was_one() -> None:

@@ -180,7 +180,7 @@ async def test_the_same_bytes_dropped_again_start_nothing_and_the_report_says_wh
     first, second = report(folder, "march.csv"), report(folder, "again.csv")
     assert (first["outcome"], second["outcome"]) == ("imported", "imported before")
     assert first["batch_id"] == second["batch_id"]
-    assert "nothing was started for this copy" in (folder / "done" / "again.csv.report.txt").read_text()
+    assert "this copy starts no case" in (folder / "done" / "again.csv.report.txt").read_text()
     assert len(list((folder / "done").glob("march*.csv"))) == 2
 
 
@@ -244,7 +244,7 @@ async def test_workers_that_lost_their_lock_start_no_file_twice(house: Office, f
         (b"", "empty"),
         (b"reference;what\n1;2\n", ""),
         (b"PK\x03\x04 no csv at all \x00\x01", ""),
-        (b"x" * 100_001, "100,001 bytes; at most 100,000"),
+        (b"x" * 100_001, "100,001 bytes; the limit is 100,000"),
     ],
 )
 async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(

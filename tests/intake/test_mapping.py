@@ -270,7 +270,7 @@ WRONG: list[tuple[Any, list[str]]] = [
     ),
     (
         {"columns": {"payee": "Sup"}, "constants": {"payee": "x"}},
-        ["constants.payee: has a column and a constant; leave one of them out"],
+        ["constants.payee: has a column and a constant: remove one of them"],
     ),
     (
         {"constants": {"currency": "GPB"}},
@@ -314,13 +314,13 @@ AMOUNTS = {
     "'-5.00": "-5.00",
     ".5": "0.5",
     "-0.00": "0.00",
-    "1,500": "may be 1500 or 1.500: say in the mapping which mark is the decimal one",
+    "1,500": "may be 1500 or 1.500: set the decimal separator in the mapping",
     "1,23.4": "is not a number",
     "--5": "is not a number",
     "1e5": "is not a number",
     "£": "is not a number",
     "١٢": "is not a number",
-    "$5": "has the sign of several currencies: say in the mapping which it is, such as currency_signs $ = USD",
+    "$5": "has the sign of several currencies: set the currency in the mapping, such as currency_signs $ = USD",
 }
 
 
@@ -447,7 +447,7 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:
         '[mappings.c.columns]\npayeee = "x"\n[usual.payment]\ncurrency = "POUNDS"\n[other]\n'
     )
     assert mistakes(saved(tmp_path, text)) == [
-        "mappings.a mappings.toml:1: 'paiment' is no process; is 'payment' meant?",
+        "mappings.a mappings.toml:1: 'paiment' is not a process; is 'payment' meant?",
         'mappings.b mappings.toml:3: needs its process, such as process = "payment"',
         "mappings.c.columns.payeee mappings.toml:7: is not a field of this process; is 'payee' meant?",
         "usual.payment.currency mappings.toml:9: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD",
@@ -458,7 +458,7 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:
 
 def test_an_unknown_name_or_another_process_is_said(tmp_path: Path) -> None:
     mappings = saved(tmp_path, '[mappings.council]\nprocess = "payment"\n')
-    with pytest.raises(WrongMapping, match="no mapping is saved as 'counsil'; is 'council' meant"):
+    with pytest.raises(WrongMapping, match="there is no saved mapping 'counsil'; is 'council' meant"):
         mappings.named("counsil", "payment")
     with pytest.raises(WrongMapping, match="is a mapping for payment, not for approval"):
         mappings.named("council", "approval")

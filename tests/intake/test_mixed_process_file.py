@@ -61,16 +61,16 @@ def test_columns_of_a_process_beside_the_usual_ones_are_read_by_its_rows() -> No
 
 def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
     unknown, none, unruled = rows("T-1,paymnt,x,,,,,", "T-2,,x,,,,,", "T-3,deployment,x,,,,,")
-    known = "is no process that can be started: known are approval, payment"
+    known = "is not a process that you can start: known are approval, payment"
     assert told(unknown) == [f"task_type: 'paymnt' {known}"] and unknown.input is None
     assert told(none) == [f"task_type: '' {known}"]
-    assert told(unruled)[0].startswith("task_type: 'deployment' is no process that can be started")
+    assert told(unruled)[0].startswith("task_type: 'deployment' is not a process that you can start")
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("T-1,payment,,October,2,2640.00,GBP,", "name: a value is needed"),
+        ("T-1,payment,,October,2,2640.00,GBP,", "name: enter a value"),
         ("T-1,payment,Acme,x,2,2640.001,GBP,", "amount: "),
         ("T-1,payment,Acme,x,2,-5,GBP,", "amount: "),
         ("T-1,payment,Acme,x,2,5,POUND,", "currency: "),
@@ -79,7 +79,7 @@ def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
         ("T-1,payment,Acme,x,2,5,GBP,tomorrow", "scheduled_time: 'tomorrow': write a day"),
         ("T-1,payment,Acme,x,2,5,GBP,2207-03-31T09:00:00Z", "scheduled_time: 2207-03-31 is more than 5 years ahead"),
         (",payment,Acme,x,2,5,GBP,", "task_id: a reference is needed"),
-        ("T-1,payment,Acme,x,2,5", "currency: a value is needed"),
+        ("T-1,payment,Acme,x,2,5", "currency: enter a value"),
         ("T-1", "too few cells: 1, and the headings are 8"),
         ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9, and the headings are 8"),
     ],

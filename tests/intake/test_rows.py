@@ -91,10 +91,14 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "several headings missing": (b"reference,memo\nINV-1,x\n", "headers", "missing: payee, amount, currency, account"),
     "no headings": (GOOD + GOOD, "headers", "Found: 'INV-1', 'Acme Paper Ltd'"),
     "a heading twice": (b"reference,payee,amount,Amount \nINV-1,A,1,1\n", "headers", "more than once: amount"),
-    "two headings twice": (b"b,a,b,a\n1,2,3,4\n", "headers", "line 1: these headings stand there more than once: a, b"),
+    "two headings twice": (b"b,a,b,a\n1,2,3,4\n", "headers", "line 1: these headings appear more than once: a, b"),
     "bars": (HEAD.replace(b",", b"|") + GOOD, "headers", "separated by bars; separate them by commas"),
     "each line one quoted cell": (b'"reference,payee"\n"INV-1,Acme"\n', "headers", "each line is quoted as a whole"),
-    "201 columns": (",".join(f"c{n}" for n in range(201)).encode() + b"\n1\n", "too_large", "201 columns; at most 200"),
+    "201 columns": (
+        ",".join(f"c{n}" for n in range(201)).encode() + b"\n1\n",
+        "too_large",
+        "201 columns; at most 200 are read",
+    ),
     "a huge cell": (HEAD + b"INV-1," + b"x" * 131_073 + b",1,GBP,o,,,\n", "too_large", "line 2: a cell is longer"),
     "a quote open over a huge rest": (HEAD + b'INV-1,"x\n' + GOOD * 4000, "too_large", "line 2: a cell is longer"),
     "too many rows": (
@@ -117,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_a_reason(name: str) -> None:
 WRONG_CELLS = {
     "L1,Dune,soon,,,,,": ["days: 'soon' is not a whole number such as 3"],
     "L1,Dune,2.5,,,,,": ["days: '2.5' is not a whole number such as 3"],
-    "L1,Dune,,,,,,": ["days: a value is needed"],
+    "L1,Dune,,,,,,": ["days: enter a value"],
     "L1,Dune,0,,,,,": ["days: '0' is not more than 0"],
     "L1,Dune,31,,,,,": ["days: '31' is more than 30"],
     "L1,Dune,3,abc,,,,": ["fee: 'abc' is not a number such as 1250.00"],

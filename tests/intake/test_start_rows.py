@@ -129,7 +129,7 @@ async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office
     assert report.rows == BatchCounts(total=3, valid=2, started=2, duplicate=1)
     (late,) = report.duplicates
     assert (late.line, late.case_id, late.differs, late.case_status) == (3, "payment:inv-2", [], None)
-    assert late.says == "somebody else has a case with this reference"
+    assert late.says == "the reference belongs to a case of another person"
     assert (await office.case("payment:inv-2")).requester == "raul"
 
 
@@ -195,7 +195,7 @@ async def test_a_row_that_temporal_never_takes_fails_and_the_others_start(office
     assert report.rows == BatchCounts(total=3, valid=3, started=2, failed=1)
     assert report.cases == {"running": 2, "failed": 1}
     failed = (await office.rows(taken.batch_id or ""))[-1]
-    assert failed.outcome == "failed" and "Temporal does not take it" in failed.errors[0].message
+    assert failed.outcome == "failed" and "Temporal refuses the case" in failed.errors[0].message
 
 
 async def test_a_row_whose_case_could_not_be_started_is_tried_again_with_the_same_file(office: Office) -> None:

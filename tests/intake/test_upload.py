@@ -57,8 +57,8 @@ async def test_a_dry_run_of_the_messy_sample_says_what_to_mend_in_each_row(offic
         "INV-1103": ["due_date: '31/02/2026': write a day written as year-month-day, such as 2027-03-31"],
         "INV-1104": ["currency: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD"],
         "INV-1105": ["amount: '-450.00': an amount is more than 0"],
-        "TOTAL": ["payee: a value is needed", "currency: a value is needed", "account: a value is needed"],
-        "INV-1106": ["payee: a value is needed"],
+        "TOTAL": ["payee: enter a value", "currency: enter a value", "account: enter a value"],
+        "INV-1106": ["payee: enter a value"],
     }
     (twice,) = report.duplicates
     assert (twice.line, twice.case_id, twice.differs) == (3, "payment:inv-1101", ["amount", "memo"])
@@ -75,7 +75,7 @@ async def test_a_row_whose_case_exists_is_a_duplicate_with_its_status_and_what_d
     ]
     of_others = await office.uploads.dry_run("payment", "x.csv", data.encode(), "raul")
     assert {(found.case_status, *found.differs, found.says) for found in of_others.duplicates} == {
-        (None, "somebody else has a case with this reference")
+        (None, "the reference belongs to a case of another person")
     }
     taken = await office.uploads.start("payment", "x.csv", data.encode(), "raul")
     async with office.worker():

@@ -198,7 +198,7 @@ ANY_LANGUAGE = [
 )
 def test_an_error_as_text_is_no_payee_in_any_language(error: str, head: str) -> None:
     (row,) = read(f"{head}\n1,{error},5,GBP,x\n".encode()).rows
-    assert row.input is None and "is an error of a spreadsheet" in str(row.errors[0])
+    assert row.input is None and "is a spreadsheet error" in str(row.errors[0])
 
 
 def test_an_error_in_an_optional_column_is_invalid_and_in_one_that_nobody_reads_is_not() -> None:
@@ -211,14 +211,14 @@ def test_a_formula_counts_by_its_saved_value_and_is_invalid_without_one() -> Non
     saved = Cells('<c r="{place}" s="1"><f>A1*2</f><v>12.5</v></c>')
     assert amounts(read(of(HEAD, ["1", "Acme", saved], styles=["0.00"]))) == ["12.50"]
     ((error,),) = told(read(of(HEAD, ["1", "Acme", Cells('<c r="{place}"><f>SUM(A1:A9)</f></c>')])))
-    assert "C2 holds a formula that was never computed" in error
+    assert "C2 contains a formula without a result" in error
 
 
 def test_a_value_over_merged_rows_is_not_repeated_nor_lost() -> None:
     behind = '<mergeCells count="1"><mergeCell ref="C2:C3"/></mergeCells>'
     first, second = read(of(HEAD, ["1", "A", 5], ["2", "B"], behind=behind)).rows
     assert first.input is not None
-    assert "C3 is a part of the merged cells C2:C3" in str(second.errors[0])
+    assert "C3 is part of the merged cells C2:C3" in str(second.errors[0])
 
 
 def test_a_merged_title_does_no_harm() -> None:
@@ -240,7 +240,7 @@ def test_hidden_rows_are_left_out_counted_and_told_of(attribute: str, head: Sequ
     data = of(head, *table, about={3: attribute})
     found = read(data)
     assert shown(found) == ["2 1", "3 hidden in the workbook", "4 3"]
-    assert any(note.startswith("1 hidden row is left out, from line 3 on") for note in found.notes)
+    assert any(note.startswith("1 hidden row is skipped, from line 3 on") for note in found.notes)
     assert [row.reference for row in read(data, {"hidden": "read"}).rows] == ["1", "2", "3"]
 
 
@@ -300,8 +300,8 @@ def test_a_sheet_can_be_named_and_a_wrong_one_lists_all() -> None:
 def test_a_hidden_sheet_is_read_by_its_name_only() -> None:
     data = book({"Old": JUNE, "New": JULY}, hidden=["Old"])
     assert read(data).format.sheet == "New"
-    assert "the sheet 'Old' is hidden in the workbook, and is read" in read(data, {"sheet": "Old"}).notes
-    with pytest.raises(UnreadableFile, match="only hidden sheets hold anything: 'Old'"):
+    assert "the sheet 'Old' is hidden in the workbook and is read" in read(data, {"sheet": "Old"}).notes
+    with pytest.raises(UnreadableFile, match="only hidden sheets have content: 'Old'"):
         read(book({"Old": JUNE, "Cover": sheet("")}, hidden=["Old"]))
 
 
@@ -358,7 +358,7 @@ def test_a_formula_that_was_never_computed_is_told_wherever_it_stands(value: str
     """openpyxl writes the empty value; an optional field would be dropped without a word."""
     due = Cells(f'<c r="{{place}}"><f>TODAY()+30</f>{value}</c>')
     (row,) = read(of((*HEAD, "Due date"), ("A", "Acme", 12, due))).rows
-    assert "D2 holds a formula that was never computed" in str(row.errors)
+    assert "D2 contains a formula without a result" in str(row.errors)
     empty = Cells('<c r="{place}" t="str"><f>IF(1=1,"","")</f><v></v></c>')  # computed: a blank
     assert [row.input is not None for row in read(of((*HEAD, "Due date"), ("A", "Acme", 12, empty))).rows] == [True]
 

@@ -175,7 +175,7 @@ def test_who_only_runs_make_up_reads_the_notices_in_the_log_of_the_worker(produc
         body = {"process": "payment", "reference": "LOG-1", "input": payment}
         assert client.post("/cases", json=body).status_code == 201
     log = folder / "log" / "worker.log"
-    until(lambda: "Pay Readable Log Ltd 777.00 GBP waits for you" in log.read_text())
+    until(lambda: "Pay Readable Log Ltd 777.00 GBP needs your decision" in log.read_text())
     printed = log.read_text()
     assert re.search(r"^    May 777\.00 GBP be paid to Readable Log Ltd\?$", printed, re.MULTILINE)
     assert f"{product.up['gateway_url']}/tasks/t" in printed

@@ -95,7 +95,7 @@ for _ in range(30):
     DEEP = [DEEP]
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({}, "title: a value is needed"),
+    ({}, "title: enter a value"),
     ({"title": ""}, "title: '' is shorter than 1 characters"),
     ({"title": "   "}, "is shorter than 1 characters"),
     ({"title": "x" * 201}, "is longer than 200 characters"),

@@ -41,7 +41,7 @@ async def test_the_case_goes_on_when_the_one_it_asked_for_is_completed(house: Ho
     case, child = await asked(house)
     row = await house.row(child)
     assert (row.process, row.requester, row.parent) == ("approval", "rita", case.id)
-    assert next(iter((await house.state(case)).rollback_plan)).summary == "Withdraw the second opinion"
+    assert next(iter((await house.state(case)).rollback_plan)).summary == "Withdraw the second opinion request"
     await house.decide(child, "mia")
     result = await house.end(case)
     assert result.status is Status.COMPLETED and house.effects(case) == ["fetch", "send"]

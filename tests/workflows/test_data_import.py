@@ -131,7 +131,7 @@ async def test_what_stewards_reject_is_removed_and_the_version_before_stays(offi
     assert await office.versions("rejected") == 2
     await office.house.decide(case, "stella", Verdict.REJECT, comment="Acme is too high")
     result = await office.house.end(case)
-    assert result.status is Status.REJECTED and result.undone == ["Remove what was loaded from rejected.csv"]
+    assert result.status is Status.REJECTED and result.undone == ["Remove the staged rows of rejected.csv"]
     assert await office.versions("rejected") == 1 and len(await office.names("rejected")) == 3
     assert await office.counted(case) == {"load_rows": 1, "drop_rows": 1}
 
@@ -352,7 +352,7 @@ async def test_a_schema_that_cannot_be_used_is_refused_and_nothing_is_fetched(
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "dataset: a value is needed"),
+        ({}, "dataset: enter a value"),
         ({"dataset": "Über"}, "does not have the form"),
         ({"dataset": "../x"}, "does not have the form"),
         ({"dataset": "x" * 121}, "is longer than 120 characters"),

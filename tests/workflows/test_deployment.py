@@ -26,7 +26,7 @@ from tests.workflows.test_payment import SHIPPED
 
 FULL = '[["python3", "-m", "py_compile", "app.py"], ["python3", "-m", "unittest", "-q"]]'
 QUICK = '[["python3", "-m", "py_compile", "app.py"]]'
-LIVE = "Switch {0} back to what was live before"
+LIVE = "Switch {0} back to the previous release"
 STRICT = f"{SHIPPED}\n[deployment.steps.hold_app]\nattempts = 1\n"
 APPS = 14
 

@@ -313,7 +313,7 @@ def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "target: a value is needed"),
+        ({}, "target: enter a value"),
         ({"target": ""}, "is shorter than 1 characters"),
         ({"target": "../x"}, "goes through '..'"),
         ({"target": "/etc"}, "begins with /"),

@@ -233,7 +233,7 @@ async def test_of_two_who_want_one_name_at_once_the_second_is_refused(office: Ho
         [asyncio.create_task(office.end(case)) for case in (first, second)], return_when=asyncio.FIRST_COMPLETED
     )
     (refused,) = [each.result() for each in ended]
-    assert refused.status is Status.FAILED and f"'{name}' is taken" in refused.reason
+    assert refused.status is Status.FAILED and f"'{name}' is already in use" in refused.reason
     winner = first if refused.case_id == second.id else second
     await say(office, winner, MANAGER, "mia")
     assert (await office.end(winner)).status is Status.COMPLETED
@@ -248,7 +248,7 @@ async def test_a_completed_onboarding_that_is_rolled_back_can_be_seen_and_its_na
     await say(office, case, MANAGER, "mia")
     await office.end(case)
     result = await office.end(await office.roll_back(case, policy=HASTY))
-    assert result.undone == [f"Revoke what {name} was granted", f"Disable the account {name}"]
+    assert result.undone == [f"Revoke the access of {name}", f"Disable the account {name}"]
     left = await account(office, name)
     assert not left.active and left.disabled_at and left.activated_at
     assert [each.revoked_at is not None for each in left.entitlements] == [True, True]
@@ -367,7 +367,7 @@ async def test_who_skips_the_hold_cannot_have_anything_granted_without_its_owner
     await office.send(case, office.decision(task, "olga", Verdict.SKIP, comment="no need"))
     await say(office, case, MANAGER, "mia")
     result = await office.end(case)
-    assert result.status is Status.FAILED and "is held for this case" in result.reason
+    assert result.status is Status.FAILED and "is reserved for this case" in result.reason
     with pytest.raises(UnknownAccount):
         await account(office, name)
 

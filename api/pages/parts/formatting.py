@@ -10,11 +10,11 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from api.pages.parts.translation import _, ngettext, reader
+from domain import state_words as state_wording
 from domain.bidi import runs
 from domain.durations import roughly
 from domain.moments import moment_in_words, moment_of, rfc3339
 from domain.money import in_words
-from domain.status import Outcome, Status
 from store.cases.blocked import WHOLE_CASE
 from workflows.registry import PROCESSES
 
@@ -45,31 +45,13 @@ TONES: dict[str, str] = {
 
 
 def state_words(state: str) -> str:
-    """A state of a case, a task or a batch in plain words, the same everywhere."""
-    words = {
-        Status.SCHEDULED: _("Scheduled"),
-        Status.STARTING: _("Starting"),
-        Status.RUNNING: _("In progress"),
-        Status.AWAITING_APPROVAL: _("Waits for approval"),
-        Status.AWAITING_CHANGES: _("Waits for changes"),
-        Status.NEEDS_INTERVENTION: _("Stuck, an operator is asked"),
-        Status.ROLLING_BACK: _("Being undone"),
-        Status.COMPLETED: _("Done"),
-        Status.REJECTED: _("Rejected"),
-        Status.EXPIRED: _("Ran out of time"),
-        Status.CANCELLED: _("Cancelled"),
-        Status.FAILED: _("Failed, undone"),
-        Status.ROLLED_BACK: _("Done, then undone"),
-        Outcome.APPROVED: _("Approved"),
-        "approved_by_rule": _("No approval needed"),
-        "rejected_by_rule": _("Rejected by rule"),
-        "changes_requested": _("Sent back for changes"),
-        "open": _("Open"),
-        "paused": _("Paused"),
-        "cancelling": _("Being cancelled"),
-        "receiving": _("Being received"),
-    }
-    return words.get(str(state), str(state).replace("_", " ").capitalize())
+    """Return a state of a case, a task or an upload in the reader's language."""
+    return _(state_wording.state(str(state)))
+
+
+def verdict_words(verdict: str) -> str:
+    """Return what a person did, to stand after the person's name, in the reader's language."""
+    return _(state_wording.decided(verdict))
 
 
 def state(of: str | None) -> Markup:
@@ -205,16 +187,21 @@ def readable(name: object) -> str:
     return str(name).replace("_", " ").replace("-", " ")
 
 
+def request_type(process: str) -> str:
+    """Return what people call a process: the noun of its wording, such as `general request` for `approval`."""
+    return PROCESSES[process].words.nouns[0] if process in PROCESSES else readable(process)
+
+
 def what_failed(process: str, step: str) -> str:
-    """What an incident is about: `payment, reserve funds`; only the process where the case as a whole stands still."""
-    return readable(process) if step == WHOLE_CASE else f"{readable(process)}, {readable(step)}"
+    """Return the subject of an incident: `payment, reserve funds`; the request type alone where a case stands still."""
+    return request_type(process) if step == WHOLE_CASE else f"{request_type(process)}, {readable(step)}"
 
 
 def step_words(gate: str) -> str:
     """What an approval step is called, by its name in the policy."""
     if gate == "intervention":
-        return _("What to do about a failure")
-    return _("Undo of what was done") if gate == "rollback" else capital(readable(gate))
+        return _("Incident")
+    return _("Rollback") if gate == "rollback" else capital(readable(gate))
 
 
 def listed(names: list[str]) -> Markup:

@@ -28,15 +28,15 @@ def places(person: Person) -> list[Place]:
         (asks, Place("/requests", _("My requests"))),
         (asks, Place("/new", _("New request"))),
         (asks, Place("/upload", _("Upload"))),
-        (True, Place("/cases", _("Cases"))),
-        (asks or oversees, Place("/batches", _("Batches"))),
+        (True, Place("/cases", _("All requests"))),
+        (asks or oversees, Place("/batches", _("Uploads"))),
         (True, Place("/dashboard", _("Dashboard"))),
         (operates, Place("/incidents", _("Incidents"))),
         (reads_rules, Place("/people", _("People"), rare=True)),
         (reads_rules, Place("/policy", _("Policy"), rare=True)),
         (asks or oversees, Place("/mappings", _("Mappings"), rare=True)),
         (oversees, Place("/ledger", _("Ledger"), rare=True)),
-        (oversees, Place("/audit", _("Record"), rare=True)),
+        (oversees, Place("/audit", _("Audit log"), rare=True)),
         (True, Place("/docs", _("API docs"), rare=True)),
     ]
     return [place for shown, place in every if shown]

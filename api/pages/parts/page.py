@@ -44,6 +44,7 @@ templates.env.install_gettext_callables(  # type: ignore[attr-defined] # the ext
 templates.env.policies["ext.i18n.trimmed"] = True
 templates.env.filters |= {
     "words": formatting.readable,
+    "request_type": formatting.request_type,
     "when": lambda at: formatting.time_text(at) if at else "",
     "in_path": formatting.in_path,
     "capital": formatting.capital,
@@ -166,7 +167,12 @@ class Page(APIRoute):
             except Problem as problem:
                 return _wrong(request, problem)
             except RequestValidationError:
-                return _wrong(request, Problem(422, translation._("This form is not complete.")))
+                return _wrong(
+                    request,
+                    Problem(
+                        422, translation._("This form is incomplete. Go back, reload the page and send the form again.")
+                    ),
+                )
             except REFUSALS as refusal:
                 return _wrong(request, problem_of(refusal))
 
@@ -231,8 +237,8 @@ async def from_here(request: Request) -> None:
     ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
         said = translation._(
-            "This form was sent from another site. Open the pages at %(url)s. If they are open at another address, an "
-            "administrator sets HOLDGATE_PUBLIC_URL to it.",
+            "This form was sent from another site. Open Holdgate at %(url)s. If you use another address, "
+            "ask an administrator to set HOLDGATE_PUBLIC_URL to that address.",
             url=ours,
         )
         raise Problem(403, said, kind="cross-site")
@@ -339,8 +345,10 @@ def too_large(request: Request) -> Response:
     page = Wrong(
         person=None,
         title=translation._("Too large"),
-        detail=translation._("What you sent is larger than is taken here."),
-        advice=translation._("Nothing was changed. Split it into several files, and send one after the other."),
+        detail=translation._("The form or file is larger than Holdgate accepts."),
+        advice=translation._(
+            "No data was changed. Split the file into several files, and upload the files one by one."
+        ),
         back=local(quote(request.scope["path"])),
     )
     return render(request, "wrong.html", page, 413)
@@ -349,11 +357,13 @@ def too_large(request: Request) -> Response:
 def _advice(status: int) -> str:
     return {
         403: translation._("Nothing was changed."),
-        404: translation._("The link may be old, or it is not for your eyes. Ask who sent it to you."),
-        500: translation._("Nothing you see here is lost. Try again, and tell an operator if it stays so."),
-        409: translation._("Nothing was changed. Look at it again."),
-        422: translation._("Nothing was changed. Go back and mend it."),
-        503: translation._("Nothing was lost. Try again in a moment."),
+        404: translation._(
+            "The link may be outdated, or you have no permission for this page. Ask the person who sent the link."
+        ),
+        500: translation._("No data was lost. Try again, and tell an operator if the error continues."),
+        409: translation._("No data was changed. Reload the page and try again."),
+        422: translation._("No data was changed. Go back and correct your input."),
+        503: translation._("No data was lost. Try again in a moment."),
     }.get(status, "")
 
 

@@ -92,20 +92,20 @@ class _Seen:
                 self.marks.clear()
                 self._anew = True
             case "step_done" if step[1] == "ask_for_case":
-                self._mark(("case", ""), "here", _("under way"))
+                self._mark(("case", ""), "here", _("in progress"))
             case "step_done":
                 self._anew = False
-                self._mark(step, "done", _("done"))
+                self._mark(step, "done", _("completed"))
             case "step_failed":
                 self._stuck = step
-                self._mark(step, "failed", _("stuck: an operator is asked"))
+                self._mark(step, "failed", _("blocked"))
             case "step_refused":
                 self._mark(step, "failed", _("refused"))
             case "child_ended":
                 good = data.get("status") == Status.COMPLETED
                 self._mark(("case", ""), "done" if good else "failed", state_words(str(data.get("status", ""))).lower())
             case "gate_opened":
-                self._mark(gate, "here", _("waits for people"))
+                self._mark(gate, "here", _("waiting for approval"))
             case "gate_skipped" | "gate_decided_by_rule":
                 self._by_rule(event, data, gate)
             case "gate_closed" if gate[1] == "intervention":
@@ -115,7 +115,7 @@ class _Seen:
             case "undo_done" | "undo_settled" if not self._anew:
                 # `<case>/<step>#n/undo`
                 name = str(data.get("key", "")).removesuffix("/undo").rpartition("/")[2].partition("#")[0]
-                self._mark(("case", "") if name == "ask_for_case" else ("step", name), "undone", _("taken back"))
+                self._mark(("case", "") if name == "ask_for_case" else ("step", name), "undone", _("rolled back"))
 
     def _by_rule(self, event: TimelineItem, data: Mapping[str, Any], gate: tuple[str, str]) -> None:
         process = PROCESSES.get(self._case.process)
@@ -133,7 +133,7 @@ class _Seen:
             return
         match outcome:
             case Outcome.SKIP:
-                self._mark(self._stuck, "skipped", _("left out by an operator"))
+                self._mark(self._stuck, "skipped", _("skipped by an operator"))
             case Outcome.DONE_BY_HAND:
                 self._mark(self._stuck, "done", _("done by hand"))
             case Outcome.RETRY:
@@ -144,7 +144,7 @@ class _Seen:
         if outcome == Outcome.CANCELLED:
             self._mark(gate, "not_reached", _("not decided"))
         elif outcome == Outcome.CHANGES_REQUESTED:
-            self._mark(gate, "here", _("sent back for changes"))
+            self._mark(gate, "here", _("changes requested"))
         else:
             self._mark(gate, "done" if outcome in _ENDS_WELL else "failed", state_words(outcome).lower())
 
@@ -166,7 +166,7 @@ class _Seen:
 
 
 def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bool, place: int) -> Stand:
-    state, words = seen.of(stop) or (("here", _("under way")) if here else _nothing_yet(stop, case.status, known))
+    state, words = seen.of(stop) or (("here", _("in progress")) if here else _nothing_yet(stop, case.status, known))
     if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
         words = _waits(open_)
     stand = Stand(stop, known.label(stop), _short(stop), state, words)
@@ -181,7 +181,7 @@ def _nothing_yet(stop: Stop, status: Status, known: Foresight) -> tuple[State, s
         return "not_reached", _("not reached")
     if words := known.coming(stop):
         return "skipped" if known.passes(stop) else "to_come", words
-    return "to_come", _("to come, if it is needed") if stop.maybe else _("to come")
+    return "to_come", _("upcoming, if needed") if stop.maybe else _("upcoming")
 
 
 def _waits(tasks: Sequence[TaskView]) -> str:
@@ -190,7 +190,7 @@ def _waits(tasks: Sequence[TaskView]) -> str:
         "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
     )
     who = ", ".join([*task.candidate_groups, *task.candidate_users])
-    return _("here now: waits for %(who)s, %(given)s", who=who, given=given)
+    return _("current step: waiting for %(who)s, %(given)s", who=who, given=given)
 
 
 def _short(stop: Stop) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
         case Status.COMPLETED:
             return _say(_("%(done)s on %(at)s"), done=isolated(_done(case)), at=time(case.closed_at))
         case Status.ROLLED_BACK:
-            return _say(_("Done, then taken back on %(at)s"), at=time(case.closed_at))
+            return _say(_("Rolled back on %(at)s"), at=time(case.closed_at))
         case Status.REJECTED | Status.EXPIRED | Status.CANCELLED | Status.FAILED:
             return _say(_("%(ended)s on %(at)s"), ended=state_words(case.status), at=time(case.closed_at))
     return Markup("{}").format(state_words(case.status))
@@ -40,24 +40,26 @@ def _waits(task: TaskView, reader: str) -> Markup:
     question = next((each for each in task.questions if each.answer is None), None)
     since = ago(task.opened_at)
     if task.kind == "changes":
-        return _say(_("Waits for your changes since %(since)s"), since=since)
+        return _say(_("Waiting for your changes, requested %(since)s ago"), since=since)
     if question is not None and question.to == reader:
-        return _say(_("%(by)s asks you something since %(since)s"), by=person(question.by), since=ago(question.at))
+        return _say(_("%(by)s asked you a question %(since)s ago"), by=person(question.by), since=ago(question.at))
     if question is not None:
-        return _say(_("Waits for an answer of %(to)s since %(since)s"), to=person(question.to), since=ago(question.at))
+        return _say(
+            _("Waiting for an answer from %(to)s, asked %(since)s ago"), to=person(question.to), since=ago(question.at)
+        )
     if task.kind == "intervention":
         return Markup("{}").format(state_words(Status.NEEDS_INTERVENTION))
     if task.assignee:
-        return _say(_("Waits for %(name)s since %(since)s"), name=person(task.assignee), since=since)
+        return _say(_("Waiting for %(name)s for %(since)s"), name=person(task.assignee), since=since)
     needed, left = task.quorum.needed, max(task.quorum.needed - task.quorum.given, 1)
     if task.quorum.given:
-        told = _("Waits for %(left)s more of %(needed)s %(whom)s since %(since)s")
+        told = _("Waiting for %(left)s more of %(needed)s %(whom)s for %(since)s")
     elif needed > 1:
-        told = _("Waits for %(needed)s %(whom)s since %(since)s")
+        told = _("Waiting for %(needed)s %(whom)s for %(since)s")
     elif not task.candidate_groups and len(task.candidate_users) == 1:
-        told = _("Waits for %(whom)s since %(since)s")
+        told = _("Waiting for %(whom)s for %(since)s")
     else:
-        told = _("Waits for one of the %(whom)s since %(since)s")
+        told = _("Waiting for one of the %(whom)s for %(since)s")
     return _say(told, left=left, needed=needed, whom=_whom(task), since=since)
 
 
@@ -65,7 +67,11 @@ def _whom(task: TaskView) -> Markup:
     names = [*(readable(name) for name in task.candidate_groups), *task.candidate_users]
     if len(names) == 1:
         return person(names[0])
-    return _say(_("people asked (%(names)s)"), names=listed(names)) if names else Markup("{}").format(_("people asked"))
+    return (
+        _say(_("people who can decide (%(names)s)"), names=listed(names))
+        if names
+        else Markup("{}").format(_("people who can decide"))
+    )
 
 
 def _done(case: CaseRow) -> str:

@@ -125,7 +125,7 @@ def read_form(
                 errors[name] = str(wrong)
         elif base is not None:
             if name in schema.get("required", ()):
-                errors[name] = _("a value is needed")
+                errors[name] = _("enter a value")
             else:
                 values[name] = part.get("default")
     try:
@@ -267,9 +267,9 @@ def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if key := strict_json.twice(pairs):
-        raise ValueError(_("has the key %(key)s twice in one object", key=key))
+        raise ValueError(_("contains the key %(key)s twice in one object", key=key))
     return dict(pairs)
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(_("%(name)s is no number of JSON", name=name))
+    raise ValueError(_("contains %(name)s, which JSON does not allow as a number", name=name))

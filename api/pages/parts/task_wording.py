@@ -61,22 +61,25 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
 def why(task: TaskView, can: CanDecide) -> str:
     """Why the reader may decide, or may not, in a sentence."""
     if not can.allowed:
-        return _("You cannot decide this. %(why)s", why=can.why)
+        return _("You cannot decide this task. %(why)s", why=can.why)
     if task.kind == "changes":
-        return _("You asked for this, so you change it, or send it in as it is.")
+        return _("You are the requester. Change the request or submit the request unchanged.")
     rule = can.why
     for start, told in (
-        ("on behalf of ", _("You can decide this for %(who)s.", who=_first(rule, "on behalf of "))),
+        ("on behalf of ", _("You can decide this task for %(who)s.", who=_first(rule, "on behalf of "))),
         (
             "stands in for ",
-            _("You can decide this in the place of %(who)s, who is away.", who=_first(rule, "stands in for ")),
+            _(
+                "You can decide this task as the substitute of %(who)s, who is out of office.",
+                who=_first(rule, "stands in for "),
+            ),
         ),
-        ("candidate user ", _("You can decide this: you are asked by name.")),
+        ("candidate user ", _("You can decide this task: the task names you.")),
     ):
         if rule.startswith(start):
             return told
     group = rule.removeprefix("member of ").removesuffix(" when the task opened")
-    return _("You can decide this, as a member of %(group)s.", group=group)
+    return _("You can decide this task as a member of %(group)s.", group=group)
 
 
 def _first(rule: str, start: str) -> str:
@@ -89,9 +92,9 @@ def approvals(task: TaskView) -> str:
         "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
     )
     if task.kind == "intervention":
-        return ngettext("one answer is enough", "%(num)s like answers are needed", task.quorum.needed)
+        return ngettext("one decision is enough", "%(num)s matching decisions are needed", task.quorum.needed)
     if Verdict.REJECT in task.verdicts and task.veto:
-        return _("%(approvals)s; one rejection ends it", approvals=told)
+        return _("%(approvals)s; one rejection is enough to reject", approvals=told)
     return told
 
 
@@ -104,15 +107,19 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
         match step.does:
             case "remind":
                 who = task.assignee or ", ".join([*task.candidate_groups, *task.candidate_users])
-                told.append(Coming(step.at, _("a reminder goes to %(who)s", who=who)))
+                told.append(Coming(step.at, _("reminder to %(who)s", who=who)))
             case "escalate" if not step.to:
                 continue
             case "escalate":
                 to = ", ".join(step.to)
-                text = _("it goes to %(who)s instead", who=to) if step.replace else _("%(who)s are asked too", who=to)
+                text = (
+                    _("escalation: %(who)s decide instead", who=to)
+                    if step.replace
+                    else _("escalation: %(who)s can also decide", who=to)
+                )
                 told.append(Coming(step.at, text, fixed=step.fixed))
             case "approve":
-                told.append(Coming(step.at, _("it counts as approved, as the policy says"), fixed=step.fixed))
+                told.append(Coming(step.at, _("expires: the policy approves automatically"), fixed=step.fixed))
             case "reject":
                 told.append(Coming(step.at, _ends(task), fixed=step.fixed))
     return told
@@ -120,12 +127,12 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
 
 def _ends(task: TaskView) -> str:
     if task.kind == "changes":
-        return _("it ends as “Ran out of time”, and what was done is undone")
+        return _("expires: completed steps are rolled back, and the request ends as “Expired”")
     if task.kind == "intervention":
-        return _("everything that was done is undone, and it ends as failed")
+        return _("expires: all completed steps are rolled back, and the request ends as “Failed”")
     if task.gate == "rollback":
-        return _("nothing is undone, and it stays as it is")
-    return _("it ends as “Ran out of time”, and what was done is undone")
+        return _("expires: the rollback ends, and completed steps stay")
+    return _("expires: completed steps are rolled back, and the request ends as “Expired”")
 
 
 def needs_comment(task: TaskView) -> list[Verdict]:
@@ -152,7 +159,7 @@ def claimed(task: TaskView) -> Markup | None:
     if task.assignee is None:
         return None
     if task.owner:
-        return Markup(_("Handed by %(owner)s to %(who)s.")) % {
+        return Markup(_("Delegated by %(owner)s to %(who)s.")) % {
             "owner": listed([task.owner]),
             "who": listed([task.assignee]),
         }
@@ -161,5 +168,9 @@ def claimed(task: TaskView) -> Markup | None:
 
 def stale_words(changed: Sequence[Any]) -> str:
     """What has changed since somebody looked."""
-    names = {"candidates": _("who is asked"), "questions": _("an answer came"), "input": _("what is asked for")}
+    names = {
+        "candidates": _("the people who can decide"),
+        "questions": _("a question was answered"),
+        "input": _("the details of the request"),
+    }
     return ", ".join(names.get(str(each), str(each)) for each in changed)

@@ -211,7 +211,7 @@ class _Walk:
     def _check_place(self, row: Any, name: str) -> None:
         """Its place in the global order."""
         if row.position < 1 or (self._head and row.position > self._head.position):
-            self.say(f"{name} lies outside the record, which goes from 1 to {self._head.position}: it was inserted")
+            self.say(f"{name} is outside the audit log, which goes from 1 to {self._head.position}: it was inserted")
             return
         self._skip_to(row.position)
         self._position = row.position
@@ -225,7 +225,7 @@ class _Walk:
         missing = range(self._position + 1, position)
         if not missing:
             return
-        self.say(f"{_positions(missing)} of the record: nothing is stored there, events were removed")
+        self.say(f"{_positions(missing)} of the audit log: events were removed")
         # A checkpoint just before the gap's end lets the running hash go on from there.
         self._running = self._marks.get(position - 1)
         self._proven, self._unproven = position - 1, {}
@@ -252,15 +252,15 @@ class _Walk:
     def end(self) -> None:
         """The end of the global order, and what the chains of the cases lack."""
         if self._head is None:
-            self.say("the head of the record (table chain) is missing or cannot be read")
+            self.say("the head of the audit log (table chain) is missing or cannot be read")
         elif self._position < self._head.position:
             cut = range(self._position + 1, self._head.position + 1)
-            self.say(f"the tail of the record was cut off: nothing is stored at {_positions(cut)}")
+            self.say(f"the end of the audit log was cut off: no events at {_positions(cut)}")
         else:
-            self._compare(self._head.hash, "the head of the record")
+            self._compare(self._head.hash, "the head of the audit log")
         for position in self._marks:
             if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
-                self.say(f"there is a checkpoint at position {position}, where the record has none")
+                self.say(f"there is a checkpoint at position {position}, where the audit log has no event")
         self.find_gaps()
         self.find_emptied()
 

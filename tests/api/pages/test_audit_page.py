@@ -22,7 +22,7 @@ async def test_an_auditor_finds_what_somebody_did_to_a_case(gate: Gate) -> None:
     by_words = (await auditor.get("/audit", params={"q": 'NOT "OURS" <b>&', "kind": "decided"})).text
     assert case_id.replace("%", "%25") in by_words or case_id in by_words
     nothing = (await auditor.get("/audit", params={"case_id": case_id, "to": "2001-01-01"})).text
-    assert "Nothing in the record fits" in nothing
+    assert "No events found" in nothing
 
 
 async def test_pages_of_the_record_follow_each_other_to_its_first_entry(stopped: Gate) -> None:
@@ -58,7 +58,7 @@ async def test_the_whole_record_is_checked_beside_other_work_and_one_case_at_onc
         assert re.findall("<li><bdi>(.*?)</bdi>", page.text) == []
         assert "Nothing was changed." in page.text and "Checked <time" in page.text
         one = (await client.get("/audit/check", params={"case_id": case_id})).text
-        assert "events of 1 case are as they were written" in one
+        assert "events of 1 request are unchanged" in one
         none = (await client.get("/audit/check", params={"case_id": "payment:<none>"})).text
         assert "neither a row nor an event of case payment:&lt;none&gt;" in none
 
@@ -67,7 +67,7 @@ async def test_evidence_is_downloaded_from_the_page_and_a_refusal_stands_in_it(g
     case_id = await gate.start()
     await gate.open_task(case_id)
     auditor = gate.as_("auditor-1")
-    assert "Of a period" in (await auditor.get("/audit/pack")).text
+    assert "Evidence of a period" in (await auditor.get("/audit/pack")).text
     got = await auditor.get("/audit/pack", params={"case_id": case_id})
     with ZipFile(io.BytesIO(got.content)) as pack:
         assert "report.html" in pack.namelist()

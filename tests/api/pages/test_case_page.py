@@ -30,20 +30,20 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     await gate.until(case_id, lambda case: case["status"] == "rejected")
     async with signed_in(gate, "requester-1") as client:
         page = await seen(client, case_id)
-    assert "Release the held 1,250.00 GBP" in page.section("What was undone, newest first").text
+    assert "Release the held 1,250.00 GBP" in page.section("Rolled back, newest step first").text
     told = page.one("ol", class_="timeline").all("li")
     kinds = [each.attrs["class"] for each in told]
     assert kinds[-1] == "case_closed"
     assert kinds.index("decided") < kinds.index("rollback_started") < kinds.index("undo_done")
     assert "manager-1 rejected: “Not <b>ours</b>” by a program" in told[kinds.index("decided")].text
     assert not page.all("b") and "GB82" not in page.text, "bank accounts are shown by their last four"
-    assert stops(page)[0] == "Hold 1,250.00 GBP on operating: taken back"
+    assert stops(page)[0] == "Hold 1,250.00 GBP on operating: rolled back"
     assert stops(page)[3:5] == ["Manager approval: rejected", "Director approval: not reached"]
     assert not page.all("details", class_="technical"), "what stands in the record is for those who work with it"
     assert page.one("code", class_="id").text == case_id == page.one("button", data_copy=case_id).attrs["data-copy"]
-    (again,) = [each for each in page.all("a") if each.text == "Mend and ask again"]
+    (again,) = [each for each in page.all("a") if each.text == "Submit again"]
     assert again.attrs["href"] == f"/new/payment?resubmits={quote(case_id, safe='')}"
-    (temporal,) = [each for each in page.all("a") if each.text == "In the Temporal Web UI"]
+    (temporal,) = [each for each in page.all("a") if each.text == "Open in Temporal Web UI"]
     assert temporal.attrs["href"].endswith(f"/workflows/{quote(case_id, safe='')}")
 
 
@@ -54,7 +54,7 @@ async def test_the_page_checks_the_record_of_the_case_and_says_when_it_was_chang
     where = "position = (SELECT position FROM events WHERE case_id = :case AND kind = 'gate_skipped' LIMIT 1)"
     async with signed_in(gate, "auditor-1") as client:
         page = await seen(client, case_id)
-        assert f"Record checked: {len(case['timeline'])} entries, unbroken." in page.text
+        assert f"Audit log checked: {len(case['timeline'])} entries, unchanged." in page.text
         assert "Manager approval: no approval needed (amount under 500.00 GBP)" in stops(page)
         assert page.all("details", class_="technical")
         async with gate.database.write() as conn:
@@ -63,11 +63,11 @@ async def test_the_page_checks_the_record_of_the_case_and_says_when_it_was_chang
             ).scalar()
             await conn.execute(text(change), {"old": old, "new": f"{old} "})
         try:
-            assert "The record of this case was changed. Tell an auditor" in (await seen(client, case_id)).text
+            assert "The audit log of this request was changed. Tell an auditor" in (await seen(client, case_id)).text
         finally:
             async with gate.database.write() as conn:
                 await conn.execute(text(change), {"old": f"{old} ", "new": old})
-        assert "unbroken" in (await seen(client, case_id)).text
+        assert "unchanged" in (await seen(client, case_id)).text
 
 
 async def test_an_operator_undoes_a_completed_case_and_the_page_says_what_that_takes_back(gate: Gate) -> None:
@@ -77,14 +77,14 @@ async def test_an_operator_undoes_a_completed_case_and_the_page_says_what_that_t
         assert not (await seen(client, case_id)).all("form", action=at(case_id, "/rollback"))
     async with signed_in(gate, "operator-1") as client:
         page = await seen(client, case_id)
-        assert "Take back 130.00 GBP from Twice Ltd" in page.one("section", class_="undo").text
+        assert "Refund 130.00 GBP from Twice Ltd" in page.one("section", class_="undo").text
         assert (await client.post(at(case_id, "/rollback"), data={"reason": ""})).status_code == 422
         answer = await client.post(at(case_id, "/rollback"), data={"reason": "Paid twice"})
         assert (answer.status_code, answer.headers["location"]) == (303, at(case_id))
         await gate.until(case_id, lambda case: case["status"] == "rolled_back")
         page = await seen(client, case_id)
-        assert stops(page)[-1] == "Pay 130.00 GBP to Twice Ltd: taken back"
-        assert "Done, then undone" in page.text
+        assert stops(page)[-1] == "Pay 130.00 GBP to Twice Ltd: rolled back"
+        assert "Rolled back" in page.text
         again = await client.post(at(case_id, "/rollback"), data={"reason": "Again"})
         assert again.status_code == 409 and parsed(again.text).one(role="alert").text
 
@@ -98,7 +98,7 @@ async def test_a_scheduled_case_is_started_early_and_one_under_way_is_withdrawn_
         assert (await client.post(at(case_id, "/start"))).status_code == 404
     async with signed_in(gate, "requester-1") as client:
         page = await seen(client, case_id)
-        assert "Start now" in page.section("What you can do").text and "to come" in stops(page)[0]
+        assert "Start request now" in page.section("Actions").text and "upcoming" in stops(page)[0]
         assert (await client.post(at(case_id, "/start"))).status_code == 303
         await gate.open_task(case_id)
         answer = await client.post(at(case_id, "/cancel"), data={"reason": "Ordered twice"})
@@ -121,7 +121,7 @@ async def test_files_and_comments_are_added_on_the_page_and_lead_back_to_where_t
         said = {"text": "See the order", "back": "https://evil.example/"}
         assert (await client.post(at(case_id, "/comment"), data=said)).headers["location"] == at(case_id)
         page = parsed((await client.get(task)).text)
-        (link,) = page.section("Attachments").all("a")
+        (link,) = page.section("Files").all("a")
         assert (link.text, (await client.get(link.attrs["href"])).content) == ("order 4711.txt", order)
         assert "See the order" in page.section("Comments").text
 

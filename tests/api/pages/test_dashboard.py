@@ -93,7 +93,7 @@ async def test_the_page_shows_the_figures_with_a_table_beside_each_plot(gate: Ga
     assert "Reviewers" in page and "SQLite" in page and "style=" not in page
     own = (await gate.as_("requester-2").get("/dashboard?period=24h")).text
     assert '<a href="/cases?status=completed&amp;requester=requester-2">' in own
-    assert "your own requests" in own and "Reviewers" not in own and "SQLite" not in own
+    assert "your requests, your uploads" in own and "Reviewers" not in own and "SQLite" not in own
     assert (await gate.as_("admin-1").get("/dashboard?period=1y")).status_code == 422
 
 

@@ -75,8 +75,8 @@ def test_a_new_input_is_read_with_every_mistake_at_its_field_and_nothing_lost() 
         PAYMENT.input, sent(payee="", amount="12,50", currency="GBP", memo="a\r\nb", payee_account="GB00"), words=None
     )
     assert set(read.errors) == {"payee", "amount", "payee_account", ""}
-    assert read.errors["payee"] == "a value is needed"
-    assert "account: a value is needed" in read.errors[""], "a field that the form did not send"
+    assert read.errors["payee"] == "enter a value"
+    assert "account: enter a value" in read.errors[""], "a field that the form did not send"
     shown = {field.name: field for field in schema_form(PAYMENT.input, {}, words=PAYMENT.words, read=read)}
     assert (shown["amount"].value, shown["memo"].value) == ("12,50", "a\nb")
     assert "plain number" in shown["amount"].error
@@ -94,7 +94,7 @@ def test_an_edit_is_what_differs_and_a_hidden_field_left_empty_stays() -> None:
     read = read_form(PAYMENT.input, changed, words=PAYMENT.words, base=STORED)
     assert (read.values, read.errors) == ({"amount": "900.00", "memo": "", "due_date": None}, {})
     wrong = read_form(PAYMENT.input, same | sent(payee=" ", amount="1.234"), words=PAYMENT.words, base=STORED)
-    assert wrong.errors["payee"] == "a value is needed"
+    assert wrong.errors["payee"] == "enter a value"
     assert "GBP has 2 decimals" in wrong.errors["amount"]
     only = read_form(PAYMENT.input, same | sent(amount="5", memo="x"), words=PAYMENT.words, base=STORED, only=["memo"])
     assert only.values == {"memo": "x"}, "fields that are not wanted are not read"

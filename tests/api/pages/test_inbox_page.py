@@ -81,7 +81,7 @@ async def test_a_rejection_of_many_needs_a_comment_and_nothing_is_decided_withou
     unsure = await decide(gate, "manager-1", form(tasks, sure=""), Accept="text/html")
     assert unsure.status_code == 200 and "Approve 2 tasks?" in unsure.text and "2,401.00 GBP" in unsure.text
     empty = await decide(gate, "manager-1", form(tasks, "reject", comment="  "), Accept="text/html")
-    assert empty.status_code == 422 and "Say why" in empty.text
+    assert empty.status_code == 422 and "Enter a comment" in empty.text
     for task in tasks:
         assert (await gate.case(task["case_id"]))["status"] == "awaiting_approval"
 

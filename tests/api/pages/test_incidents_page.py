@@ -28,7 +28,7 @@ async def test_an_operator_goes_on_without_a_step_for_some_of_a_group_and_must_s
         assert "<img" not in page and "&lt;img" in page
         boxes = re.findall(r'name="task" value="([^"]+)"', page)
         assert len(boxes) == 3
-        assert 'value="skip">Go on without this step' in page, "no class of another thing hides it"
+        assert 'value="skip">Skip step' in page, "no class of another thing hides it"
         form = {**hidden(page), "task": boxes[:2], "verdict": "done_by_hand"}
         refused = await client.post(address, data=form)
         assert refused.status_code == 422
@@ -36,10 +36,10 @@ async def test_an_operator_goes_on_without_a_step_for_some_of_a_group_and_must_s
         assert len(re.findall(r" checked>", refused.text)) == 2, "what was ticked stays ticked"
         nothing = await client.post(address, data={**hidden(page), "verdict": "retry", "comment": "It is mended"})
         assert nothing.status_code == 422
-        assert "Tick at least one" in nothing.text and "It is mended</textarea>" in nothing.text
+        assert "Select at least one" in nothing.text and "It is mended</textarea>" in nothing.text
         done = await client.post(address, data={**form, "verdict": "roll_back", "comment": "Not wanted"})
         for _again in range(2):  # the result is a page of its own: it can be read again
-            assert "2 of 2 answered" in (await client.get(done.headers["location"])).text
+            assert "2 of 2 incidents decided" in (await client.get(done.headers["location"])).text
         # The oldest task need not be of the case that was started first.
         of_case = [await gate.get("operator-1", f"/tasks/{box.rpartition('.')[0]}") for box in boxes[:2]]
         chosen = [answer.json()["case_id"] for answer in of_case]
@@ -53,9 +53,11 @@ async def test_an_operator_goes_on_without_a_step_for_some_of_a_group_and_must_s
         await gate.until(other, lambda case: case["status"] == "failed")
         again = await client.post("/incidents", data=form)
         assert again.headers["location"] == done.headers["location"], "the same form, sent twice"
-        assert "1 of 1 answered" in (await client.get(done.headers["location"])).text, "though its group is gone"
+        assert "1 of 1 incidents decided" in (await client.get(done.headers["location"])).text, (
+            "though its group is gone"
+        )
         async with signed_in(gate, "admin-1") as other_person:
-            assert "of 1 answered" not in (await other_person.get(done.headers["location"])).text
+            assert "of 1 incidents decided" not in (await other_person.get(done.headers["location"])).text
         gone = await eventually(lambda: client.get(address), lambda answer: answer.status_code == 404)
         assert "There is no such group of incidents." in gone.text, "it is dealt with"
 
@@ -67,7 +69,7 @@ async def test_each_answer_has_its_own_result(gate: Gate) -> None:
         boxes = re.findall(r'name="task" value="([^"]+)"', page)
         form = {**hidden(page), "task": [*boxes, "none"], "verdict": "roll_back", "comment": "Not wanted"}
         done = (await client.post(f"/incidents/{group}", data=form, follow_redirects=True)).text
-        assert "2 of 3 answered" in done
+        assert "2 of 3 incidents decided" in done
         assert "There is no such task." in done
     await gate.until(case_id, lambda case: case["status"] == "failed")
 

@@ -108,4 +108,4 @@ async def test_a_mistake_in_the_file_of_mappings_is_named_on_the_page(
     choice = stopped.app.state.services.uploads.choice
     monkeypatch.setattr(choice, "saved", SavedMappings(file, choice.saved.targets))
     page = html.unescape((await stopped.as_("requester-1").get("/mappings")).text)
-    assert "Nothing of this file is used until it is mended" in page and "mappings.toml:5:" in page
+    assert "Holdgate does not use this file until its errors are corrected" in page and "mappings.toml:5:" in page

@@ -36,7 +36,7 @@ async def test_a_request_says_whom_it_waits_for_and_can_be_reminded_of_once_a_da
     await gate.until(case_id, lambda case: case["tasks"][0]["quorum"]["given"] == 1)
     async with signed_in(gate, "requester-1") as client:
         said = text(await client.get("/requests"))
-        assert "Pay Standing Ltd 12,000.00 GBP Waits for 1 more of 2 managers since less than a minute" in said
+        assert "Pay Standing Ltd 12,000.00 GBP Waiting for 1 more of 2 managers for less than a minute" in said
         form = {"task_id": task["task_id"], "key": "k1"}
         for _ in range(2):  # the same form twice is one reminder
             answer = await client.post("/requests/nudge", data=form)
@@ -44,12 +44,12 @@ async def test_a_request_says_whom_it_waits_for_and_can_be_reminded_of_once_a_da
         again = await client.post("/requests/nudge", data=form | {"key": "k2"})
         assert (
             again.status_code == 409
-            and "They were reminded on" in text(again)
-            and "You can do it again from" in text(again)
+            and "The last reminder was sent on" in text(again)
+            and "You can send the next reminder from" in text(again)
         )
         page = await client.get("/requests?said=nudged")
-        assert "Those who may decide are reminded." in text(page)
-        assert "Reminded less than a minute ago, again from" in text(page)
+        assert "A reminder was sent to the people who can decide." in text(page)
+        assert "Reminder sent less than a minute ago; next reminder possible from" in text(page)
     events = [event for event in (await gate.case(case_id))["timeline"] if event["kind"] == "nudged"]
     assert [event["summary"] for event in events] == ["requester-1 reminded those who may decide: manager approval"]
 
@@ -70,7 +70,7 @@ async def test_only_who_asked_reminds_and_not_of_what_waits_for_them(gate: Gate)
     assert refused.status_code == 409 and "waits for your changes" in refused.json()["detail"]
     async with signed_in(gate, "requester-1") as client:
         page = (await client.get("/requests")).text
-    assert f'href="/tasks/{changes["task_id"]}">Make the changes' in page
+    assert f'href="/tasks/{changes["task_id"]}">Make changes' in page
 
 
 async def test_a_question_comes_first_and_is_answered_where_it_stands(gate: Gate) -> None:
@@ -81,7 +81,7 @@ async def test_a_question_comes_first_and_is_answered_where_it_stands(gate: Gate
         page = await client.get("/requests")
         said = text(page)
         assert said.index("manager-1 asks about Pay Questioned Ltd") < said.index("Pay Questioned Ltd 1,250.00 GBP")
-        assert "<i>order" not in page.text and "manager-1 asks you something since" in said
+        assert "<i>order" not in page.text and "manager-1 asked you a question" in said
         question = re.search(
             rf'value="{task["task_id"]}"><input type="hidden" name="question" value="([^"]+)"', page.text
         )
@@ -137,21 +137,21 @@ async def test_a_form_with_mistakes_comes_back_as_it_was_with_each_beside_its_fi
         fresh = new(await client.get("/new/payment"), reference=typed["reference"], **{"input.amount": "99.00"})
         refused = await client.post("/new/payment", data=fresh)
         assert refused.status_code == 409
-        assert "Already asked for: Pay Asked Ltd 1,250.00 GBP" in text(refused)
-        assert "It differs in: Amount" in text(refused)
+        assert "Existing request: Pay Asked Ltd 1,250.00 GBP" in text(refused)
+        assert "The existing request differs in: Amount" in text(refused)
     async with signed_in(gate, "requester-2") as client:
         fresh = new(await client.get("/new/payment"), reference=typed["reference"])
         refused = await client.post("/new/payment", data=fresh)
-        assert "Somebody else has asked" in text(refused) and "Pay Asked Ltd" not in text(refused)
+        assert "Another person already submitted" in text(refused) and "Pay Asked Ltd" not in text(refused)
 
 
 @pytest.mark.parametrize(
     ("amount", "said"),
     [
         ("100.00", "No approval needed (amount under 500.00 GBP)."),
-        ("1250.00", "Managers will be asked."),
-        ("12000.00", "Managers will be asked. 2 approvals are needed."),
-        ("1x", "Mend the fields first."),
+        ("1250.00", "Managers must approve."),
+        ("12000.00", "Managers must approve. 2 approvals are needed."),
+        ("1x", "Correct the marked fields first."),
     ],
 )
 async def test_who_will_be_asked_is_told_before_anything_starts(gate: Gate, amount: str, said: str) -> None:
@@ -195,7 +195,7 @@ async def test_cases_are_found_by_what_people_know_of_them_and_taken_along_as_cs
             page = await client.get("/cases", params={"q": sought, "status": "awaiting_approval"})
             assert reference in page.text, sought
         nothing = await client.get("/cases", params={"q": reference, "status": "completed", "requester": ""})
-        assert "Nothing is found." in nothing.text and f'value="{reference}"' in nothing.text
+        assert "No requests found." in nothing.text and f'value="{reference}"' in nothing.text
         link = re.search(r'href="(/cases\?[^"]*format=csv)"', (await client.get(f"/cases?q={reference}")).text)
         assert link is not None
         file = await client.get(html.unescape(link[1]))

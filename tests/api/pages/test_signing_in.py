@@ -105,6 +105,6 @@ async def test_an_address_that_is_none_is_a_page_for_browsers_and_a_problem_for_
     async with browser(gate) as client:
         page = await client.get("/no/such/page", headers={"Accept": "text/html,*/*"})
         assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-        assert "There is nothing at this address" in page.text
+        assert "This address does not exist" in page.text
         answer = await client.get("/no/such/page")
         assert answer.headers["content-type"] == "application/problem+json"

@@ -19,10 +19,10 @@ async def test_a_case_that_does_not_answer_claims_neither_a_missing_worker_nor_t
     ):
         async with signed_in(stopped, person) as client:
             page = (await client.get(address)).text
-        assert "This is what was last recorded: the request does not answer now." in page
+        assert "This page shows the last stored state, because the request does not respond now." in page
         for untrue in ("no worker answers", "Nothing has to be undone", "Nothing was done yet"):
             assert untrue not in page, (address, untrue)
     async with signed_in(stopped, "manager-1") as client:
         form = hidden((await client.get(f"/tasks/{task['task_id']}")).text)
         sent = await client.post(f"/tasks/{task['task_id']}/act", data=form | {"act": "claim"}, follow_redirects=True)
-        assert "What you sent is stored." in sent.text
+        assert "Your decision is stored." in sent.text

@@ -66,7 +66,7 @@ async def test_a_manager_decides_on_the_page_and_a_form_sent_twice_is_one_decisi
             answer = await client.post(f"{address}/decide", data=sent)
             assert (answer.status_code, answer.headers["location"]) == (303, address)
         page = await seen(client, address)
-        assert "This is decided: Approved." in page.text and "Checked" in page.section("Who decides").text
+        assert "Decision: Approved." in page.text and "Checked" in page.section("Who can decide").text
         assert not answers(page)
     case = await gate.until(case_id, lambda case: case["status"] == "completed")
     assert [(each["by"], each["comment"]) for each in case["tasks"][0]["decisions"]] == [("manager-1", "Checked")]
@@ -80,43 +80,43 @@ async def test_a_task_says_what_is_asked_on_what_grounds_by_when_and_what_follow
         page = await seen(client, address)
     assert page.one("h1").text == "Pay Whole Ltd 12,000.00 GBP"
     assert page.one(class_="question").text == "May 12,000.00 GBP be paid to Whole Ltd?"
-    about = page.section("What it is about")
+    about = page.section("Details")
     labels, values = [each.text for each in about.all("dt")], [each.text for each in about.all("dd")]
     assert labels[:2] == ["Payee", "Amount"] and "Currency" not in labels, "key fields first, the sum with its currency"
     assert values[:2] == ["Whole Ltd", "12,000.00 GBP"] and "…5432" in values and "GB82" not in page.text
-    checked = page.section("What was checked")
+    checked = page.section("Checks")
     assert checked.one("ul", class_="flags").text.startswith("This is the first payment to this payee")
     assert [each.text for each in checked.all("dt")] == ["Score", "Earlier payments"]
     assert answers(page) == ["Approve", "Reject", "Request changes", "Abstain"]
     assert [each.text for each in page.one("p", class_="verdicts").all("button")] == answers(page)[:3]
     assert "Release the held 12,000.00 GBP" in page.section("If you reject").text
-    who = page.section("Who decides")
-    assert "The policy asks for it: amount at least 500.00 GBP." in who.text
-    assert "Approvals 0 of 2 approvals; one rejection ends it" in who.text
+    who = page.section("Who can decide")
+    assert "The policy requires this approval: amount at least 500.00 GBP." in who.text
+    assert "Approvals 0 of 2 approvals; one rejection is enough to reject" in who.text
     assert "managers: manager-1, manager-2, manager-3" in who.text
-    assert "You can decide this, as a member of managers." in page.text
+    assert "You can decide this task as a member of managers." in page.text
     coming = [each.text.partition(": ")[2] for each in page.section("Deadlines").all("li")]
-    end = "it ends as “Ran out of time”, and what was done is undone"
-    assert coming == ["a reminder goes to managers", "directors are asked too", end]
+    end = "expires: completed steps are rolled back, and the request ends as “Expired”"
+    assert coming == ["reminder to managers", "escalation: directors can also decide", end]
 
 
 async def test_the_way_of_the_case_is_drawn_and_says_the_same_in_words(gate: Gate) -> None:
     _, address = await opened(gate, payee="Drawn Ltd")
     async with signed_in(gate, "manager-1") as client:
-        way = (await seen(client, address)).section("Where it stands")
+        way = (await seen(client, address)).section("Progress")
     assert [each.text for each in way.one("ol", class_="stops").all("li")] == [
-        "Hold 1,250.00 GBP on operating: done",
-        "Screen the payment to Drawn Ltd for fraud: done",
+        "Hold 1,250.00 GBP on operating: completed",
+        "Screen the payment to Drawn Ltd for fraud: completed",
         "Fraud review: no approval needed (score under 50)",
-        "Manager approval: here now: waits for managers, 0 of 1 approval",
+        "Manager approval: current step: waiting for managers, 0 of 1 approval",
         "Director approval: not needed: amount 1,250.00 is under 50,000.00 GBP",
-        "Pay 1,250.00 GBP to Drawn Ltd: to come",
+        "Pay 1,250.00 GBP to Drawn Ltd: upcoming",
     ]
     drawn = way.one("svg", role="img")
     states = [each.attrs["class"].split()[1] for each in drawn.all("g")]
     assert states == ["done", "done", "skipped", "here", "skipped", "to_come"]
     described = drawn.one(id=drawn.attrs["aria-labelledby"].split()[1])
-    assert "Manager approval: here now" in described.text
+    assert "Manager approval: current step" in described.text
     assert way.one("li", aria_current="step").text.startswith("Manager approval")
 
 
@@ -131,7 +131,7 @@ async def test_a_no_without_a_reason_is_asked_for_one_and_nothing_typed_is_lost(
             box = page.one("textarea", name="comment")
             assert box.attrs["aria-invalid"] == "true"
             assert (
-                page.one(id="task-comment-error").text.startswith("Say why")
+                page.one(id="task-comment-error").text.startswith("Enter a comment")
                 and "task-comment-error" in box.attrs["aria-describedby"].split()
             )
         answer = await client.post(
@@ -140,7 +140,7 @@ async def test_a_no_without_a_reason_is_asked_for_one_and_nothing_typed_is_lost(
         assert answer.status_code == 409
         page = parsed(answer.text)
         assert page.one("textarea", name="comment").raw == "\nAs\nagreed"
-        assert page.one(role="alert").text.startswith("It has changed since you looked")
+        assert page.one(role="alert").text.startswith("The task has changed since you opened this page")
         assert form(page)["revision"] == "1", "looked at again, it can be decided"
     assert (await gate.case(case_id))["status"] == "awaiting_approval"
 
@@ -168,10 +168,10 @@ async def test_within_the_inbox_a_task_is_a_part_that_answers_in_its_place(gate:
         headers, sent = {"HX-Request": "true"}, form(part)
         answer = await client.post(f"{address}/decide", data=sent | {"verdict": "reject"}, headers=headers)
         assert answer.status_code == 422 and "HX-Trigger" not in answer.headers
-        assert not parsed(answer.text).all("html") and "Say why" in answer.text
+        assert not parsed(answer.text).all("html") and "Enter a comment" in answer.text
         answer = await client.post(f"{address}/decide", data=sent | {"verdict": "approve"}, headers=headers)
         assert (answer.status_code, answer.headers["HX-Trigger"]) == (200, "decided")
-        assert "This is decided: Approved." in parsed(answer.text).text
+        assert "Decision: Approved." in parsed(answer.text).text
     await gate.until(case_id, lambda case: case["status"] == "completed")
 
 
@@ -184,7 +184,7 @@ async def test_changes_are_asked_for_made_with_mistakes_first_and_shown_as_a_dif
     async with signed_in(gate, "requester-1") as client:
         page = await seen(client, mending)
         assert page.one(class_="question").text == "manager-1 asks for changes: Whose order?"
-        assert answers(page) == ["Send in again"]
+        assert answers(page) == ["Submit again"]
         sent = form(page) | {"verdict": "resubmit", "comment": "Ours"}
         assert sent["input.payee"] == "Mended Ltd" and sent["input.payee_account"] == ""
         wrong = sent | {"input.amount": "12,5", "input.memo": "Order 4711\r\nof May"}
@@ -201,7 +201,7 @@ async def test_changes_are_asked_for_made_with_mistakes_first_and_shown_as_a_dif
     assert task["input"]["payee_account"] == "…5432", "what was not shown has stayed"
     async with signed_in(gate, "manager-1") as client:
         page = await seen(client, f"/tasks/{task['task_id']}")
-        diff = page.section("What has changed since the round before")
+        diff = page.section("Changes since the previous round")
         assert [each.text for each in diff.all("dt")] == ["Amount", "Memo"]
         assert [each.text for each in diff.all("del")] == ["before: 1250.00", "before: Old"]
         assert "Round 2" in page.text
@@ -242,8 +242,8 @@ async def test_people_claim_hand_over_ask_hide_and_move_the_clock_on_the_page(ga
         page = await did(client, "ask", 422, to="requester-1", text=" ")
         assert page.one(id="text-ask-error").text
         assert "Which order?" in (await did(client, "ask", to="requester-1", text="Which order?")).text
-        assert "Hidden from your list until" in (await did(client, "follow_up", later="3d")).text
-        assert "Hidden from your list until" not in (await did(client, "no_follow_up")).text
+        assert "Snoozed until" in (await did(client, "follow_up", later="3d")).text
+        assert "Snoozed until" not in (await did(client, "no_follow_up")).text
     async with signed_in(gate, "requester-1") as client:
         page = await seen(client, address)
         question = page.one("input", name="question").attrs["value"]
@@ -256,7 +256,7 @@ async def test_people_claim_hand_over_ask_hide_and_move_the_clock_on_the_page(ga
         assert (await did(client, "set_clock", 422, ends="tomorrow", text="Holidays")).one(id="task-ends-error").text
         page = await did(client, "set_clock", ends=later, text="Holidays")
         day = datetime.fromisoformat(later)
-        assert f"{day.day} {day:%b %Y, %H:%M} UTC: it ends" in page.section("Deadlines").text
+        assert f"{day.day} {day:%b %Y, %H:%M} UTC: expires" in page.section("Deadlines").text
 
 
 async def test_every_text_of_a_task_and_a_case_can_be_translated(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ async def test_a_wrong_token_is_told_so(gate: Gate) -> None:
     async with browser(gate) as client:
         answer = await client.post("/sign-in", data={"token": "hg_wrong"})
         assert answer.status_code == 401
-        assert "Nobody has this token" in answer.text
+        assert "This token is unknown" in answer.text
         assert COOKIE not in client.cookies
 
 
@@ -52,7 +52,7 @@ async def test_a_form_from_another_site_is_refused(gate: Gate) -> None:
 
 async def test_the_page_takes_a_bearer_token_too(gate: Gate) -> None:
     page = (await gate.as_("auditor-1").get("/")).text
-    assert "Nothing waits here" in page
+    assert "No open tasks" in page
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ async def test_a_first_password_is_changed_and_then_one_is_where_one_wanted_to_b
         wrong = await client.post("/password", data=new)
         assert (
             wrong.status_code == 422
-            and "The two new passwords differ." in parsed(wrong.text).one("form", class_="card").text
+            and "The two new passwords differ. Enter the new password twice."
+            in parsed(wrong.text).one("form", class_="card").text
         )
         changed = await client.post("/password", data=new | {"again": new["new"]})
         assert changed.headers["location"] == "/cases?q=x"

@@ -47,12 +47,12 @@ async def test_a_file_is_looked_at_and_started_once_without_being_sent_again(gat
         address = await send(client, data)
         page = await client.get(address)
         said = text(page)
-        assert page.status_code == 200 and "2 would start 1 already uploaded 1 with mistakes" in said
+        assert page.status_code == 200 and "2 ready to start 1 already uploaded 1 invalid" in said
         assert "GBP 2 300.50 GBP 200.50 GBP" in said
         assert "2 payments need none (amount under 500.00 GBP)" in said
         assert "Amount: 20.00 → 2000.00" in said
         assert f"4 {mark}-3 amount : '12x': write the amount as a plain number" in said
-        assert "There is no such batch" not in said and "Nothing is started yet." in said
+        assert "There is no such batch" not in said and "No request is started yet." in said
         form = start_form(page)
         path = address.partition("?")[0]
         started = await client.post(path, data=form)
@@ -65,13 +65,13 @@ async def test_a_file_is_looked_at_and_started_once_without_being_sent_again(gat
         async def seen() -> str:
             return text(await client.get(f"/batches/{batch_id}"))
 
-        said = await eventually(seen, lambda said: "2 of 2 started" in said and "Done 2" in said)
-        assert "1 already uploaded 1 with mistakes" in said and "With mistakes" in said
+        said = await eventually(seen, lambda said: "2 of 2 rows started" in said and "Completed 2" in said)
+        assert "1 already uploaded 1 invalid" in said and "Invalid" in said
         bad = await client.get(f"/batches/{batch_id}/bad-rows.csv")
         assert bad.text.count(mark) == 1 and f"{mark}-3" in bad.text
         assert f"{mark}-0" in text(await client.get(f"/batches/{batch_id}?outcome=duplicate"))
         assert f'href="/batches/{batch_id}"' in (await client.get("/batches")).text
-        assert "This very file was uploaded before" in text(await client.get(await send(client, data)))
+        assert "The same file was uploaded before" in text(await client.get(await send(client, data)))
     batches = await gate.get("requester-1", "/batches", limit=200)
     assert [each["filename"] for each in batches.json()["items"]].count("june.csv") == 1
 
@@ -83,7 +83,7 @@ async def test_nobody_reads_or_starts_what_somebody_else_has_sent(gate: Gate) ->
     async with signed_in(gate, "requester-2") as client:
         for answer in (await client.get(address), await client.post(address.partition("?")[0], data=form)):
             assert answer.status_code == 404 and "Mine Ltd" not in answer.text
-            assert "no longer kept here" in text(answer) and 'type="file"' in answer.text
+            assert "no longer has this file" in text(answer) and 'type="file"' in answer.text
         assert (await client.get("/upload/..%2f..%2fetc?process=payment")).status_code == 404
     async with signed_in(gate, "manager-1") as client:
         assert (await client.get(address)).status_code == 403
@@ -115,7 +115,7 @@ async def test_columns_are_suggested_and_people_say_otherwise(gate: Gate) -> Non
         page = await client.get(address, params=dict(httpx2.URL(address).params) | chosen)
         said = text(page)
         assert page.status_code == 200, said
-        assert "1 would start" in said and "1,500.00 EUR" in said and "Not read: Supplier Name" in said
+        assert "1 ready to start" in said and "1,500.00 EUR" in said and "Ignored columns: Supplier Name" in said
         assert "<option selected>Other Name</option>" in page.text and "suggested" not in said
         started = await client.post(address.partition("?")[0], data=start_form(page))
         case_id = f"payment:{mark}-1"
@@ -128,7 +128,7 @@ async def test_columns_are_suggested_and_people_say_otherwise(gate: Gate) -> Non
         assert (case["input"]["payee"], case["input"]["due_date"]) == ("Beta GmbH", "2031-01-02")
         assert started.headers["location"].endswith(case["batch_id"])
         wrong = await client.get(f"{await send(client, data)}&mapping=none")
-        assert wrong.status_code == 422 and "No mapping is saved as 'none'" in text(wrong)
+        assert wrong.status_code == 422 and "There is no saved mapping 'none'" in text(wrong)
 
 
 async def test_what_cannot_be_read_is_said_in_a_sentence_where_the_file_is_chosen(gate: Gate) -> None:
@@ -137,15 +137,17 @@ async def test_what_cannot_be_read_is_said_in_a_sentence_where_the_file_is_chose
         assert page.status_code == 422 and "empty.csv: The file is empty." in text(page) and 'type="file"' in page.text
         form = {"process": "payment"}
         picture = await client.post("/upload", data=form, files={"file": ("x.png", b"\x89PNG", "image/png")})
-        assert picture.status_code == 415 and "neither a CSV nor an Excel workbook" in text(picture)
+        assert picture.status_code == 415 and "neither CSV nor Excel" in text(picture)
         large = await client.post("/upload", data=form, files={"file": ("x.csv", b"x" * (2 * 1024**2 + 1), "text/csv")})
-        assert large.status_code == 413 and "at most 2 MB are taken" in text(large)
+        assert large.status_code == 413 and "The limit is 2 MB" in text(large)
         huge = await client.post("/upload", data=form, files={"file": ("x.csv", b"x" * (3 * 1024**2), "text/csv")})
-        assert huge.status_code == 413 and "larger than is taken here" in text(huge) and 'href="/upload"' in huge.text
+        assert (
+            huge.status_code == 413 and "larger than Holdgate accepts" in text(huge) and 'href="/upload"' in huge.text
+        )
         nothing = await client.post("/upload", data={"process": ""}, files={"file": ("x.csv", b"x", "text/csv")})
-        assert nothing.status_code == 422 and "Say what the rows of the file are." in text(nothing)
+        assert nothing.status_code == 422 and "Choose the request type of the rows." in text(nothing)
         example = await client.get("/upload/example/payment")
-        assert "1 would start" in text(await client.get(await send(client, example.content)))
+        assert "1 ready to start" in text(await client.get(await send(client, example.content)))
 
 
 async def test_an_import_is_stopped_with_a_reason_and_its_page_says_so(gate: Gate) -> None:
@@ -156,15 +158,15 @@ async def test_an_import_is_stopped_with_a_reason_and_its_page_says_so(gate: Gat
         started = await client.post(address.partition("?")[0], data=start_form(await client.get(address)))
         batch = started.headers["location"]
         refused = await client.post(f"{batch}/cancel", data={"reason": " "})
-        assert refused.status_code == 422 and "Say why, for the record." in text(refused)
+        assert refused.status_code == 422 and "Enter a reason. The audit log shows your reason." in text(refused)
         undo = {"reason": "The wrong month", "rollback_started": "true"}
         assert (await client.post(f"{batch}/cancel", data=undo)).headers["location"] == batch
 
         async def seen() -> str:
             return text(await client.get(batch))
 
-        said = await eventually(seen, lambda said: "How far it is Cancelled" in said)
-        assert "Stop it, or go on" not in said
+        said = await eventually(seen, lambda said: "Progress Cancelled" in said)
+        assert "Manage upload" not in said
         async with client.stream("GET", f"{batch}/events") as events:
             assert events.headers["content-type"].startswith("text/event-stream")
         assert (await client.post(f"{batch}/pause", data={"reason": "late"})).status_code == 409

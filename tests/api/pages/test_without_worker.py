@@ -43,9 +43,9 @@ async def test_what_is_decided_is_not_said_to_be_stored_as_well(stopped: Gate) -
         sent = form(await seen(client, address)) | {"verdict": "approve"}
         stored = await client.post(f"{address}/decide", data=sent)
         assert stored.headers["location"] == f"{address}?sent=stored"
-        assert "What you sent is stored" in (await client.get(stored.headers["location"])).text
+        assert "Your decision is stored" in (await client.get(stored.headers["location"])).text
         async with stopped.worker():
             case_id = (await stopped.get("manager-1", f"{address}")).json()["case_id"]
             await stopped.until(case_id, lambda case: case["status"] == "completed")
         page = (await client.get(stored.headers["location"])).text
-        assert "This is decided:" in page and "What you sent is stored" not in page
+        assert "Decision:" in page and "Your decision is stored" not in page

@@ -189,7 +189,7 @@ def edit_envelope_and_its_hash(conn: Connection, chance: random.Random) -> Tampe
     envelope = {column: getattr(row, column) for column in ("event_id", "seq", "at", "kind", "digest", "prev_hash")}
     forged = hashing.hash_of(**envelope, case_id=row.case_id or "", actor="somebody-else")
     conn.execute(update(events).where(events.c.position == row.position).values(actor="somebody-else", hash=forged))
-    return Tampered([row.case_id or row.event_id, "the head of the record"])
+    return Tampered([row.case_id or row.event_id, "the head of the audit log"])
 
 
 def edit_payload(conn: Connection, chance: random.Random) -> Tampered:
@@ -236,7 +236,7 @@ def insert_event(conn: Connection, chance: random.Random) -> Tampered:
 
 
 def insert_event_in_the_middle(conn: Connection, chance: random.Random) -> Tampered:
-    """All later events move up, and the head of the record with them."""
+    """All later events move up, and the head of the audit log with them."""
     place = _pick(conn, chance).position
     _shift(conn, place, 1)
     conn.execute(update(chain).values(position=chain.c.position + 1))
@@ -292,7 +292,7 @@ def cut_the_tail(conn: Connection, chance: random.Random) -> Tampered:
 
 
 def cut_the_tail_and_mend_the_head(conn: Connection, chance: random.Random) -> Tampered:
-    """Someone who recomputes the head of the record forgets the rows of the cases."""
+    """Someone who recomputes the head of the audit log forgets the rows of the cases."""
     row = _pick(conn, chance, events.c.case_id.is_not(None))
     _remove(conn, *conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all())
     running = ""
@@ -333,7 +333,7 @@ def edit_result(conn: Connection, chance: random.Random) -> Tampered:
 
 def edit_head_of_the_record(conn: Connection, chance: random.Random) -> Tampered:
     conn.execute(chance.choice([update(chain).values(hash="0" * 64), delete(chain)]))
-    return Tampered(["the head of the record"])
+    return Tampered(["the head of the audit log"])
 
 
 def forge_a_checkpoint(conn: Connection, chance: random.Random) -> Tampered:

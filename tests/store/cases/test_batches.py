@@ -117,12 +117,12 @@ async def test_duplicates_that_differ_come_first_and_are_found_by_themselves(db:
         assert await batches.resubmittable(conn, "b1") == 1
     assert said == {
         2: "",
-        3: "same; its reference is that of line 2 of this file",
-        4: "same; the case is starting; it cannot be submitted again: it was round 3",
-        5: "differs: amount 1.00 → 2.00; its reference is that of line 2 of this file",
-        6: "same; the case is starting; it can be submitted again as its next round",
+        3: "same; same reference as line 2 of this file",
+        4: "same; the case is starting; cannot be submitted again: it was round 3",
+        5: "differs: amount 1.00 → 2.00; same reference as line 2 of this file",
+        6: "same; the case is starting; can be submitted again as the next round",
         7: "same; the case is starting",
-        8: "somebody else has a case with this reference",
+        8: "the reference belongs to a case of another person",
     }
 
 

@@ -248,7 +248,7 @@ async def test_somebody_who_has_left_comes_back_under_the_same_id(db: Database) 
             await people.add(conn, "mia", "Mia", [], by="ada")
         with pytest.raises(ValueError, match="has not left"):
             await leavers.reactivate(conn, "new", [], by="ada")
-        with pytest.raises(ValueError, match="cannot be a group"):
+        with pytest.raises(ValueError, match="is not valid as a group"):
             await leavers.reactivate(conn, "mia", ["The Managers"], by="ada")
         await leavers.reactivate(conn, "mia", ["managers", "managers"], by="ada")
         back = await people.active(conn, "mia")

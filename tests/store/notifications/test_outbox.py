@@ -490,7 +490,7 @@ async def test_an_address_is_kept_with_the_person_and_not_in_the_record(room: Ma
 )
 async def test_what_is_no_address_is_refused_and_not_repeated(room: Mailroom, address: str) -> None:
     async with room.db.write() as conn:
-        with pytest.raises(ValueError, match="this cannot be an e-mail address") as wrong:
+        with pytest.raises(ValueError, match="this is not an e-mail address") as wrong:
             await people.set_email(conn, "manager-1", address, by="admin-1")
     assert address not in str(wrong.value)
 

@@ -141,7 +141,7 @@ async def test_a_name_that_is_there_is_refused_and_can_be_after_the_refusal_is_u
     await first.reserve()
     if state == "used":
         await first.grant()
-    with pytest.raises(Refused, match=r"'ada\.lovelace' is taken"):
+    with pytest.raises(Refused, match=r"'ada\.lovelace' is already in use"):
         await second.reserve()
     assert await second.disable() is False
     account = await directory.account("ada.lovelace")
@@ -190,7 +190,7 @@ async def test_a_case_that_begins_anew_has_its_name_again_even_if_it_was_in_use(
 async def test_nothing_is_granted_to_an_account_that_the_case_does_not_hold(directory: AccountDirectory) -> None:
     await Case(directory, "c1").reserve()
     for case in (Case(directory, "c2"), Case(directory, "c1", username="nobody.here")):
-        with pytest.raises(Refused, match="is held for this case"):
+        with pytest.raises(Refused, match="is reserved for this case"):
             await case.grant()
         assert await case.revoke() is False
     await Case(directory, "c1").disable()

@@ -112,7 +112,7 @@ async def test_an_attempt_that_was_overtaken_writes_no_row_any_more(db: Database
 
     async def slow() -> AsyncIterator[list[dict[str, Any]]]:
         go_on.set()
-        with pytest.raises(RuntimeError, match="another attempt has removed"):
+        with pytest.raises(RuntimeError, match="another attempt removed"):
             await first
         yield [{"name": "whole"}]
 

@@ -178,7 +178,7 @@ async def test_an_unknown_account_has_no_balance(ledger: Ledger) -> None:
         ({"amount": "1000.01"}, "Not enough money in account 'operating': 1,000.01 GBP is needed, 1,000.00 GBP is"),
         ({"account": "petty-cash"}, "There is no account 'petty-cash'."),
         ({"currency": "CHF"}, "Account 'operating' holds no CHF, only EUR and GBP."),
-        ({"account": "payments"}, "Account 'payments' is not one that payments are made from."),
+        ({"account": "payments"}, "Account 'payments' is not an account for payments."),
         ({"currency": "EUR"}, "Account 'operating' (EUR) is closed."),
     ],
 )
@@ -282,7 +282,7 @@ async def test_a_payment_in_closed_books_can_no_longer_be_taken_back_and_the_ref
             await payment.refund()
         assert refused.value.message == (
             "The books of account 'operating' are closed up to 30 November 2024, and this payment was made on "
-            "21 November 2024: it can no longer be taken back. Book a correction instead."
+            "21 November 2024: it can no longer be rolled back. Book a correction instead."
         )
         assert refused.value.non_retryable
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
@@ -385,7 +385,7 @@ async def test_books_that_cannot_be_closed_are_told_in_words_and_stay_as_they_we
         await ledger.close_books("operating", NOVEMBER.replace(tzinfo=None), by="cli:anna")
     with pytest.raises(UnknownAccount, match="there is no account 'nowhere'"):
         await ledger.close_books("nowhere", NOVEMBER, by="cli:anna")
-    with pytest.raises(ValueError, match="'payments' is not one that payments are made from"):
+    with pytest.raises(ValueError, match="'payments' is not an account for payments"):
         await ledger.close_books("payments", NOVEMBER, by="cli:anna")
     async with db.read() as conn:
         assert (await conn.execute(select(accounts).where(accounts.c.closed_until.is_not(None)))).all() == []
@@ -432,7 +432,7 @@ async def test_a_refund_that_waits_while_the_books_are_closed_is_refused(
         await asyncio.sleep(0.3)
         assert not refund.done()
         await conn.execute(update(accounts).where(accounts.c.name == "operating").values(closed_until=NOVEMBER))
-    with pytest.raises(Refused, match="can no longer be taken back"):
+    with pytest.raises(Refused, match="can no longer be rolled back"):
         await refund
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
 

@@ -73,7 +73,7 @@ async def test_a_repeat_with_the_same_key_asks_once_and_another_change_with_it_i
     assert (await fund(db, "100.00", "key")).change_id == first.change_id
     with pytest.raises(WrongChange, match="used before"):
         await fund(db, "200.00", "key")
-    with pytest.raises(WrongChange, match=f"asked for already, by anna, as {first.change_id}"):
+    with pytest.raises(WrongChange, match=f"anna already proposed the same change: {first.change_id}"):
         await fund(db, "100.00", "another key", by=BERT)
 
 
@@ -148,6 +148,6 @@ async def test_an_account_that_somebody_else_opened_meanwhile_is_not_opened_twic
     first = await ask(db, "open", "operating", "GBP", None, "mine", ANNA)
     other = await ask(db, "open", "operating", "GBP", Decimal(5), "also mine", BERT)
     await confirm(db, first.change_id, BERT)
-    with pytest.raises(ChangeClosed, match="is there already"):
+    with pytest.raises(ChangeClosed, match="already exists"):
         await confirm(db, other.change_id, ANNA)
     assert (await Ledger(db).balance("operating", "GBP")).balance == "0.00"
