@@ -27,6 +27,10 @@ class Misread(ValueError):
         self.expected = expected
 
 
+class Ambiguous(Misread):
+    """A cell can be read in two ways."""
+
+
 # -------------------------------------------------------------------------------------------------------------- amounts
 
 AMOUNT = "an amount such as 1250.00"
@@ -159,7 +163,7 @@ def _plain(text: str, marks: Marks, currency: str | None) -> str:
         found = {each for each in found if "." not in each}
     if len(found) > 1:
         one, other = sorted(found, key=len)
-        raise Misread(f"may be {one} or {other}: say in the mapping which mark is the decimal one", AMOUNT)
+        raise Ambiguous(f"may be {one} or {other}: say in the mapping which mark is the decimal one", AMOUNT)
     if not found:
         why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
         raise Misread(f"is not a number{why}", AMOUNT)
@@ -287,7 +291,7 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
     if len(days) > 1:
         either = " or ".join(f"{day.day} {day:%B %Y}" for day in days)
-        raise Misread(f"may be {either}: say in the mapping which, such as dates DD/MM/YYYY", DATE)
+        raise Ambiguous(f"may be {either}: say in the mapping which, such as dates DD/MM/YYYY", DATE)
     return days[0].isoformat()
 
 
