@@ -89,6 +89,7 @@ class SqlChildren:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:  # it has ended a moment ago
                 return False
-            said = "Temporal does not answer, so the other case could not be cancelled yet."
-            raise Trouble(said, about="temporal") from error
+            raise Trouble(
+                "Temporal does not answer, so the other case could not be cancelled yet.", about="temporal"
+            ) from error
         return True

@@ -14,7 +14,7 @@ from intake import amount_currency
 from intake.bound_mapping import Source, is_total
 from intake.column_mapping import WrongMapping
 from intake.currencies import SIGNS
-from intake.parse_cells import Marks, Misread, amount_of
+from intake.parse_cells import Ambiguous, Marks, Misread, amount_of
 from intake.table import SEARCHED, Table
 from intake.target import Target
 
@@ -85,10 +85,8 @@ def _differ(one: str, other: str) -> bool:
     for cell in (one, other):
         try:
             values.append(Decimal(amount_of(cell, _SIGNED).text))
-        except Misread as misread:
-            if not str(misread).startswith("may be"):
-                return False
+        except Ambiguous:
             return one != other
-        except InvalidOperation:
+        except (Misread, InvalidOperation):
             return False
     return values[0] != values[1]

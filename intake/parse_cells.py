@@ -26,6 +26,10 @@ class Misread(ValueError):
         self.expected = expected
 
 
+class Ambiguous(Misread):
+    """A cell can be read in two ways."""
+
+
 # -------------------------------------------------------------------------------------------------------------- amounts
 
 AMOUNT = "an amount such as 1250.00"
@@ -158,7 +162,7 @@ def _plain(text: str, marks: Marks, currency: str | None) -> str:
         found = {each for each in found if "." not in each}
     if len(found) > 1:
         one, other = sorted(found, key=len)
-        raise Misread(f"may be {one} or {other}: set the decimal separator in the mapping", AMOUNT)
+        raise Ambiguous(f"may be {one} or {other}: set the decimal separator in the mapping", AMOUNT)
     if not found:
         why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
         raise Misread(f"is not a number{why}", AMOUNT)
@@ -286,7 +290,7 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
     if len(days) > 1:
         either = " or ".join(f"{day.day} {day:%B %Y}" for day in days)
-        raise Misread(f"may be {either}: set the date format in the mapping, such as dates DD/MM/YYYY", DATE)
+        raise Ambiguous(f"may be {either}: set the date format in the mapping, such as dates DD/MM/YYYY", DATE)
     return days[0].isoformat()
 
 

@@ -10,6 +10,9 @@ import pytest
 
 from api.pages.event_words import WORDINGS, sentence
 from domain.event_kinds import SENTENCES, EventKind, identity_of
+from store.audit import counters, feed, timeline
+from store.cases import recounts
+from store.notifications import expand
 from workflows.engine.journal import Journal
 from workflows.engine.saga import Saga
 
@@ -35,6 +38,11 @@ def test_every_registered_kind_is_written_or_read_somewhere() -> None:
     text = "\n".join(path.read_text() for path in _sources() if path.name != "event_kinds.py")
     by_name = [kind for kind in EventKind if not kind.startswith("batch_") and not kind.endswith("_refused")]
     assert [kind for kind in by_name if f'"{kind}"' not in text and f"EventKind.{kind.name}" not in text] == []
+
+
+@pytest.mark.parametrize("read", [feed.ENDING, counters.COUNTED, expand._KINDS, recounts._KINDS, timeline.NOISE])
+def test_every_kind_that_readers_look_for_is_registered(read: tuple[str, ...]) -> None:
+    assert set(read) <= set(EventKind)
 
 
 def test_every_kind_has_a_wording() -> None:

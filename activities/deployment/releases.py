@@ -196,12 +196,16 @@ class Releases:
                     f"Somebody has changed by hand what is live as {folder.name}, so nothing was switched back.",
                     about=f"changed-by-hand/{folder.name}",
                 )
-            since = f"Release {live} of case {other.case_id} is live since; roll that one back first."
-            raise Refused(since, about=f"live-since/{folder.name}")
+            raise Refused(
+                f"Release {live} of case {other.case_id} is live since; roll that one back first.",
+                about=f"live-since/{folder.name}",
+            )
         folder.must_be_free_for(entry.release)
         if entry.before is not None and not folder.path_of_link(entry.before).is_dir():
-            gone = f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}."
-            raise Refused(gone, about=f"not-kept/{folder.name}")
+            raise Refused(
+                f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}.",
+                about=f"not-kept/{folder.name}",
+            )
 
     # ------------------------------------------------------------------------------------------------------ finishing
 

@@ -168,8 +168,10 @@ class Datasets:
             if undo.now is not None:
                 name, version, before = undo.now["dataset"], undo.now["version"], undo.now["before"]
                 if (in_force := await _version_in_force(conn, name)) != version:
-                    since = f"Version {in_force} of {name} was published since: roll that one back first."
-                    raise Refused(since, about=f"published-since/{name}")
+                    raise Refused(
+                        f"Version {in_force} of {name} was published since: roll that one back first.",
+                        about=f"published-since/{name}",
+                    )
                 at = None
                 if before is not None:
                     query = select(dataset_versions.c.published_at).where(*_version(name, before))

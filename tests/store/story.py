@@ -94,6 +94,7 @@ def patch(view: TaskView, **changes: Any) -> TaskPatch:
         "status": "open",
         "outcome": None,
         "given": 0,
+        "priority": view.priority,
         "candidate_groups": view.candidate_groups,
         "candidate_users": view.candidate_users,
         "due_at": view.due_at,

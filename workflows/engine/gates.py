@@ -81,8 +81,11 @@ class Gates:
                 stops.append(stop)
             elif opening.ruling.decided == "reject":
                 self._tasks.drop(gates)
-                why = f"Rejected by rule at {spoken(stop.name)}: {opening.ruling.rule}"
-                raise CaseEnds(Status.REJECTED, why, rule_at=stop.name)
+                raise CaseEnds(
+                    Status.REJECTED,
+                    f"Rejected by rule at {spoken(stop.name)}: {opening.ruling.rule}",
+                    rule_at=stop.name,
+                )
         return gates, stops
 
     async def _open(self, stop: GateAt, editable: bool, beside: int) -> GateOpening:

@@ -302,8 +302,7 @@ def raise_end_of(gate: Gate) -> None:
         case Outcome.EXPIRED:
             raise CaseEnds(Status.EXPIRED, f"Nobody decided {name} in time.")
         case Outcome.REJECTED_BY_RULE:
-            why = f"Rejected by rule at {name}: {gate.task.rule}"
-            raise CaseEnds(Status.REJECTED, why, rule_at=gate.task.gate)
+            raise CaseEnds(Status.REJECTED, f"Rejected by rule at {name}: {gate.task.rule}", rule_at=gate.task.gate)
         case Outcome.REJECTED:
             last = next(view for view in reversed(gate.task.decisions) if view.verdict is Verdict.REJECT)
             why = f": {last.comment}" if last.comment else "."
