@@ -56,7 +56,7 @@ class Trial(Lab):
 
 
 @asynccontextmanager
-async def trial(name: str, folder: Path, policy: Path = ROOT / "policy.toml") -> AsyncIterator[Trial]:
+async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml") -> AsyncIterator[Trial]:
     """A house for the process of this name until the block ends; its files lie in `folder`.
 
     `policy` is the file which the section of the process follows. Raises WrongProcess.

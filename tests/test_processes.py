@@ -24,7 +24,7 @@ from worker import steps
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
 
-POLICY = own.policy_file(ROOT / "policy.toml").current
+POLICY = own.policy_file(ROOT / "config" / "policy.toml").current
 PAYMENT = PROCESSES["payment"]
 
 

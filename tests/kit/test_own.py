@@ -26,7 +26,7 @@ def test_a_process_in_the_folder_is_known_to_all_rooms(folder: Path, claim: Path
     names = [method.__name__ for method in own.activities_of(steps)]
     assert sorted(names) == sorted([*STEPS["expense_claim"].steps, *STEPS["expense_claim"].undos])
     assert (tmp_path / "var" / "processes" / "expense_claim").is_dir()
-    assert own.policy_file(ROOT / "policy.toml").current.has("expense_claim")
+    assert own.policy_file(ROOT / "config" / "policy.toml").current.has("expense_claim")
 
 
 def test_loading_twice_is_loading_once(folder: Path, claim: Path) -> None:

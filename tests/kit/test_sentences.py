@@ -134,7 +134,7 @@ def test_a_result_that_operators_may_have_skipped_is_looked_at_before_it_is_used
     own.load(folder)
     process = PROCESSES["expense_claim"]
     assert [name for _, name in told_by(process.workflow).unchecked] == (["booked.page"] if warned else [])
-    policy = own.policy_file(ROOT / "policy.toml").current
+    policy = own.policy_file(ROOT / "config" / "policy.toml").current
     said = [line for line in lacks(process, policy, booking / "sample.csv", files_of_tests(process)) if "skip" in line]
     assert [f"{booking / 'process.py'}:" in line and "skipped=" in line for line in said] == [True] * warned
 

@@ -11,7 +11,7 @@ from tests.policy.examples import GATE, INPUTS, policy, problem
 from workflows.registry import GATES, STEPS
 from workflows.registry import INPUTS as REGISTERED
 
-SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text(encoding="utf-8")
+SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text(encoding="utf-8")
 
 
 def refused(text: str) -> list[str]:
