@@ -1,29 +1,30 @@
-# The habits of this project, one command each. `make help` lists them.
+# The commands of this project. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev demo test test-fast soak bulk bench pictures texts site check format lint types docs lock clean
+.PHONY: help up dev demo test test-fast soak bulk conformance coverage bench pictures texts site check format format-check \
+  lint types docs lock clean
 
 python := .venv/bin/python
-# What an environment was made from lies in it, so a change of a lock makes it anew.
+# `.venv` keeps copies of the locks that it was made from, under these names. If a lock changes, make creates it again.
 runtime := .venv/requirements.txt
 dev := .venv/requirements-dev.txt
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: $(runtime) ## start Temporal, worker and gateway; Ctrl-C stops them
+up: $(runtime) ## start Temporal, the worker and the gateway; Ctrl-C stops them
 	@exec $(python) -m ops.up
 
-dev: $(dev) ## like up; worker and gateway start again when their code is saved
+dev: $(dev) ## like up, and restart worker and gateway when you save their code
 	@exec $(python) -m ops.up --restart-on-save
 
-demo: $(runtime) ## load the sample story into what `make up` runs
+demo: $(runtime) ## load sample cases into the product that `make up` runs
 	@exec $(python) -m cli demo
 
-test: $(dev) ## run the tests; ARGS="tests/ops -k lock" runs some of them
+test: $(dev) ## run all tests; ARGS="tests/ops -k lock" runs some of them
 	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
-test-fast: $(dev) ## tests that start no server: half a minute
+test-fast: $(dev) ## run the tests that start no server
 	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile $(addprefix tests/,$(fast)) $(ARGS)
 
 fast := domain policy test_architecture.py test_sentences.py plugins/test_check_words.py channels/test_text.py \
@@ -33,55 +34,64 @@ fast := domain policy test_architecture.py test_sentences.py plugins/test_check_
   $(addprefix intake/test_,amount_column.py expressions.py mapping.py rows.py seed.py tables.py xlsx_file.py) \
   $(addprefix workflows/test_,ahead.py bounds.py folding.py gate.py moments.py naming.py)
 
-soak: $(dev) ## the tests that take minutes
+soak: $(dev) ## run the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)
 
-bulk: $(dev) ## a file of 100,000 rows, with a worker that is killed: minutes
+bulk: $(dev) ## import a file of 100,000 rows and kill the worker meanwhile
 	@exec $(python) -m pytest -m soak tests/intake/test_hundred_thousand.py $(ARGS)
 
-bench: $(dev) ## measure, beside the bare engine; ARGS=--quick takes a minute
+conformance: $(dev) ## run the suites that need programs of other projects
+	@$(python) -m pytest -c pyproject.toml -q -m conformance $(ARGS) || test $$? -eq 5 # 5: there is no such test
+
+coverage: $(dev) ## run the tests and fail below 90 % of the lines of the product
+	@$(python) -m coverage erase
+	@$(python) -m coverage run -m pytest -c pyproject.toml -q --timeout 600 $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder) \
+	  || echo 'Some tests failed. The figures below can be too low.' # slower than make test: tests with clocks can fail
+	@$(python) -m coverage combine -q
+	@$(python) -m coverage report
+
+bench: $(dev) ## measure speed beside the bare engine; ARGS=--quick takes a minute
 	@$(python) -m scripts.bench $(ARGS)
 
-check: format-check lint types docs ## what CI checks before the tests
+check: format-check lint types docs ## run what CI checks before the tests
 
 format: $(dev) ## format the code
 	@$(python) -m ruff format .
 
-.PHONY: format-check
-format-check: $(dev)
+format-check: $(dev) ## check the format of the code
 	@$(python) -m ruff format --check .
 
-lint: $(dev) ## ruff
+lint: $(dev) ## run ruff
 	@$(python) -m ruff check .
 
-types: $(dev) ## mypy, strict
+types: $(dev) ## run mypy in strict mode
 	@$(python) -m mypy
 
-docs: $(dev) ## links, names, settings and commands in the docs
-	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py
+docs: $(dev) ## check links, names, settings, commands and words of the docs
+	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py tests/test_english.py
 
 texts: $(dev) ## collect the texts of the pages for translators
 	@$(python) -m scripts.texts
 
-pictures: $(dev) ## take the pictures of the docs anew, of the demo (needs Chromium)
+pictures: $(dev) ## take the pictures of the docs again (needs Chromium)
 	@$(python) -m scripts.pictures
 
-site: $(dev) ## build the docs as a site in var/site, to be read offline
+site: $(dev) ## build the docs as a site in var/site that opens without a network
 	@$(python) -m scripts.site
 
-lock: ## resolve pyproject.toml into the hash-locked requirements files (needs uv)
-	@$(resolve) pyproject.toml -o requirements.txt
-	@$(resolve) pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
-	@$(resolve) pyproject.toml --extra otel --group dev -c requirements-otel.txt -o requirements-dev.txt
+lock: ## resolve pyproject.toml into requirements/*.txt with hashes (needs uv)
+	@$(resolve) pyproject.toml -o requirements/runtime.txt
+	@$(resolve) pyproject.toml --extra otel -c requirements/runtime.txt -o requirements/otel.txt
+	@$(resolve) pyproject.toml --extra otel --group dev -c requirements/otel.txt -o requirements/dev.txt
 
 resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 clean: ## remove the environment and all caches; the state in var/ stays
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis docs/.cache docs/.site .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(runtime): requirements.txt
-	@ops/environment requirements.txt
+$(runtime): requirements/runtime.txt
+	@ops/environment requirements/runtime.txt
 
-$(dev): requirements-dev.txt requirements.txt
-	@ops/environment requirements-dev.txt
+$(dev): requirements/dev.txt requirements/runtime.txt
+	@ops/environment requirements/dev.txt

@@ -58,9 +58,9 @@ class Settings(BaseSettings):
     """Address of Temporal's Web UI, for links to a case."""
     var: Path = ROOT / "var"
     """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
-    policy: Path = ROOT / "policy.toml"
+    policy: Path = ROOT / "config" / "policy.toml"
     """Who decides what and when."""
-    mappings: Path = ROOT / "mappings.toml"
+    mappings: Path = ROOT / "config" / "mappings.toml"
     """Saved mappings of the columns of people's files, and usual values."""
     processes: Path | None = None
     """Folder of processes of your own, which are loaded beside the shipped ones."""

@@ -12,5 +12,7 @@ def temporal_binary() -> Path:
     installed = Path(sysconfig.get_path("scripts")) / "temporal"
     found = installed if installed.exists() else shutil.which("temporal")
     if not found:
-        raise Mistake("there is no `temporal` on PATH: install requirements.txt, or set TEMPORAL_ADDRESS to a server")
+        raise Mistake(
+            "there is no `temporal` on PATH: install requirements/runtime.txt, or set TEMPORAL_ADDRESS to a server"
+        )
     return Path(found)

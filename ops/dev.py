@@ -10,7 +10,7 @@ from ops.supervisor import Pace, Supervisor
 
 PATIENT = Pace(longest_delay=3600.0, fruitless=1_000_000, deaths=1_000_000)
 """Code that does not start is no reason to end: it waits, ever longer, and no longer than until the next save."""
-APART = frozenset({"tests", "bench"})
+APART = frozenset({"tests", "scripts"})
 """What neither worker nor gateway reads."""
 
 

@@ -1,4 +1,4 @@
-"""`make site`: build the docs as a site in `var/site`, and see that it is whole and loads nothing from elsewhere."""
+"""`make site`: build the docs as a site in `var/site`, and check its links and that it loads nothing from elsewhere."""
 
 import re
 import shutil
@@ -8,7 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 SITE = ROOT / "var" / "site"
+BUILT = DOCS / ".site"
+"""Where Zensical writes: it wants a folder beside its configuration."""
 
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b[^>]*?\shref=["']?([^"'\s>]+)"""
@@ -17,12 +20,16 @@ LINKS = re.compile(r"""<a\b[^>]*?\shref=["']?([^"'\s>]+)""")
 
 
 def main() -> int:
-    """The exit code: 1 when something is wrong with the site, each a line on stderr."""
-    shutil.rmtree(SITE, ignore_errors=True)
-    SITE.mkdir(parents=True)
-    build = [sys.executable, "-m", "zensical", "build", "--clean", "-f", str(ROOT / "zensical.toml")]
+    """Build and check the site. Return 1 if something is wrong with it, after a line on stderr for each problem."""
+    shutil.rmtree(BUILT, ignore_errors=True)
+    build = [sys.executable, "-m", "zensical", "build", "--clean", "-f", str(DOCS / "zensical.toml")]
     built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     said = built.stdout + built.stderr
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.rmtree(DOCS / ".cache", ignore_errors=True)  # of no use, as each build starts clean
+    if BUILT.exists():
+        SITE.parent.mkdir(exist_ok=True)
+        shutil.move(BUILT, SITE)
     wrong = [said] if built.returncode or "No issues found" not in said else problems(SITE)
     for problem in wrong:
         sys.stderr.write(f"{problem}\n")
@@ -31,7 +38,7 @@ def main() -> int:
 
 
 def problems(site: Path) -> list[str]:
-    """What pages load from elsewhere, and links of theirs that lead nowhere in the site."""
+    """Return a line for each thing that a page loads from another server, and for each link that leads nowhere."""
     found = []
     for page in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # which is for a server at the root of a host
         text, name = page.read_text(), page.relative_to(site)

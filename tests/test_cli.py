@@ -248,7 +248,7 @@ def test_the_shipped_policy_passes_its_check(run: Run) -> None:
 
 
 def test_a_wrong_policy_is_told_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
-    shipped, wrong = (ROOT / "policy.toml").read_text(), tmp_path / "wrong.toml"
+    shipped, wrong = (ROOT / "config" / "policy.toml").read_text(), tmp_path / "wrong.toml"
     wrong.write_text(shipped.replace('due = "4h"', 'deu = "4h"'))
     line = shipped.splitlines().index('due = "4h"') + 1
     answer = run("policy", "check", str(wrong))
@@ -327,7 +327,9 @@ def test_a_row_that_fails_is_exit_code_1_and_a_table_that_cannot_be_read_2(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "rows.toml"
-    file.write_text((ROOT / "policy.tests.toml").read_text().replace('= "2 of managers"', '= "3 of managers"', 1))
+    file.write_text(
+        (ROOT / "config" / "policy.tests.toml").read_text().replace('= "2 of managers"', '= "3 of managers"', 1)
+    )
     failed = run("policy", "test", str(file))
     assert failed.code == 1
     line, count = failed.out.splitlines()
@@ -460,7 +462,7 @@ def test_the_launcher_runs_from_anywhere_and_makes_its_environment_first(tmp_pat
     first = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     second = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     assert first.stdout == second.stdout == "ran ['cases', '--q', 'a b']\n"
-    assert "making requirements.txt" in first.stderr
+    assert "making requirements/runtime.txt" in first.stderr
     assert second.stderr == ""
 
 

@@ -23,11 +23,11 @@ from tests.support.installed_app import ROOT
 from tests.support.temporal import TEMPORAL
 
 COMPOSE = ROOT / "docker-compose.yml"
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OPERATIONS = ROOT / "docs" / "operations.md"
+DOCKERFILE = (ROOT / "config" / "Dockerfile").read_text()
+CONTAINERS = ROOT / "docs" / "operate" / "containers.md"
 OPTIONAL = {"HOLDGATE_PUBLIC_URL", "HOLDGATE_CHANNELS", "HOLDGATE_SMTP_URL", "HOLDGATE_MAIL_FROM"}
 """What need not be set: there is a way to go on without."""
-NOT_IN_THE_IMAGE = {"tests", "bench"}
+NOT_IN_THE_IMAGE = {"tests", "scripts"}
 
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
@@ -144,7 +144,7 @@ def test_the_image_holds_every_room_and_runs_as_nobody_in_particular() -> None:
 
 
 def test_nothing_secret_is_sent_to_who_builds_the_image_and_nothing_it_needs_is_held_back() -> None:
-    ignored = set((ROOT / ".dockerignore").read_text().split("\n"))
+    ignored = set((ROOT / "config" / "Dockerfile.dockerignore").read_text().split("\n"))
     assert {".env", ".git", "var"} <= ignored
     copied = " ".join(re.findall(r"^COPY (.*)$", DOCKERFILE, re.MULTILINE)).split()
     assert not ignored & set(copied)
@@ -233,7 +233,7 @@ def test_the_nightly_backup_of_each_database_can_be_restored(own_postgres: str, 
     (dump,) = tmp_path.glob("holdgate-2*.dump")
     with psycopg.connect(f"postgresql://holdgate@127.0.0.1:{url.port}/holdgate", autocommit=True) as connection:
         connection.execute("DROP TABLE chain CASCADE")
-        (told,) = re.findall(r"pg_restore -h postgres -U postgres (.*) /backups", OPERATIONS.read_text())
+        (told,) = re.findall(r"pg_restore -h postgres -U postgres (.*) /backups", CONTAINERS.read_text())
         ran(f"{programs / 'pg_restore'} {there} {told} {dump}")
         assert connection.execute("SELECT count(*) FROM chain").fetchone() == (1,)
 

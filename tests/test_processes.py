@@ -24,7 +24,7 @@ from store.db.database import Database
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
 
-POLICY = loader.policy_file(ROOT / "policy.toml").current
+POLICY = loader.policy_file(ROOT / "config" / "policy.toml").current
 PAYMENT = PROCESSES["payment"]
 
 

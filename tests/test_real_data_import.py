@@ -36,7 +36,7 @@ def with_our_headings(file: Path) -> bytes:
 
 def reader(office: Office) -> Uploads:
     """Takes files with the mappings that are shipped."""
-    return Uploads(office.db, office.client, office.policy, office.folder, mappings=ROOT / "mappings.toml")
+    return Uploads(office.db, office.client, office.policy, office.folder, mappings=ROOT / "config" / "mappings.toml")
 
 
 @pytest.mark.parametrize("name", EXPECTED)

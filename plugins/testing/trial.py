@@ -59,7 +59,7 @@ class Trial(Lab):
 
 
 @asynccontextmanager
-async def trial(name: str, folder: Path, policy: Path = ROOT / "policy.toml") -> AsyncIterator[Trial]:
+async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml") -> AsyncIterator[Trial]:
     """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
 
     `policy` is the policy to which the section of the process is added. Raises WrongProcess.

@@ -1,1 +1,1 @@
-"""How fast Holdgate is, beside the bare engine: `make bench`. `docs/performance.md` says what came out."""
+"""How fast Holdgate is, beside the bare engine: `make bench`. `docs/reference/performance.md` has the results."""

@@ -85,7 +85,7 @@ class Payments:
 
     async def bare(self, rows: int, mark: str) -> float:
         """Seconds that a loop of `start_workflow` needs until all its cases wait at their gates."""
-        policy = PolicyFile(ROOT / "policy.toml", INPUTS)
+        policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
         starter = Starter(self.database, self.temporal, policy)
         process = PROCESSES["payment"]
         batch_id = f"bare-{mark}"

@@ -1,4 +1,4 @@
-"""What the dashboard counts, by SQL over the record and its projections; `docs/dashboard.md` says it for people.
+"""Count what the dashboard shows, by SQL. `docs/operate/dashboard.md` explains each figure.
 
 `flow.py` counts cases, `work.py` what people had to do and did; both within a `Scope` and a `Span` of `scope.py`.
 """

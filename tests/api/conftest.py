@@ -223,7 +223,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
     """The gateway without a worker."""
     folder: Path = tmp_path_factory.mktemp("gateway")
     policy = folder / "policy.toml"
-    policy.write_text((ROOT / "policy.toml").read_text() + IMPATIENT)
+    policy.write_text((ROOT / "config" / "policy.toml").read_text() + IMPATIENT)
     settings = Settings(
         var=folder,
         policy=policy,

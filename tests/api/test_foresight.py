@@ -19,7 +19,7 @@ from store.cases.cases import CaseRow
 from store.db.database import Database
 from workflows.registry import INPUTS, PROCESSES
 
-POLICY = parse((Path(__file__).parents[2] / "policy.toml").read_text(), source="policy.toml", inputs=INPUTS)
+POLICY = parse((Path(__file__).parents[2] / "config" / "policy.toml").read_text(), source="policy.toml", inputs=INPUTS)
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 PAYMENT = {"payee": "Acme Ltd", "amount": "662.37", "currency": "GBP", "account": "operating"}
 

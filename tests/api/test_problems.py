@@ -94,7 +94,7 @@ async def test_the_log_has_a_line_a_request_and_no_secret(stopped: Gate, caplog:
 
 
 async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try_again(tmp_path: Path) -> None:
-    settings = Settings(var=tmp_path, policy=ROOT / "policy.toml", temporal_port=free_port())
+    settings = Settings(var=tmp_path, policy=ROOT / "config" / "policy.toml", temporal_port=free_port())
     migrate(settings.database_url)
     database = Database(settings.database_url)
     async with database.write() as conn:
@@ -131,7 +131,7 @@ async def test_the_health_page_says_why_nothing_in_the_inbox_is_imported(
 ) -> None:
     settings = Settings(
         var=tmp_path,
-        policy=ROOT / "policy.toml",
+        policy=ROOT / "config" / "policy.toml",
         temporal_port=free_port(),
         inbox_dir=tmp_path / "inbox",
         inbox_requester=requester,

@@ -167,7 +167,7 @@ async def test_behind_a_proxy_with_the_demo_at_its_default_nobody_signs_in_by_on
 
 
 def test_the_snippets_of_the_docs_are_what_nginx_takes(tmp_path: Path) -> None:
-    docs = (ROOT / "docs" / "operations.md").read_text()
+    docs = (ROOT / "docs" / "operate" / "proxies.md").read_text()
     snippet = docs.split("```nginx\n")[1].split("```")[0]
     snippet = snippet.replace("listen 443 ssl;", f"listen 127.0.0.1:{free_port()};")
     kept = [line for line in snippet.splitlines() if "ssl_certificate" not in line]

@@ -59,7 +59,7 @@ async def test_tasks_are_cleared_by_keyboard_in_three_presses_for_two(
         took.append(time.monotonic() - began)
     assert presses <= count * 1.5
     await expect(page.get_by_text("No open tasks.")).to_be_visible()
-    assert sorted(took)[len(took) // 2] < 2, "and usually in a fifth of that, see docs/performance.md"
+    assert sorted(took)[len(took) // 2] < 2, "and usually in a fifth of that, see docs/reference/performance.md"
     until(lambda: statuses(product, references) == ["completed"] * count)
 
 

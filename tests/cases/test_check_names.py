@@ -14,7 +14,7 @@ from store.people import people
 from tests.support.installed_app import ROOT
 from workflows.registry import INPUTS
 
-POLICY: Policy = parse((ROOT / "policy.toml").read_text(), source="policy.toml", inputs=INPUTS)
+POLICY: Policy = parse((ROOT / "config" / "policy.toml").read_text(), source="policy.toml", inputs=INPUTS)
 
 
 class OwnRequest(BaseModel):

@@ -20,7 +20,7 @@ from yaml import safe_load
 
 from tests.support.installed_app import ROOT, Product, free_port
 
-ALERTS = ROOT / "docs" / "alerts.yml"
+ALERTS = ROOT / "docs" / "operate" / "alerts.yml"
 
 
 class Receiver:

@@ -20,7 +20,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def examples() -> dict[str, str]:
-    lines = (ROOT / ".env.example").read_text().splitlines()
+    lines = (ROOT / "config" / "env.example").read_text().splitlines()
     return dict(line.removeprefix("# ").split("=", 1) for line in lines if line.startswith(f"# {PREFIX}"))
 
 
@@ -38,7 +38,7 @@ def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_every_setting_of_the_example_has_a_comment_above() -> None:
-    paragraphs = (ROOT / ".env.example").read_text().strip().split("\n\n")
+    paragraphs = (ROOT / "config" / "env.example").read_text().strip().split("\n\n")
     assert all(paragraph.startswith("# ") and not paragraph.startswith(f"# {PREFIX}") for paragraph in paragraphs)
 
 
@@ -56,7 +56,7 @@ def test_a_relative_path_is_taken_from_the_working_directory(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOLDGATE_VAR", "state")
     assert settings.load().var == tmp_path / "state"
-    assert settings.load().policy == ROOT / "policy.toml"
+    assert settings.load().policy == ROOT / "config" / "policy.toml"
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,12 +111,12 @@ def test_a_slip_in_a_name_is_noticed() -> None:
     ]
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
 def test_the_locks_hold_every_dependency_with_hashes_and_no_address(lock: str) -> None:
-    text = (ROOT / lock).read_text()
+    text = (ROOT / "requirements" / lock).read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = list(project["project"]["dependencies"])
-    if lock == "requirements-dev.txt":
+    if lock == "dev.txt":
         wanted += project["dependency-groups"]["dev"]
     locked = {
         line.partition("==")[0].partition("[")[0] for line in text.splitlines() if "==" in line and line[0] != " "

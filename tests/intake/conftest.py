@@ -28,7 +28,7 @@ from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS, PROCESSES, Process
 
 ROOT = Path(__file__).parent.parent.parent
-POLICY = ROOT / "policy.toml"
+POLICY = ROOT / "config" / "policy.toml"
 HEAD = "reference,payee,amount,currency,account\n"
 
 
@@ -45,7 +45,9 @@ class Office:
 
     def __post_init__(self) -> None:
         self.starter = Starter(self.db, self.client, self.policy, self.processes)
-        self.uploads = Uploads(self.db, self.client, self.policy, self.folder, self.processes, ROOT / "mappings.toml")
+        self.uploads = Uploads(
+            self.db, self.client, self.policy, self.folder, self.processes, ROOT / "config" / "mappings.toml"
+        )
 
     def worker(self, pace: Pace = QUICK) -> AbstractAsyncContextManager[None]:
         return bulk_worker(self.client, self.db, self.policy, self.processes, pace)

@@ -24,7 +24,7 @@ from policy.file import PolicyFile
 from store.db.database import Database
 from workflows.registry import INPUTS
 
-POLICY = Path(__file__).parents[2] / "policy.toml"
+POLICY = Path(__file__).parents[2] / "config" / "policy.toml"
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 """What Python says before it changes something in a folder."""
 

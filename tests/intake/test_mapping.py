@@ -421,7 +421,7 @@ def mistakes(mappings: SavedMappings) -> list[str]:
 
 
 def test_a_saved_mapping_serves_files_whose_headings_differ() -> None:
-    mappings = SavedMappings(Path(__file__).parents[2] / "mappings.toml", TARGETS)
+    mappings = SavedMappings(Path(__file__).parents[2] / "config" / "mappings.toml", TARGETS)
     council = mappings.named("council-spending", "payment")
     for head in ("Trans No,Supplier Name,Amount", "Transaction Number,Beneficiary Name,Net Amount (£)"):
         sheet = read_file(f"{head}\n1,A,2\n2,A,-2\n".encode(), TARGET, council, lambda: mappings.usual("payment"))

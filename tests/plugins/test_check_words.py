@@ -153,7 +153,7 @@ def test_a_result_of_a_step_that_operators_can_skip_must_be_tested_for_none(
     loader.load(folder)
     process = PROCESSES["expense_claim"]
     assert [name for _, name in uses_of(process.workflow).unchecked] == (["booked.page"] if warned else [])
-    policy = loader.policy_file(ROOT / "policy.toml").current
+    policy = loader.policy_file(ROOT / "config" / "policy.toml").current
     said = [line for line in lacks(process, policy, booking / "sample.csv", files_of_tests(process)) if "skip" in line]
     assert [f"{booking / 'process.py'}:" in line and "skipped=" in line for line in said] == [True] * warned
 

@@ -28,7 +28,7 @@ def test_a_process_in_the_folder_is_in_all_tables(folder: Path, claim: Path, tmp
     names = [method.__name__ for method in activities_of(steps)]
     assert sorted(names) == sorted([*STEPS["expense_claim"].steps, *STEPS["expense_claim"].undos])
     assert (tmp_path / "var" / "processes" / "expense_claim").is_dir()
-    assert loader.policy_file(ROOT / "policy.toml").current.has("expense_claim")
+    assert loader.policy_file(ROOT / "config" / "policy.toml").current.has("expense_claim")
 
 
 def test_loading_twice_is_loading_once(folder: Path, claim: Path) -> None:

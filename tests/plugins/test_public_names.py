@@ -9,7 +9,7 @@ import plugins
 from plugins.scaffold import TEMPLATE
 from tests.support.installed_app import ROOT
 
-GUIDE = ROOT / "docs" / "adding-a-process.md"
+GUIDE = ROOT / "docs" / "extend" / "adding-a-process.md"
 
 
 def run(code: str) -> str:

@@ -10,7 +10,7 @@ from policy.parse import notes, parse, warnings
 from tests.policy.examples import GATE, INPUTS, policy, problem
 from workflows.registry import GATES, INPUTS as REGISTERED, STEPS
 
-SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text(encoding="utf-8")
+SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text(encoding="utf-8")
 
 
 def refused(text: str) -> list[str]:

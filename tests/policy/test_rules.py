@@ -17,7 +17,7 @@ from workflows.registry import INPUTS as REGISTERED
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'
 TWO = 'quorum = "amount >= limits.two_managers ? 2 : 1"'
-SHIPPED = parse((Path(__file__).parents[2] / "policy.toml").read_text(encoding="utf-8"), inputs=REGISTERED)
+SHIPPED = parse((Path(__file__).parents[2] / "config" / "policy.toml").read_text(encoding="utf-8"), inputs=REGISTERED)
 
 
 def test_a_gate_without_a_condition_always_opens() -> None:

@@ -30,8 +30,8 @@ def failures(text: str) -> list[str]:
 
 
 def test_the_shipped_table_holds_and_says_something_of_each_gate() -> None:
-    shipped = parse((ROOT / "policy.toml").read_text(encoding="utf-8"), inputs=REGISTERED)
-    text = (ROOT / "policy.tests.toml").read_text(encoding="utf-8")
+    shipped = parse((ROOT / "config" / "policy.toml").read_text(encoding="utf-8"), inputs=REGISTERED)
+    text = (ROOT / "config" / "policy.tests.toml").read_text(encoding="utf-8")
     tests = table(text, source="t.toml", policy=shipped, inputs=REGISTERED)
     assert len(tests) >= 10
     assert [failure(test, shipped) for test in tests] == [None] * len(tests)
@@ -39,9 +39,9 @@ def test_the_shipped_table_holds_and_says_something_of_each_gate() -> None:
 
 
 def test_a_shipped_table_notices_a_changed_limit() -> None:
-    changed = (ROOT / "policy.toml").read_text(encoding="utf-8").replace("manager = 500", "manager = 600")
+    changed = (ROOT / "config" / "policy.toml").read_text(encoding="utf-8").replace("manager = 500", "manager = 600")
     other = parse(changed, inputs=REGISTERED)
-    text = (ROOT / "policy.tests.toml").read_text(encoding="utf-8")
+    text = (ROOT / "config" / "policy.tests.toml").read_text(encoding="utf-8")
     tests = table(text, source="t.toml", policy=other, inputs=REGISTERED)
     assert any(failure(test, other) for test in tests)
 

@@ -21,7 +21,7 @@ from store.cases import cases
 from tests.support.engine_fixture import Handle, House, open_house
 
 HISTORIES = Path(__file__).parent
-SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
+SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text()
 
 
 def a_payment(amount: str, payee: str) -> PaymentRequest:

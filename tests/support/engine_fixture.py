@@ -196,7 +196,7 @@ class House(Lab):
 
     def children(self) -> SqlChildren:
         """What starts cases for cases, here for those who wait for nobody."""
-        starter = Starter(self.database, self.env.client, PolicyFile(ROOT / "policy.toml", INPUTS))
+        starter = Starter(self.database, self.env.client, PolicyFile(ROOT / "config" / "policy.toml", INPUTS))
         return SqlChildren(self.database, self.env.client, starter)
 
     async def roll_back(
@@ -248,7 +248,7 @@ async def open_house(
     ledger = Ledger(database)
     async with server or await time_skipping_server() as env:
         plain = await unskipped(env)
-        children = Starter(database, plain, PolicyFile(ROOT / "policy.toml", inputs), KINDS)
+        children = Starter(database, plain, PolicyFile(ROOT / "config" / "policy.toml", inputs), KINDS)
         receivers = steps(database, plain, children, policies, settings or load(var=folder))
         activities = activities_of(records, errands, *receivers)
 

@@ -19,7 +19,7 @@ from tests.support.engine_fixture import House, open_house
 
 SOON = timedelta(seconds=2)
 """After which the server misses a workflow task that a worker took and forgot."""
-SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
+SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text()
 
 
 async def live_through(house: House, away: Callable[[], AbstractContextManager[None]], seconds: float) -> float:

@@ -13,7 +13,7 @@ from domain.task import TaskView
 from store.cases import tasks
 from tests.support.engine_fixture import Handle, House
 
-SHIPPED = (Path(__file__).parents[2] / "policy.toml").read_text()
+SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text()
 
 
 @pytest.fixture

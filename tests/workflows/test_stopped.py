@@ -88,7 +88,7 @@ async def settle(house: House, task: TaskView, verdict: str, comment: str = "") 
     rollbacks = Rollbacks(house.database, house.env.client, house.starter())
     settlement = Settlement(house.database, house.env.client, rollbacks)
     gateway = Gateway(
-        house.env.client, house.database, "http://ui", settlement, PolicyFile(ROOT / "policy.toml", INPUTS)
+        house.env.client, house.database, "http://ui", settlement, PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
     )
     async with house.database.read() as conn:
         olga = await people.active(conn, "olga")
