@@ -79,10 +79,10 @@ pictures: $(dev) ## take the pictures of the docs again (needs Chromium)
 site: $(dev) ## build the docs as a site in var/site that opens without a network
 	@$(python) -m scripts.site
 
-lock: ## resolve pyproject.toml into requirements/*.txt with hashes (needs uv)
-	@$(resolve) pyproject.toml -o requirements/runtime.txt
-	@$(resolve) pyproject.toml --extra otel -c requirements/runtime.txt -o requirements/otel.txt
-	@$(resolve) pyproject.toml --extra otel --group dev -c requirements/otel.txt -o requirements/dev.txt
+lock: ## resolve pyproject.toml into config/requirements/*.txt with hashes (needs uv)
+	@$(resolve) pyproject.toml -o config/requirements/runtime.txt
+	@$(resolve) pyproject.toml --extra otel -c config/requirements/runtime.txt -o config/requirements/otel.txt
+	@$(resolve) pyproject.toml --extra otel --group dev -c config/requirements/otel.txt -o config/requirements/dev.txt
 
 resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
@@ -90,8 +90,8 @@ clean: ## remove the environment and all caches; the state in var/ stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis docs/.cache docs/.site .coverage*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(runtime): requirements/runtime.txt
-	@ops/environment requirements/runtime.txt
+$(runtime): config/requirements/runtime.txt
+	@ops/environment config/requirements/runtime.txt
 
-$(dev): requirements/dev.txt requirements/runtime.txt
-	@ops/environment requirements/dev.txt
+$(dev): config/requirements/dev.txt config/requirements/runtime.txt
+	@ops/environment config/requirements/dev.txt

@@ -13,7 +13,7 @@ from cli import output
 from cli.client import Denied, Remote, Unusable, part
 from core.settings import ROOT
 
-SAMPLES = ROOT / "samples"
+SAMPLES = ROOT / "docs" / "samples"
 PATIENCE = 80.0
 """Seconds to wait for the gate that expires after a minute, and for the step that is retried for a minute."""
 STUCK = 20.0
@@ -60,7 +60,7 @@ def tell(speaks: Speaks) -> bool:
     counted, forgotten = _start(requester, COUNTED), _start(requester, FORGOTTEN)
     output.say("Payments of the last weeks make the payees known ...")
     _pay_history(requester)
-    output.say("The twelve payments of samples/payments.csv, one after the other ...")
+    output.say("The twelve payments of docs/samples/payments.csv, one after the other ...")
     cases = {row["reference"]: _settled(requester, _start(requester, row)) for row in _rows("payments.csv")}
     _reject(speaks("manager-2"), cases[REJECTED])
     rejected = _settled(requester, cases[REJECTED])
@@ -88,7 +88,7 @@ def _pay_history(requester: Remote) -> None:
     batch = requester.upload("batches", "history.csv", content, {}, process="payment", dry_run=False)
     deadline = time.monotonic() + STUCK
     while requester.get(f"batches/{batch['batch_id']}")["status"] in ("starting", "running"):
-        _not_after(deadline, "the upload of samples/history.csv", requester)
+        _not_after(deadline, "the upload of docs/samples/history.csv", requester)
         time.sleep(0.2)
     for row in _rows("history.csv"):
         _settled(requester, f"payment:{row['reference'].lower()}")

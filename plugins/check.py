@@ -57,7 +57,7 @@ def sample_of(process: Process) -> Path:
     """Return the sample file of a process."""
     if process.folder:
         return process.folder / SAMPLE
-    return ROOT / "samples" / SHIPPED_SAMPLES.get(process.name, f"{process.name}.csv")
+    return ROOT / "docs" / "samples" / SHIPPED_SAMPLES.get(process.name, f"{process.name}.csv")
 
 
 def files_of_tests(process: Process) -> list[Path]:

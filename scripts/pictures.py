@@ -81,7 +81,7 @@ def _take(browser: Browser, home: str, link: str, scheme: Literal["light", "dark
     keep(page_of("requester-1", "/cases/payment%3Ainv-1005", width=1100), "case", whole=True)
     upload = page_of("requester-1", "/upload", width=1100)
     upload.get_by_label("Request type of the rows").select_option("payment")
-    upload.get_by_label("File", exact=True).set_input_files(ROOT / "samples" / "payments.csv")
+    upload.get_by_label("File", exact=True).set_input_files(ROOT / "docs" / "samples" / "payments.csv")
     upload.get_by_role("button", name="Preview upload").click()
     upload.get_by_role("heading", name="payments.csv").wait_for()
     keep(upload, "upload", whole=True)

@@ -30,7 +30,7 @@ EXEMPT = (
     "docs/CHANGELOG.md",
     "docs/contribute/english-forbidden.txt",
     "tests/**/*.py",
-    "samples/files/**/*",
+    "docs/samples/files/**/*",
     "var/**/*",
 )
 """History, the list itself, tests whose words nobody reads as a text, and files of others."""

@@ -462,7 +462,7 @@ def test_the_launcher_runs_from_anywhere_and_makes_its_environment_first(tmp_pat
     first = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     second = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     assert first.stdout == second.stdout == "ran ['cases', '--q', 'a b']\n"
-    assert "making requirements/runtime.txt" in first.stderr
+    assert "making config/requirements/runtime.txt" in first.stderr
     assert second.stderr == ""
 
 

@@ -68,7 +68,7 @@ class Found:
 
     process: Process = PAYMENT
     policy: Policy = POLICY
-    sample: Path = ROOT / "samples" / "payments.csv"
+    sample: Path = ROOT / "docs" / "samples" / "payments.csv"
     tests: Iterable[Path] = tuple(files_of_tests(PAYMENT))
 
     @property
@@ -103,7 +103,7 @@ def test_a_process_without_words_for_everything_is_refused() -> None:
 
 def test_a_process_without_a_sample_or_with_one_that_does_not_import_is_refused(tmp_path: Path) -> None:
     assert "none.csv: cannot be read" in Found(sample=tmp_path / "none.csv").lacks
-    assert "payments-messy.csv:" in Found(sample=ROOT / "samples" / "payments-messy.csv").lacks
+    assert "payments-messy.csv:" in Found(sample=ROOT / "docs" / "samples" / "payments-messy.csv").lacks
 
 
 def test_a_process_without_a_policy_for_each_gate_is_refused() -> None:

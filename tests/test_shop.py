@@ -9,7 +9,7 @@ import pytest
 from tests.support.installed_app import ROOT
 from tests.support.shop_app import SHOP, Site, contents, sick
 
-FILES = ROOT / "samples" / "files"
+FILES = ROOT / "docs" / "samples" / "files"
 
 
 def test_building_makes_the_same_bytes_again(tmp_path: Path) -> None:
@@ -17,7 +17,9 @@ def test_building_makes_the_same_bytes_again(tmp_path: Path) -> None:
     for name in ("shop", "shop-2"):
         for suffix in (".tar.gz", ".tar.gz.sha256"):
             made, kept = (folder / f"{name}{suffix}" for folder in (tmp_path, FILES))
-            assert made.read_bytes() == kept.read_bytes(), f"python samples/shop/build.py makes another {kept.name}"
+            assert made.read_bytes() == kept.read_bytes(), (
+                f"python docs/samples/shop/build.py makes another {kept.name}"
+            )
 
 
 @pytest.mark.parametrize("folders", [(), ("second",)])

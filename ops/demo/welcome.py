@@ -69,7 +69,7 @@ The same with curl:
 
 
 def _sample() -> str:
-    return quote(_short(ROOT / "samples" / "payments.csv"))
+    return quote(_short(ROOT / "docs" / "samples" / "payments.csv"))
 
 
 def _short(path: Path) -> str:

@@ -61,7 +61,7 @@ def test_a_bad_input_is_refused_at_its_field(field: str, value: Any, words: str)
 
 
 def test_the_apps_of_the_samples_can_be_read() -> None:
-    shop = read_apps(ROOT / "samples" / "apps.toml")["shop"]
+    shop = read_apps(ROOT / "docs" / "samples" / "apps.toml")["shop"]
     assert shop.health_release == "release" and shop.health_timeout == timedelta(seconds=20)
 
 

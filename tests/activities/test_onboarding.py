@@ -160,7 +160,7 @@ async def test_the_steps_and_their_undos_reach_the_directory(database: Database,
 def test_where_the_shipped_sample_is_read_each_row_is_valid_and_has_a_role() -> None:
     root = Path(__file__).parents[2]
     shipped = tomllib.loads((root / "config" / "policy.toml").read_text())["user_onboarding"]["lists"]
-    with (root / "samples" / "user_onboarding.csv").open(encoding="utf-8", newline="") as file:
+    with (root / "docs" / "samples" / "user_onboarding.csv").open(encoding="utf-8", newline="") as file:
         rows = [{name: cell for name, cell in row.items() if name != "reference"} for row in csv.DictReader(file)]
     made = [access_of(OnboardingRequest.model_validate(row), shipped) for row in rows]
     assert len({access.username for access in made}) == len(rows) == 4

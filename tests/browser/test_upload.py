@@ -16,7 +16,7 @@ DROP = """(area, file) => {
 
 def payments(mark: str) -> str:
     """The sample file with references of its own, for other stories upload it too."""
-    return (ROOT / "samples" / "payments.csv").read_text().replace("INV-", f"{mark}-")
+    return (ROOT / "docs" / "samples" / "payments.csv").read_text().replace("INV-", f"{mark}-")
 
 
 async def fits(page: Page) -> bool:

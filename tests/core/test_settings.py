@@ -113,7 +113,7 @@ def test_a_slip_in_a_name_is_noticed() -> None:
 
 @pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
 def test_the_locks_hold_every_dependency_with_hashes_and_no_address(lock: str) -> None:
-    text = (ROOT / "requirements" / lock).read_text()
+    text = (ROOT / "config" / "requirements" / lock).read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = list(project["project"]["dependencies"])
     if lock == "dev.txt":

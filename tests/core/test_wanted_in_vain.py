@@ -43,4 +43,4 @@ def test_traces_without_what_makes_them(tmp_path: Path) -> None:
         text=True,
         timeout=30,
     )
-    assert done.returncode == 2 and "requirements/otel.txt" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "config/requirements/otel.txt" in done.stderr and "Traceback" not in done.stderr

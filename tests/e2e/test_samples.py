@@ -35,14 +35,14 @@ def settled(client: httpx2.Client, batch_id: str) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(180)
 def test_each_sample_imports_and_its_cases_reach_their_gates(product: Product) -> None:
-    files = sorted(path.name for path in (ROOT / "samples").glob("*.csv"))
+    files = sorted(path.name for path in (ROOT / "docs" / "samples").glob("*.csv"))
     assert files == sorted({*SEVERAL, *OTHER, *(sample_of(name) for name in PROCESSES)})
     with product.client("requester-1") as client:
         batches = {}
         for name, params in [(sample_of(each), {"process": each}) for each in PROCESSES] + [
             (each, {}) for each in SEVERAL
         ]:
-            content = (ROOT / "samples" / name).read_bytes()
+            content = (ROOT / "docs" / "samples" / name).read_bytes()
             taken = client.post("/batches", params=params, files={"file": (name, content, "text/csv")})
             assert taken.status_code == 202, taken.text
             assert taken.json()["rows"]["invalid"] == 0, (name, taken.json()["errors"])

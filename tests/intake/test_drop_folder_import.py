@@ -83,7 +83,7 @@ async def test_a_complete_file_is_imported_and_put_away_behind_its_report(house:
 
 
 async def test_a_file_in_no_folder_is_one_of_several_processes(house: Office, folder: Path) -> None:
-    (folder / "tasks.csv").write_bytes((ROOT / "samples" / "tasks.csv").read_bytes())
+    (folder / "tasks.csv").write_bytes((ROOT / "docs" / "samples" / "tasks.csv").read_bytes())
     assert await looked(inbox_of(house, folder)) == 1
     assert report(folder, "tasks.csv")["process"] == "several"
     assert (await house.report(report(folder, "tasks.csv")["batch_id"])).process == "several"

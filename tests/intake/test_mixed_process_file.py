@@ -105,5 +105,5 @@ def test_other_columns_are_ignored_and_named() -> None:
 
 
 def test_the_sample_of_several_processes_imports_as_it_is() -> None:
-    sheet = read_seed((ROOT / "samples" / "tasks.csv").read_bytes(), PROCESSES, list(PROCESSES))
+    sheet = read_seed((ROOT / "docs" / "samples" / "tasks.csv").read_bytes(), PROCESSES, list(PROCESSES))
     assert all(row.input for row in sheet.rows), [told(row) for row in sheet.rows]

@@ -69,7 +69,7 @@ async def test_each_valid_row_becomes_one_case_behind_single_ones_and_in_file_or
 
 async def test_bad_rows_keep_their_errors_and_good_ones_start(office: Office) -> None:
     async with office.worker():
-        taken = await office.take((ROOT / "samples" / "payments-messy.csv").read_bytes())
+        taken = await office.take((ROOT / "docs" / "samples" / "payments-messy.csv").read_bytes())
         report = await office.finished(taken.batch_id or "")
     assert report.rows == BatchCounts(total=9, valid=2, invalid=6, duplicate=1, started=2)
     assert [found.outcome for found in await office.rows(taken.batch_id or "")] == [

@@ -24,7 +24,7 @@ from store.cases.batches import Existing
 from tests.intake.conftest import HEAD, ROOT, Office, ended, payment
 from workflows.registry import INPUTS, PROCESSES, UnknownProcess
 
-SAMPLES = ROOT / "samples"
+SAMPLES = ROOT / "docs" / "samples"
 
 
 def row(reference: str, amount: str = "12.50", payee: str = "Acme Paper Ltd") -> str:

@@ -14,7 +14,7 @@ import httpx2
 
 from tests.support.installed_app import ROOT, free_port
 
-SHOP = ROOT / "samples" / "shop"
+SHOP = ROOT / "docs" / "samples" / "shop"
 
 
 def _module(name: str) -> Any:

@@ -145,5 +145,5 @@ def test_a_day_counts_to_its_end_and_names_come_as_a_list_or_with_commas() -> No
 
 
 def test_the_sample_imports_as_it_is() -> None:
-    rows = read((ROOT / "samples" / "approval.csv").read_bytes(), ApprovalRequest).rows
+    rows = read((ROOT / "docs" / "samples" / "approval.csv").read_bytes(), ApprovalRequest).rows
     assert len(rows) == 3 and all(row.input for row in rows)

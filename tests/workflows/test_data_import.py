@@ -383,7 +383,7 @@ async def test_a_file_that_is_not_there_ends_the_case_and_nothing_is_done(office
 def test_the_samples_fit_their_schemas() -> None:
     for dataset, file in (("customers", ""), ("exchange-rates", "exchange-rates.jsonl")):
         asked = DataImportRequest(dataset=dataset, file=file)
-        profiler, _ = DataImports(None, ROOT / "samples" / "files")._profiled(asked)  # type: ignore[arg-type]
+        profiler, _ = DataImports(None, ROOT / "docs" / "samples" / "files")._profiled(asked)  # type: ignore[arg-type]
         assert profiler.rows >= 3
 
 

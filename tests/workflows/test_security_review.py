@@ -34,7 +34,7 @@ CLEAN = "def total(amounts: list[int]) -> int:\n    return sum(amounts)\n"
 MEDIUM = "import yaml\n\n\ndef read(text: str) -> object:\n    return yaml.load(text, Loader=yaml.Loader)\n"
 HIGH = "import subprocess\n\n\ndef run(name: str) -> None:\n    subprocess.run(f'x {name}', shell=True)  # nosec\n"
 FAKE_SECRET = "AKIA" + "EXAMPLEEXAMPLE00"
-FILES = ROOT / "samples" / "files"
+FILES = ROOT / "docs" / "samples" / "files"
 
 
 @dataclass

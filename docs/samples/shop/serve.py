@@ -1,4 +1,4 @@
-"""Serve whatever release of the shop is live: `python samples/shop/serve.py [--port 8400] [--current LINK]`.
+"""Serve whatever release of the shop is live: `python docs/samples/shop/serve.py [--port 8400] [--current LINK]`.
 
 Each request looks where the link leads; when that has changed, the app is loaded anew from there, without a restart.
 """
@@ -14,7 +14,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 log = logging.getLogger("shop")
 

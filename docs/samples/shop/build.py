@@ -1,4 +1,4 @@
-"""Pack the two releases of the shop: `python samples/shop/build.py [FOLDER]`, by default into samples/files.
+"""Pack the two releases of the shop: `python docs/samples/shop/build.py [FOLDER]`, by default into docs/samples/files.
 
 The same sources give the same bytes: names are sorted, and times, owners and modes are fixed. `second/` holds what is
 different in the second release.
