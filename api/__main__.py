@@ -12,7 +12,7 @@ from api.app import create_app
 from api.http.connections import Connection, most_connections
 from core import logs, traces
 from core.settings import WrongSettings, load
-from intake.parsing_pool import start_template
+from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
 from policy.model import PolicyError
 from store.db.private_files import keep_private, tighten

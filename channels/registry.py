@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from channels.channel import Channel
-from channels.console import Console
+from channels.console.send import Console
 from channels.mailer import Mailer
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from core.settings import PREFIX, Settings, WrongSettings
 
 

@@ -13,8 +13,8 @@ from cli.common import CommandError, print_answer, settings_with_plugins
 from cli.options import AsJson, Encoding, SheetName
 
 if TYPE_CHECKING:  # imported by the commands that need it
-    from intake.column_mapping import Target, WrongMapping
-    from intake.saved_mappings import SavedMappings
+    from intake.mapping.column_mapping import Target, WrongMapping
+    from intake.mapping.saved_mappings import SavedMappings
 
 app = typer.Typer(help="Mappings: how the columns of a file become fields.", no_args_is_help=True)
 
@@ -28,10 +28,10 @@ def mapping_suggest(
 ) -> None:
     """Print a mapping that fits a file, ready for mappings.toml. Exit code 1: the file cannot be read."""
     from cli.client import Unusable
-    from intake.column_mapping import WrongMapping, parse_mapping
-    from intake.open_table import UnreadableFile
+    from intake.mapping.column_mapping import WrongMapping, parse_mapping
+    from intake.mapping.saved_mappings import as_toml
     from intake.read_file import read_file
-    from intake.saved_mappings import as_toml
+    from intake.tables.open_table import UnreadableFile
 
     saved, targets = _saved_mappings()
     if process not in targets:
@@ -56,7 +56,7 @@ def mapping_suggest(
 @app.command("list")
 def mapping_list(as_json: AsJson = False) -> None:
     """List the saved mappings."""
-    from intake.column_mapping import WrongMapping
+    from intake.mapping.column_mapping import WrongMapping
 
     saved, _ = _saved_mappings()
     try:
@@ -83,7 +83,7 @@ def mapping_check(
 ) -> None:
     """Check a file of mappings. Each problem names file, line and key. Exit code 1: problems were found."""
     from cli.client import Unusable
-    from intake.column_mapping import WrongMapping
+    from intake.mapping.column_mapping import WrongMapping
 
     saved, _ = _saved_mappings(file)
     if saved.path is None or not saved.path.is_file():
@@ -96,8 +96,8 @@ def mapping_check(
 
 def _saved_mappings(path: Path | None = None) -> "tuple[SavedMappings, dict[str, Target]]":
     """Return the saved mappings, and by name the processes that a mapping can be for."""
-    from intake.mapping_choice import target_of
-    from intake.saved_mappings import SavedMappings
+    from intake.mapping.mapping_choice import target_of
+    from intake.mapping.saved_mappings import SavedMappings
     from workflows.registry import PROCESSES
 
     settings = settings_with_plugins()

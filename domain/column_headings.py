@@ -1,7 +1,7 @@
 """What the columns of people's files are called, by process and field, the likeliest first.
 
 Headings are compared without case, accents and marks, `Rechnungs-Nr.` like `Rechnungsnummer`, and without small words
-such as `of` and `de`. Read by `intake/suggest_mapping.py`.
+such as `of` and `de`. Read by `intake/mapping/suggest_mapping.py`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,10 +16,10 @@ from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
 from core.file_storage import base_name
 from domain.names import ADMINS, REQUESTERS
-from intake.column_mapping import WrongMapping
 from intake.drop_folder import Claim, DropBox, StillWritten, Unfit, Where
-from intake.parsing_pool import LineTooLong, ParserEnded
-from intake.table import UnreadableFile
+from intake.mapping.column_mapping import WrongMapping
+from intake.parsing.parsing_pool import LineTooLong, ParserEnded
+from intake.tables.table import UnreadableFile
 from intake.upload import BatchReport, Uploads
 from store.cases import dropped_files
 from store.cases.batches import AsyncConnection

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from intake.csv_output import BOM, defused
-from intake.open_table import table_of
-from intake.table import FileFormat, filled
+from intake.tables.open_table import table_of
+from intake.tables.table import FileFormat, filled
 
 ERROR = "error"
 """The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from domain.base import Problem
 from domain.input_errors import quoted
-from intake.column_mapping import ColumnMapping
+from intake.mapping.column_mapping import ColumnMapping
+from intake.mapping.target import Target
 from intake.read_file import opened
 from intake.row import PRIORITY, REFERENCE, SCHEDULED
 from intake.rows import (
@@ -28,7 +29,6 @@ from intake.rows import (
     typed,
     uneven,
 )
-from intake.target import Target
 
 TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}

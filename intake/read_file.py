@@ -10,12 +10,12 @@ from pydantic import BaseModel
 
 from domain.base import Problem
 from domain.input_errors import quoted
-from intake import amount_columns, amount_currency, parse_cells
-from intake.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
-from intake.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
-from intake.currencies import currencies_in
-from intake.open_table import Named, table_of
-from intake.parse_cells import Marks
+from intake.cells import amount_columns, amount_currency, parse_cells
+from intake.cells.currencies import currencies_in
+from intake.cells.parse_cells import Marks
+from intake.mapping.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
+from intake.mapping.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
+from intake.mapping.suggest_mapping import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
 from intake.row import REFERENCE
 from intake.rows import (
     MAX_COLUMNS,
@@ -28,8 +28,8 @@ from intake.rows import (
     plain_columns,
     read_plain,
 )
-from intake.suggest_mapping import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
-from intake.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
+from intake.tables.open_table import Named, table_of
+from intake.tables.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
 
 LOOKED_AT_ROWS = 5
 

@@ -24,16 +24,16 @@ from domain.base import Problem
 from domain.ids import normalise_reference, reference_key
 from domain.input_errors import problems_of, quoted, shortened
 from domain.moments import A_MOMENT, asked, day_or_moment
-from intake.error_cells import is_error
-from intake.json_cells import structured, value_of
-from intake.open_table import Named, table_of
-from intake.parse_cells import Misread, number_of_workbook
+from intake.cells.error_cells import is_error
+from intake.cells.json_cells import structured, value_of
+from intake.cells.parse_cells import Misread, number_of_workbook
+from intake.mapping.target import Target
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Row as Row, Shown
-from intake.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
-from intake.target import Target
+from intake.tables.open_table import Named, table_of
+from intake.tables.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
 
 if TYPE_CHECKING:
-    from intake.column_mapping import ColumnMapping
+    from intake.mapping.column_mapping import ColumnMapping
 
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200

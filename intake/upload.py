@@ -1,6 +1,6 @@
 """Taking a file: the dry run and the real start are the same code, which judges every row by what is stored now.
 
-Files are read, judged and forecast in processes of their own (`intake/parse_jobs.py`); what is stored is asked here.
+Processes of their own read, classify and forecast files (`intake/parsing/parse_jobs.py`), and ask here what is stored.
 
 A taken file is kept byte by byte under the hash of its content, its rows lie in SQL, and a Workflow carries them
 through; `Starter.sweep` starts the Workflow of a batch whose process died before it could. So a 202 survives.
@@ -24,9 +24,9 @@ from cases.forecast import ForecastReport
 from cases.submit import PolicySource, Starter
 from core.file_storage import base_name, keep
 from domain.batch import BatchCounts
-from intake.mapping_choice import SEVERAL, GivenMapping, MappingChoice
-from intake.parse_jobs import CHUNK, PREVIEW
-from intake.parsing_pool import Answers, ParsingPool
+from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.parsing.parse_jobs import CHUNK, PREVIEW
+from intake.parsing.parsing_pool import Answers, ParsingPool
 from intake.read_file import Look
 from policy.model import Policy
 from store.cases import batches, cases

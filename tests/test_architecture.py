@@ -163,7 +163,7 @@ def test_sql_is_written_in_the_store_only() -> None:
 
 TIMES = {
     "domain/moments.py": "the formatter",
-    "intake/parse_cells.py": "reads cells by the formats of a mapping",
+    "intake/cells/parse_cells.py": "reads cells by the formats of a mapping",
     "api/pages/dashboard.py": "the hour of a bar",
     "api/pages/new.py": "the name of the reader's zone",
     "api/services/evidence_pack.py": "the name of a file",

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from cli import app as command_line
 from core.settings import COMMAND_LINE, PREFIX, Settings
-from intake.column_mapping import ColumnMapping
+from intake.mapping.column_mapping import ColumnMapping
 from plugins.scaffold import TEMPLATE, named
 from policy.calendars import Calendar
 from policy.model import Gate, Level, ProcessPolicy, Step

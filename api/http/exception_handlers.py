@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from api.http.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
 from cases.rollback import NotRollable
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
-from intake.column_mapping import WrongMapping
-from intake.open_table import UnreadableFile
-from intake.parsing_pool import LineTooLong, ParserEnded
+from intake.mapping.column_mapping import WrongMapping
+from intake.parsing.parsing_pool import LineTooLong, ParserEnded
+from intake.tables.open_table import UnreadableFile
 from store.db.database import DatabaseUnavailable, UnusableValue
 from workflows.registry import PROCESSES, UnknownProcess
 

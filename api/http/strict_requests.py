@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.middleware import API
 from api.http.problems import FieldError, Problem, invalid
 from domain import strict_json
-from intake.column_mapping import nearest
+from intake.mapping.column_mapping import nearest
 
 
 async def known_parameters(request: Request) -> None:

@@ -10,7 +10,7 @@ from api.http.security import is_in
 from api.pages.parts.page import Context, SignedIn, pages, render
 from domain.base import Problem
 from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
-from intake.column_mapping import ColumnMapping, WrongMapping
+from intake.mapping.column_mapping import ColumnMapping, WrongMapping
 from workflows.registry import PROCESSES
 
 router = pages()

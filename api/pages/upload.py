@@ -27,12 +27,12 @@ from api.pages.parts.translation import _
 from api.routes.batches import CSV_TYPES
 from api.routes.processes import template
 from core.file_storage import base_name
-from intake.column_mapping import ColumnMapping, Target, WrongMapping
-from intake.mapping_choice import SEVERAL, GivenMapping
-from intake.open_table import UnreadableFile
+from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping
+from intake.mapping.mapping_choice import SEVERAL, GivenMapping
 from intake.read_file import Look
 from intake.staged_files import NotHeld, TakenBefore
-from intake.text_encoding import names as encodings
+from intake.tables.open_table import UnreadableFile
+from intake.tables.text_encoding import names as encodings
 from intake.upload import BatchReport
 from store.people.people import Person
 from workflows.registry import PROCESSES

@@ -18,7 +18,7 @@ from api.http.security import Bearer, Caller, Requester, actor, check_own, may_o
 from api.services.live_updates import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
-from intake.mapping_choice import MAX_MAPPING, SEVERAL
+from intake.mapping.mapping_choice import MAX_MAPPING, SEVERAL
 from intake.upload import BatchReport
 from store.cases import batches
 from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome

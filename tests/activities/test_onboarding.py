@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.user_onboarding.steps import Access, Onboarding, OnboardingRequest, access_of
 from channels.mailer import Mailer, MailNotSent
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from domain.errors import Refused
 from domain.step import StepCall
 from store.db.database import Database

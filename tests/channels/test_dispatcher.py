@@ -16,9 +16,9 @@ import pytest
 
 from channels import dispatcher
 from channels.channel import Channel, Outgoing
-from channels.console import Console
+from channels.console.send import Console
 from channels.message_text import Writer
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from domain.status import Outcome
 from store.db.database import Database, DatabaseUnavailable
 from store.notifications import expand, outbox

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from channels.console import Console
+from channels.console.send import Console
 from channels.mailer import Mailer, MailNotSent, MailRefused
 from channels.registry import mailer
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from core.settings import Settings
 from tests.support.installed_app import free_port
 from tests.support.smtp_sink import Sink

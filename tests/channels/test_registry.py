@@ -2,9 +2,9 @@
 
 import pytest
 
-from channels.console import Console
+from channels.console.send import Console
 from channels.registry import CHANNELS, channels_of, check
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from core.settings import WrongSettings, load
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from channels.channel import Outgoing, RefusedForGood, TryLater
 from channels.message import Text
-from channels.smtp import Smtp
+from channels.smtp.send import Smtp
 from tests.support.installed_app import free_port
 from tests.support.smtp_sink import Sink, sent_at
 
@@ -110,7 +110,7 @@ async def test_a_server_that_is_away_is_tried_later() -> None:
 
 
 async def test_a_server_that_never_answers_is_given_up_for_now(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("channels.smtp.TIMEOUT_S", 0.2)
+    monkeypatch.setattr("channels.smtp.send.TIMEOUT_S", 0.2)
     sink.pause_s = 2
     with pytest.raises(TryLater):
         await Smtp(f"smtp://127.0.0.1:{sink.port}", FROM).send(outgoing())

@@ -9,7 +9,7 @@ import httpx2
 import psutil
 import pytest
 
-from intake.parsing_pool import LARGE
+from intake.parsing.parsing_pool import LARGE
 from tests.support.installed_app import Product
 
 HEAD = "reference,payee,amount,currency,account\n"
@@ -85,7 +85,7 @@ async def test_lists_and_decisions_do_not_wait_for_large_files(
 ) -> None:
     gateway = psutil.Process(product.up["pids"]["gateway"])
     (template,) = gateway.children()
-    assert "intake.parser_process" in template.cmdline(), "the first file need not wait for its imports"
+    assert "intake.parsing.parser_process" in template.cmdline(), "the first file need not wait for its imports"
     api = f"{product.up['gateway_url']}/api/v1"
 
     def client(person: str) -> httpx2.AsyncClient:

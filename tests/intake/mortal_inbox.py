@@ -16,9 +16,9 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from intake import parsing_pool
 from intake.drop_folder import DropBox
 from intake.drop_folder_import import Inbox
+from intake.parsing import parsing_pool
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
 from store.db.database import Database

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from intake.column_mapping import WrongMapping, parse_mapping
-from intake.mapping_choice import target_of
+from intake.mapping.column_mapping import WrongMapping, parse_mapping
+from intake.mapping.mapping_choice import target_of
 from intake.read_file import read_file
 from intake.rows import Sheet
 from workflows.registry import PROCESSES

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import intake
-from intake import parse_cells
-from intake.table import MAX_CELL
+from intake.cells import parse_cells
+from intake.tables.table import MAX_CELL
 
 WITH_PATTERN = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 ALPHABETS = [

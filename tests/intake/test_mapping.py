@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from intake.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
-from intake.mapping_choice import target_of
-from intake.open_table import UnreadableFile
-from intake.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
+from intake.cells.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
+from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
+from intake.mapping.mapping_choice import target_of
+from intake.mapping.saved_mappings import SavedMappings, as_toml
 from intake.read_file import read_file
 from intake.rows import Row, Sheet
-from intake.saved_mappings import SavedMappings, as_toml
+from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES
 

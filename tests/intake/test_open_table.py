@@ -6,7 +6,7 @@ import io
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from intake.open_table import FileFormat, UnreadableFile, table_of
+from intake.tables.open_table import FileFormat, UnreadableFile, table_of
 from tests.intake.workbooks import Day, book, rows, sheet, workbook
 
 TEXT = "Trans No,Supplier Name,Amount\nT-1,Café “Ö”,12.50\n"

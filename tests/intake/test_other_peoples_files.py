@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from intake.column_mapping import Target, WrongMapping, parse_mapping
-from intake.mapping_choice import target_of
-from intake.open_table import UnreadableFile
+from intake.mapping.column_mapping import Target, WrongMapping, parse_mapping
+from intake.mapping.mapping_choice import target_of
 from intake.read_file import look, read_file
 from intake.rows import Sheet
+from intake.tables.open_table import UnreadableFile
 from workflows.registry import PROCESSES
 
 USUAL = {"account": "operating", "currency": "GBP"}

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from api.http.exception_handlers import problem_of
-from intake import parsing_pool
-from intake.parsing_pool import LARGE, MOST_WAITING_OF_ONE, QUICK, LineTooLong, ParserEnded, ParsingPool
-from intake.table import UnreadableFile
+from intake.parsing import parsing_pool
+from intake.parsing.parsing_pool import LARGE, MOST_WAITING_OF_ONE, QUICK, LineTooLong, ParserEnded, ParsingPool
+from intake.tables.table import UnreadableFile
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office
 
 T = TypeVar("T")

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from intake.column_mapping import ColumnMapping, WrongMapping
 from intake.invalid_rows import bad_rows
-from intake.mapping_choice import target_of
+from intake.mapping.column_mapping import ColumnMapping, WrongMapping
+from intake.mapping.mapping_choice import target_of
 from intake.read_file import read_file
-from intake.table import UnreadableFile
-from intake.text_encoding import NAMES, text_of
+from intake.tables.table import UnreadableFile
+from intake.tables.text_encoding import NAMES, text_of
 from workflows.registry import PROCESSES
 
 TARGET = target_of(PROCESSES["payment"])

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from intake.column_mapping import WrongMapping, parse_mapping
 from intake.invalid_rows import bad_rows
-from intake.mapping_choice import target_of
-from intake.number_formats import format_of, general
-from intake.open_table import UnreadableFile
+from intake.mapping.column_mapping import WrongMapping, parse_mapping
+from intake.mapping.mapping_choice import target_of
 from intake.read_file import look, read_file
 from intake.rows import Sheet
+from intake.tables.number_formats import format_of, general
+from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import MAIN, OFFICE, Cell, Cells, book, rows, sheet, styled, styles_of
 from workflows.registry import PROCESSES
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.pages.policy import in_words
-from intake.saved_mappings import SavedMappings
+from intake.mapping.saved_mappings import SavedMappings
 from policy.model import Gate, Level
 from tests.api.conftest import Gate as Gateway
 from tests.api.pages.visits import hidden

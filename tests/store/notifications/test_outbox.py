@@ -496,7 +496,7 @@ async def test_what_is_no_address_is_refused_and_not_repeated(room: Mailroom, ad
 
 
 def test_each_channel_of_these_tests_is_one_of_the_product() -> None:
-    from channels.console import Console
-    from channels.smtp import Smtp
+    from channels.console.send import Console
+    from channels.smtp.send import Smtp
 
     assert {kind.name: kind.needs_address for kind in (Console, Smtp)} == CHANNELS

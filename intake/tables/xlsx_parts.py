@@ -4,8 +4,8 @@ import re
 from typing import Any
 from xml.parsers import expat
 
-from intake.number_formats import BUILT_IN, Format, format_of, general
-from intake.table import UnreadableFile
+from intake.tables.number_formats import BUILT_IN, Format, format_of, general
+from intake.tables.table import UnreadableFile
 
 
 class EnoughRead(Exception):

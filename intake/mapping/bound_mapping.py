@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 from domain.base import Problem
 from domain.input_errors import quoted, shortened
-from intake import parse_cells
-from intake.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
-from intake.currencies import joined
-from intake.parse_cells import Amount, Marks, Misread
+from intake.cells import parse_cells
+from intake.cells.currencies import joined
+from intake.cells.parse_cells import Amount, Marks, Misread
+from intake.mapping.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
+from intake.mapping.target import Target
 from intake.row import REFERENCE, Row
 from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
-from intake.table import Table, UnreadableFile
-from intake.target import Target
+from intake.tables.table import Table, UnreadableFile
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Has files read in processes of their own (`intake/parser_process.py`), a few at a time, and answers their questions.
+"""Read files in processes of their own (`intake/parsing/parser_process.py`), and answer their questions.
 
 Files wait in two lines: small ones in a line of their own, so that they never wait for a large one; in each, people
 take turns, so that the sixth file of one person stands behind the first of another.
@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from domain.base import Problem
-from intake.column_mapping import WrongMapping
-from intake.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
-from intake.table import UnreadableFile
+from intake.mapping.column_mapping import WrongMapping
+from intake.parsing.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
+from intake.tables.table import UnreadableFile
 from workflows.registry import PROCESSES, UnknownProcess
 
 SMALL = 128 * 1024
@@ -33,7 +33,7 @@ PATIENCE = 1800.0
 MOST_WAITING, MOST_WAITING_OF_ONE = 200, 20
 """Files that may wait in a line, of all people and of one."""
 
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
 """What a parser has of the environment: nothing else, as there are secrets in it."""
 
@@ -91,7 +91,7 @@ class ParsingPool:
         answers: Answers | None = None,
         again: Callable[[], Awaitable[None]] | None = None,
     ) -> Any:
-        """Do a job of `intake.parse_jobs` with a file of a person.
+        """Do a job of `intake.parsing.parse_jobs` with a file of a person.
 
         `again` undoes what the answers have done, before the job is begun anew. Raises what the job refuses the file
         for, UnreadableFile when it takes too much, LineTooLong, ParserEnded, and whatever `answers` raises.
@@ -290,7 +290,7 @@ class _Template:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "intake.parser_process", str(theirs.fileno()), *map(str, folders)],
+                [sys.executable, "-m", "intake.parsing.parser_process", str(theirs.fileno()), *map(str, folders)],
                 cwd=_ROOT,
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from charset_normalizer import from_bytes
 
-from intake.likely_language import oddness
-from intake.table import UnreadableFile, WrongChoice
+from intake.tables.likely_language import oddness
+from intake.tables.table import UnreadableFile, WrongChoice
 
 NAMES: Mapping[str, str] = {
     **{"utf_8": "UTF-8", "utf_16": "UTF-16", "cp1252": "Windows-1252", "cp1250": "Windows-1250"},

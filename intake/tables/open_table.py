@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from intake.table import (
+from intake.tables.table import (
     DELIMITERS,
     MAX_CELL,
     SEARCHED,
@@ -24,10 +24,10 @@ from intake.table import (
     WrongChoice,
     filled,
 )
-from intake.text_encoding import text_of
+from intake.tables.text_encoding import text_of
 
 if TYPE_CHECKING:
-    from intake.xlsx_file import SheetInfo, Workbook
+    from intake.tables.xlsx_file import SheetInfo, Workbook
 
 _SAMPLE = 40
 """Lines that are not blank by which the delimiter is found."""
@@ -67,7 +67,7 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
 
 
 def _workbook(data: bytes, named: Named, opening: Opening) -> Table:
-    from intake.xlsx_file import Workbook  # of use to few uploads
+    from intake.tables.xlsx_file import Workbook  # of use to few uploads
 
     book = Workbook(data)
     chosen = _named_sheet(book, opening.sheet) if opening.sheet else _likeliest_sheet(book, named, opening)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from domain.base import Problem
 from domain.input_errors import quoted
-from intake.bound_mapping import Source
-from intake.column_mapping import ColumnMapping, WrongMapping
-from intake.currencies import MAJOR, currencies_in, is_currency, joined
-from intake.heading_words import plain, words_of
-from intake.target import Target
+from intake.cells.currencies import MAJOR, currencies_in, is_currency, joined
+from intake.mapping.bound_mapping import Source
+from intake.mapping.column_mapping import ColumnMapping, WrongMapping
+from intake.mapping.heading_words import plain, words_of
+from intake.mapping.target import Target
 
 Said = tuple[frozenset[str], ...]
 

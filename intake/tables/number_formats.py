@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from intake.currencies import MAJOR, SHARED, SIGNS, of_format
+from intake.cells.currencies import MAJOR, SHARED, SIGNS, of_format
 
 EXACT = 15
 """Digits that a spreadsheet shows of a number. Behind them stands what computing in binary leaves over."""

@@ -1,8 +1,8 @@
 """The processes in which files are read: each reads one file under limits, and what it used is gone with it.
 
-`python -m intake.parser_process FD FOLDER...` is the template. It imports everything once and forks a parser for each
-file, which takes milliseconds. Its environment holds no secrets, and a parser neither opens the database nor Temporal:
-what it must know it asks over its socket (`intake/parsing_pool.py` answers). FOLDERs hold processes of your own.
+`python -m intake.parsing.parser_process FD FOLDER...` is the template. It imports everything once and forks a parser
+for each file, which takes milliseconds. Its environment holds no secrets. A parser opens neither the database nor
+Temporal: it asks over its socket, and `intake/parsing/parsing_pool.py` answers. FOLDERs hold plugins.
 
 The template ends when the gateway or worker that started it ends, a parser when its template does.
 """
@@ -62,9 +62,9 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 def parse(sock: socket.socket) -> None:
     """Read one file: the order and the bytes come in, questions and the result go out."""
-    from intake import parse_jobs
-    from intake.column_mapping import WrongMapping
-    from intake.table import UnreadableFile
+    from intake.mapping.column_mapping import WrongMapping
+    from intake.parsing import parse_jobs
+    from intake.tables.table import UnreadableFile
     from workflows.registry import UnknownProcess
 
     def ask(question: str, value: Any) -> Any:
@@ -194,7 +194,7 @@ def _ended(parsers: Any) -> list[tuple[int, int]]:
 
 def _load(folders: Sequence[Path]) -> None:
     """Import all that parsers need, processes of your own too: `own.load` has checked them before."""
-    from intake import parse_jobs
+    from intake.parsing import parse_jobs
     from workflows.registry import register
 
     for folder in folders:

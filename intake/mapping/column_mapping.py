@@ -15,11 +15,11 @@ from domain import strict_json
 from domain.base import Problem
 from domain.input_errors import problems_of, quoted
 from domain.moments import asked_now
-from intake import parse_cells
-from intake.currencies import SIGNS as SIGNS
-from intake.table import Hidden, Opening
-from intake.target import Target as Target
-from intake.text_encoding import codec_of
+from intake.cells import parse_cells
+from intake.cells.currencies import SIGNS as SIGNS
+from intake.mapping.target import Target as Target
+from intake.tables.table import Hidden, Opening
+from intake.tables.text_encoding import codec_of
 
 EVERY_DATE = "*"
 MAX_NAME = 100

@@ -20,10 +20,10 @@ from domain.batch import BatchCounts
 from domain.named_fields import Named, names_in
 from intake import invalid_rows as bad
 from intake.classify_rows import Judge
-from intake.mapping_choice import SEVERAL, GivenMapping, MappingChoice
-from intake.open_table import FileFormat
+from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
 from intake.read_file import process_of as named_process
 from intake.rows import Row, Sheet
+from intake.tables.open_table import FileFormat
 from policy.model import Policy
 from policy.parse import parse
 from store.cases import batches

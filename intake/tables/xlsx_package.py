@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from typing import NoReturn
 
-from intake.table import UnreadableFile
+from intake.tables.table import UnreadableFile
 
 MAX_UNPACKED = 100 * 1024 * 1024
 MAX_RATIO = 100

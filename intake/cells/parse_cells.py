@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 from domain.money import decimals_of
-from intake.currencies import SHARED, is_currency as is_currency, joined
-from intake.month_names import in_english
+from intake.cells.currencies import SHARED, is_currency as is_currency, joined
+from intake.cells.month_names import in_english
 
 Decimals = Literal[".", ",", "either"]
 """The decimal mark. `either`: what the cell itself leaves no doubt of."""

@@ -10,13 +10,13 @@ from decimal import Decimal, InvalidOperation
 
 from domain.base import Problem
 from domain.input_errors import quoted, shortened
-from intake import amount_currency
-from intake.bound_mapping import Source, is_total
-from intake.column_mapping import WrongMapping
-from intake.currencies import SIGNS
-from intake.parse_cells import Ambiguous, Marks, Misread, amount_of
-from intake.table import SEARCHED, Table
-from intake.target import Target
+from intake.cells import amount_currency
+from intake.cells.currencies import SIGNS
+from intake.cells.parse_cells import Ambiguous, Marks, Misread, amount_of
+from intake.mapping.bound_mapping import Source, is_total
+from intake.mapping.column_mapping import WrongMapping
+from intake.mapping.target import Target
+from intake.tables.table import SEARCHED, Table
 
 _MANY = (
     r"(?:thousands?|tausend|tsd|millions?|millionen|mio|mln|mrd|milliarden|billions?|milliers|miles|millones|migliaia|"

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from domain.base import Problem
-from intake.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
+from intake.mapping.saved_mappings import SavedMappings
 from intake.mixed_process_file import read_seed
 from intake.read_file import Look, look, read_file
 from intake.rows import Sheet
-from intake.saved_mappings import SavedMappings
 from policy.model import Policy
 from workflows.registry import PROCESSES, Process, process_named
 

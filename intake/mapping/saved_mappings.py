@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from domain.base import Problem
-from intake.column_mapping import ColumnMapping, Target, WrongMapping, check_constants, nearest, parse_mapping
+from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, check_constants, nearest, parse_mapping
 from policy.lines import Lines
 
 PROCESS = "process"

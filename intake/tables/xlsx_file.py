@@ -7,10 +7,10 @@ columns, error cells and merged cells, and stops at the first cell beyond a limi
 
 from typing import NamedTuple
 
-from intake.table import SEARCHED
-from intake.xlsx_package import parts_of, refuse
-from intake.xlsx_parts import Relations, SharedTexts, SheetList, Styles, parse_part
-from intake.xlsx_sheet import SheetReader, SheetRows
+from intake.tables.table import SEARCHED
+from intake.tables.xlsx_package import parts_of, refuse
+from intake.tables.xlsx_parts import Relations, SharedTexts, SheetList, Styles, parse_part
+from intake.tables.xlsx_sheet import SheetReader, SheetRows
 
 
 class SheetInfo(NamedTuple):

@@ -8,10 +8,10 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from intake.number_formats import Format, general
-from intake.table import SEARCHED, filled
-from intake.xlsx_package import too_large
-from intake.xlsx_parts import YES, EnoughRead, LocalNames, parse_part, unescaped
+from intake.tables.number_formats import Format, general
+from intake.tables.table import SEARCHED, filled
+from intake.tables.xlsx_package import too_large
+from intake.tables.xlsx_parts import YES, EnoughRead, LocalNames, parse_part, unescaped
 
 MAX_COLUMNS = 200
 MAX_ROWS = 100_001

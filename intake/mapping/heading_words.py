@@ -8,7 +8,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from intake.currencies import MAJOR, WORDS, currencies_in
+from intake.cells.currencies import MAJOR, WORDS, currencies_in
 
 _CLOSE = 0.85
 _LONGEST = 80

@@ -13,16 +13,16 @@ from itertools import islice
 
 from domain.column_headings import FIRST_NAME, LAST_NAME
 from domain.input_errors import quoted
-from intake import parse_cells
-from intake.bound_mapping import is_total
-from intake.column_mapping import SIGNS, Target
-from intake.error_cells import is_error
-from intake.heading_words import forms_of, meant_of, slip, spellings
-from intake.open_table import Named
-from intake.parse_cells import Marks, Misread
+from intake.cells import parse_cells
+from intake.cells.error_cells import is_error
+from intake.cells.parse_cells import Marks, Misread
+from intake.mapping.bound_mapping import is_total
+from intake.mapping.column_mapping import SIGNS, Target
+from intake.mapping.heading_words import forms_of, meant_of, slip, spellings
 from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
 from intake.rows import MAX_COLUMNS
-from intake.table import Table, filled
+from intake.tables.open_table import Named
+from intake.tables.table import Table, filled
 
 LOOKED_AT = 500
 """Rows by which a column is judged to hold numbers or dates."""

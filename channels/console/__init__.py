@@ -1,0 +1,1 @@
+"""Messages into the log, for a demo and for development."""

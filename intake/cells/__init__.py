@@ -1,0 +1,1 @@
+"""Texts of cells to values: amounts, currencies, dates, lists."""

@@ -1,0 +1,1 @@
+"""Which column of a file stands for which field of a request."""

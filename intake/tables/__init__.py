@@ -1,0 +1,1 @@
+"""Files to tables of text: CSV in any encoding, and sheets of Excel workbooks."""
