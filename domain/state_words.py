@@ -30,7 +30,7 @@ STATES: Mapping[str, str] = {
     Status.ROLLED_BACK: N_("Rolled back"),
     "open": N_("Open"),
     Outcome.APPROVED: N_("Approved"),
-    Outcome.APPROVED_BY_RULE: N_("Approved by rule"),
+    Outcome.APPROVED_BY_RULE: N_("No approval needed"),
     Outcome.REJECTED_BY_RULE: N_("Rejected by rule"),
     Outcome.CHANGES_REQUESTED: N_("Changes requested"),
     Outcome.RESUBMITTED: N_("Submitted again"),

@@ -62,7 +62,7 @@ def checkout(tmp_path: Path) -> Path:
     copy = tmp_path / "checkout"
     shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
     (copy / ".venv" / "bin").mkdir(parents=True)
-    shutil.copy(copy / "config" / "config" / "requirements" / "runtime.txt", copy / ".venv" / "requirements.txt")
+    shutil.copy(copy / "config" / "requirements" / "runtime.txt", copy / ".venv" / "requirements.txt")
     python = copy / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)

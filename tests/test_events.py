@@ -17,13 +17,25 @@ from workflows.engine.journal import Journal
 from workflows.engine.saga import Saga
 
 ROOT = Path(__file__).parent.parent
-PRODUCT = ("activities", "api", "channels", "domain", "intake", "ops", "policy", "store", "workflows")
+PRODUCT = (
+    "activities",
+    "api",
+    "cases",
+    "channels",
+    "domain",
+    "intake",
+    "ops",
+    "plugins",
+    "policy",
+    "store",
+    "workflows",
+)
 PROSE = SENTENCES | {"said", "told", "message", "words", "title"}
 """Names that stand for sentences in the code."""
 DIGESTS_OF_CONTENT = {
     "api/pages/inbox.py": "the comment that a person typed, to tell a form sent twice from another one",
     "store/audit/seals.py": "a row as JSON, so that a changed row is found",
-    "domain/case.py": "a decision as JSON, to tell a repeat from a reused id",
+    "domain/messages.py": "a decision as JSON, to tell a repeat from a reused id",
 }
 """Digests that must change with every letter of what somebody wrote: they identify no event and no group."""
 
@@ -215,9 +227,9 @@ def _kind_arguments(call: ast.Call) -> Iterator[ast.expr]:
     owner, _, name = ast.unparse(call.func).rpartition(".")
     if name in ("CaseEvent", "model_validate"):
         yield from (word.value for word in call.keywords if word.arg == "kind")
-    elif name == "Happened" or (name == "note" and owner.endswith("journal")):
+    elif name == "GateEvent" or (name == "note" and owner.endswith("journal")):
         yield from call.args[:1]
-    elif name in ("_note", "note") and (owner == "audit" or not owner):
+    elif name in ("_note", "note") and (owner == "audit_log" or not owner):
         yield from call.args[1:2]
     elif name == "_hand_over":
         yield from call.args[2:3]

@@ -16,8 +16,7 @@ ROOMS = [
     "store",
     "domain",
     "workflows",
-    "kit",
-    "own",
+    "plugins",
 ]
 USED = used_in(ROOMS)
 

@@ -45,7 +45,7 @@ def approval(*candidates: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("request_", "field", "said"),
     [
-        (onboarding(manager="requester-2"), "manager", "'requester-2' cannot be chosen to decide this"),
+        (onboarding(manager="requester-2"), "manager", "'requester-2' cannot be an approver of this request"),
         (onboarding(manager="requester-1"), "manager", "names only you"),
         (approval("requester-1"), "candidates", "names only you"),
     ],

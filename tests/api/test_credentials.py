@@ -200,13 +200,13 @@ async def test_who_has_a_password_makes_tokens_by_typing_it_and_is_told(stopped:
     as_them = {"Authorization": f"Bearer {made.json()['token']}"}
     assert (await stopped.as_(None).get(f"{API}/me", headers=as_them)).json()["id"] == id
     async with signed_in(stopped, id) as client:
-        assert "Something changed in your account" in (await client.get("/")).text
+        assert "Your account has changed" in (await client.get("/")).text
         page = (await client.get("/settings")).text
         assert "made an access token of yours: ci" in page
         news = re.search(r'/settings/seen#account".*?name="value" value="(\d+)"', page, re.DOTALL)
         assert news is not None
         await client.post("/settings/seen", data={"value": news[1]})
-        assert "Something changed in your account" not in (await client.get("/")).text
+        assert "Your account has changed" not in (await client.get("/")).text
     async with stopped.database.read() as conn:
         assert {"person": id, "way": "step-up", "why": "password"} in await events(stopped, "sign_in_failed")
         assert await passwords.stored(conn, id) == HASHED
@@ -288,7 +288,7 @@ async def test_an_administrator_alone_does_not_approve_as_three_people(stopped: 
         for path in ("tokens", "password"):
             assert (await stopped.post("admin-1", f"/people/{target}/{path}", {"label": "x"})).status_code in (404, 405)
         asked = await stopped.post("admin-1", f"/people/{target}/link")
-        assert asked.status_code == 409 and "Another administrator has to confirm" in asked.json()["detail"], asked.text
+        assert asked.status_code == 409 and "Another administrator must confirm" in asked.json()["detail"], asked.text
     waiting = (await stopped.get("auditor-1", "/one-time-links")).json()["items"]
     assert [each for each in waiting if each["person"] in (puppet, "manager-1", "manager-2")] == []
     await stopped.post("admin-1", f"/people/{puppet}/deactivate", {"reason": "a test"})
@@ -357,7 +357,7 @@ async def test_pages_let_two_administrators_ask_and_confirm(stopped: Gate, secon
         assert re.search(
             r'class="secret">hg2_[\w-]+<', (await two.post(f"/people/{id}/confirm-link", data={"value": link[1]})).text
         )
-        assert "It opens nothing" in (await one.post(f"/people/{id}/withdraw-link", data={"value": link[1]})).text
+        assert "The link is withdrawn" in (await one.post(f"/people/{id}/withdraw-link", data={"value": link[1]})).text
 
 
 async def test_looking_at_a_link_changes_nothing_and_another_site_cannot_use_it(stopped: Gate, second: str) -> None:

@@ -88,7 +88,7 @@ async def test_what_a_browser_might_run_is_not_taken_whatever_it_is_called(
     case_id = await gate.start()
     answer = await attach(gate, "requester-1", case_id, name, data, "image/png")
     assert answer.status_code == status
-    assert status != 415 or "Taken are PDF" in answer.json()["detail"]
+    assert status != 415 or "Allowed types: PDF" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

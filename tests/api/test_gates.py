@@ -313,7 +313,7 @@ async def test_of_many_answers_at_once_those_to_tasks_that_changed_are_refused_a
 
 async def test_one_person_cannot_be_two_by_an_alias(gate: Gate) -> None:
     async with gate.database.write() as conn:
-        with pytest.raises(ValueError, match="differs only in capitals"):
+        with pytest.raises(ValueError, match="differs only in capital letters"):
             await people.add(conn, "Requester-1", "Somebody", ["managers"], by="admin-1")
         await people.add(conn, "mail-1", "Somebody", ["requesters"], by="admin-1", email="Anna@example.org")
         with pytest.raises(ValueError, match="one person, one id"):

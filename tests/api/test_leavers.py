@@ -82,7 +82,7 @@ async def test_the_pages_let_somebody_leave_and_come_back(gate: Gate) -> None:
         assert left.status_code == 200 and "The person is deactivated, without a successor." in left.text
         assert "Reactivate person" in left.text
         back = await client.post(f"/people/{who}/reactivate", data={"value": "managers, directors"}, headers=same)
-        assert back.status_code == 200 and "They are active again." in back.text
+        assert back.status_code == 200 and "The person is active again." in back.text
         assert (await gate.get("admin-1", f"/people/{who}")).json()["groups"] == ["directors", "managers"]
 
 
@@ -132,7 +132,7 @@ async def test_when_nobody_can_answer_any_more_the_asker_and_operators_are_told_
         await told(gate)
         await gate.until(task["case_id"], lambda case: case["tasks"][0]["questions"][0]["lapsed"])
         page = await gate.as_("manager-1").get(f"/tasks/{task['task_id']}")
-        assert "The person asked has left." in page.text and "Withdraw question" in page.text
+        assert "The person who got this question has left." in page.text and "Withdraw question" in page.text
         plan = Plan({"console": False}, timedelta(minutes=5), datetime.now(UTC).time())
 
         async def reached() -> set[str]:

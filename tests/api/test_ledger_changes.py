@@ -148,7 +148,7 @@ async def test_two_administrators_do_it_on_the_page(office: Gate) -> None:
             asked = await client.post("/ledger/open", data=form)
             assert (asked.status_code, asked.headers["location"]) == (303, "/ledger?done=asked")
         page = (await client.get("/ledger?done=asked")).text
-        assert page.count(new["account"]) == 1 and "It waits for another administrator" in page
+        assert page.count(new["account"]) == 1 and "Another administrator must confirm the change" in page
     changes = (await office.get("admin-1", "/ledger/changes", status="waiting")).json()["items"]
     change = next(each["change_id"] for each in changes if each["account"] == new["account"])
     assert f"/ledger/changes/{change}/confirm" not in page and f"/ledger/changes/{change}/withdraw" in page

@@ -192,7 +192,11 @@ async def test_a_new_group_is_a_question_over_the_api_and_on_the_page(named: Gat
     assert (await client.put(f"/api/v1/people/berg/groups/{other}")).status_code == 422
     async with signed_in(named, "admin-1") as page:
         asked = await page.post("/people/berg/join", data={"value": other})
-        assert asked.status_code == 422 and "Make " in asked.text and f'name="confirm" value="{other}"' in asked.text
+        assert (
+            asked.status_code == 422
+            and "Create the group" in asked.text
+            and f'name="confirm" value="{other}"' in asked.text
+        )
         elsewhere = await page.post("/people/berg/join", data={"value": other, "confirm": "another"})
         assert elsewhere.status_code == 422
         assert (await page.post("/people/berg/join", data={"value": other, "confirm": other})).status_code == 200
@@ -223,7 +227,7 @@ async def test_who_comes_back_is_put_into_groups_as_everybody_is(named: Gate) ->
         asked = await page.post(f"/people/{id}/reactivate", data=form)
         assert asked.status_code == 422 and f'name="confirm" value="managers, {group}-2"' in asked.text
         done = await page.post(f"/people/{id}/reactivate", data=form | {"confirm": form["value"]})
-        assert done.status_code == 200 and "They are active again." in done.text
+        assert done.status_code == 200 and "The person is active again." in done.text
     assert (await named.get("admin-1", f"/people/{id}")).json()["groups"] == [f"{group}-2", "managers"]
 
 

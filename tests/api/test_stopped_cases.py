@@ -63,7 +63,7 @@ async def test_everybody_who_looks_after_holdgate_is_told_and_an_operator_rolls_
 async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate) -> None:
     (case_id,) = await forgotten(gate)
     async with signed_in(gate, "admin-1") as client:
-        assert "stand still" in (await client.get("/dashboard?period=24h&zone=Africa/Freetown")).text
+        assert "Blocked requests" in (await client.get("/dashboard?period=24h&zone=Africa/Freetown")).text
     async with signed_in(gate, "operator-1") as client:
         page = (await client.get("/incidents")).text
         assert "Temporal does not know this case" in page

@@ -68,11 +68,11 @@ async def test_a_mapping_with_a_column_twice_is_refused(stopped: Gate) -> None:
         f"{API}/batches?process=payment&dry_run=true", files=files, data={"mapping": mapping}
     )
     assert answer.status_code == 422
-    assert "'payee' stands twice" in answer.json()["errors"][0]["message"]
+    assert "'payee' appears twice" in answer.json()["errors"][0]["message"]
 
 
 async def test_a_payload_as_text_with_a_key_twice_is_refused(stopped: Gate) -> None:
     body = payment() | {"process": "approval", "input": {"title": "Buy it?", "payload": '{"price": 1, "price": 2}'}}
     answer = await stopped.post("requester-1", "/cases", body)
     assert answer.status_code == 422
-    assert "'price' stands twice" in answer.text
+    assert "'price' appears twice" in answer.text

@@ -70,7 +70,7 @@ async def test_a_case_that_is_not_completed_is_not_rolled_back_and_told_why(gate
     assert answer.json()["detail"] == "The case has not ended. Cancel the case to roll back its steps."
     await gate.decide("manager-1", task, "reject", comment="No")
     await gate.until(case_id, lambda case: case["status"] == "rejected")
-    assert "nothing to roll back" in (await roll_back(gate, case_id)).json()["detail"]
+    assert "already rolled back" in (await roll_back(gate, case_id)).json()["detail"]
 
 
 async def test_a_payment_in_closed_books_stays_and_the_answer_says_why(gate: Gate) -> None:

@@ -114,9 +114,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "an empty ZIP archive": (zipped({}), "an empty ZIP archive"),
     "a workbook cut off": (_ORDINARY[: len(_ORDINARY) // 2], "damaged"),
     "bytes that begin as a workbook": (b"PK\x03\x04" + b"x" * 400, "damaged"),
-    "a workbook with nothing in it": (book({"S": sheet("")}), "no sheet with anything in it"),
+    "a workbook with nothing in it": (book({"S": sheet("")}), "no sheet with content"),
     "a workbook with headings only": (workbook(THEIRS), "headings but no rows"),
-    "a workbook without sheets": (book({}), "no sheet with anything"),
+    "a workbook without sheets": (book({}), "no sheet with content"),
     "a workbook of broken XML": (book({"S": sheet('<row r="1"><c r="A1"><v>1</c></row>')}), "damaged"),
     "a workbook that names no such text": (
         book({"S": sheet('<row r="1"><c r="A1" t="s"><v>9</v></c></row>')}),
@@ -161,8 +161,14 @@ INVALID: dict[str, tuple[bytes, str]] = {
     "another delimiter in the rows": (HEAD + GOOD.replace(b",", b";"), "too few cells: 1"),
     "a row of 10,000 cells": (HEAD + b"BAD-1" + b"," * 10_000 + b"x\n", "too many cells"),
     "a row quoted as a whole": (HEAD + b'"BAD-1,Acme,1,GBP,operating,,,"\n', "the whole row stands in one cell"),
-    "a mangled reference": (_row("4.63E+07,Acme,1,GBP,operating,,,"), "what a spreadsheet makes of a long number"),
-    "a mangled reference in a workbook": (workbook(THEIRS, [46281108000000000000, "Acme", 1]), "a spreadsheet makes"),
+    "a mangled reference": (
+        _row("4.63E+07,Acme,1,GBP,operating,,,"),
+        "is a long number that a spreadsheet has shortened",
+    ),
+    "a mangled reference in a workbook": (
+        workbook(THEIRS, [46281108000000000000, "Acme", 1]),
+        "a spreadsheet has shortened",
+    ),
     "no reference": (_row(",Acme,1,GBP,operating,,,"), "a reference is needed"),
     "a bell in the reference": (
         _row("BAD\x07,Acme,1,GBP,operating,,,"),

@@ -224,6 +224,6 @@ def test_a_plain_text_replaces_a_sentence_that_cannot_be_filled_and_is_logged(
     request = ErrandRequest()
     assert words.step("fetch", request) == "Fetch"
     assert words.step("bring_back", request) == "Bring back"
-    assert words.title_of(request) == "Case"
+    assert words.title_of(request) == "Request"
     assert words.gate("manager-approval", request) == "Manager approval"
     assert "'Note {purpose}' cannot be filled (KeyError: 'purpose')" in caplog.text

@@ -177,7 +177,7 @@ def test_the_name_of_an_activity_is_unique(folder: Path, claim: Path, name: str,
     ("name", "says"),
     [
         ("store", "is the name of a module of Python or of Holdgate"),
-        ("settings", "is the name of a module"),
+        ("core", "is the name of a module"),
         ("json", "is the name of a module"),
         ("pydantic", "is the name of a module"),
         ("payment", "there is a process 'payment' already"),

@@ -183,7 +183,7 @@ async def test_a_second_gate_takes_another_person_than_the_first(house: House) -
     await house.open_task(case, "second")
     with pytest.raises(Exception, match="Workflow update failed") as refused:
         await house.decide(case, "mia")
-    assert "another step of this case" in str(refused.value.__cause__)
+    assert "another step of this request" in str(refused.value.__cause__)
     await house.decide(case, "max")
     assert (await house.end(case)).status is Status.COMPLETED
 

@@ -155,7 +155,7 @@ async def test_who_decided_as_the_manager_does_not_decide_as_an_owner_too(office
     await say(office, case, MANAGER, "sam")
     with pytest.raises(Exception, match="failed") as refused:
         await say(office, case, OWNER, "sam")
-    assert "another step of this case" in str(refused.value.__cause__)
+    assert "another step of this request" in str(refused.value.__cause__)
     await say(office, case, OWNER, "sue")
     assert (await office.end(case)).status is Status.COMPLETED
 

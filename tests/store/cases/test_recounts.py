@@ -266,7 +266,7 @@ async def test_who_is_back_does_not_bring_an_address_that_somebody_else_has_by_n
         await people.set_email(conn, "mia", "mia@example.org", by="ada")
         await leavers.deactivate(conn, "mia", "left", by="ada")
         await people.set_email(conn, "new", "mia@example.org", by="ada")
-        with pytest.raises(ValueError, match="one person, one id"):
+        with pytest.raises(ValueError, match="already has this e-mail address"):
             await leavers.reactivate(conn, "mia", [], by="ada")
 
 
