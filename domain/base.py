@@ -21,7 +21,7 @@ class FieldChange(Message):
     after: Any
 
 
-class Problem(Message):
+class FieldProblem(Message):
     """One thing wrong with one input. `column` is None when it concerns the whole row or several fields together.
 
     `message` is a sentence that names the value and what was expected; of a cell of a file these also stand apart.

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from domain.base import Problem
+from domain.base import FieldProblem
 
 SHOWN = 60
 """Characters of an offending value that are repeated to the person who sent it."""
@@ -23,19 +23,19 @@ def quoted(value: Any) -> str:
     return f"'{shortened(value)}'"
 
 
-def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[Problem]:
+def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldProblem]:
     """All that a model found wrong, in the order of its fields. `shown` is the input as it may be repeated."""
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> Problem:
+def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     column = ".".join(map(str, detail["loc"])) or None
     # A validator may have wrapped or changed what it was given, so a field is repeated as it was sent.
     kind, value = detail["type"], shown.get(column or "", detail["input"])
     if kind == "missing":
-        return Problem(column=column, message="enter a value", expected="a value")
+        return FieldProblem(column=column, message="enter a value", expected="a value")
     if kind == "extra_forbidden":
-        return Problem(column=column, message="is not a field of this process")
+        return FieldProblem(column=column, message="is not a field of this process")
     # A message about several fields has the whole model as its input: there is no single value to repeat.
     single = column is not None and not isinstance(value, (dict, BaseModel))
     repeated = shortened(value) if single else None
@@ -43,14 +43,14 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> Problem:
         # Written by a model of ours for people; Pydantic puts "Value error, " before it.
         own = str(detail.get("ctx", {}).get("error", detail["msg"]))
         message = own if not single or str(value) in own else f"{quoted(value)}: {own}"
-        return Problem(column=column, message=message, value=repeated, expected=own)
+        return FieldProblem(column=column, message=message, value=repeated, expected=own)
     words = _EXPECTED.get(kind)
     if words is None:
         own = _lower_first(detail["msg"])
-        return Problem(column=column, message=f"{quoted(value)}: {own}", value=repeated, expected=own)
+        return FieldProblem(column=column, message=f"{quoted(value)}: {own}", value=repeated, expected=own)
     says, expected = words
     about = detail.get("ctx", {})
-    return Problem(
+    return FieldProblem(
         column=column,
         message=f"{quoted(value)} {says.format_map(about)}",
         value=repeated,

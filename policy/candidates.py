@@ -34,7 +34,7 @@ class Candidate(Protocol):
         """Who decides in their place while they are away."""
 
 
-class People(Protocol):
+class PeopleDirectory(Protocol):
     """Who is in which group, and who is there."""
 
     async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
@@ -63,7 +63,7 @@ class Peopled:
     """Why the gate cannot be decided by the people it has; empty when it can."""
 
 
-async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalate: bool = False) -> Peopled:
+async def peopled(task: TaskView, ruling: GateRuling, people: PeopleDirectory, *, escalate: bool = False) -> Peopled:
     """Find the people whom a ruling means, and with `escalate` add levels until enough of them can decide.
 
     Fills `members`, the quorum of `everyone`, and the manager of the requester. A gate that is not needed has nobody.
@@ -108,7 +108,7 @@ def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
     return list(dict.fromkeys([*before, *ruling.excluded]))
 
 
-async def present(task: TaskView, people: People) -> Present:
+async def present(task: TaskView, people: PeopleDirectory) -> Present:
     """Find the people who can act on a task now: what `domain.quorum` wants to know."""
     asked = [question.to for question in task.questions if question.open]
     members = [person for group in task.members.values() for person in group]
@@ -139,7 +139,7 @@ def _holds(task: TaskView, person: Actor) -> bool:
     return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
 
 
-async def _there(found: Sequence[Candidate], people: People) -> list[Actor]:
+async def _there(found: Sequence[Candidate], people: PeopleDirectory) -> list[Actor]:
     """The people who are not away, and the substitutes of those who are."""
     by_id = {each.id: each for each in found}
     instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
@@ -163,7 +163,7 @@ def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[s
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
 
 
-async def _with_named(ruling: GateRuling, requester: str, people: People) -> GateRuling:
+async def _with_named(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
     """The ruling with the names of its expression among its groups and people: of `choose_from`, where that is set."""
     if not ruling.named:
         return ruling
@@ -189,7 +189,9 @@ async def _with_named(ruling: GateRuling, requester: str, people: People) -> Gat
     )
 
 
-async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], requester: str, people: People) -> list[str]:
+async def not_to_choose(
+    choose_from: Sequence[str], named: Sequence[str], requester: str, people: PeopleDirectory
+) -> list[str]:
     """Return those of the names, of groups or people, that `choose_from` does not let anybody choose."""
     allowed = [group for group in choose_from if group != MANAGER_OF_REQUESTER]
     found = await people.candidates(allowed, [])
@@ -201,7 +203,7 @@ async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], reques
     ]
 
 
-async def _without_successor(ruling: GateRuling, requester: str, people: People) -> GateRuling:
+async def _without_successor(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
     """The ruling under which nobody decides who has the request from a requester who has left."""
     successor = (await people.left([requester])).get(requester)
     if successor is None or among(successor, ruling.excluded):
@@ -209,7 +211,7 @@ async def _without_successor(ruling: GateRuling, requester: str, people: People)
     return ruling.model_copy(update={"excluded": [*ruling.excluded, successor]})
 
 
-async def _with_manager(ruling: GateRuling, requester: str, people: People) -> GateRuling:
+async def _with_manager(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
     """The ruling with a person in the place of `manager_of(requester)`."""
     if not any(
         MANAGER_OF_REQUESTER in users for users in (ruling.users, *(level.users for level in ruling.escalations))

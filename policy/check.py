@@ -11,7 +11,7 @@ from policy.calendars import Calendar
 from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
 from policy.lines import Key, key_of
-from policy.model import EVERYONE, Gate, ProcessPolicy
+from policy.model import EVERYONE, GateRules, ProcessPolicy
 from policy.rules import CASE_NAMES
 from policy.sample_values import is_clock, sample_of, type_mistake
 
@@ -59,7 +59,7 @@ def mistakes(
                 yield ("gates", name, *key), problem
 
 
-def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
+def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
     """Yield what a gate says and most likely does not mean; `members` are the people of each group, where known."""
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "what nobody has looked at in time is approved"
@@ -84,7 +84,7 @@ def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterato
         yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and cannot"
 
 
-def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
+def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
     """Return everything in a gate that is CEL, with its key."""
     clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
@@ -95,7 +95,7 @@ def _of_the_input(text: str) -> list[str]:
     return sorted({root for root, *_ in expression(text).reads} - {"facts", "case", "limits"})
 
 
-def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
+def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
     if gate.choose_from is not None and gate.candidates is None:
         yield ("choose_from",), "needs 'candidates': without that key nobody chooses who decides"
     if gate.choose_from == []:
@@ -111,7 +111,7 @@ def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
         yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
 
 
-def _of_operators(gate: Gate) -> Iterator[tuple[Key, str]]:
+def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
     """An intervention comes because something has failed, and no rule answers it."""
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
@@ -122,13 +122,13 @@ def _of_operators(gate: Gate) -> Iterator[tuple[Key, str]]:
         yield ("quorum",), "must be a number: operators who must give the same answer"
 
 
-def _edits(gate: Gate, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
+def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
     for number, name in enumerate(gate.edit):
         if name not in model.model_fields:
             yield ("edit", number), f"unknown field '{name}'; the input has {', '.join(model.model_fields)}"
 
 
-def _clocks(gate: Gate, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
+def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
     """Clocks that cannot be, or could never strike. Those that an expression gives are not known before a case."""
     if gate.calendar is not None and gate.calendar not in calendars:
         known = ", ".join(calendars) or "none; one is a table such as [calendars.office]"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from domain.step import StepNames
 from policy.lines import Lines
-from policy.model import Policy, PolicyError, Problem
+from policy.model import Policy, PolicyError, PolicyProblem
 from policy.parse import Inputs, parse, toml
 
 log = logging.getLogger(__name__)
@@ -97,9 +97,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as wrong:
-        raise PolicyError([Problem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
+        raise PolicyError([PolicyProblem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
     except UnicodeDecodeError as wrong:
-        raise PolicyError([Problem(str(path), 1, "", "is not UTF-8 text")]) from wrong
+        raise PolicyError([PolicyProblem(str(path), 1, "", "is not UTF-8 text")]) from wrong
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from policy.expressions import tokens
-from policy.model import Gate, Policy
+from policy.model import GateRules, Policy
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:
@@ -19,7 +19,7 @@ def known_groups(policy: Policy) -> set[str]:
     return groups_of(policy) | {name for names in lists for name in names}
 
 
-def _of_gates(gates: Iterable[Gate]) -> Iterator[str]:
+def _of_gates(gates: Iterable[GateRules]) -> Iterator[str]:
     for gate in gates:
         yield from gate.groups
         for level in gate.escalate:

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from policy.model import Problem
+from policy.model import PolicyProblem
 
 Key = tuple[str | int, ...]
 """The path of a value: `("payment", "gates", "manager-approval", "remind", 0)`."""
@@ -44,11 +44,11 @@ class Lines:
         names = tuple(part for part in key if isinstance(part, str))
         return next((self.places[names[:n]] for n in range(len(names), 0, -1) if names[:n] in self.places), 1)
 
-    def problem(self, key: Key, message: str) -> Problem:
+    def problem(self, key: Key, message: str) -> PolicyProblem:
         """A mistake at a key, in the file that holds it."""
         line, source = self.of(key), self._source
         start, source = next(((first, name) for first, name in reversed(self._parts) if first <= line), (1, source))
-        return Problem(source, line - start + 1, spell(key), message)
+        return PolicyProblem(source, line - start + 1, spell(key), message)
 
     def _note(self, path: Key, number: int) -> None:
         for length in range(1, len(path) + 1):

@@ -24,7 +24,7 @@ class UnknownGate(LookupError):
 
 
 @dataclass(frozen=True)
-class Problem:
+class PolicyProblem:
     """One mistake in a policy text: where it stands, under which key, and what to change."""
 
     source: str
@@ -39,7 +39,7 @@ class Problem:
 class PolicyError(ValueError):
     """A policy that cannot be used. `str()` is one line per problem, each with file, line and key."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[PolicyProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
@@ -96,7 +96,7 @@ class Level(_Section):
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
-class Gate(_Section):
+class GateRules(_Section):
     """Who decides one gate, and when. Clocks count from the opening of the gate.
 
     `candidates` is CEL that gives names of groups or people, who may decide beside those of `groups` and `users`:
@@ -199,7 +199,7 @@ class ProcessPolicy(_Section):
 
     limits: dict[str, dict[str, Annotated[Decimal, BeforeValidator(_limit)]]] = {}
     lists: dict[str, list[Name]] = {}
-    gates: dict[str, Gate] = {}
+    gates: dict[str, GateRules] = {}
     steps: dict[str, Step] = {}
     rounds: Annotated[int, Field(ge=1, le=100)] = 10
 
@@ -229,14 +229,14 @@ class Policy:
         """Return how many cases one reference may have."""
         return self.processes[process].rounds
 
-    def gate(self, process: str, gate: str) -> Gate:
+    def gate(self, process: str, gate: str) -> GateRules:
         """Return the rules of one gate. Raises UnknownGate."""
         section = self.processes.get(process)
         if section is None or gate not in section.gates:
             raise UnknownGate(f"{self.source} has no section [{process}.gates.{gate}]")
         return section.gates[gate]
 
-    def calendar_of(self, gate: Gate) -> Calendar | None:
+    def calendar_of(self, gate: GateRules) -> Calendar | None:
         """Return the calendar in whose working time the clocks of a gate count; None where they count all time."""
         return self.calendars[gate.calendar] if gate.calendar else None
 

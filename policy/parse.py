@@ -14,7 +14,7 @@ from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines
-from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
+from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
 from policy.sample_values import sample_of, type_mistake
 from policy.steps import mistakes_of_retries, mistakes_of_steps
 
@@ -90,7 +90,7 @@ def toml(text: str, source: str) -> dict[str, Any]:
         at = re.search(r"\(at line (\d+), column (\d+)\)", str(wrong))
         line = int(at[1]) if at else max(1, len(text.splitlines()))
         message = re.sub(r" \(at .*\)$", "", str(wrong))
-        raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
+        raise PolicyError([PolicyProblem(source, line, "", f"not valid TOML: {message}")]) from wrong
 
 
 def _tables(
@@ -162,7 +162,7 @@ def _model_at(where: Key) -> type[BaseModel]:
         return ProcessPolicy
     if where[0] == "steps":
         return Step
-    return Level if len(where) > 3 else Gate
+    return Level if len(where) > 3 else GateRules
 
 
 def _message(error: dict[str, Any], model: type[BaseModel] | None = None) -> str:

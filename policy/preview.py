@@ -25,8 +25,8 @@ from policy.expressions import (
     evaluate,
     expression,
 )
-from policy.model import EVERYONE, Gate, Policy
-from policy.rules import Decision, Evaluation, Names, Unknown
+from policy.model import EVERYONE, GateRules, Policy
+from policy.rules import ConditionResult, ConditionValues, Evaluation, Unknown
 
 Holds = Literal["yes", "no", "unknown", "failed"]
 Outcome = Literal["asked", "not needed", "approved", "rejected", "depends"]
@@ -55,7 +55,7 @@ class Supposed:
         return {"priority": 3, "batch_id": None} | requester
 
 
-def outcome_of(decision: Decision) -> Outcome:
+def outcome_of(decision: ConditionResult) -> Outcome:
     """Return what a decision comes to."""
     if decision.depends_on:
         return "depends"
@@ -64,7 +64,7 @@ def outcome_of(decision: Decision) -> Outcome:
     return "asked" if decision.needed else "not needed"
 
 
-def short_answer(gate: Gate, decision: Decision) -> str:
+def short_answer(gate: GateRules, decision: ConditionResult) -> str:
     """Return the shortest answer: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
     match outcome_of(decision):
         case "depends":
@@ -87,11 +87,11 @@ class Preview:
     def __init__(self, policy: Policy, process: str, gate: str, supposed: Supposed, at: datetime) -> None:
         self.gate = policy.gate(process, gate)
         self.calendar = policy.calendar_of(self.gate)
-        self._names = Names.so_far(policy.processes[process], supposed.input, supposed.facts, supposed.case)
+        self._names = ConditionValues.so_far(policy.processes[process], supposed.input, supposed.facts, supposed.case)
         self._at = at
 
     @cached_property
-    def decision(self) -> Decision:
+    def decision(self) -> ConditionResult:
         """Whether people are asked and who, as far as it is known."""
         return Evaluation(self.gate, self._names, self._at).decision()
 
@@ -160,15 +160,15 @@ class Previews:
         self._compared = {name: found for name in self._fields if (found := _compared(name, conditions))}
         self._marks: dict[tuple[str, str], list[Decimal]] = {}
         self._of_case = sorted({path[1] for path in read if path[0] == "case"})
-        self._seen: dict[tuple[str, ...], Decision] = {}
+        self._seen: dict[tuple[str, ...], ConditionResult] = {}
 
-    def of(self, input: BaseModel, case: Mapping[str, Any]) -> Decision:
+    def of(self, input: BaseModel, case: Mapping[str, Any]) -> ConditionResult:
         """Return the decision on a case; conditions that read more of `case` than is there depend on it."""
         key = (*(self._place(name, input) for name in self._fields), *(repr(case.get(name)) for name in self._of_case))
         if (seen := self._seen.get(key)) is None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            names = Names.so_far(self._section, input, None, case)
+            names = ConditionValues.so_far(self._section, input, None, case)
             seen = self._seen[key] = Evaluation(self.gate, names, datetime.min).decision()
         return seen
 

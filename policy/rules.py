@@ -10,8 +10,8 @@ gate to people. So does any other problem before an approval: a rule must not ap
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
 that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
 
-Before a case has run, its facts are not known (`Names.so_far`). The same evaluation then goes on as if an expression
-whose value is not known did not stand in the policy, and notes in `unknown` what each of them depends on.
+Before a case has run, its facts are not known (`ConditionValues.so_far`). The evaluation then goes on as if an
+expression whose value is not known did not stand in the policy. `unknown` holds the facts that each of them needs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from domain.status import Verdict
 from policy.calendars import Calendar
 from policy.clock import instant
 from policy.expressions import Expression, ExpressionError, Partial, UnknownValue, evaluate, expression
-from policy.model import EVERYONE, Gate, Policy, ProcessPolicy
+from policy.model import EVERYONE, GateRules, Policy, ProcessPolicy
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2
@@ -59,12 +59,12 @@ def rule(
     find out.
     """
     found = policy.gate(process, gate)
-    names = Names.of(policy.processes[process], input, facts, case)
+    names = ConditionValues.of(policy.processes[process], input, facts, case)
     return Evaluation(found, names, at, policy.calendar_of(found)).ruling()
 
 
 @dataclass(frozen=True)
-class Decision:
+class ConditionResult:
     """What the conditions of a gate say of a case, without its clocks."""
 
     needed: bool
@@ -84,7 +84,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Names:
+class ConditionValues:
     """What the conditions of one case see."""
 
     values: Mapping[str, Any]
@@ -92,20 +92,22 @@ class Names:
     """The currency of a case that has no row of limits."""
 
     @classmethod
-    def of(cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]) -> "Names":
+    def of(
+        cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]
+    ) -> "ConditionValues":
         """Return the names of a case that is there: what `case` lacks is null."""
         return cls._of(section, input, {"facts": facts, "case": {name: case.get(name) for name in CASE_NAMES}})
 
     @classmethod
     def so_far(
         cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any] | None, case: Mapping[str, Any]
-    ) -> "Names":
+    ) -> "ConditionValues":
         """Return the names of a case to come: what `case` lacks is not known, nor are facts where they are None."""
         known: dict[str, Any] = {"case": Partial({name: case[name] for name in CASE_NAMES if name in case})}
         return cls._of(section, input, known if facts is None else known | {"facts": facts})
 
     @classmethod
-    def _of(cls, section: ProcessPolicy, input: BaseModel, about: Mapping[str, Any]) -> "Names":
+    def _of(cls, section: ProcessPolicy, input: BaseModel, about: Mapping[str, Any]) -> "ConditionValues":
         values: dict[str, Any] = {name: getattr(input, name) for name in type(input).model_fields}
         limits: dict[str, Decimal] = {}
         unlimited = ""
@@ -145,7 +147,7 @@ class Evaluation:
     `at` is when the gate opens, for its clocks, which count in the working time of `calendar`.
     """
 
-    def __init__(self, gate: Gate, names: Names, at: datetime, calendar: Calendar | None = None) -> None:
+    def __init__(self, gate: GateRules, names: ConditionValues, at: datetime, calendar: Calendar | None = None) -> None:
         self.gate, self.names, self.at, self.calendar = gate, names, at, calendar
         self.problems: list[str] = []
         self.unknown: dict[str, tuple[str, ...]] = {}
@@ -208,24 +210,24 @@ class Evaluation:
             problem="; ".join(self.problems) or None,
         )
 
-    def decision(self) -> Decision:
+    def decision(self) -> ConditionResult:
         """Return whether people decide, who is named for it, and how many of them must approve."""
         gate, opened_by = self.gate, self.gate.when or ALWAYS
         if not self._opens():
-            return Decision(False, rule=opened_by, unknown=self.unknown)
+            return ConditionResult(False, rule=opened_by, unknown=self.unknown)
         if gate.auto_reject is not None and self._decides("auto_reject", gate.auto_reject):
-            return Decision(False, decided="reject", rule=gate.auto_reject, unknown=self.unknown)
+            return ConditionResult(False, decided="reject", rule=gate.auto_reject, unknown=self.unknown)
         if gate.auto_approve is not None:
             approves = self._decides("auto_approve", gate.auto_approve)
             if self.problems:  # then people decide, whatever the rule says
                 self.unknown.pop("auto_approve", None)
             elif approves:
-                return Decision(False, decided="approve", rule=gate.auto_approve, unknown=self.unknown)
+                return ConditionResult(False, decided="approve", rule=gate.auto_approve, unknown=self.unknown)
         named = self._candidates()
         later = [f"people named by {gate.candidates}"] if "candidates" in self.unknown else []
         asked = tuple(dict.fromkeys([*gate.groups, *gate.users, *named, *later]))
         quorum = self._quorum()
-        return Decision(True, rule=opened_by, named=named, asked=asked, quorum=quorum, unknown=self.unknown)
+        return ConditionResult(True, rule=opened_by, named=named, asked=asked, quorum=quorum, unknown=self.unknown)
 
     def _opens(self) -> bool:
         if self.gate.when is None:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from domain.moments import moment_of
 from policy.calendars import Calendar
-from policy.model import Policy, Problem
+from policy.model import Policy, PolicyProblem
 from policy.preview import Preview, Supposed
 from policy.wording import local
 
@@ -91,7 +91,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
                 tests.append(found)
             else:
                 name = str(entry.get("name", process)) if isinstance(entry, dict) else process
-                mistakes += [str(Problem(source, line, name, message)) for message in found]
+                mistakes += [str(PolicyProblem(source, line, name, message)) for message in found]
     if not tests and not mistakes:
         mistakes.append(f"{source}: has no rows; one begins with [[{next(iter(policy.processes), 'payment')}]]")
     if mistakes:

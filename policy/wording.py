@@ -19,7 +19,7 @@ from policy.calendars import Calendar
 from policy.clock import duration
 from policy.comparisons import OPPOSITE, Comparison, comparison
 from policy.expressions import ExpressionError
-from policy.model import MANAGER_OF_REQUESTER, Gate
+from policy.model import MANAGER_OF_REQUESTER, GateRules
 
 # ------------------------------------------------------------------------------------------------------------ who
 
@@ -29,7 +29,7 @@ def person_or_group(name: str, texts: Texts = ENGLISH) -> str:
     return texts.gettext("the requester's manager") if name == MANAGER_OF_REQUESTER else name
 
 
-def candidates(gate: Gate, texts: Texts = ENGLISH) -> str:
+def candidates(gate: GateRules, texts: Texts = ENGLISH) -> str:
     """Return who can decide a gate: `members of managers, anna`."""
     named = [people(gate.groups, gate.users, texts)]
     if gate.candidates:

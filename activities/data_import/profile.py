@@ -26,7 +26,7 @@ class Column(Message):
     greatest: Any = None
 
 
-class Difference(Message):
+class VersionDifference(Message):
     """Beside the published version. A changed row counts as one removed and one added."""
 
     version: int
@@ -48,7 +48,7 @@ class Profile(Message):
     columns: list[Column]
     columns_not_shown: int = 0
     samples: list[dict[str, Any]]
-    difference: Difference | None = None
+    difference: VersionDifference | None = None
     """None where nothing is published yet."""
 
     @property
@@ -127,7 +127,7 @@ class Profiler:
         difference = None
         if published is not None:
             (version, before), now = published, self._content
-            difference = Difference(
+            difference = VersionDifference(
                 version=version,
                 rows_added=(now.rows - before.rows).total(),
                 rows_removed=(before.rows - now.rows).total(),

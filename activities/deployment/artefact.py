@@ -26,7 +26,7 @@ _DIGITS = re.compile(rb"[0-9]{100}")
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may hold; sizes in bytes."""
 
     archive: int = 64 << 20
@@ -46,7 +46,7 @@ class Limits:
     """Folders above a file."""
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
     return digest.hexdigest()
 
 
-def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> Unpacked:
+def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
     """Unpack a tar.gz into an empty folder that nobody else writes to, and see to it that it is on the disk.
 
     Raises Refused for anything that a release has no need of and an attacker may; the folder then holds what was
@@ -104,7 +104,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _decompress(archive: Path, into: IO[bytes], limits: Limits) -> None:
+def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
     """The tar of a tar.gz, unless it is too large: nothing looks into it before that is known."""
     by_ratio = max(limits.ratio_from, limits.ratio * archive.stat().st_size)
     size = 0
@@ -152,7 +152,7 @@ class _Tar(tarfile.TarFile):
     """... and of all of them at once, which is gone through for each."""
 
 
-def _extract(tar: tarfile.TarFile, into: Path, limits: Limits) -> Unpacked:
+def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacked:
     files: dict[PurePosixPath, int] = {}
     folders: set[PurePosixPath] = {PurePosixPath()}
     declared: set[PurePosixPath] = set()
@@ -181,7 +181,7 @@ def _extract(tar: tarfile.TarFile, into: Path, limits: Limits) -> Unpacked:
     return Unpacked(tuple(sorted(map(str, files))), sum(files.values()))
 
 
-def _name_of(member: tarfile.TarInfo, limits: Limits) -> PurePosixPath:
+def _name_of(member: tarfile.TarInfo, limits: ArchiveLimits) -> PurePosixPath:
     """The name of a member, relative and without `.`; raises Refused for one that could lead elsewhere."""
     name = PurePosixPath(member.name)
     if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
@@ -193,7 +193,7 @@ def _name_of(member: tarfile.TarInfo, limits: Limits) -> PurePosixPath:
     return name
 
 
-def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: Limits) -> None:
+def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) -> None:
     """Raises Refused for what is no plain file or folder, or too large."""
     if member.issym() or member.islnk():
         raise Refused(f"The archive holds a link, which is not allowed: '{name}'.")

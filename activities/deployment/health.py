@@ -13,7 +13,7 @@ import httpx2
 
 from activities.deployment.apps import App
 from activities.shared import isolation
-from activities.shared.commands import Limits, NotIsolated, run
+from activities.shared.commands import CommandLimits, NotIsolated, run
 from activities.shared.scratch_folder import scratch
 from domain.base import Message
 from domain.errors import Refused
@@ -32,7 +32,7 @@ MAX_OUTPUT = 800
 """Characters of the end of a check's output that people are shown."""
 
 
-class Check(Message):
+class HealthCheck(Message):
     """One command that a release has passed."""
 
     command: str
@@ -61,7 +61,7 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
     raise NotIsolated(f"The checks were not run. {said}, {how}.", permanent=True)
 
 
-async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> list[Check]:
+async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> list[HealthCheck]:
     """Run the checks of an app, one after the other, each in a copy of the release: what one writes is gone with it.
 
     `home`: the folder of what they need for a while.
@@ -73,9 +73,9 @@ async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> 
         return [await _run(app, command, release, room, until, isolated=isolated) for command in app.checks]
 
 
-async def _run(app: App, command: list[str], release: Path, room: Path, until: float, *, isolated: bool) -> Check:
+async def _run(app: App, command: list[str], release: Path, room: Path, until: float, *, isolated: bool) -> HealthCheck:
     said, began = " ".join(command), time.monotonic()
-    limits = Limits(
+    limits = CommandLimits(
         seconds=max(until - began, 0.0),
         memory=app.checks_memory_mb << 20,
         file_size=app.checks_file_mb << 20,
@@ -94,7 +94,7 @@ async def _run(app: App, command: list[str], release: Path, room: Path, until: f
         raise Refused(f"The check '{said}' {what} than it may, and was stopped. {last}".rstrip())
     if code:
         raise Refused(f"The check '{said}' failed. {last}".rstrip())
-    return Check(command=said, seconds=round(time.monotonic() - began, 2), output=last)
+    return HealthCheck(command=said, seconds=round(time.monotonic() - began, 2), output=last)
 
 
 def _shown(output: bytes) -> str:

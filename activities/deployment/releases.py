@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from activities.deployment.artefact import LIMITS, Limits, Unpacked, copy, sync, unpack
+from activities.deployment.artefact import LIMITS, ArchiveLimits, Unpacked, copy, sync, unpack
 from core.file_storage import keep
 from domain.errors import UNDONE_FIRST, Refused, Trouble
 
@@ -61,7 +61,7 @@ class Hold(BaseModel):
 class Releases:
     """Every method that changes something may be repeated, and called by several processes at once."""
 
-    def __init__(self, root: Path, limits: Limits = LIMITS) -> None:
+    def __init__(self, root: Path, limits: ArchiveLimits = LIMITS) -> None:
         self._root = root
         self._limits = limits
 

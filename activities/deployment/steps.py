@@ -13,7 +13,7 @@ from temporalio import activity
 
 from activities.deployment.apps import App
 from activities.deployment.artefact import LIMITS, digests
-from activities.deployment.health import Check, become_well, may_isolate, run_checks
+from activities.deployment.health import HealthCheck, become_well, may_isolate, run_checks
 from activities.deployment.releases import Releases
 from activities.deployment.request import DeploymentRequest
 from activities.shared.files_folder import Folder
@@ -80,7 +80,7 @@ class Code(Compared):
 class Checked(Compared):
     """What is found by running code of the release, too."""
 
-    checks: list[Check] | None
+    checks: list[HealthCheck] | None
     """None when operators skipped them."""
     isolated: bool | None
     """Whether its code ran apart from everything else. None when nothing was run."""
@@ -184,7 +184,7 @@ class Deployments:
         """
         given = call.input
         app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
-        checks: list[Check] = []
+        checks: list[HealthCheck] = []
         isolated = None
         async with beating():
             if app.checks:

@@ -18,7 +18,7 @@ from domain.records import CaseRecord, GateOpening, GateRequest, Present, Writte
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
-from policy.candidates import People, Peopled, peopled, present
+from policy.candidates import Peopled, PeopleDirectory, peopled, present
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 
@@ -53,7 +53,11 @@ class Records:
     """Writes what happens to cases."""
 
     def __init__(
-        self, store: RecordStore, policies: PinnedPolicies, people: People, inputs: Mapping[str, type[BaseModel]]
+        self,
+        store: RecordStore,
+        policies: PinnedPolicies,
+        people: PeopleDirectory,
+        inputs: Mapping[str, type[BaseModel]],
     ) -> None:
         self._store = store
         self._policies = policies

@@ -43,7 +43,7 @@ class PastPayment(Protocol):
     def captured(self) -> bool: ...
 
 
-class Reason(Message):
+class ScreeningReason(Message):
     """One rule that had something to say, in a sentence for the people who decide."""
 
     code: str
@@ -56,7 +56,7 @@ class Screening(Message):
 
     score: int
     """The sum of the points; 0 when nothing stands out."""
-    reasons: list[Reason]
+    reasons: list[ScreeningReason]
     earlier_payments: int
     """To this payee, of those that still stand."""
 
@@ -80,19 +80,19 @@ def score(request: PaymentRequest, history: Sequence[PastPayment], denied: Itera
     return Screening(score=sum(reason.points for reason in reasons), reasons=reasons, earlier_payments=len(history))
 
 
-def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> Reason | None:
+def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> ScreeningReason | None:
     if history:
         return None
     if request.amount < SMALL:
-        return Reason(code="new_payee", points=0, text="This is the first payment to this payee.")
-    return Reason(
+        return ScreeningReason(code="new_payee", points=0, text="This is the first payment to this payee.")
+    return ScreeningReason(
         code="new_payee",
         points=30,
         text=f"This is the first payment to this payee, and {_words(request.amount, request)} is not a small one.",
     )
 
 
-def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> Reason | None:
+def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
     """The commonest fraud and the commonest mistake are one: an invoice that comes twice."""
     recent = [past for past in history if past.at > now - REPEAT_WINDOW]
     same = [past for past in recent if (past.amount, past.currency) == (request.amount, request.currency)]
@@ -100,7 +100,7 @@ def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], no
         return None
     latest = max(same, key=lambda past: past.at)
     often = len(recent) + 1 > SELDOM
-    return Reason(
+    return ScreeningReason(
         code="repeated_amount",
         points=25 if often else 50,
         text=f"The same amount, {_words(request.amount, request)}, was sent to this payee within the last "
@@ -109,11 +109,11 @@ def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], no
     )
 
 
-def _changed_account(request: PaymentRequest, history: Sequence[PastPayment]) -> Reason | None:
+def _changed_account(request: PaymentRequest, history: Sequence[PastPayment]) -> ScreeningReason | None:
     known = [past.payee_account for past in history if past.payee_account]
     if not request.payee_account or not known or request.payee_account in known:
         return None
-    return Reason(
+    return ScreeningReason(
         code="changed_account",
         points=60,
         text=f"The bank details changed: this payment goes to {last_four(request.payee_account)}, "
@@ -121,14 +121,14 @@ def _changed_account(request: PaymentRequest, history: Sequence[PastPayment]) ->
     )
 
 
-def _unusual_amount(request: PaymentRequest, history: Sequence[PastPayment]) -> Reason | None:
+def _unusual_amount(request: PaymentRequest, history: Sequence[PastPayment]) -> ScreeningReason | None:
     captured = [past.amount for past in history if past.captured and past.currency == request.currency]
     if len(captured) < ENOUGH_CAPTURED:
         return None
     largest = max(captured)
     for times, points in ((10, 50), (3, 30)):
         if request.amount > times * largest:
-            return Reason(
+            return ScreeningReason(
                 code="unusual_amount",
                 points=points,
                 text=f"{_words(request.amount, request)} is more than {times} times the largest amount paid to this "
@@ -137,11 +137,11 @@ def _unusual_amount(request: PaymentRequest, history: Sequence[PastPayment]) -> 
     return None
 
 
-def _velocity(history: Sequence[PastPayment], now: datetime) -> Reason | None:
+def _velocity(history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
     payments = 1 + sum(past.at > now - VELOCITY_WINDOW for past in history)
     if payments <= VELOCITY:
         return None
-    return Reason(
+    return ScreeningReason(
         code="velocity",
         points=10,
         text=f"This is payment number {payments} to this payee within 24 hours.",

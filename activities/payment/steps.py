@@ -8,12 +8,12 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.payment.request import PaymentRequest
-from activities.payment.screening import PastPayment, Reason, Screening, score
+from activities.payment.screening import PastPayment, Screening, ScreeningReason, score
 from domain.base import Message
 from domain.money import payee_key
 from domain.step import StepCall
 
-__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Reason", "Screening"]
+__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Screening", "ScreeningReason"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
 """The lists of names which the policy with this hash has for payments: `denied_payees`."""

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.shared import isolation
-from activities.shared.commands import Limits, run
+from activities.shared.commands import CommandLimits, run
 from activities.shared.scratch_folder import to_the_end
 from domain.base import Message
 from domain.errors import Trouble
@@ -237,7 +237,7 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
     """What a scanner writes to its output. Raises ScannerFailed."""
     isolated = await asyncio.to_thread(isolation.missing) is None
     with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:
-        limits = Limits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
+        limits = CommandLimits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
         code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)

@@ -27,7 +27,7 @@ class NotIsolated(Trouble):
 
 
 @dataclass(frozen=True)
-class Limits:
+class CommandLimits:
     """What a command may take; sizes in bytes."""
 
     seconds: float
@@ -44,7 +44,7 @@ async def run(
     command: Sequence[str],
     output: IO[bytes],
     folder: Path,
-    limits: Limits,
+    limits: CommandLimits,
     *,
     isolated: bool,
     room: Path,
@@ -72,7 +72,7 @@ async def _run(
     output: IO[bytes],
     where: Path,
     home: Path,
-    limits: Limits,
+    limits: CommandLimits,
     errors: int,
     isolate: dict[str, object],
 ) -> int | None:
@@ -128,7 +128,7 @@ async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
     await process.wait()
 
 
-def _ordered(folder: Path, limits: Limits) -> dict[str, object]:
+def _ordered(folder: Path, limits: CommandLimits) -> dict[str, object]:
     """What of the order to `sandbox.py` is for namespaces."""
     page = 4096
     sizes = [path.lstat().st_size for path in folder.rglob("*")]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from activities.deployment.artefact import Limits, copy, digests, unpack
+from activities.deployment.artefact import ArchiveLimits, copy, digests, unpack
 from domain.errors import Refused
 
-SMALL = Limits(
+SMALL = ArchiveLimits(
     archive=1 << 20, total=1 << 20, single=100_000, members=20, ratio=50, ratio_from=200_000, name=60, depth=4
 )
 
@@ -180,7 +180,7 @@ def test_a_bomb_of_gigabytes_costs_no_more_than_the_limits_allow(tmp_path: Path)
         for _ in range(64):
             file.write(bytes(1 << 20))
     with pytest.raises(Refused, match="unpacks to more than"):
-        unpack(archive, into, Limits(total=16 << 20))
+        unpack(archive, into, ArchiveLimits(total=16 << 20))
     assert list(into.iterdir()) == []
 
 
