@@ -1,8 +1,8 @@
-"""Can a task still reach its quorum? A matching of people to places, as a pure function of the task and the people.
+"""Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
 
-Each decision uses up two names: the person who decides, and the person whose place is taken, if that is somebody else.
+Each decision uses up two names: the person who decides, and the person whose place is taken if that is another person.
 So one person cannot fill two places, and no place is filled twice. `permissions.places` says who may take which place,
-as for validation.
+as in validation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int
     taken: dict[str, str] = {}
 
     def takes(person: str, tried: set[str]) -> bool:
-        """Find a place for the person. Move others to other places of theirs where needed."""
+        """Find a place for the person. Move other people to other places where needed."""
         for place in wanted[person]:
             if place not in tried:
                 tried.add(place)

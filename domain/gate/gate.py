@@ -1,4 +1,4 @@
-"""The gate: everything that can happen to one task, in one place. Each method is a function of its own module."""
+"""The gate: everything that can happen to one task. Each method delegates to the module of its concern."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -340,7 +340,7 @@ class Messages:
         if self._may_record():
             self._run.journal.note(
                 "message_refused",
-                f"A message to the case came to nothing: {refusal.message}",
+                f"A message to the case was refused: {refusal.message}",
                 {
                     "message": message[:MAX_NAME],
                     "via": "signal",
@@ -357,7 +357,7 @@ class Messages:
         if rest > 0:
             self._run.refused_messages = MAX_IDLE_MESSAGES
             self._run.journal.note(
-                "messages_counted", f"{rest} more messages came to nothing", {"count": rest}, actor=TEMPORAL
+                "messages_counted", f"{rest} more messages had no effect", {"count": rest}, actor=TEMPORAL
             )
 
     def _may_record(self) -> bool:
