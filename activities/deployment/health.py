@@ -1,4 +1,4 @@
-"""Whether a release is well: what its checks say, and its answer over HTTP after it went live."""
+"""Check a release: run its checks before it is live, and ask its health URL afterwards."""
 
 import asyncio
 import json
@@ -19,17 +19,17 @@ from domain.base import Message
 from domain.errors import Refused
 
 ASK_EVERY = 0.5
-"""Seconds between two questions whether the app is well."""
+"""Seconds between two requests to the health URL."""
 PATIENCE = 5.0
-"""Seconds that one answer may take."""
+"""Timeout of one request in seconds."""
 PLAIN = {"Accept-Encoding": "identity"}
-"""An answer is read as it comes: little that is compressed may be very much."""
+"""No compression, because a small compressed answer could be very large."""
 MAX_ANSWER = 64 * 1024
-"""Bytes of an answer that are looked at."""
+"""Maximum number of bytes that are read from an answer."""
 SPACE = 4
-"""How many of the largest files a check may write."""
+"""How many files of the maximum size a check may write."""
 MAX_OUTPUT = 800
-"""Characters of the end of a check's output that people are shown."""
+"""Number of characters of a check's output that people see, from its end."""
 
 
 class HealthCheck(Message):
@@ -38,13 +38,14 @@ class HealthCheck(Message):
     command: str
     seconds: float
     output: str
-    """Its last lines."""
+    """The last lines of the output."""
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Whether code of an artefact is to run isolated: always where that is possible.
+    """Return whether the code of an artefact must run isolated: always where isolation is possible.
 
-    Elsewhere only code that somebody has `approved` may run, and only if whoever runs the worker has `accepted` that.
+    Without isolation, only code that a person has `approved` may run, and only if the operator of the worker has
+    `accepted` that.
 
     Raises NotIsolated.
     """
@@ -62,11 +63,11 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
 
 
 async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> list[HealthCheck]:
-    """Run the checks of an app, one after the other, each in a copy of the release: what one writes is gone with it.
+    """Run the checks of an app one after the other, each in its own copy of the release.
 
-    `home`: the folder of what they need for a while.
+    `home` is the folder for temporary files.
 
-    Raises Refused with the last lines of the first that fails or does not end in time.
+    Raises Refused with the last lines of the first check that fails or times out.
     """
     with scratch(home) as room:
         until = time.monotonic() + app.checks_timeout.total_seconds()
@@ -98,19 +99,19 @@ async def _run(app: App, command: list[str], release: Path, room: Path, until: f
 
 
 def _shown(output: bytes) -> str:
-    """The end of what a command printed, without what does not print."""
+    """Return the end of the output of a command, without characters that cannot be printed."""
     text = output.decode(errors="replace").strip()[-MAX_OUTPUT:]
     return "".join(char for char in text if char.isprintable() or char == "\n")
 
 
 async def become_well(name: str, app: App, release: str) -> int:
-    """Ask the app until it is well; answers how often it was asked.
+    """Ask the health URL until the app is healthy. Return the number of requests.
 
-    Raises Refused when it has not become well within its time, with what was wrong the last time.
+    Raises Refused with the last error if the app does not become healthy in time.
     """
     until = time.monotonic() + app.health_timeout.total_seconds()
     asked = 0
-    # No proxy and no redirects: the address that was configured is the one that is asked.
+    # No proxy and no redirects, so that only the configured address is asked.
     async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False, follow_redirects=False) as client:
         while True:
             asked += 1
@@ -124,7 +125,7 @@ async def become_well(name: str, app: App, release: str) -> int:
 
 
 async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | None:
-    """What is wrong with the answer of the app; None when it is well."""
+    """Return the error in the answer of the app; None when it is healthy."""
     try:
         async with asyncio.timeout(PATIENCE), client.stream("GET", app.health, headers=PLAIN) as response:
             text = b""
@@ -142,7 +143,7 @@ async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | No
         return f"the answer does not hold '{app.health_text}'"
     if app.health_release:
         found = None
-        with suppress(ValueError, RecursionError):  # of what is no JSON, or nested without end
+        with suppress(ValueError, RecursionError):  # The answer is invalid JSON, or nested too deeply.
             answers = json.loads(said)
             found = answers.get(app.health_release) if isinstance(answers, dict) else None
         if not isinstance(found, str):
