@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _RUN = re.compile(rf"[{_RTL}](?:(?:[{_RTL}]|\W|\d)*[{_RTL}])?")
-"""From the first to the last right-to-left letter of a run, with spaces and digits between them but no other letters.
-"""
+"""From the first to the last right-to-left letter of a run, with spaces and digits but no other letters between."""
 
 
 def runs(text: str) -> Iterator[tuple[str, bool]]:

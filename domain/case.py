@@ -10,8 +10,7 @@ from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
 
 ABOUT = "about"
-"""Key in the details of a failure: the subject of the failure, such as the locked account. Incidents are grouped by it.
-"""
+"""Key in the details of a failure: its subject, such as the locked account. Incidents are grouped by it."""
 
 
 def _about(about: str) -> list[dict[str, str]]:

@@ -43,8 +43,7 @@ class Decision(Message):
     via: str = "api"
     at: ZonedMoment
     proof: str | None = None
-    """Reserved for a signature of the gateway. Without it, write access to the namespace is enough to send a decision.
-    """
+    """Reserved for a signature of the gateway. Without it, write access to the namespace is enough to decide."""
 
     @property
     def content(self) -> str:

@@ -21,8 +21,7 @@ SEARCH_ATTRIBUTES = (
     REQUESTER_ATTRIBUTE,
     BATCH_ATTRIBUTE,
 )
-"""Search attributes. Everybody with access to the namespace can read them unencrypted, so they hold only ids and codes.
-"""
+"""Search attributes. Everybody with access to the namespace can read them, so they hold only ids and codes."""
 
 OPERATORS = "operators"
 AUDITORS = "auditors"
@@ -34,8 +33,7 @@ MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
 """Maximum number of claims, questions and similar actions that one case accepts. The rules limit decisions."""
 MAX_IDLE_MESSAGES = 100
-"""Maximum number of refused or ineffective Signals that get an audit event each. One event at the end counts the rest.
-"""
+"""Maximum number of refused or ineffective Signals with a separate audit event. One event at the end counts the rest."""
 
 INTERVENTION = "intervention"
 """The gate at which operators decide about a failure. The policy may have rules for it."""

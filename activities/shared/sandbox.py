@@ -30,8 +30,7 @@ from typing import Any, NoReturn
 
 PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share")
 SYSTEM = (*(f"{above}{name}" for above in ("", "usr/", "usr/local/") for name in PROGRAMS), "nix/store")
-"""The paths that everybody on the machine may read and run. Not all of `/usr`, because `/usr/src` may hold a checkout.
-"""
+"""The paths that everybody on the machine may read and run. Not `/usr/src`, which may hold a checkout."""
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types")
 CERTIFICATES = ("ca-certificates", "pki/ca-trust", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("null", "zero", "full", "random", "urandom")
