@@ -33,7 +33,7 @@ MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
 """Maximum number of claims, questions and similar actions that one case accepts. The rules limit decisions."""
 MAX_IDLE_MESSAGES = 100
-"""Maximum number of refused or ineffective Signals with a separate audit event. One event at the end counts the rest."""
+"""Maximum number of refused or ineffective Signals with their own audit event. One event at the end counts the rest."""
 
 INTERVENTION = "intervention"
 """The gate at which operators decide about a failure. The policy may have rules for it."""

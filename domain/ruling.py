@@ -27,7 +27,7 @@ class GateRuling(Message):
 
     needed: bool
     rule: str
-    """The condition, as it stands in the policy, that opened or skipped the gate."""
+    """The condition, as written in the policy, that opened or skipped the gate."""
     names: dict[str, Any] = {}
     """The values that the condition read, for the audit log."""
     problem: str | None = None

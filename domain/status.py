@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Whether the case has ended. Nothing is left to undo then."""
+        """Return whether the case has ended, with nothing left to undo."""
         return self in _CLOSED
 
 

@@ -45,12 +45,12 @@ class Question(Message):
 
     @property
     def open(self) -> bool:
-        """Whether the question is neither answered nor withdrawn."""
+        """Return whether the question is neither answered nor withdrawn."""
         return self.answer is None and self.withdrawn_at is None
 
     @property
     def pending(self) -> bool:
-        """Whether the clock is paused until the answer."""
+        """Return whether the clock is paused until the answer."""
         return self.open and not self.lapsed
 
 

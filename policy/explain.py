@@ -1,4 +1,4 @@
-"""Explain in sentences what a policy would do with one case, gate by gate."""
+"""Explain in sentences the result of a policy for one case, gate by gate."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

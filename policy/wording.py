@@ -56,7 +56,7 @@ def approvals(count: int, texts: Texts = ENGLISH) -> str:
 
 
 def rejection(veto: bool, texts: Texts = ENGLISH) -> str:
-    """Return what a rejection does."""
+    """Return the effect of a rejection."""
     if veto:
         return texts.gettext("One rejection ends it: the request is rolled back and ends rejected.")
     return texts.gettext("Rejections end it only when the needed approvals can no longer be reached.")
@@ -74,7 +74,7 @@ def expiry(on_expiry: OnExpiry, texts: Texts = ENGLISH) -> str:
 
 
 def escalation(when: str, whom: str, replace: bool, texts: Texts = ENGLISH) -> str:
-    """Return who can decide from an escalation on."""
+    """Return who can decide after an escalation."""
     said = texts.gettext("%(when)s only these can decide: %(whom)s") if replace else ""
     return (said or texts.gettext("%(when)s these can decide, too: %(whom)s")) % {"when": when, "whom": whom}
 

@@ -68,12 +68,12 @@ class BatchWorkflow(GuardedWorkflow):
         last = [self._paused] if self._paused else []
         workflow.continue_as_new(batch.model_copy(update={"orders": [*last, *filter(None, [self._cancel])]}))
 
-    # ------------------------------------------------------------------------------------------------- what people ask
+    # --------------------------------------------------------------------------------------------------------- orders
 
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """Take an order. An order with the same id as one before has no effect."""
+        """Accept an order. A second order with the same id has no effect."""
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
@@ -92,7 +92,7 @@ class BatchWorkflow(GuardedWorkflow):
         last = next((order for order in reversed(self._orders) if order.act is not BatchAct.CANCEL), None)
         return last if last and last.act is BatchAct.PAUSE else None
 
-    # --------------------------------------------------------------------------------------------------- what is done
+    # ----------------------------------------------------------------------------------------------------------- rows
 
     async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
         """Start one chunk of rows and return the counts of the batch; None if an order stopped the chunk."""

@@ -96,7 +96,7 @@ class RollbackWorkflow(MessageHandlers):
         return await close(run, self.messages, result)
 
     async def _approved(self) -> CaseEnds:
-        """Ask the people whom the policy names, and return how a completed case ends once it is undone.
+        """Ask people for approval, and return the end of a completed case after its rollback.
 
         Raises CalledOff when they do not approve.
         """

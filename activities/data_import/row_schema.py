@@ -47,7 +47,7 @@ class Schema:
     """A schema. References to other documents are not followed: nothing is fetched."""
 
     def __init__(self, text: bytes) -> None:
-        """Raises Refused for an invalid schema."""
+        """Check and compile a schema. Raises Refused for an invalid one."""
         try:
             schema = strict_json.loads(text.decode("utf-8-sig"))
             if not isinstance(schema, dict) or schema.get("type", "object") != "object":

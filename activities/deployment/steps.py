@@ -121,7 +121,7 @@ class Deployments:
     def __init__(
         self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
     ) -> None:
-        """`checks` is the folder for temporary files of checks.
+        """Set the folder `checks` for temporary files of checks.
 
         `unisolated` is whether approved code may run where it cannot be isolated.
         """

@@ -12,16 +12,16 @@ from domain.status import Outcome
 
 
 def next_timer(state: GateState) -> Timer | None:
-    """Return the next timer; None when the clock does nothing more, or is paused.
+    """Return the next timer; None if there is none, or the clock is paused.
 
-    A time that an admin set during the pause comes all the same.
+    A timer that an admin set during the pause fires anyway.
     """
     timers = state.timers if state.task.paused_at is None else [timer for timer in state.timers if timer.fixed]
     return timers[0] if state.open and timers else None
 
 
 def fire_timers(state: GateState, now: datetime) -> list[GateEvent]:
-    """Do everything that is due at `now`, in order. Return what happened."""
+    """Fire all timers that are due at `now`, in order. Return the events."""
     events = []
     while (timer := next_timer(state)) and timer.at <= now:
         state.set_timers([each for each in state.timers if each is not timer])

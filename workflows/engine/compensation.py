@@ -25,7 +25,7 @@ class Compensation:
     def __init__(
         self, run: CaseRun, tasks: HumanTasks, on_failure: Callable[[Failure], None] = lambda _failure: None
     ) -> None:
-        """`on_failure` is called with each failed attempt before operators are asked; it may raise."""
+        """Set `on_failure`, which is called with each failed attempt before operators are asked. It may raise."""
         self._run = run
         self._tasks = tasks
         self._on_failure = on_failure
@@ -101,7 +101,7 @@ class Compensation:
     async def _is_undone(self, undo: PlannedUndo, did_something: Any) -> bool:
         """Record an undo that has run. Return False when operators want it to run again.
 
-        `did_something` is what the undo answered: False if there was nothing to undo. A step that was done by hand has
+        `did_something` is the answer of the undo: False if there was nothing to undo. A step that was done by hand has
         to be undone by hand, unless its undo answers True.
         """
         run = self._run

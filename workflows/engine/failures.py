@@ -69,7 +69,7 @@ class Failure:
         return f"{self.kind}/{self.about}" if self.about else self.kind
 
     def facts(self, step: str) -> dict[str, Any]:
-        """Return what operators see of the failure. Incidents are grouped by `step` and `failure`."""
+        """Return the facts of the failure for operators. Incidents are grouped by `step` and `failure`."""
         return {
             "step": step,
             "failure": self.code,

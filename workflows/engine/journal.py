@@ -40,7 +40,7 @@ class Journal:
     """Collects and writes the events of one case. `<case_id>/0`, its submission, is written before it starts."""
 
     def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
-        """`case_id` is given where it is not the id of the Workflow, as in a rollback."""
+        """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback."""
         self.timeline: list[CaseEvent] = []
         """Everything that happened, including what is not written yet."""
         self._workflow_id = workflow_id

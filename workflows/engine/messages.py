@@ -205,7 +205,7 @@ class Messages:
     # --------------------------------------------------------------------------------------------------------- actions
 
     def act(self, action: Action) -> Receipt:
-        """Perform an action on a task: everything that people do with a task other than decide it."""
+        """Perform an action on a task other than a decision."""
         run = self._run
         if receipt := run.receipts.get(action.id):
             return receipt

@@ -46,7 +46,7 @@ class Saga:
         assert settled.call.key == undo.call.key, "a rollback goes newest first"
 
     def plan(self) -> list[UndoView]:
-        """Return what a rollback would do now, newest first, without undos of effects that later steps have used up."""
+        """Return the rollback plan, newest first, without undos of effects that later steps have used up."""
         return plan_of(self._undos)
 
 
