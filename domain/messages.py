@@ -48,10 +48,10 @@ class Decision(Message):
     @property
     def content(self) -> str:
         """Return a digest of the decision, to tell a repeat from a reused id with other content."""
-        said = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
+        text = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
         if self.edits:
-            said += "\n" + json.dumps(self.edits, sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+            text += "\n" + json.dumps(self.edits, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Cancellation(Message):

@@ -14,7 +14,7 @@ from domain.records import Present
 from domain.task import TaskView
 
 
-def answers_left(task: TaskView, present: Present) -> int:
+def decisions_left(task: TaskView, present: Present) -> int:
     """Return how many people can still decide the task, one after the other."""
     done, there = voters(task), present.there
     if task.assignee is None:
@@ -22,7 +22,7 @@ def answers_left(task: TaskView, present: Present) -> int:
     # The holder of a claim decides first, which ends the claim, or releases the task.
     back = task.model_copy(update={"assignee": task.owner, "owner": None})
     holders = (task.assignee, task.owner)
-    most = answers_left(back, present) if any(same(by.id, holder) for by in there for holder in holders) else 0
+    most = decisions_left(back, present) if any(same(by.id, holder) for by in there for holder in holders) else 0
     free = task.model_copy(update={"assignee": None, "owner": None})
     for by, place in answering(task, present):
         most = max(most, 1 + _matched(free, there, [*done, by.id, place.behalf or by.id]))

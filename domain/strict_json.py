@@ -15,7 +15,7 @@ def loads(text: str) -> Any:
 
     Refused are duplicate keys, NaN and infinity, numbers that are too large, lone surrogates, and NUL.
     """
-    return read(text, parse_constant=_no_number, object_pairs_hook=each_key_once)
+    return read(text, parse_constant=_no_number, object_pairs_hook=refuse_duplicate_keys)
 
 
 def read(text: str, **hooks: Any) -> Any:
@@ -70,14 +70,14 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object. Raises ValueError for a duplicate key, because readers differ in which value they take."""
-    if key := twice(pairs):
+    if key := duplicate_key(pairs):
         raise ValueError(f"{key} appears twice in one object")
     return dict(pairs)
 
 
-def twice(pairs: list[tuple[str, Any]]) -> str | None:
+def duplicate_key(pairs: list[tuple[str, Any]]) -> str | None:
     """Return the first duplicate key of an object, as it may be shown; None without one."""
     seen: set[str] = set()
     for key, _ in pairs:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from domain.messages import Absent, Actor
 from domain.normalization import fold
 from domain.permissions import among, places, same, voters
-from domain.quorum import answers_left
+from domain.quorum import decisions_left
 from domain.records import Present
 from domain.ruling import GateRuling
 from domain.task import TaskView
@@ -51,7 +51,7 @@ class PeopleDirectory(Protocol):
 
 
 @dataclass(frozen=True)
-class Peopled:
+class RulingWithPeople:
     """A ruling with its people."""
 
     ruling: GateRuling
@@ -63,14 +63,16 @@ class Peopled:
     """Why too few people can decide the gate; empty if enough can."""
 
 
-async def peopled(task: TaskView, ruling: GateRuling, people: PeopleDirectory, *, escalate: bool = False) -> Peopled:
+async def with_people(
+    task: TaskView, ruling: GateRuling, people: PeopleDirectory, *, escalate: bool = False
+) -> RulingWithPeople:
     """Find the people of a ruling. With `escalate`, add levels of escalation until enough people can decide.
 
     Sets `members`, the quorum for `everyone`, and the manager of the requester. A gate that is not needed gets nobody.
     """
     if not ruling.needed:
-        return Peopled(ruling)
-    ruling = await _with_manager(await _with_named(ruling, task.requester, people), task.requester, people)
+        return RulingWithPeople(ruling)
+    ruling = await _with_manager(await _with_names(ruling, task.requester, people), task.requester, people)
     unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
     while True:
@@ -87,14 +89,14 @@ async def peopled(task: TaskView, ruling: GateRuling, people: PeopleDirectory, *
             "excluded_users": never,
             "substitutes": ruling.substitutes,
         }
-        there = await _there(found, people)
-        can = answers_left(unanswered.model_copy(update=asked), Present(there=there))
+        there = await _present_people(found, people)
+        can = decisions_left(unanswered.model_copy(update=asked), Present(there=there))
         quorum = max(can, 1) if ruling.everyone else ruling.quorum
         names = ", ".join(ruling.groups + ruling.users) or "nobody"
         short = "" if can >= quorum else f"{quorum} must approve, and {can} of {names} can"
         if not short or not escalate or not ruling.escalations:
             filled = ruling.model_copy(update={"members": members, "quorum": quorum})
-            return Peopled(filled, never, said, short)
+            return RulingWithPeople(filled, never, said, short)
         level, *later = ruling.escalations
         said += f". {short}, so it went to {', '.join(level.groups + level.users)} at once"
         groups = level.groups if level.replace else [*ruling.groups, *level.groups]
@@ -116,7 +118,7 @@ async def present(task: TaskView, people: PeopleDirectory) -> Present:
     held = [name for name in (task.assignee, task.owner) if name]
     named = list(dict.fromkeys([*task.candidate_users, *members, *held, *asked]))
     found = await people.candidates(task.candidate_groups, named)
-    there = await _there(found, people)
+    there = await _present_people(found, people)
     giver = next((each for each in found if same(each.id, task.owner)), None)
     answering = {name for each in there for name in (each.id, *(absent.id for absent in each.stands_in_for))}
     return Present(
@@ -130,17 +132,17 @@ def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
     """Return the people who matter to the task, so that a large group does not fill the history of a case."""
     free, done = task.model_copy(update={"assignee": None, "owner": None}), voters(task)
     can = [each for each in there if places(free, each, done)]
-    held = [each for each in there if _holds(task, each)]
+    held = [each for each in there if _has_claimed(task, each)]
     return [*held, *[each for each in can if each not in held][: task.quorum.needed + SPARE]]
 
 
-def _holds(task: TaskView, person: Actor) -> bool:
+def _has_claimed(task: TaskView, person: Actor) -> bool:
     """Return whether this person, or a person they substitute, has claimed the task."""
     names = (person.id, *(absent.id for absent in person.stands_in_for))
     return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
 
 
-async def _there(found: Sequence[Candidate], people: PeopleDirectory) -> list[Actor]:
+async def _present_people(found: Sequence[Candidate], people: PeopleDirectory) -> list[Actor]:
     """Return the people who are not away, and the substitutes of those who are away."""
     by_id = {each.id: each for each in found}
     instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
@@ -164,7 +166,7 @@ def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[s
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
 
 
-async def _with_named(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
+async def _with_names(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
     """Return the ruling with the names of its expression among its groups and people, limited by `choose_from`."""
     if not ruling.named:
         return ruling

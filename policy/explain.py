@@ -10,7 +10,7 @@ from domain.moments import moment_text
 from domain.texts import ENGLISH, Texts
 from policy import wording
 from policy.model import MANAGER_OF_REQUESTER, Policy
-from policy.preview import Preview, Supposed
+from policy.preview import FutureCase, Preview
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def explain(
     policy: Policy,
     process: str,
     gates: Sequence[str],
-    supposed: Supposed,
+    supposed: FutureCase,
     at: datetime,
     people: People | None = None,
     texts: Texts = ENGLISH,

@@ -36,7 +36,7 @@ _REMEMBERED = 20_000
 
 
 @dataclass(frozen=True)
-class Supposed:
+class FutureCase:
     """A future case, as far as it is known."""
 
     input: BaseModel
@@ -84,7 +84,7 @@ def short_answer(gate: GateRules, decision: ConditionResult) -> str:
 class Preview:
     """One gate of a future case, as if it opened `at`. Raises UnknownGate."""
 
-    def __init__(self, policy: Policy, process: str, gate: str, supposed: Supposed, at: datetime) -> None:
+    def __init__(self, policy: Policy, process: str, gate: str, supposed: FutureCase, at: datetime) -> None:
         self.gate = policy.gate(process, gate)
         self.calendar = policy.calendar_of(self.gate)
         self._names = ConditionValues.so_far(policy.processes[process], supposed.input, supposed.facts, supposed.case)

@@ -25,7 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from domain.moments import moment_of
 from policy.calendars import Calendar
 from policy.model import Policy, PolicyProblem
-from policy.preview import Preview, Supposed
+from policy.preview import FutureCase, Preview
 from policy.wording import local
 
 
@@ -130,7 +130,7 @@ def failure(test: TableTest, policy: Policy) -> str | None:
     """Return the difference between the expected answers of a row and the policy, in one line; None without one."""
     row = test.row
     at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
-    supposed = Supposed(test.input, row.facts, row.requester)
+    supposed = FutureCase(test.input, row.facts, row.requester)
     wrong = []
     for gate in policy.processes[test.process].gates:
         preview = Preview(policy, test.process, gate, supposed, at)

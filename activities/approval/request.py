@@ -25,7 +25,9 @@ def _json(value: Any) -> Any:
     """Return the value. Read a text that begins like an object or list as JSON, as in a CSV cell."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return strict_json.read(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
+            return strict_json.read(
+                value, parse_constant=_no_number, object_pairs_hook=strict_json.refuse_duplicate_keys
+            )
         except RecursionError:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
         except json.JSONDecodeError as wrong:

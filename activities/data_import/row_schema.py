@@ -54,7 +54,7 @@ class Schema:
                 raise Refused('The schema must be that of one row, with "type": "object".')
             schema.pop("$schema", None)
             Draft202012Validator.check_schema(schema, FormatChecker(()))  # Patterns are checked by their own engine.
-            _may_say(schema)
+            _check_parts(schema)
         except UnicodeDecodeError:
             raise Refused("The schema is not UTF-8.") from None
         except SchemaError as wrong:
@@ -80,7 +80,7 @@ class Schema:
     def problems(self, row: Row) -> list[str]:
         """Return the errors of a row, each with its column. Raises Refused for a reference to another document."""
         try:
-            return [_told(error) for error in self._validator.iter_errors(row)]
+            return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:
             raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
         except RecursionError:
@@ -111,7 +111,7 @@ class Schema:
         return counting
 
 
-def _may_say(part: Any) -> None:
+def _check_parts(part: Any) -> None:
     """Check each part of a schema, because a reference may point to any of them. Raises Refused."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
@@ -123,7 +123,7 @@ def _may_say(part: Any) -> None:
         if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:
             known = ", ".join(sorted(_FORMATS.checkers))
             raise Refused(f"The schema says the format '{value[:80]}', which is not checked. These are: {known}.")
-        _may_say(value)
+        _check_parts(value)
 
 
 @lru_cache(maxsize=1000)
@@ -142,6 +142,6 @@ def _fits_pattern(_validator: Any, pattern: object, value: object, _schema: Any)
         yield ValidationError(f"{shown!r} does not match {pattern!r}")
 
 
-def _told(error: ValidationError) -> str:
+def _error_text(error: ValidationError) -> str:
     column = error.json_path.removeprefix("$").lstrip(".")
     return f"{column}: {error.message[:200]}" if column else error.message[:200]

@@ -58,7 +58,7 @@ class Unpacked:
     bytes: int
 
 
-def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
+def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
     """Copy a file and return its SHA-256 in hex. Raises Refused if the file is too large."""
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as written:

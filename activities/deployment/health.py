@@ -54,7 +54,7 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
         return True
     if approved and accepted:
         return False
-    said = isolation.cannot(why)
+    said = isolation.cannot_isolate(why)
     if accepted:
         how = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet"
     else:
@@ -87,7 +87,7 @@ async def _run(app: App, command: list[str], release: Path, room: Path, until: f
             command, output, release, limits, isolated=isolated, room=room, errors=asyncio.subprocess.STDOUT
         )
         output.seek(max(output.seek(0, os.SEEK_END) - 4 * MAX_OUTPUT, 0))
-        last = _shown(output.read())
+        last = _end_of_output(output.read())
     if code is None or code == -signal.SIGALRM:
         raise Refused(f"The check '{said}' did not end in time, and was stopped. {last}".rstrip())
     if code == -signal.SIGXCPU or code == -signal.SIGXFSZ:
@@ -98,13 +98,13 @@ async def _run(app: App, command: list[str], release: Path, room: Path, until: f
     return HealthCheck(command=said, seconds=round(time.monotonic() - began, 2), output=last)
 
 
-def _shown(output: bytes) -> str:
+def _end_of_output(output: bytes) -> str:
     """Return the end of the output of a command, without characters that cannot be printed."""
     text = output.decode(errors="replace").strip()[-MAX_OUTPUT:]
     return "".join(char for char in text if char.isprintable() or char == "\n")
 
 
-async def become_well(name: str, app: App, release: str) -> int:
+async def wait_until_healthy(name: str, app: App, release: str) -> int:
     """Ask the health URL until the app is healthy. Return the number of requests.
 
     Raises Refused with the last error if the app does not become healthy in time.
@@ -115,7 +115,7 @@ async def become_well(name: str, app: App, release: str) -> int:
     async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False, follow_redirects=False) as client:
         while True:
             asked += 1
-            wrong = await _wrong(client, app, release)
+            wrong = await _health_error(client, app, release)
             if wrong is None:
                 return asked
             if time.monotonic() + ASK_EVERY >= until:
@@ -124,7 +124,7 @@ async def become_well(name: str, app: App, release: str) -> int:
     raise Refused(f"Release {release} went live as {name}, and its health check failed: {wrong}.")
 
 
-async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | None:
+async def _health_error(client: httpx2.AsyncClient, app: App, release: str) -> str | None:
     """Return the error in the answer of the app; None when it is healthy."""
     try:
         async with asyncio.timeout(PATIENCE), client.stream("GET", app.health, headers=PLAIN) as response:
@@ -138,7 +138,7 @@ async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | No
         return "no answer came in time" if slow else "the app cannot be reached"
     said = text[:MAX_ANSWER].decode(errors="replace")
     if response.status_code != 200:
-        return f"the answer was {response.status_code} {_shown(said.encode())[:200]}".rstrip()
+        return f"the answer was {response.status_code} {_end_of_output(said.encode())[:200]}".rstrip()
     if app.health_text not in said:
         return f"the answer does not hold '{app.health_text}'"
     if app.health_release:
@@ -149,5 +149,5 @@ async def _wrong(client: httpx2.AsyncClient, app: App, release: str) -> str | No
         if not isinstance(found, str):
             return "the answer does not say which release it is of"
         if found != release:
-            return f"release {_shown(found.encode())[:60]} answered"
+            return f"release {_end_of_output(found.encode())[:60]} answered"
     return None

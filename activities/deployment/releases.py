@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from activities.deployment.artefact import LIMITS, ArchiveLimits, Unpacked, copy, sync, unpack
+from activities.deployment.artefact import LIMITS, ArchiveLimits, Unpacked, copy_hashed, sync, unpack
 from core.file_storage import keep
 from domain.errors import UNDONE_FIRST, Refused, Trouble
 
@@ -32,7 +32,7 @@ Artefact = Callable[[], AbstractContextManager[tuple[IO[bytes], str]]]
 Kind = Literal["unpack", "hold", "switch", "finish"]
 
 
-class Entry(BaseModel):
+class KeyState(BaseModel):
     """The state of one idempotency key."""
 
     key: str
@@ -67,7 +67,7 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ unpacking
 
-    def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> Entry:
+    def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> KeyState:
         """Verify and unpack an artefact. It is opened only if this key has not unpacked it yet.
 
         Raises Refused for another SHA-256, for an unsafe archive, and for a key that was undone.
@@ -81,7 +81,7 @@ class Releases:
             archive, tree = scratch / "artefact", scratch / "tree"
             tree.mkdir()
             with artefact() as (source, wanted):
-                found = copy(source, archive, self._limits.archive)
+                found = copy_hashed(source, archive, self._limits.archive)
             if found != wanted:
                 raise Refused(f"The artefact has the SHA-256 {found}, and {wanted} was asked for.")
             unpacked = unpack(archive, tree, self._limits)
@@ -89,7 +89,7 @@ class Releases:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _place(self, key: str, case_id: str, app: str, tree: Path, sha256: str, unpacked: Unpacked) -> Entry:
+    def _place(self, key: str, case_id: str, app: str, tree: Path, sha256: str, unpacked: Unpacked) -> KeyState:
         release = f"{sha256[:12]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
         with self._locked(app) as folder:
             entry = folder.entry(key)
@@ -149,7 +149,7 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ switching
 
-    def switch(self, key: str, case_id: str, app: str, release: str) -> Entry:
+    def switch(self, key: str, case_id: str, app: str, release: str) -> KeyState:
         """Make a release live. The app must be held for it. Raises Refused."""
         with self._locked(app) as folder:
             entry = folder.entry(key)
@@ -185,7 +185,7 @@ class Releases:
             return True
 
     @staticmethod
-    def _may_switch_back(folder: "_App", entry: Entry) -> None:
+    def _may_switch_back(folder: "_App", entry: KeyState) -> None:
         live = folder.live()
         never_switched = entry.state == "begun" and folder.link() == entry.before
         if live != entry.release and not never_switched:
@@ -208,7 +208,7 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ finishing
 
-    def finish(self, key: str, case_id: str, app: str, release: str, keep_releases: int) -> Entry:
+    def finish(self, key: str, case_id: str, app: str, release: str, keep_releases: int) -> KeyState:
         """Free the app after its health check, and delete the oldest formerly live releases. Raises Refused."""
         with self._locked(app) as folder:
             if (entry := folder.entry(key)) and entry.state == "done":
@@ -241,7 +241,7 @@ class Releases:
         path = folder.path_of_link(link) if link is not None else None
         return path if path is not None and path.is_dir() else None
 
-    def entries(self, app: str) -> list[Entry]:
+    def entries(self, app: str) -> list[KeyState]:
         """Return the states of all keys of an app, oldest first."""
         return sorted(_App(self._root / app).entries("*"), key=lambda entry: entry.at)
 
@@ -269,39 +269,39 @@ class _App:
 
     # ---- keys
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> KeyState | None:
         """Return the state of a key; None if it was not used. Raises Refused if it was undone."""
         entry = next(self.entries(f"*-{_file_name(key)}"), None)
         if entry is not None and entry.state not in ("begun", "done"):
             raise Refused(UNDONE_FIRST)
         return entry
 
-    def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> Entry:
+    def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> KeyState:
         """Write that an effect is about to begin."""
-        entry = Entry.model_validate(
+        entry = KeyState.model_validate(
             {"key": key, "kind": kind, "case_id": case_id, "state": "begun", "at": datetime.now(UTC), **facts}
         )
         return self._write(entry)
 
-    def undoing(self, undoes: str, kind: Kind, case_id: str) -> Entry:
+    def undoing(self, undoes: str, kind: Kind, case_id: str) -> KeyState:
         """Return the state of the key to undo. If it was not used, void it from now on."""
         entry = next(self.entries(f"*-{_file_name(undoes)}"), None)
         return entry or self.settle(self.begin(undoes, kind, case_id), "void")
 
-    def settle(self, entry: Entry, state: Literal["done", "undoing", "undone", "void"]) -> Entry:
+    def settle(self, entry: KeyState, state: Literal["done", "undoing", "undone", "void"]) -> KeyState:
         """Write how far the effect of a key has got."""
         return self._write(entry.model_copy(update={"state": state}))
 
-    def entries(self, pattern: str) -> Iterator[Entry]:
+    def entries(self, pattern: str) -> Iterator[KeyState]:
         """Return the states in files of this kind: `<kind>-<digest of the key>.json`."""
         for path in self.journal.glob(f"{pattern}.json"):
-            yield Entry.model_validate_json(path.read_bytes())
+            yield KeyState.model_validate_json(path.read_bytes())
 
-    def switch_to(self, release: str | None) -> Entry | None:
+    def switch_to(self, release: str | None) -> KeyState | None:
         """Return the switch to this release."""
         return next((each for each in self.entries("switch-*") if each.release and each.release == release), None)
 
-    def _write(self, entry: Entry) -> Entry:
+    def _write(self, entry: KeyState) -> KeyState:
         keep(self.journal, f"{entry.kind}-{_file_name(entry.key)}.json", entry.model_dump_json(indent=1).encode())
         return entry
 

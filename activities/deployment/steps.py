@@ -13,7 +13,7 @@ from temporalio import activity
 
 from activities.deployment.apps import App
 from activities.deployment.artefact import LIMITS, digests
-from activities.deployment.health import HealthCheck, become_well, may_isolate, run_checks
+from activities.deployment.health import HealthCheck, may_isolate, run_checks, wait_until_healthy
 from activities.deployment.releases import Releases
 from activities.deployment.request import DeploymentRequest
 from activities.shared.files_folder import Folder
@@ -221,7 +221,7 @@ class Deployments:
         """Ask the health URL until the app is healthy. Raises Refused when it does not become healthy in time."""
         given = call.input
         async with beating():
-            return Healthy(asked=await become_well(given.app, self._app(given.app), given.release))
+            return Healthy(asked=await wait_until_healthy(given.app, self._app(given.app), given.release))
 
     @activity.defn
     async def finish_deployment(self, call: StepCall[Release]) -> Deployed:

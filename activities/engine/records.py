@@ -18,7 +18,7 @@ from domain.records import CaseRecord, GateOpening, GateRequest, Present, Writte
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
-from policy.candidates import Peopled, PeopleDirectory, peopled, present
+from policy.candidates import PeopleDirectory, RulingWithPeople, present, with_people
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 
@@ -128,9 +128,9 @@ class Records:
             return Present(left=left)
         return await present(task, self._people)
 
-    async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> Peopled:
-        """Return the ruling with its people, and the people who must not decide. `escalate` is passed to `peopled`."""
-        return await peopled(request.task, await self._rule(request), self._people, escalate=escalate)
+    async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> RulingWithPeople:
+        """Return the ruling with its people and exclusions. `escalate` is passed to `with_people`."""
+        return await with_people(request.task, await self._rule(request), self._people, escalate=escalate)
 
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Return the ruling without people.
@@ -160,7 +160,7 @@ class Records:
             ) from error
 
 
-def _with_people(task: TaskView, found: Peopled) -> TaskView:
+def _with_people(task: TaskView, found: RulingWithPeople) -> TaskView:
     ruling = found.ruling
     return task.model_copy(
         update={

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.shared import isolation
 from activities.shared.commands import CommandLimits, run
-from activities.shared.scratch_folder import to_the_end
+from activities.shared.scratch_folder import run_to_the_end
 from domain.base import Message
 from domain.errors import Trouble
 
@@ -107,7 +107,7 @@ async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
     `within` is the folder for the copies, by default the temporary folder of the system. Raises ScannerFailed.
     """
     with tempfile.TemporaryDirectory(prefix="holdgate-scan-", dir=within) as room:
-        names = await to_the_end(_laid_out, folder, Path(room))
+        names = await run_to_the_end(_copy_files, folder, Path(room))
         scanning = (_bandit(Path(room), names), _detect_secrets(Path(room), names))
         results = await asyncio.gather(*scanning, return_exceptions=True)
     found: list[Finding] = []
@@ -123,7 +123,7 @@ def is_python(name: str, beginning: bytes) -> bool:
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
 
-def _laid_out(folder: Path, room: Path) -> dict[str, str]:
+def _copy_files(folder: Path, room: Path) -> dict[str, str]:
     """Copy all files into `python`, for bandit, and `text`, with numbers as names. Return the real names."""
     for place in ("python", "text"):
         (room / place).mkdir()

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from temporalio import activity
 
-from activities.deployment.artefact import LIMITS, copy, unpack
+from activities.deployment.artefact import LIMITS, copy_hashed, unpack
 from activities.security_review.request import SecurityReviewRequest
 from activities.security_review.scanners import MARKED, SEVERITIES, Finding, Severity, is_python, scan, unreadable
 from activities.shared.files_folder import Folder
 from activities.shared.heartbeat import beating
-from activities.shared.scratch_folder import scratch, to_the_end
+from activities.shared.scratch_folder import run_to_the_end, scratch
 from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
@@ -109,7 +109,7 @@ class SecurityReviews:
         async with beating():
             with scratch(self._scans) as room:
                 tree = room / "tree"
-                digest, files, left_out = await to_the_end(self._copied, call.input, room, tree)
+                digest, files, left_out = await run_to_the_end(self._copied, call.input, room, tree)
                 found = await scan(tree, room)
         found = _worst_first(found, [unreadable(name) for name in left_out if is_python(name, b"")])
         counts = {severity: sum(each.severity == severity for each in found) for severity in SEVERITIES}
@@ -134,7 +134,7 @@ class SecurityReviews:
         if asked.target.lower().endswith(ARCHIVES):
             archive, unpacked = room / "archive", room / "unpacked"
             with self._folder.open(asked.target, LIMITS.archive) as source:
-                found = copy(source, archive)
+                found = copy_hashed(source, archive)
             if asked.sha256 not in (None, found):
                 raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
             unpack(archive, unpacked)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from activities.shared import isolation, sandbox
-from activities.shared.scratch_folder import to_the_end
+from activities.shared.scratch_folder import run_to_the_end
 from domain.errors import Trouble
 
 TO_END = 5.0
@@ -59,11 +59,11 @@ async def run(
     Raises NotIsolated when isolation was possible before and is not now.
     """
     if isolated:
-        order = await to_the_end(_ordered, folder, limits)
+        order = await run_to_the_end(_ordered, folder, limits)
         return await _run(command, output, Path("/"), Path("/tmp"), limits, errors, order)
     with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as home:
         copy = Path(home, "work")
-        await to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
+        await run_to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
         return await _run(command, output, copy, Path(home), limits, errors, {})
 
 
@@ -112,7 +112,7 @@ async def _run(
         wrong = os.read(status, 1000).decode(errors="replace")  # Every process that could write to it has ended.
         os.close(status)
     if wrong:
-        raise NotIsolated(f"{isolation.cannot(wrong)}.")
+        raise NotIsolated(f"{isolation.cannot_isolate(wrong)}.")
     return code
 
 

@@ -58,7 +58,7 @@ def _tried() -> str | None:
     return None
 
 
-def cannot(why: str) -> str:
+def cannot_isolate(why: str) -> str:
     """Return a sentence that commands cannot be isolated, and what to do."""
     return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
 

@@ -90,9 +90,9 @@ def main(order: str, *words: str) -> NoReturn:
     except OSError as error:
         tell(status, error)
     if not first:
-        os._exit(inside(command, wanted, user))
+        os._exit(run_inside(command, wanted, user))
     os.close(status)
-    end_with(watched(first, wanted["seconds"]))
+    end_with(wait_for_end(first, wanted["seconds"]))
 
 
 def tell(status: int, error: OSError) -> NoReturn:
@@ -100,7 +100,7 @@ def tell(status: int, error: OSError) -> NoReturn:
     os._exit(1)
 
 
-def watched(first: int, seconds: int) -> int:
+def wait_for_end(first: int, seconds: int) -> int:
     """Wait for the first process of the namespaces. End them on a timeout or a signal, or when the worker dies."""
     ended: list[int] = []
 
@@ -142,7 +142,7 @@ def leave_namespaces() -> None:
         Path("/proc/self/gid_map").write_text(f"{INNER_UID} {group} 1")
 
 
-def inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
+def run_inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
     """Run as the first process: set up the file system, drop all rights, and wait for the command."""
     status = wanted["status"]
     os.umask(0o022)
@@ -153,8 +153,8 @@ def inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
                 Path("/proc/sys/user/max_user_namespaces").write_text("0")
         socket.sethostname("isolated")
         loopback_up()
-        lay_out(wanted, user)
-        become(user)
+        set_up_root(wanted, user)
+        drop_rights(user)
         running = os.fork()
     except OSError as error:
         tell(status, error)
@@ -168,20 +168,20 @@ def inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
             return 128 - code if code < 0 else min(code, 128)
 
 
-def lay_out(wanted: dict[str, Any], user: int) -> None:
+def set_up_root(wanted: dict[str, Any], user: int) -> None:
     """Make a root file system with only the paths that the command needs. The old root is unmounted."""
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
     Path("/tmp/old").mkdir()
     call("pivot_root", b"/tmp", b"/tmp/old")
     os.chdir("/")
-    lay_out_work(wanted, user)
+    mount_work_folder(wanted, user)
     for name in SYSTEM:
-        show(f"/{name}")
+        mount_visible(f"/{name}")
     for name in (*ETC, *CERTIFICATES):
-        show(f"/etc/{name}")
+        mount_visible(f"/etc/{name}")
     for path in wanted["visible"]:
-        show(path)
+        mount_visible(path)
     for link, target in wanted["links"]:
         Path(link).parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -193,14 +193,14 @@ def lay_out(wanted: dict[str, Any], user: int) -> None:
     # Containers hide parts of their /proc, and then the kernel refuses to mount a complete one.
     with suppress(PermissionError):
         mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    lay_out_devices()
+    mount_devices()
     call("umount2", b"/old", DETACH)
     Path("/old").rmdir()
     read_only("/", 0)
     os.chdir("/tmp/work")
 
 
-def show(path: str) -> None:
+def mount_visible(path: str) -> None:
     """Mount a path read-only for the command, if it exists."""
     source, target = Path(f"/old{path}"), Path(path)
     if not source.exists() and not source.is_symlink():
@@ -214,7 +214,7 @@ def show(path: str) -> None:
     read_only(path, AT_RECURSIVE)
 
 
-def lay_out_devices() -> None:
+def mount_devices() -> None:
     Path("/dev").mkdir()
     for name in DEVICES:
         Path(f"/dev/{name}").touch()
@@ -224,7 +224,7 @@ def lay_out_devices() -> None:
     Path("/dev/shm").symlink_to("/tmp")
 
 
-def lay_out_work(wanted: dict[str, Any], user: int) -> None:
+def mount_work_folder(wanted: dict[str, Any], user: int) -> None:
     """Mount the only writable folder: in memory, with the copy in it."""
     Path("/tmp").mkdir()
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0700,size={wanted['space']},nr_inodes={INODES}")
@@ -241,7 +241,7 @@ def loopback_up() -> None:
         fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS, IFF_UP
 
 
-def become(user: int) -> None:
+def drop_rights(user: int) -> None:
     """Drop every right that the command does not need, irreversibly."""
     try:
         call("syscall", KEYCTL, 1, None)  # A new session of keys.

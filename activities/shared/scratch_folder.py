@@ -37,7 +37,7 @@ def scratch(home: Path) -> Iterator[Path]:
         os.close(mine)
 
 
-async def to_the_end(work: Callable[..., T], *args: object) -> T:
+async def run_to_the_end(work: Callable[..., T], *args: object) -> T:
     """Run a function in a thread and wait for its end, also when cancelled.
 
     A thread that kept running would write into a folder that is being removed.

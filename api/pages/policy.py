@@ -25,7 +25,7 @@ from policy.expressions import expression
 from policy.lines import Lines
 from policy.model import EVERYONE, GateRules, Policy
 from policy.parse import notes, warnings
-from policy.preview import Supposed
+from policy.preview import FutureCase
 from store.people import people
 from workflows.registry import GATES, INPUTS, PROCESSES
 
@@ -142,7 +142,7 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
     page = Trial(person, page.processes, name, shown, page.facts, typed, wrong)
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
-    supposed = Supposed(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
+    supposed = FutureCase(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
     now, known, texts = datetime.now(UTC), await _people(services), reader.get().texts
     found = explain(policy, name, GATES[name], supposed, now, known, texts)
     page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)

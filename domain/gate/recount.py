@@ -8,7 +8,7 @@ from domain.gate.questions import lapse_questions
 from domain.gate.state import GateEvent, GateState
 from domain.gate.timers import Timer
 from domain.names import OPERATORS
-from domain.quorum import answering, answers_left
+from domain.quorum import answering, decisions_left
 from domain.records import Present
 from domain.status import Outcome, Verdict
 
@@ -26,7 +26,7 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
         return []
     events = [*lapse_questions(state, present.silent, now), *_end_vain_claim(state, present)]
     task = state.task
-    so_far, left = given(task), answers_left(task, present)
+    so_far, left = given(task), decisions_left(task, present)
     missing = task.quorum.needed - so_far - left
     if missing <= 0:
         state.short = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.deployment.artefact import ArchiveLimits, copy, digests, unpack
+from activities.deployment.artefact import ArchiveLimits, copy_hashed, digests, unpack
 from domain.errors import Refused
 
 SMALL = ArchiveLimits(
@@ -186,7 +186,7 @@ def test_a_bomb_of_gigabytes_costs_no_more_than_the_limits_allow(tmp_path: Path)
 
 def test_a_file_that_is_too_large_is_refused_while_it_is_copied(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="more than 7 bytes"):
-        copy(io.BytesIO(b"artefact"), tmp_path / "copy", 7)
+        copy_hashed(io.BytesIO(b"artefact"), tmp_path / "copy", 7)
 
 
 def header(kind: bytes, text: bytes) -> bytes:

@@ -85,8 +85,8 @@ def test_a_number_of_json_that_no_float_holds_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"n": 1, "n": 2}', "Line 1 cannot be read: 'n' stands twice in one object"),
-        ('{"n": {"a": 1, "a": 1}}', "Line 1 cannot be read: 'a' stands twice in one object"),
+        ('{"n": 1, "n": 2}', "Line 1 cannot be read: 'n' appears twice in one object"),
+        ('{"n": {"a": 1, "a": 1}}', "Line 1 cannot be read: 'a' appears twice in one object"),
         ('{"n": "\\ud800"}', "Line 1 cannot be read: it holds half of a character"),
         ('{"\\udc00": 1}', "Line 1 cannot be read: it holds half of a character"),
     ],
@@ -106,9 +106,9 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ('{"type": "object", "type": "object"}', "The schema cannot be read: 'type' stands twice in one object"),
+        ('{"type": "object", "type": "object"}', "The schema cannot be read: 'type' appears twice in one object"),
         ('{"type": "object", "title": "\\ud800"}', "The schema cannot be read: it holds half of a character"),
-        ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is no number"),
+        ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is not a number"),
         ('{"title": "\xe9"}'.encode("latin-1"), "The schema is not UTF-8"),
         (NESTED, "The schema is nested too deeply"),
         ('{"properties": {"n": {"pattern": "(?=a)b"}}}', r"pattern that cannot be used, '\(\?=a\)b': look-around"),
