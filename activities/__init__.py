@@ -1,1 +1,1 @@
-"""Effects: thin, do and undo side by side, dependencies by the constructor."""
+"""Activities: the effects of processes. Each class gets its dependencies by the constructor."""

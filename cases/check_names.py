@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pydantic import BaseModel
 
 from cases.chosen_deciders import ChosenDeciders
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import shortened
 from domain.named_fields import Kind, Named, names_any, names_in
 from domain.names import ADMINS, AUDITORS
@@ -42,7 +42,7 @@ class NamesCheck:
 
     async def problems(
         self, process: str, requests: Sequence[BaseModel | None], fields: Collection[str] | None = None
-    ) -> list[list[Problem]]:
+    ) -> list[list[FieldProblem]]:
         """What is wrong with the names in each of the requests of a process, of all `fields` or only of these.
 
         Asks the store nothing when no field of them names anybody.
@@ -53,7 +53,7 @@ class NamesCheck:
         there = await self.there({each.name for some in found for each in some})
         wrong = [[each for each in some if each.name not in there[each.kind]] for some in found]
         if not any(wrong):
-            problems: list[list[Problem]] = [[] for _ in requests]
+            problems: list[list[FieldProblem]] = [[] for _ in requests]
         else:
             everybody = await self.everybody(process)
             problems = await asyncio.to_thread(wrong_names, process, wrong, lambda _: everybody)
@@ -63,7 +63,7 @@ class NamesCheck:
                     problems[n] = await self._badly_chosen(process, request)
         return problems
 
-    async def _badly_chosen(self, process: str, request: BaseModel) -> list[Problem]:
+    async def _badly_chosen(self, process: str, request: BaseModel) -> list[FieldProblem]:
         choices = self._chosen.choices(process, request)
         for choice in choices:
             if names := self._chosen.unknown(choice):
@@ -101,7 +101,7 @@ def wrong_names(
     wrong: Sequence[Sequence[Named]],
     everybody: Callable[[str], Everybody],
     suggested: dict[tuple[str, Named], Sequence[str]] | None = None,
-) -> list[list[Problem]]:
+) -> list[list[FieldProblem]]:
     """Say of names in requests of a process that there is nobody of them, and whom they may mean.
 
     `suggested` keeps what is found, for the next requests of the same person.
@@ -110,10 +110,10 @@ def wrong_names(
     return [[_problem(each, _suggestions(known, process, each, everybody)) for each in some] for some in wrong]
 
 
-def _problem(named: Named, suggestions: Sequence[str]) -> Problem:
+def _problem(named: Named, suggestions: Sequence[str]) -> FieldProblem:
     message = refused(named.name, named.kind, suggestions)
     expected = " or ".join(suggestions) or f"an existing {named.kind}"
-    return Problem(column=named.field, message=message, value=shortened(named.name), expected=expected)
+    return FieldProblem(column=named.field, message=message, value=shortened(named.name), expected=expected)
 
 
 def _suggestions(

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import shortened
 from domain.normalization import fold
 from policy.expressions import Expression, ExpressionError, evaluate, expression
-from policy.model import Gate, Policy
-from policy.rules import Names
+from policy.model import GateRules, Policy
+from policy.rules import ConditionValues
 
 NOT_OF_THE_INPUT = {"facts", "case", "limits"}
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     """Whom a request chooses for one gate."""
 
     process: str
-    gate: Gate
+    gate: GateRules
     gate_name: str
     compiled: Expression
     request: BaseModel
@@ -40,7 +40,7 @@ class ChosenDeciders:
 
     def __init__(self, policy: Policy, by: str) -> None:
         self._policy, self._by = policy, by
-        self._gates: dict[str, Mapping[str, tuple[Gate, Expression]]] = {}
+        self._gates: dict[str, Mapping[str, tuple[GateRules, Expression]]] = {}
         self._wrong: dict[tuple[str, str, str], bool] = {}
 
     def choices(self, process: str, request: BaseModel) -> list[Choice]:
@@ -62,26 +62,26 @@ class ChosenDeciders:
         """Keep which of these names may not be chosen."""
         self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
 
-    def problems(self, choices: Sequence[Choice]) -> list[Problem]:
+    def problems(self, choices: Sequence[Choice]) -> list[FieldProblem]:
         """Return what is wrong with the choices of a request."""
         return [problem for choice in choices for problem in self._problems(choice)]
 
     def _chosen(self, process: str, compiled: Expression, request: BaseModel) -> list[str]:
         section = self._policy.processes[process]
         try:
-            names = evaluate(compiled, Names.of(section, request, {}, {"requester": self._by}).values)
+            names = evaluate(compiled, ConditionValues.of(section, request, {}, {"requester": self._by}).values)
         except ExpressionError:  # the gate will show it to the people of the policy
             return []
         return [each for each in names if isinstance(each, str)] if isinstance(names, list) else []
 
-    def _problems(self, choice: Choice) -> list[Problem]:
+    def _problems(self, choice: Choice) -> list[FieldProblem]:
         gate, names = choice.gate, choice.names
         if names and not (gate.groups or gate.users) and all(fold(each) == fold(self._by) for each in names):
             message = "names only you, and requesters cannot decide their own requests: name somebody else"
-            return [Problem(column=_field(choice, names[0]), message=message)]
+            return [FieldProblem(column=_field(choice, names[0]), message=message)]
         allowed = ", ".join(choice.choose_from)
         return [
-            Problem(
+            FieldProblem(
                 column=_field(choice, each),
                 message=f"'{each}' cannot be an approver of this request: the policy allows {allowed}",
                 value=shortened(each),
@@ -92,7 +92,7 @@ class ChosenDeciders:
         ]
 
 
-def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[Gate, Expression]]:
+def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[GateRules, Expression]]:
     """The gates that ask whom the input names, as far as that is known before anything is found out."""
     found = {}
     for name, gate in policy.processes[process].gates.items() if policy.has(process) else ():

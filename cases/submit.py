@@ -20,7 +20,7 @@ from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
 from cases.schedule import why_not_at
 from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
@@ -79,7 +79,7 @@ class NoPolicy(Exception):
 class InvalidCase(Exception):
     """The request does not fit the process; `problems` holds everything that is wrong with it, by field."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = list(problems)
 
@@ -369,17 +369,17 @@ def _begins(start_at: datetime | None) -> datetime:
 
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
     """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
-    problems: list[Problem] = []
+    problems: list[FieldProblem] = []
     reference = key = ""
     try:
         reference, key = normalise_reference(request.reference), reference_key(request.reference)
     except ValueError as wrong:
-        problems.append(Problem(column="reference", message=str(wrong)))
+        problems.append(FieldProblem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
-        problems.append(Problem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
+        problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
     start_at = request.start_at
     if start_at is not None and (wrong_time := why_not_at(start_at)):
-        problems.append(Problem(column="start_at", message=wrong_time))
+        problems.append(FieldProblem(column="start_at", message=wrong_time))
         start_at = None  # nothing else can be judged by it
     try:
         parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))

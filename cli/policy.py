@@ -104,12 +104,12 @@ def policy_explain(
     """Explain in sentences what the policy in force does with a case: who decides, until when, and what follows."""
     from cli import policy_files
     from policy.explain import explain
-    from policy.preview import Supposed
+    from policy.preview import FutureCase
     from workflows.registry import GATES
 
     policy, opens = policy_files.in_force(settings_with_plugins()), policy_files.moment(at)
     case_input = policy_files.case_input(input, policy_files.known_to(policy, process))
-    supposed = Supposed(case_input, policy_files.json_object(facts) if facts else None, requester)
+    supposed = FutureCase(case_input, policy_files.json_object(facts) if facts else None, requester)
     found = explain(policy, process, GATES[process], supposed, opens, _people_known())
     gates = [{"gate": each.gate, "answer": each.answer, "sentences": each.sentences} for each in found]
 

@@ -52,7 +52,7 @@ def case_input(path: Path, process: str) -> BaseModel:
 def json_object(path: Path) -> dict[str, Any]:
     """Return a JSON object, with exact numbers."""
     try:
-        found = json.loads(_text(path), parse_float=Decimal, object_pairs_hook=strict_json.each_key_once)
+        found = json.loads(_text(path), parse_float=Decimal, object_pairs_hook=strict_json.refuse_duplicate_keys)
     except (ValueError, RecursionError) as wrong:
         raise Unusable(f"{path} is not JSON: {wrong}") from wrong
     if not isinstance(found, dict):

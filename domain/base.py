@@ -1,4 +1,4 @@
-"""The base of every contract."""
+"""Base classes of all messages and stored data."""
 
 from typing import Any, TypeVar
 
@@ -8,29 +8,29 @@ InputT = TypeVar("InputT")
 
 
 class Message(BaseModel):
-    """Base of everything that travels. A field of newer code is ignored, so that a deploy can be taken back."""
+    """Base of all data that is sent or stored. Unknown fields are ignored, so an older release can read newer data."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class FieldChange(Message):
-    """One field that is not what it was."""
+    """One field whose value changed."""
 
     field: str
     before: Any
     after: Any
 
 
-class Problem(Message):
-    """One thing wrong with one input. `column` is None when it concerns the whole row or several fields together.
+class FieldProblem(Message):
+    """One error in the input of a case. `column` is None if the error concerns the whole row or several fields.
 
-    `message` is a sentence that names the value and what was expected; of a cell of a file these also stand apart.
+    `message` is a complete sentence. For a cell of a file, `value` and `expected` give its parts separately.
     """
 
     column: str | None
     message: str
     value: str | None = None
-    """As it stood there and may be repeated."""
+    """The value as it was sent, if it may be shown."""
     expected: str | None = None
 
     def __str__(self) -> str:

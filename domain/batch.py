@@ -1,4 +1,4 @@
-"""Batches: what their Workflow starts with, orders to it, and its counts."""
+"""Batches: the start input of their Workflow, orders to pause, resume or cancel, and counts of rows."""
 
 from enum import StrEnum
 from typing import Literal
@@ -9,7 +9,7 @@ from domain.moments import ZonedMoment
 
 
 class BatchAct(StrEnum):
-    """What people ask of a batch."""
+    """What a person can order for a batch."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class BatchAct(StrEnum):
 
 
 class BatchOrder(Message):
-    """Somebody asks a batch to stop, or to go on. The gateway asserts who, and that they may."""
+    """An order for a batch. The gateway asserts the person and has checked the permission."""
 
     id: str
     act: BatchAct
@@ -25,13 +25,13 @@ class BatchOrder(Message):
     reason: str
     at: ZonedMoment
     rollback_started: bool = False
-    """Of a cancel: whether its cases are asked to undo what they did."""
+    """For a cancellation: whether the cases that were started are rolled back."""
     completed_too: bool = False
-    """Whether those that were completed are rolled back as well, which takes an operator."""
+    """For a cancellation: whether completed cases are rolled back as well. Only an operator may order this."""
 
 
 class BatchNote(Message):
-    """What became of an order, for the record."""
+    """The status of a batch after an order, for the audit log."""
 
     batch_id: str
     status: Literal["running", "paused", "cancelling", "cancelled"]
@@ -39,7 +39,7 @@ class BatchNote(Message):
 
 
 class BatchInput(Message):
-    """One uploaded file to import. Its rows lie in SQL; 100,000 rows never travel in a payload."""
+    """One uploaded file to import. The rows are in SQL, because 100,000 rows do not fit in a payload."""
 
     batch_id: str
     process: str
@@ -51,7 +51,7 @@ class BatchInput(Message):
     policy_hash: str
     total: int = 0
     orders: list[BatchOrder] = []
-    """What was asked of it before this run of its Workflow, oldest first."""
+    """Orders received by earlier runs of this Workflow, oldest first."""
 
 
 class BatchCounts(Message):
@@ -69,4 +69,4 @@ class BatchResult(Message):
     batch_id: str
     rows: BatchCounts
     left: bool = False
-    """Whether rows may be left to be started."""
+    """Whether rows may remain to be started."""

@@ -1,7 +1,7 @@
-"""Which parts of a text are written from right to left.
+"""Find the parts of a text that are written from right to left.
 
-A number or a word beside such a part changes places with it on the screen, unless the part is isolated: "Pay شركة
-1,250.00 GBP" shows the amount before the payee.
+A number or word next to such a part changes places with it on the screen, unless the part is isolated: "Pay شركة
+1,250.00 GBP" would show the amount before the payee.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _RUN = re.compile(rf"[{_RTL}](?:(?:[{_RTL}]|\W|\d)*[{_RTL}])?")
-"""From the first to the last letter of a run; what stands between two of them belongs to it, but no other letter."""
+"""From the first to the last right-to-left letter of a run, with spaces and digits but no other letters between."""
 
 
 def runs(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of the text in their order, and of each whether it is written from right to left."""
+    """Yield the parts of the text in order, each with whether it is written from right to left."""
     at = 0
     for found in _RUN.finditer(text):
         if found.start() > at:

@@ -1,4 +1,4 @@
-"""What a case starts with, what happened to it, and how it ended."""
+"""The start input of a case, its audit events and its result."""
 
 from typing import Any, Generic
 
@@ -10,7 +10,7 @@ from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
 
 ABOUT = "about"
-"""Key in the details of a failure: what it is about, such as the locked account. It tells causes of incidents apart."""
+"""Key in the details of a failure: its subject, such as the locked account. Incidents are grouped by it."""
 
 
 def _about(about: str) -> list[dict[str, str]]:
@@ -18,7 +18,7 @@ def _about(about: str) -> list[dict[str, str]]:
 
 
 class CaseInput(Message, Generic[InputT]):
-    """What a case starts with. The policy is pinned by its hash: running cases never shift."""
+    """The start input of a case. The policy is pinned by its hash, so a later policy does not change a running case."""
 
     case_id: str
     process: str
@@ -26,7 +26,7 @@ class CaseInput(Message, Generic[InputT]):
     round: int = 1
     resubmits: str | None = None
     parent: str | None = None
-    """The case that asked for this one, and waits for its end."""
+    """The case that requested this case and waits until it ends."""
     requester: str
     priority: int = 3
     batch_id: str | None = None
@@ -34,42 +34,43 @@ class CaseInput(Message, Generic[InputT]):
     submitted_at: BoundedMoment
     start_at: BoundedMoment | None = None
     steps: dict[str, StepOptions] = {}
-    """By step or undo, where the policy has options for it."""
+    """Options by the name of a step or undo. Only those that the policy sets."""
     own_gates: list[str] = []
-    """Those of ENGINE_GATES for which the policy has rules."""
+    """The gates of ENGINE_GATES that have rules in the policy."""
     input: InputT
 
 
 class ChainHead(Message):
-    """The head of a case's chain of audit events: how many there are, and the hash of the last."""
+    """The head of a case's hash chain: the number of audit events and the hash of the last one."""
 
     count: int = 0
     hash: str = ""
 
 
 class CaseResult(Message):
-    """How a case ended. Only defects fail a Workflow, so a rejected case is a completed Workflow with this."""
+    """How a case ended. A rejected case is a completed Workflow with this result; only defects fail a Workflow."""
 
     case_id: str
     status: Status
     reason: str
     output: dict[str, Any] | None = None
     undone: list[str] = []
-    """The undo steps that were carried out, newest first, in words."""
+    """Sentences about the undos that ran, newest first."""
     decision: DecisionView | None = None
-    """What people said last at a gate that they passed or rejected, of a case that ended by it."""
+    """The last decision on a gate that was approved or rejected, if that decision ended the case."""
     rule_at: str = ""
     """The gate at which a rule of the policy rejected the case; empty for every other end."""
     resubmit_after: Length | None = None
-    """Of a failed case whose next round starts by itself: how long after its end."""
+    """For a failed case whose next round starts automatically: the time between its end and that start."""
     audit: ChainHead = ChainHead()
 
 
 class CaseEvent(Message):
-    """One thing that happened to a case. `event_id` is the idempotency key of the record: `<case_id>/<digest>`.
+    """One audit event of a case. `event_id` is its idempotency key in the audit log: `<case_id>/<digest>`.
 
-    The digest is of what happened, not a number: a worker that dies between a record and its history is followed by one
-    that may hear messages in another order, and must not take the number of something else.
+    The id is a digest of the content and not a number. A worker can die after a write to SQL and before Temporal's
+    history has it. The next worker may receive messages in another order, and must not reuse a number for another
+    event.
     """
 
     event_id: str
@@ -77,21 +78,21 @@ class CaseEvent(Message):
     at: BoundedMoment
     kind: str
     actor: str
-    """A person's id, `holdgate` for the engine, `temporal` for a raw cancel."""
+    """The id of a person, `holdgate` for the engine, or `temporal` for a cancellation in Temporal itself."""
     summary: str
     data: dict[str, Any] = {}
 
 
 class CaseState(Message):
-    """The status query: one running case as its Workflow knows it."""
+    """The answer to the status query: a running case as its Workflow knows it."""
 
     case_id: str
     status: Status
     title: str
     step: str | None = None
-    """The step under way, in words."""
+    """A sentence about the step that is running."""
     tasks: list[TaskView] = []
-    """All tasks the case has opened, oldest first."""
+    """All tasks that the case has opened, oldest first."""
     rollback_plan: list[UndoView] = []
     timeline: list[CaseEvent] = []
-    """Every event the Workflow has made, also those SQL has not stored yet."""
+    """All events of the Workflow, including those not yet in SQL."""

@@ -1,7 +1,7 @@
-"""What the columns of people's files are called, by process and field, the likeliest first.
+"""Headings that people use for columns, by process and field, the most likely first.
 
-Headings are compared without case, accents and marks, `Rechnungs-Nr.` like `Rechnungsnummer`, and without small words
-such as `of` and `de`. Read by `intake/mapping/suggest_mapping.py`.
+Headings are compared without case, accents and punctuation (`Rechnungs-Nr.` equals `Rechnungsnummer`), and without
+small words such as `of` and `de`. `intake/mapping/suggest_mapping.py` reads these lists.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _NOTE = _listed(
     uwagi, anteckning, kommentti, poznámka, megjegyzés, примечание, комментарий, 備考, 备注
     """
 )
-# The currency of the document stands before that of the books.
+# The currency of the document comes before the currency of the books.
 _CURRENCY = _listed(
     """
     document currency, doc curr, doc currency, transaction currency, invoice currency, payment currency, ccy,
@@ -96,7 +96,7 @@ LAST_NAME = _listed(
     efternavn, sukunimi, příjmení, vezetéknév, nume, soyad, фамилия, 姓, 姓氏, name
     """
 )
-"""A first name beside one of these makes a full name; `name` is last, as it stands for itself where it is alone."""
+"""A first name and one of these make a full name. `name` is last because alone it is a full name."""
 
 PAYMENT: Headings = {
     "reference": _listed(
@@ -156,7 +156,7 @@ PAYMENT: Headings = {
         from account, pay from, paying account, ledger account, zahlungskonto, belastungskonto
         """
     ),
-    # Not the day of the payment or of the invoice: a payment that was made is no payment that is due.
+    # The date of a payment or an invoice is not its due date.
     "due_date": _DUE,
     "memo": _listed(
         """
@@ -375,4 +375,4 @@ GENERAL: Headings = {
         """
     ),
 }
-"""For fields of any other process."""
+"""Headings for the fields of any other process."""

@@ -1,4 +1,4 @@
-"""Word lengths of time, for pages, messages, the command line and the audit log alike."""
+"""Word durations for pages, messages, the command line and the audit log."""
 
 from datetime import timedelta
 
@@ -8,9 +8,9 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def in_words(length: timedelta, *, largest: int = 4, texts: Texts = ENGLISH) -> str:
-    """Return a length of time by its units, rounded down to seconds: `3 days`, `1 h 30 min`, `0 s`.
+    """Return a duration in units, rounded down to seconds: `3 days`, `1 h 30 min`, `0 s`.
 
-    `largest` is how many units are said at most, the largest first.
+    `largest` is the maximum number of units, starting with the largest.
     """
     seconds = max(0, int(length.total_seconds()))
     units = [
@@ -26,9 +26,9 @@ def in_words(length: timedelta, *, largest: int = 4, texts: Texts = ENGLISH) -> 
 
 
 def roughly(length: timedelta, texts: Texts = ENGLISH) -> str:
-    """Return how long something is, forwards or back, by one unit and rounded down: `3 h`, `47 h`, `2 days`.
+    """Return a duration in one unit, without its sign and rounded down: `3 h`, `47 h`, `2 days`.
 
-    `static/js/app.js` says the same while a page is open.
+    `static/js/app.js` words durations in the same way while a page is open.
     """
     seconds = abs(int(length.total_seconds()))
     if seconds < _MINUTE:

@@ -1,21 +1,20 @@
-"""Errors that steps raise."""
+"""Errors that steps and undos raise."""
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from domain.case import _about
 
 SPOKEN = "spoken"
-"""Among the details of a failure: its message is a sentence for people."""
+"""Key in the details of a failure: its message is a sentence for people."""
 ATTEMPT = "attempt"
-"""Key in the details of a failure: the attempt that it was, as the worker counts them."""
+"""Key in the details of a failure: the number of the attempt, as the worker counts attempts."""
 
 
 class Trouble(ApplicationError):
-    """A technical failure said in words: tried again, and in the end a matter for operators.
+    """A technical failure with a message for people. The step is retried, and when its attempts end operators decide.
 
-    The message is a sentence for people. An exception of any other kind is told in general words, and its own message
-    is kept for engineers. The names of subclasses are what `permanent` in the policy means. Incidents whose failures
-    have the same class and the same `about` have one cause.
+    The message of any other exception is shown to engineers only; people read a general sentence. `permanent` in the
+    policy lists names of subclasses. Incidents with the same class and the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
@@ -23,16 +22,16 @@ class Trouble(ApplicationError):
 
 
 class Refused(ApplicationError):
-    """A business no from a step: not enough money, a closed account. Never retried; the case is rolled back.
+    """A refusal for a business reason, such as not enough money. It is never retried: the case is rolled back.
 
-    An undo that is refused is an incident; `about` tells its causes apart.
+    A refused undo is an incident; incidents with the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:
-        # Benign: a no is an answer, and workers need not log it as a failure.
+        # A refusal is an expected answer, so workers do not log it as a failure.
         benign = ApplicationErrorCategory.BENIGN
         super().__init__(message, *_about(about), type="Refused", non_retryable=True, category=benign)
 
 
 UNDONE_FIRST = "This step was undone before it was done."
-"""How receivers refuse a late attempt, which comes behind its undo."""
+"""The refusal of a receiver for an attempt that arrives after its undo."""

@@ -1,6 +1,6 @@
-"""Every kind of audit event, and what identifies an event.
+"""The kinds of audit events, and the data that identifies an event.
 
-A kind is a stored value: it never changes its spelling. `api/pages/event_words.py` holds the wording of each kind.
+A kind is a stored value and never changes. `api/pages/event_words.py` holds the wording of each kind.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class EventKind(StrEnum):
-    """What happened. Events of a case come first, then uploads, people, sign-in, the policy and the ledger."""
+    """The kind of an audit event. The order: cases, uploads, people, sign-in, the policy, the ledger."""
 
     # A case from its submission to its end
     CASE_SUBMITTED = "case_submitted"
@@ -126,11 +126,11 @@ class EventKind(StrEnum):
 
 
 SENTENCES = frozenset({"cause", "changed", "error", "plan", "problem", "reason", "summary", "what"})
-"""Fields of an event's data that hold sentences. They may be reworded or translated, so they identify nothing."""
+"""Data fields that hold sentences. A sentence may be reworded or translated, so it does not identify an event."""
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an event's data identifies the event: all of it except the sentences."""
+    """Return the data that identifies the event: all of it without the sentences."""
     return {
         name: identity_of(value) if isinstance(value, Mapping) else value
         for name, value in data.items()

@@ -1,4 +1,4 @@
-"""Ids of cases, tasks, rollbacks and decisions, each made in one function."""
+"""Make and normalise the ids of cases, tasks, rollbacks and decisions."""
 
 import hashlib
 import unicodedata
@@ -7,19 +7,18 @@ from urllib.parse import quote
 from domain.normalization import check_visible, fold
 
 MAX_REFERENCE = 120
-"""Characters of a reference after normalisation."""
+"""Maximum number of characters of a normalised reference."""
 MAX_REFERENCE_KEY = 240
-"""Characters of a reference as it is compared: some stand for several."""
+"""Maximum number of characters of a reference key. It can be longer, because some characters fold to several."""
 MAX_REFERENCE_ENCODED = 800
-"""Characters of a reference inside a case id, where everything outside `[a-z0-9._-]` takes three for each byte. A case
-id has at most 900 in SQL, and 1,000 in Temporal."""
+"""Maximum number of characters of a reference in a case id, where each byte outside `[a-z0-9._-]` takes three. A case
+id has at most 900 characters in SQL and 1,000 in Temporal."""
 
 
 def normalise_reference(reference: str) -> str:
-    """The reference as it is displayed: Unicode NFC, trimmed, inner blanks collapsed.
+    """Return a reference as it is displayed: Unicode NFC, trimmed, inner spaces collapsed.
 
-    Raises ValueError when it is empty, longer than 120 characters (or than an id can hold) or has a character that
-    nobody can see.
+    Raises ValueError when the reference is empty, too long, or has an invisible character.
     """
     text = " ".join(unicodedata.normalize("NFC", check_visible(reference)).split())
     if not text:
@@ -33,23 +32,23 @@ def normalise_reference(reference: str) -> str:
 
 
 def reference_key(reference: str) -> str:
-    """The reference as it is compared: see `domain.normalization`. The key of a key is itself."""
+    """Return the key by which references are compared: see `domain.normalization`. The key of a key is the same key."""
     return fold(normalise_reference(reference))
 
 
 def case_id_for(process: str, reference: str, round_: int = 1) -> str:
-    """The id of a case, which is its Workflow id; the one place where it is made.
+    """Return the id of a case, which is also its Workflow id.
 
-    `:` and `~` are reserved: the reference part holds only `[a-z0-9._-]` and percent escapes.
+    `:` and `~` are reserved: the reference part contains only `[a-z0-9._-]` and percent escapes.
     """
     quoted = quote(reference_key(reference), safe="").replace("~", "%7E")
     return f"{process}:{quoted}" if round_ == 1 else f"{process}:{quoted}~{round_}"
 
 
 def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
-    """The reference of the `number`-th case that a round of a case asks for; of no two rounds are they alike.
+    """Return the reference of the `number`-th case that a round of a case requests, unique over all rounds.
 
-    A long one is cut, with a digest of the whole.
+    A long reference is cut and gets a digest of the whole.
     """
     which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
     made = f"{process} {reference}" + (f" ({which})" if which else "")
@@ -60,18 +59,18 @@ def child_reference(process: str, reference: str, number: int, round_: int = 1) 
 
 
 def task_id_for(case_id: str, gate: str, number: int) -> str:
-    """An opaque id for the `number`-th task that a case opens; the same for each replay and attempt."""
+    """Return an opaque id for the `number`-th task of a case, the same at each replay and attempt."""
     return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
 
 
 def rollback_id_for(case_id: str, number: int = 1) -> str:
-    """The id of the Workflow that rolls a case back after its own has ended; `number` counts such Workflows."""
+    """Return the Workflow id of the `number`-th rollback of a case that has ended."""
     return f"{case_id}~rollback" if number == 1 else f"{case_id}~rollback~{number}"
 
 
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:
-    """Scope a client's decision id to person and task.
+    """Return a decision id that is scoped to the person and the task.
 
-    An unscoped Update id would let a second caller receive the first caller's answer without the validator running.
+    With an unscoped Update id a second caller could receive the first caller's answer without validation.
     """
     return "d" + hashlib.sha256(f"{person}\n{task_id}\n{client_id}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What is wrong with an input, in plain sentences: the offending value and what was expected."""
+"""Word the errors of an input in plain sentences: the wrong value and the expected value."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,51 +6,51 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from domain.base import Problem
+from domain.base import FieldProblem
 
 SHOWN = 60
-"""Characters of an offending value that are repeated to the person who sent it."""
+"""Maximum number of characters of a wrong value in a message."""
 
 
 def shortened(value: Any) -> str:
-    """A value as it is repeated: on one line, cut when it is long."""
+    """Return a value on one line, cut if it is long."""
     text = " ".join(str(value).split())
     return f"{text[:SHOWN]}…" if len(text) > SHOWN else text
 
 
 def quoted(value: Any) -> str:
-    """The same in quotes, for a message."""
+    """Return a shortened value in quotes, for a message."""
     return f"'{shortened(value)}'"
 
 
-def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[Problem]:
-    """All that a model found wrong, in the order of its fields. `shown` is the input as it may be repeated."""
+def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldProblem]:
+    """Return all errors that a model found, in the order of its fields. `shown` is the input as it may be shown."""
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> Problem:
+def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     column = ".".join(map(str, detail["loc"])) or None
-    # A validator may have wrapped or changed what it was given, so a field is repeated as it was sent.
+    # A validator may have wrapped or changed the value, so the message shows the value as it was sent.
     kind, value = detail["type"], shown.get(column or "", detail["input"])
     if kind == "missing":
-        return Problem(column=column, message="enter a value", expected="a value")
+        return FieldProblem(column=column, message="enter a value", expected="a value")
     if kind == "extra_forbidden":
-        return Problem(column=column, message="is not a field of this process")
-    # A message about several fields has the whole model as its input: there is no single value to repeat.
+        return FieldProblem(column=column, message="is not a field of this process")
+    # An error about several fields has the whole model as its input, so there is no single value to show.
     single = column is not None and not isinstance(value, (dict, BaseModel))
     repeated = shortened(value) if single else None
     if kind in {"value_error", "assertion_error"}:
-        # Written by a model of ours for people; Pydantic puts "Value error, " before it.
+        # The message is a sentence by our own model. Pydantic puts "Value error, " before it.
         own = str(detail.get("ctx", {}).get("error", detail["msg"]))
         message = own if not single or str(value) in own else f"{quoted(value)}: {own}"
-        return Problem(column=column, message=message, value=repeated, expected=own)
+        return FieldProblem(column=column, message=message, value=repeated, expected=own)
     words = _EXPECTED.get(kind)
     if words is None:
         own = _lower_first(detail["msg"])
-        return Problem(column=column, message=f"{quoted(value)}: {own}", value=repeated, expected=own)
+        return FieldProblem(column=column, message=f"{quoted(value)}: {own}", value=repeated, expected=own)
     says, expected = words
     about = detail.get("ctx", {})
-    return Problem(
+    return FieldProblem(
         column=column,
         message=f"{quoted(value)} {says.format_map(about)}",
         value=repeated,
@@ -110,4 +110,4 @@ _EXPECTED: dict[str, tuple[str, str]] = {
     "literal_error": _ONE_OF,
     "enum": _ONE_OF,
 }
-"""By kind of error: what is wrong, said behind the value, and what is expected."""
+"""By kind of error: the end of the sentence about the value, and what is expected."""

@@ -1,4 +1,4 @@
-"""How a task changes when a person whom it names has left: the successor takes every place of the leaver."""
+"""Replace people who have left on a task: the successor takes every place of the leaver."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bo
 
 
 def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the leavers, with their successors, of whom this task still has a place to pass on."""
+    """Return the leavers who still have a place on this task, with their successors."""
     return {
         leaver: successor
         for leaver, successor in left.items()
@@ -24,25 +24,25 @@ def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[s
 
 
 def eligible_successor(task: TaskView, successor: str | None) -> str | None:
-    """Return the successor, if there is one and they may decide the task; else None."""
+    """Return the successor if they may decide the task; None otherwise."""
     if successor is None or among(successor, task.excluded_users) or among(successor, voters(task)):
         return None
     return None if task.kind == "gate" and same(successor, task.requester) else successor
 
 
 def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -> dict[str, Any]:
-    """Return the changed fields of the task when the places of a leaver go to the successor, or to nobody."""
+    """Return the changed fields of the task after a leaver is replaced by the successor, or removed without one."""
     heir = eligible_successor(task, successor)
     held = same(task.assignee, leaver) or same(task.owner, leaver)
     assignee = heir if same(task.assignee, leaver) else task.assignee
     owner = heir if same(task.owner, leaver) else task.owner
     if held and (heir is None or same(assignee, owner)):
-        # A delegation needs both people; a claim ends with its holder.
+        # A delegation needs both people, and a claim ends with its holder.
         assignee, owner = (heir, None) if heir else (task.owner if same(task.assignee, leaver) else None, None)
     users = with_successor(task.candidate_users, leaver, heir)
     groups = task.candidate_groups
     if task.kind != "gate" and not (users or groups):
-        groups = [OPERATORS]  # a task without candidates would never be decided
+        groups = [OPERATORS]  # A task without candidates could never be decided.
     return {
         "candidate_users": users,
         "candidate_groups": groups,
@@ -54,7 +54,7 @@ def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -
 
 
 def with_successor(names: list[str], leaver: str, successor: str | None) -> list[str]:
-    """Return the names with the successor in place of the leaver."""
+    """Return the names with the leaver replaced by the successor."""
     put = [successor if same(name, leaver) else name for name in names]
     return list(dict.fromkeys(name for name in put if name))
 

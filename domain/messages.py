@@ -1,4 +1,4 @@
-"""What people send to a case."""
+"""Messages that people send to a case."""
 
 import hashlib
 import json
@@ -13,23 +13,23 @@ from domain.task import TaskView
 
 
 class Absent(Message):
-    """Somebody who is away, as the gateway asserts it of the substitute's message."""
+    """A person who is away, as asserted by the gateway in a message of the substitute."""
 
     id: str
     groups: list[str] = []
 
 
 class Actor(Message):
-    """A person as the gateway asserts it at the time of the message."""
+    """A person, as asserted by the gateway when the message is sent."""
 
     id: str
     groups: list[str] = []
     stands_in_for: list[Absent] = []
-    """Those who are away now and named this person as their substitute."""
+    """People who are away now and named this person as their substitute."""
 
 
 class Decision(Message):
-    """The decision envelope. The gateway asserts who and which groups; the Workflow checks the people rules."""
+    """A decision. The gateway asserts the person and their groups; the Workflow checks the rules about people."""
 
     id: str
     task_id: str
@@ -38,24 +38,24 @@ class Decision(Message):
     comment: str = ""
     revision: int | None = None
     edits: dict[str, Any] = {}
-    """Fields of the input with their new values: with an approval those that the policy lets reviewers change, with
-    resubmit any."""
+    """Fields of the input with their new values. An approval may change the fields that the policy names, a
+    resubmission any field."""
     via: str = "api"
     at: ZonedMoment
     proof: str | None = None
-    """Reserved for the gateway's signature. Until then write access to the namespace is authority to decide."""
+    """Reserved for a signature of the gateway. Without it, write access to the namespace is enough to decide."""
 
     @property
     def content(self) -> str:
-        """Digest of what was decided, to tell a repeat from the same id reused with other content."""
-        said = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
+        """Return a digest of the decision, to tell a repeat from a reused id with other content."""
+        text = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
         if self.edits:
-            said += "\n" + json.dumps(self.edits, sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+            text += "\n" + json.dumps(self.edits, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Cancellation(Message):
-    """Ask a case to stop, undo what it did and end `cancelled`."""
+    """A request to stop a case, undo what the case did, and end it as `cancelled`."""
 
     id: str
     by: Actor
@@ -65,7 +65,7 @@ class Cancellation(Message):
 
 
 class StartNow(Message):
-    """Do not wait any longer for the moment that a case is scheduled for."""
+    """A request to start a scheduled case now."""
 
     id: str
     by: Actor
@@ -74,7 +74,7 @@ class StartNow(Message):
 
 
 class Receipt(Message):
-    """The answer to an accepted decision. `content` lets the gateway tell a repeat from a reused id."""
+    """The answer to an accepted message. `content` lets the gateway tell a repeat from a reused id."""
 
     decision_id: str
     content: str
@@ -83,62 +83,62 @@ class Receipt(Message):
 
 
 class Act(StrEnum):
-    """What people do with a task other than decide it."""
+    """An action on a task other than a decision."""
 
     CLAIM = "claim"
     RELEASE = "release"
-    """Give a claim back; a delegate gives the task back to whom it came from."""
+    """End a claim. A delegate returns the task to the person who delegated it."""
     REASSIGN = "reassign"
-    """Hand over for good."""
+    """Hand the task over permanently."""
     DELEGATE = "delegate"
-    """Hand over, and get it back by release."""
+    """Hand the task over until the delegate releases it."""
     WITHDRAW = "withdraw"
-    """Take back one's own decision while the gate is open."""
+    """Take back your own decision while the gate is open."""
     ASK = "ask"
     ANSWER = "answer"
     WITHDRAW_QUESTION = "withdraw_question"
-    """Take back a question that has no answer: nobody waits for it any more."""
+    """Withdraw a question that has no answer."""
     SET_CLOCK = "set_clock"
     REPLACE = "replace"
-    """Somebody has left: whoever comes after takes the place of `replaces` on the task."""
+    """Replace a person who has left: the successor takes the place of `replaces` on the task."""
     NEW_RULES = "new_rules"
-    """The gate follows other rules from now on: those of `ruling`."""
+    """Make the gate follow the rules in `ruling`."""
     RECOUNT = "recount"
-    """People or groups have changed: look whether enough are left who can decide."""
+    """Check whether enough people can decide after people or groups changed."""
 
 
 class Action(Message):
-    """The envelope of everything but a decision. Like it: the gateway asserts who, the Workflow checks the rules."""
+    """An action on a task. The gateway asserts the person and their groups; the Workflow checks the rules."""
 
     id: str
     task_id: str
     act: Act
     by: Actor
     to: Actor | None = None
-    """Whom a task is handed or a question is put to."""
+    """The person who gets the task or the question."""
     text: str = ""
-    """Question, answer, or the reason."""
+    """The question, the answer, or the reason."""
     question: str | None = None
-    """The id of the question that is answered or taken back."""
+    """The id of the question that is answered or withdrawn."""
     replaces: str | None = None
     due_at: ZonedMoment | None = None
     expires_at: ZonedMoment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
-    """Of `ruling`."""
+    """The hash of the policy of `ruling`."""
     times: bool = False
-    """The ruling's times count also where an admin has set others by hand."""
+    """Whether the times of the ruling replace times that an admin set."""
     revision: int | None = None
     via: str = "api"
     at: ZonedMoment
 
     @property
     def content(self) -> str:
-        """Digest of what was wanted, to tell a repeat from the same id reused with other content."""
+        """Return a digest of the action, to tell a repeat from a reused id with other content."""
         return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """Return what the audit log keeps of the action: its id, and the text and the times that it gives."""
+        """Return the data of the action for the audit log: its id, text and times."""
         given = self.model_dump(mode="json", include={"text", "due_at", "expires_at"})
         return {"action_id": self.id, "via": self.via} | {name: value for name, value in given.items() if value}

@@ -1,16 +1,16 @@
-"""Moments, days and durations: how they are read, bounded and written.
+"""Read, limit and write moments, days and durations.
 
-A moment is RFC 3339 with its offset from UTC (`2027-03-31T09:00:00Z`, `2027-03-31T09:00:00+02:00`), a day is
-`2027-03-31`. Numbers and digits alone are refused: read as Unix seconds, `20270331` would be a day of 1970. A local
-time is read only where a zone is known: in forms, where it is the reader's (`local_moment`).
+A moment is RFC 3339 with an offset from UTC (`2027-03-31T09:00:00Z`, `2027-03-31T09:00:00+02:00`). A day is
+`2027-03-31`. Numbers are refused: as Unix seconds, `20270331` would be a day in 1970. A local time is accepted only
+where the time zone is known, such as the reader's in a form (`local_moment`).
 
 Two rules keep arithmetic within the calendar:
 
-- **Refuse** what people write. A moment lies between the years 1900 and 3000. What people ask for also lies between
-  a year ago and ten years ahead, unless its field says otherwise. Only requests are checked for that, by `asked_now()`:
-  a stored case must stay readable for as long as it is kept.
-- **Clamp** what programs carry (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
-  of a plugin. A gate may double, shift and compare such moments without an error.
+- **Refuse** invalid input of people. A moment is between the years 1900 and 3000. In a request it is also between one
+  year ago and ten years ahead, unless the field says otherwise. Only requests are checked for that, by `asked_now()`,
+  because a stored case must stay readable for years.
+- **Clamp** values of programs (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
+  of a plugin. A gate can double, shift and compare such moments without an error.
 """
 
 import re
@@ -23,14 +23,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, GetCoreSchemaHa
 from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = 1900, 3000
-"""Years between which every moment lies that is read."""
+"""The years between which a moment is accepted."""
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
-"""Bounds to which moments are clamped."""
+"""The latest moment. Later moments are clamped to it."""
 LONGEST = timedelta(days=3660)
-"""Bound to which durations are clamped: ten years."""
+"""The longest duration, ten years. Longer durations are clamped to it."""
 LONGEST_TIMER = timedelta(days=366)
-"""Longest single timer in Temporal. A later moment takes several timers."""
+"""The longest single timer in Temporal. A later moment takes several timers."""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
 A_DAY = "a day written as year-month-day, such as 2027-03-31"
@@ -47,7 +47,7 @@ _WhenT = TypeVar("_WhenT", date, datetime)
 
 
 def moment_of(value: Any) -> datetime:
-    """Read a moment, in UTC. Raises ValueError for what is none, has no offset or is outside 1900 to 3000."""
+    """Return a moment in UTC. Raises ValueError if it is invalid, has no offset, or is outside 1900 to 3000."""
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"needs its offset from UTC: write {A_MOMENT}")
@@ -61,7 +61,7 @@ def moment_of(value: Any) -> datetime:
 
 
 def day_of(value: Any) -> date:
-    """Read a day. Raises ValueError for what is none, or is outside 1900 to 3000."""
+    """Return a day. Raises ValueError for any other text, or outside the years 1900 to 3000."""
     if type(value) is date:
         day = value
     else:
@@ -77,9 +77,9 @@ def day_of(value: Any) -> date:
 
 
 def local_moment(value: str, zone: tzinfo) -> datetime:
-    """Read a time of day in a zone, or a moment with its own offset, in UTC. Raises ValueError.
+    """Return a local time of a zone, or a moment with its own offset, in UTC. Raises ValueError.
 
-    A time that clocks show twice is the first of the two; one that they skip is refused.
+    A time that occurs twice when clocks go back is the first of the two. A time that clocks skip is refused.
     """
     text = value.strip()
     if not _LOCAL.fullmatch(text):
@@ -95,9 +95,9 @@ def local_moment(value: str, zone: tzinfo) -> datetime:
 
 
 def day_or_moment(text: str, zone: tzinfo, *, end: bool) -> datetime:
-    """Read a moment, a time in the zone, or a day, which stands for its end or its beginning there. Raises ValueError.
+    """Return a moment, a local time, or the end or beginning of a day in the zone. Raises ValueError.
 
-    The end of a day is the beginning of the next one.
+    The end of a day is the beginning of the next day.
     """
     if _DAY.fullmatch(text.strip()):
         return _in_calendar(datetime.combine(day_of(text) + timedelta(days=int(end)), time(), zone))
@@ -118,7 +118,7 @@ def _of_iso(text: str, expected: str) -> datetime:
 
 
 def _in_calendar(moment: datetime) -> datetime:
-    _check_year(moment.year)  # before the conversion, which cannot leave the years 1 to 9999
+    _check_year(moment.year)  # Check before the conversion, which fails outside the years 1 to 9999.
     utc = moment.astimezone(UTC)
     _check_year(utc.year)
     return utc
@@ -133,14 +133,14 @@ def _check_year(year: int) -> None:
 
 
 def bounded(at: datetime) -> datetime:
-    """Return the moment in UTC, or the nearest bound. A moment without a zone is taken as UTC."""
+    """Return the moment in UTC, clamped to the bounds. A moment without a zone is taken as UTC."""
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return FIRST_MOMENT if at < FIRST_MOMENT else LAST_MOMENT if at > LAST_MOMENT else at.astimezone(UTC)
 
 
 def after(at: datetime, by: timedelta) -> datetime:
-    """Return `at + by`, or the nearest bound."""
+    """Return `at + by`, clamped to the bounds."""
     try:
         return bounded(at + by)
     except OverflowError:
@@ -148,7 +148,7 @@ def after(at: datetime, by: timedelta) -> datetime:
 
 
 def until(at: datetime, now: datetime) -> timedelta:
-    """Return the length of one timer for a moment: not below zero, and at most `LONGEST_TIMER`."""
+    """Return the length of one timer until a moment: at least zero and at most `LONGEST_TIMER`."""
     return max(timedelta(0), min(bounded(at) - now, LONGEST_TIMER))
 
 
@@ -157,7 +157,7 @@ def _short(length: timedelta) -> timedelta:
 
 
 def _spelt(value: Any) -> Any:
-    """Return the value. Raise ValueError for a number or digits alone, which pydantic reads as Unix seconds."""
+    """Return the value. Raises ValueError for a number or digits alone, which pydantic reads as Unix seconds."""
     if isinstance(value, datetime) or (isinstance(value, str) and _BY_DAY.match(value)):
         return value
     raise ValueError("write a moment such as 2027-03-31T09:00:00Z")
@@ -171,9 +171,9 @@ def _zoned(at: datetime) -> datetime:
 
 SPELT = BeforeValidator(_spelt)
 BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
-"""A moment in a record."""
+"""A moment in stored data."""
 ZonedMoment = Annotated[datetime, SPELT, AfterValidator(_zoned), AfterValidator(bounded)]
-"""A moment in a message that a person sends. A moment without a zone is refused."""
+"""A moment in a message of a person. A moment without a zone is refused."""
 Length = Annotated[timedelta, AfterValidator(_short)]
 """A duration, clamped to zero and ten years."""
 
@@ -181,7 +181,7 @@ Length = Annotated[timedelta, AfterValidator(_short)]
 
 
 def years_from(when: _WhenT, years: int) -> _WhenT:
-    """The same day so many years later, or earlier; the 28th for a 29th of February that there is not."""
+    """Return the same day some years later or earlier; 28 February for 29 February in a year without one."""
     try:
         return when.replace(year=when.year + years)
     except ValueError:
@@ -190,11 +190,12 @@ def years_from(when: _WhenT, years: int) -> _WhenT:
 
 @dataclass(frozen=True)
 class Within:
-    """Bounds of a field in whole years around now, for `Annotated[datetime, Within(...)]` and for dates.
+    """Bounds of a date or moment field in whole years around now: `Annotated[datetime, Within(...)]`.
 
-    With `always` every validation checks them: for bodies and queries, which are read once. Else only one with the
-    context of `asked_now()` does: for inputs of cases, which are read again for years. `past=0` is for what must lie
-    ahead when somebody asks, such as a deadline. `whole_days` takes a day for a moment, too; that is its end in UTC.
+    With `always` every validation checks the bounds, for bodies and queries that are read once. Otherwise only a
+    validation with the context of `asked_now()` does, because stored inputs of cases are read again for years. Use
+    `past=0` for moments in the future, such as a deadline. With `whole_days` a day is accepted as a moment: its end in
+    UTC.
     """
 
     past: int = 1
@@ -203,7 +204,7 @@ class Within:
     whole_days: bool = False
 
     def check(self, when: date, now: datetime) -> None:
-        """Raise ValueError for a day or a moment that is outside."""
+        """Raise ValueError for a day or moment outside the bounds."""
         today: date = now if isinstance(when, datetime) else now.date()
         if when < years_from(today, -self.past):
             ago = f"is more than {_years(self.past)} ago"
@@ -212,7 +213,7 @@ class Within:
             raise ValueError(f"is more than {_years(self.ahead)} ahead")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Replace pydantic's lenient reading, which takes numbers and digits for Unix seconds."""
+        """Replace pydantic's lenient parsing, which reads numbers and digits as Unix seconds."""
         read = _READERS[source, self.whole_days]
 
         def taken(value: Any, info: ValidationInfo) -> date:
@@ -228,7 +229,7 @@ class Within:
 
 
 def _last_second(value: Any) -> datetime:
-    """A moment; for a day its last second, so that it is shown as that day."""
+    """Return a moment. For a day return its last second, so that the same day is shown."""
     if type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value.strip())):
         return datetime.combine(day_of(value), time(23, 59, 59), UTC)
     try:
@@ -251,12 +252,12 @@ class _Asked(NamedTuple):
 
 
 def asked_now() -> dict[str, Any]:
-    """The context of a validation of what somebody asks for now: `Model.model_validate(data, context=asked_now())`."""
+    """Return the validation context of a new request: `Model.model_validate(data, context=asked_now())`."""
     return asked(datetime.now(UTC))
 
 
 def asked(at: datetime, fields: Collection[str] | None = None) -> dict[str, Any]:
-    """The same for what was asked at a moment, where only some fields are new."""
+    """Return the validation context of an edited request, of which only some fields are new."""
     return {_ASKED: _Asked(at, fields)}
 
 
@@ -269,11 +270,11 @@ Moment = Annotated[datetime, Within()]
 Day = Annotated[date, Within()]
 """A day in the input of a process: `needed_by: Day`."""
 AskedMoment = Annotated[datetime, Within(always=True)]
-"""A moment in a body or a query that is read once."""
+"""A moment in a body or query that is read once."""
 
 
 def lenient_fields(model: type[BaseModel]) -> list[str]:
-    """The fields, also of parts, that pydantic would read in its lenient way: plain `date`, `datetime` or `time`."""
+    """Return the fields, also of nested models, that pydantic parses leniently: plain `date`, `datetime` or `time`."""
     return [
         f"{name}{rest}"
         for name, info in model.model_fields.items()
@@ -287,7 +288,7 @@ def _strict(metadata: Iterable[Any]) -> bool:
 
 
 def _lenient(of: Any) -> list[str]:
-    """Where in an annotation, as what stands behind the name of its field."""
+    """Yield the lenient places in an annotation, as suffixes of the field name."""
     if get_origin(of) is Annotated and _strict(get_args(of)[1:]):
         return []
     if isinstance(of, type) and issubclass(of, date | time):
@@ -301,37 +302,37 @@ def _lenient(of: Any) -> list[str]:
 
 
 def moment_text(at: datetime, zone: tzinfo | None = UTC, *, seconds: bool = False) -> str:
-    """A moment in the zone, None being that of this machine, with the zone: `2027-07-01 04:00 UTC`."""
+    """Return a moment in the zone, by default of this machine, with the zone: `2027-07-01 04:00 UTC`."""
     local = _aware(at).astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"
 
 
 def moment_in_words(at: datetime, zone: tzinfo = UTC) -> str:
-    """A moment in the zone as people write it, with the zone: `26 Nov 2026, 10:42 GMT`."""
+    """Return a moment in the zone for people, with the zone: `26 Nov 2026, 10:42 GMT`."""
     local = _aware(at).astimezone(zone)
     return f"{local.day} {local:%b %Y, %H:%M %Z}"
 
 
 def day_in_words(at: date) -> str:
-    """A day as people write it, a moment's in UTC: `26 November 2026`."""
+    """Return a day for people, a moment's day in UTC: `26 November 2026`."""
     day = _aware(at).astimezone(UTC) if isinstance(at, datetime) else at
     return f"{day.day} {day:%B %Y}"
 
 
 def weekday_and_time(at: datetime, zone: tzinfo = UTC, *, year: bool = True) -> str:
-    """A moment in the zone as it is told somebody: `Wed 25 Nov 2026, 09:00 UTC`."""
+    """Return a moment in the zone with its weekday: `Wed 25 Nov 2026, 09:00 UTC`."""
     local = _aware(at).astimezone(zone)
     return f"{local:%a} {local.day} {local:%b}{f' {local.year}' if year else ''}, {local:%H:%M %Z}"
 
 
 def moment_at_length(at: datetime, zone: tzinfo = UTC) -> str:
-    """A moment in the zone for an explanation: `Wed 25 Nov 2026 at 09:00 GMT`, with the seconds if there are any."""
+    """Return a moment in the zone for an explanation: `Wed 25 Nov 2026 at 09:00 GMT`, with seconds if not zero."""
     local = _aware(at).astimezone(zone)
     return f"{local:%a %d %b %Y at %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %Y at %H:%M %Z}"
 
 
 def rfc3339(at: datetime) -> str:
-    """A moment for programs, in UTC and to the second: `2027-07-01T04:00:00Z`."""
+    """Return a moment for programs, in UTC and in whole seconds: `2027-07-01T04:00:00Z`."""
     return f"{_aware(at).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,4 +1,4 @@
-"""Money, payees and bank accounts as values: currency decimals, words, IBAN checks. No ledger here."""
+"""Money, payees and bank accounts as values: decimals of currencies, wording, IBAN checks."""
 
 import re
 from datetime import datetime
@@ -17,7 +17,7 @@ EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without t
 
 
 def decimals_of(currency: str) -> int:
-    """How many decimals the currency has by ISO 4217 (GBP 2, JPY 0, KWD 3).
+    """Return the number of decimals of a currency in ISO 4217 (GBP 2, JPY 0, KWD 3).
 
     Raises ValueError for a code that is not in ISO 4217 or has no minor unit (gold, test codes).
     """
@@ -31,21 +31,21 @@ def decimals_of(currency: str) -> int:
 
 
 def exact(amount: Decimal, currency: str) -> Decimal:
-    """The amount with the decimals of its currency; unchanged where it has more, or where there is no such currency."""
+    """Return the amount with the decimals of its currency; unchanged if it has more or the currency is unknown."""
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
-    except (ValueError, InvalidOperation):  # the latter: more digits than decimals keep
+    except (ValueError, InvalidOperation):  # An amount can have more digits than Decimal keeps.
         return amount
     return rounded if rounded == amount else amount
 
 
 def in_words(amount: Decimal, currency: str) -> str:
-    """`2,640.00 GBP`: with the currency's decimals and thousands marks."""
+    """Return an amount with the decimals of its currency and thousands separators: `2,640.00 GBP`."""
     return f"{amount:,.{decimals_of(currency)}f} {currency}"
 
 
 def minor_units(amount: Decimal, currency: str) -> int:
-    """The amount in minor units (pence, cents). Raises ValueError for a fraction of one."""
+    """Return the amount in minor units (pence, cents). Raises ValueError for a fraction of a minor unit."""
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
         raise ValueError(f"{amount} {currency} has more decimals than the currency")
@@ -53,20 +53,20 @@ def minor_units(amount: Decimal, currency: str) -> int:
 
 
 def major_units(minor: int, currency: str) -> Decimal:
-    """So many minor units as an amount."""
+    """Return minor units as an amount."""
     return Decimal(minor).scaleb(-decimals_of(currency))
 
 
 def payee_key(payee: str) -> str:
-    """A payee's name as it is compared: see `domain.normalization`.
+    """Return the key by which names of payees are compared: see `domain.normalization`.
 
-    What nobody can see goes, as one such character in a name would otherwise make a known payee an unknown one.
+    Invisible characters are removed, because one of them would make a known payee look new.
     """
     return fold(payee)
 
 
 def check_iban(text: str) -> str:
-    """The IBAN without blanks and in capitals; raises ValueError when its checksum or length is wrong."""
+    """Return the IBAN without spaces and in capitals. Raises ValueError when its checksum or length is wrong."""
     try:
         return str(iban.validate(text))
     except IbanError as wrong:
@@ -74,12 +74,12 @@ def check_iban(text: str) -> str:
 
 
 def last_four(account: str) -> str:
-    """A bank account as it may be shown."""
+    """Return a bank account masked to its last four characters."""
     return f"…{account[-4:]}"
 
 
 def shown(value: Any) -> str:
-    """A field's value as people read it in titles and key fields."""
+    """Return the value of a field as people read it in titles and key fields."""
     if isinstance(value, datetime):
         return moment_text(value)
     return f"{value:,}" if isinstance(value, Decimal) else str(value)

@@ -1,7 +1,7 @@
-"""Fields of requests that name people or groups, so that a name which fits nobody is refused with the request.
+"""Mark and find the fields of requests that name people or groups, so that a request with an unknown name is refused.
 
-A model says of a field whom it names by its type: `manager: PersonId | None`, `reviewers: list[PersonOrGroup]`. Every
-request is then checked against the people there are, over HTTP, in files, in forms and for cases of cases.
+A model marks such fields by their type: `manager: PersonId | None`, `reviewers: list[PersonOrGroup]`. Every request is
+checked against the known people: over HTTP, in files, in forms and for child cases.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ Kind = Literal["person", "group", "person or group"]
 
 @dataclass(frozen=True)
 class Names:
-    """Marks a type of text, or of several texts, as the id of a person, the name of a group, or either."""
+    """A mark on a type of text, or of texts: the id of a person, the name of a group, or either."""
 
     kind: Kind
 
@@ -25,7 +25,7 @@ class Names:
 PersonId = Annotated[str, Names("person")]
 """The id of an active person."""
 GroupName = Annotated[str, Names("group")]
-"""The name of a group that somebody is in."""
+"""The name of a group that has members."""
 PersonOrGroup = Annotated[str, Names("person or group")]
 
 
@@ -33,19 +33,19 @@ class Named(NamedTuple):
     """One name in a request."""
 
     field: str
-    """Where it stands: `manager`, `candidates.0`."""
+    """The place of the name: `manager`, `candidates.0`."""
     name: str
     kind: Kind
 
 
 def names_in(request: BaseModel) -> list[Named]:
-    """The names of people and groups in a request, in the order of its fields. Blank ones name nobody and are none."""
+    """Return the names of people and groups in a request, in the order of its fields. Blank names are ignored."""
     return list(_of_model(request, "")) if names_any(type(request)) else []
 
 
 @lru_cache(maxsize=256)
 def names_any(model: type[BaseModel]) -> bool:
-    """Return whether a field of the model, or of a model within it, names people or groups."""
+    """Return whether a field of the model, or of a nested model, names people or groups."""
     return _mentions(model, frozenset())
 
 
@@ -67,13 +67,13 @@ def _of_model(model: BaseModel, place: str) -> Iterator[Named]:
 
 
 def _of_value(value: Any, declared: Any, kind: Kind | None, place: str) -> Iterator[Named]:
-    """The names in a value, which was declared as this type; `kind` is that of the marks around it."""
+    """Yield the names in a value that was declared as this type. `kind` is the kind of the marks around the value."""
     origin, parts = get_origin(declared), get_args(declared)
     if origin is Annotated:
         kind = next((mark.kind for mark in parts[1:] if isinstance(mark, Names)), kind)
         yield from _of_value(value, parts[0], kind, place)
     elif origin in (Union, UnionType):
-        # The arm that the value came by is not known: one name is told once.
+        # The union member of the value is unknown, so each name is yielded once only.
         yield from dict.fromkeys(each for part in parts for each in _of_value(value, part, kind, place))
     elif isinstance(value, BaseModel):
         yield from _of_model(value, f"{place}.")

@@ -1,11 +1,11 @@
-"""Names that all parts share: task queues, search attributes, groups, engine gates, and limits."""
+"""Names that several packages use: task queues, search attributes, groups, engine gates, and limits."""
 
 from temporalio.common import SearchAttributeKey
 
 TASK_QUEUE = "holdgate"
-"""Workflows and steps."""
+"""The task queue of Workflows and steps."""
 BULK_TASK_QUEUE = "holdgate-bulk"
-"""Imports: slots of their own, so that an upload never starves single cases."""
+"""The task queue of imports, with separate slots so that an upload does not block single cases."""
 
 PROCESS_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateProcess")
 STATUS_ATTRIBUTE = SearchAttributeKey.for_keyword("HoldgateStatus")
@@ -21,7 +21,7 @@ SEARCH_ATTRIBUTES = (
     REQUESTER_ATTRIBUTE,
     BATCH_ATTRIBUTE,
 )
-"""Visible to everybody who can see the namespace and never encrypted: ids and codes only."""
+"""Search attributes. Everybody with access to the namespace can read them, so they hold only ids and codes."""
 
 OPERATORS = "operators"
 AUDITORS = "auditors"
@@ -31,13 +31,13 @@ DATA_STEWARDS = "data-stewards"
 SECURITY = "security"
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
-"""Claims, questions and the like that one case takes; decisions are few by the rules."""
+"""Maximum number of claims, questions and similar actions that one case accepts. The rules limit decisions."""
 MAX_IDLE_MESSAGES = 100
-"""Signals that come to nothing which one case lists in the record. The rest are counted in one event, at its end."""
+"""Maximum number of refused or ineffective Signals with their own audit event. One event at the end counts the rest."""
 
 INTERVENTION = "intervention"
-"""The gate at which operators decide about what has failed. The policy may have rules for it."""
+"""The gate at which operators decide about a failure. The policy may have rules for it."""
 ROLLBACK = "rollback"
-"""The gate before a completed case is rolled back, if the policy has it."""
+"""The gate before the rollback of a completed case, if the policy has rules for it."""
 ENGINE_GATES = (INTERVENTION, ROLLBACK)
-"""Gates that each process has, whatever it is."""
+"""Gates that every process has."""

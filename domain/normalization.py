@@ -1,11 +1,11 @@
-"""How texts are compared: strictly as names of one thing, and loosely where people search.
+"""Keys by which texts are compared: strict keys for identity, and loose keys for search.
 
 *Identity* (`identity_key`): references, ids, names of groups, accounts, payees. Two spellings that people read as one
-are one: capitals, widths, ligatures, kinds of blanks, dashes, quotation marks and digits. What nobody can see is
-refused: `INV-1` with a zero width space would be a second invoice, and be paid again.
+are one: capitals, widths, ligatures, spaces, dashes, quotation marks and digits. Invisible characters are refused:
+`INV-1` with a zero width space would be a second invoice, and would be paid twice.
 
-*Search* (`search_key` of what is searched, `search_terms` of what is looked for): accents do not count either, and a
-number is found by its value: `1250` finds `1,250.00`.
+*Search* (`search_key` of the stored text, `search_terms` of the query): accents are ignored, and a number is found by
+its value: `1250` finds `1,250.00`.
 """
 
 import re
@@ -19,19 +19,19 @@ _IGNORABLE = (
     *("\u202a-\u202e", "\u2060-\u206f", "\u2800", "\u3164", "\ufe00-\ufe0f", "\ufeff", "\uffa0", "\ufff0-\uffff"),
     *("\U0001bca0-\U0001bca3", "\U0001d173-\U0001d17a", "\U000e0000-\U000e0fff"),
 )
-"""Default_Ignorable_Code_Point of Unicode, and what else is shown as nothing, or as a blank that is none."""
+"""Default_Ignorable_Code_Point of Unicode, and other characters that show nothing or look like a space."""
 _UNSEEN = re.compile(f"[{''.join(_IGNORABLE)}]")
 _LAID_OUT = "\t\n\v\f\r"
-"""Control characters that are blanks, as they come with copied cells."""
+"""Control characters that count as spaces, as in copied cells."""
 _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 _NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
 
 
 def check_visible(text: str, *, joiners: bool = False) -> str:
-    """The text as it is. Raises ValueError, with the position, for a character that nobody can see.
+    """Return the text. Raises ValueError, with the position, for an invisible character.
 
-    With `joiners` those that Persian or Hindi needs between two of its letters are taken, as names have them.
+    With `joiners`, the joiners that Persian or Hindi need between two of their letters are allowed, as in names.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -62,7 +62,7 @@ _ALIKE = str.maketrans(
     | dict.fromkeys("\u2018\u2019\u201b\u2032\u02bc\u00b4\u0060", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
     | dict.fromkeys("\u2044\u2215\u29f8", "/")
-    | {"\u0131": "i"}  # a Turkish keyboard makes it of I
+    | {"\u0131": "i"}  # A Turkish keyboard makes this character from I.
 )
 _WORD = re.compile(r"[^\W\d_]+")
 # Cyrillic letters that look like Latin ones, small or capital; then Greek ones.
@@ -74,19 +74,19 @@ _LOOK_ALIKES = str.maketrans(_OTHERS, "abeeijkmhopcqstyxwhvdl" + "abezhikmnoptyx
 
 
 def identity_key(text: str) -> str:
-    """A name as it is compared with others. Raises ValueError as `check_visible` does."""
+    """Return the key by which names are compared. Raises ValueError as `check_visible` does."""
     return fold(check_visible(text))
 
 
 def fold(text: str, *, one_script: bool = True) -> str:
-    """The text without what makes no other name of it; what cannot be seen is left out.
+    """Return the text without differences that do not make another name. Invisible characters are removed.
 
-    With `one_script` a word that mixes Latin letters with look-alikes from other scripts is one of Latin letters.
+    With `one_script`, a word that mixes Latin letters with look-alikes from other scripts becomes Latin letters only.
     """
     if text.isascii():
         return " ".join(text.lower().replace("`", "'").split())
     folded, before = _UNSEEN.sub("", text).translate(_ALIKE), None
-    while folded != before:  # compatibility forms may hold capitals, and capitals compatibility forms
+    while folded != before:  # Compatibility forms may contain capitals, and capitals may contain compatibility forms.
         before = folded
         folded = unicodedata.normalize("NFKC", folded).casefold()
         folded = _UNSEEN.sub("", folded.replace("i\u0307", "i").translate(_ALIKE))
@@ -100,7 +100,7 @@ def _digit(char: str) -> str:
 
 
 def _in_latin(word: re.Match[str]) -> str:
-    """A word of Latin letters and look-alikes of them in Latin letters alone; of one script, as it is."""
+    """Return a word with Latin letters and look-alikes in Latin letters only; a word of one script unchanged."""
     text = word[0]
     if text.isascii() or not any(map(_is_latin, text)):
         return text
@@ -119,7 +119,7 @@ LETTERS = {
     **{"\u00e6": "ae", "\u0153": "oe", "\u00f8": "o", "\u0142": "l", "\u0111": "d", "\u00f0": "d", "\u00fe": "th"},
     **{"\u0127": "h", "\u0167": "t", "\u0131": "i", "\u00df": "ss"},
 }
-"""Small letters that Unicode does not take apart into a letter and an accent."""
+"""Small letters that Unicode does not decompose into a letter and an accent."""
 _MARKS = re.compile(f"[{ACCENTS}]")
 _LETTERS = _ALIKE | str.maketrans(LETTERS)
 _MARKED = re.compile(r"\d[,' ]\d")
@@ -128,11 +128,11 @@ _THOUSANDS = re.compile(r"(\d{1,3}(?:([,' ])\d{3})(?:\2\d{3})*)(\.\d+)?")
 _WITH_COMMA = re.compile(r"(\d{1,3}(?:([.' ])\d{3})*|\d+),(\d{1,2})")
 _GROUPING = re.compile(r"[.,' ]")
 MOST_TERMS = 8
-"""Words that are looked for; more of them are a pasted text, and the first ones say enough."""
+"""Maximum number of words of a query. A longer query is a pasted text, and its first words are enough."""
 
 
 def without_accents(text: str) -> str:
-    """The text as people type it whose keyboard has no accents: `muller` for `Müller`, composed or decomposed."""
+    """Return the text as typed on a keyboard without accents: `muller` for `Müller`, composed or decomposed."""
     if text.isascii():
         return text.lower()
     apart = _MARKS.sub("", unicodedata.normalize("NFKD", text))
@@ -142,19 +142,19 @@ def without_accents(text: str) -> str:
 
 
 def search_key(text: str) -> str:
-    """What is searched: without accents, numbers without thousands marks and with a point before the decimals."""
+    """Return the text to search in: without accents, with numbers as `1250.00`."""
     plain = " ".join(without_accents(text).split())
-    # Few texts have such numbers, and looking for them first is ten times as fast.
+    # Few texts have such numbers, and this check is ten times as fast as the replacement.
     return _NUMBER.sub(lambda number: plain_number(number[0]), plain) if _MARKED.search(plain) else plain
 
 
 def search_words(case_id: str, title: str) -> str:
-    """What lists of cases and tasks are searched by."""
+    """Return the words by which lists of cases and tasks are searched."""
     return search_key(f"{unquote(case_id)} {title}")
 
 
 def search_terms(query: str) -> list[tuple[str, ...]]:
-    """What is looked for: parts of `search_key` which must all be there, each as one of its readings."""
+    """Return the terms of a query. Each must occur in `search_key`, in one of its readings."""
     words = without_accents(query).split()
     found = dict.fromkeys(_readings(word) for word in words)
     return list(found)[:MOST_TERMS]
@@ -163,17 +163,17 @@ def search_terms(query: str) -> list[tuple[str, ...]]:
 def _readings(word: str) -> tuple[str, ...]:
     plain = search_key(word)
     if "%" in word and (told := search_key(unquote(word))) != plain:
-        return plain, told  # an id as it stands in addresses
+        return plain, told  # An id in its URL-encoded form.
     if not re.fullmatch(r"\d+\.\d+", plain):
         return (plain,)
-    # 1250.00 is 1250. As a part of a text that also finds what goes on, such as 1250.50.
+    # 1250.00 is 1250. As a part of a text this also finds longer numbers, such as 1250.50.
     value = plain.rstrip("0").rstrip(".")
-    # 1.250 may be a thousand and more, to those who write 1.250,00.
+    # For people who write 1.250,00, 1.250 may be more than a thousand.
     return (value, plain.replace(".", "")) if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", word) else (value,)
 
 
 def plain_number(text: str) -> str:
-    """`1,250.00` and `1.250,00` as `1250.00`; what is no such number, or may be two, as it is."""
+    """Return `1,250.00` and `1.250,00` as `1250.00`; any other or ambiguous text unchanged."""
     if written := _THOUSANDS.fullmatch(text):
         return _GROUPING.sub("", written[1]) + (written[3] or "")
     if written := _WITH_COMMA.fullmatch(text):

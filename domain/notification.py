@@ -9,54 +9,54 @@ from domain.task import DecisionView
 
 
 class NoticeKind(StrEnum):
-    """What people are told of."""
+    """The kind of a notification."""
 
     TASK_OPENED = "task_opened"
-    """A task waits for them."""
+    """A task is open for the reader to decide."""
     TASK_REMINDED = "task_reminded"
     TASK_NUDGED = "task_nudged"
-    """Whoever asked for it reminds them."""
+    """The requester sent a reminder."""
     TASK_ESCALATED = "task_escalated"
-    """An open task waits for them from now on too."""
+    """An open task was escalated to the reader."""
     TASK_DECIDED = "task_decided"
-    """A gate of a case they asked for was approved or rejected."""
+    """A gate of the reader's case was approved or rejected."""
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
-    """A task they were told of no longer waits for them: others decided it, or its case was cancelled."""
+    """An open task no longer needs the reader: another person decided the task, or the case was cancelled."""
     TASK_ASKED = "task_asked"
-    """A question was put to them, or theirs was answered."""
+    """The reader was asked a question, or got an answer to a question."""
     CASE_ENDED = "case_ended"
-    """A case they asked for has ended."""
+    """The reader's case has ended."""
 
 
 class NoticeChoice(StrEnum):
-    """When a person wants to be told."""
+    """When a person wants to get notifications of a kind."""
 
     AT_ONCE = "at_once"
     DIGEST = "digest"
-    """With the next message that goes anyway, at the latest once a day."""
+    """With the next message that is sent anyway, at least once a day."""
     OFF = "off"
 
 
 class NoticeTask(Message):
-    """The task that a notice is about, as it is when the message is written."""
+    """The task of a notification, as it is when the message is written."""
 
     task_id: str
     gate: str
     kind: TaskKind
     question: str
-    """What people are asked; for an intervention, what failed."""
+    """The question for reviewers; for an intervention, the failure."""
     waiting: bool
-    """Whether the reader may decide it now."""
+    """Whether the reader may decide the task now."""
     outcome: Outcome | None
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
     decisions: list[DecisionView] = []
-    """Those that were accepted, `by` with the names of people."""
+    """The accepted decisions, with the names of people in `by`."""
 
 
 class Notice(Message):
-    """One thing to tell one person, with what is known of it when the message is written."""
+    """One notification to one person, with the data known when the message is written."""
 
     kind: NoticeKind
     case_id: str
@@ -66,33 +66,33 @@ class Notice(Message):
     requester: str
     requester_name: str
     reason: str = ""
-    """Of an ended case: why it ended so."""
+    """For an ended case: the reason of its end."""
     rule_at: str = ""
-    """Of a case that a rule rejected: the gate of the rule."""
+    """For a case that a rule rejected: the gate of the rule."""
     undone: list[str] = []
-    """Of an ended case: what was undone, newest first."""
+    """For an ended case: the undos that ran, newest first."""
     amount: str | None = None
     currency: str | None = None
     task: NoticeTask | None = None
 
 
 class AccountNewsKind(StrEnum):
-    """What people are told of their own accounts."""
+    """The kind of a notification about a person's own account."""
 
     LINK_ASKED = "link_asked"
-    """An administrator asked for a one-time link for them; another one has to confirm it."""
+    """An administrator created a one-time link for the reader, and another administrator has to confirm it."""
     LINK_READY = "link_ready"
-    """A one-time link of theirs can be used now."""
+    """A one-time link of the reader can be used now."""
     PASSWORD_SET = "password_set"
     TOKEN_MADE = "token_made"
     TOKEN_REVOKED = "token_revoked"
     ADDRESS_SET = "address_set"
     SUBSTITUTE_NAMED = "substitute_named"
-    """Somebody decides in their place while they are away."""
+    """A person was named to decide for the reader during an absence."""
     ADMIN_ADDED = "admin_added"
-    """Somebody is an administrator beside them."""
+    """Another person became an administrator."""
     MEMBER_ADDED = "member_added"
-    """An administrator put somebody into a group: one of theirs, or any group if they are an administrator."""
+    """An administrator added a person to a group of the reader, or to any group if the reader is an administrator."""
 
 
 class AccountNotice(Message):
@@ -103,11 +103,11 @@ class AccountNotice(Message):
     by: str
     about: str
     code: str | None = None
-    """The secret of a one-time link, made for this one attempt to send it."""
+    """The secret of a one-time link, created for one attempt to send it."""
 
 
 class Letter(Message):
-    """One message to one person: the same notices at each attempt to send it."""
+    """One message to one person, with the same notifications at each attempt to send it."""
 
     message_id: str
     person: str
@@ -115,4 +115,4 @@ class Letter(Message):
     address: str | None
     notices: list[Notice]
     account: AccountNotice | None = None
-    """Then there are no notices."""
+    """Set for a message about an account, which has no other notifications."""

@@ -1,6 +1,6 @@
-"""Who may do what with a task: plain functions of the task and of what the gateway asserts about a person.
+"""Who may do what with a task: plain functions of the task and of the person as the gateway asserts them.
 
-`places` is the one authority on who may decide. Ids are compared folded: two spellings of one id are one person.
+Only `places` decides who may decide. Ids are compared folded: two spellings of one id are one person.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Place(NamedTuple):
     rule: str
     """The rule that gives the right, for the audit log."""
     behalf: str | None = None
-    """The person whose place is taken; None for a place of one's own."""
+    """The person whose place is taken; None if people decide in their own place."""
 
 
 def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
@@ -92,7 +92,7 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
             "separation of duties: who changed who decides a task does not decide it",
         )
     freed = task.model_copy(update={"excluded_users": []})
-    if own := places(freed, by):  # only an exclusion stands in the way
+    if own := places(freed, by):  # Only an exclusion prevents the decision.
         excluded = among(by.id, task.excluded_users)
         return not_allowed(
             "You decided another step of this request, or the policy excludes you. Somebody else must decide this step."
@@ -161,6 +161,6 @@ def check_can_receive(task: TaskView, person: str) -> None:
 
 
 def check_admin(by: Actor, what: str) -> None:
-    """Raise the refusal NOT_ALLOWED unless the person is an admin. `what` only admins do, as a verb phrase."""
+    """Raise the refusal NOT_ALLOWED unless the person is an admin. `what` is the action, as a verb phrase."""
     if ADMINS not in by.groups:
         raise not_allowed(f"Only admins {what}.", f"members of {ADMINS}")

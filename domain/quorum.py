@@ -1,8 +1,8 @@
-"""Can a task still reach its quorum? A matching of people to places, as a pure function of the task and the people.
+"""Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
 
-Each decision uses up two names: the person who decides, and the person whose place is taken, if that is somebody else.
+Each decision uses up two names: the person who decides, and the person whose place is taken if that is another person.
 So one person cannot fill two places, and no place is filled twice. `permissions.places` says who may take which place,
-as for validation.
+as in validation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from domain.records import Present
 from domain.task import TaskView
 
 
-def answers_left(task: TaskView, present: Present) -> int:
+def decisions_left(task: TaskView, present: Present) -> int:
     """Return how many people can still decide the task, one after the other."""
     done, there = voters(task), present.there
     if task.assignee is None:
@@ -22,7 +22,7 @@ def answers_left(task: TaskView, present: Present) -> int:
     # The holder of a claim decides first, which ends the claim, or releases the task.
     back = task.model_copy(update={"assignee": task.owner, "owner": None})
     holders = (task.assignee, task.owner)
-    most = answers_left(back, present) if any(same(by.id, holder) for by in there for holder in holders) else 0
+    most = decisions_left(back, present) if any(same(by.id, holder) for by in there for holder in holders) else 0
     free = task.model_copy(update={"assignee": None, "owner": None})
     for by, place in answering(task, present):
         most = max(most, 1 + _matched(free, there, [*done, by.id, place.behalf or by.id]))
@@ -45,7 +45,7 @@ def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int
     taken: dict[str, str] = {}
 
     def takes(person: str, tried: set[str]) -> bool:
-        """Find a place for the person. Move others to other places of theirs where needed."""
+        """Find a place for the person. Move other people to other places where needed."""
         for place in wanted[person]:
             if place not in tried:
                 tried.add(place)

@@ -1,4 +1,4 @@
-"""What a Workflow writes to SQL, and what it gets back."""
+"""Data that a Workflow writes to SQL, and the answers it gets."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from domain.undo import PlannedUndo
 
 
 class TaskPatch(Message):
-    """What changed on a stored task."""
+    """The changes of a stored task."""
 
     task_id: str
     status: Literal["open", "closed"]
@@ -22,32 +22,32 @@ class TaskPatch(Message):
     candidate_groups: list[str]
     candidate_users: list[str]
     members: dict[str, list[str]] = {}
-    """Groups whose members at the opening count, with those."""
+    """Groups whose members at the opening count, with these members."""
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
     revision: int
     closed_at: BoundedMoment | None
     priority: int
     state: dict[str, Any] = {}
-    """Whatever else may change on a task: fields of TaskView as JSON."""
+    """Other changed fields of TaskView, as JSON."""
     counting: list[str] | None = None
-    """Ids of the decisions that count; None: those of which it is known already."""
+    """Ids of the decisions that count; None if they did not change."""
 
 
 class DecisionRecord(Message):
-    """One decision as the Workflow judged it. `refusal` is empty when it was accepted."""
+    """One decision, as the Workflow judged it. `refusal` is empty for an accepted decision."""
 
     decision: Decision
     on_behalf_of: str | None = None
     changes: list[FieldChange] = []
-    """What it changed in the input."""
+    """The fields of the input that the decision changed."""
     refusal: str = ""
     code: str = ""
     """The kind of refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
 
 
 class ActionRecord(Message):
-    """One action that came by signal, as the Workflow judged it. `refusal` is empty when it was done."""
+    """One action that came as a Signal, as the Workflow judged it. `refusal` is empty for an accepted action."""
 
     action_id: str
     task_id: str
@@ -60,7 +60,7 @@ class ActionRecord(Message):
 
     @classmethod
     def of(cls, action: Action, refusal: str = "", code: str = "") -> "ActionRecord":
-        """What became of an action."""
+        """Return what is stored of an action. `refusal` is empty if the action was accepted."""
         return cls(
             action_id=action.id,
             task_id=action.task_id,
@@ -74,7 +74,7 @@ class ActionRecord(Message):
 
 
 class CaseRecord(Message):
-    """What one record activity writes, in one transaction: events, and the projection they lead to."""
+    """The data that one activity writes in one transaction: events, and the rows of the case and its tasks."""
 
     case_id: str
     status: Status
@@ -86,56 +86,56 @@ class CaseRecord(Message):
     """Ids of accepted decisions that no longer count."""
     actions: list[ActionRecord] = []
     input: dict[str, Any] | None = None
-    """The input as it is from now on, where people changed it; with `title`."""
+    """The current input, set when people changed it, together with `title`."""
     title: str | None = None
     plan: list[PlannedUndo] | None = None
-    """What a rollback would undo, oldest first; None where that has not changed."""
+    """The undos of a rollback, oldest first; None if they did not change."""
     workflow_id: str | None = None
-    """The Workflow that writes this, where it is not the case's own."""
+    """The Workflow that writes this record, if it is not the case's own Workflow."""
     result: CaseResult | None = None
 
 
 class Written(ChainHead):
-    """The head of the chain; and if the end of the case was recorded before, that end: it stands."""
+    """The head of the chain after a write. `ended` is an end of the case that was stored before, which is final."""
 
     ended: CaseResult | None = None
 
 
 class GateRequest(Message):
-    """What the local activity that opens a gate receives.
+    """The input of the local activity that opens a gate.
 
-    `record` holds the events that wait to be written; `task` is the task as it will be if the gate is needed, its
-    people and clock still empty; `event_id` is for the event which the activity writes for the gate itself.
+    `record` holds events that are not yet written. `task` is the task to open if people must decide, without its people
+    and clock. `event_id` is the id of the event that the activity writes for the gate.
     """
 
     record: CaseRecord
     task: TaskView
     case: dict[str, Any]
-    """`reference`, `requester`, `priority`, `batch_id`: what conditions see as `case`."""
+    """`reference`, `requester`, `priority` and `batch_id`: the name `case` in conditions."""
     policy_hash: str
     input: dict[str, Any]
-    """The whole input; `task.input` is the one that is shown, with bank accounts masked."""
+    """The whole input. `task.input` has masked bank accounts."""
     event_id: str
 
 
 class Present(Message):
-    """The people whom a task concerns and who can act now: what "can this still be decided?" goes by."""
+    """The people on a task who can act now. Whether the task can still be decided is computed from them."""
 
     there: list[Actor] = []
-    """Active and not away, each with those who are away and named them as substitute. No more of them than matter."""
+    """People who are active and not away, each with the people they substitute. Limited to those who matter."""
     giver: Absent | None = None
-    """Who delegated the task, as long as they are active."""
+    """The person who delegated the task, while they are active."""
     silent: list[str] = []
-    """Of those who were asked a question: who can answer none now, and has no substitute who can."""
+    """People who were asked a question and cannot answer now, and have no substitute who can."""
     left: dict[str, str | None] = {}
-    """Those it names who have left, each with who came after. Then nobody has looked who is there."""
+    """People on the task who have left, each with their successor. If set, the other fields are not filled."""
 
 
 class GateOpening(Message):
-    """What opening a gate came to: the ruling, the task if people must decide, and the event that was written."""
+    """The result of opening a gate: the ruling, the task if people must decide, and the event that was written."""
 
     ruling: GateRuling
     task: TaskView | None
     event: CaseEvent
     ended: CaseResult | None = None
-    """If the record holds an end of the case already: that stands, and nobody is asked."""
+    """Set if the database already holds an end of the case. That end is final, and nobody is asked."""

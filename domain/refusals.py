@@ -9,11 +9,11 @@ from typing import Any
 
 
 class RefusalCode(StrEnum):
-    """Why a message to a case is refused: the stored value, and what it means."""
+    """The reason why a message to a case is refused: the stored value and its meaning."""
 
     _value_: str
     meaning: str
-    """One sentence, for the documentation of the API."""
+    """One sentence for the API reference."""
 
     def __new__(cls, value: str, meaning: str) -> "RefusalCode":
         code = str.__new__(cls, value)
@@ -51,9 +51,9 @@ class RefusalCode(StrEnum):
 
 
 class Refusal(Exception):
-    """A message that is refused; nothing has changed.
+    """A refused message. A refusal changes nothing.
 
-    `message` is a sentence for people. `details` are members of the problem that the API answers.
+    `message` is a sentence for people. `details` are members of the problem in the API's answer.
     """
 
     def __init__(self, code: RefusalCode, message: str, **details: Any) -> None:
@@ -64,5 +64,5 @@ class Refusal(Exception):
 
 
 def not_allowed(message: str, rule: str) -> Refusal:
-    """Return the refusal by a rule about people. `rule` names the rule."""
+    """Return the refusal by a rule about people. `rule` is the name of the rule."""
     return Refusal(RefusalCode.NOT_ALLOWED, message, rule=rule)

@@ -1,4 +1,4 @@
-"""What the rollback of an ended case starts with."""
+"""The start input of the rollback of an ended case."""
 
 from typing import Any
 
@@ -10,28 +10,28 @@ from domain.undo import PlannedUndo
 
 
 class RollbackAsked(Message):
-    """Why a case is rolled back after its own Workflow has ended."""
+    """The reason why an ended case is rolled back."""
 
     number: int = 1
-    """The how-manieth such Workflow of the case."""
+    """The number of this rollback among the rollbacks of the case, from 1."""
     by: str
     reason: str
     policy_hash: str
     at: BoundedMoment
     lost: bool = False
-    """The Workflow of the case ended without its doing, in Temporal: operators decide what becomes of it."""
+    """Whether the case's own Workflow was ended in Temporal, so that operators decide what happens to the case."""
     ended: CaseResult | None = None
-    """How a completed case had ended. That stands if nothing is undone."""
+    """The end of a completed case. That end stays if nothing is undone."""
     planned: int = 0
-    """How many undos there were."""
+    """The number of undos in the plan."""
     begun: bool = False
-    """A rollback before this one was ended in Temporal when some of it was done: it was approved, and must go on."""
+    """Whether an earlier rollback was ended in Temporal after its first undo. It was approved, so it must continue."""
     decided: DecisionView | None = None
-    """Of a case that is lost: what an operator has said already that becomes of it."""
+    """For a case ended in Temporal: the decision that an operator has already made about it."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):
-    """What the Workflow starts with that rolls a case back: the case, and what the record says it did."""
+    """The start input of a rollback Workflow: the case, and what the case did according to the database."""
 
     workflow_id: str
     title: str
@@ -40,5 +40,5 @@ class RollbackInput(CaseInput[dict[str, Any]]):
     shown: dict[str, Any] = {}
     """The input as it may be shown."""
     plan: list[PlannedUndo]
-    """Oldest first."""
+    """The undos, oldest first."""
     asked: RollbackAsked

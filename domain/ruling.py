@@ -1,4 +1,4 @@
-"""What a policy says about a gate."""
+"""The ruling of a policy about a gate."""
 
 from datetime import timedelta
 from typing import Any, Literal
@@ -9,53 +9,54 @@ from domain.status import OnExpiry, Substitutes, Verdict
 
 
 class Escalation(Message):
-    """One level of a gate's clock: at this time these candidates are added, or take the place of those before."""
+    """One level of escalation: at this time these candidates are added, or replace the candidates before."""
 
     at: BoundedMoment
     groups: list[str] = []
     users: list[str] = []
     replace: bool = False
     priority: int | None = None
-    """The task's from then on, if it is more urgent."""
+    """The priority of the task from then on, if it is higher."""
 
 
 class GateRuling(Message):
-    """What the pinned policy says about one gate of one case: whether people must decide, who, and by when.
+    """The ruling of the pinned policy on one gate of one case: whether people must decide, who, and by when.
 
-    All instants are absolute, so that the Workflow needs no policy and no expression library.
+    All times are absolute, so that the Workflow needs no policy and no expression library.
     """
 
     needed: bool
     rule: str
-    """The condition, as it stands in the policy, that opened or skipped the gate."""
+    """The condition, as written in the policy, that opened or skipped the gate."""
     names: dict[str, Any] = {}
-    """The values the condition read, for the record."""
+    """The values that the condition read, for the audit log."""
     problem: str | None = None
-    """Set when a condition could not be evaluated: the gate opens and shows it, it never skips on an error."""
+    """Set when a condition could not be evaluated. The gate then opens and shows the problem; an error never skips a
+    gate."""
     groups: list[str] = []
     users: list[str] = []
     named: list[str] = []
-    """Names that an expression gave, of groups or people; nobody has looked yet which."""
+    """Names of groups or people that an expression gave, before they are looked up."""
     decided: Literal["approve", "reject"] | None = None
-    """Set when a rule decides in people's place; `needed` is then false."""
+    """Set when a rule decides instead of people; `needed` is then false."""
     quorum: int = 1
     everyone: bool = False
-    """All who can decide must approve; `quorum` is then made from their number."""
+    """Whether everybody who can decide must approve. `quorum` is then set to their number."""
     veto: bool = True
     separation_of_duties: bool = True
     excluded: list[str] = []
     """People who never decide this gate, whatever groups they are in."""
     snapshot: bool = False
-    """The members that groups have at the opening count, not those at the decision."""
+    """Whether the members at the opening of the gate count, and not the members at the decision."""
     members: dict[str, list[str]] = {}
-    """With `snapshot`: who they are, by group."""
+    """With `snapshot`: the members by group."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     revision_required: bool = True
     editable: list[str] = []
     pause_for_questions: bool = False
     substitutes: Substitutes = "same-group"
     choose_from: list[str] | None = None
-    """Of `named` only members of these groups count, or these groups; None: everybody."""
+    """From `named`, only these groups and their members count; None for no restriction."""
     max_rounds: int = 5
     changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""
@@ -67,14 +68,14 @@ class GateRuling(Message):
 
     @property
     def reason(self) -> str:
-        """The condition behind the ruling, as it came out."""
+        """Return the condition of the ruling with its result."""
         if self.needed or self.decided:
             return self.problem or self.rule
         return f"{self.rule} does not hold"
 
     @property
     def said(self) -> str:
-        """The ruling in words."""
+        """Return the ruling as a sentence."""
         match self.decided:
             case "approve":
                 return f"approved by rule: {self.rule} holds"
@@ -83,7 +84,7 @@ class GateRuling(Message):
         return f"needed: {self.reason}" if self.needed else f"no approval needed: {self.reason}"
 
     def later(self, by: timedelta) -> "GateRuling":
-        """The same ruling with its whole clock moved."""
+        """Return the same ruling with all its times moved."""
         return self.model_copy(
             update={
                 "due_at": self.due_at and after(self.due_at, by),

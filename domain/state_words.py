@@ -1,7 +1,7 @@
-"""What people read for states, verdicts and ends: one wording for pages, mails, the command line and exports.
+"""Texts for states, verdicts and ends: one wording for pages, mails, the command line and exports.
 
 `N_` marks a text for the catalogue and returns it unchanged: `scripts/texts.py` collects marked texts, and a page
-translates them as it shows them, such as `_(state(case.status))`. Everything else shows the English text.
+translates them when it shows them, such as `_(state(case.status))`. Other readers get the English text.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ BUTTONS: Mapping[Verdict, str] = {
     Verdict.DONE_BY_HAND: N_("Mark as done by hand"),
     Verdict.ROLL_BACK: N_("Roll back everything"),
 }
-"""What a person can choose, as the text of its button."""
+"""The button text of each verdict."""
 
 DECIDED: Mapping[str, str] = {
     Verdict.APPROVE: N_("approved"),
@@ -68,7 +68,7 @@ DECIDED: Mapping[str, str] = {
     Verdict.DONE_BY_HAND: N_("marked the step as done by hand"),
     Verdict.ROLL_BACK: N_("rolled back everything"),
 }
-"""What a person did, after the person's name."""
+"""The end of a sentence that begins with the name of the person who decided."""
 
 ENDED: Mapping[Status, str] = {
     Status.COMPLETED: N_("is completed"),
@@ -82,7 +82,7 @@ ENDED: Mapping[Status, str] = {
 
 
 def state(value: str) -> str:
-    """Return a state as people read it; one that is not known here, such as a plugin's, by its own name."""
+    """Return the text of a state. For an unknown state, such as a plugin's, return its own name."""
     return STATES.get(value) or value.replace("_", " ").capitalize()
 
 

@@ -1,15 +1,15 @@
-"""States of a case, and the verdicts and outcomes of a task."""
+"""States of a case, and verdicts and outcomes of a task."""
 
 from enum import StrEnum
 from typing import Literal
 
 
 class Status(StrEnum):
-    """Where a case is."""
+    """The state of a case."""
 
     SCHEDULED = "scheduled"
     STARTING = "starting"
-    """Stored, and its Workflow not yet known to run; only SQL knows this state."""
+    """Stored, but the Workflow is not yet known to run. Only SQL has this state."""
     RUNNING = "running"
     AWAITING_APPROVAL = "awaiting_approval"
     AWAITING_CHANGES = "awaiting_changes"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Whether the case has ended: nothing it did is still to be undone."""
+        """Return whether the case has ended, with nothing left to undo."""
         return self in _CLOSED
 
 
@@ -32,24 +32,24 @@ _CLOSED = frozenset(
     {Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED, Status.ROLLED_BACK}
 )
 ENDED_UNDONE = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
-"""Ends after which the same reference may be submitted again, explicitly, as the next round."""
+"""Ends after which the same reference may be submitted again as the next round."""
 
 
 class Verdict(StrEnum):
-    """A person's answer to a task. RESUBMIT answers a changes task, those after it an intervention task."""
+    """A person's answer to a task. RESUBMIT answers a changes task, the verdicts after it an intervention task."""
 
     APPROVE = "approve"
     REJECT = "reject"
     REQUEST_CHANGES = "request_changes"
-    """Back to the requester, who resubmits."""
+    """Return the request to the requester, who resubmits it."""
     ABSTAIN = "abstain"
-    """Counts as neither; whoever abstained is no longer waited for."""
+    """Neither approve nor reject; the person is no longer needed."""
     RESUBMIT = "resubmit"
     RETRY = "retry"
-    """Try again: the same, or with `edits` a mended input, with which the case begins anew."""
+    """Retry the step with the same input. With `edits`, the input changes and the case starts its procedure again."""
     SKIP = "skip"
     DONE_BY_HAND = "done_by_hand"
-    """Somebody has done it outside; should it be undone later, people must do that, too."""
+    """The step was done outside Holdgate. People must then also undo it by hand."""
     ROLL_BACK = "roll_back"
 
 
@@ -71,10 +71,11 @@ class Outcome(StrEnum):
 
 
 Substitutes = Literal["same-group", "anyone"]
-"""Who may stand in for who decides a task: somebody of the group by which they decide it, or anybody they named."""
+"""Who may substitute for a candidate: only a member of the group by which the candidate decides, or anybody the
+candidate named."""
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
-"""`changes`: the requester is asked to change the input and resubmit."""
+"""The kind of a task. With `changes` the requester is asked to change the input and resubmit."""
 Then = Literal["intervene", "roll_back", "resubmit"]
-"""What follows when the attempts of a step have ended: operators are asked; the case is undone and ends `failed`; the
-same, and its next round starts by itself."""
+"""What follows when all attempts of a step have failed. `intervene`: operators decide. `roll_back`: the case is undone
+and ends `failed`. `resubmit`: the same, and its next round starts automatically."""

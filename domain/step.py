@@ -1,4 +1,4 @@
-"""What a step is called with, and how often it is tried."""
+"""The input of a step, and the options for its attempts."""
 
 from datetime import timedelta
 from typing import Any, Generic
@@ -9,20 +9,20 @@ from domain.status import Then
 
 
 class StepOptions(Message):
-    """How often and how long a step or an undo is tried, and what follows when that has ended."""
+    """How often and how long a step or undo is tried, and what follows when all attempts have failed."""
 
     attempts: int = 10
-    """0: as many as `retry_for` allows."""
+    """Maximum number of attempts; 0 for no limit other than `retry_for`."""
     first_pause: Length = timedelta(milliseconds=500)
     factor: float = 2.0
-    """By which each pause is longer than the one before."""
+    """The factor by which each pause between attempts grows."""
     longest_pause: Length = timedelta(seconds=10)
     retry_for: Length | None = None
-    """No attempt begins after so long."""
+    """No attempt begins after this time."""
     time_limit: Length | None = None
-    """Of one attempt; None: that of the process."""
+    """The timeout of one attempt; None for the default of the process."""
     permanent: list[str] = []
-    """Names of failures that no further attempt would mend."""
+    """Names of failures that are not retried."""
     then: Then = "intervene"
     resubmit_after: Length = timedelta(minutes=10)
 
@@ -35,9 +35,9 @@ class StepNames(Message):
 
 
 class StepCall(Message, Generic[InputT]):
-    """What a step and its undo receive. `key` is the idempotency key which the receiver of the effect must honour.
+    """The input of a step or undo. `key` is the idempotency key, which the receiver of the effect must honour.
 
-    The undo gets the key of the step it undoes in `undoes` and one of its own (`<key>/undo`) in `key`.
+    For an undo, `undoes` is the key of the step and `key` is its own key (`<key>/undo`).
     """
 
     case_id: str
@@ -47,24 +47,24 @@ class StepCall(Message, Generic[InputT]):
     key: str
     undoes: str | None = None
     undo: str | None = None
-    """Of a step: the name of its undo. So Temporal's history alone tells how to undo what a case did."""
+    """For a step: the name of its undo, so that Temporal's history alone shows how to undo a case."""
     uses: str | None = None
-    """Key of the undo that this step makes needless, once it is done."""
+    """The key of the undo that is no longer needed when this step is done."""
     input: InputT
 
     @property
     def undone(self) -> str:
-        """The key of what an undo undoes. Raises ValueError for the call of a step."""
+        """Return the key of the step that this undo undoes. Raises ValueError for the call of a step."""
         if self.undoes is None:
             raise ValueError(f"an undo needs the key of what it undoes; '{self.key}' came without")
         return self.undoes
 
 
 class ChildRequest(Message):
-    """Another case, as the case that needs it asks for it."""
+    """A request of a case for another case."""
 
     kind: str
-    """What it is, as people say it: `security review`."""
+    """The kind of the case as people call it: `security review`."""
     process: str
     reference: str
     input: dict[str, Any]

@@ -1,32 +1,32 @@
-"""JSON as it stands, and no more than anybody means: Python takes what other readers and PostgreSQL do not."""
+"""Strict JSON: refuse texts that Python accepts and other readers or PostgreSQL do not."""
 
 import json
 import math
 from typing import Any
 
 MAX_DEPTH = 100
-"""Lists and objects within each other. Readers behind this one are recursive, and each has another limit."""
+"""Maximum depth of nested lists and objects. Readers of stored JSON are recursive and have different limits."""
 MAX_DIGITS = 40
-"""Of a whole number: more than any sum has, and few enough for every reader."""
+"""Maximum number of digits of a whole number: more than any amount has, and few enough for every reader."""
 
 
 def loads(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError with a sentence, and RecursionError for what is nested too deeply.
+    """Return the value of a JSON text. Raises ValueError with a sentence, and RecursionError for deep nesting.
 
-    Refused are a key that stands twice, numbers that are none or too large, halves of characters, and NUL.
+    Refused are duplicate keys, NaN and infinity, numbers that are too large, lone surrogates, and NUL.
     """
-    return read(text, parse_constant=_no_number, object_pairs_hook=each_key_once)
+    return read(text, parse_constant=_no_number, object_pairs_hook=refuse_duplicate_keys)
 
 
 def read(text: str, **hooks: Any) -> Any:
-    """The same for who says with hooks of `json.loads` what is wrong, in words of their own."""
+    """Return the value of a JSON text; the caller's hooks of `json.loads` word the errors."""
     value = json.loads(text, parse_float=_finite, parse_int=_whole, **hooks)
     check_texts(value)
     return value
 
 
 def check_texts(value: Any) -> None:
-    """Raise ValueError for texts that cannot be stored, and RecursionError for nesting; itself not recursive."""
+    """Raise ValueError for texts that cannot be stored, and RecursionError for deep nesting; itself not recursive."""
     level = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
@@ -70,15 +70,15 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that stands twice readers take the first or the last, so nobody knows which one was meant."""
-    if key := twice(pairs):
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object. Raises ValueError for a duplicate key, because readers differ in which value they take."""
+    if key := duplicate_key(pairs):
         raise ValueError(f"{key} appears twice in one object")
     return dict(pairs)
 
 
-def twice(pairs: list[tuple[str, Any]]) -> str | None:
-    """The first key that an object has twice, as it may be shown; None where each stands once."""
+def duplicate_key(pairs: list[tuple[str, Any]]) -> str | None:
+    """Return the first duplicate key of an object, as it may be shown; None without one."""
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:

@@ -10,7 +10,7 @@ from domain.status import Outcome, Substitutes, TaskKind, Verdict
 
 
 class DecisionView(Message):
-    """One decision as it is shown with its task. Withdrawn ones are not shown; the record has them."""
+    """One decision as shown with its task. Withdrawn decisions are only in the audit log."""
 
     decision_id: str
     verdict: Verdict
@@ -18,7 +18,7 @@ class DecisionView(Message):
     at: BoundedMoment
     comment: str = ""
     on_behalf_of: str | None = None
-    """Whose place was taken: of whoever delegated the task, or is away. Both count as one person."""
+    """The person whose place was taken: the person who delegated the task, or who is away. Both count as one person."""
     edits: list[FieldChange] = []
 
 
@@ -28,7 +28,7 @@ class Quorum(Message):
 
 
 class Question(Message):
-    """Something a reviewer wants to know before deciding. The gate stays open."""
+    """A question of a reviewer before a decision. The gate stays open."""
 
     id: str
     by: str
@@ -38,40 +38,41 @@ class Question(Message):
     answer: str | None = None
     answered_at: BoundedMoment | None = None
     withdrawn_at: BoundedMoment | None = None
-    """When the question was taken back, by whoever asked it or by operators."""
+    """When the question was withdrawn, by the person who asked or by an operator."""
     lapsed: bool = False
-    """Whoever was asked could not answer: has left, or is away and nobody stands in. The clock does not wait for it."""
+    """Whether the person who was asked cannot answer: they left, or are away without a substitute. The clock runs on
+    then."""
 
     @property
     def open(self) -> bool:
-        """Whether the question has neither an answer nor was taken back."""
+        """Return whether the question is neither answered nor withdrawn."""
         return self.answer is None and self.withdrawn_at is None
 
     @property
     def pending(self) -> bool:
-        """Whether the clock waits for the answer."""
+        """Return whether the clock is paused until the answer."""
         return self.open and not self.lapsed
 
 
 class ClockStep(Message):
-    """One thing that the clock of a task will do if nobody decides."""
+    """One thing that the clock of a task does if nobody decides."""
 
     at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]
     to: list[str] = []
-    """Of an escalation: the groups and people whom it adds, or who take the place of those before."""
+    """For an escalation: the groups and people who are added, or who replace the candidates before."""
     replace: bool = False
     fixed: bool = False
-    """Set by an admin while the clock stands still: it comes then all the same."""
+    """Whether an admin set the time during a pause of the clock. The pause then does not delay it."""
 
 
 class TaskView(Message):
-    """One open or closed gate of one case, as it lies in an inbox."""
+    """One open or closed gate of one case, as shown in an inbox."""
 
     task_id: str
     case_id: str
     workflow_id: str | None = None
-    """The Workflow that asks, where it is not the case's own."""
+    """The Workflow of the task, if it is not the case's own Workflow."""
     process: str
     gate: str
     kind: TaskKind = "gate"
@@ -79,19 +80,19 @@ class TaskView(Message):
     summary: str
     key_fields: dict[str, str] = {}
     money: dict[str, str] = {}
-    """`amount` and `currency`, where it is about money."""
+    """`amount` and `currency`, if the case has them."""
     requester: str
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
     excluded_users: list[str] = []
-    """People whom the rules refuse though they are candidates: the requester, who decided an earlier gate."""
+    """Candidates whom the rules exclude, such as the requester or people who decided an earlier gate."""
     members: dict[str, list[str]] = {}
-    """Groups with the people they had when the task opened, where the policy says that these count. Of a group that is
-    not here, whoever is a member when deciding."""
+    """The members of groups when the task opened, if the policy says that these count. For other groups the members at
+    the decision count."""
     assignee: str | None = None
-    """Who has claimed it or was given it; nobody else decides it then."""
+    """The person who claimed or was given the task. Nobody else decides it then."""
     owner: str | None = None
-    """Who delegated it to the assignee."""
+    """The person who delegated the task to the assignee."""
     quorum: Quorum
     veto: bool = True
     """Whether one rejection ends the gate."""
@@ -108,37 +109,37 @@ class TaskView(Message):
     comment_needed: list[Verdict] = []
     """The verdicts that need a comment."""
     revision_required: bool = True
-    """Whether a decision must name the revision that its person looked at."""
+    """Whether a decision must name the revision that the person saw."""
     editable: list[str] = []
-    """The fields of the input that may be changed with an approval; all of a changes task with a resubmission."""
+    """The fields of the input that an approval may change. In a changes task the requester may change all fields."""
     clock: list[ClockStep] = []
-    """What happens if nobody decides, in order. While `paused_at` is set it stands still: not what is `fixed`."""
+    """What happens if nobody decides, in order. While `paused_at` is set, only the steps with `fixed` happen."""
     rule: str = ""
-    """Why the gate opened: the condition of the policy that held, or what failed."""
+    """Why the gate opened: the condition of the policy that was true, or the failure."""
     round: int = 1
-    """How often the requester has submitted: 2 after changes were requested once."""
+    """The number of the submission: 2 after changes were requested once."""
     changes: list[FieldChange] = []
-    """What is other than in the round before."""
+    """The differences from the round before."""
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
-    """The times that an admin has set: another policy leaves them alone unless told otherwise."""
+    """The times that an admin set. Another policy keeps them unless told otherwise."""
     given_by_hand: list[str] = []
-    """People whom an admin has given the task: another policy leaves it to them."""
+    """People to whom an admin gave the task. Another policy keeps them."""
     arranged_by: list[str] = []
-    """Who changed who decides it. They are among `excluded_users`."""
+    """People who changed who decides the task. They are among `excluded_users`."""
     substitutes: Substitutes = "anyone"
-    """Who may decide in the place of somebody who is away and named them."""
+    """Who may decide as a substitute of a candidate who is away."""
     shifted: timedelta = timedelta(0)
-    """By how much the clock is behind the policy's: the task was stored late, or waited for answers."""
+    """The delay of the clock from the policy's times: the task was stored late, or waited for answers."""
     questions: list[Question] = []
     paused_at: BoundedMoment | None = None
-    """Since when the clock stands still, waiting for an answer."""
+    """When the clock was paused, until an answer."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     decisions: list[DecisionView] = []
 
     @property
     def names(self) -> list[str]:
-        """All who have something to do with the open task by name, now or at a later level of escalation."""
+        """Return everybody named by the open task, now or at a later level of escalation."""
         asked = [question.to for question in self.questions if question.pending]
         later = [name for step in self.clock for name in step.to]
         holders = [name for name in (self.assignee, self.owner) if name]
@@ -146,6 +147,6 @@ class TaskView(Message):
 
     @property
     def digest(self) -> str:
-        """Of what a reviewer was shown, for the record of a decision."""
+        """Return a digest of what a reviewer was shown, for the audit log."""
         shown = self.model_dump_json(include={"task_id", "revision", "title", "summary", "rule", "input", "facts"})
         return hashlib.sha256(shown.encode()).hexdigest()

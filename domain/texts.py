@@ -1,6 +1,6 @@
-"""The language of a text: what a function takes that words something for pages as well as for logs and messages.
+"""The interface of translations: the argument of functions that word texts for pages, logs and messages.
 
-Pages pass the translations of their reader. Everything that is recorded is in English, which is the default.
+Pages pass the translations of their reader. Stored texts are in English, which is the default.
 """
 
 from typing import Protocol
@@ -10,14 +10,14 @@ class Texts(Protocol):
     """Translations, such as `gettext.NullTranslations`."""
 
     def gettext(self, message: str, /) -> str:
-        """Return a text in the language."""
+        """Return the text in the language."""
 
     def ngettext(self, msgid1: str, msgid2: str, n: int, /) -> str:
-        """Return the one of two texts that fits the number, in the language."""
+        """Return the text in the language, in the singular or plural for this number."""
 
 
 class _English:
-    """The texts as they stand in the code."""
+    """The English texts of the code, unchanged."""
 
     def gettext(self, message: str, /) -> str:
         return message

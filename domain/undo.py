@@ -1,4 +1,4 @@
-"""What a case would undo."""
+"""The undos of a case."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ class UndoView(Message):
 
 
 class PlannedUndo(UndoView):
-    """How to undo one step: all that another Workflow needs to do it.
+    """How to undo one step: everything that another Workflow needs for it.
 
-    `call` holds the step's own input, for its result may not exist.
+    `call` holds the input of the step, because the step may have no result.
     """
 
     call: StepCall[Any]
     uses: str | None = None
-    """Key of the undo that is a no-op once this step is done, for the step has used up what is to be undone there."""
+    """Key of the undo that has no effect once this step is done, because the step used up the effect."""
     done: bool = False
     by_hand: str = ""
-    """Who did the step by hand, and why. Then people must undo it, too."""
+    """Who did the step by hand, and why. People must then undo the step by hand, too."""
 
     @property
     def view(self) -> UndoView:
-        """As it is shown."""
+        """Return the line of the rollback plan."""
         by_hand = f" (by hand: {self.by_hand})" if self.by_hand else ""
         return UndoView(step=self.step, undo=self.undo, summary=self.summary + by_hand)

@@ -11,19 +11,19 @@ from pydantic import BaseModel
 from domain.money import last_four, shown
 
 ENGINE_STEPS = {"ask_for_case": "Submit a {kind} request", "withdraw_case": "Withdraw the {kind} request"}
-"""Sentences for steps that each process may take: see `CaseWorkflow.case`."""
+"""Sentences of steps that every process may use: see `CaseWorkflow.case`."""
 
 
 _log = logging.getLogger("holdgate.words")
 _told: set[str] = set()
-"""Sentences of which the log has said that they cannot be filled."""
+"""Sentences that the log already reported as broken."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The sentences of one process. Templates name fields of its input: `Pay {payee} {amount} {currency}`.
+    """The texts of one process. Templates name fields of its input: `Pay {payee} {amount} {currency}`.
 
-    One that is missing or cannot be filled never stops a case: a plain one takes its place, and the log says so.
+    A missing or broken template never stops a case: a plain text replaces it, and the log reports it.
     """
 
     summary: str
@@ -31,7 +31,7 @@ class Words:
     title: str
     """The template of a case's title."""
     key_fields: tuple[str, ...]
-    """Up to four fields a reviewer wants to see first."""
+    """Up to four fields that a reviewer wants to see first."""
     labels: Mapping[str, str]
     """A label for each field of the input."""
     steps: Mapping[str, str]
@@ -39,58 +39,58 @@ class Words:
     undos: Mapping[str, str]
     """A sentence for each undo: `Release the held {amount} {currency}`."""
     gates: Mapping[str, str]
-    """What people are asked at each gate, by gate name. May name fields of the gate's facts, too."""
+    """The question at each gate, by gate name. May name fields of the gate's facts, too."""
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
     markdown: frozenset[str] = field(default_factory=frozenset)
-    """Fields that are Markdown; the rest is shown as it is."""
+    """Fields that hold Markdown. Other fields are shown as plain text."""
     nouns: tuple[str, str] = ("request", "requests")
-    """What one case is called, and what several are: `212 payments need your decision`."""
+    """The noun for one case and for several: `212 payments need your decision`."""
     money: tuple[str, str] | None = None
-    """The fields that hold an amount and its currency, for sums; None where there are none."""
+    """The fields that hold an amount and its currency, for sums; None without such fields."""
 
     done: str = ""
-    """The template of what a completed case has done: `Paid {amount} {currency} to {payee}`. Empty: `Done`."""
+    """The template of the result of a completed case: `Paid {amount} {currency} to {payee}`. Empty: `Done`."""
     facts_after: Mapping[str, str] = field(default_factory=dict)
-    """Of a gate that asks about facts: what finds them, as in `known after the screening`. For forecasts."""
+    """By gate: the source of its facts, as in `known after the screening`. For forecasts."""
     repeated: frozenset[str] = field(default_factory=frozenset)
-    """Gates that stand once for each thing that was found, so several times or not at all."""
+    """Gates that may open several times or not at all, once for each finding."""
 
     def title_of(self, case: BaseModel) -> str:
-        """The title of a case, of its typed input."""
+        """Return the title of a case from its typed input."""
         return self._say(self.title, case, self.nouns[0].capitalize())
 
     def done_of(self, case: BaseModel) -> str:
-        """What a completed case has done, of its typed input; empty where its process has no words for it."""
+        """Return the result of a completed case from its typed input; empty without a template."""
         return self._say(self.done, case, "")
 
     def step(self, name: str, case: BaseModel) -> str:
-        """The sentence for a step or an undo, of what the step is given."""
+        """Return the sentence for a step or an undo from the input of the step."""
         plain = name.replace("_", " ").capitalize()
         return self._say({**ENGINE_STEPS, **self.undos, **self.steps}.get(name, plain), case, plain)
 
     def gate(self, name: str, case: BaseModel, facts: Mapping[str, Any] | None = None) -> str:
-        """What people are asked at a gate with these facts."""
+        """Return the question at a gate with these facts."""
         said = {key: "" if value is None else shown(value) for key, value in (facts or {}).items()}
-        # Of a gate whose facts operators have left out, something is unknown.
+        # If operators skipped the step that finds the facts, some values are unknown.
         values = defaultdict(lambda: "unknown", {**said, **self._values(case)})
         plain = name.replace("-", " ").capitalize()
         return _filled(self.gates.get(name, plain), values, plain)
 
     def key_fields_of(self, case: BaseModel) -> dict[str, str]:
-        """Label and value of the fields that identify the case at a glance; absent ones are left out."""
+        """Return label and value of the key fields of a case. Empty fields are omitted."""
         values = self._values(case)
         return {self.labels.get(name, name): values[name] for name in self.key_fields if values.get(name)}
 
     def money_of(self, stored: Mapping[str, Any]) -> dict[str, str]:
-        """`amount` and `currency` of an input as JSON, for sums; empty where the process or the input has none."""
+        """Return `amount` and `currency` of a stored input, for sums; empty without them."""
         found = [stored.get(name) for name in self.money or ()]
         if not found or not all(isinstance(each, str) for each in found):
             return {}
         return dict(zip(("amount", "currency"), map(str, found), strict=True))
 
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The input as JSON with masked fields cut to their last four characters."""
+        """Return a stored input with masked fields cut to their last four characters."""
         return {
             name: last_four(value) if name in self.masked and isinstance(value, str) else value
             for name, value in stored.items()
@@ -105,7 +105,7 @@ class Words:
 
 
 def _filled(template: str, values: Mapping[str, str], plain: str) -> str:
-    """A sentence with its values, or the plain one where it cannot be filled."""
+    """Return the template with its values, or the plain text if the template cannot be filled."""
     try:
         return template.format_map(values)
     except (LookupError, ValueError, TypeError, AttributeError) as wrong:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cases.submit import differing
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.ids import case_id_for
 from domain.input_errors import quoted
 from domain.money import exact
@@ -68,7 +68,7 @@ class Judge:
         process = row.process or self._process
         about: dict[str, Any] = {"line": row.line, "reference": row.reference, "process": process}
         if row.skipped:
-            return PlannedRow(**about, outcome="skipped", errors=[Problem(column=None, message=row.skipped)])
+            return PlannedRow(**about, outcome="skipped", errors=[FieldProblem(column=None, message=row.skipped)])
         if row.input is None:
             return PlannedRow(**about, outcome="invalid", errors=row.errors)
         existing = known.get(process, {}).get(row.key)

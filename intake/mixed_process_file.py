@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import quoted
 from intake.mapping.column_mapping import ColumnMapping
 from intake.mapping.target import Target
@@ -86,7 +86,7 @@ def read_seed(
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
             message = f"{quoted(name)} is not a process that you can start: {said}"
-            return Row(line=line, reference=reference, key="", errors=[Problem(column=TASK_TYPE, message=message)])
+            return Row(line=line, reference=reference, key="", errors=[FieldProblem(column=TASK_TYPE, message=message)])
         row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
         return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import quoted
 from intake.cells import amount_columns, amount_currency, parse_cells
 from intake.cells.currencies import currencies_in
@@ -150,7 +150,7 @@ def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
     try:
         return table_of(data, named, mapping.opening)
     except WrongChoice as wrong:
-        raise WrongMapping([Problem(column=wrong.key, message=str(wrong))]) from wrong
+        raise WrongMapping([FieldProblem(column=wrong.key, message=str(wrong))]) from wrong
 
 
 def _stands(said: str, headings: Sequence[str]) -> bool:

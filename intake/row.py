@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.base import Problem
+from domain.base import FieldProblem
 
 REFERENCE = "reference"
 PRIORITY = "priority"
@@ -32,7 +32,7 @@ class Row:
     """As it is compared; empty when it is not a possible reference."""
     priority: int | None = None
     input: BaseModel | None = None
-    errors: list[Problem] = field(default_factory=list)
+    errors: list[FieldProblem] = field(default_factory=list)
     process: str = ""
     """Of a file of several processes: the one that this row is for, if there is one."""
     start_at: datetime | None = None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cases.schedule import why_not_at
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.ids import normalise_reference, reference_key
 from domain.input_errors import problems_of, quoted, shortened
 from domain.moments import A_MOMENT, asked, day_or_moment
@@ -123,19 +123,19 @@ def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = N
 
 def plain_values(
     table: Table, line: int, columns: list[str], cells: list[str], known: Collection[str]
-) -> tuple[dict[str, Any], dict[str, Problem]]:
+) -> tuple[dict[str, Any], dict[str, FieldProblem]]:
     """The cells of known columns, and those that cannot be read."""
     values = {name: cell for name, cell in cells_of(columns, cells).items() if name in known}
-    wrong: dict[str, Problem] = {}
+    wrong: dict[str, FieldProblem] = {}
     if line in table.flaws or any(cell[0] in "#E" for cell in values.values()):
         for place, name in enumerate(columns):
             if name in known and (why := flaw_of(table, line, place, cells)):
                 cell = values.pop(name, "")
-                wrong[name] = Problem(column=name, message=why, value=shortened(cell) or None, expected="a value")
+                wrong[name] = FieldProblem(column=name, message=why, value=shortened(cell) or None, expected="a value")
     return values, wrong
 
 
-def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, Problem]:
+def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProblem]:
     """Take the currencies that a workbook shows with its numbers away; those that contradict the row are problems."""
     amount, currency = target.money or ("", "")
     wrong = {}
@@ -276,7 +276,7 @@ def uneven(line: int, columns: Sequence[str], cells: Sequence[str], reference: s
     # The cells may have slid into other columns, so what else looks wrong with them would mislead.
     few_or_many = "few" if len(cells) < len(columns) else "many"
     wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
-    problem = Problem(column=None, message=wrong, value=f"{len(cells)} cells", expected=f"{len(columns)} cells")
+    problem = FieldProblem(column=None, message=wrong, value=f"{len(cells)} cells", expected=f"{len(columns)} cells")
     return Row(line=line, reference=reference, key="", errors=[problem])
 
 
@@ -295,13 +295,13 @@ def _parted(cell: str, delimiter: str | None) -> list[str]:
         return []
 
 
-def quoted_whole(cells: Sequence[str], width: int, delimiter: str | None) -> Problem | None:
+def quoted_whole(cells: Sequence[str], width: int, delimiter: str | None) -> FieldProblem | None:
     """What is wrong with a row of which all cells stand in the first, as one text."""
     if width < 2 or not cells or any(cell.strip() for cell in cells[1:]) or len(_parted(cells[0], delimiter)) != width:
         return None
     # Its text is not repeated: a bank account may be in it.
     message = "the whole row stands in one cell: take the quotes around it away, and write two quotes inside as one"
-    return Problem(column=None, message=message, value="1 cell", expected=f"{width} cells")
+    return FieldProblem(column=None, message=message, value="1 cell", expected=f"{width} cells")
 
 
 def typed(
@@ -310,7 +310,7 @@ def typed(
     model: type[BaseModel],
     shown: Shown,
     names: Mapping[str, str] = MappingProxyType({}),
-    wrong: Mapping[str, Problem] = MappingProxyType({}),
+    wrong: Mapping[str, FieldProblem] = MappingProxyType({}),
     written: Mapping[str, str] = MappingProxyType({}),
 ) -> Row:
     """The row of these values, with everything that is wrong with them, or was when they were read.
@@ -359,7 +359,7 @@ def typed(
     return Row(line, reference, key, int(priority) if priority else None, parsed, start_at=start_at)
 
 
-def moment(cell: str, column: str) -> tuple[datetime | None, Problem | None]:
+def moment(cell: str, column: str) -> tuple[datetime | None, FieldProblem | None]:
     """When a row is to start, in UTC where it names no zone; a day is its beginning."""
     try:
         at = day_or_moment(cell, UTC, end=False)
@@ -369,8 +369,8 @@ def moment(cell: str, column: str) -> tuple[datetime | None, Problem | None]:
     return at, _cell(column, cell, wrong, wrong) if wrong else None
 
 
-def _cell(column: str, value: str, message: str, expected: str) -> Problem:
-    return Problem(column=column, message=message, value=shortened(value) or None, expected=expected)
+def _cell(column: str, value: str, message: str, expected: str) -> FieldProblem:
+    return FieldProblem(column=column, message=message, value=shortened(value) or None, expected=expected)
 
 
 _PRIORITIES = frozenset("12345")

@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from cases.rollback import NotRollable, Rollbacks
 from cases.submit import NoPolicy, Starter, differing
 from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.batch import BatchInput, BatchNote, BatchResult
 from domain.case import CaseEvent
 from domain.errors import Trouble
@@ -196,7 +196,7 @@ class Importer:
         launch = await self._starter.launcher.launch(to_start)
         ended += [_ended(lines[case.case_id], "started", case.case_id) for case in launch.started]
         ended += [
-            _ended(lines[case_id], "failed", case_id, errors=[Problem(column=None, message=reason)])
+            _ended(lines[case_id], "failed", case_id, errors=[FieldProblem(column=None, message=reason)])
             for case_id, reason in launch.refused.items()
         ]
         # One transaction, so that a case and its row never tell different stories.
@@ -259,9 +259,11 @@ _SAID = {"running": "resumed", "paused": "paused", "cancelling": "is being cance
 class _Changed(Exception):
     """A row can no longer be started as it was taken."""
 
-    def __init__(self, *problems: Problem | str) -> None:
+    def __init__(self, *problems: FieldProblem | str) -> None:
         super().__init__(*problems)
-        self.problems = [Problem(column=None, message=each) if isinstance(each, str) else each for each in problems]
+        self.problems = [
+            FieldProblem(column=None, message=each) if isinstance(each, str) else each for each in problems
+        ]
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
@@ -286,7 +288,7 @@ def _ended(
     *,
     differs: Sequence[str] = (),
     changes: Sequence[Change] = (),
-    errors: Sequence[Problem] = (),
+    errors: Sequence[FieldProblem] = (),
 ) -> BatchRow:
     return BatchRow(
         line=row.line,

@@ -1,1 +1,1 @@
-"""Who decides what and when: parse, validate, evaluate and explain `policy.toml`. No Temporal, no SQL."""
+"""The policy: parse, validate, evaluate and explain `policy.toml`. No Temporal, no SQL."""

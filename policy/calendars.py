@@ -1,15 +1,15 @@
-"""Compute when a duration that counts in office hours has passed. Pure; every moment comes in as an argument.
+"""Compute when a duration in office hours has passed. Pure; every moment is an argument.
 
 The rules:
 
-- Working time is what the wall clock of the time zone shows: the spans of `hours` on each day of `days` that is no
-  holiday. A span that ends at or before its start (`22:00-06:00`) ends on the next day and belongs to the day on which
+- Working time is what the wall clock of the time zone shows: the spans of `hours` on each day of `days` that is not a
+  holiday. A span that ends at or before its start (`22:00-06:00`) ends on the next day. It belongs to the day on which
   it starts, also where the next day is a holiday.
-- What begins outside working time begins at the next start of work.
-- Seconds, minutes and hours count working time that really passes. A span loses the hour that the clocks skip in it,
-  and is an hour longer where they go back in it.
-- `3d` is the same time of day on the third working day after. Where nobody works then, it is the next start of work.
-- A wall time that the clocks skip is the moment at which they skip; one that they show twice is the first of the two.
+- A duration that begins outside working time begins at the next start of work.
+- Seconds, minutes and hours count real working time. A span is an hour shorter where clocks skip an hour in it, and an
+  hour longer where they go back.
+- `3d` is the same time of day on the third working day after. Outside working time it is the next start of work.
+- A wall time that clocks skip is the moment at which they skip. A wall time that occurs twice is the first of the two.
 """
 
 import re
@@ -22,9 +22,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 LONGEST = timedelta(days=3660)
-"""Ten years: a longer duration is a typing mistake."""
+"""Ten years. A longer duration is a typing error."""
 IDLE_AT_MOST = timedelta(days=730)
-"""A calendar without working time for so long is a mistake."""
+"""A calendar without working time for longer than this is an error."""
 
 _DAY = timedelta(days=1)
 _SPAN = re.compile(r"\s*(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)\s*")
@@ -34,11 +34,11 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarError(ValueError):
-    """A duration that does not end within ten years."""
+    """A duration does not end within ten years."""
 
 
 class _Period(NamedTuple):
-    """Working time without a break, and the working day it belongs to."""
+    """Working time without a break, and the working day to which it belongs."""
 
     day: date
     start: datetime
@@ -88,7 +88,7 @@ class Calendar(BaseModel):
 
     @model_validator(mode="after")
     def _has_working_time(self) -> "Calendar":
-        # Only holidays can stop the work for so long, and such a time begins with one of them.
+        # Only holidays can make such a long gap, and the gap then begins with a holiday.
         for holiday in sorted(self._closed):
             if next(self._working_days(holiday), holiday + IDLE_AT_MOST) - holiday >= IDLE_AT_MOST:
                 raise ValueError(f"has no working time in the two years from {holiday}")
@@ -99,7 +99,7 @@ class Calendar(BaseModel):
         return ZoneInfo(self.time_zone)
 
     def after_time(self, at: datetime, length: timedelta) -> datetime:
-        """The moment, in UTC, when so much working time has passed since `at`. Raises CalendarError."""
+        """Return the moment, in UTC, when this much working time has passed since `at`. Raises CalendarError."""
         for _, start, end in self._periods(at):
             if length <= end - start:
                 return start + length
@@ -107,7 +107,7 @@ class Calendar(BaseModel):
         raise CalendarError("takes more than ten years in this calendar")
 
     def after_days(self, at: datetime, count: int) -> datetime:
-        """The same time of day, in UTC, so many working days after `at`. Raises CalendarError."""
+        """Return the same time of day, in UTC, this many working days after `at`. Raises CalendarError."""
         day, start, _ = self._next(at)
         into = start.astimezone(self.zone).replace(tzinfo=None) - datetime.combine(day, time())
         days = self._working_days(day + _DAY, until=day + LONGEST)
@@ -117,21 +117,21 @@ class Calendar(BaseModel):
         raise CalendarError("takes more than ten years in this calendar")
 
     def _next(self, at: datetime) -> _Period:
-        """What is left of the working time at `at`, else the next."""
+        """Return the rest of the working time at `at`, or the next working time."""
         for period in self._periods(at):
             return period
         raise CalendarError("takes more than ten years in this calendar")
 
     def _periods(self, at: datetime) -> Iterator[_Period]:
-        """Working time from `at` on, in order, for ten years; the first period is what is left of it."""
+        """Yield working time from `at` on, in order, for ten years. The first period is the rest of the current one."""
         at = at.astimezone(UTC)
         today = at.astimezone(self.zone).date()
-        # A span that began yesterday may reach into today.
+        # A span that began yesterday may end today.
         for day in self._working_days(today - _DAY, until=today + LONGEST):
             midnight = datetime.combine(day, time())
             for opens, closes in self._spans:
                 start, end = max(self._instant(midnight + opens), at), self._instant(midnight + closes)
-                if start < end:  # it is not over, and the clocks do not skip it
+                if start < end:  # The span is not over, and clocks do not skip it.
                     yield _Period(day, start, end)
 
     def _working_days(self, day: date, until: date | None = None) -> Iterator[date]:
@@ -142,11 +142,11 @@ class Calendar(BaseModel):
             day += _DAY
 
     def _instant(self, wall: datetime) -> datetime:
-        """The first moment, in UTC, at which the clocks show this time or a later one."""
+        """Return the first moment, in UTC, at which clocks show this time or a later one."""
         moment = wall.replace(tzinfo=self.zone).astimezone(UTC)
         if self._shown(moment) == wall:
             return moment
-        # The clocks skip it: they do so between the moments which their two offsets would give.
+        # Clocks skip this time. The skip is between the moments that the two offsets give.
         before = wall.replace(tzinfo=self.zone, fold=1).astimezone(UTC).replace(microsecond=0)
         after = moment.replace(microsecond=0)
         while after - before > timedelta(seconds=1):
@@ -170,7 +170,7 @@ class Calendar(BaseModel):
 
 
 def _span(text: str) -> tuple[timedelta, timedelta]:
-    """`09:00-17:30` as times since midnight. Raises ValueError."""
+    """Return `09:00-17:30` as times since midnight. Raises ValueError."""
     written = _SPAN.fullmatch(text)
     opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
     if opens is None or closes is None or opens in (_DAY, closes):

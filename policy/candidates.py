@@ -7,18 +7,18 @@ from typing import Any, Protocol
 from domain.messages import Absent, Actor
 from domain.normalization import fold
 from domain.permissions import among, places, same, voters
-from domain.quorum import answers_left
+from domain.quorum import decisions_left
 from domain.records import Present
 from domain.ruling import GateRuling
 from domain.task import TaskView
 from policy.model import MANAGER_OF_REQUESTER
 
 SPARE = 50
-"""How many people beyond the quorum a case gets: some may decide elsewhere or be excluded before it uses them."""
+"""Number of people beyond the quorum that a case gets. Some may decide elsewhere or be excluded later."""
 
 
 class Candidate(Protocol):
-    """Somebody who is a candidate by name or by group."""
+    """A person who is a candidate by name or by group."""
 
     @property
     def id(self) -> str: ...
@@ -31,50 +31,53 @@ class Candidate(Protocol):
 
     @property
     def substitute(self) -> str | None:
-        """Who decides in their place while they are away."""
+        """Return the person who substitutes during an absence."""
 
 
-class People(Protocol):
-    """Who is in which group, and who is there."""
+class PeopleDirectory(Protocol):
+    """The interface to people, groups and absences."""
 
     async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
-        """All active people in these groups or with these ids."""
+        """Return all active people in these groups or with these ids."""
 
     async def groups_among(self, names: Sequence[str]) -> Collection[str]:
-        """Those of the names that are groups."""
+        """Return the names that are groups."""
 
     async def manager_of(self, person: str) -> str | None:
-        """The manager of a person, if they have one who is active."""
+        """Return the active manager of a person; None without one."""
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
-        """Of these people those who have left, each with who came after; None where nobody did."""
+        """Return the people who have left, each with their successor or None."""
 
 
 @dataclass(frozen=True)
-class Peopled:
+class RulingWithPeople:
     """A ruling with its people."""
 
     ruling: GateRuling
     excluded: Sequence[str] = ()
     """People who must not decide the gate."""
     said: str = ""
-    """Which levels of escalation came at once because too few could decide."""
+    """The levels of escalation that were added at once because too few people could decide."""
     short: str = ""
-    """Why the gate cannot be decided by the people it has; empty when it can."""
+    """Why too few people can decide the gate; empty if enough can."""
 
 
-async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalate: bool = False) -> Peopled:
-    """Find the people whom a ruling means, and with `escalate` add levels until enough of them can decide.
+async def with_people(
+    task: TaskView, ruling: GateRuling, people: PeopleDirectory, *, escalate: bool = False
+) -> RulingWithPeople:
+    """Find the people of a ruling. With `escalate`, add levels of escalation until enough people can decide.
 
-    Fills `members`, the quorum of `everyone`, and the manager of the requester. A gate that is not needed has nobody.
+    Sets `members`, the quorum for `everyone`, and the manager of the requester. A gate that is not needed gets nobody.
     """
     if not ruling.needed:
-        return Peopled(ruling)
-    ruling = await _with_manager(await _with_named(ruling, task.requester, people), task.requester, people)
+        return RulingWithPeople(ruling)
+    ruling = await _with_manager(await _with_names(ruling, task.requester, people), task.requester, people)
     unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
     while True:
-        # The requester is looked for with them: who came after one who has left decides as little.
+        # The requester is looked up together with them, because the successor of a requester who left must not decide
+        # either.
         found = await people.candidates(ruling.groups, [*ruling.users, task.requester])
         if task.kind == "gate" and not any(same(each.id, task.requester) for each in found):
             ruling = await _without_successor(ruling, task.requester, people)
@@ -86,14 +89,14 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
             "excluded_users": never,
             "substitutes": ruling.substitutes,
         }
-        there = await _there(found, people)
-        can = answers_left(unanswered.model_copy(update=asked), Present(there=there))
+        there = await _present_people(found, people)
+        can = decisions_left(unanswered.model_copy(update=asked), Present(there=there))
         quorum = max(can, 1) if ruling.everyone else ruling.quorum
         names = ", ".join(ruling.groups + ruling.users) or "nobody"
         short = "" if can >= quorum else f"{quorum} must approve, and {can} of {names} can"
         if not short or not escalate or not ruling.escalations:
             filled = ruling.model_copy(update={"members": members, "quorum": quorum})
-            return Peopled(filled, never, said, short)
+            return RulingWithPeople(filled, never, said, short)
         level, *later = ruling.escalations
         said += f". {short}, so it went to {', '.join(level.groups + level.users)} at once"
         groups = level.groups if level.replace else [*ruling.groups, *level.groups]
@@ -103,19 +106,19 @@ async def peopled(task: TaskView, ruling: GateRuling, people: People, *, escalat
 
 
 def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
-    """Who must not decide the gate: by the policy, and by having decided another where duties are separated."""
+    """Return the people who must not decide the gate: by the policy, or as deciders of another gate of the case."""
     before = task.excluded_users if ruling.separation_of_duties else []
     return list(dict.fromkeys([*before, *ruling.excluded]))
 
 
-async def present(task: TaskView, people: People) -> Present:
-    """Find the people who can act on a task now: what `domain.quorum` wants to know."""
+async def present(task: TaskView, people: PeopleDirectory) -> Present:
+    """Find the people who can act on a task now, for `domain.quorum`."""
     asked = [question.to for question in task.questions if question.open]
     members = [person for group in task.members.values() for person in group]
     held = [name for name in (task.assignee, task.owner) if name]
     named = list(dict.fromkeys([*task.candidate_users, *members, *held, *asked]))
     found = await people.candidates(task.candidate_groups, named)
-    there = await _there(found, people)
+    there = await _present_people(found, people)
     giver = next((each for each in found if same(each.id, task.owner)), None)
     answering = {name for each in there for name in (each.id, *(absent.id for absent in each.stands_in_for))}
     return Present(
@@ -126,21 +129,21 @@ async def present(task: TaskView, people: People) -> Present:
 
 
 def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
-    """Those who matter to the task, so that a large group does not fill the history of a case."""
+    """Return the people who matter to the task, so that a large group does not fill the history of a case."""
     free, done = task.model_copy(update={"assignee": None, "owner": None}), voters(task)
     can = [each for each in there if places(free, each, done)]
-    held = [each for each in there if _holds(task, each)]
+    held = [each for each in there if _has_claimed(task, each)]
     return [*held, *[each for each in can if each not in held][: task.quorum.needed + SPARE]]
 
 
-def _holds(task: TaskView, person: Actor) -> bool:
-    """Whether a claim of the task is this person's, or of somebody for whom they stand in."""
+def _has_claimed(task: TaskView, person: Actor) -> bool:
+    """Return whether this person, or a person they substitute, has claimed the task."""
     names = (person.id, *(absent.id for absent in person.stands_in_for))
     return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
 
 
-async def _there(found: Sequence[Candidate], people: People) -> list[Actor]:
-    """The people who are not away, and the substitutes of those who are."""
+async def _present_people(found: Sequence[Candidate], people: PeopleDirectory) -> list[Actor]:
+    """Return the people who are not away, and the substitutes of those who are away."""
     by_id = {each.id: each for each in found}
     instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
     if instead:
@@ -157,14 +160,14 @@ async def _there(found: Sequence[Candidate], people: People) -> list[Actor]:
 
 
 def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[str]]:
-    """With `membership = "snapshot"`: the people of each group as they are now."""
+    """Return the current members of each group, for `membership = "snapshot"`."""
     if not ruling.snapshot:
         return {}
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
 
 
-async def _with_named(ruling: GateRuling, requester: str, people: People) -> GateRuling:
-    """The ruling with the names of its expression among its groups and people: of `choose_from`, where that is set."""
+async def _with_names(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
+    """Return the ruling with the names of its expression among its groups and people, limited by `choose_from`."""
     if not ruling.named:
         return ruling
     as_group = {name: fold(name) for name in ruling.named}
@@ -189,8 +192,10 @@ async def _with_named(ruling: GateRuling, requester: str, people: People) -> Gat
     )
 
 
-async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], requester: str, people: People) -> list[str]:
-    """Return those of the names, of groups or people, that `choose_from` does not let anybody choose."""
+async def not_to_choose(
+    choose_from: Sequence[str], named: Sequence[str], requester: str, people: PeopleDirectory
+) -> list[str]:
+    """Return the names of groups or people that `choose_from` does not allow."""
     allowed = [group for group in choose_from if group != MANAGER_OF_REQUESTER]
     found = await people.candidates(allowed, [])
     ids = [each.id for each in found]
@@ -201,16 +206,16 @@ async def not_to_choose(choose_from: Sequence[str], named: Sequence[str], reques
     ]
 
 
-async def _without_successor(ruling: GateRuling, requester: str, people: People) -> GateRuling:
-    """The ruling under which nobody decides who has the request from a requester who has left."""
+async def _without_successor(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
+    """Return the ruling that excludes the successor of a requester who has left."""
     successor = (await people.left([requester])).get(requester)
     if successor is None or among(successor, ruling.excluded):
         return ruling
     return ruling.model_copy(update={"excluded": [*ruling.excluded, successor]})
 
 
-async def _with_manager(ruling: GateRuling, requester: str, people: People) -> GateRuling:
-    """The ruling with a person in the place of `manager_of(requester)`."""
+async def _with_manager(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
+    """Return the ruling with a person in place of `manager_of(requester)`."""
     if not any(
         MANAGER_OF_REQUESTER in users for users in (ruling.users, *(level.users for level in ruling.escalations))
     ):

@@ -1,4 +1,4 @@
-"""Check a section as a whole, after each of its values has the right form."""
+"""Check a section as a whole, after each of its values is valid alone."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,12 +11,12 @@ from policy.calendars import Calendar
 from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
 from policy.lines import Key, key_of
-from policy.model import EVERYONE, Gate, ProcessPolicy
+from policy.model import EVERYONE, GateRules, ProcessPolicy
 from policy.rules import CASE_NAMES
 from policy.sample_values import is_clock, sample_of, type_mistake
 
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
-"""Moments of one week. What could strike for none of them never will."""
+"""Moments of one week. A clock that never strikes for any of these openings never will."""
 
 
 def mistakes(
@@ -25,9 +25,9 @@ def mistakes(
     known: Collection[str] | None,
     calendars: Mapping[str, Calendar | None],
 ) -> Iterator[tuple[Key, str]]:
-    """Yield the mistakes of one section that only show when its parts are seen together.
+    """Yield the mistakes that only show when the parts of a section are seen together.
 
-    `known` are the gates that the process has; a calendar that is itself a mistake is None.
+    `known` are the gates of the process. An invalid calendar is None.
     """
     for currency in section.limits:
         try:
@@ -59,8 +59,11 @@ def mistakes(
                 yield ("gates", name, *key), problem
 
 
-def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
-    """Yield what a gate says and most likely does not mean; `members` are the people of each group, where known."""
+def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
+    """Yield statements of a gate that are valid and probably not intended.
+
+    `members` are the known people of each group.
+    """
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "what nobody has looked at in time is approved"
     if gate.substitutes == "anyone":
@@ -84,18 +87,18 @@ def doubts(gate: Gate, members: Mapping[str, Collection[str]] | None) -> Iterato
         yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and cannot"
 
 
-def expressions_of(gate: Gate) -> list[tuple[Key, str]]:
-    """Return everything in a gate that is CEL, with its key."""
+def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
+    """Return all CEL expressions of a gate with their keys."""
     clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 
 
 def _of_the_input(text: str) -> list[str]:
-    """The fields of the input that an expression reads."""
+    """Return the fields of the input that an expression reads."""
     return sorted({root for root, *_ in expression(text).reads} - {"facts", "case", "limits"})
 
 
-def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
+def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
     if gate.choose_from is not None and gate.candidates is None:
         yield ("choose_from",), "needs 'candidates': without that key nobody chooses who decides"
     if gate.choose_from == []:
@@ -111,8 +114,8 @@ def _people(gate: Gate) -> Iterator[tuple[Key, str]]:
         yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
 
 
-def _of_operators(gate: Gate) -> Iterator[tuple[Key, str]]:
-    """An intervention comes because something has failed, and no rule answers it."""
+def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
+    """Yield mistakes of an intervention gate. It opens after a failure, and no rule can answer it."""
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
             yield (key,), "has no place here: where something has failed, people are asked"
@@ -122,19 +125,19 @@ def _of_operators(gate: Gate) -> Iterator[tuple[Key, str]]:
         yield ("quorum",), "must be a number: operators who must give the same answer"
 
 
-def _edits(gate: Gate, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
+def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
     for number, name in enumerate(gate.edit):
         if name not in model.model_fields:
             yield ("edit", number), f"unknown field '{name}'; the input has {', '.join(model.model_fields)}"
 
 
-def _clocks(gate: Gate, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
-    """Clocks that cannot be, or could never strike. Those that an expression gives are not known before a case."""
+def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
+    """Yield clocks that contradict each other or never strike. Clocks by expression are only known with a case."""
     if gate.calendar is not None and gate.calendar not in calendars:
         known = ", ".join(calendars) or "none; one is a table such as [calendars.office]"
         yield ("calendar",), f"unknown calendar '{gate.calendar}'; known are {known}"
     calendar = calendars.get(gate.calendar or "")
-    # Without a calendar a clock strikes as long after each opening.
+    # Without a calendar, a clock strikes after the same time for each opening.
     openings = _OPENINGS if calendar else _OPENINGS[:1]
     strikes: dict[str, list[datetime]] = {}
     for name, text in (("changes", gate.changes), *gate.clocks()):
@@ -143,7 +146,7 @@ def _clocks(gate: Gate, calendars: Mapping[str, Calendar | None]) -> Iterator[tu
                 strikes[name] = [after(text, at, calendar) or at for at in openings]
         except ExpressionError as wrong:
             yield key_of(name), str(wrong)
-    strikes.pop("changes", None)  # it starts when changes are requested
+    strikes.pop("changes", None)  # This clock starts when changes are requested.
     ends = strikes.pop("expires", None)
     for name, when in strikes.items() if calendar or not gate.calendar else ():
         if ends and all(at > end or (at == end and name != "due") for at, end in zip(when, ends, strict=True)):
@@ -155,7 +158,7 @@ def _clocks(gate: Gate, calendars: Mapping[str, Calendar | None]) -> Iterator[tu
 
 
 def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel]) -> Iterator[str]:
-    """Names the expression reads that no case will have."""
+    """Yield names that the expression reads and that no case has."""
     fields = list(model.model_fields)
     known = [*fields, "facts", "case", *(["limits"] if "currency" in fields else [])]
     for root, *members in sorted(compiled.reads):

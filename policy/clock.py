@@ -1,7 +1,7 @@
-"""Turn the clocks of a gate, which are durations or expressions that give one, into instants.
+"""Compute the times of a gate's clocks, which are durations or expressions that give one.
 
-With a calendar what is written as a duration (`8h`, also by an expression: `amount > 5 ? '8h' : '1d'`) counts in its
-working time. Seconds, CEL's own durations and moments never do.
+With a calendar, a duration (`8h`, also from an expression: `amount > 5 ? '8h' : '1d'`) counts in working time. Seconds,
+CEL durations and moments never do.
 """
 
 import re
@@ -18,12 +18,12 @@ _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
 
 
 def is_duration(text: str) -> bool:
-    """Return whether a clock is written as a duration, right or wrong; else it is an expression."""
+    """Return whether a clock is written as a duration, valid or not. Otherwise it is an expression."""
     return _DURATION.fullmatch(text) is not None
 
 
 def duration(text: str) -> timedelta | None:
-    """Return `30s`, `15m`, `8h`, `3d` as a duration; None when the text is not written like one.
+    """Return `30s`, `15m`, `8h`, `3d` as a duration; None for a text of another form.
 
     Raises ExpressionError for zero and for more than ten years.
     """
@@ -40,7 +40,7 @@ def duration(text: str) -> timedelta | None:
 
 
 def after(text: str, at: datetime, calendar: Calendar | None) -> datetime | None:
-    """Return when a duration that starts at `at` has passed; None when the text is not written like one.
+    """Return when a duration that starts at `at` has passed; None for a text of another form.
 
     Raises ExpressionError for zero and for more than ten years.
     """
@@ -58,8 +58,8 @@ def after(text: str, at: datetime, calendar: Calendar | None) -> datetime | None
 def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calendar | None = None) -> datetime:
     """Return when a clock that starts at `at` strikes.
 
-    An expression may give a duration (`"8h"`, or CEL's own), a number of seconds, or a moment such as `due_date`, which
-    is 00:00 UTC of that day. What lies before `at` strikes at once. Raises ExpressionError.
+    An expression may give a duration (`"8h"`, or a CEL duration), a number of seconds, or a moment such as `due_date`,
+    which is 00:00 UTC of that day. A moment before `at` strikes at once. Raises ExpressionError.
     """
     if written := after(text, at, calendar):
         return written
@@ -68,7 +68,7 @@ def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calenda
 
 
 def as_instant(value: Any, text: str, at: datetime, calendar: Calendar | None = None) -> datetime:
-    """Return the value of a clock's expression as an instant. Raises ExpressionError when it is no time."""
+    """Return the value of a clock's expression as a moment. Raises ExpressionError for a value of another type."""
     if isinstance(value, str):
         value = after(value, at, calendar)
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST.total_seconds():

@@ -1,6 +1,6 @@
-"""Read comparisons of a condition: `amount >= limits.manager`, `facts.score < 50`.
+"""Read the comparisons of a condition: `amount >= limits.manager`, `facts.score < 50`.
 
-Whatever needs to know what a condition compares asks here: the wording of rules, and the preview of many cases.
+The wording of rules and the preview of many cases use it.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from functools import lru_cache
 from policy.expressions import EXACT_DIGITS, Token, tokens
 
 OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">=", "==": "!=", "!=": "=="}
-"""The operator that holds where another does not."""
+"""The operator that is true where another is false."""
 _BEFORE = ("", "(", "?", ":", "&&", "||")
 _AFTER = ("", ")", "?", ":", "&&", "||")
-"""Words between which a comparison is a condition of its own."""
+"""Tokens between which a comparison is a complete condition."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A name that is compared with another one or with a number."""
+    """A comparison of a name with another name or a number."""
 
     name: str
     """Such as `amount` or `facts.score`."""
@@ -29,21 +29,21 @@ class Comparison:
 
     @property
     def limit(self) -> str | None:
-        """The limit that the name is compared with: `manager` of `limits.manager`; None for anything else."""
+        """Return the limit of the comparison: `manager` for `limits.manager`; None for anything else."""
         root, _, member = str(self.other).partition(".") if isinstance(self.other, str) else ("", "", "")
         return member if root == "limits" and "." not in member else None
 
 
 @lru_cache(maxsize=1000)
 def comparison(condition: str) -> Comparison | None:
-    """Return the comparison that a condition is; None for any other condition."""
+    """Return the comparison that a condition consists of; None for any other condition."""
     words = tokens(condition)
     found, end = _read(words, 0)
     return found if end == len(words) and found and found.operator in ("<", "<=", ">", ">=") else None
 
 
 def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
-    """Return the comparisons of a field with limits and numbers; None if the condition does anything else with it."""
+    """Return the comparisons of a field with limits and numbers; None if the condition uses the field otherwise."""
     end = Token("mark", "")
     words = [end, *tokens(condition), end]
     found = []
@@ -60,7 +60,7 @@ def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
 
 
 def _read(words: Sequence[Token], at: int) -> tuple[Comparison | None, int]:
-    """The comparison that begins at a word, and the place after it."""
+    """Return the comparison that begins at a token, and the index after it."""
     name, at = _name(words, at)
     operator = words[at].text if at < len(words) else ""
     if not name or operator not in OPPOSITE:
@@ -73,7 +73,7 @@ def _read(words: Sequence[Token], at: int) -> tuple[Comparison | None, int]:
 
 
 def _name(words: Sequence[Token], at: int) -> tuple[str, int]:
-    """A name with its members; empty where there is none."""
+    """Return a name with its members and the index after it; empty without a name."""
     parts: list[str] = []
     while at < len(words) and words[at].kind == "name":
         parts.append(words[at].text)
@@ -85,7 +85,7 @@ def _name(words: Sequence[Token], at: int) -> tuple[str, int]:
 
 
 def _number(words: Sequence[Token], at: int) -> tuple[Decimal | None, int]:
-    """A number as it is written, also a negative one; None where there is none, or one that CEL would round."""
+    """Return a number, also a negative one; None without one, or for a number that CEL would round."""
     sign = "-" if at < len(words) and words[at].text == "-" else ""
     at += len(sign)
     text = words[at].text if at < len(words) and words[at].kind == "number" else ""

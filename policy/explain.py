@@ -1,4 +1,4 @@
-"""Explain in sentences what a policy would do with one case, gate by gate."""
+"""Explain in sentences the result of a policy for one case, gate by gate."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from domain.moments import moment_text
 from domain.texts import ENGLISH, Texts
 from policy import wording
 from policy.model import MANAGER_OF_REQUESTER, Policy
-from policy.preview import Preview, Supposed
+from policy.preview import FutureCase, Preview
 
 
 @dataclass(frozen=True)
 class People:
-    """Who there is."""
+    """The people of an explanation, by id and by group."""
 
     names: Mapping[str, str]
     """The name of each person, by id."""
     members: Mapping[str, Sequence[str]]
-    """The ids of those in each group."""
+    """The ids of the members of each group."""
 
     @classmethod
     def of(cls, known: Iterable[tuple[str, str, Sequence[str]]]) -> "People":
-        """Return people by their id, name and groups."""
+        """Return people from their ids, names and groups."""
         names: dict[str, str] = {}
         members: dict[str, list[str]] = {}
         for id, name, groups in known:
@@ -36,7 +36,7 @@ class People:
 
 @dataclass(frozen=True)
 class Explained:
-    """One gate."""
+    """The explanation of one gate."""
 
     gate: str
     answer: str
@@ -47,7 +47,7 @@ def explain(
     policy: Policy,
     process: str,
     gates: Sequence[str],
-    supposed: Supposed,
+    supposed: FutureCase,
     at: datetime,
     people: People | None = None,
     texts: Texts = ENGLISH,
@@ -62,7 +62,7 @@ def explain(
 
 
 class _Sentences:
-    """The sentences about one gate, which pages call an approval step."""
+    """The sentences about one gate. Pages call a gate an approval step."""
 
     def __init__(
         self, preview: Preview, requester: str | None, people: People | None, *, first: bool, texts: Texts
@@ -250,7 +250,7 @@ class _Sentences:
         return ", ".join(self._unknown[key])
 
     def _condition(self, condition: str) -> str:
-        """A condition with the values that it reads."""
+        """Return a condition with the values that it reads."""
         values = [f"{name} is {self._value(value)}" for name, value in self._preview.values(condition).items()]
         shown = wording.on_one_line(condition)
         return f"{shown} ({', '.join(values)})" if values else shown
@@ -269,7 +269,7 @@ class _Sentences:
         return wording.person_or_group(user, self._texts) if user == MANAGER_OF_REQUESTER else self._name(user)
 
     def _ids(self, groups: Sequence[str], users: Sequence[str]) -> set[str]:
-        """The people who are known to be candidates."""
+        """Return the ids of the known candidates."""
         members = self._people.members if self._people else {}
         return {*users, *(person for group in groups for person in members.get(group, ()))}
 

@@ -1,14 +1,13 @@
-"""Conditions in CEL: what an expression reads, and its value.
+"""Compile and evaluate conditions in CEL.
 
-Numbers. CEL knows doubles, not decimals, so decimals become doubles on their way in. That is exact for our purpose up
-to 15 significant digits: two different numbers of that size never become the same double, and their order stays. So
-`amount >= 500` is true for 500.00 and false for 499.99, and `amount == 0.1` means what it says. A longer number
-(9,999,999,999,999.99 is the largest amount with two decimals) is refused as an error, never rounded. CEL does not mix
-whole numbers and doubles in arithmetic: write `amount * 2.0`.
+Numbers. CEL has doubles and no decimals, so decimals become doubles. This is exact for up to 15 significant digits: two
+different numbers never become the same double, and their order stays. So `amount >= 500` is true for 500.00 and false
+for 499.99, and `amount == 0.1` is exact. A longer number is refused as an error, never rounded; 9,999,999,999,999.99 is
+the largest amount with two decimals. CEL does not mix whole numbers and doubles in arithmetic: write `amount * 2.0`.
 
-Unknown values. What is not known yet is left out of the names of an evaluation. CEL has three-valued logic for errors:
-`amount > 500 || facts.score > 50` is true for a large amount although nothing is known of `facts`, and so is every
-value that CEL finds without them. Where CEL finds none, `evaluate` raises UnknownValue.
+Unknown values. A value that is not yet known is left out of the names of an evaluation. CEL has three-valued logic for
+errors: `amount > 500 || facts.score > 50` is true for a large amount although `facts` is unknown. Where CEL finds no
+value, `evaluate` raises UnknownValue.
 """
 
 import re
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-# cel loads its command line with it, and so rich, typer and prompt_toolkit: a fifth of a second of each start.
+# cel imports its command line, and with it rich, typer and prompt_toolkit: a fifth of a second at each start.
 sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
 import cel  # noqa: E402
 
@@ -40,7 +39,7 @@ _FUNCTIONS = {
 _MACROS = {"all", "exists", "exists_one", "map", "filter"}
 
 _TOKEN = re.compile(
-    # A text that never closes goes to the end, so that no quote in it is tried as the beginning of another.
+    # An unclosed text matches to the end, so that no quote in it is tried as the start of another text.
     r"""[rRbB]{0,2}(?P<text>\"{3}[\s\S]*?(?:\"{3}|\Z)|'{3}[\s\S]*?(?:'{3}|\Z)
       |"(?:\\[\s\S]|[^"\\])*+(?:"|\\?\Z)|'(?:\\[\s\S]|[^'\\])*+(?:'|\\?\Z))
       | //[^\n]* | (?P<name>[A-Za-z_]\w*) | (?P<number>\d[\w.]*) | (?P<mark>[<>=!]=|&&|\|\||\S)""",
@@ -49,11 +48,11 @@ _TOKEN = re.compile(
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be read, or that has no value for this case. The message is one line."""
+    """An expression is invalid, or has no value for this case. The message is one line."""
 
 
 class UnknownValue(ExpressionError):
-    """An expression whose value depends on names that are not known yet: `names`, sorted, such as `facts.score`."""
+    """The value of an expression depends on unknown names: `names`, sorted, such as `facts.score`."""
 
     def __init__(self, source: str, names: Sequence[str]) -> None:
         super().__init__(f"'{source}' depends on {', '.join(names)}, which is not known yet")
@@ -61,11 +60,11 @@ class UnknownValue(ExpressionError):
 
 
 class Partial(dict[str, Any]):
-    """A mapping for `evaluate` of which only these members are known."""
+    """A mapping for `evaluate` with some known members. All other members are unknown."""
 
 
 class Token(NamedTuple):
-    """One word of an expression."""
+    """One token of an expression."""
 
     kind: str
     """`name`, `number`, `text` or `mark`."""
@@ -74,38 +73,38 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True)
 class Expression:
-    """A compiled expression. `reads` holds what it reads: `("amount",)`, `("facts", "score")`, ..."""
+    """A compiled expression. `reads` holds the names that it reads: `("amount",)`, `("facts", "score")`, ..."""
 
     source: str
     program: cel.Program
     reads: frozenset[tuple[str, ...]]
     has: bool
-    """Whether it asks with `has(...)` if a member is there."""
+    """Whether it uses `has(...)` to ask whether a member exists."""
 
     def misreads(self, name: str, known: Partial) -> bool:
-        """Whether it could take a member of the name that is not known for one that is not there."""
+        """Return whether it could mistake an unknown member of the name for a missing one."""
         return (name,) in self.reads or (
             self.has and any(root == name and members[0] not in known for _, root, members in self.paths)
         )
 
     @cached_property
     def roots(self) -> frozenset[str]:
-        """The names it reads, without their members."""
+        """Return the names it reads, without their members."""
         return frozenset(path[0] for path in self.reads)
 
     @cached_property
     def paths(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """What it reads, sorted: `("limits.manager", "limits", ("manager",))`."""
+        """Return the names it reads, sorted: `("limits.manager", "limits", ("manager",))`."""
         return [(".".join(path), path[0], path[1:]) for path in sorted(self.reads)]
 
     def reads_any(self, root: str) -> bool:
-        """Whether it reads this name or anything below it."""
+        """Return whether it reads this name or any member of it."""
         return root in self.roots
 
 
 @lru_cache(maxsize=1000)
 def expression(source: str) -> Expression:
-    """Compile an expression. Raises ExpressionError when it is not CEL or calls a function that CEL does not have."""
+    """Compile an expression. Raises ExpressionError for invalid CEL, or a call of a function that CEL does not have."""
     try:
         program = cel.compile(source)
     except Exception as wrong:
@@ -118,11 +117,10 @@ def expression(source: str) -> Expression:
 
 
 def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
-    """Return the value of an expression. Only the names it reads are converted, so another field cannot spoil it.
+    """Return the value of an expression. Only the names it reads are converted.
 
-    Names that are not in `names`, and members that are not in one that is Partial, are not known. Raises UnknownValue
-    where the value depends on them, and ExpressionError for everything else that goes wrong: CEL has many kinds of
-    errors and no common class for them.
+    Names that are not in `names`, and other members of a Partial, are unknown. Raises UnknownValue where the value
+    depends on them. Raises ExpressionError for every other error, because CEL's errors have no common class.
     """
     try:
         values = {
@@ -140,7 +138,7 @@ def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
 
 
 def unknown_names(compiled: Expression, names: Mapping[str, Any]) -> list[str]:
-    """Return what an expression reads and `names` does not know, sorted."""
+    """Return the names that an expression reads and `names` does not have, sorted."""
 
     def is_known(root: str, *members: str) -> bool:
         if root not in names:
@@ -152,7 +150,7 @@ def unknown_names(compiled: Expression, names: Mapping[str, Any]) -> list[str]:
 
 
 def to_cel(value: Any) -> Any:
-    """A Python value as CEL sees it: decimals as doubles, dates as timestamps at 00:00 UTC. Raises ExpressionError."""
+    """Return a Python value for CEL: decimals as doubles, dates as timestamps at 00:00 UTC. Raises ExpressionError."""
     match value:
         case Enum():
             return to_cel(value.value)
@@ -179,12 +177,12 @@ def to_cel(value: Any) -> Any:
 
 
 def _known_function(name: str) -> bool:
-    # Operators appear as `_+_`, which is no identifier, except these.
+    # Operators have names such as `_+_`, which are not identifiers, except these.
     return name in _FUNCTIONS or (name.startswith("_") and name.endswith("_"))
 
 
 def tokens(source: str) -> list[Token]:
-    """Return the words of an expression, without blanks and comments."""
+    """Return the tokens of an expression, without blanks and comments."""
     return [Token(kind, match[kind]) for match in _TOKEN.finditer(source) if (kind := match.lastgroup)]
 
 
@@ -193,9 +191,9 @@ def _asks_has(found: Sequence[Token]) -> bool:
 
 
 def _reads(found: Sequence[Token], variables: set[str]) -> frozenset[tuple[str, ...]]:
-    """Return what an expression reads, down to the member.
+    """Return the names that an expression reads, with their members.
 
-    The library names the variables, among them those that macros bind, and not what follows their dot.
+    The library gives the names of variables, also those bound by macros, without their members.
     """
     end = Token("mark", "")
     padded = [end, *found, end, end, end]
@@ -223,6 +221,6 @@ def _one_line(error: BaseException) -> str:
     text = str(error)
     if at := re.search(r"<input>:\d+:(\d+): (?:Syntax error: )?(.*)", text):
         text = f"{at[2]} at column {at[1]}"
-    # What follows is advice about the library's other types.
+    # The rest of the message is advice about other types of the library.
     text = text.split(", so common causes are")[0].split("\n")[0]
     return text if len(text) <= 200 else text[:199] + "…"

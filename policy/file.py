@@ -1,4 +1,4 @@
-"""Read the policy file of a running process again whenever it changes; keep the last valid policy."""
+"""Read the policy file again whenever it changes, and keep the last valid policy."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 from domain.step import StepNames
 from policy.lines import Lines
-from policy.model import Policy, PolicyError, Problem
+from policy.model import Policy, PolicyError, PolicyProblem
 from policy.parse import Inputs, parse, toml
 
 log = logging.getLogger(__name__)
 
 
 class PolicyFile:
-    """Reads the policy again whenever its file changed, or one of the files with the `sections` of single processes.
+    """Reads the policy again when its file changed, or one of the files with the `sections` of single processes.
 
-    All of them are one text, with one hash: the section of a process follows unless the policy has one for it.
-    A bad edit leaves the last valid policy in force and says so in `problem`. The first reading raises PolicyError.
+    All files make one text with one hash. A section file counts unless the policy has a section for its process. After
+    an invalid edit the last valid policy stays in force, and `problem` says why. The first reading raises PolicyError.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class PolicyFile:
 
     @property
     def current(self) -> Policy:
-        """The policy for cases that start now."""
+        """Return the policy for cases that start now."""
         stamps = self._stamps()
         if stamps != self._seen:
             changed = " and ".join(str(path) for path in stamps if stamps[path] != self._seen[path])
-            # Stamped before it is read: an edit in between is seen the next time.
+            # The time is read before the file, so that an edit in between is seen the next time.
             self._seen = stamps
             try:
                 self._policy, self._problem = self._read(), None
@@ -52,7 +52,7 @@ class PolicyFile:
 
     @property
     def problem(self) -> str | None:
-        """Why the file as it is now is refused; None when it is the policy in force."""
+        """Return why the current file is refused; None when it is in force."""
         _ = self.current
         return self._problem
 
@@ -74,7 +74,7 @@ class PolicyFile:
 
 
 def _section(process: str, path: Path) -> str:
-    """The text of a file that holds the section of one process and nothing else. Raises PolicyError."""
+    """Return the text of a file that holds the section of one process and nothing else. Raises PolicyError."""
     text = _text(path)
     lines = Lines(text, str(path))
     found = [
@@ -82,7 +82,7 @@ def _section(process: str, path: Path) -> str:
         for key in toml(text, str(path))
         if key != process
     ]
-    # A key before the first header would belong to the last table of what is written before this text.
+    # A key before the first header would belong to the last table of the text before it.
     first = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "[")
     if not found and not first.lstrip().startswith("["):
         found = [
@@ -97,9 +97,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as wrong:
-        raise PolicyError([Problem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
+        raise PolicyError([PolicyProblem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
     except UnicodeDecodeError as wrong:
-        raise PolicyError([Problem(str(path), 1, "", "is not UTF-8 text")]) from wrong
+        raise PolicyError([PolicyProblem(str(path), 1, "", "is not UTF-8 text")]) from wrong
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

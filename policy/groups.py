@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Iterator
 
 from policy.expressions import tokens
-from policy.model import Gate, Policy
+from policy.model import GateRules, Policy
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:
-    """Return the groups that gates of a process name, or of all; with every text in an expression for candidates."""
+    """Return the groups in the gates of one process, or of all, and every text in an expression for candidates."""
     sections = policy.processes
     chosen = sections.values() if process is None else [sections[process]] if process in sections else []
     return {name for section in chosen for name in _of_gates(section.gates.values())}
 
 
 def known_groups(policy: Policy) -> set[str]:
-    """Return all that may be the name of a group by the policy: those of gates, and names in its lists."""
+    """Return every name in the policy that may be a group: groups of gates, and names in lists."""
     lists = (names for section in policy.processes.values() for names in section.lists.values())
     return groups_of(policy) | {name for names in lists for name in names}
 
 
-def _of_gates(gates: Iterable[Gate]) -> Iterator[str]:
+def _of_gates(gates: Iterable[GateRules]) -> Iterator[str]:
     for gate in gates:
         yield from gate.groups
         for level in gate.escalate:

@@ -1,11 +1,11 @@
-"""Find the lines of the keys of a policy text, which the TOML parser of the standard library does not tell."""
+"""Find the lines of keys in a policy text, which the TOML parser of the standard library does not provide."""
 
 import re
 import tomllib
 from collections.abc import Sequence
 from typing import Any
 
-from policy.model import Problem
+from policy.model import PolicyProblem
 
 Key = tuple[str | int, ...]
 """The path of a value: `("payment", "gates", "manager-approval", "remind", 0)`."""
@@ -22,7 +22,7 @@ def spell(key: Key) -> str:
 
 
 class Lines:
-    """Where the keys of one text stand. `parts` are the files after the first that it is made of, as in Policy."""
+    """The lines of the keys of one text. `parts` are the files after the first that it consists of, as in Policy."""
 
     def __init__(self, text: str, source: str, parts: Sequence[tuple[int, str]] = ()) -> None:
         self._source, self._parts = source, parts
@@ -34,21 +34,21 @@ class Lines:
                     table = path
                     self._note(table, number)
                 continue
-            # Greedy: nothing in it matches "=", and trying ever longer keys would take the square of a line's length.
+            # Greedy, because the pattern contains no "=". Trying longer keys step by step would take quadratic time.
             written = re.match(r"""((?:[\w.\s-]|"[^"]*"|'[^']*')+)=""", line)
             if written and (path := self._path(f"{written[1].strip()} = 0")):
                 self._note(table + path, number)
 
     def of(self, key: Key) -> int:
-        """The line of the key, else of the nearest table around it, else the first."""
+        """Return the line of the key, otherwise of the nearest table around it, otherwise 1."""
         names = tuple(part for part in key if isinstance(part, str))
         return next((self.places[names[:n]] for n in range(len(names), 0, -1) if names[:n] in self.places), 1)
 
-    def problem(self, key: Key, message: str) -> Problem:
-        """A mistake at a key, in the file that holds it."""
+    def problem(self, key: Key, message: str) -> PolicyProblem:
+        """Return a mistake at a key, with the file that contains the key."""
         line, source = self.of(key), self._source
         start, source = next(((first, name) for first, name in reversed(self._parts) if first <= line), (1, source))
-        return Problem(source, line - start + 1, spell(key), message)
+        return PolicyProblem(source, line - start + 1, spell(key), message)
 
     def _note(self, path: Key, number: int) -> None:
         for length in range(1, len(path) + 1):
@@ -56,7 +56,7 @@ class Lines:
 
     @staticmethod
     def _path(line: str) -> Key:
-        """The names in a header or key, read by the TOML parser itself; empty when the line is none."""
+        """Return the names in a header or key, as the TOML parser reads them; empty for any other line."""
         try:
             table: Any = tomllib.loads(line)
         except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Define what a policy says, as plain data. `parse` reads it, `rules` applies it."""
+"""The policy as plain data. `parse` reads it, `rules` evaluates it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
-"""Stands in `users` for the manager of the requester, who is known once there is a case."""
+"""In `users`: the manager of the requester, who is known once there is a case."""
 ANYONE = "anyone"
-"""Stands in `choose_from` for every person and group."""
+"""In `choose_from`: every person and group."""
 EVERYONE = "everyone"
-"""The quorum that asks everyone who can decide."""
+"""The quorum by which everybody who can decide must approve."""
 
 
 class UnknownGate(LookupError):
@@ -24,8 +24,8 @@ class UnknownGate(LookupError):
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One mistake in a policy text: where it stands, under which key, and what to change."""
+class PolicyProblem:
+    """One mistake in a policy text: its file and line, its key, and what to change."""
 
     source: str
     line: int
@@ -37,9 +37,9 @@ class Problem:
 
 
 class PolicyError(ValueError):
-    """A policy that cannot be used. `str()` is one line per problem, each with file, line and key."""
+    """An invalid policy. `str()` is one line for each mistake, with file, line and key."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[PolicyProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
@@ -53,7 +53,7 @@ def _count_or_expression(value: Any) -> Any:
 
 
 def _limit(value: Any) -> Any:
-    """Limits are exact numbers: `500`, `499.99` (read from TOML as a decimal) or `"499.99"`."""
+    """Return a limit as an exact number: `500`, `499.99` (a decimal in TOML) or `"499.99"`."""
     try:
         number = Decimal(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
     except ArithmeticError:
@@ -87,7 +87,7 @@ class _Section(BaseModel):
 
 
 class Level(_Section):
-    """One escalation: after this long these groups and people may decide too, or in place of those before."""
+    """One level of escalation: after this time these groups and people are added, or replace the candidates before."""
 
     after: str
     to: list[Group] = []
@@ -96,20 +96,23 @@ class Level(_Section):
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
 
-class Gate(_Section):
-    """Who decides one gate, and when. Clocks count from the opening of the gate.
+class GateRules(_Section):
+    """Who decides one gate, and by when. Clocks count from the opening of the gate.
 
-    `candidates` is CEL that gives names of groups or people, who may decide beside those of `groups` and `users`:
-    `candidates` of an input, `facts.owners`. Of these names only members of the groups of `choose_from` count, or those
-    groups themselves, or with "manager_of(requester)" that person: so a requester cannot choose just anybody. "anyone"
-    says that this is meant.
-    `substitutes = "same-group"` lets who is away be stood in for only by somebody who could decide themselves; of who
-    is a candidate by name, by somebody of a group of theirs.
-    `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions, clocks a duration (`30s`, `15m`, `8h`,
-    `3d`) or CEL that gives one; durations count in the working time of `calendar`, if there is one.
-    At its end (`expires`) the gate is rejected or approved, or, with `on_expiry = "escalate"`, opened to the people of
-    all its levels; then the same time runs once more, and after that the gate is rejected.
-    With `revision = "required"` a decision names the revision of the task that its person looked at.
+    `candidates` is CEL that gives names of groups or people, in addition to `groups` and `users`: `candidates` of an
+    input, `facts.owners`. `choose_from` limits these names to its groups and their members, so that a requester cannot
+    choose anybody. It may also contain "manager_of(requester)", or "anyone" for no limit.
+
+    With `substitutes = "same-group"` a substitute must be able to decide in their own place. The substitute of a
+    candidate by name must share a group with the candidate.
+
+    `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions. Clocks are a duration (`30s`, `15m`,
+    `8h`, `3d`) or CEL that gives one. Durations count in the working time of `calendar`, if it is set.
+
+    At `expires` the gate is rejected or approved. With `on_expiry = "escalate"` it is opened to the people of all
+    levels, runs for the same time once more, and is then rejected.
+
+    With `revision = "required"` a decision names the revision of the task that its person saw.
     """
 
     when: str | None = None
@@ -140,7 +143,7 @@ class Gate(_Section):
 
     @property
     def chosen_from(self) -> list[str] | None:
-        """The groups and people that `candidates` may name; None: everybody."""
+        """Return the groups and people that `candidates` may name; None for no limit."""
         return None if self.choose_from is None or ANYONE in self.choose_from else self.choose_from
 
     def clocks(self) -> list[tuple[str, str]]:
@@ -151,7 +154,7 @@ class Gate(_Section):
         return single + reminders + levels
 
     def conditions(self) -> list[tuple[str, str]]:
-        """Return everything that is CEL and no clock, as (key, text)."""
+        """Return every CEL expression that is not a clock, as (key, text)."""
         asked = (
             ("when", self.when),
             ("auto_reject", self.auto_reject),
@@ -164,10 +167,10 @@ class Gate(_Section):
 
 
 class Retries(_Section):
-    """How often something is tried: as many attempts, or as many as begin within `retry_for`. Durations as in gates.
+    """How often a step is tried: a number of attempts, or as many as begin within `retry_for`. Durations as in gates.
 
-    The pauses begin with `first` and grow by `factor` up to `longest`. `permanent` names failures that no further
-    attempt would repair; `time_limit` is that of one attempt.
+    Pauses begin with `first` and grow by `factor` up to `longest`. `permanent` names failures that are not retried.
+    `time_limit` is the timeout of one attempt.
     """
 
     attempts: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -180,10 +183,10 @@ class Retries(_Section):
 
 
 class Step(Retries):
-    """How often one step or undo is tried: by the option set `retries`, and what is said here besides.
+    """How often one step or undo is tried: by the option set `retries`, and by the options given here.
 
-    What follows then: operators are asked, the case is undone and ends `failed`, or it is undone and its next round
-    starts by itself after `resubmit_after`.
+    `then` says what follows: operators decide, or the case is undone and ends `failed`, or it is undone and its next
+    round starts automatically after `resubmit_after`.
     """
 
     retries: Name | None = None
@@ -194,12 +197,12 @@ class Step(Retries):
 class ProcessPolicy(_Section):
     """The section of one process: a row of limits for each currency, lists of names, its gates and steps.
 
-    `rounds`: how many cases one reference may have, the first and those that were submitted again.
+    `rounds` is the maximum number of cases with one reference: the first, and those that were submitted again.
     """
 
     limits: dict[str, dict[str, Annotated[Decimal, BeforeValidator(_limit)]]] = {}
     lists: dict[str, list[Name]] = {}
-    gates: dict[str, Gate] = {}
+    gates: dict[str, GateRules] = {}
     steps: dict[str, Step] = {}
     rounds: Annotated[int, Field(ge=1, le=100)] = 10
 
@@ -215,29 +218,29 @@ class Policy:
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     retries: Mapping[str, Retries] = field(default_factory=dict)
     parts: tuple[tuple[int, str], ...] = ()
-    """The further files that the text is made of: the line of the text on which each begins, and its path."""
+    """The further files of the text: the line of the text on which each begins, and its path."""
 
     def has(self, process: str) -> bool:
         """Return whether cases of this process may start."""
         return process in self.processes
 
     def lists(self, process: str) -> dict[str, list[str]]:
-        """Return the lists of names of a process, such as `denied_payees`; empty when it has none."""
+        """Return the lists of names of a process, such as `denied_payees`; empty without lists."""
         return dict(self.processes[process].lists) if self.has(process) else {}
 
     def rounds(self, process: str) -> int:
-        """Return how many cases one reference may have."""
+        """Return the maximum number of cases with one reference."""
         return self.processes[process].rounds
 
-    def gate(self, process: str, gate: str) -> Gate:
+    def gate(self, process: str, gate: str) -> GateRules:
         """Return the rules of one gate. Raises UnknownGate."""
         section = self.processes.get(process)
         if section is None or gate not in section.gates:
             raise UnknownGate(f"{self.source} has no section [{process}.gates.{gate}]")
         return section.gates[gate]
 
-    def calendar_of(self, gate: Gate) -> Calendar | None:
-        """Return the calendar in whose working time the clocks of a gate count; None where they count all time."""
+    def calendar_of(self, gate: GateRules) -> Calendar | None:
+        """Return the calendar for the clocks of a gate; None where they count all time."""
         return self.calendars[gate.calendar] if gate.calendar else None
 
 

@@ -1,4 +1,4 @@
-"""Read and check a policy text, so that mistakes are found here, with file, line and key, and not by a case."""
+"""Read and check a policy text, so that mistakes are found here, with file, line and key, and not in a case."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.lines import Key, Lines
-from policy.model import Gate, Level, Policy, PolicyError, Problem, ProcessPolicy, Retries, Step
+from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
 from policy.sample_values import sample_of, type_mistake
 from policy.steps import mistakes_of_retries, mistakes_of_steps
 
@@ -23,7 +23,7 @@ Inputs = Mapping[str, type[BaseModel]]
 """The input model of each process."""
 CALENDARS = "calendars"
 RETRIES = "retries"
-"""The tables beside those of the processes."""
+"""The names of the tables that are not processes."""
 
 
 def parse(
@@ -36,11 +36,11 @@ def parse(
     parts: Sequence[tuple[int, str]] = (),
     pinned: bool = False,
 ) -> Policy:
-    """Return the policy that `text` states. `gates` and `steps`, where given, are those that each process really has.
+    """Return the policy in `text`. `gates` and `steps`, if given, are those of each process.
 
-    `parts` are the files after `source` that the text is made of, as in Policy. Of a `pinned` policy, which may be
-    older than the table of processes, the sections of processes that are no longer there are left out.
-    Raises PolicyError with all its problems, each with file, line and key.
+    `parts` are the files after `source` that the text consists of, as in Policy. A `pinned` policy may be older than
+    the table of processes, so sections of removed processes are ignored. Raises PolicyError with all mistakes, each
+    with file, line and key.
     """
     raw = toml(text, source)
     lines = Lines(text, source, parts)
@@ -83,20 +83,20 @@ def parse(
 
 
 def toml(text: str, source: str) -> dict[str, Any]:
-    """Return the values of a text; numbers are exact. Raises PolicyError where it is not TOML."""
+    """Return the values of a TOML text, with exact numbers. Raises PolicyError for invalid TOML."""
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as wrong:
         at = re.search(r"\(at line (\d+), column (\d+)\)", str(wrong))
         line = int(at[1]) if at else max(1, len(text.splitlines()))
         message = re.sub(r" \(at .*\)$", "", str(wrong))
-        raise PolicyError([Problem(source, line, "", f"not valid TOML: {message}")]) from wrong
+        raise PolicyError([PolicyProblem(source, line, "", f"not valid TOML: {message}")]) from wrong
 
 
 def _tables(
     key: str, raw: Any, model: type[ModelT], example: str
 ) -> tuple[dict[str, ModelT | None], list[tuple[Key, str]]]:
-    """Each of the named tables, None where it is wrong; and what is wrong."""
+    """Return each of the named tables, None for an invalid one, and the mistakes."""
     if not isinstance(raw, dict):
         return {}, [((key,), f"must be tables such as [{key}.{example}]")]
     good: dict[str, ModelT | None] = {}
@@ -111,9 +111,9 @@ def _tables(
 
 
 def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[str]] | None = None) -> list[str]:
-    """Return what is allowed and most likely not meant, one line each: for the start, health page and `policy check`.
+    """Return statements that are valid and probably not intended, one line each.
 
-    `members` are the people of each group, where somebody knows them.
+    The start of the server, the health page and `policy check` show them. `members` are the known people of each group.
     """
     lines = Lines(policy.text, policy.source, policy.parts)
     said: list[str] = []
@@ -136,7 +136,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 
 def notes(policy: Policy) -> list[str]:
-    """Return what is worth knowing about a correct policy, one line each: for `policy check`."""
+    """Return remarks about a correct policy, one line each, for `policy check`."""
     lines = Lines(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():
@@ -148,7 +148,7 @@ def notes(policy: Policy) -> list[str]:
 
 
 def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
-    """Every expression of a process with its key."""
+    """Return every expression of a process with its key."""
     return [
         ((process, "gates", name, *key), expression(text))
         for name, gate in policy.processes[process].gates.items()
@@ -157,12 +157,12 @@ def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
 
 
 def _model_at(where: Key) -> type[BaseModel]:
-    """What stands at a place in the section of a process."""
+    """Return the model at a path in the section of a process."""
     if len(where) == 1:
         return ProcessPolicy
     if where[0] == "steps":
         return Step
-    return Level if len(where) > 3 else Gate
+    return Level if len(where) > 3 else GateRules
 
 
 def _message(error: dict[str, Any], model: type[BaseModel] | None = None) -> str:

@@ -1,8 +1,8 @@
-"""Preview a gate of a case that is not there yet, where not everything about the case is known.
+"""Preview a gate of a future case, when not everything about the case is known.
 
-Facts are what steps find out, so before a case nobody has them. What hangs on a thing that is not known is said to
-depend on it and is never guessed; a condition that holds whatever it may be (`amount > 500 || facts.score > 50` of a
-large amount) does not depend on it. The evaluation is that of the real ruling, in `rules`.
+Facts are found by steps, so before a case they are unknown. The answer never guesses: an outcome that needs an unknown
+value "depends on" that value. A condition that is true for every unknown value does not depend on it, such as `amount >
+500 || facts.score > 50` for a large amount. `rules` evaluates previews and real rulings alike.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,38 +25,38 @@ from policy.expressions import (
     evaluate,
     expression,
 )
-from policy.model import EVERYONE, Gate, Policy
-from policy.rules import Decision, Evaluation, Names, Unknown
+from policy.model import EVERYONE, GateRules, Policy
+from policy.rules import ConditionResult, ConditionValues, Evaluation, Unknown
 
 Holds = Literal["yes", "no", "unknown", "failed"]
 Outcome = Literal["asked", "not needed", "approved", "rejected", "depends"]
 
 _REMEMBERED = 20_000
-"""Sets of values whose decision is kept: a file of any size takes no more memory."""
+"""Maximum number of sets of values whose result is cached, so that a file of any size takes limited memory."""
 
 
 @dataclass(frozen=True)
-class Supposed:
-    """A case as far as it is known."""
+class FutureCase:
+    """A future case, as far as it is known."""
 
     input: BaseModel
     facts: Mapping[str, Any] | None = None
-    """None: not known. Otherwise these are all."""
+    """All facts; None if they are unknown."""
     requester: str | None = None
     known_case: Mapping[str, Any] | None = None
-    """All that conditions see as `case`, of one that is there already."""
+    """The name `case` in conditions, for a case that exists already."""
 
     @property
     def case(self) -> dict[str, Any]:
-        """What conditions see as `case`; by itself a single case of the usual priority, its reference not known."""
+        """Return the name `case` in conditions, by default with the usual priority and an unknown reference."""
         if self.known_case is not None:
             return dict(self.known_case)
         requester = {} if self.requester is None else {"requester": self.requester}
         return {"priority": 3, "batch_id": None} | requester
 
 
-def outcome_of(decision: Decision) -> Outcome:
-    """Return what a decision comes to."""
+def outcome_of(decision: ConditionResult) -> Outcome:
+    """Return the outcome of a gate by the result of its conditions."""
     if decision.depends_on:
         return "depends"
     if decision.decided:
@@ -64,7 +64,7 @@ def outcome_of(decision: Decision) -> Outcome:
     return "asked" if decision.needed else "not needed"
 
 
-def short_answer(gate: Gate, decision: Decision) -> str:
+def short_answer(gate: GateRules, decision: ConditionResult) -> str:
     """Return the shortest answer: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
     match outcome_of(decision):
         case "depends":
@@ -82,42 +82,42 @@ def short_answer(gate: Gate, decision: Decision) -> str:
 
 
 class Preview:
-    """One gate of such a case, as if it opened `at`. Raises UnknownGate."""
+    """One gate of a future case, as if it opened `at`. Raises UnknownGate."""
 
-    def __init__(self, policy: Policy, process: str, gate: str, supposed: Supposed, at: datetime) -> None:
+    def __init__(self, policy: Policy, process: str, gate: str, supposed: FutureCase, at: datetime) -> None:
         self.gate = policy.gate(process, gate)
         self.calendar = policy.calendar_of(self.gate)
-        self._names = Names.so_far(policy.processes[process], supposed.input, supposed.facts, supposed.case)
+        self._names = ConditionValues.so_far(policy.processes[process], supposed.input, supposed.facts, supposed.case)
         self._at = at
 
     @cached_property
-    def decision(self) -> Decision:
-        """Whether people are asked and who, as far as it is known."""
+    def decision(self) -> ConditionResult:
+        """Return whether people are asked and who, as far as it is known."""
         return Evaluation(self.gate, self._names, self._at).decision()
 
     @property
     def outcome(self) -> Outcome:
-        """What becomes of the gate."""
+        """Return the outcome of the gate."""
         return outcome_of(self.decision)
 
     @property
     def answer(self) -> str:
-        """The shortest answer."""
+        """Return the shortest answer."""
         return short_answer(self.gate, self.decision)
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Who would decide."""
+        """Return the groups and people who would decide."""
         return self.decision.asked
 
     @property
     def ruling(self) -> GateRuling:
-        """The ruling as far as it is known: as if expressions that are not known did not stand in the policy."""
+        """Return the ruling as far as it is known: expressions with unknown values are ignored."""
         return self._evaluated[0]
 
     @property
     def unknown(self) -> Unknown:
-        """What expressions of the gate depend on and is not known, by their key: those that are asked for."""
+        """Return the unknown names that each evaluated expression depends on, by key of the gate."""
         return self._evaluated[1]
 
     @cached_property
@@ -126,7 +126,7 @@ class Preview:
         return evaluation.ruling(), evaluation.unknown
 
     def holds(self, condition: str) -> Holds:
-        """Return whether a condition of the gate holds. `failed`: it cannot be evaluated, or must not count."""
+        """Return whether a condition of the gate is true. With `failed` it cannot be evaluated, or must not count."""
         compiled = expression(condition)
         if self._names.strict(compiled):
             return "failed"
@@ -139,16 +139,16 @@ class Preview:
         return ("yes" if value else "no") if isinstance(value, bool) else "failed"
 
     def values(self, condition: str) -> dict[str, Any]:
-        """Return what a condition reads, without what is not known."""
+        """Return the known values that a condition reads."""
         return self._names.read_by(expression(condition))
 
 
 class Previews:
-    """One gate of many cases to come, before they have facts: what Preview says of one, without clocks. Fast.
+    """One gate of many future cases, before they have facts: as Preview, without clocks, and fast.
 
-    What a case has to do with a gate hangs on what the gate's conditions read, so each set of such values is evaluated
-    once. Of a number that is only compared with limits and other numbers (`amount >= limits.manager`) it matters no
-    more than where it stands among them: the amounts of 100,000 payments make a handful of sets. Raises UnknownGate.
+    The result for a case depends only on the values that the gate's conditions read, so each set of such values is
+    evaluated once. For a number that is only compared with limits and other numbers (`amount >= limits.manager`), only
+    its position among them matters. So the amounts of 100,000 payments give a few sets. Raises UnknownGate.
     """
 
     def __init__(self, policy: Policy, process: str, gate: str) -> None:
@@ -160,24 +160,24 @@ class Previews:
         self._compared = {name: found for name in self._fields if (found := _compared(name, conditions))}
         self._marks: dict[tuple[str, str], list[Decimal]] = {}
         self._of_case = sorted({path[1] for path in read if path[0] == "case"})
-        self._seen: dict[tuple[str, ...], Decision] = {}
+        self._seen: dict[tuple[str, ...], ConditionResult] = {}
 
-    def of(self, input: BaseModel, case: Mapping[str, Any]) -> Decision:
-        """Return the decision on a case; conditions that read more of `case` than is there depend on it."""
+    def of(self, input: BaseModel, case: Mapping[str, Any]) -> ConditionResult:
+        """Return the result for a case. Conditions that read an unknown name of `case` depend on it."""
         key = (*(self._place(name, input) for name in self._fields), *(repr(case.get(name)) for name in self._of_case))
         if (seen := self._seen.get(key)) is None:
             if len(self._seen) >= _REMEMBERED:
                 self._seen.clear()
-            names = Names.so_far(self._section, input, None, case)
+            names = ConditionValues.so_far(self._section, input, None, case)
             seen = self._seen[key] = Evaluation(self.gate, names, datetime.min).decision()
         return seen
 
     def _place(self, name: str, input: BaseModel) -> str:
-        """What matters of a field's value."""
+        """Return the part of a field's value that matters."""
         value = getattr(input, name)
         if name not in self._compared or not isinstance(value, Decimal) or not value.is_finite():
             return repr(value)
-        if len(value.as_tuple().digits) > EXACT_DIGITS:  # conditions refuse it
+        if len(value.as_tuple().digits) > EXACT_DIGITS:  # Conditions refuse this value.
             return repr(value)
         currency = str(getattr(input, "currency", ""))
         marks = self._marks.get((name, currency))
@@ -189,7 +189,7 @@ class Previews:
 
 
 def _compared(name: str, conditions: Collection[Expression]) -> list[str | Decimal]:
-    """The limits and numbers that a field is compared with; empty if a condition does anything else with it."""
+    """Return the limits and numbers that a field is compared with; empty if a condition uses it otherwise."""
     found: list[str | Decimal] = []
     for condition in conditions:
         made = comparisons_of(name, condition.source)

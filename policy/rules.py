@@ -1,17 +1,17 @@
-"""Evaluate one gate of one case: the ruling of a case that is there, and as much as is known of one to come.
+"""Evaluate one gate of one case: the ruling of an existing case, and the known part for a future case.
 
 Errors never skip a gate. A condition that cannot be evaluated opens it; a quorum that cannot be evaluated is 2; a clock
-that cannot be evaluated does not run, so that nothing is decided by it. `GateRuling.problem` says so to the people who
-decide.
+that cannot be evaluated does not run, so that it decides nothing. `GateRuling.problem` shows the error to the people
+who decide.
 
-Rules may decide in people's place: `auto_reject` first, then `auto_approve`. One that cannot be evaluated leaves the
-gate to people. So does any other problem before an approval: a rule must not approve what another rule could not judge.
+Rules may decide instead of people: `auto_reject` first, then `auto_approve`. If one cannot be evaluated, people decide.
+So do they after any other problem before an approval: a rule must not approve a case that another rule could not judge.
 
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
 that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
 
-Before a case has run, its facts are not known (`Names.so_far`). The same evaluation then goes on as if an expression
-whose value is not known did not stand in the policy, and notes in `unknown` what each of them depends on.
+Before a case has run, its facts are unknown (`ConditionValues.so_far`). The evaluation then ignores expressions with an
+unknown value, and `unknown` holds the names that each of them depends on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,18 +29,18 @@ from domain.status import Verdict
 from policy.calendars import Calendar
 from policy.clock import instant
 from policy.expressions import Expression, ExpressionError, Partial, UnknownValue, evaluate, expression
-from policy.model import EVERYONE, Gate, Policy, ProcessPolicy
+from policy.model import EVERYONE, GateRules, Policy, ProcessPolicy
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2
 ALWAYS = "always"
 """The rule of a gate without `when`."""
 _WHETHER = ("when", "auto_reject", "auto_approve")
-"""The conditions that say whether people decide, in the order in which they are asked."""
+"""The conditions that say whether people decide, in the order of evaluation."""
 
 ValueT = TypeVar("ValueT")
 Unknown = Mapping[str, tuple[str, ...]]
-"""What expressions of a gate depend on and is not known yet, by the key of the gate: `{"when": ("facts.score",)}`."""
+"""The unknown names that expressions of a gate depend on, by the key of the gate: `{"when": ("facts.score",)}`."""
 
 
 def rule(
@@ -53,24 +53,24 @@ def rule(
     case: Mapping[str, Any],
     at: datetime,
 ) -> GateRuling:
-    """Return what the policy says about this gate, opening `at`. Raises UnknownGate.
+    """Return the ruling of the policy on this gate, opening `at`. Raises UnknownGate.
 
-    An expression that fails raises nothing. The people of groups, and who is the requester's manager, are for others to
-    find out.
+    An invalid expression raises nothing. The members of groups and the requester's manager are found by
+    `policy.candidates`.
     """
     found = policy.gate(process, gate)
-    names = Names.of(policy.processes[process], input, facts, case)
+    names = ConditionValues.of(policy.processes[process], input, facts, case)
     return Evaluation(found, names, at, policy.calendar_of(found)).ruling()
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What the conditions of a gate say of a case, without its clocks."""
+class ConditionResult:
+    """The result of a gate's conditions for a case, without its clocks."""
 
     needed: bool
     decided: Literal["approve", "reject"] | None = None
     rule: str = ALWAYS
-    """The condition, as it stands in the policy, that opened, skipped or decided the gate."""
+    """The condition, as written in the policy, that opened, skipped or decided the gate."""
     named: Sequence[str] = ()
     asked: tuple[str, ...] = ()
     """The groups and people who decide, as the policy and its expression name them."""
@@ -79,33 +79,35 @@ class Decision:
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
-        """What is not known and says whether people decide; empty where that is certain."""
+        """Return the unknown names on which it depends whether people decide; empty where that is certain."""
         return next((self.unknown[key] for key in _WHETHER if key in self.unknown), ())
 
 
 @dataclass(frozen=True)
-class Names:
-    """What the conditions of one case see."""
+class ConditionValues:
+    """The values of all names that the conditions of one case may read."""
 
     values: Mapping[str, Any]
     unlimited: str = ""
     """The currency of a case that has no row of limits."""
 
     @classmethod
-    def of(cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]) -> "Names":
-        """Return the names of a case that is there: what `case` lacks is null."""
+    def of(
+        cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]
+    ) -> "ConditionValues":
+        """Return the values of an existing case. A name that `case` does not have is null."""
         return cls._of(section, input, {"facts": facts, "case": {name: case.get(name) for name in CASE_NAMES}})
 
     @classmethod
     def so_far(
         cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any] | None, case: Mapping[str, Any]
-    ) -> "Names":
-        """Return the names of a case to come: what `case` lacks is not known, nor are facts where they are None."""
+    ) -> "ConditionValues":
+        """Return the values of a future case. Names that `case` does not have, and facts of None, are unknown."""
         known: dict[str, Any] = {"case": Partial({name: case[name] for name in CASE_NAMES if name in case})}
         return cls._of(section, input, known if facts is None else known | {"facts": facts})
 
     @classmethod
-    def _of(cls, section: ProcessPolicy, input: BaseModel, about: Mapping[str, Any]) -> "Names":
+    def _of(cls, section: ProcessPolicy, input: BaseModel, about: Mapping[str, Any]) -> "ConditionValues":
         values: dict[str, Any] = {name: getattr(input, name) for name in type(input).model_fields}
         limits: dict[str, Decimal] = {}
         unlimited = ""
@@ -119,11 +121,11 @@ class Names:
         return cls({**values, **about, "limits": limits}, unlimited)
 
     def strict(self, condition: Expression) -> bool:
-        """Whether the condition needs limits that the case's currency does not have."""
+        """Return whether the condition needs limits that the case's currency does not have."""
         return bool(self.unlimited) and condition.reads_any("limits")
 
     def read_by(self, condition: Expression) -> dict[str, Any]:
-        """Return what is known of what a condition reads, as JSON, for the audit log."""
+        """Return the known values that a condition reads, as JSON, for the audit log."""
         read: dict[str, Any] = {}
         for path, root, members in condition.paths:
             if root not in self.values:
@@ -140,12 +142,12 @@ class Names:
 
 
 class Evaluation:
-    """One evaluation of a gate: it gathers problems, what is not known, and what the conditions read.
+    """One evaluation of a gate. Collects problems, unknown names, and the values that the conditions read.
 
-    `at` is when the gate opens, for its clocks, which count in the working time of `calendar`.
+    `at` is the opening of the gate, from which its clocks count, in the working time of `calendar`.
     """
 
-    def __init__(self, gate: Gate, names: Names, at: datetime, calendar: Calendar | None = None) -> None:
+    def __init__(self, gate: GateRules, names: ConditionValues, at: datetime, calendar: Calendar | None = None) -> None:
         self.gate, self.names, self.at, self.calendar = gate, names, at, calendar
         self.problems: list[str] = []
         self.unknown: dict[str, tuple[str, ...]] = {}
@@ -208,24 +210,24 @@ class Evaluation:
             problem="; ".join(self.problems) or None,
         )
 
-    def decision(self) -> Decision:
+    def decision(self) -> ConditionResult:
         """Return whether people decide, who is named for it, and how many of them must approve."""
         gate, opened_by = self.gate, self.gate.when or ALWAYS
         if not self._opens():
-            return Decision(False, rule=opened_by, unknown=self.unknown)
+            return ConditionResult(False, rule=opened_by, unknown=self.unknown)
         if gate.auto_reject is not None and self._decides("auto_reject", gate.auto_reject):
-            return Decision(False, decided="reject", rule=gate.auto_reject, unknown=self.unknown)
+            return ConditionResult(False, decided="reject", rule=gate.auto_reject, unknown=self.unknown)
         if gate.auto_approve is not None:
             approves = self._decides("auto_approve", gate.auto_approve)
-            if self.problems:  # then people decide, whatever the rule says
+            if self.problems:  # Then people decide, whatever the rule gives.
                 self.unknown.pop("auto_approve", None)
             elif approves:
-                return Decision(False, decided="approve", rule=gate.auto_approve, unknown=self.unknown)
+                return ConditionResult(False, decided="approve", rule=gate.auto_approve, unknown=self.unknown)
         named = self._candidates()
         later = [f"people named by {gate.candidates}"] if "candidates" in self.unknown else []
         asked = tuple(dict.fromkeys([*gate.groups, *gate.users, *named, *later]))
         quorum = self._quorum()
-        return Decision(True, rule=opened_by, named=named, asked=asked, quorum=quorum, unknown=self.unknown)
+        return ConditionResult(True, rule=opened_by, named=named, asked=asked, quorum=quorum, unknown=self.unknown)
 
     def _opens(self) -> bool:
         if self.gate.when is None:
@@ -234,11 +236,11 @@ class Evaluation:
         return holds is None or holds
 
     def _decides(self, key: str, text: str) -> bool:
-        """Whether a rule decides in people's place."""
+        """Return whether a rule decides instead of people."""
         return self._holds(key, text, "people decide") or False
 
     def _holds(self, key: str, text: str, consequence: str) -> bool | None:
-        """Whether a condition holds; None where that is not known, cannot be evaluated, or must not count."""
+        """Return whether a condition is true; None if it is unknown, cannot be evaluated, or must not count."""
 
         def holds() -> bool | None:
             condition = self._noted(text)
@@ -252,7 +254,7 @@ class Evaluation:
         return self._evaluated(key, holds, consequence)
 
     def _candidates(self) -> list[str]:
-        """The names of groups and people that an expression gives."""
+        """Return the names of groups and people that an expression gives."""
         text = self.gate.candidates
         if text is None:
             return []
@@ -293,7 +295,7 @@ class Evaluation:
         return self._evaluated(key, lambda: instant(text, self.names.values, self.at, self.calendar), consequence)
 
     def _changes_for(self) -> timedelta:
-        """How long the requester has for changes, as long as it would be from the opening."""
+        """Return the time for changes, computed from the opening."""
         usual = timedelta(days=7)
         ends = self._clock("changes", self.gate.changes, "the requester has 7 days for changes")
         if ends == self.at:
@@ -301,7 +303,7 @@ class Evaluation:
         return ends - self.at if ends and ends > self.at else usual
 
     def _evaluated(self, key: str, value: Callable[[], ValueT], consequence: str) -> ValueT | None:
-        """The value of an expression; None for one that is not known or fails, which is noted with its consequence."""
+        """Return the value of an expression; None if it is unknown or fails. Then a problem is added."""
         try:
             return value()
         except UnknownValue as wrong:
@@ -311,14 +313,14 @@ class Evaluation:
         return None
 
     def _strict(self, condition: Expression, consequence: str) -> bool:
-        """Whether the condition needs limits that the case's currency does not have; if so, people are told."""
+        """Return whether the condition needs limits that the case's currency does not have. If so, add a problem."""
         strict = self.names.strict(condition)
         if strict:
             self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")
         return strict
 
     def _noted(self, text: str) -> Expression:
-        """The compiled expression, with what it reads noted for the audit log."""
+        """Return the compiled expression, and keep the values that it reads for the audit log."""
         compiled = expression(text)
         self.read |= self.names.read_by(compiled)
         return compiled

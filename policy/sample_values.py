@@ -1,4 +1,4 @@
-"""Make up values of a case and try expressions on them, to find mistakes of type before a case meets them."""
+"""Evaluate expressions with sample values, to find type errors before a case does."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -18,13 +18,13 @@ _TRUTHS = ("when", "auto_reject", "auto_approve")
 
 
 _DAY = datetime(2030, 1, 1, tzinfo=UTC)
-"""The moment of made-up values, and of the opening that a clock counts from."""
+"""The moment of sample values, and the opening from which a clock counts."""
 
 
 def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the types of values in an expression; None when nothing is.
+    """Return the type error of an expression; None without one.
 
-    Other failures do not count: a made-up text is no date, and facts are not known before a case.
+    Other failures do not count: a sample text may not be a date, and facts are unknown before a case.
     """
     try:
         value = evaluate(compiled, sample)
@@ -34,7 +34,7 @@ def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> s
             return f"must give a list of names, not {value!r}"
         if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"must give a whole number, not {value!r}"
-        # A text put together from the made-up input may be anything; one that stands in the expression must be right.
+        # A text made of sample values may be anything; a literal in the expression must be correct.
         if is_clock(key) and (not isinstance(value, str) or _is_literal(value, compiled.source)):
             as_instant(value, compiled.source, _DAY)
     except ExpressionError as wrong:
@@ -45,7 +45,7 @@ def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> s
 
 
 def sample_of(section: ProcessPolicy, model: type[BaseModel], *, optional: bool) -> dict[str, Any] | None:
-    """Return made-up names of a case, with or without its optional fields; None when a field's type has no example."""
+    """Return sample values of a case, with or without optional fields; None when a field's type has no sample."""
     names: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if not optional and not field.is_required():
@@ -84,10 +84,10 @@ def _example(annotation: Any) -> Any:
 
 
 def _is_literal(text: str, source: str) -> bool:
-    """Whether a text stands in an expression as it is."""
+    """Return whether a text is a literal in an expression."""
     return any(word.kind == "text" and word.text.strip("\"'") == text for word in tokens(source))
 
 
 def is_clock(key: Key) -> bool:
-    """Whether the key of a gate holds a time; the other expressions are conditions."""
+    """Return whether the key of a gate holds a time. The other expressions are conditions."""
     return key[0] not in (*_TRUTHS, "quorum", "candidates")

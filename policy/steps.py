@@ -1,4 +1,4 @@
-"""Make plain options of steps from named option sets and from what a process says about its steps."""
+"""Combine the option sets of a policy with the options of single steps."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -13,7 +13,7 @@ from policy.model import Policy, ProcessPolicy, Retries, Step
 
 
 def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, StepOptions]:
-    """Return the options of each step and undo of which the policy says something."""
+    """Return the options of each step and undo that the policy has options for."""
     if not policy.has(process):
         return {}
     named = ((_meant(steps, name), step) for name, step in policy.processes[process].steps.items())
@@ -21,12 +21,12 @@ def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, Step
 
 
 def gates_of_engine(policy: Policy, process: str) -> list[str]:
-    """Return the gates that each process has, as far as the policy has rules for them."""
+    """Return the engine gates for which the policy has rules."""
     return [name for name in ENGINE_GATES if policy.has(process) and name in policy.processes[process].gates]
 
 
 def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
-    """Yield the keys whose value is no duration."""
+    """Yield the keys whose value is not a duration."""
     for key in _DURATIONS:
         text = getattr(retries, key, None)
         if text is not None:
@@ -64,7 +64,7 @@ def mistakes_of_steps(
 
 
 def _meant(known: StepNames, name: str) -> str | None:
-    """The activity that a policy means by its name, or by its first word where only one begins with that."""
+    """Return the activity of this name, or the only activity whose name begins with this word."""
     every = known.steps + known.undos
     if name in every:
         return name
@@ -79,17 +79,17 @@ _DURATIONS = {
     "time_limit": "time_limit",
     "resubmit_after": "resubmit_after",
 }
-"""Keys of the policy that are durations, with the options they are."""
+"""Keys of the policy that are durations, with the names of the options."""
 
 
 def _options(step: Step, sets: Mapping[str, Retries]) -> StepOptions:
-    """What the step says itself comes before what its option set says."""
+    """Return the options. Options of the step itself override those of its option set."""
     said: dict[str, Any] = {}
     for source in (sets.get(step.retries or ""), step):
         if source is not None:
             said |= source.model_dump(exclude_unset=True, exclude={"retries"})
     if "retry_for" in said and "attempts" not in said:
-        said["attempts"] = 0  # as many as fit into that time
+        said["attempts"] = 0  # As many attempts as fit into that time.
     spans: dict[str, timedelta | None] = {
         option: duration(said.pop(key)) for key, option in _DURATIONS.items() if key in said
     }

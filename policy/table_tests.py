@@ -1,4 +1,4 @@
-"""Try table tests of a policy: one row is a case, and what each gate must make of it.
+"""Run table tests of a policy. One row is a case with the expected answer of each gate.
 
     [[payment]]
     name = "A manager looks at 500"
@@ -6,9 +6,10 @@
     facts = { score = 10 }
     gates = { fraud-review = "no", manager-approval = "1 of managers" }
 
-What a gate may make of it: `no` (not needed), `approved by rule`, `rejected by rule`, `2 of managers, directors`,
-`everyone of managers`, or, in a row without `facts`, `depends on facts.score`. Gates that are not named are not looked
-at. `due` and `expires` may name moments for gates; one without an offset is that of the gate's calendar, else UTC.
+The answer of a gate is `no` (not needed), `approved by rule`, `rejected by rule`, `2 of managers, directors`,
+`everyone of managers`, or, in a row without `facts`, `depends on facts.score`. Gates without an expected answer are not
+checked. `due` and `expires` may name moments for gates. A moment without an offset is in the time zone of the gate's
+calendar, or UTC without a calendar.
 """
 
 import re
@@ -23,17 +24,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from domain.moments import moment_of
 from policy.calendars import Calendar
-from policy.model import Policy, Problem
-from policy.preview import Preview, Supposed
+from policy.model import Policy, PolicyProblem
+from policy.preview import FutureCase, Preview
 from policy.wording import local
 
 
 class TableError(ValueError):
-    """A table cannot be read. `str()` is one line per mistake, each with file, line and row."""
+    """An invalid table. `str()` is one line for each mistake, with file, line and row."""
 
 
 def _written(value: Any) -> datetime:
-    """A moment, or a time without an offset, which stays without."""
+    """Return a moment, or a time without an offset unchanged."""
     local = value if isinstance(value, datetime) else None
     return local if local and local.tzinfo is None and moment_of(local.replace(tzinfo=UTC)) else moment_of(value)
 
@@ -57,7 +58,7 @@ class _Row(BaseModel):
 
 @dataclass(frozen=True)
 class TableTest:
-    """One row that can be tried."""
+    """One row of a table."""
 
     source: str
     line: int
@@ -67,7 +68,7 @@ class TableTest:
 
 
 def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[BaseModel]]) -> list[TableTest]:
-    """Return the rows of a table. Raises TableError with all its mistakes."""
+    """Return the rows of a table. Raises TableError with all mistakes."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as wrong:
@@ -83,7 +84,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
             mistakes.append(f"{source}: {process}: must be rows, each beginning with [[{process}]]")
             continue
         heads = [n for n, line in enumerate(text.splitlines(), 1) if re.match(rf"\s*\[\[\s*{process}\s*\]\]", line)]
-        # An array that is written in one piece has no heads.
+        # An array on one line has no headers.
         lines = heads if len(heads) == len(rows) else [1] * len(rows)
         for line, entry in zip(lines, rows, strict=True):
             found = _test(source, line, process, entry, policy, inputs[process])
@@ -91,7 +92,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
                 tests.append(found)
             else:
                 name = str(entry.get("name", process)) if isinstance(entry, dict) else process
-                mistakes += [str(Problem(source, line, name, message)) for message in found]
+                mistakes += [str(PolicyProblem(source, line, name, message)) for message in found]
     if not tests and not mistakes:
         mistakes.append(f"{source}: has no rows; one begins with [[{next(iter(policy.processes), 'payment')}]]")
     if mistakes:
@@ -102,7 +103,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
 def _test(
     source: str, line: int, process: str, entry: Any, policy: Policy, model: type[BaseModel]
 ) -> TableTest | list[str]:
-    """The test that a row states, or its mistakes."""
+    """Return the test of a row, or its mistakes."""
     try:
         row = _Row.model_validate(entry)
     except ValidationError as wrong:
@@ -126,10 +127,10 @@ def _test(
 
 
 def failure(test: TableTest, policy: Policy) -> str | None:
-    """Return what a row expects and the policy does not do, in one line; None when it does all of it."""
+    """Return the difference between the expected answers of a row and the policy, in one line; None without one."""
     row = test.row
     at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
-    supposed = Supposed(test.input, row.facts, row.requester)
+    supposed = FutureCase(test.input, row.facts, row.requester)
     wrong = []
     for gate in policy.processes[test.process].gates:
         preview = Preview(policy, test.process, gate, supposed, at)
@@ -148,7 +149,7 @@ def failure(test: TableTest, policy: Policy) -> str | None:
 
 
 def _plain(answer: str) -> tuple[str, list[str]]:
-    """An answer without the order of names, case and blanks."""
+    """Return an answer without order of names, case and blanks."""
     many, _, names = " ".join(answer.lower().split()).partition(" of ")
     return many, sorted(name.strip() for name in names.split(","))
 

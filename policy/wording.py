@@ -1,7 +1,7 @@
-"""Word the rules of a policy: what a condition says, who is asked, when a clock strikes, and what happens then.
+"""Word the rules of a policy: conditions, candidates, clocks, and consequences.
 
-One wording for the policy page, the task and request pages, forecasts, `policy explain` and messages. Each function
-takes the language of its reader.
+This is the wording of the policy page, the task and request pages, forecasts, `policy explain` and messages. Each
+function takes the language of its reader.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from policy.calendars import Calendar
 from policy.clock import duration
 from policy.comparisons import OPPOSITE, Comparison, comparison
 from policy.expressions import ExpressionError
-from policy.model import MANAGER_OF_REQUESTER, Gate
+from policy.model import MANAGER_OF_REQUESTER, GateRules
 
 # ------------------------------------------------------------------------------------------------------------ who
 
@@ -29,7 +29,7 @@ def person_or_group(name: str, texts: Texts = ENGLISH) -> str:
     return texts.gettext("the requester's manager") if name == MANAGER_OF_REQUESTER else name
 
 
-def candidates(gate: Gate, texts: Texts = ENGLISH) -> str:
+def candidates(gate: GateRules, texts: Texts = ENGLISH) -> str:
     """Return who can decide a gate: `members of managers, anna`."""
     named = [people(gate.groups, gate.users, texts)]
     if gate.candidates:
@@ -56,7 +56,7 @@ def approvals(count: int, texts: Texts = ENGLISH) -> str:
 
 
 def rejection(veto: bool, texts: Texts = ENGLISH) -> str:
-    """Return what a rejection does."""
+    """Return the effect of a rejection."""
     if veto:
         return texts.gettext("One rejection ends it: the request is rolled back and ends rejected.")
     return texts.gettext("Rejections end it only when the needed approvals can no longer be reached.")
@@ -74,7 +74,7 @@ def expiry(on_expiry: OnExpiry, texts: Texts = ENGLISH) -> str:
 
 
 def escalation(when: str, whom: str, replace: bool, texts: Texts = ENGLISH) -> str:
-    """Return who can decide from an escalation on."""
+    """Return who can decide after an escalation."""
     said = texts.gettext("%(when)s only these can decide: %(whom)s") if replace else ""
     return (said or texts.gettext("%(when)s these can decide, too: %(whom)s")) % {"when": when, "whom": whom}
 
@@ -99,7 +99,7 @@ def clock_length(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str
     """Return how long a clock runs: `1 day of the working time office`; None for an expression."""
     try:
         written = duration(text)
-    except ExpressionError:  # of an older policy
+    except ExpressionError:  # From an older policy.
         written = None
     if written is None:
         return None
@@ -111,7 +111,7 @@ def clock_length(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str
 
 
 def local(moment: datetime, calendar: Calendar | None) -> str:
-    """Return a moment as the people of a gate's calendar see it; in UTC where it has none."""
+    """Return a moment in the time zone of a gate's calendar; in UTC without a calendar."""
     return moment_at_length(moment, calendar.zone if calendar else UTC)
 
 
@@ -119,7 +119,7 @@ def local(moment: datetime, calendar: Calendar | None) -> str:
 
 
 def on_one_line(expression: str) -> str:
-    """Return an expression as the policy has it, without its line breaks."""
+    """Return an expression of the policy without line breaks."""
     return " ".join(expression.split())
 
 
@@ -133,10 +133,11 @@ def because(
     with_value: bool = False,
     texts: Texts = ENGLISH,
 ) -> str:
-    """Return what a condition came to, as the end of a sentence: `amount under 500.00 GBP`, `score at least 50`.
+    """Return the result of a condition, as the end of a sentence: `amount under 500.00 GBP`, `score at least 50`.
 
-    `values` is what the condition read, by name, and `currency` that of the case. With `with_value` a comparison names
-    both sides: `amount 662.37 is under 50,000.00 GBP`. Empty for a condition that reads nothing, or nothing known.
+    `values` are the values that the condition read, by name, and `currency` is that of the case. With `with_value` a
+    comparison names both sides: `amount 662.37 is under 50,000.00 GBP`. Returns an empty text for a condition that
+    reads nothing, or only unknown names.
     """
     if not values or any(each is None for each in values.values()):
         return ""
@@ -163,7 +164,7 @@ def compared(
     value: object = None,
     texts: Texts = ENGLISH,
 ) -> str:
-    """Return a comparison with what its name is compared to: `amount under 500.00 GBP`, where it does not hold.
+    """Return a comparison with both sides: `amount under 500.00 GBP`, if it is false.
 
     With the `value` of the name: `amount 662.37 is under 500.00 GBP`.
     """
@@ -181,7 +182,7 @@ def compared(
 
 
 def label(name: str, words: Words | None) -> str:
-    """Return what people call a name that a condition reads: `facts.score` is `score`."""
+    """Return the label of a name that a condition reads: `score` for `facts.score`."""
     plain = name.removeprefix("facts.").removeprefix("case.")
     known = words.labels.get(plain) if words else None
     return known[:1].lower() + known[1:] if known else plain.replace(".", " ").replace("_", " ").replace("-", " ")
@@ -198,7 +199,7 @@ def shown(value: object, texts: Texts = ENGLISH) -> str:
 
 
 def _other_side(made: Comparison, values: Mapping[str, Any]) -> str | int | float | Decimal | None:
-    """What a name is compared with; None where that is no number."""
+    """Return the other side of a comparison; None if it is not a number."""
     found = values.get(made.other, made.other) if isinstance(made.other, str) else made.other
     return found if isinstance(found, str | int | float | Decimal) else None
 
@@ -208,5 +209,5 @@ def _sum_or_value(name: str, given: object, words: Words | None, currency: str, 
         return shown(given, texts)
     try:
         return money_in_words(Decimal(str(given)), currency)
-    except (ValueError, InvalidOperation):  # of a process whose field is no sum
+    except (ValueError, InvalidOperation):  # A field that is not an amount.
         return f"{given} {currency}"

@@ -18,7 +18,7 @@ from core.settings import COMMAND_LINE, PREFIX, Settings
 from intake.mapping.column_mapping import ColumnMapping
 from plugins.scaffold import TEMPLATE, named
 from policy.calendars import Calendar
-from policy.model import Gate, Level, ProcessPolicy, Step
+from policy.model import GateRules, Level, ProcessPolicy, Step
 from tests.support.installed_app import ROOT, Product
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -141,14 +141,14 @@ def test_the_variables_of_the_command_line_are_documented() -> None:
     ("heading", "model"),
     [
         ("Keys of a process", ProcessPolicy),
-        ("Keys of a gate", Gate),
+        ("Keys of a gate", GateRules),
         ("Keys of an escalation", Level),
         ("Keys of a step", Step),
         ("Keys of a calendar", Calendar),
     ],
 )
 def test_every_key_of_the_policy_is_documented(
-    heading: str, model: type[ProcessPolicy | Gate | Level | Step | Calendar]
+    heading: str, model: type[ProcessPolicy | GateRules | Level | Step | Calendar]
 ) -> None:
     text = section(POLICY, "The policy").split(f"### {heading}\n")[1].split("\n### ")[0]
     assert set(first_cells(text)) == set(model.model_fields)

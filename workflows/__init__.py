@@ -1,1 +1,1 @@
-"""Deterministic orchestration: no I/O, no settings, no wall clock, no expression language."""
+"""Workflows: deterministic code without I/O, settings, wall clock or expression language."""

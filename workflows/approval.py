@@ -1,10 +1,10 @@
-"""Ask people anything: for whatever has no process of its own."""
+"""A general request: ask people for a decision that no other process covers."""
 
 from typing import Any
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.approval.request import ApprovalRequest
     from domain.base import Message
@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Approved(Message):
-    """What people agreed to, as they may have changed it."""
+    """The input that people approved, with their changes."""
 
     payload: Any
 
@@ -23,8 +23,8 @@ class Approved(Message):
 class ApprovalProcess(CaseWorkflow):
     """Ask one question.
 
-    1. The people whom the requester named decide, or those of the policy, until the deadline.
-    2. Their answer is the result: the requester acts by it.
+    1. The people whom the requester or the policy names decide, until the deadline.
+    2. Their decision is the result, on which the requester acts.
     """
 
     @workflow.run

@@ -21,18 +21,19 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signal
 
 CHUNKS_PER_RUN = 50
-"""Then the Workflow continues as new: with 100,000 rows in one history, a replay would read thousands of events."""
+"""Then the Workflow continues as new. With 100,000 rows in one history, a replay would read thousands of events."""
 CHUNK_TIMEOUT = timedelta(hours=6)
 """Longer than any chunk takes. An attempt that hangs ends by its heartbeat timeout."""
 NOTE_TIMEOUT = timedelta(minutes=1)
 HEARTBEAT_TIMEOUT = timedelta(seconds=8)
 """How long it takes to notice that a worker was killed."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
-"""Without end: what an attempt has done stays done, and an outage of SQL or Temporal is over at some time."""
+"""Unlimited: finished rows stay finished, and an outage of SQL or Temporal ends at some time."""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=5)
-"""The first and the longest pause between two looks at cases that have to roll back. Each pause doubles."""
+"""The first and the longest pause between two checks of cases that have to roll back. Each pause is twice the one
+before."""
 MAX_REFUSED = 100
-"""Refused messages that are kept for the worker."""
+"""Maximum number of refused messages that are kept for the worker."""
 
 
 @workflow.defn(name="batch")
@@ -43,7 +44,7 @@ class BatchWorkflow(GuardedWorkflow):
         self._orders: list[BatchOrder] = []
         self._asked: set[str] = set()
         self.refused: list[tuple[str, Refusal]] = []
-        """Refused messages, which `cases/reconcile/refused_messages.py` takes into the audit log."""
+        """Refused messages, which `cases/reconcile/refused_messages.py` writes to the audit log."""
 
     @workflow.run
     async def run(self, batch: BatchInput) -> BatchResult:
@@ -67,12 +68,12 @@ class BatchWorkflow(GuardedWorkflow):
         last = [self._paused] if self._paused else []
         workflow.continue_as_new(batch.model_copy(update={"orders": [*last, *filter(None, [self._cancel])]}))
 
-    # ------------------------------------------------------------------------------------------------- what people ask
+    # --------------------------------------------------------------------------------------------------------- orders
 
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """Take an order. An order with the same id as one before has no effect."""
+        """Accept an order. A second order with the same id has no effect."""
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
@@ -87,14 +88,14 @@ class BatchWorkflow(GuardedWorkflow):
 
     @property
     def _paused(self) -> BatchOrder | None:
-        """The last order to pause, if nobody has resumed since."""
+        """Return the last order to pause, unless the batch was resumed since."""
         last = next((order for order in reversed(self._orders) if order.act is not BatchAct.CANCEL), None)
         return last if last and last.act is BatchAct.PAUSE else None
 
-    # --------------------------------------------------------------------------------------------------- what is done
+    # ----------------------------------------------------------------------------------------------------------- rows
 
     async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
-        """Start one chunk of rows and return how the batch stands; None if an order stopped the chunk."""
+        """Start one chunk of rows and return the counts of the batch; None if an order stopped the chunk."""
         chunk = workflow.start_activity_method(
             Imports.import_rows,
             batch,
@@ -131,7 +132,7 @@ class BatchWorkflow(GuardedWorkflow):
             await self._note(batch, "running", resume)
 
     async def _end(self, batch: BatchInput, cancel: BatchOrder) -> BatchResult:
-        """Start no more rows; roll back the cases that were started, if the order says so."""
+        """Start no more rows. Roll back the cases that were started, if the order says so."""
         await self._note(batch, "cancelling", cancel)
         pause = FIRST_LOOK
         while cancel.rollback_started:

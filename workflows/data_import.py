@@ -1,10 +1,10 @@
-"""Import data: check and profile a file, load it aside, let data stewards decide, publish it as a whole."""
+"""Import data: check and profile a file, load it, let data stewards decide, and publish it as a whole."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.data_import.steps import DataImportRequest, DataImports, Publication, Published, Staging
     from domain.case import CaseInput, CaseResult
@@ -19,10 +19,10 @@ LONG = StepOptions(time_limit=timedelta(minutes=10))
 class DataImportProcess(CaseWorkflow):
     """Publish a new version of a dataset.
 
-    1. Check the file against its schema, and profile it beside the published version.
-    2. Load it as a version that nobody sees; undone by removing it.
-    3. Data stewards decide, with the profile before them.
-    4. Publish it in one moment; undone by publishing the version before.
+    1. Check the file against its schema, and profile it next to the published version.
+    2. Load it as a version that is not yet visible; undone by removing it.
+    3. Data stewards decide, and see the profile.
+    4. Publish it in one transaction; undone by publishing the version before.
     """
 
     @workflow.run
@@ -35,7 +35,7 @@ class DataImportProcess(CaseWorkflow):
             dataset=request.dataset,
             file=request.file,
             schema_file=request.schema_file,
-            sha256=profile.sha256 if profile else "",  # operators may skip a step
+            sha256=profile.sha256 if profile else "",  # Operators may skip a step.
             schema_sha256=profile.schema_sha256 if profile else "",
             profile=profile,
         )

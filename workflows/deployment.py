@@ -1,10 +1,10 @@
-"""Deploy a release: unpack it, let people decide, check it, switch to it, and switch back if it is not well."""
+"""Deploy a release: unpack, compare, check and approve it, switch to it, and switch back if it is not healthy."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.deployment.request import DeploymentRequest
     from activities.deployment.steps import Checked, Code, Compared, Deployed, Deployments, Release
@@ -15,28 +15,28 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
-"""The file of apps allows five minutes for the checks, and for becoming well."""
+"""The checks, and the wait for a healthy app, may take five minutes each by the file of apps."""
 PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))
-"""Others who deploy the same app come first."""
+"""Another deployment of the same app must end first."""
 
 
 @workflow.defn(name="deployment")
 class DeploymentProcess(CaseWorkflow):
-    """Let an artefact go live.
+    """Deploy an artefact.
 
     1. Verify and unpack the artefact as a release; undone by removing it.
-    2. Compare the release with the one that is live.
-    3. If it is asked for, a security review of the artefact, as a case of its own.
-    4. Security decides. Nothing of the release has run yet.
+    2. Compare the release with the live one.
+    3. If requested, a child case reviews the security of the artefact.
+    4. Security decides. No code of the release has run yet.
     5. Run the checks of the app, which run code of the release.
-    6. A release manager decides, and sees what the checks said.
-    7. Hold the app, so that two deployments never interleave; undone by freeing it.
-    8. Switch to the release; undone by switching back to what was live before, which frees the app, too.
-    9. Wait until the release is well. If it does not become so, the case is undone.
-    10. Free the app, and remove its oldest releases.
+    6. A release manager decides, and sees the results of the checks.
+    7. Hold the app, so that two deployments do not interleave; undone by freeing it.
+    8. Switch to the release; undone by switching back to the release before, which also frees the app.
+    9. Wait until the release is healthy. If it does not become healthy, the case is undone.
+    10. Free the app, and delete its oldest releases.
 
-    Where the policy asks no release manager, the checks come before security decides, so that somebody sees what they
-    said. What nobody has approved runs isolated only, whatever the settings say.
+    Where the policy needs no release manager, the checks run before security decides, so that people see their results.
+    Code that nobody has approved runs isolated only, whatever the settings say.
     """
 
     @workflow.run
@@ -47,7 +47,7 @@ class DeploymentProcess(CaseWorkflow):
         unpacked = await self.step(
             Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
         )
-        release = unpacked or Release.none_of(request)  # operators may skip a step
+        release = unpacked or Release.none_of(request)  # Operators may skip a step.
         compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
         if request.security_review:
             target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)

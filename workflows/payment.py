@@ -1,8 +1,8 @@
-"""Pay an invoice: hold the money, screen it, let the right people decide, move the money."""
+"""Pay an invoice: hold the money, screen the payment, let the right people decide, and pay the money."""
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.payment.request import PaymentRequest
     from activities.payment.steps import PaymentReceipt, Payments
@@ -16,10 +16,10 @@ class PaymentProcess(CaseWorkflow):
     """Pay one invoice.
 
     1. Hold the money; undone by releasing it.
-    2. Screen the payment for fraud. The holds have an order, so of two like payments sent together one is the second.
-    3. If the screening found risk, a fraud analyst decides.
-    4. The managers decide by the policy for the amount, and above a limit a director too.
-    5. Move the money; undone by refunding it.
+    2. Screen the payment for fraud. The holds have an order, so that one of two equal payments is the second.
+    3. If the screening found a risk, a fraud analyst decides.
+    4. Managers decide by the policy for the amount, and above a limit a director too.
+    5. Pay the money; undone by refunding it.
     """
 
     @workflow.run

@@ -1,4 +1,4 @@
-"""The table of processes. A new process is one line here; those of `HOLDGATE_PROCESSES` are added at the start."""
+"""The table of processes. A new process is one line here; plugins of `HOLDGATE_PROCESSES` are added at startup."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,23 +28,23 @@ from workflows.user_onboarding import UserOnboardingProcess
 
 @dataclass(frozen=True)
 class Process:
-    """One kind of case, as every room knows it."""
+    """One process, with everything that other packages need to know about it."""
 
     name: str
     workflow: type[CaseWorkflow]
     input: type[BaseModel]
     example: Mapping[str, str]
-    """One CSV row that imports as it is."""
+    """One valid CSV row."""
     seed: Mapping[str, str] = field(default_factory=dict)
     """Its fields by the columns of a file of several processes: `name`, `description`, `amount`, `currency`. `a.b` is a
     part of a field that takes JSON."""
     seed_defaults: Mapping[str, str] = field(default_factory=dict)
-    """What rows of such a file have in fields for which they hold nothing."""
+    """Default values of such rows for fields without a column."""
     equip: Callable[[Path], Sequence[object]] | None = None
-    """Of a process of your own: makes the objects whose activities carry out its steps, given a folder for its files.
-    Shipped processes get theirs from `plugins/shipped.py`."""
+    """For a plugin: makes the objects with the activities of its steps, from a folder for its files.
+    `plugins/shipped.py` does this for shipped processes."""
     folder: Path | None = None
-    """Of a process of your own: where it was loaded from."""
+    """For a plugin: the folder it was loaded from."""
 
     @property
     def words(self) -> Words:
@@ -52,7 +52,7 @@ class Process:
 
     @property
     def steps(self) -> StepNames:
-        """Its activities, which the policy may name."""
+        """Return its activities, which the policy may name."""
         return StepNames(steps=list(self.words.steps), undos=list(self.words.undos))
 
     @property
@@ -60,19 +60,19 @@ class Process:
         return self.words.summary
 
     def title(self, case: BaseModel) -> str:
-        """The title of a case, of its typed input."""
+        """Return the title of a case from its typed input."""
         return self.words.title_of(case)
 
     def key_fields(self, case: BaseModel) -> dict[str, str]:
-        """Label and value of the fields a reviewer wants to see first."""
+        """Return label and value of the key fields."""
         return self.words.key_fields_of(case)
 
     def money(self, stored: Mapping[str, Any]) -> dict[str, str]:
-        """`amount` and `currency` of a stored input; empty where it is not about money."""
+        """Return `amount` and `currency` of a stored input; empty without an amount."""
         return self.words.money_of(stored)
 
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """A stored input as it may be shown: bank accounts by their last four."""
+        """Return a stored input as it may be shown, with masked fields cut to their last four characters."""
         return self.words.shown_input(stored)
 
 
@@ -179,11 +179,11 @@ STEPS: dict[str, StepNames] = {name: process.steps for name, process in PROCESSE
 """The steps and undos of each process, for the same reason as its gates."""
 
 GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
-"""The gates each process stops at, so that a policy with a mistyped or missing one is refused when it is loaded."""
+"""The gates of each process, so that a policy with a mistyped or missing gate is refused when it is loaded."""
 
 
 def register(process: Process) -> None:
-    """Let all rooms know one process more, before anything uses the tables above."""
+    """Add a process, before any package uses the tables above."""
     PROCESSES[process.name] = process
     INPUTS[process.name] = process.input
     STEPS[process.name] = process.steps

@@ -1,4 +1,4 @@
-"""The rollback of a case whose own Workflow has ended: a completed case, or one that was ended in Temporal.
+"""The rollback of a case whose own Workflow has ended: a completed case, or a case that was ended in Temporal.
 
 The plan comes from the database. Its undos have the idempotency keys of the case, so each effect is undone once only.
 """
@@ -8,7 +8,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
     from domain.names import INTERVENTION, ROLLBACK
@@ -30,7 +30,7 @@ LOST_VERDICTS = (Verdict.ROLL_BACK, Verdict.DONE_BY_HAND)
 
 
 class CalledOff(Exception):
-    """Undo nothing: the case keeps the end it had."""
+    """Do not undo anything: the case keeps its end."""
 
 
 class RollbackPresentation:
@@ -52,7 +52,7 @@ class RollbackPresentation:
 class RollbackWorkflow(MessageHandlers):
     """Undo a case by its stored plan.
 
-    1. A completed case: those decide whom the policy names in `[<process>.gates.rollback]`, if it has that.
+    1. A completed case: people decide, if the policy has `[<process>.gates.rollback]`.
     2. A case that was ended in Temporal: operators decide whether to undo it.
     3. Everything is undone, newest first. If the receiver refuses the first undo, the case stays completed.
     """
@@ -62,7 +62,7 @@ class RollbackWorkflow(MessageHandlers):
         self._tasks = HumanTasks(self.state, Branches(self.state), self.messages)
         self._compensation = Compensation(self.state, self._tasks, on_failure=self._undo_failed)
         self._begun: str | None = None
-        """Known once it is certain whether the rollback goes on: empty if it does, else why it does not."""
+        """None until it is certain whether the rollback continues. Then empty if it does, otherwise the reason."""
 
     @workflow.run
     async def run(self, rollback: RollbackInput) -> CaseResult:
@@ -71,7 +71,7 @@ class RollbackWorkflow(MessageHandlers):
     @workflow.update(description="Answers as soon as people are asked or something is undone; else why nothing is")
     @reads_update
     async def begun(self) -> str:
-        """Wait until it is certain whether the rollback goes on. Return an empty text if it does, else why not."""
+        """Wait until it is certain whether the rollback continues. Return why not; empty if it does."""
         await workflow.wait_condition(lambda: self._begun is not None)
         return self._begun or ""
 
@@ -96,7 +96,7 @@ class RollbackWorkflow(MessageHandlers):
         return await close(run, self.messages, result)
 
     async def _approved(self) -> CaseEnds:
-        """Ask the people whom the policy names, and return how a completed case ends once it is undone.
+        """Ask people for approval, and return the end of a completed case after its rollback.
 
         Raises CalledOff when they do not approve.
         """
@@ -109,7 +109,7 @@ class RollbackWorkflow(MessageHandlers):
         return CaseEnds(Status.ROLLED_BACK, f"Rolled back by {asked.by}: {asked.reason}")
 
     async def _ask(self) -> None:
-        """Wait until the gate of the rollback is passed. Raises CaseEnds, with the reason, when it is not."""
+        """Wait until the gate of the rollback is passed. Raises CaseEnds with the reason when it is not."""
         run, asked = self.state, self._rollback.asked
         facts = {
             "asked_by": asked.by,

@@ -1,10 +1,10 @@
-"""Review the security of a folder or an archive: scan it, let people accept the risk that is found, and keep that."""
+"""Review the security of a folder or an archive: scan it, let people accept the risk, and store that."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.security_review.steps import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
     from domain.case import CaseInput, CaseResult
@@ -17,11 +17,12 @@ LONG = StepOptions(time_limit=timedelta(minutes=4), attempts=3)
 
 @workflow.defn(name="security_review")
 class SecurityReviewProcess(CaseWorkflow):
-    """Let people accept, or not, what scanners find.
+    """Let people decide about the findings of scanners.
 
     1. Scan a copy of the target for faulty code and for secrets.
-    2. Security decides about medium and high findings, for high ones two people; the policy says so.
-    3. What they accepted is kept with its end; undone by withdrawing it.
+    2. Security decides about medium and high findings, and for high findings two people must approve; the policy says
+       so.
+    3. The accepted risk is stored with its end; undone by withdrawing it.
     """
 
     @workflow.run

@@ -1,10 +1,10 @@
-"""Take somebody on: hold an account, ask the manager and the owners of what is sensitive, grant, welcome."""
+"""Onboard a new employee: reserve an account, ask the manager and the owners of entitlements, and grant access."""
 
 from datetime import timedelta
 
 from temporalio import workflow
 
-# The sandbox loads this file anew for each Workflow, but not these: they are deterministic, and large.
+# The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from activities.user_onboarding.steps import Granted, Onboarding, OnboardingRequest
     from domain.case import CaseInput, CaseResult
@@ -13,17 +13,17 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
-"""A mail server takes its time for each of its answers."""
+"""A mail server may answer slowly."""
 
 
 @workflow.defn(name="user_onboarding")
 class UserOnboardingProcess(CaseWorkflow):
-    """Give somebody new an account.
+    """Give a new employee an account.
 
-    1. Look up the role and hold the username with an account that cannot be used yet; undone by disabling it.
-    2. All at once, in any order: the manager decides, and for each sensitive entitlement those who own it.
+    1. Look up the role and reserve the username with an account that cannot be used yet; undone by disabling it.
+    2. In any order: the manager decides, and for each sensitive entitlement its owners.
     3. Activate the account and grant the entitlements of the role; undone by revoking them.
-    4. Send a welcome, which cannot be undone.
+    4. Send a welcome mail, which cannot be undone.
     """
 
     @workflow.run
@@ -32,7 +32,7 @@ class UserOnboardingProcess(CaseWorkflow):
 
     async def take_on(self, request: OnboardingRequest) -> Granted | None:
         access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
-        # Operators may have skipped that step. Then nothing is held, and the directory will refuse to grant anything.
+        # Operators may have skipped that step. Then nothing is reserved, and the directory refuses to grant anything.
         owned = access.sensitive if access else []
         await self.gates(GateAt("manager-approval", access), *(GateAt("entitlement-approval", each) for each in owned))
         granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access)

@@ -1,4 +1,4 @@
-"""What a general approval starts with: a question, in words of its own, for people whom the requester names."""
+"""The request of a general approval: a question, and data of any kind, for the people whom the requester names."""
 
 import json
 import re
@@ -16,16 +16,18 @@ from domain.named_fields import PersonOrGroup
 from domain.normalization import identity_key
 
 MAX_PAYLOAD_BYTES = 32 * 1024
-"""Of the payload as JSON. Whatever is larger is better attached to the case as a file."""
+"""Maximum size of the payload as JSON. Larger data can be attached to the case as a file."""
 MAX_DEPTH = 20
 MAX_CANDIDATES = 50
 
 
 def _json(value: Any) -> Any:
-    """JSON as it is; and text that begins as an object or a list does, as in a CSV cell, is read as JSON."""
+    """Return the value. Read a text that begins like an object or list as JSON, as in a CSV cell."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return strict_json.read(value, parse_constant=_no_number, object_pairs_hook=strict_json.each_key_once)
+            return strict_json.read(
+                value, parse_constant=_no_number, object_pairs_hook=strict_json.refuse_duplicate_keys
+            )
         except RecursionError:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep") from None
         except json.JSONDecodeError as wrong:
@@ -38,13 +40,13 @@ def _no_number(name: str) -> None:
 
 
 def _names(value: Any) -> Any:
-    """A list, in a CSV also as JSON; or a text of names with commas or semicolons between them."""
+    """Return a list of names. A text is read as JSON, or as names separated by commas or semicolons."""
     value = _json(value)
     return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
 
 
 def _depth(value: Any) -> int:
-    """How deep lists and objects lie in each other, counted level by level: no recursion that could overflow."""
+    """Return the depth of nested lists and objects. Counts level by level, because recursion could overflow."""
     level, deep = [value], 0
     while level and deep <= MAX_DEPTH:
         parts = [

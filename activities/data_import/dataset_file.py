@@ -1,6 +1,6 @@
-"""A file of data, row by row: read, converted to the types of its schema, and checked against it.
+"""Read a file of data row by row, convert each row to the types of its schema, and validate it.
 
-Blocks: call it in a thread. Whatever is wrong is Refused with a line and a column, as many as fit on a page.
+Blocks: call it in a thread. Raises Refused with the line and column of each error, as many as fit on a page.
 """
 
 import csv
@@ -19,13 +19,13 @@ MAX_BYTES = 50 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 MAX_LINE = 256 * 1024
-"""Characters of one line."""
+"""Maximum number of characters of one line."""
 MAX_PROBLEMS = 20
-"""So many are named; whoever mends a file wants to see more than one."""
+"""Maximum number of errors in a message, so that a person can correct several at once."""
 
 
 class DatasetFile:
-    """The files of one import."""
+    """The data file and the schema file of one import."""
 
     def __init__(self, folder: Folder, file: str, schema_file: str) -> None:
         self._folder, self.file = folder, file
@@ -34,10 +34,10 @@ class DatasetFile:
         self.schema = Schema(text)
         self.schema_sha256 = hashlib.sha256(text).hexdigest()
         self.sha256 = ""
-        """Of the file as it was read, once all of it has been."""
+        """The SHA-256 of the file, set once all of it was read."""
 
     def rows(self) -> Iterator[Row]:
-        """All rows. Raises Refused, after the last row at the latest, for a file that is not right."""
+        """Yield all rows. Raises Refused for an invalid file, after the last row at the latest."""
         problems: list[str] = []
         count = 0
         with self._opened() as file:
@@ -59,7 +59,7 @@ class DatasetFile:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        """The file, hashed whole before and read from its beginning: what is read is what was hashed."""
+        """Yield the file, open at its beginning, after its hash was computed: the bytes read are the bytes hashed."""
         with self._folder.open(self.file, MAX_BYTES) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

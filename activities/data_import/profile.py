@@ -1,4 +1,4 @@
-"""What a file of data is like, in figures that stewards can judge, and how it differs from what is published."""
+"""Profile a file of data: statistics that data stewards can judge, and differences from the published version."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from domain.base import Message
 
 MAX_COLUMNS_SHOWN = 60
 MAX_DISTINCT = 1000
-"""Beyond so many different values they are no longer told apart."""
+"""Maximum number of distinct values that are counted."""
 SAMPLES = 5
 MAX_TEXT = 80
-"""Characters of a value that are shown. With these limits a profile stays below the 64 KB of facts."""
+"""Maximum number of characters of a value. With these limits a profile is smaller than the 64 KB limit of facts."""
 
 
 class Column(Message):
-    """One column. `least` and `greatest` are of numbers if all are numbers, else of texts."""
+    """The statistics of one column. `least` and `greatest` compare numbers if all values are numbers, else texts."""
 
     name: str
     nulls: int
@@ -26,8 +26,8 @@ class Column(Message):
     greatest: Any = None
 
 
-class Difference(Message):
-    """Beside the published version. A changed row counts as one removed and one added."""
+class VersionDifference(Message):
+    """The differences from the published version. A changed row counts as one removed and one added."""
 
     version: int
     rows_added: int
@@ -43,17 +43,17 @@ class Profile(Message):
     file: str
     sha256: str
     schema_sha256: str = ""
-    """Of the schema; empty in profiles of old, which did not say."""
+    """The SHA-256 of the schema; empty in profiles of older releases."""
     rows: int
     columns: list[Column]
     columns_not_shown: int = 0
     samples: list[dict[str, Any]]
-    difference: Difference | None = None
-    """None where nothing is published yet."""
+    difference: VersionDifference | None = None
+    """None if nothing is published yet."""
 
     @property
     def base(self) -> int | None:
-        """The version that was published when this was made."""
+        """Return the version that was published when this profile was made."""
         return self.difference.version if self.difference else None
 
 
@@ -88,11 +88,11 @@ class _Tally:
 
 
 class Content:
-    """What rows there are, and which columns: enough to tell two versions apart."""
+    """The rows and columns of a version, enough to compare two versions."""
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
-        """How often each row is there, by its digest."""
+        """The number of occurrences of each row, by its digest."""
         self.columns: set[str] = set()
 
     def add(self, row: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Content:
 
 
 class Profiler:
-    """Makes a profile while the rows go by."""
+    """Collects the statistics of a profile from the rows that it passes on."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -110,7 +110,7 @@ class Profiler:
         self._content = Content()
 
     def watch(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The same rows."""
+        """Yield the same rows, and count them."""
         for row in rows:
             self.rows += 1
             for name, value in row.items():
@@ -123,11 +123,11 @@ class Profiler:
     def made(
         self, dataset: str, file: str, *, sha256: str, schema_sha256: str, published: tuple[int, Content] | None
     ) -> Profile:
-        """The profile; `published`: the version that is, and what is in it."""
+        """Return the profile. `published` is the published version with its content."""
         difference = None
         if published is not None:
             (version, before), now = published, self._content
-            difference = Difference(
+            difference = VersionDifference(
                 version=version,
                 rows_added=(now.rows - before.rows).total(),
                 rows_removed=(before.rows - now.rows).total(),
@@ -158,7 +158,7 @@ class Profiler:
 
 
 def digest(value: Any) -> str:
-    """Of a value or a row: the same for the same content, whatever the order of its fields."""
+    """Return a digest of a value or row that does not depend on the order of fields."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""What an import of data starts with: a file, and the dataset that it is a new version of."""
+"""The request of a data import: a file, and the dataset that gets a new version."""
 
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar
@@ -15,7 +15,7 @@ FORMATS = (".csv", ".jsonl")
 
 
 class DataImportRequest(Message):
-    """One file of data. Files are named by their path in the folder of files (`HOLDGATE_FILES`)."""
+    """One file of data. Files are named by their path in the files folder (`HOLDGATE_FILES`)."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = DATA_IMPORT

@@ -1,7 +1,7 @@
-"""The JSON Schema of one row of data, by draft 2020-12: what it may say, and what is wrong with a row.
+"""The JSON Schema (draft 2020-12) of one row of data: convert and validate rows.
 
-Whoever imports a file writes its schema, too. So it may refer to nothing elsewhere, its patterns are matched by an
-engine whose time grows with the text and no faster, and all of its checks are counted.
+The person who imports a file also provides its schema, so a schema is untrusted. References to other documents are
+refused, patterns run in a regular expression engine with linear time, and the number of checks is limited.
 """
 
 import math
@@ -23,15 +23,15 @@ from domain.errors import Refused
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_CHECKS = 100_000_000
-"""Checks of one file. The largest file needs about half as many; a schema whose parts refer to each other may go on for
-ever."""
+"""Maximum number of checks of one file. The largest file needs about half as many. A schema with circular references
+might never end."""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""As JSON writes them. Python reads more: `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
+"""Numbers as in JSON. Python also reads `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 
-# Named, as the library checks more of them when other packages happen to be installed.
+# Listed by name, because the library checks more formats when other packages happen to be installed.
 _FORMATS = FormatChecker(("date", "email", "ipv4", "ipv6", "uuid"))
 
 
@@ -44,17 +44,17 @@ Row = dict[str, Any]
 
 
 class Schema:
-    """What a schema says. References to other documents lead nowhere: nothing is fetched."""
+    """A schema. References to other documents are not followed: nothing is fetched."""
 
     def __init__(self, text: bytes) -> None:
-        """Raises Refused for a schema that cannot be used."""
+        """Check and compile a schema. Raises Refused for an invalid one."""
         try:
             schema = strict_json.loads(text.decode("utf-8-sig"))
             if not isinstance(schema, dict) or schema.get("type", "object") != "object":
                 raise Refused('The schema must be that of one row, with "type": "object".')
             schema.pop("$schema", None)
-            Draft202012Validator.check_schema(schema, FormatChecker(()))  # patterns are tried by their own engine
-            _may_say(schema)
+            Draft202012Validator.check_schema(schema, FormatChecker(()))  # Patterns are checked by their own engine.
+            _check_parts(schema)
         except UnicodeDecodeError:
             raise Refused("The schema is not UTF-8.") from None
         except SchemaError as wrong:
@@ -67,7 +67,7 @@ class Schema:
         keywords = {**Draft202012Validator.VALIDATORS, "pattern": _fits_pattern}
         counted = {word: self._counted(check) for word, check in keywords.items()}
         validator = extend(Draft202012Validator, counted)  # type: ignore[no-untyped-call]
-        # Without a registry of ours the library fetches what a reference names, by http and from any file.
+        # Without our own registry, the library fetches references by HTTP and from any file.
         self._validator = validator(schema, registry=EMPTY_REGISTRY, format_checker=_FORMATS)
         properties = schema.get("properties", {})
         self.kinds: dict[str, list[str]] = {
@@ -78,16 +78,16 @@ class Schema:
         self.required: list[str] = list(schema.get("required", []))
 
     def problems(self, row: Row) -> list[str]:
-        """What is wrong with a row, each with its column. Raises Refused for a schema that leads elsewhere."""
+        """Return the errors of a row, each with its column. Raises Refused for a reference to another document."""
         try:
-            return [_told(error) for error in self._validator.iter_errors(row)]
+            return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:
             raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
         except RecursionError:
             raise Refused("The schema refers to itself in a circle, or a row is nested too deeply.") from None
 
     def converted(self, column: str, cell: str) -> Any:
-        """A cell of a CSV as its column wants it; as it is where that cannot be, and then the schema says so."""
+        """Return a CSV cell in the type of its column. Validation reports a cell that cannot be converted."""
         kinds = self.kinds.get(column, ["string"])
         if cell == "":
             return None if "null" in kinds else "" if "string" in kinds else None
@@ -111,8 +111,8 @@ class Schema:
         return counting
 
 
-def _may_say(part: Any) -> None:
-    """Look at each part, wherever it stands, as a reference may lead there. Raises Refused."""
+def _check_parts(part: Any) -> None:
+    """Check each part of a schema, because a reference may point to any of them. Raises Refused."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
             raise Refused(f"The schema says '{key}', which is not read: give each column its own part.")
@@ -123,12 +123,12 @@ def _may_say(part: Any) -> None:
         if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:
             known = ", ".join(sorted(_FORMATS.checkers))
             raise Refused(f"The schema says the format '{value[:80]}', which is not checked. These are: {known}.")
-        _may_say(value)
+        _check_parts(value)
 
 
 @lru_cache(maxsize=1000)
 def _regex(pattern: str) -> SchemaValidator:
-    """The pattern in the engine of pydantic, which never goes back in the text. Raises Refused."""
+    """Return the pattern in pydantic's engine, which never backtracks. Raises Refused."""
     try:
         return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
     except PatternError as wrong:
@@ -142,6 +142,6 @@ def _fits_pattern(_validator: Any, pattern: object, value: object, _schema: Any)
         yield ValidationError(f"{shown!r} does not match {pattern!r}")
 
 
-def _told(error: ValidationError) -> str:
+def _error_text(error: ValidationError) -> str:
     column = error.json_path.removeprefix("$").lstrip(".")
     return f"{column}: {error.message[:200]}" if column else error.message[:200]

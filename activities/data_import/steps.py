@@ -1,4 +1,4 @@
-"""The steps of an import of data, do and undo side by side. Versions live in a store which sees to keys."""
+"""The steps of a data import and their undos. The store of versions honours idempotency keys."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,38 +21,38 @@ from domain.step import StepCall
 __all__ = ["DataImportRequest", "DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
 
 CHUNK = 1000
-"""Rows in one transaction: a few hundredths of a second in which nobody else writes."""
+"""Number of rows in one transaction, which locks out other writers for a few hundredths of a second."""
 
 
 class Staging(Message):
-    """What is loaded: the file that stewards will see the profile of, and no other."""
+    """The input of loading: exactly the file whose profile stewards will see."""
 
     dataset: str
     file: str
     schema_file: str
     sha256: str
     schema_sha256: str = ""
-    """Empty in histories of old, which did not say."""
+    """Empty in histories of older releases."""
     profile: Profile | None
-    """None if operators have left the checking out; then nothing can be loaded."""
+    """None if operators skipped the profiling. Then nothing can be loaded."""
 
 
 class Publication(Message):
-    """What is published: the version that this case loaded, in place of the one that stewards compared it with."""
+    """The input of publishing: the version that this case loaded, and the version that stewards compared it with."""
 
     dataset: str
     base: int | None
 
 
 class Staged(Message):
-    """A version that is loaded and that nobody sees yet."""
+    """A version that is loaded and not yet visible."""
 
     version: int
     rows: int
 
 
 class Published(Message):
-    """A version in force."""
+    """A published version."""
 
     dataset: str
     version: int
@@ -61,7 +61,7 @@ class Published(Message):
 
 
 class Loaded(Protocol):
-    """A version as the store knows it."""
+    """A version in the store."""
 
     @property
     def version(self) -> int: ...
@@ -77,10 +77,10 @@ class InForce(Loaded, Protocol):
 
 
 class Datasets(Protocol):
-    """Where versions of datasets live. A key has one effect for ever, and an undo that comes first voids it."""
+    """The store of dataset versions. A key has one effect only, and an undo that arrives first voids its key."""
 
     async def current(self, name: str) -> int | None:
-        """The version that is published."""
+        """Return the published version."""
 
     def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]: ...
 
@@ -102,14 +102,14 @@ class Datasets(Protocol):
 
 
 class DataImports:
-    """Files of a folder, and the datasets that they become."""
+    """The steps that turn a file into a published version of a dataset."""
 
     def __init__(self, datasets: Datasets, files: Path) -> None:
         self._datasets, self._folder = datasets, Folder(files)
 
     @activity.defn
     async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
-        """Check the file against its schema, and say what it is like beside what is published. Changes nothing."""
+        """Check the file against its schema, and profile it next to the published version. Changes nothing."""
         asked = call.input
         async with beating():
             profiler, file = await asyncio.to_thread(self._profiled, asked)
@@ -123,7 +123,7 @@ class DataImports:
         if version is None:
             return None
         content = Content()
-        # From the rows, as a profile does not name all columns.
+        # The columns come from the rows, because a profile does not name all of them.
         async for row in self._datasets.all_rows(dataset, version):
             content.add(row)
         return version, content
@@ -136,7 +136,7 @@ class DataImports:
 
     @activity.defn
     async def load_rows(self, call: StepCall[Staging]) -> Staged:
-        """Load the file as a version that nobody sees yet. Raises Refused when it is not what was profiled."""
+        """Load the file as a version that is not yet visible. Raises Refused if it is not the profiled file."""
         asked = call.input
         if asked.profile is None:
             raise Refused(f"'{asked.file}' was not checked, so it is not loaded.")
@@ -163,18 +163,18 @@ class DataImports:
 
     @activity.defn
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
-        """Undo `load_rows`: remove the version. Answers whether there was anything."""
+        """Undo `load_rows`: remove the version. Return whether there was a version."""
         async with beating():
             return await self._datasets.unstage(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def publish_version(self, call: StepCall[Publication]) -> Published:
-        """Let the version that was loaded take the place of the one in force, at once and whole."""
+        """Publish the loaded version in one transaction, in place of the published version."""
         name = call.input.dataset
         made = await self._datasets.publish(call.key, call.case_id, name, call.input.base)
         return Published(dataset=name, version=made.version, rows=made.rows, published_at=made.published_at)
 
     @activity.defn
     async def restore_version(self, call: StepCall[Publication]) -> bool:
-        """Undo `publish_version`: the version before is in force again, or none. Answers whether there was anything."""
+        """Undo `publish_version`: publish the version before again, or none. Return whether anything was undone."""
         return await self._datasets.unpublish(call.key, call.undone, call.case_id)

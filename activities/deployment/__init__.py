@@ -1,1 +1,1 @@
-"""The process `deployment`: its request, steps and undos, and their receivers."""
+"""The process `deployment`: its request, steps and undos, and the folders and apps that they change."""

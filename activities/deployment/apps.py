@@ -1,4 +1,4 @@
-"""The apps that may be deployed, as the file of `HOLDGATE_APPS` names them."""
+"""The apps that may be deployed, as defined in the file of `HOLDGATE_APPS`."""
 
 import re
 import tomllib
@@ -14,13 +14,13 @@ from policy.clock import duration
 
 APP_NAME = r"^[a-z][a-z0-9-]{0,39}$"
 LONGEST = timedelta(minutes=5)
-"""For all checks of a release, and for its health check: the steps have a little more."""
+"""Maximum time for all checks of a release, and for its health check. The timeout of the steps is a little longer."""
 
 _URL = re.compile(r"https?://[^\s/?#@]+(/\S*)?")
 
 
 class WrongApps(ValueError):
-    """The file cannot be used. `str()` is one line for each mistake, naming file and key."""
+    """The file is invalid. `str()` is one line for each mistake, with file and key."""
 
 
 def _span(value: Any) -> Any:
@@ -36,28 +36,29 @@ Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Fie
 
 
 class App(BaseModel):
-    """One app: how a release of it is checked before people decide, and after it went live."""
+    """One app, with the checks of a release before people decide and after it is live."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     health: str
-    """Asked after the switch; a release is well when 200 comes."""
+    """The URL of the health check. A release is healthy when the answer is 200."""
     health_text: str = Field("", max_length=200)
-    """What the answer must hold, if anything."""
+    """A text that the answer must contain; empty for no check."""
     health_release: str = Field("", max_length=60)
-    """The field of the JSON answer that must hold the id of the release, if any: it is the new one that is well."""
+    """The JSON field of the answer that must hold the id of the release, so that an old release cannot answer; or
+    empty."""
     health_timeout: Span = timedelta(seconds=20)
-    """How long the release has to become well."""
+    """How long the release has to become healthy."""
     checks: list[Words] = Field(default=[], max_length=8)
-    """Commands, each a list of words; no shell reads them. They run in a copy of the release."""
+    """Commands, each a list of words that no shell reads. They run in a copy of the release."""
     checks_timeout: Span = timedelta(minutes=2)
-    """For all checks together."""
+    """Maximum time for all checks together."""
     checks_memory_mb: int = Field(1024, ge=64, le=65536)
-    """Address space of each process of a check."""
+    """Maximum address space of each process of a check."""
     checks_file_mb: int = Field(64, ge=1, le=4096)
-    """Of the largest file, and of the output, that a check may write."""
+    """Maximum size of the output of a check, and of each file that it writes."""
     keep_releases: int = Field(5, ge=2, le=100)
-    """How many releases that were live are kept, the one that is included."""
+    """The number of formerly live releases that are kept, including the live one."""
 
     @field_validator("health")
     @classmethod
@@ -71,7 +72,7 @@ _APPS = TypeAdapter(dict[Annotated[str, Field(pattern=APP_NAME)], App])
 
 
 def read_apps(path: Path) -> Mapping[str, App]:
-    """The apps by their names. Raises WrongApps."""
+    """Return the apps by name. Raises WrongApps."""
     try:
         return _APPS.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

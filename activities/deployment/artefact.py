@@ -1,7 +1,7 @@
-"""Reading what somebody else has packed: archives that may be malicious.
+"""Unpack archives that may be malicious.
 
-What comes out of an archive are plain files and folders below one folder, and nothing else: no links, no devices, no
-names that lead elsewhere. Limits hold before anything is written, so a bomb costs no more than they allow.
+Only plain files and folders below one folder are unpacked: no links, no devices, no names outside the folder. Limits
+are checked before anything is written, so a zip bomb costs no more than the limits allow.
 """
 
 import gzip
@@ -26,40 +26,40 @@ _DIGITS = re.compile(rb"[0-9]{100}")
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What an archive may hold; sizes in bytes."""
+class ArchiveLimits:
+    """Limits of an archive; sizes in bytes."""
 
     archive: int = 64 << 20
-    """The archive itself."""
+    """The size of the archive."""
     total: int = 256 << 20
-    """Everything that it unpacks to, with the headers."""
+    """The unpacked size of everything, with headers."""
     single: int = 64 << 20
-    """One file."""
+    """The size of one file."""
     members: int = 5_000
-    """Files and folders, those included that only a name implies."""
+    """The number of files and folders, including folders that are only part of a name."""
     ratio: int = 100
-    """How many times as large as the archive what is in it may be; asked from `ratio_from` on."""
+    """Maximum ratio of the unpacked size to the archive size, checked above `ratio_from` bytes."""
     ratio_from: int = 4 << 20
     name: int = 240
     """Bytes of a name with its folders."""
     depth: int = 20
-    """Folders above a file."""
+    """The number of folders above a file."""
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What came out of an archive."""
+    """The content of an archive."""
 
     files: tuple[str, ...]
-    """Their names, relative and with `/`, in order of the alphabet."""
+    """The names of files, relative and with `/`, sorted."""
     bytes: int
 
 
-def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
-    """Copy a file and answer its SHA-256 in hex: what is checked is then what is used. Raises Refused if too large."""
+def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
+    """Copy a file and return its SHA-256 in hex. Raises Refused if the file is too large."""
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as written:
         while chunk := source.read(CHUNK):
@@ -71,11 +71,11 @@ def copy(source: IO[bytes], target: Path, limit: int = LIMITS.archive) -> str:
     return digest.hexdigest()
 
 
-def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> Unpacked:
-    """Unpack a tar.gz into an empty folder that nobody else writes to, and see to it that it is on the disk.
+def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
+    """Unpack a tar.gz into an empty folder that nobody else writes to, and flush it to the disk.
 
-    Raises Refused for anything that a release has no need of and an attacker may; the folder then holds what was
-    written before that was found, and is to be thrown away.
+    Raises Refused for content that a release does not need and an attacker might use. The folder then holds the files
+    written so far; delete it.
     """
     with tempfile.TemporaryFile(dir=into.parent) as raw:
         _decompress(archive, raw, limits)
@@ -83,7 +83,7 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> Unpacked:
             with _Tar.open(fileobj=raw, mode="r:", encoding="utf-8", errors="strict") as tar:
                 unpacked = _extract(tar, into, limits)
                 raw.seek(tar.offset)
-                # The reader of tar takes a broken header for the end, and would keep quiet about all that follows.
+                # The tar reader takes a broken header for the end of the archive, and would ignore everything after it.
                 if raw.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
                     raise Refused("The archive is damaged: it breaks off, or a part of it cannot be read.")
         except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
@@ -96,7 +96,7 @@ def unpack(archive: Path, into: Path, limits: Limits = LIMITS) -> Unpacked:
 
 
 def sync(folder: Path) -> None:
-    """See to it that the names in a folder are on the disk."""
+    """Flush the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -104,8 +104,8 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _decompress(archive: Path, into: IO[bytes], limits: Limits) -> None:
-    """The tar of a tar.gz, unless it is too large: nothing looks into it before that is known."""
+def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
+    """Write the tar of a tar.gz. Checks the size first, so that nothing reads an archive that is too large."""
     by_ratio = max(limits.ratio_from, limits.ratio * archive.stat().st_size)
     size = 0
     try:
@@ -120,13 +120,13 @@ def _decompress(archive: Path, into: IO[bytes], limits: Limits) -> None:
                 into.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
-            raise  # a disk that is full is no fault of the archive
+            raise  # A full disk is not an error of the archive.
         raise Refused("The archive is damaged or is no tar.gz.") from error
     into.seek(0)
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is looked at before Python's reader does, which takes very long for some."""
+    """A header that is checked before Python's tar reader parses it, which is very slow for some headers."""
 
     def _proc_pax(self, tar: "_Tar") -> tarfile.TarInfo:
         source = tar.fileobj
@@ -136,7 +136,7 @@ class _Header(tarfile.TarInfo):
         if tar.told > MAX_HEADERS or tar.told_of_all > MAX_HEADERS_OF_ALL:
             raise Refused("The archive says more of its files than is read: pack it without their attributes.")
         at = source.tell()
-        # Searched by the square of their number, in Python before 3.11.10: 64 KB of them stop a worker for a minute.
+        # Python before 3.11.10 needs quadratic time for these headers: 64 KB of them block a worker for a minute.
         if _DIGITS.search(source.read(self.size)):
             raise Refused("The archive holds a header with a number that is too long.")
         source.seek(at)
@@ -147,12 +147,12 @@ class _Header(tarfile.TarInfo):
 class _Tar(tarfile.TarFile):
     tarinfo = _Header
     told = 0
-    """Bytes of what the archive says of its files besides their plain headers ..."""
+    """Bytes of extended headers of single files."""
     told_of_all = 0
-    """... and of all of them at once, which is gone through for each."""
+    """Bytes of global extended headers, which the reader processes for each file."""
 
 
-def _extract(tar: tarfile.TarFile, into: Path, limits: Limits) -> Unpacked:
+def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacked:
     files: dict[PurePosixPath, int] = {}
     folders: set[PurePosixPath] = {PurePosixPath()}
     declared: set[PurePosixPath] = set()
@@ -181,8 +181,8 @@ def _extract(tar: tarfile.TarFile, into: Path, limits: Limits) -> Unpacked:
     return Unpacked(tuple(sorted(map(str, files))), sum(files.values()))
 
 
-def _name_of(member: tarfile.TarInfo, limits: Limits) -> PurePosixPath:
-    """The name of a member, relative and without `.`; raises Refused for one that could lead elsewhere."""
+def _name_of(member: tarfile.TarInfo, limits: ArchiveLimits) -> PurePosixPath:
+    """Return the name of a member, relative and without `.`. Raises Refused for a name that could leave the folder."""
     name = PurePosixPath(member.name)
     if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
         raise Refused(f"The archive holds a name that is too long or too deep: '{member.name[:60]}…'.")
@@ -193,8 +193,8 @@ def _name_of(member: tarfile.TarInfo, limits: Limits) -> PurePosixPath:
     return name
 
 
-def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: Limits) -> None:
-    """Raises Refused for what is no plain file or folder, or too large."""
+def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) -> None:
+    """Raise Refused unless a member is a plain file or folder within the limits."""
     if member.issym() or member.islnk():
         raise Refused(f"The archive holds a link, which is not allowed: '{name}'.")
     if member.issparse() or not (member.isreg() or member.isdir()):
@@ -216,7 +216,7 @@ def _write(content: IO[bytes], target: Path, mode: int) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file below a folder, by its name; without what Python leaves behind when it runs one."""
+    """Return the SHA-256 of each file below a folder, by name. Ignores files that Python writes when it runs code."""
     return {str(path.relative_to(folder)): _digest(path) for path in _plain_files(folder)}
 
 

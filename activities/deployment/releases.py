@@ -1,14 +1,14 @@
-"""The releases of apps on disk: unpacked side by side, one of them live by a link, each effect exactly once.
+"""Releases of apps on disk: unpacked side by side, one of them live by a link. Each effect happens once only.
 
-    <apps>/<app>/releases/<id>/     what came out of an artefact
-    <apps>/<app>/current            a link to the live one
-    <apps>/<app>/journal/           what became of each idempotency key
-    <apps>/<app>/hold.json          the release that may be switched to now, and its case; nobody holds the app without
-    <apps>/<app>/lock               whoever changes something of the above has this lock
+    <apps>/<app>/releases/<id>/     the files of an artefact
+    <apps>/<app>/current            a link to the live release
+    <apps>/<app>/journal/           the state of each idempotency key
+    <apps>/<app>/hold.json          the release that may be switched to now, and its case; absent while the app is free
+    <apps>/<app>/lock               the lock for changes of all of these
 
-A key is written down before it takes effect and once more when it has, so what a dead process left half done is known
-and finished by whoever comes next. A key that was undone, used or not, is refused from then on. An app that is held is
-switched for that release only, so a late attempt of a dead worker finds its key settled or the app in other hands.
+A key is written before its effect and again after it, so the next process finds and finishes what a dead process left
+half done. A key that was undone, used or not, is refused from then on. An app that is held can be switched to that
+release only. So a late attempt of a dead worker finds its key settled, or the app held by another case.
 """
 
 import fcntl
@@ -23,54 +23,54 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from activities.deployment.artefact import LIMITS, Limits, Unpacked, copy, sync, unpack
+from activities.deployment.artefact import LIMITS, ArchiveLimits, Unpacked, copy_hashed, sync, unpack
 from core.file_storage import keep
 from domain.errors import UNDONE_FIRST, Refused, Trouble
 
 Artefact = Callable[[], AbstractContextManager[tuple[IO[bytes], str]]]
-"""Opens an artefact, and says which SHA-256 it must have."""
+"""Opens an artefact, and returns it with the SHA-256 that it must have."""
 Kind = Literal["unpack", "hold", "switch", "finish"]
 
 
-class Entry(BaseModel):
-    """What became of one key."""
+class KeyState(BaseModel):
+    """The state of one idempotency key."""
 
     key: str
     kind: Kind
     case_id: str
     state: Literal["begun", "done", "undoing", "undone", "void"]
     at: datetime
-    """When it was begun."""
+    """When the effect began."""
     release: str = ""
     before: str | None = None
-    """Of a switch: what the link said before."""
+    """For a switch: the target of the link before."""
     anything: bool = True
-    """Of what was undone: whether there was anything to undo."""
+    """For an undone key: whether there was anything to undo."""
     sha256: str = ""
     files: int = 0
     bytes: int = 0
 
 
 class Hold(BaseModel):
-    """Who may switch an app."""
+    """The release that may be switched to, and its case."""
 
     release: str
     case_id: str
 
 
 class Releases:
-    """Every method that changes something may be repeated, and called by several processes at once."""
+    """The releases of all apps. Changing methods may be repeated, and called by several processes at once."""
 
-    def __init__(self, root: Path, limits: Limits = LIMITS) -> None:
+    def __init__(self, root: Path, limits: ArchiveLimits = LIMITS) -> None:
         self._root = root
         self._limits = limits
 
     # ------------------------------------------------------------------------------------------------------ unpacking
 
-    def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> Entry:
-        """Verify and unpack an artefact, which is opened only if this key has not unpacked it yet.
+    def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> KeyState:
+        """Verify and unpack an artefact. It is opened only if this key has not unpacked it yet.
 
-        Raises Refused for another SHA-256, for an archive that is not safe, and for a key that was undone.
+        Raises Refused for another SHA-256, for an unsafe archive, and for a key that was undone.
         """
         with self._locked(app) as folder:
             if (first := folder.entry(key)) and first.state == "done":
@@ -81,7 +81,7 @@ class Releases:
             archive, tree = scratch / "artefact", scratch / "tree"
             tree.mkdir()
             with artefact() as (source, wanted):
-                found = copy(source, archive, self._limits.archive)
+                found = copy_hashed(source, archive, self._limits.archive)
             if found != wanted:
                 raise Refused(f"The artefact has the SHA-256 {found}, and {wanted} was asked for.")
             unpacked = unpack(archive, tree, self._limits)
@@ -89,7 +89,7 @@ class Releases:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _place(self, key: str, case_id: str, app: str, tree: Path, sha256: str, unpacked: Unpacked) -> Entry:
+    def _place(self, key: str, case_id: str, app: str, tree: Path, sha256: str, unpacked: Unpacked) -> KeyState:
         release = f"{sha256[:12]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
         with self._locked(app) as folder:
             entry = folder.entry(key)
@@ -111,7 +111,7 @@ class Releases:
             return entry
 
     def remove(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `unpack`. Answers whether there was anything. Raises Refused while the release is live."""
+        """Undo `unpack`. Return whether there was anything to undo. Raises Refused while the release is live."""
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "unpack", case_id)
             if entry.state == "void":
@@ -126,7 +126,7 @@ class Releases:
     # -------------------------------------------------------------------------------------------------------- holding
 
     def hold(self, key: str, case_id: str, app: str, release: str) -> None:
-        """Keep everybody else from switching the app. Raises Trouble while another case holds it; Refused."""
+        """Prevent other cases from switching the app. Raises Trouble while another case holds it; Refused."""
         with self._locked(app) as folder:
             if (entry := folder.entry(key)) and entry.state == "done":
                 return
@@ -136,7 +136,7 @@ class Releases:
             folder.settle(entry, "done")
 
     def free(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `hold`. Answers whether the app was still held by it: a switch that was undone has freed it."""
+        """Undo `hold`. Return whether this key still held the app. An undone switch has already freed it."""
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
             if entry.state == "void":
@@ -149,8 +149,8 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ switching
 
-    def switch(self, key: str, case_id: str, app: str, release: str) -> Entry:
-        """Let a release go live. The app must be held for it. Raises Refused."""
+    def switch(self, key: str, case_id: str, app: str, release: str) -> KeyState:
+        """Make a release live. The app must be held for it. Raises Refused."""
         with self._locked(app) as folder:
             entry = folder.entry(key)
             if entry is not None and entry.state == "done":
@@ -164,11 +164,10 @@ class Releases:
             return folder.settle(entry, "done")
 
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `switch`: the link says exactly what it said before, and nobody holds the app. Answers whether there was
-        anything.
+        """Undo `switch`: restore the target of the link and free the app. Return whether there was anything to undo.
 
-        Raises Refused when another release is live since, or the one before is gone; Trouble while another case holds
-        the app.
+        Raises Refused when another release is live since, or the release before is gone; Trouble while another case
+        holds the app.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "switch", case_id)
@@ -176,7 +175,7 @@ class Releases:
                 return False
             if entry.state in ("begun", "done"):
                 self._may_switch_back(folder, entry)
-                # From here on nobody else switches the app, should this process end in the middle.
+                # From here on no other case can switch the app, even if this process dies in the middle.
                 folder.take(Hold(release=entry.release, case_id=case_id))
                 entry = folder.settle(entry, "undoing")
             if entry.state == "undoing":
@@ -186,7 +185,7 @@ class Releases:
             return True
 
     @staticmethod
-    def _may_switch_back(folder: "_App", entry: Entry) -> None:
+    def _may_switch_back(folder: "_App", entry: KeyState) -> None:
         live = folder.live()
         never_switched = entry.state == "begun" and folder.link() == entry.before
         if live != entry.release and not never_switched:
@@ -209,8 +208,8 @@ class Releases:
 
     # ------------------------------------------------------------------------------------------------------ finishing
 
-    def finish(self, key: str, case_id: str, app: str, release: str, keep_releases: int) -> Entry:
-        """The release is well: let others deploy the app, and remove what was live long ago. Raises Refused."""
+    def finish(self, key: str, case_id: str, app: str, release: str, keep_releases: int) -> KeyState:
+        """Free the app after its health check, and delete the oldest formerly live releases. Raises Refused."""
         with self._locked(app) as folder:
             if (entry := folder.entry(key)) and entry.state == "done":
                 return entry
@@ -225,29 +224,29 @@ class Releases:
     # --------------------------------------------------------------------------------------------------------- looking
 
     def live(self, app: str) -> str | None:
-        """The id of the release that is live now."""
+        """Return the id of the live release."""
         return _App(self._root / app).live()
 
     def folder(self, app: str, release: str) -> Path:
-        """Where a release lies. Raises Refused when it is not there."""
+        """Return the folder of a release. Raises Refused if it does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
             raise Refused(f"Release {release} of {app} is not there any more.")
         return path
 
     def live_folder(self, app: str) -> Path | None:
-        """Where the release lies that is live now; None when there is none."""
+        """Return the folder of the live release; None if none is live."""
         folder = _App(self._root / app)
         link = folder.link()
         path = folder.path_of_link(link) if link is not None else None
         return path if path is not None and path.is_dir() else None
 
-    def entries(self, app: str) -> list[Entry]:
-        """What became of all keys of an app, oldest first."""
+    def entries(self, app: str) -> list[KeyState]:
+        """Return the states of all keys of an app, oldest first."""
         return sorted(_App(self._root / app).entries("*"), key=lambda entry: entry.at)
 
     def holder(self, app: str) -> Hold | None:
-        """Who holds an app."""
+        """Return the hold of an app."""
         return _App(self._root / app).holder()
 
     @contextmanager
@@ -261,7 +260,7 @@ class Releases:
 
 
 class _App:
-    """The folder of one app; what changes it wants the lock."""
+    """The folder of one app. Changes need the lock."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.name = root, root.name
@@ -270,39 +269,39 @@ class _App:
 
     # ---- keys
 
-    def entry(self, key: str) -> Entry | None:
-        """What became of a key; None when it has not been used. Raises Refused for one that was undone."""
+    def entry(self, key: str) -> KeyState | None:
+        """Return the state of a key; None if it was not used. Raises Refused if it was undone."""
         entry = next(self.entries(f"*-{_file_name(key)}"), None)
         if entry is not None and entry.state not in ("begun", "done"):
             raise Refused(UNDONE_FIRST)
         return entry
 
-    def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> Entry:
-        """Write down what is about to be done."""
-        entry = Entry.model_validate(
+    def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> KeyState:
+        """Write that an effect is about to begin."""
+        entry = KeyState.model_validate(
             {"key": key, "kind": kind, "case_id": case_id, "state": "begun", "at": datetime.now(UTC), **facts}
         )
         return self._write(entry)
 
-    def undoing(self, undoes: str, kind: Kind, case_id: str) -> Entry:
-        """The entry that is to be undone; void from now on if there is none."""
+    def undoing(self, undoes: str, kind: Kind, case_id: str) -> KeyState:
+        """Return the state of the key to undo. If it was not used, void it from now on."""
         entry = next(self.entries(f"*-{_file_name(undoes)}"), None)
         return entry or self.settle(self.begin(undoes, kind, case_id), "void")
 
-    def settle(self, entry: Entry, state: Literal["done", "undoing", "undone", "void"]) -> Entry:
-        """Write down how far it has come."""
+    def settle(self, entry: KeyState, state: Literal["done", "undoing", "undone", "void"]) -> KeyState:
+        """Write how far the effect of a key has got."""
         return self._write(entry.model_copy(update={"state": state}))
 
-    def entries(self, pattern: str) -> Iterator[Entry]:
-        """The entries whose files are named so: `<kind>-<digest of the key>.json`."""
+    def entries(self, pattern: str) -> Iterator[KeyState]:
+        """Return the states in files of this kind: `<kind>-<digest of the key>.json`."""
         for path in self.journal.glob(f"{pattern}.json"):
-            yield Entry.model_validate_json(path.read_bytes())
+            yield KeyState.model_validate_json(path.read_bytes())
 
-    def switch_to(self, release: str | None) -> Entry | None:
-        """The switch to this release."""
+    def switch_to(self, release: str | None) -> KeyState | None:
+        """Return the switch to this release."""
         return next((each for each in self.entries("switch-*") if each.release and each.release == release), None)
 
-    def _write(self, entry: Entry) -> Entry:
+    def _write(self, entry: KeyState) -> KeyState:
         keep(self.journal, f"{entry.kind}-{_file_name(entry.key)}.json", entry.model_dump_json(indent=1).encode())
         return entry
 
@@ -317,7 +316,7 @@ class _App:
         return holder is not None and holder.release == release
 
     def must_be_free_for(self, release: str) -> None:
-        """Raises Trouble while another release holds the app."""
+        """Raise Trouble while another release holds the app."""
         holder = self.holder()
         if holder is not None and holder.release != release:
             raise Trouble(f"{self.name} is being deployed by case {holder.case_id}.", about=f"deploying/{self.name}")
@@ -334,7 +333,7 @@ class _App:
     # ---- the link
 
     def link(self) -> str | None:
-        """What the link says. Raises Refused when there is something else in its place."""
+        """Return the target of the link. Raises Refused when the path is something other than a link."""
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
@@ -342,7 +341,7 @@ class _App:
         return None
 
     def live(self) -> str | None:
-        """The id of the live release, or the name of whatever somebody has linked by hand."""
+        """Return the id of the live release, or the name of a target that somebody linked by hand."""
         link = self.link()
         return None if link is None else Path(link).name
 
@@ -350,11 +349,11 @@ class _App:
         return self.root / link
 
     def target(self, release: str) -> str:
-        """What the link says when a release is live."""
+        """Return the target of the link when a release is live."""
         return f"releases/{release}"
 
     def point(self, to: str | None) -> None:
-        """Let the link say this, in one move: whoever looks sees what was before or what is now."""
+        """Set the target of the link atomically: a reader sees the old or the new target."""
         if to is None:
             self._current.unlink(missing_ok=True)
         elif self.link() != to:
@@ -370,7 +369,7 @@ class _App:
         return self.releases / release
 
     def throw_away(self, release: str) -> None:
-        """Remove a release: at once for whoever looks, and then from the disk."""
+        """Delete a release. First rename it, so that it is gone for readers at once."""
         gone = self.releases / f".gone-{release}"
         if self.path(release).exists():
             self.path(release).rename(gone)
@@ -378,15 +377,15 @@ class _App:
         shutil.rmtree(gone, ignore_errors=True)
 
     def clear(self, key: str, but: Path | None = None) -> None:
-        """Remove what attempts that were killed have left of unpacking under a key."""
+        """Delete partly unpacked files of killed attempts of a key."""
         for left in self.releases.glob(f".{_file_name(key)}.*"):
             if left != but:
                 shutil.rmtree(left, ignore_errors=True)
 
     def prune(self, kept: int) -> None:
-        """Remove what was live long ago, but never the live release or the one before, which an undo needs.
+        """Delete the oldest formerly live releases, but never the live release or the one before, which an undo needs.
 
-        What waits for its approval was never live and stays.
+        A release that waits for approval was never live and stays.
         """
         live = self.live()
         switches = sorted(self.entries("switch-*"), key=lambda entry: entry.at, reverse=True)

@@ -1,4 +1,4 @@
-"""What a deployment starts with: which artefact is to go live as which app."""
+"""The request of a deployment: an artefact, and the app that it is a release of."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -17,7 +17,7 @@ def _no_if_empty(value: Any) -> Any:
 
 
 class DeploymentRequest(Message):
-    """One artefact that is to go live."""
+    """One artefact to deploy."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = DEPLOYMENT

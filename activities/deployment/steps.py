@@ -1,4 +1,4 @@
-"""The steps of a deployment, do and undo side by side. Whatever comes twice or late, the folder of the app decides."""
+"""The steps of a deployment and their undos. The folder of the app detects repeated and late attempts."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from temporalio import activity
 
 from activities.deployment.apps import App
 from activities.deployment.artefact import LIMITS, digests
-from activities.deployment.health import Check, become_well, may_isolate, run_checks
+from activities.deployment.health import HealthCheck, may_isolate, run_checks, wait_until_healthy
 from activities.deployment.releases import Releases
 from activities.deployment.request import DeploymentRequest
 from activities.shared.files_folder import Folder
@@ -35,77 +35,77 @@ __all__ = [
 ]
 
 MAX_NAMES = 50
-"""Names of files that reviewers are shown."""
+"""Maximum number of file names that reviewers see."""
 MAX_SIDECAR = 64 * 1024
 _SUM = re.compile(r"([0-9a-fA-F]{64})(?:\s+\*?(.+))?")
 
 
 class Release(Message):
-    """What was unpacked. An empty `release` is that of a case whose unpacking operators have skipped."""
+    """An unpacked release. `release` is empty if operators skipped the unpacking."""
 
     app: str
     artefact: str
     version: str = ""
     release: str = ""
-    """Its id: one for each case and artefact."""
+    """The id of the release, unique by case and artefact."""
     sha256: str = ""
     files: int = 0
     bytes: int = 0
 
     @classmethod
     def none_of(cls, request: DeploymentRequest) -> "Release":
-        """In place of a release that was never unpacked: every step that follows is refused."""
+        """Return an empty release, for an unpacking that was skipped. Every later step refuses it."""
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
 class Compared(Release):
-    """What is found without running anything of the release: what would change. All is unknown if it was skipped."""
+    """The differences from the live release, found without running code. Unknown if the step was skipped."""
 
     live: str | None = None
-    """The release that was live then."""
+    """The release that was live at the comparison."""
     added: int | None = None
     changed: int | None = None
     removed: int | None = None
     names: list[str] = Field(default=[])
-    """`+ name`, `~ name` and `- name` of what is added, changed and removed: the first fifty."""
+    """`+ name`, `~ name` and `- name` of added, changed and removed files: the first fifty."""
 
 
 class Code(Compared):
     """A release whose code is to be run."""
 
     approved: bool
-    """Whether somebody has approved the release before its code is run."""
+    """Whether a person has approved the release before its code runs."""
 
 
 class Checked(Compared):
-    """What is found by running code of the release, too."""
+    """The facts after the checks, which run code of the release."""
 
-    checks: list[Check] | None
-    """None when operators skipped them."""
+    checks: list[HealthCheck] | None
+    """None if operators skipped the checks."""
     isolated: bool | None
-    """Whether its code ran apart from everything else. None when nothing was run."""
+    """Whether the code ran isolated. None if nothing was run."""
 
     @classmethod
     def skipped(cls, compared: Compared) -> "Checked":
-        """In place of checks that were not run."""
+        """Return the facts for checks that were not run."""
         return cls(**dict(compared), checks=None, isolated=None)
 
 
 class Switched(Message):
-    """What is live now and what was before."""
+    """The live release and the release before."""
 
     release: str
     before: str | None
 
 
 class Healthy(Message):
-    """How often the app was asked until it was well."""
+    """The number of requests until the app was healthy."""
 
     asked: int
 
 
 class Deployed(Message):
-    """A release that is live and well."""
+    """A release that is live and healthy."""
 
     app: str
     release: str
@@ -116,14 +116,14 @@ class Deployed(Message):
 
 
 class Deployments:
-    """Releases unpacked, compared, checked, switched to and watched."""
+    """The steps of a deployment: unpack, compare, check, switch and watch releases."""
 
     def __init__(
         self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
     ) -> None:
-        """`checks`: the folder of what checks need for a while.
+        """Set the folder `checks` for temporary files of checks.
 
-        `unisolated`: whether code that somebody has approved may run where it cannot be isolated.
+        `unisolated` is whether approved code may run where it cannot be isolated.
         """
         self._releases = releases
         self._apps = apps
@@ -133,7 +133,7 @@ class Deployments:
 
     @activity.defn
     async def unpack_release(self, call: StepCall[DeploymentRequest]) -> Release:
-        """Verify the artefact and unpack it beside the other releases of its app."""
+        """Verify the artefact and unpack it next to the other releases of its app."""
         asked = call.input
         self._app(asked.app)
 
@@ -156,12 +156,12 @@ class Deployments:
 
     @activity.defn
     async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
-        """Undo `unpack_release`. Answers whether there was anything."""
+        """Undo `unpack_release`. Return whether there was anything to undo."""
         return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def compare_release(self, call: StepCall[Release]) -> Compared:
-        """Compare the release with the one that is live. Runs nothing of it, and changes nothing."""
+        """Compare the release with the live one. Runs none of its code, and changes nothing."""
         given = call.input
         async with beating():
             folder = self._releases.folder(given.app, given.release)
@@ -184,7 +184,7 @@ class Deployments:
         """
         given = call.input
         app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
-        checks: list[Check] = []
+        checks: list[HealthCheck] = []
         isolated = None
         async with beating():
             if app.checks:
@@ -194,38 +194,38 @@ class Deployments:
 
     @activity.defn
     async def hold_app(self, call: StepCall[Release]) -> None:
-        """Keep other cases from deploying the app. Raises Trouble while another case does."""
+        """Prevent other cases from deploying the app. Raises Trouble while another case holds it."""
         given = call.input
         self._releases.folder(given.app, given.release)
         await asyncio.to_thread(self._releases.hold, call.key, call.case_id, given.app, given.release)
 
     @activity.defn
     async def free_app(self, call: StepCall[Release]) -> bool:
-        """Undo `hold_app`. Answers whether the app was still held by it."""
+        """Undo `hold_app`. Return whether this case still held the app."""
         return await asyncio.to_thread(self._releases.free, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def switch_release(self, call: StepCall[Release]) -> Switched:
-        """Let the release go live."""
+        """Make the release live."""
         given = call.input
         made = await asyncio.to_thread(self._releases.switch, call.key, call.case_id, given.app, given.release)
         return Switched(release=made.release, before=made.before and Path(made.before).name)
 
     @activity.defn
     async def switch_back(self, call: StepCall[Release]) -> bool:
-        """Undo `switch_release` and free the app. Answers whether there was anything."""
+        """Undo `switch_release` and free the app. Return whether there was anything to undo."""
         return await asyncio.to_thread(self._releases.switch_back, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def check_health(self, call: StepCall[Release]) -> Healthy:
-        """Ask the app until it is well. Raises Refused when it does not become so in time."""
+        """Ask the health URL until the app is healthy. Raises Refused when it does not become healthy in time."""
         given = call.input
         async with beating():
-            return Healthy(asked=await become_well(given.app, self._app(given.app), given.release))
+            return Healthy(asked=await wait_until_healthy(given.app, self._app(given.app), given.release))
 
     @activity.defn
     async def finish_deployment(self, call: StepCall[Release]) -> Deployed:
-        """Let other cases deploy the app again, and remove its oldest releases."""
+        """Allow other cases to deploy the app again, and delete its oldest releases."""
         given = call.input
         keep = self._app(given.app).keep_releases
         made = await asyncio.to_thread(self._releases.finish, call.key, call.case_id, given.app, given.release, keep)
@@ -245,7 +245,7 @@ class Deployments:
         return self._apps[name]
 
     def _noted_sum(self, artefact: str) -> str:
-        """The SHA-256 in the file beside the artefact, as sha256sum writes it."""
+        """Return the SHA-256 in the file next to the artefact, as sha256sum writes it."""
         try:
             with self._folder.open(f"{artefact}.sha256", MAX_SIDECAR) as file:
                 text = file.read(MAX_SIDECAR).decode(errors="replace")
@@ -260,7 +260,7 @@ class Deployments:
         raise Refused(f"'{artefact}.sha256' holds no SHA-256 of '{Path(artefact).name}'.")
 
     def _compare(self, app: str, folder: Path) -> tuple[str | None, list[str]]:
-        """The live release, and each file that is another, with a mark before its name."""
+        """Return the live release, and each different file with a mark before its name."""
         old = self._releases.live_folder(app)
         before, after = digests(old) if old is not None else {}, digests(folder)
         differences = (

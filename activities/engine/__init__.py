@@ -1,1 +1,1 @@
-"""Activities of the engine: records in SQL, cases that cases ask for, rows of batches."""
+"""Activities of the engine: writes to SQL, child cases, and rows of batches."""

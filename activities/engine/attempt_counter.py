@@ -1,4 +1,4 @@
-"""Failures of activities with the attempt that failed: Temporal does not tell a Workflow how often a step was tried."""
+"""Add the number of the attempt to failures of activities, because Temporal does not tell it to a Workflow."""
 
 import asyncio
 from typing import Any
@@ -11,10 +11,10 @@ from domain.errors import ATTEMPT
 
 
 class CountAttempts(Interceptor):
-    """Put the number of the attempt among the details of each failure."""
+    """Adds the number of the attempt to the details of each failure."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """Around each activity."""
+        """Return an interceptor around each activity."""
         return _Counting(next)
 
 

@@ -1,4 +1,4 @@
-"""Carrying an uploaded file through, on the queue for bulk work."""
+"""Activities of a batch, on the task queue for bulk work."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,7 +10,7 @@ from domain.batch import BatchInput, BatchNote, BatchResult
 
 
 class BatchImporter(Protocol):
-    """What starts the cases of a batch; each may be called again after any interruption."""
+    """The interface that starts the cases of a batch. Each method may be called again after any interruption."""
 
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult: ...
     async def note(self, note: BatchNote) -> BatchResult: ...
@@ -18,26 +18,26 @@ class BatchImporter(Protocol):
 
 
 class Imports:
-    """Imports of files."""
+    """The activities of a batch."""
 
     def __init__(self, importer: BatchImporter) -> None:
         self._importer = importer
 
     @activity.defn
     async def import_rows(self, batch: BatchInput) -> BatchResult:
-        """Start a case for each of the next valid rows. The heartbeat carries how many this attempt has done."""
+        """Start a case for each of the next valid rows. The heartbeat holds the number of rows done in this attempt."""
         progress = _Progress()
         async with beating(lambda: progress.done):
             return await self._importer.run(batch, progress)
 
     @activity.defn
     async def note_order(self, note: BatchNote) -> BatchResult:
-        """Record that a batch was paused, resumed or cancelled, and by whom; a cancelled one gives up its rows."""
+        """Record that a person paused, resumed or cancelled a batch. Cancelling drops the rows that are not started."""
         return await self._importer.note(note)
 
     @activity.defn
     async def roll_back_cases(self, note: BatchNote) -> int:
-        """Ask the cases of a cancelled batch to undo what they did: how many have not begun to."""
+        """Ask cases of the cancelled batch to roll back. Return how many have not begun to."""
         progress = _Progress()
         async with beating(lambda: progress.done):
             return await self._importer.roll_back(note, progress)

@@ -1,4 +1,4 @@
-"""Cases that a case asks for, such as the security review of what is to be deployed."""
+"""Activities for child cases, such as the security review of an artefact to deploy."""
 
 from typing import Protocol
 
@@ -10,13 +10,13 @@ from domain.step import ChildRequest, StepCall
 
 
 class Child(Message):
-    """The case that was started."""
+    """A child case that was started."""
 
     case_id: str
 
 
 class Children(Protocol):
-    """What starts cases for cases. A key starts one case for ever; an undo that came first voids it."""
+    """The interface that starts child cases. A key starts one case only, and an undo that arrives first voids it."""
 
     async def ask(self, call: StepCall[ChildRequest]) -> str: ...
 
@@ -26,22 +26,22 @@ class Children(Protocol):
 
 
 class ChildCases:
-    """The steps by which a case asks for another."""
+    """The activities by which a case requests a child case."""
 
     def __init__(self, children: Children) -> None:
         self._children = children
 
     @activity.defn
     async def ask_for_case(self, call: StepCall[ChildRequest]) -> Child:
-        """Start the other case, requested by whoever requested this one."""
+        """Start a child case with the requester of this case."""
         return Child(case_id=await self._children.ask(call))
 
     @activity.defn
     async def withdraw_case(self, call: StepCall[ChildRequest]) -> bool:
-        """Undo `ask_for_case`: cancel the other case, if it has not ended. Answers whether it had to be cancelled."""
+        """Undo `ask_for_case`: cancel the child case if it has not ended. Return whether it was cancelled."""
         return await self._children.withdraw(call)
 
     @activity.defn
     async def end_of_case(self, case_id: str) -> CaseResult | None:
-        """How the other case ended; None while it has not."""
+        """Return how the child case ended; None while it is running."""
         return await self._children.end(case_id)

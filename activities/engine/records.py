@@ -1,7 +1,7 @@
-"""The single writer of what happens to cases, and the opening of a gate. Both run as local activities: they are cheap.
+"""Write the events of cases to SQL, and open gates. Both are short, so they run as local activities.
 
-A record is one transaction: events, tasks, decisions and the case row move together or not at all. It may run twice;
-event ids make the second time a no-op.
+One write is one transaction: events, tasks, decisions and the row of the case change together. A write may run twice;
+event ids make the second run a no-op.
 """
 
 import json
@@ -18,42 +18,46 @@ from domain.records import CaseRecord, GateOpening, GateRequest, Present, Writte
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
-from policy.candidates import People, Peopled, peopled, present
+from policy.candidates import PeopleDirectory, RulingWithPeople, present, with_people
 from policy.model import Policy, PolicyError
 from policy.rules import rule
 
 
 class NoRuling(Trouble):
-    """The pinned policy can no longer be read, or does not fit the case."""
+    """The pinned policy cannot be read any more, or does not fit the case."""
 
 
 class NoCase(Trouble):
-    """The database has no row of the case: a Workflow was started by hand, or an older database was put back."""
+    """The database has no row of the case: somebody started a Workflow by hand, or restored an older database."""
 
 
 class NobodyCanDecide(Trouble):
-    """A gate has too few people, with all its levels of escalation."""
+    """A gate has too few people, even with all levels of escalation."""
 
 
 class RecordStore(Protocol):
-    """Where records go."""
+    """The interface to the database."""
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write all of it in one transaction, once, and answer the head of the case's chain. Raises NoCase."""
+        """Write everything in one transaction, once, and return the head of the case's chain. Raises NoCase."""
 
 
 class PinnedPolicies(Protocol):
     """Policies by the hash that was pinned when a case started."""
 
     async def get(self, policy_hash: str) -> Policy:
-        """The policy; raises LookupError when it was never stored."""
+        """Return the policy. Raises LookupError if it was never stored."""
 
 
 class Records:
-    """Writes what happens to cases."""
+    """The activities that write to SQL and ask the policy."""
 
     def __init__(
-        self, store: RecordStore, policies: PinnedPolicies, people: People, inputs: Mapping[str, type[BaseModel]]
+        self,
+        store: RecordStore,
+        policies: PinnedPolicies,
+        people: PeopleDirectory,
+        inputs: Mapping[str, type[BaseModel]],
     ) -> None:
         self._store = store
         self._policies = policies
@@ -62,14 +66,14 @@ class Records:
 
     @activity.defn
     async def record(self, record: CaseRecord) -> Written:
-        """Append events and move the projection."""
+        """Append events and update the rows of the case and its tasks."""
         return await self._store.record(record)
 
     @activity.defn
     async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Ask the pinned policy whether people must decide, and if so put the task into their inbox.
+        """Ask the pinned policy whether people must decide, and if so store the task.
 
-        The answer is in history, so a replay depends neither on the policy's text nor on the expression library.
+        The answer is in the history, so a replay needs neither the text of the policy nor the expression library.
         Raises a failure that is not retried when too few people can decide with all levels: operators must help.
         """
         task, found = request.task, await self._ruled(request, escalate=True)
@@ -111,25 +115,25 @@ class Records:
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
-        """Return what the pinned policy says of a gate whose input was edited, or which is to come. Writes nothing."""
+        """Return the ruling on a gate whose input was edited, or on a gate to come. Writes nothing."""
         return (await self._ruled(request)).ruling
 
     @activity.defn
     async def count(self, task: TaskView) -> Present:
-        """The people who can act on a task now.
+        """Return the people who can act on a task now.
 
-        While the task names people who have left, the answer is who came after them: that comes first.
+        If the task names people who have left, return only their successors, because the task must replace them first.
         """
         if left := leavers_to_replace(task, await self._people.left([*task.names, task.requester])):
             return Present(left=left)
         return await present(task, self._people)
 
-    async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> Peopled:
-        """The ruling with its people and the people who must not decide; `escalate` as in `peopled`."""
-        return await peopled(request.task, await self._rule(request), self._people, escalate=escalate)
+    async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> RulingWithPeople:
+        """Return the ruling with its people and exclusions. `escalate` is passed to `with_people`."""
+        return await with_people(request.task, await self._rule(request), self._people, escalate=escalate)
 
     async def _rule(self, request: GateRequest) -> GateRuling:
-        """The ruling alone.
+        """Return the ruling without people.
 
         Raises a failure that is not retried when newer code can no longer read the pinned policy or the input.
         """
@@ -149,14 +153,14 @@ class Records:
             raise NoRuling(
                 f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
             ) from error
-        except Exception as error:  # the same values give the same: trying again would keep the case for ever
+        except Exception as error:  # The same values give the same error, so a retry would never end.
             why = f"{type(error).__name__}: {error}"
             raise NoRuling(
                 f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
             ) from error
 
 
-def _with_people(task: TaskView, found: Peopled) -> TaskView:
+def _with_people(task: TaskView, found: RulingWithPeople) -> TaskView:
     ruling = found.ruling
     return task.model_copy(
         update={

@@ -1,4 +1,4 @@
-"""What a payment case starts with: one invoice to pay."""
+"""The request of a payment: one invoice to pay."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -15,7 +15,7 @@ from domain.normalization import check_visible, identity_key
 
 MAX_AMOUNT = Decimal(10) ** 15
 MAX_PAYEE_KEY = 300
-"""A few characters grow when they are folded; the ledger keeps this many."""
+"""Maximum length of a payee's key in the ledger. Some characters become several when they are folded."""
 
 
 class _Asked(NamedTuple):
@@ -24,7 +24,7 @@ class _Asked(NamedTuple):
 
 
 def _plain_decimal(value: Any) -> Decimal:
-    """A decimal string or a number, exactly; nothing is guessed, as `1.000` is a thousand to some and one to others."""
+    """Return a decimal string or a number exactly. `1.000` is refused, because it is a thousand in some countries."""
     if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -33,7 +33,8 @@ def _plain_decimal(value: Any) -> Decimal:
         return Decimal(int(value))
     if isinstance(value, float):
         number = Decimal(repr(value))
-        if number.is_finite() and len(number.as_tuple().digits) <= 15:  # more, and the float is no longer what was sent
+        # A float with more digits is no longer the number that was sent.
+        if number.is_finite() and len(number.as_tuple().digits) <= 15:
             return number
         raise ValueError("this JSON number is not exact: send the amount as a string such as '2640.00'")
     if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value.strip()):
@@ -42,7 +43,7 @@ def _plain_decimal(value: Any) -> Decimal:
 
 
 def _exact_amount(value: Any) -> Decimal:
-    """The amount, with exactly the decimals of its currency where both come together."""
+    """Return the amount with exactly the decimals of its currency, if both are valid."""
     asked = value if isinstance(value, _Asked) else _Asked(value, None)
     amount = _plain_decimal(asked.amount)
     if amount <= 0:
@@ -52,7 +53,7 @@ def _exact_amount(value: Any) -> Decimal:
     try:
         decimals = decimals_of(str(asked.currency).strip())
     except ValueError:
-        return amount  # the currency is at fault, and its own field says so
+        return amount  # The error is in the currency, and its own field reports it.
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > decimals:
         raise ValueError(f"{asked.currency} has {decimals or 'no'} decimals, and {amount} has {-exponent}")
@@ -131,7 +132,7 @@ class PaymentRequest(Message):
     @model_validator(mode="before")
     @classmethod
     def _amount_goes_with_currency(cls, data: Any) -> Any:
-        """Let the amount be checked against its currency as a field, so that all faults of a row are named at once."""
+        """Check the amount against the currency as a field, so that all errors of a row are reported together."""
         if isinstance(data, dict) and "amount" in data:
             return {**data, "amount": _Asked(data["amount"], data.get("currency"))}
         return data

@@ -1,4 +1,4 @@
-"""The steps of a payment, do and undo side by side. Whatever comes twice or late, the ledger sees to it."""
+"""The steps of a payment and their undos. The ledger detects repeated and late attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -8,19 +8,19 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.payment.request import PaymentRequest
-from activities.payment.screening import PastPayment, Reason, Screening, score
+from activities.payment.screening import PastPayment, Screening, ScreeningReason, score
 from domain.base import Message
 from domain.money import payee_key
 from domain.step import StepCall
 
-__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Reason", "Screening"]
+__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Screening", "ScreeningReason"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
-"""The lists of names which the policy with this hash has for payments: `denied_payees`."""
+"""Returns the lists of names for payments in the policy with this hash: `denied_payees`."""
 
 
 class Booking(Protocol):
-    """An effect as the ledger keeps it: the first one, however often its key came."""
+    """One effect in the ledger: the first effect of its key, however often the key is used."""
 
     @property
     def entry_id(self) -> int: ...
@@ -29,10 +29,10 @@ class Booking(Protocol):
 
 
 class Ledger(Protocol):
-    """What these steps need of the ledger.
+    """The interface to the ledger.
 
-    A key has one effect for ever. An undo whose `undoes` was never used voids that key, so that a do which arrives
-    later is refused. A business no is raised as Refused.
+    A key has one effect only. An undo whose `undoes` was never used voids that key, so that a later step with the key
+    is refused. A refusal for a business reason is raised as Refused.
     """
 
     async def hold(
@@ -67,7 +67,7 @@ class Ledger(Protocol):
 
 
 class FundsHold(Message):
-    """Money set aside for one payment."""
+    """Money held for one payment."""
 
     entry_id: int
     account: str
@@ -77,7 +77,7 @@ class FundsHold(Message):
 
 
 class PaymentReceipt(Message):
-    """Money that moved."""
+    """Money that was paid."""
 
     entry_id: int
     payee: str
@@ -88,7 +88,7 @@ class PaymentReceipt(Message):
 
 
 class Payments:
-    """Screening, and money held and moved in the ledger."""
+    """The steps of a payment: screen it, and hold and pay money in the ledger."""
 
     def __init__(self, ledger: Ledger, lists: Lists) -> None:
         self._ledger = ledger
@@ -96,19 +96,19 @@ class Payments:
 
     @activity.defn
     async def screen_payment(self, call: StepCall[PaymentRequest]) -> Screening:
-        """Score the payment against the payee's past and the denied payees of the policy pinned to the case.
+        """Score the payment against the payee's history and the denied payees of the pinned policy.
 
-        Comes after `reserve_funds`: the order of the holds says which of two like payments is the second.
+        Runs after `reserve_funds`, because the order of the holds says which of two equal payments is the second.
         """
         history = await self._ledger.payee_history(payee_key(call.input.payee), before_case=call.case_id)
         denied = (await self._lists(call.policy_hash)).get("denied_payees", [])
-        # The time of scheduling is the case's own clock: the same for each attempt, and right when tests skip time.
+        # The scheduled time is the same for each attempt, and correct when tests skip time.
         now = activity.info().scheduled_time
         return score(call.input, history, denied, now)
 
     @activity.defn
     async def reserve_funds(self, call: StepCall[PaymentRequest]) -> FundsHold:
-        """Set the money aside."""
+        """Hold the money."""
         asked = call.input
         held = await self._ledger.hold(
             key=call.key,
@@ -130,12 +130,12 @@ class Payments:
 
     @activity.defn
     async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `reserve_funds`, if it happened and no capture used its money. Answers whether there was anything."""
+        """Undo `reserve_funds`, unless a capture used the money. Return whether there was anything to undo."""
         return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
 
     @activity.defn
     async def capture_payment(self, call: StepCall[PaymentRequest]) -> PaymentReceipt:
-        """Pay with the money that was set aside."""
+        """Pay with the held money."""
         asked = call.input
         paid = await self._ledger.capture(
             key=call.key,
@@ -157,5 +157,5 @@ class Payments:
 
     @activity.defn
     async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `capture_payment`, if it happened. Answers whether there was anything."""
+        """Undo `capture_payment`. Return whether there was anything to undo."""
         return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

@@ -1,4 +1,4 @@
-"""What a security review starts with: a folder or an archive to look into."""
+"""The request of a security review: a folder or an archive to scan."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from domain.column_headings import SECURITY_REVIEW, Headings
 
 
 class SecurityReviewRequest(Message):
-    """What to scan, and for how long a risk is accepted."""
+    """The target of a scan, and how long an accepted risk stays accepted."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = SECURITY_REVIEW

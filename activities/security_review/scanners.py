@@ -1,13 +1,12 @@
-"""Scanners as processes of their own: bandit for Python code, detect-secrets for secrets in any text.
+"""Run scanners as separate processes: bandit for Python code, detect-secrets for secrets in any text.
 
-They read what somebody else wrote, so they run within limits, without the worker's environment, on a copy, and isolated
-where that is possible; they run nothing of it, so where it is not they run all the same. What they say is read
-strictly: a scanner that fails, overlooks a file, or says something else than it should, is never taken for one that
-found nothing.
+Scanners read untrusted files, so they run within limits, without the worker's environment, on a copy, and isolated
+where possible. They do not execute the files, so they may run without isolation. Their output is parsed strictly: a
+scanner that fails, skips a file, or prints something unexpected never counts as a scan without findings.
 
-Nothing in the files can silence them: `# nosec`, allowlist comments and `.bandit` files do not count. Nor do names and
-encodings: each scanner skips, and does not say so, what is called `x.svg`, `poetry.lock`, `my__pycache__.py` or lies
-below `.git`, and text that is no UTF-8. So the copy has numbers for names, and its text is UTF-8.
+Nothing in the files can silence a scanner: `# nosec`, allowlist comments and `.bandit` files are ignored. Scanners also
+skip some names and encodings silently: `x.svg`, `poetry.lock`, `my__pycache__.py`, files below `.git`, and text that is
+not UTF-8. So the files in the copy have numbers as names, and text is converted to UTF-8.
 """
 
 import asyncio
@@ -24,8 +23,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.shared import isolation
-from activities.shared.commands import Limits, run
-from activities.shared.scratch_folder import to_the_end
+from activities.shared.commands import CommandLimits, run
+from activities.shared.scratch_folder import run_to_the_end
 from domain.base import Message
 from domain.errors import Trouble
 
@@ -35,27 +34,27 @@ SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
 
 MEMORY = 1 << 30
 MAX_OUTPUT = 16 << 20
-"""Bytes that a scanner may write; more is no answer."""
+"""Maximum number of bytes of output; more is an error."""
 TIMEOUT = 200.0
-"""Seconds, of the clock and of the processor. detect-secrets takes up to 20 s for each MB on a machine that is busy."""
+"""Seconds of time and of processor time. detect-secrets takes up to 20 s for each MB on a busy machine."""
 MAX_SHOWN = 160
-"""Characters of what is said of a finding."""
+"""Maximum number of characters of the text of a finding."""
 CORES = 2
-"""Processes among which detect-secrets shares its files."""
+"""The number of processes of detect-secrets."""
 CANARY = "aws_key = 'AKIA" + "EXAMPLEEXAMPLE00'\n"
-"""Opens nothing. It lies among the files: a scanner that does not find it has not looked."""
+"""A key without use, in a file of the copy. A scanner that does not report it has not scanned."""
 PYTHON = (".py", ".pyw")
 MARKED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How text in UTF-16 begins."""
+"""The byte order marks of text in UTF-16."""
 KINDS = frozenset(
     {".c", ".cf", ".cfg", ".cls", ".cnf", ".conf", ".cpp", ".cs", ".example", ".eyaml", ".go", ".ini", ".java", ".js"}
     | {".m", ".php", ".properties", ".py", ".pyi", ".swift", ".tf", ".toml", ".yaml", ".yml"}
 )
-"""The endings by which detect-secrets knows how a kind of file writes a password; it needs no others."""
+"""The file endings whose syntax for passwords detect-secrets knows."""
 
 
 class Finding(Message):
-    """One thing that a scanner found. Never the text of a secret, nor the line it stands in."""
+    """One finding of a scanner. Never contains the secret or the line of the secret."""
 
     scanner: str
     rule: str
@@ -66,7 +65,7 @@ class Finding(Message):
 
 
 class ScannerFailed(Trouble):
-    """A scanner did not do its work."""
+    """A scanner failed."""
 
 
 class _Strict(BaseModel):
@@ -103,29 +102,29 @@ class _SecretsReport(_Strict):
 
 
 async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
-    """What both scanners find in a folder that is ours alone, the worst first. Raises ScannerFailed.
+    """Return the findings of both scanners in a folder that only Holdgate writes to, the most severe first.
 
-    `within`: where the copies lie that they read; the system's folder for such things, if it does not say.
+    `within` is the folder for the copies, by default the temporary folder of the system. Raises ScannerFailed.
     """
     with tempfile.TemporaryDirectory(prefix="holdgate-scan-", dir=within) as room:
-        names = await to_the_end(_laid_out, folder, Path(room))
+        names = await run_to_the_end(_copy_files, folder, Path(room))
         scanning = (_bandit(Path(room), names), _detect_secrets(Path(room), names))
         results = await asyncio.gather(*scanning, return_exceptions=True)
     found: list[Finding] = []
     for result in results:
-        if isinstance(result, BaseException):  # after both have ended, so that neither goes on behind our back
+        if isinstance(result, BaseException):  # Raise after both have ended, so that neither keeps running.
             raise result
         found += result
     return sorted(found, key=lambda each: (-SEVERITIES.index(each.severity), each.file, each.line, each.rule))
 
 
 def is_python(name: str, beginning: bytes) -> bool:
-    """Whether bandit should read it: by its ending in any case of letters, or because it is a script of Python's."""
+    """Return whether bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
 
-def _laid_out(folder: Path, room: Path) -> dict[str, str]:
-    """Copy all files into `python`, for bandit, and `text`, under numbers; answers what each is called in truth."""
+def _copy_files(folder: Path, room: Path) -> dict[str, str]:
+    """Copy all files into `python`, for bandit, and `text`, with numbers as names. Return the real names."""
     for place in ("python", "text"):
         (room / place).mkdir()
     (room / "text" / "0.ini").write_text(CANARY)
@@ -143,7 +142,7 @@ def _laid_out(folder: Path, room: Path) -> dict[str, str]:
 
 
 def _utf8(content: bytes) -> bytes:
-    """Text in whatever encoding as UTF-8; what is no UTF-8 is read as Latin-1, where every byte is a letter."""
+    """Return text of any encoding as UTF-8. Text that is not UTF-8 is read as Latin-1, which accepts every byte."""
     for encoding in ("utf-16",) if content.startswith(MARKED) else ("utf-8-sig",):
         with suppress(UnicodeDecodeError):
             return content.decode(encoding).encode(errors="replace")
@@ -153,7 +152,7 @@ def _utf8(content: bytes) -> bytes:
 async def _bandit(room: Path, names: dict[str, str]) -> list[Finding]:
     if not any(copy.startswith("python/") for copy in names):
         return []
-    # An empty --ini, as otherwise bandit looks for one among the files.
+    # An empty --ini, because bandit would otherwise look for one among the files.
     options = ["--quiet", "--recursive", "--ignore-nosec", "--ini", os.devnull, "--format", "json", "--number", "1"]
     return _of_bandit(await _run("bandit", ["-m", "bandit", *options, "python"], room, good=(0, 1)), names)
 
@@ -167,7 +166,7 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
         Finding(
             scanner="bandit",
             rule=each.test_id,
-            # Of what bandit cannot rate nobody knows that it is harmless.
+            # A finding that bandit cannot rate may be severe.
             severity="medium" if each.issue_severity == "UNDEFINED" else _severity(each.issue_severity),
             file=_name("bandit", each.filename, names),
             line=each.line_number,
@@ -179,13 +178,13 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
 
 
 def unreadable(file: str) -> Finding:
-    """Of a Python file that bandit cannot look into."""
+    """Return the finding for a Python file that bandit cannot parse."""
     said = "This Python file cannot be read, so nobody knows what is in it"
     return Finding(scanner="bandit", rule="unreadable", severity="medium", file=_short(file), line=1, what=said)
 
 
 def _without_quotes(said: str) -> str:
-    """What bandit says up to where it repeats the code, as in: Possible hardcoded password: 'the password'."""
+    """Return the text before the quoted code, as in: Possible hardcoded password: 'the password'."""
     return _short(re.split(r"""['"`(:\n]""", said, maxsplit=1)[0].strip(" ."))
 
 
@@ -215,7 +214,7 @@ def _severity(said: str) -> Severity:
 
 
 def _name(scanner: str, copy: str, names: dict[str, str]) -> str:
-    """What the file of a copy is called. Raises ScannerFailed for one that we did not lay there."""
+    """Return the real name of a copied file. Raises ScannerFailed for a file that was not copied."""
     if (copy := str(PurePosixPath(copy))) not in names:
         raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.", about=scanner)
     return _short(names[copy])
@@ -234,10 +233,10 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
-    """What a scanner writes to its output. Raises ScannerFailed."""
+    """Return the output of a scanner. Raises ScannerFailed."""
     isolated = await asyncio.to_thread(isolation.missing) is None
     with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:
-        limits = Limits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
+        limits = CommandLimits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
         code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)

@@ -1,4 +1,4 @@
-"""The steps of a security review: scan, and keep which risk people took and until when."""
+"""The steps of a security review: scan a target, and store which risk was accepted and until when."""
 
 import hashlib
 import os
@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from temporalio import activity
 
-from activities.deployment.artefact import LIMITS, copy, unpack
+from activities.deployment.artefact import LIMITS, copy_hashed, unpack
 from activities.security_review.request import SecurityReviewRequest
 from activities.security_review.scanners import MARKED, SEVERITIES, Finding, Severity, is_python, scan, unreadable
 from activities.shared.files_folder import Folder
 from activities.shared.heartbeat import beating
-from activities.shared.scratch_folder import scratch, to_the_end
+from activities.shared.scratch_folder import run_to_the_end, scratch
 from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
@@ -26,13 +26,13 @@ ARCHIVES = (".tar.gz", ".tgz")
 MAX_FILES = 5_000
 MAX_BYTES = 256 << 20
 MAX_FILE = 5 << 20
-"""Bytes of one file; larger ones are not scanned, and counted."""
+"""Maximum bytes of one file. Larger files are counted and not scanned."""
 MAX_TEXT = 8 << 20
-"""Bytes of all that is scanned: what scanners get through in their time."""
+"""Maximum bytes of all scanned files, which the scanners can read within their timeout."""
 MAX_SHOWN = 100
-"""Findings that people are shown, the worst first."""
+"""Maximum number of findings that people see, the most severe first."""
 MAX_FACTS = 56 * 1024
-"""Bytes of these findings: a gate takes facts of 64 KB."""
+"""Maximum bytes of these findings. The limit of a gate's facts is 64 KB."""
 
 
 class ScanReport(Message):
@@ -40,10 +40,10 @@ class ScanReport(Message):
 
     target: str
     digest: str
-    """SHA-256 over the names and contents of all files."""
+    """The SHA-256 over the names and contents of all files."""
     files: int
     skipped: int
-    """Files that were not scanned: binary, or larger than 5 MB."""
+    """The number of files that were not scanned: binary, or larger than 5 MB."""
     worst: Severity | None
     high: int
     medium: int
@@ -51,11 +51,11 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """Whether the risk of exactly these files was accepted, and still is, with findings as bad as these."""
+    """Whether the risk of exactly these files, with findings as severe as these, was accepted and still is."""
 
 
 class AcceptedRisk(Message):
-    """A risk that people take."""
+    """A risk that people accept."""
 
     target: str
     digest: str
@@ -67,14 +67,14 @@ class AcceptedRisk(Message):
 
 
 class Recorded(Message):
-    """A risk in the record."""
+    """A stored accepted risk."""
 
     risk_id: int
     expires_at: datetime
 
 
 class Risks(Protocol):
-    """Where risks are kept. A key has one effect for ever, and an undo that comes first voids it."""
+    """The store of accepted risks. A key has one effect only, and an undo that arrives first voids its key."""
 
     async def accept(
         self,
@@ -97,19 +97,19 @@ class Risks(Protocol):
 
 
 class SecurityReviews:
-    """Scans of what lies in the folder of files."""
+    """The steps that scan files and folders in the files folder."""
 
     def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
-        """`scans`: the folder of the copies that are scanned."""
+        """Set the folder `scans` for the copies that are scanned."""
         self._risks, self._folder, self._scans = risks, Folder(files), scans
 
     @activity.defn
     async def scan_target(self, call: StepCall[SecurityReviewRequest]) -> ScanReport:
-        """Scan a copy of the target, which is gone afterwards. Changes nothing."""
+        """Scan a copy of the target, and delete the copy. Changes nothing."""
         async with beating():
             with scratch(self._scans) as room:
                 tree = room / "tree"
-                digest, files, left_out = await to_the_end(self._copied, call.input, room, tree)
+                digest, files, left_out = await run_to_the_end(self._copied, call.input, room, tree)
                 found = await scan(tree, room)
         found = _worst_first(found, [unreadable(name) for name in left_out if is_python(name, b"")])
         counts = {severity: sum(each.severity == severity for each in found) for severity in SEVERITIES}
@@ -129,12 +129,12 @@ class SecurityReviews:
         )
 
     def _copied(self, asked: SecurityReviewRequest, room: Path, tree: Path) -> tuple[str, int, list[str]]:
-        """Copy what is to be scanned; answers the digest of all, how many files there are, which are left out."""
+        """Copy the files to scan. Return their common digest, the number of files, and the number of skipped files."""
         tree.mkdir()
         if asked.target.lower().endswith(ARCHIVES):
             archive, unpacked = room / "archive", room / "unpacked"
             with self._folder.open(asked.target, LIMITS.archive) as source:
-                found = copy(source, archive)
+                found = copy_hashed(source, archive)
             if asked.sha256 not in (None, found):
                 raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
             unpack(archive, unpacked)
@@ -147,7 +147,7 @@ class SecurityReviews:
 
     @activity.defn
     async def record_accepted_risk(self, call: StepCall[AcceptedRisk]) -> Recorded:
-        """Keep who took which risk, why, and until when."""
+        """Store who accepted which risk, why, and until when."""
         risk = call.input
         risk_id = await self._risks.accept(
             call.key,
@@ -165,12 +165,12 @@ class SecurityReviews:
 
     @activity.defn
     async def withdraw_accepted_risk(self, call: StepCall[AcceptedRisk]) -> bool:
-        """Undo `record_accepted_risk`. Answers whether there was anything."""
+        """Undo `record_accepted_risk`. Return whether there was anything to undo."""
         return await self._risks.withdraw(call.key, call.undone, call.case_id)
 
 
 def shown(found: Sequence[Finding]) -> list[Finding]:
-    """The first findings, as many as the facts of a gate have room for."""
+    """Return the first findings that fit into the facts of a gate."""
     room, fit = MAX_FACTS, 0
     for each in found[:MAX_SHOWN]:
         room -= len(each.model_dump_json().encode()) + 1
@@ -185,7 +185,7 @@ def _worst_first(found: list[Finding], more: list[Finding]) -> list[Finding]:
 
 
 def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]]:
-    """Each file is read once, so that what is scanned is what the digest is of."""
+    """Copy a folder. Each file is read once, so that the scanned bytes are the bytes of the digest."""
     digest, total, text, files = hashlib.sha256(), 0, 0, 0
     left_out: list[str] = []
     for name, descriptor in _files_of(folder, named):
@@ -214,10 +214,10 @@ def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]
 
 
 def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
-    """Plain files below a folder with their names, open for reading, in one order.
+    """Yield the plain files below a folder with their names, open for reading, in a fixed order.
 
-    Raises Refused for links and devices: what they lead to would not be scanned. Nothing that is exchanged for a link
-    since it was found is followed, and a pipe is not waited for.
+    Raises Refused for links and devices, because their targets would not be scanned. A file that is replaced by a link
+    after it was found is not followed, and opening a pipe does not block.
     """
 
     def cannot_be_read(_error: OSError) -> None:

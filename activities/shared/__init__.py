@@ -1,1 +1,1 @@
-"""Parts that steps of several processes use."""
+"""Helpers that steps of several processes use."""

@@ -1,4 +1,4 @@
-"""Commands that read or run what somebody else wrote: within limits, and isolated wherever that is possible."""
+"""Run commands that read or execute untrusted files: within limits, and isolated where possible."""
 
 import asyncio
 import json
@@ -15,55 +15,55 @@ from pathlib import Path
 from typing import IO
 
 from activities.shared import isolation, sandbox
-from activities.shared.scratch_folder import to_the_end
+from activities.shared.scratch_folder import run_to_the_end
 from domain.errors import Trouble
 
 TO_END = 5.0
-"""Seconds that the namespaces of a command have to end, which takes thousandths of one."""
+"""Maximum seconds until the namespaces of a command have ended, which usually takes milliseconds."""
 
 
 class NotIsolated(Trouble):
-    """Something of others was not run, as it could not be isolated."""
+    """Untrusted code was not run, because it could not be isolated."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a command may take; sizes in bytes."""
+class CommandLimits:
+    """The limits of a command; sizes in bytes."""
 
     seconds: float
-    """Of the clock, and of the processor for each process."""
+    """Seconds of time, and of processor time for each process."""
     memory: int
     """Address space of each process."""
     file_size: int
-    """One file, and the output."""
+    """Size of each file, and of the output."""
     space: int
-    """Everything it writes. Counted only where it is isolated."""
+    """Size of everything that the command writes. Checked only with isolation."""
 
 
 async def run(
     command: Sequence[str],
     output: IO[bytes],
     folder: Path,
-    limits: Limits,
+    limits: CommandLimits,
     *,
     isolated: bool,
     room: Path,
     errors: int = asyncio.subprocess.DEVNULL,
 ) -> int | None:
-    """Run a command in a copy of a folder and write what it prints to `output`.
+    """Run a command in a copy of a folder and write its output to `output`.
 
-    Answers its exit code, the negative number of the signal that ended it, or None if it did not end in time. The copy
-    and all that the command leaves running are gone by then. Where it is not isolated, the copy lies in `room`, which
-    is nobody else's.
+    Return the exit code, the negative number of the signal that ended the command, or None after a timeout. By then the
+    copy is deleted and every process of the command has ended. Without isolation, the copy is in `room`, a folder for
+    this command only.
 
     Raises NotIsolated when isolation was possible before and is not now.
     """
     if isolated:
-        order = await to_the_end(_ordered, folder, limits)
+        order = await run_to_the_end(_ordered, folder, limits)
         return await _run(command, output, Path("/"), Path("/tmp"), limits, errors, order)
     with tempfile.TemporaryDirectory(dir=room, ignore_cleanup_errors=True) as home:
         copy = Path(home, "work")
-        await to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
+        await run_to_the_end(partial(shutil.copytree, folder, copy, symlinks=True))
         return await _run(command, output, copy, Path(home), limits, errors, {})
 
 
@@ -72,7 +72,7 @@ async def _run(
     output: IO[bytes],
     where: Path,
     home: Path,
-    limits: Limits,
+    limits: CommandLimits,
     errors: int,
     isolate: dict[str, object],
 ) -> int | None:
@@ -109,17 +109,17 @@ async def _run(
         pass
     finally:
         await _end(process, isolated=bool(isolate))
-        wrong = os.read(status, 1000).decode(errors="replace")  # all that could write to it has ended
+        wrong = os.read(status, 1000).decode(errors="replace")  # Every process that could write to it has ended.
         os.close(status)
     if wrong:
-        raise NotIsolated(f"{isolation.cannot(wrong)}.")
+        raise NotIsolated(f"{isolation.cannot_isolate(wrong)}.")
     return code
 
 
 async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
-    """End a command with everything that it left running."""
+    """End a command and every process that it started."""
     if isolated and process.returncode is None:
-        process.terminate()  # it ends the namespaces, and waits until nothing is left in there
+        process.terminate()  # Ends the namespaces, and waits until all their processes have ended.
         with suppress(TimeoutError):
             async with asyncio.timeout(TO_END):
                 await process.wait()
@@ -128,8 +128,8 @@ async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
     await process.wait()
 
 
-def _ordered(folder: Path, limits: Limits) -> dict[str, object]:
-    """What of the order to `sandbox.py` is for namespaces."""
+def _ordered(folder: Path, limits: CommandLimits) -> dict[str, object]:
+    """Return the part of the order to `sandbox.py` that concerns namespaces."""
     page = 4096
     sizes = [path.lstat().st_size for path in folder.rglob("*")]
     copied = sum((size // page + 2) * page for size in sizes)

@@ -1,4 +1,4 @@
-"""The files that people name: inside one folder and nowhere else, however the name is written."""
+"""Open files that people name: inside one folder only, however the name is written."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from typing import BinaryIO, Literal
 from domain.errors import Refused, Trouble
 
 LONGEST = 500
-"""Characters of a name."""
+"""Maximum number of characters of a name."""
 
 
 def relative(name: str) -> str:
-    """The name, if it can be one of a file inside a folder. Looks at no disk. Raises ValueError with a sentence."""
+    """Return the name if it can be a relative path. Does not read the disk. Raises ValueError with a sentence."""
     if not name:
         raise ValueError("Name a file.")
     if not name.isprintable():
@@ -37,16 +37,16 @@ def relative(name: str) -> str:
 
 
 class Folder:
-    """A folder whose files people may name by their relative paths."""
+    """A folder whose files people may name by relative paths."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def open(self, name: str, max_bytes: int) -> BinaryIO:
-        """The regular file of this name, open for reading. Blocks. Raises Refused; Trouble if the folder is not there.
+        """Return the regular file of this name, open for reading. Blocks. Raises Refused and Trouble.
 
-        Links may lead about inside the folder and not out of it. The path is made free of links first and then walked
-        part by part without following any, so whoever exchanges a part for a link meanwhile gains nothing.
+        Links inside the folder may not lead out of it. The path is resolved first and then opened part by part without
+        following links, so replacing a part by a link at the same time has no effect.
         """
         descriptor = self._opened(name, "file")
         try:
@@ -62,7 +62,7 @@ class Folder:
 
     @contextmanager
     def folder(self, name: str) -> Iterator[int]:
-        """The descriptor of the folder of this name, found in the same way. Raises Refused, and Trouble."""
+        """Return the descriptor of the folder of this name, opened in the same way. Raises Refused, and Trouble."""
         descriptor = self._opened(name, "folder")
         try:
             if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -89,14 +89,14 @@ class Folder:
             raise Refused(f"There is no {kind} '{name}' in the folder of files.") from None
         except PermissionError:
             raise Refused(f"'{name}' may not be read by Holdgate.") from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, before Python 3.13.
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
                 raise
             raise Refused(f"'{name}' is no {kind} that can be read.") from None
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:
-    """The descriptor of what lies there, through no link. Never waits, as opening a pipe would."""
+    """Return the descriptor of a path without following links. Never blocks, as opening a pipe would."""
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for number, part in enumerate(parts, start=1):
         kind = os.O_NONBLOCK | os.O_NOCTTY if number == len(parts) else os.O_DIRECTORY

@@ -1,4 +1,4 @@
-"""The sign of life of a step that takes long."""
+"""Heartbeats of steps that take long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ BEAT_EVERY = 1.0
 
 @asynccontextmanager
 async def beating(detail: Callable[[], object] | None = None) -> AsyncIterator[None]:
-    """Tell the server that the step is alive, and its `detail` if there is one, until the block ends."""
+    """Send heartbeats, with `detail` if there is one, until the block ends."""
 
     async def beat() -> None:
         while True:

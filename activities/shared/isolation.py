@@ -1,7 +1,7 @@
-"""Whether code of others can run isolated on this machine, found out once by trying it.
+"""Find out whether code can run isolated on this machine, by trying it once.
 
-Isolated means what `sandbox.py` does: another user, no network, no other process, nothing of the disk but programs.
-That takes Linux 5.12 or later, and a worker that is root with the rights to make namespaces, or an ordinary user where
+Isolated means as in `sandbox.py`: another user, no network, no other process, and nothing of the disk except programs.
+That needs Linux 5.12 or later, and a worker that is root with the rights to make namespaces, or an ordinary user where
 the machine allows user namespaces.
 """
 
@@ -17,15 +17,15 @@ from activities.shared import sandbox
 
 WHERE = "see 'Isolation' in docs/processes/deployment.md"
 PYTHON = ("bin", "lib", "lib64", "include", "pyvenv.cfg")
-"""What an installation of Python, or a virtual environment, is made of."""
+"""The parts of a Python installation or a virtual environment."""
 _TRIED_FOR = 20.0
-"""Seconds."""
+"""Timeout of the trial in seconds."""
 _LOOKS = "import os, socket; assert os.getpid() < 9 and [n for _, n in socket.if_nameindex()] == ['lo']"
-"""What a command sees that is isolated."""
+"""The trial command: checks what an isolated command can see."""
 
 
 def missing() -> str | None:
-    """Why code cannot run isolated here; None where it can."""
+    """Return why code cannot run isolated here; None where it can."""
     if sys.platform != "linux":
         return f"{sys.platform} has no namespaces, which only Linux has"
     return _tried()
@@ -58,13 +58,13 @@ def _tried() -> str | None:
     return None
 
 
-def cannot(why: str) -> str:
-    """Say that commands cannot be isolated, and what to do."""
+def cannot_isolate(why: str) -> str:
+    """Return a sentence that commands cannot be isolated, and what to do."""
     return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
 
 
 def warning(*, accepted: bool) -> str | None:
-    """What whoever starts a worker should know of it; None where code can be isolated."""
+    """Return a warning for the person who starts a worker; None where code can be isolated."""
     if (why := missing()) is None:
         return None
     what = (
@@ -74,7 +74,7 @@ def warning(*, accepted: bool) -> str | None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """All that a command gets of the environment of the worker, which holds its secrets."""
+    """Return the environment of a command, without the worker's secrets."""
     path = os.environ.get("PATH", os.defpath)
     return {
         "PATH": f"{path}:{sys.base_prefix}/bin" if path else f"{sys.base_prefix}/bin",
@@ -86,9 +86,9 @@ def environment(home: Path) -> dict[str, str]:
 
 @cache
 def programs() -> dict[str, object]:
-    """Where Python and its packages lie, if not among the programs of the system: `visible` paths, and `links`.
+    """Return where Python and its packages are, if not among the programs of the system: `visible` paths, and `links`.
 
-    Never whole folders: somebody's checkout, or home, may be a virtual environment.
+    Never returns whole folders, because a virtual environment may be inside a checkout or a home folder.
     """
     named = {Path(sys.prefix), Path(sys.base_prefix)}
     folders = {each.resolve() for each in named}
@@ -96,7 +96,7 @@ def programs() -> dict[str, object]:
     visible = [path for path in found if not _of_system(path)]
     links = {str(each): str(each.resolve()) for each in named if each.resolve() in folders and each.resolve() != each}
     hop = Path(sys.executable)
-    while hop.is_symlink():  # from the one of a virtual environment to the one that it was made of
+    while hop.is_symlink():  # From the Python of a virtual environment to the Python it was made from.
         hop = Path(os.path.normpath(hop.parent / hop.readlink()))
         there = hop.parent.resolve() / hop.name
         if _of_system(there) or any(there.is_relative_to(each) for each in visible):

@@ -1,14 +1,15 @@
-"""Run a command within limits, and if asked in namespaces of its own: `sandbox.py ORDER COMMAND...`.
+"""Run a command within limits, and optionally in its own namespaces: `sandbox.py ORDER COMMAND...`.
 
-This file runs as a program of its own and imports nothing of Holdgate. `activities/shared/commands.py` makes
-`ORDER`, which is JSON.
+This file runs as a separate program and imports nothing of Holdgate. `activities/shared/commands.py` makes `ORDER`,
+which is JSON.
 
-Isolated, the command is another user without capabilities, or the only user of a user namespace where the worker is
-not root. It sees the programs of the system and a copy of one folder, in memory. It sees no other process, network,
-socket or key, and nothing of the disk that it could write to. The first process of its namespace ends with the
-command, and the kernel ends whatever is left then.
+An isolated command runs as another user without capabilities, or as the only user of a user namespace where the worker
+is not root. It sees the programs of the system and a copy of one folder, in memory. It sees no other process, network,
+socket or key, and nothing of the disk that it could write to. The first process of its namespace ends with the command,
+and the kernel then ends all processes that are left.
 
-What cannot be set up is told on the pipe of `status`: never on the output, where the command could tell the same.
+Failures to set up the namespaces are written to the pipe `status`, never to the output, where the command could write
+the same text.
 """
 
 import ctypes
@@ -29,16 +30,16 @@ from typing import Any, NoReturn
 
 PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share")
 SYSTEM = (*(f"{above}{name}" for above in ("", "usr/", "usr/local/") for name in PROGRAMS), "nix/store")
-"""What everybody on the machine may read and run. Not all of `/usr`: somebody's checkout may lie in `/usr/src`."""
+"""The paths that everybody on the machine may read and run. Not `/usr/src`, which may hold a checkout."""
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types")
 CERTIFICATES = ("ca-certificates", "pki/ca-trust", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("null", "zero", "full", "random", "urandom")
 FIRST_UID = 2_000_000_000
-"""Nobody's: the id of the process is added, so that no two commands share one, nor a limit that counts by user."""
+"""The first user id of commands. The process id is added, so that no two commands share a user or a limit by user."""
 INNER_UID = 1000
-"""Who the worker's user is inside of a user namespace."""
+"""The id of the worker's user inside a user namespace."""
 PROCESSES = 128
-"""Processes and threads."""
+"""Maximum number of processes and threads."""
 INODES = 50_000
 
 NEW_MOUNTS, NEW_CGROUP, NEW_NAMES, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
@@ -60,15 +61,15 @@ DENIED = {
     **{"open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431)},
     **{"fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442)},
 }
-"""Calls that programs hardly use and attacks on the kernel do: their numbers on x86_64, and elsewhere.
+"""System calls that programs rarely need and that attacks on the kernel use: their numbers on x86_64, and elsewhere.
 
-Keys belong to users, not to namespaces: without this a worker that is not root would share its keys.
+Keys belong to users, not to namespaces: without this list, a worker that is not root would share its keys.
 """
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 FAMILIES = (1, 2, 10, 16)
-"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: sockets of a network namespace.
+"""The allowed socket families: AF_UNIX, AF_INET, AF_INET6, AF_NETLINK.
 
-With others, such as AF_VSOCK, a virtual machine reaches its host.
+Other families, such as AF_VSOCK, could reach the host of a virtual machine.
 """
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -78,7 +79,7 @@ def main(order: str, *words: str) -> NoReturn:
     wanted: dict[str, Any] = json.loads(order)
     command = list(words)
     if not wanted["isolate"]:
-        signal.alarm(wanted["seconds"])  # stays with the command
+        signal.alarm(wanted["seconds"])  # The alarm stays active in the command.
         execute(command, wanted)
     status = wanted["status"]
     os.set_inheritable(status, False)
@@ -89,9 +90,9 @@ def main(order: str, *words: str) -> NoReturn:
     except OSError as error:
         tell(status, error)
     if not first:
-        os._exit(inside(command, wanted, user))
+        os._exit(run_inside(command, wanted, user))
     os.close(status)
-    end_with(watched(first, wanted["seconds"]))
+    end_with(wait_for_end(first, wanted["seconds"]))
 
 
 def tell(status: int, error: OSError) -> NoReturn:
@@ -99,8 +100,8 @@ def tell(status: int, error: OSError) -> NoReturn:
     os._exit(1)
 
 
-def watched(first: int, seconds: int) -> int:
-    """Wait for the first process of the namespaces; end them in time, or when the worker says so or is dead."""
+def wait_for_end(first: int, seconds: int) -> int:
+    """Wait for the first process of the namespaces. End them on a timeout or a signal, or when the worker dies."""
     ended: list[int] = []
 
     def end(number: int, _frame: object) -> None:
@@ -117,9 +118,9 @@ def watched(first: int, seconds: int) -> int:
 
 
 def end_with(code: int) -> NoReturn:
-    """End as the command did."""
+    """End with the exit code or the signal of the command."""
     if code < 0:
-        with suppress(OSError):  # of SIGKILL nothing can be changed
+        with suppress(OSError):  # The handler of SIGKILL cannot be changed.
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
@@ -129,9 +130,9 @@ def end_with(code: int) -> NoReturn:
 
 
 def leave_namespaces() -> None:
-    """Leave what the worker shares with the machine; the next child is the first process of the new namespaces."""
+    """Leave the namespaces of the machine. The next child process is the first process of the new namespaces."""
     call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
-    # If memory runs out, this goes before anything else of the machine.
+    # If memory runs out, the kernel ends this process before any other.
     Path("/proc/self/oom_score_adj").write_text("1000")
     user, group = os.geteuid(), os.getegid()
     call("unshare", NAMESPACES | (NEW_USER if user else 0))
@@ -141,24 +142,24 @@ def leave_namespaces() -> None:
         Path("/proc/self/gid_map").write_text(f"{INNER_UID} {group} 1")
 
 
-def inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
-    """What the first process does: lay out what the command sees, become nobody, and wait for the command."""
+def run_inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
+    """Run as the first process: set up the file system, drop all rights, and wait for the command."""
     status = wanted["status"]
     os.umask(0o022)
     try:
         call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
         if user == INNER_UID:
-            with suppress(OSError):  # no more of them inside of this one
+            with suppress(OSError):  # No further user namespaces inside this one.
                 Path("/proc/sys/user/max_user_namespaces").write_text("0")
         socket.sethostname("isolated")
         loopback_up()
-        lay_out(wanted, user)
-        become(user)
+        set_up_root(wanted, user)
+        drop_rights(user)
         running = os.fork()
     except OSError as error:
         tell(status, error)
     if not running:
-        execute(command, wanted)  # which closes `status`
+        execute(command, wanted)  # Closes `status`.
     os.close(status)
     while True:
         ended, how = os.wait()
@@ -167,20 +168,20 @@ def inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
             return 128 - code if code < 0 else min(code, 128)
 
 
-def lay_out(wanted: dict[str, Any], user: int) -> None:
-    """A root of nothing but what the command needs. The old one is out of reach afterwards."""
+def set_up_root(wanted: dict[str, Any], user: int) -> None:
+    """Make a root file system with only the paths that the command needs. The old root is unmounted."""
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
     Path("/tmp/old").mkdir()
     call("pivot_root", b"/tmp", b"/tmp/old")
     os.chdir("/")
-    lay_out_work(wanted, user)
+    mount_work_folder(wanted, user)
     for name in SYSTEM:
-        show(f"/{name}")
+        mount_visible(f"/{name}")
     for name in (*ETC, *CERTIFICATES):
-        show(f"/etc/{name}")
+        mount_visible(f"/etc/{name}")
     for path in wanted["visible"]:
-        show(path)
+        mount_visible(path)
     for link, target in wanted["links"]:
         Path(link).parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -189,17 +190,18 @@ def lay_out(wanted: dict[str, Any], user: int) -> None:
     Path("/etc/group").write_text(f"root:x:0:\nisolated:x:{user}:\n")
     Path("/etc/hosts").write_text("127.0.0.1 localhost isolated\n::1 localhost\n")
     Path("/proc").mkdir()
-    with suppress(PermissionError):  # containers hide parts of theirs, and then the kernel gives no whole one
+    # Containers hide parts of their /proc, and then the kernel refuses to mount a complete one.
+    with suppress(PermissionError):
         mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    lay_out_devices()
+    mount_devices()
     call("umount2", b"/old", DETACH)
     Path("/old").rmdir()
     read_only("/", 0)
     os.chdir("/tmp/work")
 
 
-def show(path: str) -> None:
-    """Let the command read what lies there, if anything does."""
+def mount_visible(path: str) -> None:
+    """Mount a path read-only for the command, if it exists."""
     source, target = Path(f"/old{path}"), Path(path)
     if not source.exists() and not source.is_symlink():
         return
@@ -212,7 +214,7 @@ def show(path: str) -> None:
     read_only(path, AT_RECURSIVE)
 
 
-def lay_out_devices() -> None:
+def mount_devices() -> None:
     Path("/dev").mkdir()
     for name in DEVICES:
         Path(f"/dev/{name}").touch()
@@ -222,8 +224,8 @@ def lay_out_devices() -> None:
     Path("/dev/shm").symlink_to("/tmp")
 
 
-def lay_out_work(wanted: dict[str, Any], user: int) -> None:
-    """The only place to write to: in memory, with the copy in it."""
+def mount_work_folder(wanted: dict[str, Any], user: int) -> None:
+    """Mount the only writable folder: in memory, with the copy in it."""
     Path("/tmp").mkdir()
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0700,size={wanted['space']},nr_inodes={INODES}")
     shutil.copytree(f"/old{wanted['folder']}", "/tmp/work", symlinks=True)
@@ -239,12 +241,12 @@ def loopback_up() -> None:
         fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS, IFF_UP
 
 
-def become(user: int) -> None:
-    """Give up every right that the command has no need of; nothing gives one back."""
+def drop_rights(user: int) -> None:
+    """Drop every right that the command does not need, irreversibly."""
     try:
-        call("syscall", KEYCTL, 1, None)  # a session of keys of its own
+        call("syscall", KEYCTL, 1, None)  # A new session of keys.
     except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EPERM):  # then the command has no keys to ask for either
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # Then the command cannot use keys either.
             raise
     number = 0
     while libc.prctl(DROP_BOUND, number, 0, 0, 0) == 0:
@@ -261,7 +263,7 @@ def become(user: int) -> None:
 
 
 def deny_calls() -> None:
-    """Have the kernel refuse calls that no namespace keeps in: see seccomp(2), and filter.h for the instructions."""
+    """Make the kernel refuse system calls that namespaces do not restrict: see seccomp(2) and filter.h."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise OSError(errno.ENOTSUP, f"the numbers of system calls of {machine} are not known")
@@ -279,10 +281,11 @@ def deny_calls() -> None:
     equal, at_least, with_bit = 0x15, 0x35, 0x45
     number, architecture, argument = load(0), load(4), load(16)
     steps = [
-        # Programs of another architecture have other numbers.
+        # Programs for another architecture use other numbers.
         *(architecture, unless(equal, ARCHITECTURES[machine], 2), number, unless(at_least, X32, 1)),
         answer(errno.ENOSYS),
-        *(unless(equal, CLONE3[which], 1), answer(errno.ENOSYS)),  # its flags cannot be seen; programs fall back
+        # The filter cannot read the flags of clone3; programs fall back to clone.
+        *(unless(equal, CLONE3[which], 1), answer(errno.ENOSYS)),
     ]
     for numbers in DENIED.values():
         steps += [unless(equal, numbers[which], 1), answer(errno.EPERM)]
@@ -297,7 +300,7 @@ def deny_calls() -> None:
 
 
 def execute(command: list[str], wanted: dict[str, Any]) -> NoReturn:
-    """Become the command, within its limits."""
+    """Replace this process by the command, within its limits."""
     limits = {
         resource.RLIMIT_CPU: wanted["seconds"],
         resource.RLIMIT_AS: wanted["memory"],
@@ -305,12 +308,12 @@ def execute(command: list[str], wanted: dict[str, Any]) -> NoReturn:
         resource.RLIMIT_NOFILE: 256,
         resource.RLIMIT_CORE: 0,
     }
-    if wanted["isolate"]:  # elsewhere it would count all that the worker's user runs
+    if wanted["isolate"]:  # Otherwise it would count all processes of the worker's user.
         limits[resource.RLIMIT_NPROC] = PROCESSES
         os.setsid()
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and so would the command
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores this signal, and the command would inherit that.
         signal.signal(number, signal.SIG_DFL)
     os.nice(10)
     os.umask(0o077)
@@ -325,7 +328,7 @@ def execute(command: list[str], wanted: dict[str, Any]) -> NoReturn:
 
 
 def call(name: str, *given: Any) -> None:
-    """Call the C library. Raises OSError naming the call."""
+    """Call the C library. Raises OSError with the name of the call."""
     given = tuple(ctypes.c_long(each) if isinstance(each, int) else each for each in given)
     if getattr(libc, name)(*given) == -1:
         number = ctypes.get_errno()
@@ -340,7 +343,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 
 def read_only(path: str, how: int) -> None:
-    """Make a mount read-only, without devices and without programs that run with the rights of others."""
+    """Make a mount read-only, without devices and set-user-id programs."""
     what = struct.pack("QQQQ", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
     call("syscall", MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), how, what, len(what))
 

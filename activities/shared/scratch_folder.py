@@ -1,8 +1,7 @@
-"""Folders for a while, which do not outlive their process, whatever ends it.
+"""Temporary folders that do not outlive their process, however it ends.
 
-What is scanned or checked may hold secrets, so no copy may lie about. A folder is locked by the process that uses it.
-The lock goes with the process, `kill -9` included, and the next one that wants a folder removes those that nobody has
-locked.
+Scanned or checked files may hold secrets, so no copy may stay on the disk. The process that uses a folder holds a lock
+on it. The lock ends with the process, also after `kill -9`, and the next process removes folders without a lock.
 """
 
 import asyncio
@@ -20,11 +19,11 @@ T = TypeVar("T")
 
 @contextmanager
 def scratch(home: Path) -> Iterator[Path]:
-    """An empty folder below `home`, which only these have to itself; gone when the block ends."""
+    """Yield an empty folder below `home` for this block only, and delete the folder at its end."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     door = _opened(home)
     try:
-        fcntl.flock(door, fcntl.LOCK_EX)  # a folder that was made and is not locked yet looks as if it was left behind
+        fcntl.flock(door, fcntl.LOCK_EX)  # A new folder that is not locked yet would look like a leftover.
         _sweep(home)
         folder = Path(tempfile.mkdtemp(dir=home))
         mine = _opened(folder)
@@ -38,9 +37,11 @@ def scratch(home: Path) -> Iterator[Path]:
         os.close(mine)
 
 
-async def to_the_end(work: Callable[..., T], *args: object) -> T:
-    """Do it in a thread, and wait for its end even when cancelled: a thread that went on would write into a folder that
-    is being removed."""
+async def run_to_the_end(work: Callable[..., T], *args: object) -> T:
+    """Run a function in a thread and wait for its end, also when cancelled.
+
+    A thread that kept running would write into a folder that is being removed.
+    """
     running = asyncio.ensure_future(asyncio.to_thread(work, *args))
     try:
         return await asyncio.shield(running)
@@ -53,7 +54,7 @@ def _sweep(home: Path) -> None:
     for left in home.iterdir():
         try:
             lock = _opened(left)
-        except FileNotFoundError:  # its process has just removed it
+        except FileNotFoundError:  # Another process has just removed it.
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

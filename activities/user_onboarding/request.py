@@ -1,4 +1,4 @@
-"""What an onboarding starts with: somebody new, and the role they will have."""
+"""The request of an onboarding: a new employee, and their role."""
 
 import re
 from typing import Annotated, Any, ClassVar
@@ -19,13 +19,13 @@ _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NOBODY = "nobody"
-"""Stands for the username of somebody whose name is at fault, and says so."""
+"""The username of a person whose name is invalid. The name's own field reports the error."""
 
 
 def username_of(full_name: str) -> str:
-    """The username that somebody of this name gets: `Ada Lovelace` is `ada.lovelace`, `Søren Æbelø` is `soren.aebelo`.
+    """Return the username for a full name: `Ada Lovelace` is `ada.lovelace`, `Søren Æbelø` is `soren.aebelo`.
 
-    Raises ValueError when too little is left of it in the letters a to z.
+    Raises ValueError when too few letters a to z are left.
     """
     made = (
         ".".join(_WORD.findall(search_key(full_name).replace("'", "")))
@@ -38,7 +38,7 @@ def username_of(full_name: str) -> str:
 
 
 def _username(given: Any, info: ValidationInfo) -> Any:
-    """The username as it was given, folded; without one, that of the full name."""
+    """Return the given username, folded; without one, the username for the full name."""
     if given is None or (isinstance(given, str) and not given.strip()):
         full_name = info.data.get("full_name")
         return username_of(full_name) if full_name else _NOBODY
@@ -52,12 +52,12 @@ def _as_username(name: str) -> str:
 
 
 def _role(given: Any) -> Any:
-    """The role, folded; a blank cell of a CSV is the default."""
+    """Return the role, folded; the default for a blank cell of a CSV."""
     return (identity_key(given) or "employee") if isinstance(given, str) else given
 
 
 class OnboardingRequest(Message):
-    """Somebody who is to have an account."""
+    """A person who is to get an account."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = ONBOARDING

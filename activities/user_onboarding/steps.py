@@ -1,4 +1,4 @@
-"""The steps of an onboarding: an account held, used and given back, and a welcome by mail."""
+"""The steps of an onboarding and their undos: reserve an account, grant access, and send a welcome mail."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,17 +16,17 @@ from domain.step import StepCall
 __all__ = ["Access", "Granted", "Onboarding", "OnboardingRequest", "OwnedEntitlement", "access_of"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
-"""The lists of names which the policy with this hash has for onboardings."""
+"""Returns the lists of names for onboardings in the policy with this hash."""
 
 ROLE, OWNERS = "role_", "owners_"
-"""How the lists are called that say what a role may use, and who owns an entitlement."""
+"""Prefixes of list names: the entitlements of a role, and the owners of an entitlement."""
 
 
 class Directory(Protocol):
-    """What these steps need of the directory of accounts.
+    """The interface to the directory of accounts.
 
-    A key has one effect for ever. An undo whose `undoes` was never used voids that key, so that a do which arrives
-    later is refused. A business no is raised as Refused.
+    A key has one effect only. An undo whose `undoes` was never used voids that key, so that a later step with the key
+    is refused. A refusal for a business reason is raised as Refused.
     """
 
     async def reserve(
@@ -45,35 +45,35 @@ class Directory(Protocol):
 
 
 class Mailer(Protocol):
-    """What writes to somebody outside."""
+    """The interface that sends mail to people outside."""
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
-        """Return once it is on its way. The same `message_id` at each attempt lets a copy be told from a second mail.
+        """Return once the mail is sent. Attempts with the same `message_id` can be recognised as one mail.
 
         Raises Trouble.
         """
 
 
 class OwnedEntitlement(Message):
-    """A sensitive entitlement, and the groups and people who say who gets it."""
+    """A sensitive entitlement, and the groups and people who decide who gets it."""
 
     entitlement: str
     owners: list[str]
 
 
 class Access(Message):
-    """What the policy makes of a request: an account, and what it will be good for."""
+    """The access that the policy gives for a request: an account with entitlements."""
 
     username: str
     email: str
     role: str
     entitlements: list[str]
     sensitive: list[OwnedEntitlement]
-    """Those of the entitlements whose owners must agree."""
+    """The entitlements whose owners must approve."""
 
 
 class Granted(Message):
-    """An account in use."""
+    """An active account."""
 
     username: str
     email: str
@@ -82,9 +82,9 @@ class Granted(Message):
 
 
 def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> Access:
-    """What the lists of a policy make of a request.
+    """Return the access that the lists of a policy give for a request.
 
-    Raises Refused for a role that is unknown, a name that is reserved, and a policy that leaves open what it must say.
+    Raises Refused for an unknown role, a reserved name, or a policy without the needed lists.
     """
     roles, owners = _named(lists, ROLE), _named(lists, OWNERS)
     reserved, sensitive = ({fold(name) for name in lists.get(key, ())} for key in ("reserved_names", "sensitive"))
@@ -115,12 +115,12 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
 
 
 def _named(lists: Mapping[str, Sequence[str]], prefix: str) -> dict[str, Sequence[str]]:
-    """The lists whose names begin with the prefix, by the rest of their names."""
+    """Return the lists whose names begin with the prefix, by the rest of their names."""
     return {fold(name.removeprefix(prefix)): names for name, names in lists.items() if name.startswith(prefix)}
 
 
 class Onboarding:
-    """Accounts in the directory, by the lists of the policy that is pinned to the case."""
+    """The steps of an onboarding, by the lists of the policy that is pinned to the case."""
 
     def __init__(self, directory: Directory, mailer: Mailer, lists: Lists) -> None:
         self._directory = directory
@@ -129,7 +129,7 @@ class Onboarding:
 
     @activity.defn
     async def reserve_account(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Look up the role, and hold the username with an account that cannot be used yet."""
+        """Look up the role, and reserve the username with an account that cannot be used yet."""
         asked, access = call.input, await self._access(call)
         await self._directory.reserve(
             call.key,
@@ -144,24 +144,27 @@ class Onboarding:
 
     @activity.defn
     async def disable_account(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `reserve_account`: the account stays to be seen, disabled. Answers whether there was anything."""
+        """Undo `reserve_account`: disable the account, without deleting it. Return whether there was an account."""
         return await self._directory.disable(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def grant_access(self, call: StepCall[OnboardingRequest]) -> Granted:
-        """Let the account be used, with all that its role may use."""
+        """Activate the account and grant all entitlements of its role."""
         access = await self._access(call)
         at = await self._directory.grant(call.key, call.case_id, access.username, access.entitlements)
         return Granted(username=access.username, email=access.email, entitlements=access.entitlements, granted_at=at)
 
     @activity.defn
     async def revoke_access(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `grant_access`: revoke the entitlements. Answers whether there was anything."""
+        """Undo `grant_access`: revoke the entitlements. Return whether there was anything to undo."""
         return await self._directory.revoke(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def send_welcome(self, call: StepCall[OnboardingRequest]) -> None:
-        """Tell whoever is new, once. Of a worker that dies between mail and mark a copy with the same id may come."""
+        """Send the welcome mail.
+
+        If a worker dies between the mail and the mark, a second mail with the same id is sent.
+        """
         if await self._directory.welcomed(call.key):
             return
         access = await self._access(call)
@@ -172,12 +175,12 @@ class Onboarding:
         await self._directory.note_welcome(call.key, call.case_id)
 
     async def _access(self, call: StepCall[OnboardingRequest]) -> Access:
-        """The same at each step: the policy is pinned."""
+        """Return the access, which is the same at each step because the policy is pinned."""
         return access_of(call.input, await self._lists(call.policy_hash))
 
 
 def welcome(asked: OnboardingRequest, access: Access) -> str:
-    """The text of the mail. There is no secret in it."""
+    """Return the text of the mail, which contains no secret."""
     first_day = f"Your first day is {asked.start_date}.\n" if asked.start_date else ""
     return (
         f"Hello {asked.full_name},\n\n"

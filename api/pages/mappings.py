@@ -8,7 +8,7 @@ from api.deps import TheServices
 from api.http.problems import not_found
 from api.http.security import is_in
 from api.pages.parts.page import Context, SignedIn, pages, render
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping
 from workflows.registry import PROCESSES
@@ -36,7 +36,7 @@ class Mappings(Context):
     saved: list[Saved]
     usual: list[tuple[str, list[tuple[str, str]]]]
     """By process: what rows have in fields of which their file says nothing."""
-    problems: list[Problem]
+    problems: list[FieldProblem]
 
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
@@ -45,7 +45,7 @@ async def mappings(request: Request, person: SignedIn, services: TheServices) ->
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     file = services.uploads.choice.saved
-    problems: list[Problem] = []
+    problems: list[FieldProblem] = []
     saved: list[Saved] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []
     try:

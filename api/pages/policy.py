@@ -23,9 +23,9 @@ from policy.check import expressions_of
 from policy.explain import Explained, People, explain
 from policy.expressions import expression
 from policy.lines import Lines
-from policy.model import EVERYONE, Gate, Policy
+from policy.model import EVERYONE, GateRules, Policy
 from policy.parse import notes, warnings
-from policy.preview import Supposed
+from policy.preview import FutureCase
 from store.people import people
 from workflows.registry import GATES, INPUTS, PROCESSES
 
@@ -142,7 +142,7 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
     page = Trial(person, page.processes, name, shown, page.facts, typed, wrong)
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
-    supposed = Supposed(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
+    supposed = FutureCase(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
     now, known, texts = datetime.now(UTC), await _people(services), reader.get().texts
     found = explain(policy, name, GATES[name], supposed, now, known, texts)
     page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)
@@ -230,7 +230,7 @@ def _section(policy: Policy, name: str) -> Section:
     return Section(name, summary, steps, limits, lists, missing=False)
 
 
-def in_words(gate: Gate) -> list[tuple[str, str]]:
+def in_words(gate: GateRules) -> list[tuple[str, str]]:
     """Return the rules of an approval step: what each is about, and what it says of any case."""
     texts = reader.get().texts
 
@@ -277,7 +277,7 @@ def _many(quorum: int | str) -> str:
     return _("as many approvals as %(expression)s says", expression=wording.on_one_line(quorum))
 
 
-def _end(gate: Gate, texts: Texts) -> str:
+def _end(gate: GateRules, texts: Texts) -> str:
     if not gate.expires:
         return _("never")
     when, then = wording.clock(gate.expires, gate.calendar, texts), wording.expiry(gate.on_expiry, texts)

@@ -20,7 +20,7 @@ from domain.task import TaskView
 from domain.undo import UndoView
 from plugins.source import Stop, outline_of
 from policy.model import EVERYONE, Policy, PolicyError, UnknownGate
-from policy.preview import Preview, Supposed
+from policy.preview import FutureCase, Preview
 from policy.rules import ALWAYS
 from policy.wording import approvals, because, person_or_group
 from store.cases.cases import CaseRow
@@ -216,7 +216,7 @@ def _previews(
         try:
             yield (
                 stop.name,
-                Preview(policy, process.name, stop.name, Supposed(input, facts, None, case), datetime.now(UTC)),
+                Preview(policy, process.name, stop.name, FutureCase(input, facts, None, case), datetime.now(UTC)),
             )
         except UnknownGate:
             continue

@@ -16,7 +16,7 @@ from domain.gate import Gate
 from domain.messages import Act
 from domain.ruling import GateRuling
 from domain.task import TaskView
-from policy.candidates import peopled
+from policy.candidates import with_people
 from policy.model import Policy, UnknownGate
 from policy.rules import rule
 from store.cases import cases, policies
@@ -120,7 +120,7 @@ async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRul
         )
     except UnknownGate:
         return None
-    return (await peopled(task, ruling, Directory(services.db))).ruling
+    return (await with_people(task, ruling, Directory(services.db))).ruling
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:

@@ -1,15 +1,15 @@
-"""The gate: one task, from its opening to its outcome. Pure: every moment comes in as an argument.
+"""The gate: one task, from its opening to its outcome. Pure: every moment is an argument.
 
 | To find | Read |
 |---|---|
-| all that can happen to a gate | `gate.py` |
+| everything that can happen to a gate | `gate.py` |
 | whether a decision is valid | `validate_decision.py` |
-| what a valid decision changes: quorum, veto, edits | `count_decision.py` |
+| the effect of a valid decision: quorum, veto, edits | `count_decision.py` |
 | whether another action is allowed (claim, delegate, ask, move the deadline) | `validate_action.py` |
-| what an allowed action changes | `perform_action.py` |
+| the effect of an allowed action | `perform_action.py` |
 | reminders, escalation, expiry, pauses | `clock.py`, `timers.py` |
 | whether enough people are left, and what follows | `recount.py` |
-| what changes with the policy, or when a person leaves | `follow_ruling.py`, `replace_person.py` |
+| changes by a new policy, or when a person leaves | `follow_ruling.py`, `replace_person.py` |
 
 Who may decide is in `domain/permissions.py`.
 """

@@ -12,16 +12,16 @@ from domain.status import Outcome
 
 
 def next_timer(state: GateState) -> Timer | None:
-    """Return the next timer; None when the clock does nothing more, or is paused.
+    """Return the next timer; None if there is none, or the clock is paused.
 
-    A time that an admin set during the pause comes all the same.
+    A timer that an admin set during the pause fires anyway.
     """
     timers = state.timers if state.task.paused_at is None else [timer for timer in state.timers if timer.fixed]
     return timers[0] if state.open and timers else None
 
 
 def fire_timers(state: GateState, now: datetime) -> list[GateEvent]:
-    """Do everything that is due at `now`, in order. Return what happened."""
+    """Fire all timers that are due at `now`, in order. Return the events."""
     events = []
     while (timer := next_timer(state)) and timer.at <= now:
         state.set_timers([each for each in state.timers if each is not timer])
@@ -42,7 +42,7 @@ def _remind(state: GateState) -> GateEvent:
 
 
 def escalate(state: GateState, *levels: Timer) -> GateEvent:
-    """Ask more people, or other people. This ends a claim, and needs a recount."""
+    """Add people, or replace people. This ends a claim and needs a recount."""
     before = state.task
     state.uncertain = True
     state.change(assignee=None, owner=None)
@@ -72,7 +72,7 @@ def escalate(state: GateState, *levels: Timer) -> GateEvent:
 def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
     """Reject, approve or escalate, as the policy says.
 
-    A gate that escalates runs once more as long, and is then rejected.
+    A gate that escalates on expiry runs for the same time once more and is then rejected.
     """
     on_expiry = state.ruling.on_expiry
     if on_expiry == "escalate" and not state.expired_before:
@@ -98,7 +98,7 @@ def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
 
 
 def resume(state: GateState, now: datetime) -> None:
-    """Let a paused clock go on, unless it still waits for the answer to a question."""
+    """Resume a paused clock, unless another question still needs an answer."""
     since = state.task.paused_at
     if since is not None and not any(question.pending for question in state.task.questions):
         _delay(state, now - since)
@@ -106,7 +106,7 @@ def resume(state: GateState, now: datetime) -> None:
 
 
 def _delay(state: GateState, by: timedelta) -> None:
-    """Delay everything by the length of a pause, except the times that an admin set during the pause."""
+    """Delay all timers by the length of a pause, except the times that an admin set during the pause."""
     task, end_fixed = state.task, any(timer.fixed for timer in state.timers)
     delayed = [
         replace(timer, fixed=False) if timer.fixed else replace(timer, at=after(timer.at, by)) for timer in state.timers
@@ -121,7 +121,7 @@ def _delay(state: GateState, by: timedelta) -> None:
 
 
 def set_clock(state: GateState, action: Action) -> GateEvent:
-    """Set the due time, the expiry or both, by the hand of an admin."""
+    """Set the due time, the expiry or both, as an admin asked."""
     times, paused = [], state.task.paused_at is not None
     named = [name for name in ("due_at", "expires_at") if getattr(action, name)]
     state.change(set_by_hand=joined(state.task.set_by_hand, named))

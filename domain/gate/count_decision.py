@@ -1,4 +1,4 @@
-"""What a valid decision changes: quorum, veto, edits, outcome."""
+"""Count a valid decision: its effect on quorum, veto, edits and outcome."""
 
 from collections.abc import Sequence
 from datetime import datetime

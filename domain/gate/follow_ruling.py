@@ -1,4 +1,4 @@
-"""What changes on a gate when it follows another ruling: after an edit of the input, or with a new policy."""
+"""Change a gate to another ruling, after an edit of the input or with a new policy."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "
 
 
 def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times: bool) -> GateEvent:
-    """Follow another ruling from now on. Return the event that says what changed.
+    """Follow another ruling. Return the event with the changes.
 
     Decisions keep counting. Where the new ruling needs no people, its rule decides. Times that an admin set by hand
     stay; with `times` they give way to those of the ruling.
@@ -93,7 +93,7 @@ def _adopt_people_and_times(state: GateState, ruling: GateRuling, now: datetime)
 
 
 def _changes(before: TaskView, state: GateState, now: datetime) -> list[str]:
-    """Return what changed on the task, in words."""
+    """Return the changes of the task as a sentence."""
     task = state.task
     changed = [
         f"{name.replace('_', ' ')}: {_text(old)} became {_text(new)}"

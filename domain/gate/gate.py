@@ -1,4 +1,4 @@
-"""The gate: everything that can happen to one task, in one place. Each method is a function of its own module."""
+"""The gate: everything that can happen to one task. Each method delegates to the module of its concern."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,76 +50,76 @@ class Gate:
         check_action(self._state, action)
 
     def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-        """Do what `check_action` has allowed. Return what happened, and the decisions that no longer count."""
+        """Perform an allowed action. Return the event and the decisions that no longer count."""
         return perform_action(self._state, action, now)
 
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def next_timer(self) -> Timer | None:
-        """Return the next timer; None when the clock does nothing more, or is paused."""
+        """Return the next timer; None if there is none, or the clock is paused."""
         return next_timer(self._state)
 
     def fire_timers(self, now: datetime) -> list[GateEvent]:
-        """Do everything that is due at `now`, in order. Return what happened."""
+        """Fire all timers that are due at `now`, in order. Return the events."""
         return fire_timers(self._state, now)
 
     # ---------------------------------------------------------------------------------- changes of people and policy
 
     def count(self, present: Present, now: datetime) -> list[GateEvent]:
-        """Judge whether the people who can act now can reach the quorum, and do what follows."""
+        """Check whether the people who can act now can reach the quorum, and react if not."""
         return recount(self._state, present, now)
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Let these people not decide: they decided another gate of the case."""
+        """Exclude people who decided another gate of the case."""
         self._state.exclude(people)
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> GateEvent:
-        """Give every place of a leaver to the successor, as far as the rules allow; else to nobody."""
+        """Give every place of a leaver to the successor if the rules allow it, otherwise remove it."""
         return replace_person(self._state, leaver, successor, now)
 
     def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> GateEvent:
-        """Follow another ruling from now on. With `times` also its times, where an admin set others by hand."""
+        """Follow another ruling. With `times` its times also replace times that an admin set by hand."""
         return follow_ruling(self._state, ruling, now, times=times)
 
     def close(self, outcome: Outcome, at: datetime) -> None:
-        """End the gate. The first outcome stands."""
+        """Close the gate. The first outcome is final."""
         self._state.close(outcome, at)
 
     # ----------------------------------------------------------------------------------------------------- the state
 
     @property
     def task(self) -> TaskView:
-        """The task as it is now."""
+        """Return the current task."""
         return self._state.task
 
     @property
     def ruling(self) -> GateRuling:
-        """The rules that the gate follows now."""
+        """Return the current ruling."""
         return self._state.ruling
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the gate ended; None while it is open."""
+        """Return how the gate ended; None while it is open."""
         return self._state.task.outcome
 
     @property
     def open(self) -> bool:
-        """Whether the gate has no outcome yet."""
+        """Return whether the gate has no outcome yet."""
         return self._state.open
 
     @property
     def closed_because(self) -> str:
-        """The rule, in words, that ended the gate after it had opened."""
+        """Return a sentence about the rule that ended the open gate."""
         return self._state.closed_because
 
     @property
     def edited(self) -> bool:
-        """Whether the rules for an edited input are still to be found. Until then nobody can decide."""
+        """Return whether an edited input still needs a ruling. Nobody can decide until then."""
         return self._state.edited
 
     @property
     def uncertain(self) -> bool:
-        """Whether a recount is needed: perhaps nobody can decide any more."""
+        """Return whether a recount is needed, because perhaps nobody can decide any more."""
         return self._state.uncertain
 
     @uncertain.setter
@@ -128,7 +128,7 @@ class Gate:
 
     @property
     def short(self) -> str:
-        """Why nobody can decide, with no escalation left. Empty while somebody can."""
+        """Return why nobody can decide after the last escalation; empty while somebody can."""
         return self._state.short
 
     @short.setter

@@ -1,4 +1,4 @@
-"""What an allowed action other than a decision changes."""
+"""Perform an allowed action other than a decision on the state of a gate."""
 
 from datetime import datetime
 from typing import assert_never
@@ -16,7 +16,7 @@ from domain.task import DecisionView
 
 
 def perform_action(state: GateState, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-    """Do what `check_action` has allowed. Return what happened, and the decisions that no longer count."""
+    """Perform an allowed action. Return the event and the decisions that no longer count."""
     before, excludes = state.task, changes_deciders(state.task, state.ruling, action)
     event = _perform(state, action, now)
     if event and action.to and action.act is not Act.REPLACE:  # the event of a replacement says who has the task now
@@ -68,7 +68,7 @@ def _claim(state: GateState, action: Action) -> GateEvent | None:
 
 
 def _release(state: GateState, action: Action) -> GateEvent:
-    """Free a claimed task. A delegate gives it back to the person who delegated."""
+    """End a claim. A delegate returns the task to the person who delegated it."""
     task, by = state.task, action.by
     one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
     back = task.owner if one_of_them else None
@@ -79,7 +79,7 @@ def _release(state: GateState, action: Action) -> GateEvent:
 
 
 def _reassign(state: GateState, action: Action) -> GateEvent:
-    """Give the task to a person for good. A person who is no candidate becomes one."""
+    """Hand the task to a person permanently, and make them a candidate."""
     assert action.to is not None, "check_action refuses it"
     before, to = state.task, action.to.id
     candidate = candidacy(before, to, action.to.groups) is not None
@@ -96,7 +96,7 @@ def _reassign(state: GateState, action: Action) -> GateEvent:
 
 
 def _delegate(state: GateState, action: Action) -> GateEvent:
-    """Hand the task to a person who decides on behalf of the one who delegates."""
+    """Hand the task to a person who decides on behalf of the person who delegates."""
     assert action.to is not None, "check_action refuses it"
     _, behalf = place_of(state.task, action.by)
     owner = behalf or action.by.id

@@ -1,4 +1,4 @@
-"""Questions on a task: who may ask, answer or withdraw a question, and what that changes."""
+"""Questions on a task: ask, answer and withdraw them, and check who may do so."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -107,7 +107,7 @@ def withdraw_question(state: GateState, action: Action, now: datetime) -> GateEv
 
 
 def lapse_questions(state: GateState, silent: Collection[str], now: datetime) -> list[GateEvent]:
-    """Let a paused clock go on when the people it waits for cannot answer. Return the questions that lapsed."""
+    """Resume a paused clock when nobody can answer its questions. Return the questions that lapsed."""
     if state.task.paused_at is None:
         return []
     lapsed = [each for each in state.task.questions if each.pending and among(each.to, [*silent])]

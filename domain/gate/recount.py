@@ -1,4 +1,4 @@
-"""Whether enough people are left to decide a gate, and what follows when not."""
+"""Check whether enough people are left to decide a gate, and react if not."""
 
 from datetime import datetime
 
@@ -8,16 +8,16 @@ from domain.gate.questions import lapse_questions
 from domain.gate.state import GateEvent, GateState
 from domain.gate.timers import Timer
 from domain.names import OPERATORS
-from domain.quorum import answering, answers_left
+from domain.quorum import answering, decisions_left
 from domain.records import Present
 from domain.status import Outcome, Verdict
 
 
 def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent]:
-    """Judge whether the people who can act now can reach the quorum, and do what follows. Return what happened.
+    """Check whether the people who can act now can reach the quorum, and react if not. Return the events.
 
     - A claim ends when nobody can decide under it.
-    - A paused clock goes on when nobody can answer the question.
+    - A paused clock is resumed when nobody can answer the question.
     - Rejections without veto end the gate when they make the quorum impossible.
     - Where abstentions or missing people make it impossible, the next escalation comes at once.
     - With no escalation left `state.short` says why operators must help.
@@ -26,7 +26,7 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
         return []
     events = [*lapse_questions(state, present.silent, now), *_end_vain_claim(state, present)]
     task = state.task
-    so_far, left = given(task), answers_left(task, present)
+    so_far, left = given(task), decisions_left(task, present)
     missing = task.quorum.needed - so_far - left
     if missing <= 0:
         state.short = ""

@@ -1,4 +1,4 @@
-"""What changes on a gate when a person whom it names has left."""
+"""Replace a person who has left on a gate."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -11,7 +11,7 @@ from domain.permissions import same
 
 
 def replace_person(state: GateState, leaver: str, successor: str | None, now: datetime) -> GateEvent:
-    """Give every place of a leaver to the successor, as far as the rules allow; else to nobody."""
+    """Give every place of a leaver to the successor if the rules allow it, otherwise remove it."""
     asks = takes_over_request(state.task, leaver, successor)
     if asks and successor:
         state.exclude([successor])

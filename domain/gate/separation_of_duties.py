@@ -1,8 +1,8 @@
-"""Who changes who decides a task does not decide it. Otherwise an admin could give a task to themselves.
+"""A person who changes who decides a task must not decide the task. Otherwise admins could give tasks to themselves.
 
-Such changes are: to hand over the task of other people, to end the claim of somebody else, to replace a person, to
-apply another policy, and to bring forward the expiry at which the gate escalates. To delegate or release a task of
-one's own is no such change.
+These changes count: to hand over the task of another person, to end the claim of another person, to replace a person,
+to apply another policy, and to bring forward the expiry of a gate that escalates. To delegate or release your own task
+does not count.
 """
 
 from typing import assert_never

@@ -38,23 +38,23 @@ class GateState:
     ruling: GateRuling
     """The rules of the policy that the gate follows."""
     timers: list[Timer]
-    """What the clock still does, in order."""
+    """The timers that have not fired, in order."""
     excluded: list[str]
     """People who must not decide: by the ruling, by other gates, and after changing who decides."""
     edited: bool = False
-    """The input was edited, and the rules for the new input are not known yet. Until then nobody can decide."""
+    """Whether an edited input still needs a ruling. Nobody can decide until then."""
     uncertain: bool = False
-    """Something happened after which perhaps nobody can decide: a recount is needed."""
+    """Whether a recount is needed, because perhaps nobody can decide any more."""
     short: str = ""
-    """Why nobody can decide, with no escalation left that could help. Empty while somebody can decide."""
+    """Why nobody can decide after the last escalation; empty while somebody can."""
     closed_because: str = ""
-    """The rule, in words, that ended the gate after it had opened."""
+    """A sentence about the rule that ended the open gate."""
     expired_before: bool = False
-    """The gate has expired once, and was escalated instead of ended."""
+    """Whether the gate has expired once and was escalated instead of closed."""
     due_fixed: bool = False
-    """An admin set the due time during a pause of the clock."""
+    """Whether an admin set the due time during a pause of the clock."""
     revised: list[tuple[int, str]] = field(default_factory=list)
-    """The revisions of the task, each with what changed."""
+    """The revisions of the task, each with its change."""
     changed: set[str] = field(default_factory=set)
     """Fields of the task that changed since the gate opened."""
 
@@ -62,19 +62,19 @@ class GateState:
     def opened(cls, task: TaskView, ruling: GateRuling) -> "GateState":
         """Return the state of a gate that opens."""
         state = cls(task, ruling, timers_of(ruling), task.excluded_users)
-        # A task that has a clock was shown it already: `follow_ruling` compares with what was shown.
+        # A stored task already shows its clock, and `follow_ruling` compares with that.
         if not task.clock and (steps := state.steps):
             state.change(clock=steps)
         return state
 
     @property
     def open(self) -> bool:
-        """Whether the gate has no outcome yet."""
+        """Return whether the gate has no outcome yet."""
         return self.task.outcome is None
 
     @property
     def steps(self) -> list[ClockStep]:
-        """What the task shows of the timers."""
+        """Return the timers as the task shows them."""
         over = self.ruling.on_expiry == "escalate" and self.expired_before
         return steps_of(self.timers, self.task.opened_at, "reject" if over else self.ruling.on_expiry)
 
@@ -89,19 +89,19 @@ class GateState:
         self.change(clock=self.steps)
 
     def revise(self, what: str) -> None:
-        """Raise the revision: something changed that reviewers base their decision on."""
+        """Raise the revision after a change of anything that reviewers decide about."""
         self.change(revision=self.task.revision + 1)
         self.revised.append((self.task.revision, what))
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Let these people not decide: they decided another gate of the case."""
+        """Exclude people who decided another gate of the case."""
         excluded = joined(self.excluded, people)
         if excluded != self.task.excluded_users:
             self.change(excluded_users=excluded)
             self.uncertain = True
 
     def close(self, outcome: Outcome, at: datetime) -> None:
-        """End the gate. The first outcome stands."""
+        """Close the gate. The first outcome is final."""
         if self.open:
             self.change(outcome=outcome, status="closed", closed_at=at, paused_at=None)
 

@@ -20,14 +20,14 @@ class Timer:
     groups: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     replace: bool = False
-    """The groups and users take the place of those before."""
+    """Whether the groups and users replace those before."""
     priority: int | None = None
     fixed: bool = False
-    """An admin set it during a pause of the clock: the pause neither stops nor moves it."""
+    """Whether an admin set it during a pause of the clock. The pause then neither stops nor moves it."""
 
     @property
     def label(self) -> str:
-        """What the timer does, for its summary in the Temporal Web UI."""
+        """Return the text of the timer in the Temporal Web UI."""
         match self.kind:
             case "remind":
                 return "remind the candidates"
@@ -53,7 +53,7 @@ def in_order(timers: Sequence[Timer]) -> list[Timer]:
 
 
 def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) -> list[ClockStep]:
-    """Return what a task shows of its timers. `on_expiry` is what the next expiry does.
+    """Return the timers as a task shows them. `on_expiry` is the action at the next expiry.
 
     A gate that escalates when it expires runs once more as long, and is then rejected.
     """
@@ -91,7 +91,7 @@ def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
 
 
 def steps_text(steps: Sequence[ClockStep], does: str) -> str:
-    """Return when the clock reminds, or to whom it escalates and when: `directors 2027-07-01 04:00 UTC`."""
+    """Return the times of timers, and the groups of escalations: `directors 2027-07-01 04:00 UTC`."""
     found = [step for step in steps if step.does == does]
     texts = (f"{'only ' if step.replace else ''}{', '.join(step.to)} {moment_text(step.at)}".strip() for step in found)
     return ", ".join(texts) or "never"

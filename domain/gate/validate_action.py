@@ -1,4 +1,4 @@
-"""Whether an action on a task other than a decision is allowed. Update validator, signal handler and gateway ask."""
+"""Check whether an action other than a decision is allowed. Update validator, Signal handler and gateway use it."""
 
 from typing import assert_never
 
@@ -119,7 +119,7 @@ def _check_handover(state: GateState, action: Action) -> None:
 
 
 def _check_set_clock(state: GateState, action: Action) -> None:
-    """Raise Refusal unless an admin sets times that lie ahead, in order, and says why."""
+    """Raise Refusal unless an admin sets future times, in order, with a reason."""
     task = state.task
     check_admin(action.by, "set the times of a task")
     check_open(state, action.revision)

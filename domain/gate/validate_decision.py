@@ -1,4 +1,4 @@
-"""Whether a decision on a task is valid. Update validator, signal handler and gateway all ask `check_decision`."""
+"""Check whether a decision is valid. Update validator, Signal handler and gateway all call `check_decision`."""
 
 from domain.gate.state import GateState
 from domain.messages import Decision
@@ -11,7 +11,7 @@ REASONS = {
     Verdict.SKIP: "Say in the comment why the step may be skipped.",
     Verdict.DONE_BY_HAND: "Say in the comment what was done by hand, and where that can be seen.",
 }
-"""Verdicts that bypass the receiver of an effect, with what their comment must say."""
+"""Verdicts that bypass the receiver of an effect, with the required content of their comment."""
 EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 """Verdicts that may come with edits of the input."""
 
@@ -19,7 +19,7 @@ EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 def check_decision(state: GateState, decision: Decision) -> str:
     """Return the rule that allows a decision. Raises Refusal when none does. Changes nothing.
 
-    Rules about people come first: who must not decide is told so, whatever the state of the task.
+    Rules about people come first, so that a person who must not decide reads that in any state of the task.
     """
     task = state.task
     rule, behalf = place_of(task, decision.by)

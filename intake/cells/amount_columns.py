@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import quoted, shortened
 from intake.cells import amount_currency
 from intake.cells.currencies import SIGNS
@@ -46,7 +46,7 @@ def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
             said = quoted(found[0].strip(" ([])"))
             message = f"{quoted(shortened(text.strip()))} says {said}, and amounts are read as whole units of their "
             hint = "currency: write them in full, and take the unit out of the heading"
-            raise WrongMapping([Problem(column=f"columns.{name}", message=f"{message}{hint}")])
+            raise WrongMapping([FieldProblem(column=f"columns.{name}", message=f"{message}{hint}")])
 
 
 def check_rivals(
@@ -69,7 +69,7 @@ def check_rivals(
                 both = f"{quoted(chosen.heading)} and {quoted(headings[place].strip())}"
                 values = f"{shortened(mine)} and {shortened(other)} in line {number}"
                 message = f"both {both} look like amounts and differ: {values}. Choose the column of the amount"
-                raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
+                raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 
 def _cell(row: Sequence[str], place: int) -> str:

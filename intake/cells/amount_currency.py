@@ -6,7 +6,7 @@ in the file says another one.
 
 from collections.abc import Mapping, Sequence
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import quoted
 from intake.cells.currencies import MAJOR, currencies_in, is_currency, joined
 from intake.mapping.bound_mapping import Source
@@ -31,7 +31,7 @@ def check_constant(said: Said, source: Source, constants: Mapping[str, str], tar
     told = constants.get(currency)
     if told and said and not any(told in codes for codes in said):
         message = f"{quoted(told)}, but the heading {quoted(source.heading)} says {_all(said)}"
-        raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+        raise WrongMapping([FieldProblem(column=f"constants.{currency}", message=message)])
 
 
 _OF_THE_BOOKS = frozenset(("local", "lc", "company", "base", "functional", "group", "hw", "hauswahrung"))
@@ -48,7 +48,7 @@ def check_pair(amount: Source, currency: Source, target: Target) -> None:
     if (of_books[0] and money[1]) or (money[0] and of_books[1]):
         name = (target.money or ("", ""))[1]
         message = f"is {quoted(currency.heading)} the one of {quoted(amount.heading)}? Name the columns of both"
-        raise WrongMapping([Problem(column=f"columns.{name}", message=message)])
+        raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 
 def of_the_books(heading: str, chosen: str) -> bool:
@@ -69,7 +69,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
     if not said or (usual and any(usual in codes for codes in said) and (len(said) == 1 or not sure)):
         return usual, []
     message = f"{where} says {_all(said)}: say which {currency} every row has, or which column holds it"
-    raise WrongMapping([Problem(column=f"constants.{currency}", message=message)])
+    raise WrongMapping([FieldProblem(column=f"constants.{currency}", message=message)])
 
 
 def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unused: Sequence[int]) -> int | None:
@@ -85,7 +85,7 @@ def ask_about_column(heading: str, usual: str, target: Target) -> None:
     """Raises WrongMapping for a column of currencies that a mapping does not name."""
     _, currency = target.money or ("", "")
     message = f"the column {quoted(heading)} holds currencies: name it, or say that every row is in {usual}"
-    raise WrongMapping([Problem(column=f"columns.{currency}", message=message)])
+    raise WrongMapping([FieldProblem(column=f"columns.{currency}", message=message)])
 
 
 def _all(said: Said) -> str:

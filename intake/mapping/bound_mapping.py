@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import quoted, shortened
 from intake.cells import parse_cells
 from intake.cells.currencies import joined
@@ -172,10 +172,10 @@ class BoundMapping:
             kinds.append((name, source, kind))
         return kinds
 
-    def _values(self, line: int, row: list[str]) -> tuple[dict[str, Any], dict[str, Problem], dict[str, str]]:
+    def _values(self, line: int, row: list[str]) -> tuple[dict[str, Any], dict[str, FieldProblem], dict[str, str]]:
         """The fields' texts, what could not be read, and numbers and dates as they stand there."""
         values: dict[str, Any] = dict(self.mapping.constants)
-        wrong: dict[str, Problem] = {}
+        wrong: dict[str, FieldProblem] = {}
         beside: Amount | None = None
         written: dict[str, str] = {}
         amount, currency = self.target.money or ("", "")
@@ -232,7 +232,7 @@ class BoundMapping:
             values[currency] = next(iter(self.told))
 
     def _compare_currencies(
-        self, line: int, row: list[str], values: dict[str, Any], wrong: dict[str, Problem], beside: Amount | None
+        self, line: int, row: list[str], values: dict[str, Any], wrong: dict[str, FieldProblem], beside: Amount | None
     ) -> None:
         """All that say the currency of a row must say the same: its column, the amount's cell, the amount's heading."""
         amount, currency = self.target.money or ("", "")
@@ -254,10 +254,10 @@ class BoundMapping:
             what = f"the currency is {told}, and the heading {quoted(heading)} says {joined(self.told)}"
             wrong[amount] = self._problem(amount, heading, "", what, f"an amount in {joined(self.told)}")
 
-    def _problem(self, name: str, heading: str, cell: str, message: str, expected: str) -> Problem:
+    def _problem(self, name: str, heading: str, cell: str, message: str, expected: str) -> FieldProblem:
         shown = self.target.shown({name: cell}).get(name, cell)
         says = f"{quoted(shown)} {message}" if shown else message
-        return Problem(column=heading, message=says, value=shortened(shown) or None, expected=expected)
+        return FieldProblem(column=heading, message=says, value=shortened(shown) or None, expected=expected)
 
     def _repeats(self, first: str, row: list[str]) -> bool:
         # The first cell alone rules nearly every row out.
@@ -298,7 +298,7 @@ def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Sou
         try:
             sources = [source for each in said if (source := source_of(each, headings))]
         except ValueError as wrong:
-            problems.append(Problem(column=f"columns.{name}", message=str(wrong)))
+            problems.append(FieldProblem(column=f"columns.{name}", message=str(wrong)))
             continue
         if sources:
             found[name] = sources[0]
@@ -306,7 +306,7 @@ def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Sou
             which = " or ".join(quoted(each) for each in said)
             wanted = next((part for part in parts_of(said[0])[1::2] if not source_of(part, headings)), said[0])
             near = nearest(wanted.strip(), [heading.strip() for heading in headings if heading.strip()])
-            problems.append(Problem(column=f"columns.{name}", message=f"the file has no column {which}{near}"))
+            problems.append(FieldProblem(column=f"columns.{name}", message=f"the file has no column {which}{near}"))
     if problems:
         raise WrongMapping(problems)
     return found

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
 from domain import strict_json
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.input_errors import problems_of, quoted
 from domain.moments import asked_now
 from intake.cells import parse_cells
@@ -31,7 +31,7 @@ MAX_PROBLEMS = 20
 class WrongMapping(Exception):
     """A mapping that cannot be used, at all or for this file. Each problem's `column` is the key that is at fault."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(f"mapping.{each.column}: {each.message}".replace(".:", ":", 1) for each in problems))
         self.problems = list(problems)
 
@@ -126,9 +126,9 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
         try:
             given = strict_json.loads(given)
         except (ValueError, RecursionError) as wrong:
-            raise WrongMapping([Problem(column="", message=f"is not JSON: {wrong}")]) from wrong
+            raise WrongMapping([FieldProblem(column="", message=f"is not JSON: {wrong}")]) from wrong
     if not isinstance(given, Mapping):
-        raise WrongMapping([Problem(column="", message="must be a JSON object, or the name of a saved mapping")])
+        raise WrongMapping([FieldProblem(column="", message="must be a JSON object, or the name of a saved mapping")])
     try:
         mapping = ColumnMapping.model_validate(given)
     except ValidationError as wrong:
@@ -141,16 +141,18 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
         if name not in known or (name == EVERY_DATE and table != "dates")
     ]
     problems = [
-        Problem(column=f"{table}.{name[:MAX_NAME]}", message=f"is not a field of this process{nearest(name, fields)}")
+        FieldProblem(
+            column=f"{table}.{name[:MAX_NAME]}", message=f"is not a field of this process{nearest(name, fields)}"
+        )
         for table, name in unknown[:MAX_PROBLEMS]
     ]
     problems += [
-        Problem(column=f"constants.{name}", message="has a column and a constant: remove one of them")
+        FieldProblem(column=f"constants.{name}", message="has a column and a constant: remove one of them")
         for name in mapping.constants
         if name in mapping.columns
     ]
     problems += [
-        Problem(column=f"columns.{name}", message="name at least one column")
+        FieldProblem(column=f"columns.{name}", message="name at least one column")
         for name, headings in mapping.columns.items()
         if not all(each.strip() for each in headings) or not headings
     ]
@@ -159,11 +161,11 @@ def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
     return mapping
 
 
-def _of_key(problem: Problem) -> Problem:
+def _of_key(problem: FieldProblem) -> FieldProblem:
     column = problem.column or ""
     if problem.message == "is not a field of this process":
         near = nearest(column, list(ColumnMapping.model_fields))
-        return Problem(column=column, message=f"is not a key of a mapping{near}")
+        return FieldProblem(column=column, message=f"is not a key of a mapping{near}")
     return problem
 
 

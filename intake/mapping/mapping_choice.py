@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.mapping.saved_mappings import SavedMappings
 from intake.mixed_process_file import read_seed
@@ -91,6 +91,6 @@ def _only_opening(given: GivenMapping | None) -> ColumnMapping:
         whole = whole or parse_mapping(given or {}, [])
     if whole is None or not whole.only_opens:
         raise WrongMapping(
-            [Problem(column="", message="goes with a file of one process: name the process of its rows")]
+            [FieldProblem(column="", message="goes with a file of one process: name the process of its rows")]
         )
     return whole

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, check_constants, nearest, parse_mapping
 from policy.lines import Lines
 
@@ -41,7 +41,7 @@ class SavedMappings:
         self.path, self.targets = path, targets
         self._seen: object = None
         self._contents = _EMPTY
-        self._wrong: list[Problem] = []
+        self._wrong: list[FieldProblem] = []
 
     @property
     def all(self) -> Mapping[str, Saved]:
@@ -54,10 +54,10 @@ class SavedMappings:
         if saved is None:
             there = [each for each, one in self.all.items() if one.process == process]
             near = nearest(name, there) or "; there are no saved mappings"
-            raise WrongMapping([Problem(column="", message=f"there is no saved mapping '{name}'{near}")])
+            raise WrongMapping([FieldProblem(column="", message=f"there is no saved mapping '{name}'{near}")])
         if saved.process != process:
             message = f"'{name}' is a mapping for {saved.process}, not for {process}"
-            raise WrongMapping([Problem(column="", message=message)])
+            raise WrongMapping([FieldProblem(column="", message=message)])
         return saved.mapping
 
     def usual(self, process: str) -> Mapping[str, str]:
@@ -81,7 +81,7 @@ class SavedMappings:
             tables = tomllib.loads(text)
         except (OSError, ValueError) as wrong:
             what = (wrong.strerror if isinstance(wrong, OSError) else None) or str(wrong)
-            self._wrong = [Problem(column="", message=f"{path.name} cannot be read: {what}")]
+            self._wrong = [FieldProblem(column="", message=f"{path.name} cannot be read: {what}")]
             return _EMPTY
         lines = Lines(text, path.name)
         mappings: dict[str, Saved] = {}
@@ -89,7 +89,7 @@ class SavedMappings:
 
         def say(key: tuple[str, ...], message: str) -> None:
             found = lines.problem(key, message)
-            self._wrong.append(Problem(column=found.key, message=f"{found.source}:{found.line}: {found.message}"))
+            self._wrong.append(FieldProblem(column=found.key, message=f"{found.source}:{found.line}: {found.message}"))
 
         def part(key: tuple[str, ...], content: object) -> None:
             process = key[1] if key[0] == "usual" else content.pop(PROCESS, None) if isinstance(content, dict) else None

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from cases.check_names import Everybody, KnownNames, wrong_names
 from cases.chosen_deciders import ChosenDeciders
 from cases.forecast import Forecast
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.named_fields import Named, names_in
 from intake import invalid_rows as bad
@@ -216,7 +216,7 @@ class _Names:
         self._everybody: dict[str, Everybody] = {}
         self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
 
-    def problems(self, process: str, rows: Sequence[Row]) -> list[list[Problem]]:
+    def problems(self, process: str, rows: Sequence[Row]) -> list[list[FieldProblem]]:
         """What is wrong with the names in each of the rows."""
         found = [names_in(row.input) if row.input is not None else [] for row in rows]
         if not any(found):
@@ -229,7 +229,7 @@ class _Names:
             for row, some, known in zip(rows, found, problems, strict=True)
         ]
 
-    def _badly_chosen(self, process: str, request: BaseModel) -> list[Problem]:
+    def _badly_chosen(self, process: str, request: BaseModel) -> list[FieldProblem]:
         choices = self._chosen.choices(process, request)
         for choice in choices:
             if names := self._chosen.unknown(choice):

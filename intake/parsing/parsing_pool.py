@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parser_process import ANSWER, DEFECT, HEADER, OUT_OF_MEMORY, QUESTION, RAW
 from intake.tables.table import UnreadableFile
@@ -155,7 +155,7 @@ def _result(kind: int, said: Any) -> Any:
         case "unreadable":
             raise UnreadableFile(said["kind"], said["message"], said["line"])
         case "mapping":
-            raise WrongMapping([Problem.model_validate(each) for each in said["problems"]])
+            raise WrongMapping([FieldProblem.model_validate(each) for each in said["problems"]])
         case "process":
             raise UnknownProcess(said["message"])
         case what if what == OUT_OF_MEMORY:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.state_words import state
 from store.cases.visibility import Viewer
@@ -72,7 +72,7 @@ class BatchRow(BaseModel):
     """For a duplicate: the fields in which it is not the same as the case that exists."""
     changes: list[Change] = []
     """The same, with what the case has and what the row says."""
-    errors: list[Problem] = []
+    errors: list[FieldProblem] = []
     """Of a skipped row: why it is none."""
     above: int | None = None
     """For a duplicate of a row of the same file: the line of that row."""
@@ -301,7 +301,7 @@ async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
     waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
     stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)
     await conn.execute(update(batch_rows).where(*waiting, stored).values(outcome="started", input=null()))
-    errors = [Problem(column=None, message=reason).model_dump()]
+    errors = [FieldProblem(column=None, message=reason).model_dump()]
     await conn.execute(
         update(batch_rows).where(*waiting).values(outcome="failed", case_id=None, errors=errors, input=null())
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from activities.deployment.artefact import Limits, copy, digests, unpack
+from activities.deployment.artefact import ArchiveLimits, copy_hashed, digests, unpack
 from domain.errors import Refused
 
-SMALL = Limits(
+SMALL = ArchiveLimits(
     archive=1 << 20, total=1 << 20, single=100_000, members=20, ratio=50, ratio_from=200_000, name=60, depth=4
 )
 
@@ -180,13 +180,13 @@ def test_a_bomb_of_gigabytes_costs_no_more_than_the_limits_allow(tmp_path: Path)
         for _ in range(64):
             file.write(bytes(1 << 20))
     with pytest.raises(Refused, match="unpacks to more than"):
-        unpack(archive, into, Limits(total=16 << 20))
+        unpack(archive, into, ArchiveLimits(total=16 << 20))
     assert list(into.iterdir()) == []
 
 
 def test_a_file_that_is_too_large_is_refused_while_it_is_copied(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="more than 7 bytes"):
-        copy(io.BytesIO(b"artefact"), tmp_path / "copy", 7)
+        copy_hashed(io.BytesIO(b"artefact"), tmp_path / "copy", 7)
 
 
 def header(kind: bytes, text: bytes) -> bytes:

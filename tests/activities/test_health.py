@@ -17,7 +17,7 @@ import pytest
 
 from activities.deployment.apps import App
 from activities.deployment.artefact import digests
-from activities.deployment.health import become_well, run_checks
+from activities.deployment.health import run_checks, wait_until_healthy
 from domain.errors import Refused
 from tests.support.installed_app import ROOT, free_port
 
@@ -165,7 +165,7 @@ def watched(url: str, **more: object) -> App:
 async def test_an_app_that_becomes_well_in_time_is_well() -> None:
     with answering((503, b""), (200, b"[]"), (200, b'{"id": "r0"}'), (200, b'{"id": "r1", "all": "well"}')) as url:
         app = watched(url, health_text="well", health_release="id", health_timeout="10s")
-        assert await become_well("shop", app, "r1") == 4
+        assert await wait_until_healthy("shop", app, "r1") == 4
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_an_app_that_does_not_become_well_is_refused_with_what_was_wrong(
 ) -> None:
     with answering(answer) as url, pytest.raises(Refused) as refused:
         app = watched(url, health_text="well", health_release="id")
-        await become_well("shop", app.model_copy(update={"health_timeout": timedelta(milliseconds=100)}), "r1")
+        await wait_until_healthy("shop", app.model_copy(update={"health_timeout": timedelta(milliseconds=100)}), "r1")
     said = refused.value.message
     assert said.startswith("Release r1 went live as shop, and its health check failed: ") and words in said
 
@@ -195,7 +195,7 @@ async def test_an_app_that_cannot_be_reached_is_refused() -> None:
     app = watched(f"http://127.0.0.1:{free_port()}/")
     began = time.monotonic()
     with pytest.raises(Refused, match="health check failed: the app cannot be reached"):
-        await become_well("shop", app, "r1")
+        await wait_until_healthy("shop", app, "r1")
     assert timedelta(seconds=time.monotonic() - began) < timedelta(seconds=3)
 
 
@@ -204,7 +204,7 @@ async def test_an_answer_that_is_compressed_is_not_unpacked() -> None:
     with answering((200, bomb[: 60 << 10]), coded="gzip") as url, pytest.raises(Refused, match="does not hold 'well'"):
         tracemalloc.start()
         try:
-            await become_well("shop", watched(url, health_text="well"), "r1")
+            await wait_until_healthy("shop", watched(url, health_text="well"), "r1")
         finally:
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()

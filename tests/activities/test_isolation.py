@@ -23,7 +23,7 @@ from activities.deployment.apps import App
 from activities.deployment.artefact import unpack
 from activities.deployment.health import may_isolate, run_checks
 from activities.shared import isolation, sandbox
-from activities.shared.commands import Limits, NotIsolated, run
+from activities.shared.commands import CommandLimits, NotIsolated, run
 from domain.errors import Refused
 from tests.support import hostile
 from tests.support.installed_app import ROOT
@@ -34,7 +34,7 @@ NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isol
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 SOMEBODY = 61_234
 """A user id of nobody, for a worker that is not root."""
-LIMITS = Limits(seconds=20, memory=1 << 30, file_size=1 << 20, space=8 << 20)
+LIMITS = CommandLimits(seconds=20, memory=1 << 30, file_size=1 << 20, space=8 << 20)
 NOT_SHOWN = {
     "mount_something",
     "write_to_programs",

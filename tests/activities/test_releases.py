@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from activities.deployment.releases import Entry, Releases
+from activities.deployment.releases import KeyState, Releases
 from domain.errors import Refused, Trouble
 from tests.support.shop_app import contents, put
 
@@ -44,13 +44,13 @@ class Shop:
     def free(self, case: str) -> bool:
         return self.releases.free(f"{case}/hold", case, APP)
 
-    def switch(self, case: str, release: str) -> Entry:
+    def switch(self, case: str, release: str) -> KeyState:
         return self.releases.switch(f"{case}/switch", case, APP, release)
 
     def back(self, case: str) -> bool:
         return self.releases.switch_back(f"{case}/switch", case, APP)
 
-    def finish(self, case: str, release: str, keep: int = 5) -> Entry:
+    def finish(self, case: str, release: str, keep: int = 5) -> KeyState:
         return self.releases.finish(f"{case}/finish", case, APP, release, keep)
 
     def deploy(self, case: str, keep: int = 5) -> str:
@@ -68,7 +68,7 @@ class Shop:
     def kept(self) -> list[str]:
         return [path.name for path in (self.folder / "releases").iterdir()]
 
-    def state(self, key: str) -> Entry:
+    def state(self, key: str) -> KeyState:
         (found,) = (each for each in self.releases.entries(APP) if each.key == key)
         return found
 

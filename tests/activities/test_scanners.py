@@ -16,7 +16,7 @@ from activities.security_review.request import SecurityReviewRequest
 from activities.security_review.scanners import Finding, ScannerFailed, scan
 from activities.security_review.steps import MAX_FACTS, SecurityReviews, shown
 from activities.shared import isolation
-from activities.shared.scratch_folder import scratch, to_the_end
+from activities.shared.scratch_folder import run_to_the_end, scratch
 from domain.errors import Refused
 from domain.names import MAX_FACTS_BYTES
 from tests.support.installed_app import ROOT
@@ -226,7 +226,7 @@ async def test_work_in_a_thread_ends_before_its_files_are_removed() -> None:
         time.sleep(0.3)
         ended.append("work")
 
-    running = asyncio.create_task(to_the_end(work))
+    running = asyncio.create_task(run_to_the_end(work))
     await asyncio.sleep(0.05)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from domain.messages import Absent, Actor
-from domain.quorum import answering, answers_left
+from domain.quorum import answering, decisions_left
 from domain.records import Present
 from domain.status import Substitutes, TaskKind, Verdict
 from domain.task import DecisionView, Quorum, TaskView
@@ -168,7 +168,7 @@ def test_the_matching_finds_as_many_answers_as_a_search_through_everything_does(
         situation = a_situation(chance)
         task, present = situation.task, situation.present
         said = f"HOLDGATE_TEST_SEED={seed}, number {number}: {situation}"
-        assert answers_left(task, present) == situation.searched(), said
+        assert decisions_left(task, present) == situation.searched(), said
         can = {by.id for by, _ in answering(task, present)}
         assert can == {each for each in situation.groups if situation.there(each) and situation.may_take(each)}, said
 
@@ -207,4 +207,4 @@ WHAT_PEOPLE_WOULD_COUNT = {
     ids=list(WHAT_PEOPLE_WOULD_COUNT),
 )
 def test_what_people_would_count(left: int, situation: Situation) -> None:
-    assert answers_left(situation.task, situation.present) == left == situation.searched()
+    assert decisions_left(situation.task, situation.present) == left == situation.searched()

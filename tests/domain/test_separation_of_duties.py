@@ -8,7 +8,7 @@ import pytest
 from domain.gate import Gate
 from domain.messages import Absent, Act, Action, Actor
 from domain.permissions import places
-from domain.quorum import answers_left
+from domain.quorum import decisions_left
 from domain.records import Present
 from domain.refusals import Refusal, RefusalCode
 from domain.ruling import GateRuling
@@ -79,7 +79,7 @@ def test_who_arranged_who_decides_does_not_decide_whatever_happens_then(done: li
     # Nobody else loses anything, and who counts who can still decide knows of it.
     free = gate.task.model_copy(update={"assignee": None, "owner": None})
     assert places(free, ANNA) and not places(free, ADMIN)
-    assert gate.uncertain and answers_left(free, Present(there=[ADMIN])) == 0
+    assert gate.uncertain and decisions_left(free, Present(there=[ADMIN])) == 0
     # Also not by standing in for somebody, nor is somebody else in their place.
     stands_in = Actor(id="ada", groups=["managers"], stands_in_for=[Absent(id="anna", groups=["managers"])])
     assert not places(free, stands_in)

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from activities.payment.request import PaymentRequest
-from domain.base import Problem
+from domain.base import FieldProblem
 from intake.rows import MAX_ROWS, Row, UnreadableFile, read
 from workflows.registry import PROCESSES
 
@@ -248,7 +248,7 @@ def test_the_whole_amount_goes_with_its_currency() -> None:
     lines = b"INV-1,Acme,1.5,JPY,operating,,,\nINV-2,Acme,1.005,XXX,operating,,,\n"
     first, second = read(HEAD + lines, PaymentRequest).rows
     own = "JPY has no decimals, and 1.5 has 1"
-    assert first.errors == [Problem(column="amount", message=own, value="1.5", expected=own)]
+    assert first.errors == [FieldProblem(column="amount", message=own, value="1.5", expected=own)]
     assert [error.column for error in second.errors] == ["currency"]
 
 

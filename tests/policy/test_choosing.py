@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from policy.candidates import peopled
+from policy.candidates import with_people
 from policy.model import PolicyError
 from policy.parse import parse, warnings
 from policy.rules import rule
@@ -57,7 +57,7 @@ async def asked(manager: str | None, keys: str) -> tuple[list[str], list[str], s
     example = {name: text for name, text in PROCESSES["user_onboarding"].example.items() if name != "reference"}
     request = ONBOARDING.model_validate(example).model_copy(update={"manager": manager})
     found = rule(policy, "user_onboarding", "manager-approval", input=request, facts={}, case={}, at=NOON)
-    ruling = (await peopled(a_gate().task, found, COMPANY)).ruling
+    ruling = (await with_people(a_gate().task, found, COMPANY)).ruling
     return ruling.groups, ruling.users, ruling.problem
 
 

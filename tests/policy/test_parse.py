@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from policy.model import Gate, PolicyError, UnknownGate, describe
+from policy.model import GateRules, PolicyError, UnknownGate, describe
 from policy.parse import notes, parse, warnings
 from tests.policy.examples import GATE, INPUTS, policy, problem
 from workflows.registry import GATES, INPUTS as REGISTERED, STEPS
@@ -316,7 +316,7 @@ def test_processes_are_described_with_every_key_of_their_gates() -> None:
     (gate,) = describe(
         policy("quorum = 'everyone'", 'escalate = [{ after = "1d", to = ["a"], replace = true }]'), "payment"
     )
-    assert set(gate) == {"gate", *Gate.model_fields}
+    assert set(gate) == {"gate", *GateRules.model_fields}
     assert gate["quorum"] == "everyone" and gate["escalate"][0]["replace"] is True
     assert json.loads(json.dumps(gate)) == gate
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from policy.explain import People, explain
 from policy.model import Policy
 from policy.parse import parse
-from policy.preview import Preview, Previews, Supposed, short_answer
+from policy.preview import FutureCase, Preview, Previews, short_answer
 from tests.policy.examples import AT, GATE, INPUTS, Payment, policy
 
 FROM_LIMIT = 'when = "amount >= limits.manager"'
@@ -23,9 +23,9 @@ PEOPLE = People(
 
 def supposed(
     amount: str = "750.00", facts: dict[str, Any] | None = None, requester: str | None = None, **fields: Any
-) -> Supposed:
+) -> FutureCase:
     payment = Payment(**{"payee": "Northwind Paper Ltd", "amount": Decimal(amount), "currency": "GBP"} | fields)
-    return Supposed(payment, facts, requester)
+    return FutureCase(payment, facts, requester)
 
 
 def answer(*lines: str, **case: Any) -> str:

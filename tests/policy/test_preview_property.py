@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from policy.model import Policy, PolicyError
 from policy.parse import parse
-from policy.preview import Preview, Previews, Supposed, short_answer
+from policy.preview import FutureCase, Preview, Previews, short_answer
 from policy.rules import rule
 from tests.policy.examples import AT, GATE, INPUTS, Payment
 
@@ -110,7 +110,7 @@ def ruled(policy: Policy, payment: Payment, found: Mapping[str, Any]) -> Any:
 
 
 def previewed(policy: Policy, payment: Payment, found: Mapping[str, Any] | None, case: Mapping[str, Any]) -> Preview:
-    return Preview(policy, "payment", "manager-approval", Supposed(payment, found, None, case), AT)
+    return Preview(policy, "payment", "manager-approval", FutureCase(payment, found, None, case), AT)
 
 
 @settings(max_examples=150, deadline=None)

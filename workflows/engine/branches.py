@@ -15,14 +15,14 @@ _PROCEDURE: ContextVar[int] = ContextVar("procedure", default=0)
 
 
 class Branches:
-    """Counts what is under way, and stops all of it before anything is undone."""
+    """Counts the branches that are running, and stops all of them before anything is undone."""
 
     def __init__(self, run: CaseRun) -> None:
         self._run = run
 
     @contextmanager
     def branch(self) -> Iterator[None]:
-        """Count a step, gate or child case as under way for the length of the block."""
+        """Count a step, gate or child case as running for the length of the block."""
         self._run.active_branches += 1
         try:
             yield
@@ -30,7 +30,7 @@ class Branches:
             self._run.active_branches -= 1
 
     def stop_condition(self) -> Callable[[], bool]:
-        """Return a function that tells whether the branch that calls this has to stop."""
+        """Return a function that tells whether the branch of the caller has to stop."""
         run, began = self._run, _PROCEDURE.get()
         return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
 
@@ -46,7 +46,7 @@ class Branches:
             raise BranchStops
 
     async def stop_all(self) -> None:
-        """End the procedure, and wait until nothing of it is under way: a step must never run while it is undone."""
+        """End the procedure, and wait until no branch of it is running: a step must never run while it is undone."""
         run = self._run
         run.procedure += 1
         _PROCEDURE.set(run.procedure)

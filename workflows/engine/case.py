@@ -35,7 +35,7 @@ from workflows.engine.steps import RequestT, ResultT, Steps
 __all__ = ["BEAT", "CaseWorkflow", "GateAt"]
 
 BEAT = timedelta(seconds=10)
-"""Heartbeat timeout of steps that take long and send heartbeats: a worker that is silent for so long counts as dead."""
+"""Heartbeat timeout of long steps that send heartbeats. A worker without a heartbeat for this time counts as dead."""
 
 
 class CaseWorkflow(MessageHandlers):
@@ -95,12 +95,12 @@ class CaseWorkflow(MessageHandlers):
     ) -> ResultT | None:
         """Run one step and return the result of its activity. Its undo is registered before it runs.
 
-        `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from: then
+        `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from. Then
         nothing of that effect is left to undo. `options` say how often the step is tried, unless the policy does.
 
-        A step that raises `Refused` ends the case. A step whose attempts end for any other reason waits for operators,
-        who retry it, also with changed input, skip it, do it by hand, or roll the case back. When they skip it or do it
-        by hand, the result is `skipped`, or None without that.
+        A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide: they
+        retry it, also with changed input, skip it, do it by hand, or roll the case back. If they skip it or do it by
+        hand, the result is `skipped`, or None without that.
         """
         return await self._steps.run_step(
             activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options
@@ -118,7 +118,7 @@ class CaseWorkflow(MessageHandlers):
         """Wait until the right people have approved; return at once where the policy needs nobody.
 
         A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change the fields
-        that the policy names. Then the result is the input as they approved it, which later steps must use.
+        that the policy names. Then the result is the approved input, which later steps must use.
         """
         await self._gates.pass_all([GateAt(name, facts)], editable=request is not None)
         return None if request is None else self.state.case.input
@@ -128,23 +128,24 @@ class CaseWorkflow(MessageHandlers):
     ) -> None:
         """Wait until several gates are passed, in any order.
 
-        A gate that decides about several things is given once for each, with facts of its own. A rejection or an expiry
-        ends the case: at once, or with `first_no_ends_all=False` when all are decided.
+        A gate that decides about several things is given once for each, with its own facts. A rejection or an expiry
+        ends the case: at once, or with `first_no_ends_all=False` when all gates are decided.
         """
         stops = [GateAt(each, facts) if isinstance(each, str) else each for each in wanted]
         await self._gates.pass_all(stops, first_no_ends_all=first_no_ends_all)
 
     async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
-        """Ask for a case of another process, wait until it has ended, and return its result.
+        """Start a child case of another process, wait until it has ended, and return its result.
 
         `kind` is what people call it: `security review`. It has the same requester, and a reference made from that of
-        this case. If it is not completed, this case ends, too. If this case ends before, it is cancelled. Its effects
-        stay when this case is rolled back. The result is None if it could not be asked for and operators skipped it.
+        this case. If the child case is not completed, this case ends, too. If this case ends before, the child case is
+        cancelled. Its effects stay when this case is rolled back. The result is None if the child case could not be
+        started and operators skipped it.
         """
         return await self._child_cases.ask(kind, process, request)
 
     async def will_ask(self, name: str, *, facts: BaseModel | None = None) -> bool:
-        """Return whether people will decide at a gate to come, as far as these facts tell.
+        """Return whether people will decide at a later gate, as far as these facts tell.
 
         Return True if the policy gives no ruling on these facts: the gate would open, or wait for operators.
         """
@@ -161,13 +162,13 @@ class CaseWorkflow(MessageHandlers):
     ) -> CaseResult:
         """Run the procedure of a case to its end and return the result. Only a defect makes this raise."""
         if case.start_at is not None and case.start_at > workflow.now():
-            self.state.status = Status.SCHEDULED  # before a message can ask for the status
+            self.state.status = Status.SCHEDULED  # Set before a message can ask for the status.
         return await run_to_end(self.state, self.messages, case, lambda: self._follow(case, procedure))
 
     async def _follow(
         self, case: CaseInput[RequestT], procedure: Callable[[RequestT], Awaitable[BaseModel | None]]
     ) -> CaseResult:
-        """Follow the procedure, undo what it did if it does not end well, and close the case."""
+        """Run the procedure, undo its effects if it does not end well, and close the case."""
         run, output = self.state, None
         try:
             try:
@@ -198,7 +199,7 @@ class CaseWorkflow(MessageHandlers):
         return await close(run, self.messages, result)
 
     async def _rounds(self, procedure: Callable[[RequestT], Awaitable[BaseModel | None]]) -> BaseModel | None:
-        """Run the procedure, anew with each changed input, and return what it returns."""
+        """Run the procedure, again with each changed input, and return its result."""
         run = self.state
         while True:
             try:

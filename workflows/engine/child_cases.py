@@ -1,4 +1,4 @@
-"""Child cases: other cases that a case asks for, one after the other or side by side, and waits for."""
+"""Child cases: other cases that a case starts, one after the other or side by side, and waits for."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from workflows.engine.steps import Steps, step_key, undo_key
 
 
 class ChildCaseRequests:
-    """Asks for cases of other processes, and waits for their ends."""
+    """Starts child cases, and waits for their ends."""
 
     def __init__(self, run: CaseRun, branches: Branches, steps: Steps) -> None:
         self._run = run
@@ -25,7 +25,7 @@ class ChildCaseRequests:
         self._steps = steps
 
     async def ask(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
-        """Ask for a case and wait until it has ended, as `CaseWorkflow.case` describes."""
+        """Start a child case and wait until it has ended, as `CaseWorkflow.case` describes."""
         with self._branches.branch():
             run, case = self._run, self._run.case
             name = ChildCases.ask_for_case.__name__
@@ -52,7 +52,7 @@ class ChildCaseRequests:
             return result
 
     async def _end_of(self, case_id: str, kind: str) -> CaseResult:
-        """Wait for the Signal by which a child case says that it has ended; in case that was lost, also look."""
+        """Wait for the Signal that a child case has ended. In case the Signal was lost, also ask from time to time."""
         run, ended = self._run, self._run.ended_children
         await run.write()
         run.show(f"Waits for the {kind} {case_id}")

@@ -1,4 +1,4 @@
-"""Compensation: undoing what a case did, newest first, attempt by attempt, with operators where an undo fails."""
+"""Compensation: undo the effects of a case, newest first. If an undo fails, operators decide."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,16 +25,16 @@ class Compensation:
     def __init__(
         self, run: CaseRun, tasks: HumanTasks, on_failure: Callable[[Failure], None] = lambda _failure: None
     ) -> None:
-        """`on_failure` is called with each failed attempt, before anything follows from it; it may raise."""
+        """Set `on_failure`, which is called with each failed attempt before operators are asked. It may raise."""
         self._run = run
         self._tasks = tasks
         self._on_failure = on_failure
 
     async def roll_back(self, reason: str) -> None:
-        """Undo everything that was done. An undo that fails waits for operators; none is left out.
+        """Undo everything. If an undo fails, wait for operators; none is left out.
 
-        Raises AlreadyEnded, before anything is undone, if the database holds the end of the case: a cancellation came
-        between that write and Temporal's history, and people have read that end.
+        Raises AlreadyEnded, before anything is undone, if the database holds the end of the case. A cancellation then
+        came between that write and Temporal's history, and people have read that end.
         """
         run = self._run
         run.forward = False
@@ -46,7 +46,7 @@ class Compensation:
         await self.undo_all()
 
     async def undo_all(self) -> None:
-        """Undo everything that was done, newest first, and go on with the case."""
+        """Undo everything, newest first, and continue the case."""
         run = self._run
         while undo := run.saga.newest():
             await self._undo(undo)
@@ -54,7 +54,7 @@ class Compensation:
             await run.write()
 
     async def _undo(self, undo: PlannedUndo) -> None:
-        """Undo one step. Where that fails, operators decide."""
+        """Undo one step. If the undo fails, operators decide."""
         run = self._run
         options = options_of(run.case, undo.undo)
         attempt, began = 1, workflow.now()
@@ -101,7 +101,7 @@ class Compensation:
     async def _is_undone(self, undo: PlannedUndo, did_something: Any) -> bool:
         """Record an undo that has run. Return False when operators want it to run again.
 
-        `did_something` is what the undo answered: False if there was nothing to undo. A step that was done by hand has
+        `did_something` is the answer of the undo: False if there was nothing to undo. A step that was done by hand has
         to be undone by hand, unless its undo answers True.
         """
         run = self._run
@@ -118,7 +118,7 @@ class Compensation:
                 return False
             self.note_settled(undo, gate.outcome)
             return True
-        if did_something is False:  # an undo that answers None always did something
+        if did_something is False:  # An undo that returns None always had an effect.
             said = "there was nothing to undo"
         else:
             said = "done"

@@ -16,7 +16,7 @@ class CaseEnds(Exception):
         self.status = status
         self.reason = reason
         self.resubmit_after = resubmit_after
-        """How long after its end a failed case is submitted again without anybody asking; None for never."""
+        """How long after its end a failed case is submitted again automatically; None for never."""
         self.rule_at = rule_at
         """The gate at which a rule of the policy rejected the case; empty if none did."""
 

@@ -1,4 +1,4 @@
-"""Failures of steps and undos, in one sentence for people and with the technical message for engineers; and retries."""
+"""Failures of steps and undos: a sentence for people, the technical message for engineers, and retries."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,8 +20,8 @@ from domain.errors import ATTEMPT, SPOKEN
 from domain.step import StepOptions
 
 STEP_TIMEOUT = timedelta(seconds=10)
-"""Of one attempt. With the ten attempts of StepOptions, a step is tried for about a minute: longer than a restart of a
-database, shorter than a reviewer's patience."""
+"""The timeout of one attempt. With the ten attempts of StepOptions, a step is tried for about a minute: longer than a
+restart of a database, shorter than a reviewer's patience."""
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
 IN_WORDS = {
     "DatabaseUnavailable": "The database did not answer.",
@@ -45,10 +45,10 @@ class Failure:
     said: str
     """A sentence for people."""
     technical: str
-    """Kind and message as they were raised, for engineers."""
+    """Kind and message of the exception, for engineers."""
     kind: str
     about: str = ""
-    """What the receiver says it is about, such as the locked account."""
+    """The subject of the failure, such as the locked account."""
     refused: bool = False
     """Whether the receiver refused for a business reason."""
     permanent: bool = False
@@ -58,18 +58,18 @@ class Failure:
 
     @property
     def tried(self) -> str:
-        """How often it was tried, as a sentence that follows `said`."""
+        """Return the number of attempts, as a sentence that follows `said`."""
         if self.attempts is None:
             return ""
         return " It was tried once." if self.attempts == 1 else f" It was tried {self.attempts} times."
 
     @property
     def code(self) -> str:
-        """What tells causes apart, never a sentence: `AccountLocked/operating`, `timeout`."""
+        """Return the cause of the failure, never as a sentence: `AccountLocked/operating`, `timeout`."""
         return f"{self.kind}/{self.about}" if self.about else self.kind
 
     def facts(self, step: str) -> dict[str, Any]:
-        """Return what operators see of the failure. Incidents are grouped by `step` and `failure`."""
+        """Return the facts of the failure for operators. Incidents are grouped by `step` and `failure`."""
         return {
             "step": step,
             "failure": self.code,
@@ -80,7 +80,7 @@ class Failure:
 
 
 def failure_of(error: FailureError, options: StepOptions) -> Failure:
-    """Return what the failure of an activity means. `error` is what the SDK raises in a Workflow."""
+    """Return the meaning of a failed activity. `error` is the exception of the SDK in a Workflow."""
     cause: BaseException | None = error.cause if isinstance(error, ActivityError) else error
     attempts = None
     if isinstance(error, ActivityError) and error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED:
@@ -96,7 +96,7 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
         if not isinstance(error, ActivityError):
             return replace(
                 found, attempts=None
-            )  # a local activity that writes to the database: its attempts tell people nothing
+            )  # A local activity that writes to the database. The number of its attempts tells people nothing.
         if error.retry_state is RetryState.TIMEOUT and options.retry_for:
             said = f"It was not done within {in_words(options.retry_for)}. The last time: {found.said}"
             return replace(found, said=said)
@@ -122,12 +122,12 @@ def retry_policy(options: StepOptions) -> RetryPolicy:
 
 
 def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: timedelta) -> timedelta | None:
-    """Return the pause before the next attempt, computed as the server does; None when there is no further attempt."""
+    """Return the pause before the next attempt, computed as the server does; None if no attempt follows."""
     if failure.permanent or (options.attempts and attempt >= options.attempts):
         return None
     try:
         pause = min(options.first_pause * options.factor ** (attempt - 1), options.longest_pause)
-    except OverflowError:  # after some sixty attempts
+    except OverflowError:  # After some sixty attempts.
         pause = options.longest_pause
     return None if options.retry_for is not None and spent + pause >= options.retry_for else pause
 

@@ -70,7 +70,7 @@ class Gates:
                     await self._make_changes(sent_back)
 
     async def _open_all(self, wanted: Sequence[GateAt], editable: bool) -> tuple[list[Gate], list[GateAt]]:
-        """Open these gates. Return those where people must decide, and the same as they were wanted."""
+        """Open these gates. Return those where people must decide, with the gates as they were requested."""
         gates: list[Gate] = []
         stops: list[GateAt] = []
         for stop in wanted:
@@ -146,7 +146,7 @@ class Gates:
             expires_at=end,
         )
         changes_task = Gate(task, ruling)
-        changes_task.uncertain = True  # the requester may be away, or have left
+        changes_task.uncertain = True  # The requester may be away, or have left.
         run.journal.note(
             "changes_requested",
             f"{asked.by} asks {whom} for changes: {asked.comment}",

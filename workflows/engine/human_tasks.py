@@ -1,4 +1,4 @@
-"""Human tasks: waiting until the tasks of a case have an outcome, and tasks by which operators deal with failures."""
+"""Human tasks: wait until the tasks of a case have an outcome, and open tasks by which operators deal with failures."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -25,11 +25,11 @@ RETRY_OR_ROLL_BACK = (Verdict.RETRY, Verdict.ROLL_BACK)
 """The verdicts of operators on a failure to open a gate: they must not skip the people who decide there."""
 
 LATE = timedelta(seconds=30)
-"""How long storing a task may take before its clock is moved: it must not expire before anybody saw the task."""
+"""How long storing a task may take before its clock is moved: it must not expire before people have seen it."""
 
 
 class HumanTasks:
-    """Puts tasks before people, and waits for their outcomes."""
+    """Opens tasks for people, and waits for their outcomes."""
 
     def __init__(self, run: CaseRun, branches: Branches, messages: Messages) -> None:
         self._run = run
@@ -46,7 +46,7 @@ class HumanTasks:
         run = self._run
         for gate in gates:
             self._add(gate)
-        outer = run.waiting_at, run.first_no_ends_all  # operators may be asked while the case waits at a gate
+        outer = run.waiting_at, run.first_no_ends_all  # Operators may be asked while the case waits at a gate.
         run.waiting_at, run.first_no_ends_all = gates, first_no_ends_all
         try:
             await self._wait(gates, status)
@@ -82,7 +82,7 @@ class HumanTasks:
                 help_task = None
             elif (short := _short_of_people(gates)) is not None and help_task is None:
                 help_task = await self._ask_for_help(short)
-            elif short is None and help_task is not None:  # there are people again who can decide
+            elif short is None and help_task is not None:  # There are again people who can decide.
                 self.drop([help_task])
                 run.set_status(status)
                 help_task = None
@@ -109,9 +109,9 @@ class HumanTasks:
         self._messages.submit_early_decisions(early)
 
     def _all_closed(self, gates: Sequence[Gate], closed: list[Gate], must_stop: Callable[[], bool]) -> bool:
-        """Close tasks that have an outcome, or that nobody needs to decide any more. Return whether all are closed.
+        """Close tasks that have an outcome, or that need no decision any more. Return whether all are closed.
 
-        `closed` are those that were closed before; those that have got an outcome since are added.
+        `closed` are the tasks that were closed before; tasks closed since are added.
         """
         for gate in gates:
             if not gate.open and gate not in closed:
@@ -143,7 +143,7 @@ class HumanTasks:
             return
 
     def _close(self, gate: Gate) -> None:
-        """Record how a task ended. Who decided a gate decides no other gate of the case."""
+        """Record the outcome of a task. People who decided a gate decide no other gate of the case."""
         run, task = self._run, gate.task
         run.journal.store_task(gate)
         assert gate.outcome is not None
@@ -158,11 +158,11 @@ class HumanTasks:
                 run.last_decision = task.decisions[-1]
             run.deciders.setdefault(task.gate, []).extend(voters(task))
         elif task.kind == "changes":
-            # Who resubmits in the place of the requester decides as little as the requester does.
+            # A person who resubmits instead of the requester must not decide either.
             run.submitters += voters(task)
 
     def drop(self, gates: Sequence[Gate]) -> None:
-        """Close those tasks that are open: nobody needs to decide them any more."""
+        """Close those of the tasks that are open, because nobody needs to decide them any more."""
         for gate in gates:
             if gate.open:
                 self._run.gates[gate.task.task_id] = gate
@@ -170,7 +170,7 @@ class HumanTasks:
                 self._close(gate)
 
     def gate_of(self, task: TaskView, ruling: GateRuling) -> Gate:
-        """Return the gate of a stored task. Its clock starts when people can see it, however long storing it took."""
+        """Return the gate of a stored task. Its clock starts when people can see it, even if storing it took long."""
         late = workflow.now() - task.opened_at
         if late < LATE:
             return Gate(task, ruling)
@@ -185,7 +185,7 @@ class HumanTasks:
     # ----------------------------------------------------------------------- edited input, and people who have changed
 
     async def _update(self, gate: Gate) -> None:
-        """Get the ruling on an edited input, or look whether the task can still be decided."""
+        """Get the ruling on an edited input, or check whether the task can still be decided."""
         run = self._run
         if gate.edited:
             try:
@@ -195,7 +195,7 @@ class HumanTasks:
             else:
                 run.journal.note_task(gate, gate.adopt(ruling, workflow.now()))
             return
-        gate.uncertain = False  # before people are read: a change while they are read makes it uncertain again
+        gate.uncertain = False  # Reset before people are read: a change during the read makes it uncertain again.
         present = await run.journal.count(gate.task)
         for leaver, successor in present.left.items():
             run.journal.note_task(gate, gate.replace(leaver, successor, workflow.now()))
@@ -213,7 +213,7 @@ class HumanTasks:
         return help_task
 
     def _helped(self, help_task: Gate, gates: Sequence[Gate], status: Status) -> None:
-        """Follow the operators: look again at who can decide these tasks, or raise CaseEnds to roll back."""
+        """Follow the decision of operators: count the people of these tasks again, or raise CaseEnds to roll back."""
         self._close(help_task)
         if help_task.outcome is Outcome.ROLL_BACK:
             self.drop(gates)
@@ -310,12 +310,12 @@ def raise_end_of(gate: Gate) -> None:
 
 
 def passed(gate: Gate) -> bool:
-    """Return whether the case goes on after this gate."""
+    """Return whether the case continues after this gate."""
     return gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 
 
 def spoken(name: str) -> str:
-    """Return the name of a gate as people say it."""
+    """Return the name of a gate for people."""
     return name.replace("-", " ")
 
 

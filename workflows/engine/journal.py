@@ -1,4 +1,4 @@
-"""The journal of one case: what happened, in order, and what of it is still to be written to the database.
+"""The journal of one case: its events in order, and which of them are not yet written to the database.
 
 Events are collected here and written together with the next gate, outcome or end: one local activity, one transaction.
 The status query shows them at once.
@@ -40,7 +40,7 @@ class Journal:
     """Collects and writes the events of one case. `<case_id>/0`, its submission, is written before it starts."""
 
     def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
-        """`case_id` is given where it is not the id of the Workflow, as in a rollback."""
+        """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback."""
         self.timeline: list[CaseEvent] = []
         """Everything that happened, including what is not written yet."""
         self._workflow_id = workflow_id
@@ -59,10 +59,10 @@ class Journal:
         self._known = False
         """Whether anything of this case was written."""
         self.unknown_case: ApplicationError | None = None
-        """Set when the database has no such case. Then nothing is written, and what the case did is undone."""
+        """Set when the database has no such case. Then nothing is written, and the effects of the case are undone."""
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
-        """Note that something happened. `summary` is a plain sentence for engineers: nothing depends on its text."""
+        """Add an event. `summary` is a plain sentence for engineers: no code depends on its text."""
         event = CaseEvent(
             event_id=self._id(kind, actor, identity_of(data or {})),
             case_id=self._case_id,
@@ -76,7 +76,7 @@ class Journal:
         self._events.append(event)
 
     def note_task(self, gate: Gate, what: GateEvent, actor: str = ENGINE) -> None:
-        """Add the event of what happened to a task, and store the task as it is now."""
+        """Add the event of a task, and store the task as it is now."""
         data = {"task_id": gate.task.task_id, "gate": gate.task.gate, **what.data}
         self.note(what.kind, what.summary, data, actor=actor)
         self.store_task(gate)
@@ -105,11 +105,11 @@ class Journal:
 
     @property
     def unwritten(self) -> bool:
-        """Whether anything happened that is not written yet."""
+        """Return whether there is anything that is not written yet."""
         return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
 
     async def write(self, status: Status, *, opened: TaskView | None = None) -> None:
-        """Write everything that is not written yet, and a new task. Tried until it succeeds.
+        """Write everything that is not written yet, and a new task. Repeats until it succeeds.
 
         Raises AlreadyEnded when the database holds an end of the case, ApplicationError when it never had this case.
         """
@@ -154,10 +154,10 @@ class Journal:
     async def open_gate(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
     ) -> GateOpening:
-        """Write what happened, let the policy rule on the gate, and store its task if people must decide.
+        """Write all events, get the policy's ruling on the gate, and store its task if people must decide.
 
-        Raises FailureError when the policy gives no ruling; what was to be written is then written next time. Raises
-        AlreadyEnded when the database holds an end of the case.
+        Raises FailureError when the policy gives no ruling; the events are then written next time. Raises AlreadyEnded
+        when the database holds an end of the case.
         """
         record = self._take(Status.RUNNING)
         request = GateRequest(
@@ -172,13 +172,13 @@ class Journal:
             opening = await workflow.execute_local_activity_method(
                 Records.open_gate,
                 request,
-                activity_id=f"gate {task.gate}",  # the SDK compares ids in a replay, and so it finds another gate
+                activity_id=f"gate {task.gate}",  # The SDK compares ids in a replay, and so finds a gate that changed.
                 start_to_close_timeout=RECORD_TIMEOUT,
                 local_retry_threshold=RECORD_THRESHOLD,
                 retry_policy=RECORD_RETRIES,
                 summary=f"open {task.gate}",
             )
-        except FailureError:  # the SDK raises a local activity's own failure, without an ActivityError around it
+        except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
             self._events[:0] = record.events
             self._decisions[:0] = record.decisions
             self._withdrawn[:0] = record.withdrawn
@@ -197,7 +197,7 @@ class Journal:
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
     ) -> GateRuling:
-        """Return the ruling of the policy on a gate that is open or to come. Raises FailureError when there is none."""
+        """Return the ruling of the policy on an open or later gate. Raises FailureError when there is none."""
         record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
         return await workflow.execute_local_activity_method(
             Records.rule_again,
@@ -222,13 +222,13 @@ class Journal:
         )
 
     def _id(self, *parts: Any) -> str:
-        """Return the id of an event: a digest of its kind, actor and data, and how often these have come."""
+        """Return the id of an event: a digest of its kind, actor and data, and of how often these occurred."""
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
         return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
 
     def _take(self, status: Status, opened: TaskView | None = None, result: CaseResult | None = None) -> CaseRecord:
-        """Return everything that is to be written, and forget it: the caller writes it."""
+        """Return everything that is to be written, and clear it: the caller writes it."""
         plan = self._saga.planned
         record = CaseRecord(
             case_id=self._case_id,

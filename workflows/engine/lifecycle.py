@@ -1,7 +1,7 @@
-"""The life of a Workflow of a case: run its procedure as a task of its own, and close it.
+"""The life of a case's Workflow: run its procedure as a separate asyncio task, and close it.
 
-A cancellation, by message or in Temporal, sets a field of the state which steps and gates look at. It is never thrown
-into a rollback or into a write to the database.
+A cancellation, by message or in Temporal, sets a field of the state, which steps and gates check. It never interrupts a
+rollback or a write to the database.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def run_to_end(
     if run.workflow_id != (case.workflow_id if isinstance(case, RollbackInput) else case.case_id):
         raise not_ours(f"It says that it is {case.case_id}.")
     run.received = case
-    if run.cancellation is not None:  # it came before `run` began
+    if run.cancellation is not None:  # The cancellation came before `run` began.
         early, run.cancellation = run.cancellation, None
         messages.cancel(early)
     if run.early_reset is not None:
@@ -40,7 +40,7 @@ async def run_to_end(
         try:
             await workflow.wait_condition(task.done)
         except asyncio.CancelledError:
-            # Temporal cancels the main task only. The procedure goes on, and undoes what it did.
+            # Temporal cancels the main task only. The procedure continues, and undoes its effects.
             messages.cancel(
                 Cancellation(
                     id=f"{case.case_id}/temporal",
@@ -56,8 +56,8 @@ async def run_to_end(
 async def close(run: CaseRun, messages: Messages, result: CaseResult, *, again: bool = False) -> CaseResult:
     """Write the end of a case, wait for its message handlers, and return the result with the head of its audit log.
 
-    Messages that come meanwhile are refused, and that is written, too. `again`: the case had this end before, so that
-    no event says it a second time.
+    Messages that arrive meanwhile are refused, and their events are written, too. With `again` the case had this end
+    before, so no second event is written.
     """
     run.forward = False
     run.set_status(result.status)
@@ -76,7 +76,8 @@ async def close(run: CaseRun, messages: Messages, result: CaseResult, *, again: 
         head = await run.journal.write_end(run.status)
         await workflow.wait_condition(workflow.all_handlers_finished)
     if run.case.parent:
-        # A parent that has ended cannot be told, and does not wait. One that misses this asks now and then.
+        # A parent that has ended cannot be told, and does not wait. A parent that misses this Signal asks from time to
+        # time.
         with suppress(FailureError):
             parent = workflow.get_external_workflow_handle(run.case.parent)
             await parent.signal("case_ended", result)

@@ -17,12 +17,12 @@ from workflows.engine.state import CaseRun
 
 
 class MessageHandlers(GuardedWorkflow):
-    """The handlers of every Workflow of a case: of the case itself, and of its rollback."""
+    """The message handlers of a case and of its rollback."""
 
     def __init__(self, presentation: Presentation, status_after_gate: Status = Status.RUNNING) -> None:
-        # Without @workflow.init, because the SDK would demand that the arguments match those of each process's `run`.
+        # No @workflow.init, because the SDK would require the same arguments as each process's `run`.
         self.state = CaseRun(workflow.info().workflow_id, presentation, status_after_gate)
-        """The state of the case. It is for the engine: a procedure changes nothing of it."""
+        """The state of the case, for the engine only: a procedure must not change it."""
         self.messages = Messages(self.state)
 
     # --------------------------------------------------------------------------------------------------------- updates
@@ -41,7 +41,7 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.update(description="Claim, release, reassign, delegate, withdraw, ask, answer, move the clock")
     @reads_update
     def act(self, action: Action) -> Receipt:
-        """Do anything else with a task. The same action id gets the same receipt."""
+        """Perform an action on a task other than a decision. The same action id gets the same receipt."""
         return self.messages.act(action)
 
     @act.validator
@@ -54,13 +54,13 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.signal(description="A decision that no worker answered as an Update: applied or refused later")
     @reads_signal
     def submit_decision(self, decision: Decision) -> None:
-        """Decide a task without waiting. A refusal is recorded; nothing proves who sent a Signal."""
+        """Decide a task without waiting for the answer. A refusal is recorded; nothing proves who sent a Signal."""
         self.messages.submit_decision(decision)
 
     @workflow.signal(description="An action that no worker answered as an Update: carried out or refused later")
     @reads_signal
     def submit_action(self, action: Action) -> None:
-        """Do something else with a task without waiting. A refusal is recorded."""
+        """Perform an action on a task without waiting for the answer. A refusal is recorded."""
         self.messages.submit_action(action)
 
     @workflow.signal(description="Stop the case, undo what it did and end cancelled")
@@ -69,7 +69,7 @@ class MessageHandlers(GuardedWorkflow):
         """Cancel the case, unless it is rolling back or has ended."""
         self.messages.cancel(cancellation)
 
-    @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database anew")
+    @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database again")
     @reads_signal
     def resynchronise(self, run_id: str) -> None:
         """Correct the database after a reset of the Workflow."""
@@ -78,7 +78,7 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.signal(description="A case that this one asked for has ended")
     @reads_signal
     def case_ended(self, result: CaseResult) -> None:
-        """Take note of the end of another case."""
+        """Store the end of another case."""
         self.messages.child_ended(result)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
@@ -94,5 +94,5 @@ class MessageHandlers(GuardedWorkflow):
 
     @workflow.query(description="All that a rollback needs, oldest first; answered by ended Workflows, too")
     def plan(self) -> list[PlannedUndo]:
-        """Return everything to be undone, oldest first."""
+        """Return the undos of a rollback, oldest first."""
         return self.state.saga.planned

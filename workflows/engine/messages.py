@@ -27,12 +27,12 @@ from workflows.engine.read_messages import refusing
 from workflows.engine.state import CaseRun
 
 TEMPORAL = "temporal"
-"""The actor of what somebody did in Temporal itself, and of Signals: nothing proves who sent them."""
+"""The actor of changes made in Temporal itself, and of Signals: nothing proves who sent them."""
 MAX_ENDED = 1000
-"""Ends of other cases that are kept for a case which may wait for them."""
+"""Maximum number of ends of other cases that are kept for a case that may wait for them."""
 MAX_NAME = 100
 MAX_REASON = 4000
-"""Characters that are kept of the name of a message, and of the reason of a cancellation. The API takes no more."""
+"""Maximum length of the stored name of a message, and of the reason of a cancellation. The API has the same limits."""
 
 
 class Messages:
@@ -106,7 +106,7 @@ class Messages:
         rule, seen = gate.check(decision), gate.task
         edited = self._edited_input(decision)
         changes = run.changes_between(run.case.input, edited) if edited is not None else []
-        # Edits of operators count once enough of them have chosen the same; edits of other people count at once.
+        # Edits of operators count once enough of them made the same decision; edits of other people count at once.
         at_once = edited is not None and decision.verdict is not Verdict.RETRY
         shown = self._adopt(edited, gate.task if gate.task.kind == "gate" else None) if at_once else {}
         void = gate.decide(decision, workflow.now(), changes, **shown)
@@ -205,7 +205,7 @@ class Messages:
     # --------------------------------------------------------------------------------------------------------- actions
 
     def act(self, action: Action) -> Receipt:
-        """Carry out an action on a task: everything that people do with a task other than decide it."""
+        """Perform an action on a task other than a decision."""
         run = self._run
         if receipt := run.receipts.get(action.id):
             return receipt
@@ -234,7 +234,7 @@ class Messages:
             raise Refusal(RefusalCode.TOO_MANY, f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
 
     def submit_action(self, action: Action) -> None:
-        """Carry out an action that came as a Signal, or record its refusal."""
+        """Perform an action that came as a Signal, or record its refusal."""
         if action.act is Act.RECOUNT:
             self._recount(action.task_id)
             return
@@ -264,7 +264,7 @@ class Messages:
         journal.store_action(ActionRecord.of(action))
 
     def _recount(self, task_id: str) -> None:
-        """Make a task look again at who can decide it, because people changed. Every change of people must count."""
+        """Recount the people who can decide a task, because people changed. Every change of people must count."""
         run = self._run
         gate = run.gates.get(task_id)
         if gate is not None:
@@ -284,7 +284,7 @@ class Messages:
         return gate
 
     def _separate_duties(self) -> None:
-        """Exclude who decided one gate from the others that are open with it, where the policy of these says so."""
+        """Exclude a person who decided one gate from the other open gates, where their policy says so."""
         for gate in self._run.waiting_at:
             if gate.open and gate.ruling.separation_of_duties and gate.task.kind == "gate":
                 others = [other.task for other in self._run.waiting_at if other.task.gate != gate.task.gate]
@@ -293,7 +293,7 @@ class Messages:
     # ------------------------------------------------------------------------------------------- the case and Temporal
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Cancel the case; record that the request came too late if the case rolls back or was cancelled already."""
+        """Cancel the case. Record the request as too late if the case rolls back or was cancelled already."""
         run = self._run
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
@@ -311,11 +311,11 @@ class Messages:
         run.journal.note("cancel_requested", f"Cancelled: {reason}", data, actor=cancellation.by.id)
 
     def resynchronise(self, run_id: str) -> None:
-        """Write all tasks anew after a reset: the database has tasks and decisions of a run that no longer counts."""
+        """Write all tasks again after a reset: the database has tasks and decisions of a run that no longer counts."""
         run = self._run
         if run_id != workflow.info().run_id:
             raise Refusal(RefusalCode.NOTHING_TO_DO, "This is another run of the case.")
-        if run.received is None:  # the Workflow was reset to its first moment
+        if run.received is None:  # The Workflow was reset to its beginning.
             run.early_reset = run_id
             return
         if run_id in run.resets:
@@ -327,7 +327,7 @@ class Messages:
         run.journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
     def child_ended(self, result: CaseResult) -> None:
-        """Keep the end of a case that this one may have asked for."""
+        """Keep the end of a case that this case may have started."""
         ended = self._run.ended_children
         if len(ended) >= MAX_ENDED and result.case_id not in ended:
             raise Refusal(RefusalCode.TOO_MANY, "The ends of more cases are not kept.")
@@ -336,11 +336,11 @@ class Messages:
     # ------------------------------------------------------------------------------------------------ refused messages
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal was refused. `claimed` is its sender, as it says."""
+        """Record that a Signal was refused. `claimed` is its sender according to the message."""
         if self._may_record():
             self._run.journal.note(
                 "message_refused",
-                f"A message to the case came to nothing: {refusal.message}",
+                f"A message to the case was refused: {refusal.message}",
                 {
                     "message": message[:MAX_NAME],
                     "via": "signal",
@@ -352,12 +352,12 @@ class Messages:
             )
 
     def note_uncounted(self) -> None:
-        """Record in one event how many messages were refused besides those that have an event each."""
+        """Record in one event how many messages were refused without a separate event."""
         rest = self._run.refused_messages - MAX_IDLE_MESSAGES
         if rest > 0:
             self._run.refused_messages = MAX_IDLE_MESSAGES
             self._run.journal.note(
-                "messages_counted", f"{rest} more messages came to nothing", {"count": rest}, actor=TEMPORAL
+                "messages_counted", f"{rest} more messages had no effect", {"count": rest}, actor=TEMPORAL
             )
 
     def _may_record(self) -> bool:

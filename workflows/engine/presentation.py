@@ -8,10 +8,10 @@ from domain.wording import Words
 
 
 class Presentation(Protocol):
-    """What a Workflow shows people of the input of its case."""
+    """The interface that shows the input of a case to people."""
 
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
-        """Return the whole input as JSON. For the policy and the database, never for people."""
+        """Return the whole input as JSON, for the policy and the database, never for people."""
 
     def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
         """Return an input, given as JSON, as people may see it."""

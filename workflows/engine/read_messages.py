@@ -1,4 +1,4 @@
-"""Reading of messages: a handler gets a message only if the message fits; every other message is refused in words.
+"""Read messages: a handler gets only messages that fit, and every other message is refused with a sentence.
 
 Anybody who may write to the namespace can send anything to a Workflow: nothing, null, text, a megabyte. With the SDK
 alone, a Signal without its argument or an input that does not fit makes the Workflow task fail for ever. Every Workflow
@@ -23,15 +23,15 @@ from workflows.engine.refusal_failures import failure_of_refusal
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 MAX_MESSAGE_BYTES = 256 * 1024
-"""Of one message: more than Holdgate itself sends. The history keeps an accepted message several times."""
+"""Maximum size of one message: more than Holdgate itself sends. The history stores a message several times."""
 OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
-"""Search attributes of the Workflows that Holdgate starts; each Workflow has one of them."""
+"""Search attributes of the Workflows that Holdgate starts. Each Workflow has one of them."""
 MAX_CLAIM = 120
-"""Characters that are kept of what a message claims about its sender."""
+"""Maximum number of stored characters of the sender that a message claims."""
 
 
 class Unreadable(Refusal):
-    """A message that does not fit. `claimed` is the person whom it names as its sender, if that can be read."""
+    """A message that does not fit. `claimed` is the sender that it names, if that can be read."""
 
     def __init__(self, why: str, claimed: str = "") -> None:
         super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)
@@ -39,10 +39,10 @@ class Unreadable(Refusal):
 
 
 class Recipient(Protocol):
-    """Takes note of Signals that were refused."""
+    """The interface that records refused Signals."""
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal of this name was refused. `claimed` is its sender, as it says. Must not raise."""
+        """Record that a Signal of this name was refused. `claimed` is the sender it names. Must not raise."""
 
 
 def reads_update(handler: HandlerT) -> HandlerT:
@@ -89,7 +89,7 @@ def reads_signal(handler: HandlerT) -> HandlerT:
 
 
 def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> None:
-    """Handle a Signal of this name, and let the recipient record a refusal or an unforeseen exception.
+    """Handle a Signal of this name, and record a refusal or an unforeseen exception.
 
     An exception that left a Signal handler would fail the Workflow, or its task for ever.
     """
@@ -101,16 +101,16 @@ def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> Non
         recipient.message_refused(name, no, no.claimed)
     except Refusal as no:
         recipient.message_refused(name, no, "")
-    except TemporalError:  # from the SDK: the history does not fit the code
+    except TemporalError:  # From the SDK: the history does not fit the code.
         raise
     except Exception as error:
         recipient.message_refused(name, _unforeseen(error), "")
 
 
 def reads_start(run: HandlerT) -> HandlerT:
-    """Wrap the `run` of a Workflow: with an input that does not fit, it fails at once and says why.
+    """Wrap the `run` of a Workflow: with an input that does not fit, it fails at once with a sentence.
 
-    Somebody started it by hand then, because Holdgate starts Workflows with an input that fits.
+    Only a Workflow that was started by hand can have such an input.
     """
     model = _model_of(run)
 
@@ -119,7 +119,7 @@ def reads_start(run: HandlerT) -> HandlerT:
             read = _read(model, sent, most=None)
         except Unreadable as no:
             if OURS & {pair.key.name for pair in workflow.info().typed_search_attributes}:
-                # The code does not fit a case of Holdgate's: the task fails until the code is corrected, and
+                # The code does not fit a case of Holdgate. The task fails until the code is corrected, and
                 # `cases/reconcile/blocked_workflows.py` tells operators.
                 raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
             raise not_ours(f"Its input cannot be read: {no.details['why']}.") from None
@@ -137,17 +137,17 @@ class GuardedWorkflow:
             cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each Workflow has its own
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal of this name was refused. `claimed` is its sender, as it says. Must not raise."""
+        """Record that a Signal of this name was refused. `claimed` is the sender it names. Must not raise."""
         raise NotImplementedError
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
-        """Record Signals that have no handler. The SDK would keep them for ever, and tell nobody."""
+        """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
         self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no such signal."), "")
 
     @workflow.update(dynamic=True)
     def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        """Take Updates that have no handler, so that the validator can refuse them."""
+        """Accept Updates that have no handler, so that the validator can refuse them."""
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
@@ -165,8 +165,8 @@ def _unforeseen(error: Exception) -> Refusal:
 
 
 def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES) -> tuple[Any, ...]:
-    """Return the arguments of a handler, from what was sent. Raises Unreadable."""
-    if model is None:  # the handler takes no argument
+    """Return the arguments of a handler from a message. Raises Unreadable."""
+    if model is None:  # The handler takes no argument.
         return ()
     if not sent:
         raise Unreadable("it is empty")
@@ -174,7 +174,7 @@ def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES)
         raise Unreadable(f"it has {len(sent)} parts, and one is expected")
     (one,) = sent
     if not isinstance(one, RawValue):
-        return (one,)  # called by the engine itself
+        return (one,)  # Called by the engine itself.
     size = len(one.payload.data)
     if most is not None and size > most:
         raise Unreadable(f"it has {size:,} bytes, and at most {most:,} are taken")
@@ -200,7 +200,7 @@ def _without_values(wrong: ValidationError) -> ValueError:
 
 
 def _claimed(data: bytes) -> str:
-    """Return whom an unreadable message names as its sender, empty if that cannot be read."""
+    """Return the sender that an unreadable message names; empty if it cannot be read."""
     try:
         said = from_json(data)
         named = said["by"]["id"] if isinstance(said["by"], dict) else said["by"]
@@ -210,7 +210,7 @@ def _claimed(data: bytes) -> str:
 
 
 def _model_of(handler: Callable[..., Any]) -> Any:
-    """Return the type of the argument after `self`; None where the handler takes no argument."""
+    """Return the type of the argument after `self`; None for a handler without an argument."""
     names = list(inspect.signature(handler).parameters)[1:]
     return get_type_hints(handler).get(names[0], object) if names else None
 

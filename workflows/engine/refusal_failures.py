@@ -1,4 +1,4 @@
-"""Refusals on their way through Temporal, which carries only its own failures."""
+"""Convert refusals to Temporal failures and back, because Temporal carries only its own failures."""
 
 from temporalio.exceptions import ApplicationError
 

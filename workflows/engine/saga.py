@@ -1,4 +1,4 @@
-"""The undo stack of a case: what a rollback undoes, newest first.
+"""The undo stack of a case: the undos of a rollback, newest first.
 
 An undo is registered before its step runs, because a step that reports a failure may still have had its effect.
 """
@@ -9,14 +9,14 @@ from domain.undo import PlannedUndo, UndoView
 
 
 class Saga:
-    """Keeps undos in the order in which their steps began."""
+    """The undos of a case, in the order in which their steps began."""
 
     def __init__(self, planned: Iterable[PlannedUndo] = ()) -> None:
         self._undos = list(planned)
 
     @property
     def planned(self) -> list[PlannedUndo]:
-        """Everything to be undone, oldest first."""
+        """Return all undos, oldest first."""
         return list(self._undos)
 
     def register(self, undo: PlannedUndo) -> None:
@@ -33,7 +33,7 @@ class Saga:
         return next((undo.call.key for undo in reversed(self._undos) if undo.step == step), None)
 
     def forget(self, key: str) -> None:
-        """Remove the undo of this key: nothing is left that it could undo."""
+        """Remove the undo of this key, because nothing is left to undo."""
         self._undos = [undo for undo in self._undos if undo.call.key != key]
 
     def newest(self) -> PlannedUndo | None:
@@ -41,12 +41,12 @@ class Saga:
         return self._undos[-1] if self._undos else None
 
     def settle(self, undo: PlannedUndo) -> None:
-        """Remove the newest undo: it was done, or people decided that it is not needed."""
+        """Remove the newest undo: it ran, or people decided that it is not needed."""
         settled = self._undos.pop()
         assert settled.call.key == undo.call.key, "a rollback goes newest first"
 
     def plan(self) -> list[UndoView]:
-        """Return what a rollback would do now, newest first, without undos of effects that later steps have used up."""
+        """Return the rollback plan, newest first, without undos of effects that later steps have used up."""
         return plan_of(self._undos)
 
 

@@ -1,4 +1,4 @@
-"""The scheduled start of a case: wait until its time, or until somebody starts it before."""
+"""The scheduled start of a case: wait until its time, or until a person starts the case early."""
 
 from contextlib import suppress
 from datetime import timedelta

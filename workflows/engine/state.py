@@ -1,8 +1,8 @@
 """The state of one running case: every field, in one place.
 
-Temporal keeps the history of a Workflow and rebuilds this state by replaying it. The collaborators of the engine keep
-no fields of a case themselves: each receives the one CaseRun. Two parts of the state have rules of their own and a
-class each: the undo stack (`saga.py`) and what is to be written to the audit log (`journal.py`).
+Temporal keeps the history of a Workflow and rebuilds this state by replaying it. The collaborators of the engine have
+no fields of a case: each receives the one CaseRun. Two parts of the state are classes: the undo stack (`saga.py`) and
+the events to write to the audit log (`journal.py`).
 """
 
 from collections.abc import Sequence
@@ -31,85 +31,85 @@ from workflows.engine.web_ui import attributes, details
 class CaseRun:
     """One running case, or one running rollback of a case that has ended."""
 
-    # What does not change
+    # Fields that do not change
     workflow_id: str
     """Id of the Workflow: the case id, or for a rollback the case id with a suffix."""
     presentation: Presentation
     """Shows the input of the case to people."""
     status_after_gate: Status = Status.RUNNING
-    """Status of the case once the gate is passed that it waited at."""
+    """The status of the case after it has passed the gate at which it waits."""
 
-    # Where the case is
+    # The progress of the case
     received: CaseInput[Any] | None = None
-    """What the Workflow was started with, with the input as people changed it. None until `run` has begun: messages may
+    """The start input of the Workflow, with the changes of people. None until `run` has begun, because messages may
     come before. Read it as `case`."""
     status: Status = Status.RUNNING
     """The status of the case, as the API and the database have it."""
     doing: str = ""
-    """What the case is doing now, in words."""
+    """A sentence about what the case is doing now."""
     forward: bool = True
-    """False once the case ends or rolls back. Only before can it be cancelled."""
+    """False once the case ends or rolls back. It can be cancelled only before."""
     round: int = 1
-    """How often the procedure has begun with another input, counted from 1."""
+    """The number of the current round, from 1. Each round runs the procedure with a changed input."""
     changes: list[FieldChange] = field(default_factory=list)
-    """What the requester, or an operator, changed for this round."""
+    """The changes of the requester or an operator for this round."""
     cancellation: Cancellation | None = None
-    """The first request to cancel. Steps and gates look at it; it is never thrown into them."""
+    """The first request to cancel. Steps and gates check it; it never interrupts them."""
 
     # Steps and their undos
     step_counts: dict[str, int] = field(default_factory=dict)
-    """By step: how often it was called. Part of the idempotency key, so it goes on over rounds."""
+    """The number of calls by step. Part of the idempotency key, so it continues over rounds."""
     saga: Saga = field(default_factory=Saga)
-    """What is to be undone if the case does not end well."""
+    """The undos to run if the case does not end well."""
     undone: list[str] = field(default_factory=list)
-    """What was undone, newest first, in words."""
+    """Sentences about the undos that ran, newest first."""
 
     # Branches: steps, gates and child cases that the procedure runs side by side
     active_branches: int = 0
-    """How many have begun and not ended."""
+    """The number of branches that have begun and not ended."""
     procedure: int = 0
-    """How often the procedure has ended, by its last line or before. Branches of an earlier one stop."""
+    """The number of procedures that have ended, completely or early. Branches of an earlier procedure stop."""
 
     # People
     gates: dict[str, Gate] = field(default_factory=dict)
-    """By task id: every task of the case, oldest first."""
+    """Every task of the case by task id, oldest first."""
     waiting_at: Sequence[Gate] = ()
-    """The tasks that the case waits at."""
+    """The tasks at which the case waits."""
     first_no_ends_all: bool = True
-    """Whether the first rejection ends all gates that the case waits at."""
+    """Whether the first rejection ends all gates at which the case waits."""
     deciders: dict[str, list[str]] = field(default_factory=dict)
-    """By gate: who decided it in this round. They decide no other gate of the case."""
+    """By gate: people who decided it in this round. They decide no other gate of the case."""
     submitters: list[str] = field(default_factory=list)
-    """Who resubmitted the case, or changed its input, other than the requester. They decide no gate."""
+    """People other than the requester who resubmitted the case or changed its input. They decide no gate."""
     last_decision: DecisionView | None = None
     """The last decision on a gate that was approved or rejected."""
     approval_unwritten: bool = False
-    """A gate was approved, and the database does not say so yet."""
+    """Whether an approved gate is not yet written to the database."""
 
     # Messages
     receipts: dict[str, Receipt] = field(default_factory=dict)
-    """By decision or action id: the answer, so that a repeat gets the same one."""
+    """The answers by decision or action id, so that a repeat gets the same answer."""
     accepted_actions: int = 0
-    """Claims, questions and the like that were carried out."""
+    """The number of accepted claims, questions and similar actions."""
     refused_messages: int = 0
-    """Messages that were refused or had no effect."""
+    """The number of messages that were refused or had no effect."""
     early_decisions: list[Decision] = field(default_factory=list)
     """Decisions by Signal on tasks that the case has not opened yet."""
     early_recounts: set[str] = field(default_factory=set)
-    """Tasks, not opened yet, that have to look again at who can decide them."""
+    """Tasks not yet opened that need a recount of the people who can decide them."""
     early_reset: str | None = None
     """Run id of a reset that was reported before `run` began."""
     resets: set[str] = field(default_factory=set)
-    """Run ids of resets that are dealt with."""
+    """Run ids of resets that were handled."""
     early_start_request: StartNow | None = None
     """A request to start before the scheduled time that came before `run` began."""
     start_now: StartNow | None = None
     """The accepted request to start before the scheduled time."""
     ended_children: dict[str, CaseResult] = field(default_factory=dict)
-    """By case id: cases that this case asked for and that have ended."""
+    """The results of ended child cases, by case id."""
 
     journal: Journal = field(init=False)
-    """What happened, and what of it is to be written."""
+    """The events of the case, including those to be written."""
 
     def __post_init__(self) -> None:
         case_id = self.workflow_id.partition(f"~{ROLLBACK}")[0]
@@ -117,19 +117,19 @@ class CaseRun:
 
     @property
     def case(self) -> CaseInput[Any]:
-        """What the Workflow was started with. Raises the refusal NotReady before `run` has begun."""
+        """Return the start input of the Workflow. Raises the refusal NotReady before `run` has begun."""
         if self.received is None:
             raise Refusal(RefusalCode.NOT_READY, "The case has not begun yet; try again in a moment.")
         return self.received
 
     @property
     def input_json(self) -> dict[str, Any]:
-        """The whole input as JSON, masked fields included."""
+        """Return the whole input as JSON, including masked fields."""
         return self.presentation.input_json(self.case)
 
     @property
     def policy_input(self) -> dict[str, Any]:
-        """The case as the policy sees it: keyword arguments of `Journal.open_gate` and `Journal.rule_again`."""
+        """Return the case as the policy sees it: keyword arguments of `Journal.open_gate` and `Journal.rule_again`."""
         case = self.case
         seen = {
             "reference": case.reference,
@@ -141,7 +141,7 @@ class CaseRun:
 
     @property
     def state(self) -> CaseState:
-        """The answer to the status query."""
+        """Return the answer to the status query."""
         case = self.case
         return CaseState(
             case_id=case.case_id,
@@ -156,9 +156,10 @@ class CaseRun:
     def new_task(
         self, gate: str, summary: str, *, facts: dict[str, Any], excluded: Sequence[str] = (), beside: int = 0
     ) -> TaskView:
-        """Return a task of a gate as it is before the policy has said who decides it and by when.
+        """Return a task of a gate before the policy has added people and times.
 
-        `excluded` must not decide it. `beside` is how many tasks of the same gate were made and not added to `gates`.
+        `excluded` are people who must not decide it. `beside` is the number of new tasks of the same gate that are not
+        yet in `gates`.
         """
         case = self.case
         return TaskView(
@@ -177,7 +178,7 @@ class CaseRun:
         )
 
     def changes_between(self, before: BaseModel, after: BaseModel) -> list[FieldChange]:
-        """Return the fields in which two inputs differ, masked fields as people may see them."""
+        """Return the fields in which two inputs differ, with masked fields masked."""
         old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
         shown_old, shown_new = self.presentation.masked(old), self.presentation.masked(new)
         return [
@@ -187,16 +188,16 @@ class CaseRun:
         ]
 
     def set_status(self, status: Status, waits_at: Gate | None = None) -> None:
-        """Change the status, and the search attributes: status, gate that the case waits at, due time of that."""
+        """Set the status, and the search attributes: status, current gate, and due time of the gate."""
         self.status = status
         workflow.upsert_search_attributes(attributes(status, waits_at.task if waits_at else None))
 
     def show(self, doing: str) -> None:
-        """Say in the Temporal Web UI, in words, what the case is doing."""
+        """Show in the Temporal Web UI, in words, what the case is doing."""
         self.doing = doing
         tasks = [gate.task for gate in self.gates.values()]
         workflow.set_current_details(details(self.status, doing, tasks, self.saga.plan()))
 
     async def write(self, *, opened: TaskView | None = None) -> None:
-        """Write to the database what has happened, and a new task. Raises AlreadyEnded."""
+        """Write new events to the database, and a new task. Raises AlreadyEnded."""
         await self.journal.write(self.status, opened=opened)

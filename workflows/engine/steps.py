@@ -1,4 +1,4 @@
-"""Steps of a case: run an activity with its undo registered before, and decide what follows if it fails."""
+"""Steps of a case: register the undo, run the activity, and decide what follows if it fails."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -55,7 +55,7 @@ class Steps:
                 run.saga.register(planned)
                 call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
             if run.approval_unwritten:
-                # A gate that follows the approved one writes it together with itself. A step may take long.
+                # The next gate writes an approved gate together with itself. But a step may take long, so write it now.
                 run.approval_unwritten = False
                 await run.write()
             must_stop = self._branches.stop_condition()
@@ -82,7 +82,7 @@ class Steps:
                     self._branches.raise_if_stopped()
                     if await self._retries(name, error, options, planned):
                         continue
-                    return skipped  # operators skipped the step or did it by hand
+                    return skipped  # Operators skipped the step or did it by hand.
                 self._note_done(name, call, result, planned)
                 self._branches.raise_if_stopped()
                 return result
@@ -110,7 +110,7 @@ class Steps:
         )
 
     def _planned(self, step: str, undo: str, call: StepCall[Any], uses: str | None) -> PlannedUndo:
-        """Return how to undo a step that is about to run."""
+        """Return the undo of a step that is about to run."""
         undo_call = StepCall[Any](**{**dict(call), "key": undo_key(call.key), "undoes": call.key})
         return PlannedUndo(
             step=step,
@@ -144,7 +144,7 @@ class Steps:
         gate = await self._tasks.intervene(name, failure, verdicts=STEP_VERDICTS, editable=True)
         answer = gate.task.decisions[-1]
         if gate.outcome is Outcome.RETRY and (changes := run.changes_between(before, run.case.input)):
-            # What was found and approved was for another input. Who changed the input approves nothing of it.
+            # Findings and approvals belong to the earlier input. A person who changed the input must not approve it.
             note_round(run, changes)
             run.submitters += [view.by for view in gate.task.decisions]
             raise NextRound

@@ -1,4 +1,4 @@
-"""What the Temporal Web UI shows of a case: search attributes and current details."""
+"""Texts for the Temporal Web UI: search attributes and current details of a case."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -266,7 +266,7 @@ def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, 
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if key := strict_json.twice(pairs):
+    if key := strict_json.duplicate_key(pairs):
         raise ValueError(_("contains the key %(key)s twice in one object", key=key))
     return dict(pairs)
 

@@ -8,13 +8,13 @@ import pytest
 
 from api.pages.policy import in_words
 from intake.mapping.saved_mappings import SavedMappings
-from policy.model import Gate, Level
+from policy.model import GateRules, Level
 from tests.api.conftest import Gate as Gateway
 from tests.api.pages.visits import hidden
 
 
 def test_every_rule_of_an_approval_step_is_said_in_words() -> None:
-    gate = Gate(
+    gate = GateRules(
         when="amount >= limits.manager",
         auto_approve="amount < 5",
         groups=["managers"],
@@ -40,7 +40,7 @@ def test_every_rule_of_an_approval_step_is_said_in_words() -> None:
     assert said["Expires"].startswith("after 14 days") and said["Expires"].endswith("then it is rejected")
     assert said["Can be changed"] == "with an approval: due date"
     assert said["Changes requested"].startswith("at most 5 rounds; the requester has 7 days of")
-    plain = dict(in_words(Gate(groups=["managers"])))
+    plain = dict(in_words(GateRules(groups=["managers"])))
     assert (plain["Asked"], plain["Expires"]) == ("for every request", "never")
     assert plain["How many"].startswith("1 approval. One rejection ends it")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.base import Problem
+from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.case import CaseEvent
 from store.cases import batches, cases
@@ -17,7 +17,7 @@ from store.cases.visibility import Viewer
 from store.db.database import Database
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-WRONG = Problem(column="amount", message="'abc' is not a number")
+WRONG = FieldProblem(column="amount", message="'abc' is not a number")
 
 
 def batch(batch_id: str = "b1", at: datetime = NOW, **more: object) -> Batch:
@@ -40,7 +40,7 @@ def batch(batch_id: str = "b1", at: datetime = NOW, **more: object) -> Batch:
 
 ROWS: list[PlannedRow] = [
     PlannedRow(line=2, reference="INV-1", outcome="valid", case_id="payment:inv-1"),
-    PlannedRow(line=3, reference="INV-2", outcome="invalid", errors=[WRONG, Problem(column=None, message="torn")]),
+    PlannedRow(line=3, reference="INV-2", outcome="invalid", errors=[WRONG, FieldProblem(column=None, message="torn")]),
     PlannedRow(line=7, reference="inv-1", outcome="duplicate", case_id="payment:inv-1", differs=["amount"]),
     PlannedRow(line=8, reference="Ä 3", outcome="valid", case_id="payment:%C3%A4%203"),
 ]
@@ -151,7 +151,7 @@ async def test_rows_that_wait_fail_together_when_their_file_is_lost(db: Database
     async with db.read() as conn:
         assert (await batches.counts(conn, "b1")).failed == 2
         assert [row.errors for row in await batches.rows(conn, "b1", "failed")] == [
-            [Problem(column=None, message="the file is gone")]
+            [FieldProblem(column=None, message="the file is gone")]
         ] * 2
         closed = await batches.get(conn, "b1")
     assert closed is not None
