@@ -60,7 +60,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the gateway. Whether Temporal and the database answer is found out by each request.
+    """Return the gateway. Temporal and the database need not answer: each request checks them.
 
     Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language without a catalogue.
     """
@@ -84,13 +84,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"exclude": traces.of_no_interest},
         docs_url=None,
         redoc_url=None,
-        # A redirect would be built from the Host header, which anybody can set.
+        # A redirect would be built from the Host header, which any client can set.
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app, as_page)
     exception_handlers.install(app)
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Bodies, as_page=as_page)

@@ -1,4 +1,4 @@
-"""The record as pages: looking things up, checking that nothing was changed, and evidence to give away."""
+"""The audit log as pages: search events, check that nothing was changed, download evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -25,7 +25,7 @@ router = pages()
 
 SHOWN = 50
 PROBLEMS = 200
-"""Problems of a check that are shown; the command line tells all."""
+"""Problems of a check that the page shows. The command line prints all."""
 REFRESH_S = "2"
 
 Words = Annotated[Plain, Query(max_length=1500)]
@@ -33,23 +33,23 @@ Words = Annotated[Plain, Query(max_length=1500)]
 
 @dataclass(frozen=True)
 class Record(Context):
-    """`audit/record.html`: the events that fit, the newest first, and what was looked for."""
+    """`audit/record.html`: the events that match the search, the newest first."""
 
     events: list[StoredEvent]
     sentences: dict[int, str]
-    """By position, what each event says for people."""
+    """By position, the sentence of each event for people."""
     sought: dict[str, str]
     kinds: list[str]
     address: str
     next_cursor: str | None
     first: bool
     wrong: dict[str, str]
-    """By field, what cannot be looked for."""
+    """By field, why its value cannot be searched for."""
 
 
 @dataclass(frozen=True)
 class Checked(Context):
-    """`audit/check.html`: the check of one case, or how far that of the whole record is."""
+    """`audit/check.html`: the check of one case, or the progress of the check of the whole audit log."""
 
     case_id: str
     found: Verification | None
@@ -59,7 +59,7 @@ class Checked(Context):
 
 @dataclass(frozen=True)
 class Pack(Context):
-    """`audit/pack.html`: of what the evidence is to be, and why the last try came to nothing."""
+    """`audit/pack.html`: the scope of the evidence, and why the last try failed."""
 
     sought: dict[str, str]
     wrong: str
@@ -78,7 +78,7 @@ async def search(
     q: Words = "",
     cursor: Cursor = None,
 ) -> Response:
-    """Search the record."""
+    """Search the audit log."""
     await overseer(person)
     typed = {"case_id": case_id, "actor": actor, "kind": kind, "from": starts, "to": ends, "q": q}
     typed = {name: text.strip() for name, text in typed.items()}
@@ -114,7 +114,7 @@ async def search(
 
 @router.api_route("/audit/check", methods=["GET", "HEAD"])
 async def check(request: Request, person: SignedIn, services: TheServices, case_id: Words = "") -> Response:
-    """Check one case at once; of the whole record, how far the check is."""
+    """Show the check of one case, or the progress of the check of the whole audit log."""
     await overseer(person)
     found, whole = None, services.checks.latest
     if case_id := case_id.strip():
@@ -127,7 +127,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
 
 @router.post("/audit/check", dependencies=[Depends(from_here)])
 async def check_all(person: SignedIn, services: TheServices) -> Response:
-    """Begin to check the whole record; the page then tells how far it is."""
+    """Start a check of the whole audit log. The page then shows its progress."""
     await overseer(person)
     services.checks.start(person.id)
     return RedirectResponse("/audit/check", status_code=303)
@@ -142,7 +142,7 @@ async def pack(
     starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
 ) -> Response:
-    """The form, and with its fields the pack itself, as the JSON route gives it."""
+    """Show the form, or download the evidence pack if its fields are filled, as the JSON route does."""
     await overseer(person)
     typed = {"case_id": case_id.strip(), "from": starts.strip(), "to": ends.strip()}
     if not any(typed.values()) or request.method == "HEAD":

@@ -1,4 +1,4 @@
-"""One case as a page: what it is about, where it stands, what happened, and what was undone or would be."""
+"""Pages of one case: its details, its status, its history, and what was rolled back or would be."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ from store.people.people import Person
 from workflows.registry import PROCESSES
 
 EVENTS = 200
-"""On one page of the history."""
+"""Events on one page of the history."""
 
 router = pages()
 files = pages()
-"""What takes a file, whose body may be larger than that of a form."""
+"""The router of forms with a file. Their body may be larger than that of other forms."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What was other in one round than in the one before."""
+    """The changes of one round against the round before."""
 
     number: int
     changes: Sequence[Changed]
@@ -47,29 +47,29 @@ class Round:
 
 @dataclass(frozen=True)
 class Case(Context):
-    """`case/page.html`: the case with its answers and its story."""
+    """`case/page.html`: the case with its decisions and its history."""
 
     about: About
     case: CaseDetail
     now: str
-    """What it does, or how it ended, in a sentence."""
+    """What the case does, or how it ended, in a sentence."""
     fields: Sequence[Labelled]
     open: Sequence[TaskView]
     rounds: Sequence[Round]
     record: str
-    """What checking its record came to."""
+    """The result of checking its audit log."""
     alert: str
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
 async def case(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
-    """The case."""
+    """Show the case."""
     return await _shown(request, case_id, person, services)
 
 
 @dataclass(frozen=True)
 class History(Context):
-    """`case/history.html`: all that happened to the case, page by page."""
+    """`case/history.html`: all events of the case, page by page."""
 
     case: CaseRow
     story: Sequence[Said]
@@ -82,7 +82,7 @@ class History(Context):
 async def history(
     request: Request, case_id: CaseId, person: SignedIn, services: TheServices, cursor: Cursor = None
 ) -> Response:
-    """Everything that happened to the case, oldest first."""
+    """Show all events of a case, oldest first."""
     found = await visible_case(case_id, person, services.db)
     page = await whole_timeline(found, services.db, cursor, EVENTS)
     process = PROCESSES.get(found.process)
@@ -106,7 +106,7 @@ async def comment(
     text: Annotated[str, Form(max_length=4000)],
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Say something, as the JSON route does."""
+    """Add a comment, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     await add_comment(found, NewComment(text=text.replace("\0", "")), person, services.db)
     return _back(case_id, back)
@@ -138,7 +138,7 @@ async def cancel(
     services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Withdraw it, as the JSON route does."""
+    """Withdraw the request, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, services.gateway)
@@ -149,7 +149,7 @@ async def cancel(
 
 @router.post("/cases/{case_id}/start", dependencies=[Depends(from_here)])
 async def start(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
-    """Start it before its time, as the JSON route does."""
+    """Start the case before its time, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await start_case_now(found, person, services.gateway, Response())
@@ -166,7 +166,7 @@ async def roll_back(
     services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Undo a completed case, as the JSON route does."""
+    """Roll back a completed case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, services, services.gateway)
@@ -177,7 +177,7 @@ async def roll_back(
 
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
 async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, services: TheServices) -> Response:
-    """Download it, as the JSON route does."""
+    """Download an attachment, as the JSON route does."""
     return await download(await visible_case(case_id, person, services.db), attachment_id, services)
 
 
@@ -213,7 +213,7 @@ def _rounds(case: CaseDetail) -> list[Round]:
 
 
 async def _record(case_id: str, services: Services) -> str:
-    """Whether the record of the case is still what was written."""
+    """Return whether the audit log of the case is unchanged, in words."""
     async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
@@ -233,7 +233,7 @@ async def _refused(request: Request, case_id: str, person: Person, services: Ser
 
 
 def _back(case_id: str, back: str = "") -> Response:
-    """To the page that the form stood on, the case's unless it was that of a task."""
+    """Redirect to the page with the form: the case's page, or the page of its task."""
     here = f"/cases/{quote(case_id, safe='')}"
     page = local(back) if back else here
     return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

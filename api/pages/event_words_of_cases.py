@@ -16,27 +16,27 @@ from domain.wording import Words
 
 @dataclass(frozen=True)
 class Told:
-    """One event with what its wording may need."""
+    """One event with the data that its wording may need."""
 
     actor: str
     data: Mapping[str, Any]
     words: Words | None = None
-    """Of the process of the case, where it is known."""
+    """The words of the process of the case, if it is known."""
     input: Mapping[str, Any] | None = None
-    """Of the case, as it may be shown."""
+    """The input of the case, as it may be shown."""
 
     def text(self, name: str) -> str:
-        """A field of the data as text; empty where there is none."""
+        """Return a field of the data as text; empty if it is missing."""
         value = self.data.get(name)
         return "" if value is None else str(value).strip()
 
     def names(self, *fields: str) -> str:
-        """The names in these lists of the data, separated by commas."""
+        """Return the names in these lists of the data, separated by commas."""
         return ", ".join(str(name) for field in fields for name in self.data.get(field) or ())
 
     @property
     def step(self) -> str:
-        """The approval step, with a capital letter."""
+        """Return the approval step, with a capital letter."""
         return capital(readable(self.text("gate")))
 
 
@@ -44,7 +44,7 @@ Wording = Callable[[Told], str]
 
 
 def why_ended(reason: str, rule_at: str = "") -> str:
-    """Why a case ended, without the condition of the rule that rejected it at this gate."""
+    """Return why a case ended. The condition of the rule that rejected it is left out."""
     return _("Rejected by a rule of the policy at %(step)s.", step=readable(rule_at)) if rule_at else reason
 
 
@@ -64,7 +64,7 @@ def verdict_words(verdict: str) -> str:
 
 
 def moment(stored: str) -> str:
-    """A stored moment in the reader's zone; what is no moment as it is."""
+    """Return a stored moment in the reader's time zone. Other text is returned unchanged."""
     try:
         return time_text(moment_of(stored))
     except ValueError:
@@ -86,7 +86,7 @@ def _fields(it: Told) -> str:
 
 
 def _who(it: Told) -> str:
-    """The actor, and in whose place they act."""
+    """Return the actor, and the person for whom they act."""
     behalf = it.text("on_behalf_of")
     return _("%(who)s, for %(other)s,", who=it.actor, other=behalf) if behalf else it.actor
 
@@ -124,7 +124,7 @@ def _closed(it: Told) -> str:
 
 
 def _asked(it: Told) -> str:
-    """Whom a task is put before."""
+    """Return the people and groups who can decide a task."""
     who = it.names("groups", "users")
     if it.data.get("problem"):
         return _("%(who)s, because a rule of the policy could not be evaluated", who=who)
@@ -245,7 +245,7 @@ def _rules_changed(it: Told) -> str:
     changed = []
     for each in it.data.get("changed") or []:
         name, colon, told = str(each).partition(": ")
-        # The rule is an expression, which says nothing to people.
+        # The rule is an expression, which is no text for people.
         changed.append(names[name] if name == "rule" else f"{names.get(name, name)}{colon}{told}")
     if not changed:
         return _("%(step)s: new rules of the policy apply; nothing changed", step=it.step)
@@ -253,7 +253,7 @@ def _rules_changed(it: Told) -> str:
 
 
 def _blocked(it: Told) -> str:
-    if why := it.text("why"):  # the case as a whole stands still, not a step of it
+    if why := it.text("why"):  # the case as a whole is blocked, not a step of it
         told = (CAUSES[kind] + " " + WHAT_TO_DO[kind] for kind in CAUSES if kind == why)
         return _("Blocked. %(why)s", why=next(told, readable(why)))
     if answers := ", ".join(verdict_words(str(each)) for each in it.data.get("verdicts") or ()):

@@ -1,7 +1,7 @@
-"""The inbox: what waits for a person, to be looked through and decided, one by one or many at once.
+"""The inbox: the tasks of a person, to decide one by one or many at once.
 
-Everything on the page is in its address, so it can be shared. Without JavaScript it is a list, a form of filters and a
-form of selected tasks, which asks once more before it decides.
+The address holds everything on the page, so that it can be shared. Without JavaScript the page is a list, a form with
+filters, and a form with selected tasks, which asks for confirmation before it decides.
 """
 
 import uuid
@@ -38,33 +38,33 @@ from workflows.registry import PROCESSES
 router = pages()
 
 SHOWN = 100
-"""Tasks on a page: as many as are decided at once."""
+"""Tasks on a page, and tasks that one form decides at most."""
 GROUPS = 200
-"""Groups on a page, the largest: who has more narrows the list first."""
+"""Groups on a page, the largest first. A reader with more groups narrows the list first."""
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
-"""What is said to many without a word helps nobody to mend it."""
+"""Verdicts that need a comment: without one, the requesters do not know what to change."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One task as it stands in the list."""
+    """One task in the list."""
 
     task: TaskView
     step: str
     keys: list[tuple[str, str]]
-    """Key fields that the title does not say."""
+    """Key fields that the title does not contain."""
     flags: list[str]
-    """What was found that somebody should look at."""
+    """Facts that the reader should look at."""
     approvals: str
     noun: str
     minor: int | None
-    """The sum in the smallest unit of its currency, for adding up."""
+    """The amount in the smallest unit of its currency, for sums."""
     currency: str
     decimals: int
     why_not: str
-    """Why the person cannot decide it; empty when they can."""
+    """Why the person cannot decide the task; empty if they can."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Inbox(Context):
-    """`inbox/inbox.html`."""
+    """`inbox/inbox.html`: the list of tasks or of groups."""
 
     whose: Whose
     tabs: dict[str, str]
@@ -93,12 +93,12 @@ class Inbox(Context):
     tasks: list[Row]
     grouped: list[GroupRow]
     left_out: int
-    """Groups that are not shown, the smallest."""
+    """Number of groups that are not shown, the smallest ones."""
     next_cursor: str | None
     since: int
-    """The position of the record at which this was so; what comes after it is heard from `/events`."""
+    """The position of the audit log for this page. Later changes come from `/events`."""
     address: Callable[..., str]
-    """This page with some parts of its address changed."""
+    """Returns the address of this page with some of its parts changed."""
     decision_id: str
     processes: list[tuple[str, str]]
     steps: list[tuple[str, str]]
@@ -108,12 +108,12 @@ class Inbox(Context):
     sorts: list[tuple[str, str]]
     bys: list[tuple[str, str]]
     spoken: dict[str, Any]
-    """What scripts say."""
+    """Texts for scripts."""
 
 
 @dataclass(frozen=True)
 class Confirm(Context):
-    """`inbox/confirm.html`: what is about to be decided."""
+    """`inbox/confirm.html`: the tasks to be decided."""
 
     heading: str
     tasks: list[Row]
@@ -129,7 +129,7 @@ class Confirm(Context):
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of one of many answers."""
+    """The outcome of one decision of many."""
 
     task_id: str
     status: str
@@ -138,7 +138,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Done(Context):
-    """`inbox/done.html`: one line for each."""
+    """`inbox/done.html`: one line for each decision."""
 
     heading: str
     results: list[Answered]
@@ -148,7 +148,7 @@ class Done(Context):
 
 @dataclass(frozen=True)
 class Asked:
-    """What the address asks for."""
+    """The filters and the order in the address."""
 
     whose: Annotated[Whose, Query()] = "mine"
     process: Annotated[Plain, Query(max_length=60)] = ""
@@ -165,18 +165,18 @@ class Asked:
 
     @property
     def narrowed(self) -> bool:
-        """Whether any filter is set."""
+        """Return whether any filter is set."""
         names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
         return any(getattr(self, name) for name in names)
 
     def address(self, **changes: str | None) -> str:
-        """The inbox with these parts changed; what stands for itself is left out."""
+        """Return the address of the inbox with these parts changed. Default values are left out."""
         parts = {**self.__dict__, **changes}
         usual = {"whose": "mine", "sort": "due_at"}
         return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
 
     def sought(self) -> Sought:
-        """As the store wants it."""
+        """Return the filter for the store."""
         return Sought(
             whose=self.whose,
             status="open",
@@ -200,7 +200,7 @@ async def inbox(
     asked: Annotated[Asked, Depends()],
     by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
 ) -> Response:
-    """The inbox."""
+    """Show the inbox."""
     now = datetime.now(UTC)
     sought, who = asked.sought(), viewer(person)
     found: Sequence[TaskView] = []
@@ -267,8 +267,11 @@ async def bulk(
     comment: Annotated[str, Form(max_length=4000)] = "",
     sure: Annotated[Literal["", "yes"], Form()] = "",
 ) -> Response:
-    """Decide what is selected, as the JSON route does. Asks once more unless the person is `sure`; scripts have asked
-    and want JSON, one result for each."""
+    """Decide the selected tasks, as the JSON route does.
+
+    The page asks for confirmation unless the person is `sure`. Scripts have confirmed already and get JSON, one result
+    for each task.
+    """
     chosen = dict(task_and_revision(each) for each in task or [])
     if not chosen:
         raise Problem(422, _("Select at least one task, then decide."))
@@ -305,14 +308,14 @@ async def bulk(
 async def decided(
     request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
-    """What became of many that were decided together, as often as it is looked at."""
+    """Show the outcomes of many decisions. The page can be opened again."""
     async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:
             raise not_found("result")
         found = await task_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])
     wanted = Verdict(kept[0]["verdict"])
-    # What was stored for a worker counts by now, if the task is decided.
+    # A decision that was stored for a worker counts by now, if the task is decided.
     over = {each.task_id for each in found if each.outcome}
     results = [
         Answered(each["task_id"], each["status"], _decided(wanted, 1, 1))
@@ -329,7 +332,7 @@ async def decided(
 
 
 def row_of(task: TaskView, person: Person) -> Row:
-    """The task as a row for this person."""
+    """Return the task as a row for this person."""
     process = PROCESSES.get(task.process)
     minor, currency, decimals = _money(task)
     can = can_decide(task, actor(person))
@@ -348,12 +351,12 @@ def row_of(task: TaskView, person: Person) -> Row:
 
 
 def flags_of(task: TaskView) -> list[str]:
-    """What was checked and should be looked at, as the page of the task has it."""
+    """Return the facts to look at, as the page of the task shows them."""
     return list(checked(task.facts).flags)
 
 
 def approvals_of(task: TaskView) -> str:
-    """How far the approvals are: `1 of 2`."""
+    """Return the number of approvals: `1 of 2`."""
     return _("%(given)s of %(needed)s", given=task.quorum.given, needed=task.quorum.needed)
 
 
@@ -392,7 +395,7 @@ def _counted(count: int) -> str:
 
 
 def _steps(process: str) -> list[tuple[str, str]]:
-    """The approval steps one can choose: of one process, or of all."""
+    """Return the approval steps to choose from: those of one process, or of all."""
     known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
     names = dict.fromkeys(gate for each in known for gate in each.words.gates)
     return [(name, step_words(name)) for name in names]

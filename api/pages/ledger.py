@@ -1,4 +1,4 @@
-"""The ledger as a page: its accounts, and what administrators ask for and confirm."""
+"""The ledger as a page: its accounts, and the changes that administrators ask for and confirm."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from store.receivers.ledger_reading import Balance
 router = pages()
 
 SHOWN = 50
-"""Changes of the page."""
+"""Changes shown on the page."""
 Text = Annotated[Plain, Form(max_length=600)]
 Act = Literal["confirm", "withdraw"]
 Done = Literal["asked", "confirm", "withdraw"]
@@ -32,7 +32,7 @@ Done = Literal["asked", "confirm", "withdraw"]
 
 @dataclass(frozen=True)
 class Ledger(Context):
-    """`ledger/ledger.html`."""
+    """`ledger/ledger.html`: accounts and changes."""
 
     balances: list[Balance]
     waiting: list[LedgerChange]
@@ -43,7 +43,7 @@ class Ledger(Context):
     said: str = ""
     alert: str = ""
     act: str = ""
-    """The form that was sent last and did not go through: `open` or `fund`."""
+    """The form that was refused: `open` or `fund`."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Ledger(Context):
 async def ledger(
     request: Request, person: SignedIn, services: TheServices, done: Annotated[Done | None, Query()] = None
 ) -> Response:
-    """Accounts, what waits for a second administrator, and what became of the rest."""
+    """Show accounts, changes that wait for a second administrator, and the outcomes of the others."""
     await overseer(person)
     said = {
         "asked": _("Another administrator must confirm the change."),
@@ -105,7 +105,7 @@ async def close(request: Request, change_id: ChangeId, act: Act, person: SignedI
 
 
 def _wrong(no: Problem | ValidationError) -> dict[str, str]:
-    """What has to be mended, by field."""
+    """Return the mistakes, by field."""
     if isinstance(no, Problem):
         return by_field(no)
     return {str(each["loc"][0]): each["msg"].removeprefix("Value error, ") for each in no.errors()}

@@ -1,4 +1,4 @@
-"""How the columns of people's files are read: the saved mappings, and whether the file that holds them is right."""
+"""The page of saved mappings, which say how columns of a file are read, and the check of their file."""
 
 from dataclasses import dataclass
 
@@ -18,30 +18,30 @@ router = pages()
 
 @dataclass(frozen=True)
 class Saved:
-    """A mapping under its name."""
+    """A mapping with its name."""
 
     name: str
     process: str
     columns: list[tuple[str, list[str]]]
-    """Field, and the headings that stand for it."""
+    """Each field, with the headings that stand for it."""
     constants: list[tuple[str, str]]
     settings: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Mappings(Context):
-    """`mappings/mappings.html`: all that are saved, or what is wrong with the file."""
+    """`mappings/mappings.html`: all saved mappings, or the mistakes in their file."""
 
     file: str
     saved: list[Saved]
     usual: list[tuple[str, list[tuple[str, str]]]]
-    """By process: what rows have in fields of which their file says nothing."""
+    """By process: the values of fields that a file does not contain."""
     problems: list[Problem]
 
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
 async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The saved mappings, for those who upload files or look after them."""
+    """Show the saved mappings, to people who upload files or maintain the mappings."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     file = services.uploads.choice.saved

@@ -1,4 +1,4 @@
-"""The policy as pages: in words, as it is read, what its check says of it, and what it would do with a case."""
+"""The policy as pages: in words, as text, with its check, and with a trial for an example case."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,18 +32,18 @@ from workflows.registry import GATES, INPUTS, PROCESSES
 router = pages()
 
 FACT = "fact."
-"""Before the names of what was checked, in the form."""
+"""Begins the names of facts in the form."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """An approval step, or an intervention, as the policy has it."""
+    """An approval step, or an intervention, of the policy."""
 
     name: str
     rules: list[tuple[str, str]]
-    """What each rule is about, and what it says."""
+    """The subject of each rule, and its text."""
     line: int
-    """Where it stands in the text."""
+    """The line of the step in the policy file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Section:
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
     missing: bool
-    """It has no section, so its cases are refused."""
+    """Whether the policy has no section for the process, so that its cases are refused."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Rules(Context):
     hash: str
     sections: list[Section]
     problem: str | None
-    """Why the file as it is now is refused, and the one before stays in force."""
+    """Why the present file is refused, so that the last valid one stays in force."""
     warnings: list[str]
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class Text(Context):
-    """`policy/text.html`: a policy as it was read, line by line."""
+    """`policy/text.html`: the text of a policy, line by line."""
 
     hash: str
     lines: list[str]
@@ -82,13 +82,13 @@ class Text(Context):
 
 @dataclass(frozen=True)
 class Trial(Context):
-    """`policy/explain.html`: a case as far as it is known, and what would become of it."""
+    """`policy/explain.html`: an example case, and what the policy decides about it."""
 
     processes: list[str]
     process: str
     form: list[FormField]
     facts: list[str]
-    """What the policy reads of what steps find out."""
+    """The facts that the policy reads."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     explained: list[Explained] | None = None
@@ -96,7 +96,7 @@ class Trial(Context):
 
 @router.api_route("/policy", methods=["GET", "HEAD"])
 async def in_force(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The policy in force, in words."""
+    """Show the policy in force, in words."""
     await policy_reader(person)
     policy = services.policy.current
     known = await _people(services)
@@ -107,7 +107,7 @@ async def in_force(request: Request, person: SignedIn, services: TheServices) ->
 
 @router.api_route("/policy/text", methods=["GET", "HEAD"])
 async def as_read(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The policy in force, as it was read."""
+    """Show the text of the policy in force."""
     await policy_reader(person)
     policy = services.policy.current
     return render(request, "policy/text.html", Text(person, policy.hash, policy.text.splitlines(), True))
@@ -117,14 +117,14 @@ async def as_read(request: Request, person: SignedIn, services: TheServices) -> 
 async def trial(
     request: Request, person: SignedIn, services: TheServices, process: Annotated[Plain, Query(max_length=60)] = ""
 ) -> Response:
-    """The form for a case of a process."""
+    """Show the form for an example case of a process."""
     await policy_reader(person)
     return render(request, "policy/explain.html", _trial(person, services.policy.current, process))
 
 
 @router.post("/policy/explain", dependencies=[Depends(from_here)])
 async def tried(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """What the policy would do with the case of the form. Nothing is started."""
+    """Show what the policy decides about the example case in the form. No case is started."""
     await policy_reader(person)
     form, policy = await request.form(max_fields=200), services.policy.current
     name = _text(form, "process")
@@ -153,7 +153,7 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
 async def pinned(
     request: Request, hash: Annotated[str, Path(max_length=64)], person: SignedIn, services: TheServices, db: Db
 ) -> Response:
-    """The text of a policy that cases were decided by."""
+    """Show the text of a policy that is pinned to cases."""
     await policy_reader(person)
     current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
@@ -183,7 +183,7 @@ def _trial(person: Any, policy: Policy, process: str) -> Trial:
 
 
 def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
-    """All that the rules of a process read of a case."""
+    """Return all names that the rules of a process read."""
     found: set[tuple[str, ...]] = set()
     for gate in policy.processes[process].gates.values():
         for _key, text in expressions_of(gate):
@@ -192,7 +192,7 @@ def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
 
 
 def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """What was checked, as far as it was typed: JSON, or a text. None when nothing was."""
+    """Return the entered facts, each as JSON or as text. None if nothing was entered."""
     found: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name in names:
@@ -231,7 +231,7 @@ def _section(policy: Policy, name: str) -> Section:
 
 
 def in_words(gate: Gate) -> list[tuple[str, str]]:
-    """Return the rules of an approval step: what each is about, and what it says of any case."""
+    """Return the rules of an approval step: the subject of each, and its text for any case."""
     texts = reader.get().texts
 
     def holds(condition: str) -> str:

@@ -1,4 +1,4 @@
-"""My requests: where each stands, in a sentence, and what can be done about it. The questions put to me come first."""
+"""My requests: the status of each in a sentence, and its actions. Questions to the reader come first."""
 
 import uuid
 from dataclasses import dataclass
@@ -40,11 +40,11 @@ Said = Literal["nudged", "withdrawn", "answered"]
 
 @dataclass(frozen=True)
 class Waiting:
-    """A task of a request at which others are waited for."""
+    """A task of a request that waits for other people."""
 
     task: TaskView
     nudged: Nudge | None
-    """The last time, if they cannot be reminded again yet."""
+    """The last reminder, if no other can be sent yet."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ class Mine:
     case: CaseRow
     standing: Markup
     tone: str
-    """Its colour, the same as of the state everywhere."""
+    """The colour of the status, the same as everywhere."""
     why: str
     waiting: list[Waiting]
     mend: str
-    """The task at which it waits for changes; empty if it does not."""
+    """The task for the reader's changes; empty if there is none."""
     may_withdraw: bool
     may_ask_again: bool
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question that waits for the reader."""
+    """A question to the reader."""
 
     task: TaskView
     question: Question
@@ -73,7 +73,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Requests(Context):
-    """`requests/mine.html`."""
+    """`requests/mine.html`: the reader's requests."""
 
     questions: list[Asked]
     mine: list[Mine]
@@ -95,7 +95,7 @@ async def requests(
     cursor: Cursor = None,
     said: Annotated[Said | None, Query()] = None,
 ) -> Response:
-    """What the person has asked for, newest first."""
+    """Show the person's requests, newest first."""
     return await _page(request, person, services, ended=ended, cursor=cursor, said=_said(said))
 
 
@@ -107,7 +107,7 @@ async def nudge(
     task_id: Annotated[Plain, Form(max_length=100)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Remind those who may decide, as the JSON route does."""
+    """Send a reminder, as the JSON route does."""
     try:
         await nudge_those(await visible_task(task_id, person, services.db), person, services.db, key)
     except Problem as no:
@@ -124,7 +124,7 @@ async def withdraw(
     reason: Annotated[Plain, Form(min_length=1, max_length=4000)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Cancel a request of one's own, as the JSON route does."""
+    """Withdraw a request, as the JSON route does."""
     try:
         found = await visible_case(case_id, person, services.db)
         await cancel_case(found, Reason(reason=reason), person, services.gateway, key)
@@ -204,7 +204,7 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
 
 
 def _too_soon(no: Problem) -> str:
-    """That they were reminded already, with times in the reader's zone; empty for another refusal."""
+    """Return that a reminder was sent already, with times in the reader's time zone; empty for another refusal."""
     if "again_at" not in no.body:
         return ""
     last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))

@@ -1,4 +1,4 @@
-"""People who are away, and people who have left."""
+"""Routes for absences, and for people who have left."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ PersonId = Annotated[Plain, Path(max_length=200)]
 
 
 class NewAbsence(BaseModel):
-    """Days, both included, in the person's time zone; or moments."""
+    """An absence: days, both included, in the person's time zone; or moments."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -42,13 +42,13 @@ class NewAbsence(BaseModel):
 
 
 class Absences(BaseModel):
-    """Those that are not over, the next first."""
+    """Present and future absences, the next one first."""
 
     items: list[Absence]
 
 
 class Replacement(BaseModel):
-    """Who comes after somebody, and why."""
+    """The successor of a person, and the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,20 +58,20 @@ class Replacement(BaseModel):
 
 @router.get("/me/absence", responses=documented(401, 503))
 async def my_absence(person: Caller, db: Db) -> Absences:
-    """When the caller is away."""
+    """List the caller's absences."""
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
 
 
 @router.put("/me/absence", responses=documented(401, 422, 503))
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
-    """Say that the caller is away, and who stands in. Overlapping absences give way."""
+    """Record an absence of the caller, with a substitute. It replaces absences that overlap."""
     return await _away(db, person, new, by=person)
 
 
 @router.delete("/me/absence", status_code=204, responses=documented(401, 503))
 async def come_back(person: Caller, db: Db) -> Response:
-    """The caller is back; absences to come are dropped too."""
+    """End the caller's absence. Future absences are dropped, too."""
     async with db.write() as conn:
         await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
     return Response(status_code=204)
@@ -79,13 +79,13 @@ async def come_back(person: Caller, db: Db) -> Response:
 
 @router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
 async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
-    """Say that somebody is away. Admins only."""
+    """Record an absence of another person. Admins only."""
     return await _away(db, await somebody(db, person_id), new, by=caller)
 
 
 @router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
 async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
-    """When somebody is away. For auditors and admins."""
+    """List the absences of a person. For auditors and admins."""
     await somebody(db, person_id)
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
@@ -93,7 +93,7 @@ async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absence
 
 @router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
-    """Say that somebody is back; absences to come are dropped too. Admins only."""
+    """End the absence of another person. Future absences are dropped, too. Admins only."""
     await somebody(db, person_id)
     async with db.write() as conn:
         await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
@@ -101,7 +101,7 @@ async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
 
 
 class Departure(BaseModel):
-    """Why somebody is gone, with nobody after them."""
+    """Why a person left, without a successor."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -109,7 +109,7 @@ class Departure(BaseModel):
 
 
 class Return(BaseModel):
-    """Which groups somebody is in who is back."""
+    """The groups of a person who returns."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -118,9 +118,10 @@ class Return(BaseModel):
 
 @router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
-    """Somebody has left and nobody comes after; they can no longer sign in. Admins only.
+    """Deactivate a person who has left without a successor. They can no longer sign in. Admins only.
 
-    Open tasks that nobody else can decide escalate or ask operators. Questions to them end, and whoever asked is told.
+    Open tasks that nobody else can decide escalate or ask operators. Questions to this person end, and the person who
+    asked is notified.
     """
     await somebody(db, person_id)
     try:
@@ -137,10 +138,10 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
 async def reactivate(
     person_id: PersonId, back: Return, caller: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Response:
-    """Somebody who has left is back under the same id. Admins only.
+    """Reactivate a person who had left, under the same id. Admins only.
 
-    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
-    successor stays there.
+    They are in the groups named here and in no others, and need a one-time link to sign in. Tasks that went to their
+    successor stay there.
     """
     await somebody(services.db, person_id)
     try:
@@ -159,9 +160,10 @@ def _not_so(wrong: ValueError) -> Problem:
 
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
 async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> ManyDone:
-    """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
+    """Put a successor in the place of a person who leaves, also on open tasks. Admins only.
 
-    Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
+    The leaver can no longer sign in. If no worker answers, some tasks are refused. They follow automatically as soon as
+    a worker answers.
     """
     leaver = await somebody(services.db, person_id)
     async with services.db.read() as conn:
@@ -192,7 +194,7 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
 
 
 async def somebody(db: Database, id: str) -> Person:
-    """A person; 404 for who does not exist."""
+    """Return a person. Raises Problem 404."""
     async with db.read() as conn:
         try:
             return await people.get(conn, id)

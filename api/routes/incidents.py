@@ -1,4 +1,4 @@
-"""Incidents: what has failed and waits for operators, as a retry queue."""
+"""Routes for incidents: failed steps that wait for operators."""
 
 from typing import Annotated, Literal, Self
 
@@ -20,14 +20,14 @@ AnswerToMany = Literal["retry", "skip", "done_by_hand", "roll_back"]
 
 
 class IncidentQueue(BaseModel):
-    """The largest groups first."""
+    """Groups of incidents, the largest first."""
 
     items: list[Incidents]
     next_cursor: None = None
 
 
 class BulkRetry(BaseModel):
-    """One answer to many incidents: `task_ids` as a group of the list names them."""
+    """One decision for many incidents. `task_ids` are those of a group in the list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class BulkRetry(BaseModel):
 
 @router.get("", responses=documented(401, 404, 422, 503))
 async def list_incidents(_person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
-    """What has failed and waits, grouped by process, step and cause. For operators and admins."""
+    """List open incidents, grouped by process, step and cause. For operators and admins."""
     async with db.read() as conn:
         return IncidentQueue(items=await incidents.groups(conn, process, limit))
 
@@ -61,7 +61,7 @@ async def list_incidents(_person: Operator, db: Db, process: Search = None, limi
 async def answer_incidents(
     bulk: BulkRetry, person: Operator, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Answer up to a hundred alike: one result each, and repeatable with a `decision_id` or key.
+    """Decide up to a hundred incidents alike: one result each. Repeatable with a `decision_id` or key.
 
     `skip` and `done_by_hand` need a comment.
     """

@@ -1,4 +1,4 @@
-"""The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
+"""Routes for people: their groups, their ways to sign in, their tokens. Auditors read, admins change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ _READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 
 
 
 class NewPerson(BaseModel):
-    """Somebody who is to use Holdgate."""
+    """A new user of Holdgate."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class NewPerson(BaseModel):
 
 
 class PersonChanges(BaseModel):
-    """What is to be changed; what is left out stays, null removes it."""
+    """Changes of a person. A field that is left out stays; null removes the value."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class PersonChanges(BaseModel):
 
 
 class NewToken(BaseModel):
-    """A token for a script or a program."""
+    """A new token for a script or a program."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,7 +61,7 @@ class NewToken(BaseModel):
 
 
 class MadeToken(BaseModel):
-    """The one time that a token can be seen."""
+    """A new token. This is the only answer that shows it."""
 
     person: str
     label: str
@@ -69,13 +69,13 @@ class MadeToken(BaseModel):
 
 
 class Tokens(BaseModel):
-    """The newest first."""
+    """Tokens, the newest first."""
 
     items: list[Token]
 
 
 class Groups(BaseModel):
-    """By name."""
+    """Groups, by name."""
 
     items: list[Group]
 
@@ -84,7 +84,7 @@ class Groups(BaseModel):
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
 ) -> Page[Entry]:
-    """Everybody, by id. For auditors and admins."""
+    """List all people, by id. For auditors and admins."""
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
@@ -92,7 +92,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> Entry:
-    """Add a person. They sign in once they have used a one-time link. Admins only."""
+    """Add a person. They can sign in after they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -102,15 +102,15 @@ async def add_person(new: NewPerson, admin: Admin, services: TheServices, confir
 
 @router.get("/people/{person_id}", responses=_READS)
 async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
-    """One person. For auditors and admins."""
+    """Return one person. For auditors and admins."""
     return await _entry(db, person_id)
 
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
-    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
+    """Change a person's address, manager or time zone. Admins only.
 
-    Nobody changes their own address or manager, or becomes the manager of somebody, without another administrator.
+    Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
     """
     await somebody(db, person_id)
     if changes.email is not None:
@@ -133,7 +133,7 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Entry:
-    """Make somebody else a member. Admins only."""
+    """Add another person to a group. Admins only."""
     await somebody(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
@@ -144,7 +144,7 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
-    """End a membership; nobody takes the last admin away. Admins only."""
+    """Remove a person from a group. The last admin cannot be removed. Admins only."""
     await somebody(db, person_id)
     try:
         with _mistakes({}, field="group"):
@@ -157,7 +157,7 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
 
 @router.get("/groups", responses=_READS)
 async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
-    """All groups that have members. For auditors and admins."""
+    """List all groups that have members. For auditors and admins."""
     async with db.read() as conn:
         return Groups(items=await roster.groups(conn))
 
@@ -167,7 +167,7 @@ async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
 
 @router.get("/people/{person_id}/tokens", responses=_READS)
 async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Tokens:
-    """Somebody's tokens, without what opens anything. For auditors and admins."""
+    """List the tokens of a person, without their secrets. For auditors and admins."""
     await somebody(db, person_id)
     async with db.read() as conn:
         return Tokens(items=await people.tokens_of(conn, person_id))
@@ -175,7 +175,7 @@ async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Token
 
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
 async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
-    """Make all tokens of somebody worthless. Admins only."""
+    """Revoke all tokens of a person. Admins only."""
     await somebody(db, person_id)
     async with db.write() as conn:
         await people.revoke_tokens(conn, person_id, by=admin.id)
@@ -184,14 +184,14 @@ async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
 
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
 async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> Tokens:
-    """Make one token of somebody worthless. Admins only."""
+    """Revoke one token of a person. Admins only."""
     await somebody(db, person_id)
     return await _revoked(db, person_id, token_id, by=admin.id)
 
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
 async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Let somebody try to sign in again, who has tried too often. Admins only."""
+    """Unlock a person who has tried to sign in too often. Admins only."""
     await somebody(db, person_id)
     async with db.write() as conn:
         await passwords.unlock(conn, person_id, by=admin.id)
@@ -200,28 +200,28 @@ async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
 
 @router.delete("/people/{person_id}/sessions", status_code=204, responses=_KEEPS)
 async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Sign somebody out of all browsers. Admins only."""
+    """Sign a person out of all browsers. Admins only."""
     await somebody(db, person_id)
     async with db.write() as conn:
         await sessions.end_all(conn, person_id, by=admin.id)
     return Response(status_code=204)
 
 
-# ------------------------------------------------------------------------------------------------------------ one's own
+# -------------------------------------------------------------------------------------------------- the caller's tokens
 
 
 @router.get("/me/tokens", responses=documented(401, 503))
 async def my_tokens(person: Caller, db: Db) -> Tokens:
-    """The caller's tokens, without what opens anything."""
+    """List the caller's tokens, without their secrets."""
     async with db.read() as conn:
         return Tokens(items=await people.tokens_of(conn, person.id))
 
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
-    """Make a token for a script of the caller's, who sends their password with it. It is shown this once.
+    """Create a token for a script. The caller sends their password. The token is shown only once.
 
-    Somebody without a password gets one by a one-time link, or a token.
+    A person without a password gets a password or a token with a one-time link.
     """
     proof = await check_password(db, person, new.password)
     with _mistakes({}, field="label"):
@@ -233,7 +233,7 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
 async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
-    """Make a token of the caller's worthless."""
+    """Revoke a token of the caller."""
     return await _revoked(db, person.id, token_id, by=person.id)
 
 
@@ -256,7 +256,7 @@ async def _entry(db: Database, id: str) -> Entry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """What the store refuses as a mistake of this field, or of the one whose words stand in the refusal."""
+    """Turn refusals of the store into mistakes of this field, or of the field that the refusal names."""
     try:
         yield
     except LastAdmin:

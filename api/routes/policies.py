@@ -1,4 +1,4 @@
-"""The policy texts that cases were pinned to."""
+"""Routes for policies: the pinned texts, and applying the policy in force to open gates."""
 
 from typing import Annotated
 
@@ -21,14 +21,14 @@ MOST = 1_000
 
 
 class PolicyText(BaseModel):
-    """A policy as it was when a case started under it."""
+    """The policy that was in force when a case started."""
 
     hash: str = Field(description="SHA-256 of the text")
     text: str
 
 
 class NewRules(BaseModel):
-    """Which open gates go by the policy in force from now on."""
+    """The open gates that follow the policy in force from now on."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ class NewRules(BaseModel):
 
 
 class Shifts(BaseModel):
-    """The gates that change, and what."""
+    """The gates that change, each with its differences."""
 
     policy_hash: str
     looked_at: int = Field(description="Open gates that fit")
@@ -51,10 +51,10 @@ class Shifts(BaseModel):
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))
 async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts:
-    """Let gates that are open follow the policy in force. Admins only.
+    """Apply the policy in force to open gates. Admins only.
 
-    What admins have set by hand stays: people who were given a task, and, unless `times`, due times and ends. One call
-    looks at a thousand gates. `next_cursor` leads to those behind them.
+    Values that admins set by hand stay: assigned people and, unless `times`, due times and expiry. One call looks at a
+    thousand gates. Send `next_cursor` to continue.
     """
     if not is_in(person, ADMINS):
         raise not_found("page")
@@ -74,7 +74,7 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))
 async def one_policy(hash: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], _person: PolicyReader, db: Db) -> PolicyText:
-    """The text of a policy, as it was pinned. For auditors and admins."""
+    """Return the text of a pinned policy. For auditors and admins."""
     async with db.read() as conn:
         text = await policies.text(conn, hash)
     if text is None:

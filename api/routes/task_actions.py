@@ -1,4 +1,4 @@
-"""What people do with a task other than decide it: claim, hand over, withdraw, ask, change deadlines."""
+"""Routes for actions on a task other than a decision: claim, hand over, withdraw, ask, change deadlines."""
 
 import asyncio
 import uuid
@@ -31,27 +31,30 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
 class PendingAction(BaseModel):
-    """An action that no worker answered. It is stored, and done or refused when one does."""
+    """An action that no worker answered. It is stored, and done or refused when a worker answers."""
 
-    action_id: str = Field(description="`GET /actions/{action_id}` tells what became of it")
+    action_id: str = Field(description="`GET /actions/{action_id}` has its outcome")
     status: Literal["pending"] = "pending"
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    202: {"model": PendingAction, "description": "No worker answered: stored, `GET /actions/{action_id}` tells more"},
+    202: {
+        "model": PendingAction,
+        "description": "No worker answered: stored, `GET /actions/{action_id}` has the outcome",
+    },
     **documented(401, 403, 404, 409, 422, 503),
 }
 Answered = TaskView | JSONResponse
 
 
 class TaskActor:
-    """The caller, ready to act on the task of the path."""
+    """The caller with the task in the path, ready to act on it."""
 
     def __init__(self, task: VisibleTask, person: Caller, gateway: TheGateway, key: IdempotencyKey = None) -> None:
         self._task, self._person, self._gateway, self._key = task, person, gateway, key
 
     async def act(self, act: Act, body: "_Body | None" = None, **fields: Any) -> Answered:
-        """Send the action, and return the task as it is then; 202 when a worker must still do it."""
+        """Send the action, and return the task after it; 202 if a worker must still do it."""
         request = ActionRequest(act=act, revision=body.revision if body else None, **fields)
         outcome = await self._gateway.act(self._person, self._task, request, self._key)
         if outcome.task is None:
@@ -76,7 +79,7 @@ QuestionId = Annotated[Plain, Path(max_length=100)]
 
 
 class Nothing(_Body):
-    """No more to say."""
+    """A body without further fields."""
 
 
 class HandOver(_Body):
@@ -100,7 +103,7 @@ class NewAnswer(_Body):
 
 
 class Clock(_Body):
-    """New times of a task; a time that is left out stays."""
+    """New times of a task. A time that is left out stays."""
 
     due_at: AskedMoment | None = None
     expires_at: AskedMoment | None = None
@@ -208,7 +211,7 @@ async def set_clock(actor: Acting, body: Clock) -> Answered:
 
 @router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
-    """Remind the people who can decide the task now, once in 24 hours. For the requester of the case.
+    """Send a reminder to the people who can decide the task now, once in 24 hours. For the requester of the case.
 
     409 within that time: the problem says `nudged_at` and `again_at`.
     """
@@ -239,7 +242,7 @@ async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> L
 
 @router.delete("/{task_id}/follow-up", status_code=204, responses=documented(401, 404, 422, 503))
 async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
-    """Show the task again."""
+    """Show a snoozed task in your list again."""
     async with db.write() as conn:
         await tasks.follow_up(conn, person.id, task.task_id, None)
     return Response(status_code=204)
@@ -251,7 +254,7 @@ async def reassign_many(
 ) -> ManyDone:
     """Hand the open tasks that match to one person, one result each. Admins only.
 
-    One call looks at a thousand tasks. Send `next_cursor` to go on with the others.
+    One call looks at a thousand tasks. Send `next_cursor` to continue.
     """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
@@ -279,7 +282,7 @@ async def reassign_many(
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
-    """Return the id of the person whose claimed tasks are meant, also of somebody who has left."""
+    """Return the id of the person whose claimed tasks are meant. The person may have left."""
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:

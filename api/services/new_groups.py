@@ -1,4 +1,4 @@
-"""Putting people into groups: one that nobody is in and no policy names is a question first."""
+"""Add people to groups. A group without members that no policy names must be confirmed."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -23,7 +23,8 @@ async def put_into(
 ) -> AsyncIterator[AsyncConnection]:
     """Give a transaction in which people join these groups.
 
-    Undo it with 422 for a group that nobody is in and no policy names, unless confirmed: it may be a slip of the pen.
+    Roll it back with 422 for a group without members that no policy names, unless the caller has confirmed the group.
+    The name may be a typing mistake.
     """
     try:
         async with services.db.write() as conn:

@@ -1,4 +1,4 @@
-"""What the page of a task and the page of its case have in common: the case, its way, its story and its files."""
+"""Shared by the page of a task and the page of its case: the case, its progress, its history and its files."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from store.cases.cases import CaseRow
 from store.people.people import Person
 
 COMMENTS = 100
-"""The newest that are shown; all of them are in the history."""
+"""Comments shown, the newest. The history has all of them."""
 
 templates.env.globals |= {"verdict_words": verdict_words, "step_named": timeline.step_named, "size": timeline.size}
 
@@ -36,16 +36,16 @@ class About:
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool
-    """Whether the person works with the record itself, and is shown what stands in it."""
+    """Whether the person works with the audit log, and sees its technical data."""
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
     may_ask_again: bool
-    """Whether it ended undone, and whoever asked may mend it and send it in anew."""
+    """Whether the case ended undone and the reader may submit it again with changes."""
 
 
 async def about(row: CaseRow, person: Person, services: Services) -> About:
-    """The case as the JSON route tells it, with what the pages show beside it."""
+    """Return the case as the JSON route does, with additional parts for pages."""
     case, (attachments, comments) = await asyncio.gather(
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
@@ -66,7 +66,7 @@ async def about(row: CaseRow, person: Person, services: Services) -> About:
 
 
 def _after(case: CaseDetail) -> bool:
-    """Whether it had ended, and waits for the approval of its rollback."""
+    """Return whether the case had ended and waits for the approval of its rollback."""
     return bool(case.if_rolled_back)
 
 

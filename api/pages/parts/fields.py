@@ -1,4 +1,4 @@
-"""The input of a case, and what was checked, as labelled fields: what matters first, sums with their currency."""
+"""The input and the facts of a case as labelled fields: key fields first, amounts with their currency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ from workflows.registry import PROCESSES, Process
 
 @dataclass(frozen=True)
 class Labelled:
-    """One field."""
+    """One field with its label."""
 
     label: str
     value: Any
-    """For the `value` macro; of a `block` HTML of its own."""
+    """For the `value` macro. A `block` has HTML of its own."""
     key: bool = False
-    """One of the few that tell cases apart at a glance."""
+    """Whether the field helps to tell cases apart at a glance."""
     block: bool = False
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was checked: what stands out, in sentences, and the rest."""
+    """The facts: notable ones as sentences, and the others."""
 
     flags: Sequence[str] = ()
     rest: Mapping[str, Any] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Changed:
-    """One field that is not what it was."""
+    """One field whose value changed."""
 
     label: str
     before: Any
@@ -44,7 +44,7 @@ class Changed:
 
 
 def labelled(process_name: str, shown: Mapping[str, Any]) -> list[Labelled]:
-    """The fields of an input as it may be shown: key fields first, without what is not there."""
+    """Return the fields of an input as it may be shown: key fields first, missing fields left out."""
     process = PROCESSES.get(process_name)
     if process is None:
         return [Labelled(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
@@ -76,7 +76,7 @@ def _value(process: Process, name: str, value: Any) -> Any:
 
 
 def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
-    """What is other than before, by the labels of the process."""
+    """Return the changed fields, with the labels of the process."""
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
     return [
@@ -86,14 +86,14 @@ def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
 
 
 _TECHNICAL = frozenset({"error", "failure", "would_be_undone"})
-"""What a page shows elsewhere, or only to those who mend things."""
+"""Fields that a page shows elsewhere, or only to operators."""
 
 
 def checked(facts: Mapping[str, Any]) -> Checked:
-    """What steps found out: sentences of what stands out first. A step is called as people call it."""
+    """Return the facts of the steps, with sentences for the notable ones. Steps have their names for people."""
     flags: list[str] = []
     rest: dict[str, Any] = {}
-    # Of a case that stopped as a whole, words for programs only.
+    # These words of a blocked case are for programs only.
     hidden = _TECHNICAL | {"step", "stopped"} if facts.get("step") == WHOLE_CASE else _TECHNICAL
     for name, value in facts.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) and each.get("text") for each in value):
@@ -104,6 +104,6 @@ def checked(facts: Mapping[str, Any]) -> Checked:
 
 
 def task_and_revision(value: str) -> tuple[str, int | None]:
-    """Task and revision of a form's `task.revision`: what was ticked, as it was shown."""
+    """Return task and revision from a form's `task.revision`: the ticked task as the page showed it."""
     id, _dot, revision = value.rpartition(".")
     return (id, int(revision)) if id and revision.isdecimal() and len(revision) < 9 else (value, None)

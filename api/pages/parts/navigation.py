@@ -1,4 +1,4 @@
-"""Where one can go, by what one may see there."""
+"""The entries of the navigation, by what the person may see."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ class Place(NamedTuple):
     path: str
     name: str
     rare: bool = False
-    """Whether it stands in the second row, under "More"."""
+    """Whether the entry is in the second row, under "More"."""
 
 
 def places(person: Person) -> list[Place]:
-    """The entries for this person, in their order."""
+    """Return the entries for this person, in their order."""
     asks = is_in(person, REQUESTERS, ADMINS)
     operates = is_in(person, OPERATORS, ADMINS)
     oversees = is_in(person, OPERATORS, AUDITORS, ADMINS)

@@ -1,7 +1,7 @@
-"""Where a case stands on the way that its process goes: the stops in their order, each with its state.
+"""The progress of a case: the stops of its process in order, each with its state.
 
-The order is that of the source (`story.py`), the states are those of the record. The template draws them as one line;
-the same stops in words are the list beside it.
+The order comes from the source of the process (`plugins/source.py`), the states from the audit log. The template draws
+the stops as one line, and lists them as text beside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ from workflows.registry import PROCESSES
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
 
 WIDTH = 120
-"""Of one stop in the drawing, in its own units."""
+"""Width of one stop in the drawing, in its own units."""
 HEIGHT = 78
 _ENDS_WELL = (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 _CHARACTERS = 16
-"""Of a line of a stop's short name."""
+"""Characters in one line of a stop's short name."""
 
 
 @dataclass(frozen=True)
 class Stand:
-    """One stop of a case."""
+    """One stop of a case with its state."""
 
     stop: Stop
     label: str
-    """What is done or asked there, in a sentence."""
+    """What is done or asked at the stop, in a sentence."""
     short: tuple[str, ...]
     """The same in a word or two, by lines."""
     state: State
@@ -45,7 +45,7 @@ class Stand:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The way of one case."""
+    """The stops of one case."""
 
     stands: Sequence[Stand]
     width: int
@@ -53,14 +53,14 @@ class Pipeline:
 
     @property
     def words(self) -> str:
-        """All of it in one text, for who does not see it."""
+        """Return all stops in one text, for screen readers."""
         return "; ".join(f"{stand.label}: {stand.words}" for stand in self.stands)
 
 
 def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight | None = None) -> Pipeline | None:
-    """Where the case stands, `stored` being its whole input; None for a process whose order is not known here.
+    """Return the progress of a case, or None if this code does not know the order of its process.
 
-    `foresight` says what the policy makes of the stops that it has not come to.
+    `stored` is the whole input. `foresight` is the preview of the stops that the case has not reached.
     """
     process = PROCESSES.get(case.process)
     stops = outline_of(process.workflow) if process else ()
@@ -76,7 +76,7 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight |
 
 
 class _Seen:
-    """What the record says of each stop, the newest last."""
+    """The state of each stop from the audit log. Newer events replace older ones."""
 
     def __init__(self, case: CaseDetail) -> None:
         self._case = case
@@ -88,7 +88,7 @@ class _Seen:
         step, gate = ("step", str(data.get("step", ""))), ("gate", str(data.get("gate", "")))
         match event.kind:
             case "round_started" if data.get("changes"):
-                # What was done for the round before is undone now, and all of it begins anew.
+                # A new round undoes the steps of the round before and takes all steps again.
                 self.marks.clear()
                 self._anew = True
             case "step_done" if step[1] == "ask_for_case":
@@ -113,7 +113,7 @@ class _Seen:
             case "gate_closed":
                 self._closed(gate, str(data.get("outcome", "")))
             case "undo_done" | "undo_settled" if not self._anew:
-                # `<case>/<step>#n/undo`
+                # The key is `<case>/<step>#n/undo`.
                 name = str(data.get("key", "")).removesuffix("/undo").rpartition("/")[2].partition("#")[0]
                 self._mark(("case", "") if name == "ask_for_case" else ("step", name), "undone", _("rolled back"))
 
@@ -128,7 +128,7 @@ class _Seen:
             self._mark(gate, "skipped", _("no approval needed (%(why)s)", why=why) if why else _("no approval needed"))
 
     def _helped(self, outcome: str) -> None:
-        """What operators chose for the step that was stuck."""
+        """Mark the blocked step with what operators chose."""
         if self._stuck is None:
             return
         match outcome:
@@ -155,7 +155,7 @@ class _Seen:
         return self.marks.get((stop.kind, "" if stop.kind == "case" else stop.name))
 
     def here(self, stops: Sequence[Stop]) -> Stop | None:
-        """The stop at which the case is without anything recorded of it yet: the first behind the last that has."""
+        """Return the stop that runs without an event so far: the first one after the last stop with an event."""
         if self._case.status not in (Status.RUNNING, Status.STARTING):
             return None
         last = max((place for place, stop in enumerate(stops) if self.of(stop)), default=-1)
@@ -174,7 +174,7 @@ def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bo
 
 
 def _nothing_yet(stop: Stop, status: Status, known: Foresight) -> tuple[State, str]:
-    """Of a stop of which nothing is recorded."""
+    """Return the state of a stop without events."""
     if status in (Status.COMPLETED, Status.ROLLED_BACK):
         return "not_reached", _("not needed")
     if status.closed or status is Status.ROLLING_BACK:
@@ -194,7 +194,7 @@ def _waits(tasks: Sequence[TaskView]) -> str:
 
 
 def _short(stop: Stop) -> tuple[str, ...]:
-    """At most two lines."""
+    """Return the short name in at most two lines."""
     lines = [""]
     for word in capital(readable(stop.name)).split():
         if lines[-1] and len(lines[-1]) + len(word) >= _CHARACTERS:

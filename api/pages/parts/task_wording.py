@@ -1,4 +1,4 @@
-"""What a task says of people and of its clock: who may decide, why the reader may, and what comes if nobody does."""
+"""The words of a task about people and time: who can decide, why the reader can, and what happens if nobody decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Asked:
-    """A group or a person who may decide."""
+    """A group or a person who can decide."""
 
     name: str
     group: bool
@@ -34,16 +34,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Coming:
-    """One thing that comes if nobody decides."""
+    """One event that comes if nobody decides."""
 
     at: datetime
     text: str
     fixed: bool = False
-    """An admin has set it while the clock stands still, so it does not come later."""
+    """Whether an admin set the time while the timers are stopped, so that it does not move."""
 
 
 async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Asked]:
-    """Who may decide: the groups with the people in them who may, then the people who are named."""
+    """Return who can decide: the groups with their members who can, then the people named in the task."""
     found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
 
     def members(group: str) -> list[str]:
@@ -59,7 +59,7 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
 
 
 def why(task: TaskView, can: CanDecide) -> str:
-    """Why the reader may decide, or may not, in a sentence."""
+    """Return why the reader can or cannot decide, in a sentence."""
     if not can.allowed:
         return _("You cannot decide this task. %(why)s", why=can.why)
     if task.kind == "changes":
@@ -99,8 +99,8 @@ def approvals(task: TaskView) -> str:
 
 
 def if_nobody_decides(task: TaskView) -> list[Coming]:
-    """What the clock will do, in order."""
-    if not task.clock and task.expires_at:  # the steps of the clock are not known without a worker
+    """Return the events of the timers, in order."""
+    if not task.clock and task.expires_at:  # without a worker the steps of the timers are unknown
         return [Coming(task.expires_at, _ends(task))]
     told = []
     for step in task.clock:
@@ -136,7 +136,7 @@ def _ends(task: TaskView) -> str:
 
 
 def needs_comment(task: TaskView) -> list[Verdict]:
-    """The answers that need a reason. On a page a "no" always does: whoever asked wants to know why."""
+    """Return the verdicts that need a comment. On a page a rejection always does: the requester needs the reason."""
     return [
         verdict
         for verdict in task.verdicts
@@ -145,17 +145,17 @@ def needs_comment(task: TaskView) -> list[Verdict]:
 
 
 def decided_by(task: TaskView, person: str) -> bool:
-    """Whether the person has given an answer that counts."""
+    """Return whether the person has made a decision that counts."""
     return among(person, voters(task))
 
 
 def mine(task: TaskView, person: str) -> bool:
-    """Whether the person has claimed the task, was handed it, or has handed it on."""
+    """Return whether the person has claimed the task, was handed it, or has handed it over."""
     return same(person, task.assignee) or same(person, task.owner)
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """By whom the task is taken; None where it is free."""
+    """Return who has claimed the task; None if it is free."""
     if task.assignee is None:
         return None
     if task.owner:
@@ -167,7 +167,7 @@ def claimed(task: TaskView) -> Markup | None:
 
 
 def stale_words(changed: Sequence[Any]) -> str:
-    """What has changed since somebody looked."""
+    """Return what has changed since the reader opened the page."""
     names = {
         "candidates": _("the people who can decide"),
         "questions": _("a question was answered"),

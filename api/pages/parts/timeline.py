@@ -1,4 +1,4 @@
-"""The history of a case for people: what happened, who did it and by which way."""
+"""The history of a case for people: the event, the person, and the client they used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from domain.event_kinds import EventKind
 from domain.task import TaskView
 
 _REPEATED = frozenset({EventKind.INTERVENTION_BY_DEFAULT})
-"""Kinds that are left out, because the event behind them says the same."""
+"""Kinds that are left out, because the next event says the same."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,20 @@ class Said:
     kind: str
     sentence: str
     who: str
-    """Who did it, where the sentence does not say so; empty for Holdgate itself."""
+    """The actor, if the sentence does not name them; empty for Holdgate itself."""
     via: str
-    """The way it came, in words; empty where that says nothing."""
+    """The client that sent the message, in words; empty if that says nothing."""
     technical: Mapping[str, Any]
-    """For those who work with the audit log itself."""
+    """Data for people who work with the audit log itself."""
 
 
 def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[Said]:
-    """Return what happened to a case of this process, oldest first. `input` is as it may be shown."""
+    """Return the events of a case of this process, oldest first. `input` is as it may be shown."""
     return [_line(process, input, each) for each in events if each.kind not in _REPEATED]
 
 
 def step_named(task: TaskView) -> str:
-    """Return what an approval step is called."""
+    """Return the name of an approval step for people."""
     return _("Changes") if task.kind == "changes" else step_words(task.gate)
 
 
