@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from api.gateway.gateway import Gateway
-from api.services.audit_check import Checks
+from api.services.audit_check import AuditChecks
 from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
@@ -51,7 +51,7 @@ class Services:
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
-    checks: Checks
+    checks: AuditChecks
     turned_away: TurnedAway
 
     @classmethod
@@ -84,7 +84,7 @@ class Services:
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
+            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
             turned_away=TurnedAway(db),
         )
         try:

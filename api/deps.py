@@ -59,7 +59,7 @@ Reference = Annotated[Plain, AfterValidator(_reference)]
 CaseId = Annotated[Plain, Path(examples=["payment:inv-1042"], description="Percent-encoded", max_length=1500)]
 TaskId = Annotated[Plain, Path(examples=["t4c1f0a9e5b7d2c3a1f6e8b90"], max_length=100)]
 Cursor = Annotated[
-    Plain | None, Query(max_length=2000, description="`next_cursor` of the page before; opaque", examples=[None])
+    Plain | None, Query(max_length=2000, description="`next_cursor` of the last page; opaque", examples=[None])
 ]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]

@@ -1,6 +1,6 @@
 """Messages to people about their own accounts: one-time links, new passwords and tokens, changed addresses."""
 
-from channels.message import Text, clean
+from channels.message import MessageText, clean
 from domain.moments import weekday_and_time
 from domain.notification import AccountNewsKind, AccountNotice, Letter
 
@@ -18,11 +18,11 @@ _SUBJECTS = {
 _UNKNOWN = "If you do not recognise this change, tell an administrator at once."
 
 
-def text(letter: Letter, news: AccountNotice, url: str) -> Text:
+def text(letter: Letter, news: AccountNotice, url: str) -> MessageText:
     """Return the message as plain text. `url` is the address of the gateway."""
     said = [f"Hello {clean(letter.name)},", *_sentences(letter, news, url), _UNKNOWN]
     said.append(f"--\nAccount activity: {url}/settings#account\nThese messages cannot be turned off.")
-    return Text(f"Holdgate: {_SUBJECTS[news.kind]}", "\n\n".join(said) + "\n", html="")
+    return MessageText(f"Holdgate: {_SUBJECTS[news.kind]}", "\n\n".join(said) + "\n", html="")
 
 
 def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from channels.message import Text
+from channels.message import MessageText
 
 
 class TryLater(Exception):
@@ -24,7 +24,7 @@ class Outgoing:
     name: str
     address: str | None
     """Never None for a channel that needs an address."""
-    text: Text
+    text: MessageText
 
 
 class Channel(Protocol):

@@ -27,7 +27,7 @@ BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(minutes=10)
 
 
-class Due(Protocol):
+class DueMessage(Protocol):
     """A message whose next attempt is due."""
 
     @property
@@ -37,7 +37,7 @@ class Due(Protocol):
         """Return the number of attempts so far."""
 
 
-class Outbox(Protocol):
+class DispatcherOutbox(Protocol):
     """The part of the store that the dispatcher needs."""
 
     async def hold(self, now: datetime) -> bool:
@@ -49,7 +49,7 @@ class Outbox(Protocol):
     async def advance(self, now: datetime) -> bool:
         """Read on in the audit log and seal the messages that are due. Return True if there is more to do at once."""
 
-    async def due(self, channel: str, now: datetime, limit: int) -> Sequence[Due]:
+    async def due(self, channel: str, now: datetime, limit: int) -> Sequence[DueMessage]:
         """Return the messages to send now."""
 
     async def letter(self, message_id: str) -> Letter | None:
@@ -69,7 +69,7 @@ class Dispatcher:
     """The loops that send messages."""
 
     def __init__(
-        self, outbox: Outbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
+        self, outbox: DispatcherOutbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
     ) -> None:
         """Store the parts. The outbox raises `unavailable` when the database is down."""
         self._outbox = outbox
@@ -132,7 +132,7 @@ class Dispatcher:
                 raise end
         return len(due) == AT_A_TIME
 
-    async def _send(self, channel: Channel, due: Due) -> None:
+    async def _send(self, channel: Channel, due: DueMessage) -> None:
         letter = await self._outbox.letter(due.message_id)
         try:
             if letter is None or (channel.needs_address and letter.address is None):
@@ -154,7 +154,7 @@ class Dispatcher:
         else:
             await self._write_down(self._outbox.sent, due, datetime.now(UTC))
 
-    async def _write_down(self, what: Callable[..., Awaitable[None]], due: Due, *how: object) -> None:
+    async def _write_down(self, what: Callable[..., Awaitable[None]], due: DueMessage, *how: object) -> None:
         """Write until the database takes the result. A message whose result is not stored would be sent again."""
         while True:
             try:
@@ -164,6 +164,6 @@ class Dispatcher:
                 await asyncio.sleep(POLL_S)
 
 
-def _pause_after(due: Due) -> timedelta:
+def _pause_after(due: DueMessage) -> timedelta:
     doubled: timedelta = BACKOFF * 2 ** min(due.attempts, 10)
     return min(doubled, LONGEST_BACKOFF)

@@ -1,7 +1,7 @@
 """Mails that are not notifications: a step of a process writes to an address outside Holdgate."""
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
-from channels.message import Text
+from channels.message import MessageText
 from domain.errors import Trouble
 
 
@@ -24,7 +24,7 @@ class Mailer:
 
         Raises MailNotSent and MailRefused, whose texts do not contain the address.
         """
-        mail = Outgoing(message_id=message_id, person=to, name=to, address=to, text=Text(subject, text, html=""))
+        mail = Outgoing(message_id=message_id, person=to, name=to, address=to, text=MessageText(subject, text, html=""))
         try:
             await self._channel.send(mail)
         except TryLater as error:

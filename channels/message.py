@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Text:
+class MessageText:
     """The text of one message. The subject is one line. If `html` is empty, the message has plain text only."""
 
     subject: str

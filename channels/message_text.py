@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from channels import accounts
-from channels.message import Text, clean
+from channels.message import MessageText, clean
 from domain.bidi import runs
 from domain.durations import roughly
 from domain.moments import weekday_and_time
@@ -37,7 +37,7 @@ _CASE = ("request", "requests")
 
 
 @dataclass(frozen=True)
-class Line:
+class MessageLine:
     """One task or case in a message."""
 
     title: str
@@ -47,14 +47,14 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Section:
+class MessageSection:
     """Lines under one heading. Only the first lines are shown."""
 
     heading: str
-    lines: Sequence[Line]
+    lines: Sequence[MessageLine]
 
     @property
-    def shown(self) -> Sequence[Line]:
+    def shown(self) -> Sequence[MessageLine]:
         return self.lines[:SHOWN]
 
     @property
@@ -78,16 +78,16 @@ class Writer:
         )
         self._templates.filters["isolated"] = _isolated
 
-    def write(self, letter: Letter, now: datetime) -> Text:
+    def write(self, letter: Letter, now: datetime) -> MessageText:
         """Return the message as it is true now."""
         if letter.account is not None:
             return accounts.text(letter, letter.account, self._url)
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [
-            Section("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
-            Section("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
-            Section("Your requests", [self._own(notices) for notices in own]),
+            MessageSection("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
+            MessageSection("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
+            MessageSection("Your requests", [self._own(notices) for notices in own]),
         ]
         said = {
             "subject": subject,
@@ -97,7 +97,7 @@ class Writer:
             "choices": f"{self._url}/notices",
         }
         plain, html = (self._templates.get_template(f"message.{kind}").render(said) for kind in ("txt", "html"))
-        return Text(subject, f"{plain}\n", html)
+        return MessageText(subject, f"{plain}\n", html)
 
     # ---------------------------------------------------------------------------------------------------------- subject
 
@@ -151,7 +151,7 @@ class Writer:
 
     # ------------------------------------------------------------------------------------------------------------ lines
 
-    def _waiting(self, notice: Notice, now: datetime) -> Line:
+    def _waiting(self, notice: Notice, now: datetime) -> MessageLine:
         task = _task(notice)
         clock = []
         if task.due_at:
@@ -160,23 +160,23 @@ class Writer:
         if task.expires_at:
             clock.append(f"Expires {_when(task.expires_at, now)}.")
         asked = f"Requested by {clean(notice.requester_name)}."
-        return Line(
+        return MessageLine(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             mark=_WAITING[notice.kind],
             sentences=[clean(task.question), " ".join([asked, *clock])],
         )
 
-    def _gone(self, notice: Notice) -> Line:
+    def _gone(self, notice: Notice) -> MessageLine:
         task = _task(notice)
         said = _reason(notice) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
-        return Line(
+        return MessageLine(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             sentences=[said],
         )
 
-    def _own(self, notices: Sequence[Notice]) -> Line:
+    def _own(self, notices: Sequence[Notice]) -> MessageLine:
         """Return the line of one case: its events, oldest first, and its end, unless an approval step said it."""
         said, last = [], notices[-1]
         for notice in notices:
@@ -192,7 +192,9 @@ class Writer:
                 said.append(_reason(last))
             if last.undone:
                 said.append(f"Rolled back: {clean('; '.join(last.undone))}.")
-        return Line(title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
+        return MessageLine(
+            title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- grouping

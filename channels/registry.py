@@ -22,7 +22,7 @@ from core.settings import PREFIX, Settings, WrongSettings
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChannelEntry:
     """A channel that is built in."""
 
     make: Callable[[Settings], Channel]
@@ -37,9 +37,9 @@ def _smtp(settings: Settings) -> Channel:
     return Smtp(settings.smtp_url.get_secret_value(), settings.mail_from)
 
 
-CHANNELS: Mapping[str, Entry] = {
-    "console": Entry(lambda _: Console()),
-    "smtp": Entry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
+CHANNELS: Mapping[str, ChannelEntry] = {
+    "console": ChannelEntry(lambda _: Console()),
+    "smtp": ChannelEntry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
 }
 
 

@@ -51,11 +51,11 @@ class Bodies:
         if problem:
             answer = self._as_page(Request(scope), problem) or problem.response()
             return await answer(scope, receive, send)
-        body = _Body(scope, receive, send)
+        body = _RequestBody(scope, receive, send)
         await self.app(scope, body.receive, body.send)
 
 
-class _Body:
+class _RequestBody:
     """The body of one request while it arrives."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -34,7 +34,7 @@ _HEADERS = {
 }
 
 
-class Headers:
+class SecurityHeaders:
     """Middleware that adds security headers. Browsers and proxies may cache static files only."""
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
@@ -58,7 +58,7 @@ class Headers:
         await self.app(scope, receive, send_with_headers)
 
 
-class Requests:
+class RequestLog:
     """Middleware that logs and counts each request: person, route, status, duration.
 
     It never logs a query string, a header or a body.

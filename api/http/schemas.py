@@ -44,7 +44,7 @@ class CaseBrief(BaseModel):
     requester: str = Field(examples=["requester-1"])
     priority: int = Field(examples=[3])
     created_at: datetime
-    start_at: datetime | None = Field(description="What it is or was scheduled for")
+    start_at: datetime | None = Field(description="When the case starts or started, if it was scheduled")
     closed_at: datetime | None
     batch_id: str | None
     round: int
@@ -71,17 +71,19 @@ class CaseDetail(CaseBrief):
     policy_hash: str
     step: str | None = Field(None, description="What the case is doing now, in words")
     tasks: list[TaskView]
-    timeline: list[TimelineItem] = Field(description="What decided or changed the case, and the newest of the rest")
+    timeline: list[TimelineItem] = Field(
+        description="Events that decided or changed the case, and the newest other events"
+    )
     timeline_left_out: int = Field(0, description="How many refusals, comments and claims are not in `timeline`")
     resubmitted_as: str | None = Field(None, description="The next round of the same reference")
-    rollback_url: str | None = Field(None, description="The Workflow that rolls it back after its end, in Temporal")
+    rollback_url: str | None = Field(None, description="The Workflow that rolls back the completed case, in Temporal")
     rollback_plan: list[UndoView] = Field(
         description="What a rejection would undo, newest first; empty when the case has ended"
     )
     if_rolled_back: list[UndoView] = Field(
         description="Of a completed case: what `POST /cases/{id}/rollback` would undo, newest first"
     )
-    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+    stale: bool = Field(description="The Workflow did not answer within a second: this is the last recorded state")
 
 
 class TaskDetail(TaskView):
@@ -89,13 +91,13 @@ class TaskDetail(TaskView):
 
     can_decide: CanDecide
     if_approved: list[Consequence] = Field(
-        description="What happens if this is approved, in order, up to the next approval step at which people decide; "
-        "empty once it is decided"
+        description="What happens if the task is approved, in order, up to the next approval step at which people "
+        "decide; empty after the task is decided"
     )
     rollback_plan: list[UndoView] = Field(
-        description="What is undone if this is rejected or rolled back, newest first; empty once it is decided"
+        description="What a rejection or a rollback undoes, newest first; empty after the task is decided"
     )
-    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+    stale: bool = Field(description="The Workflow did not answer within a second: this is the last recorded state")
 
 
 def brief(case: CaseRow, temporal_url: str) -> CaseBrief:

@@ -33,7 +33,7 @@ DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask a
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="token",
-    description="A person's token, from their page Settings; `make up` says where those of the demo people are.",
+    description="A person's token, from their page Settings; `make up` prints where the tokens of the demo people are.",
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 

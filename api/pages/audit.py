@@ -14,7 +14,7 @@ from api.http.security import overseer
 from api.pages.event_words import of_stored
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.routes.audit import evidence_pack, period
-from api.services.audit_check import Check
+from api.services.audit_check import AuditCheck
 from store.audit import search as audit_search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import Sought
@@ -32,7 +32,7 @@ Words = Annotated[Plain, Query(max_length=1500)]
 
 
 @dataclass(frozen=True)
-class Record(Context):
+class AuditSearchPage(Context):
     """`audit/record.html`: the events that match the search, the newest first."""
 
     events: list[StoredEvent]
@@ -48,17 +48,17 @@ class Record(Context):
 
 
 @dataclass(frozen=True)
-class Checked(Context):
+class AuditCheckPage(Context):
     """`audit/check.html`: the check of one case, or the progress of the check of the whole audit log."""
 
     case_id: str
     found: Verification | None
-    whole: Check | None
+    whole: AuditCheck | None
     most: int = PROBLEMS
 
 
 @dataclass(frozen=True)
-class Pack(Context):
+class EvidencePage(Context):
     """`audit/pack.html`: the scope of the evidence, and why the last try failed."""
 
     sought: dict[str, str]
@@ -98,7 +98,7 @@ async def search(
     following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
     query = urlencode({name: text for name, text in typed.items() if text})
     shown = found[:SHOWN]
-    page = Record(
+    page = AuditSearchPage(
         person=person,
         events=shown,
         sentences={each.position: of_stored(each) for each in shown},
@@ -122,7 +122,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
             folders = Folders(services.settings.attachments, services.settings.uploads)
             found = await verify_case(conn, case_id, folders)
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
-    return render(request, "audit/check.html", Checked(person, case_id, found, whole), headers=headers)
+    return render(request, "audit/check.html", AuditCheckPage(person, case_id, found, whole), headers=headers)
 
 
 @router.post("/audit/check", dependencies=[Depends(from_here)])
@@ -146,9 +146,9 @@ async def pack(
     await overseer(person)
     typed = {"case_id": case_id.strip(), "from": starts.strip(), "to": ends.strip()}
     if not any(typed.values()) or request.method == "HEAD":
-        return render(request, "audit/pack.html", Pack(person, typed, ""))
+        return render(request, "audit/pack.html", EvidencePage(person, typed, ""))
     try:
         return await evidence_pack(person, db, *(text or None for text in typed.values()))
     except Problem as no:
         told = "; ".join(error["message"] for error in no.body.get("errors") or ()) or no.body["detail"]
-        return render(request, "audit/pack.html", Pack(person, typed, told), no.status)
+        return render(request, "audit/pack.html", EvidencePage(person, typed, told), no.status)

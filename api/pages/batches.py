@@ -42,7 +42,7 @@ SHOWN = 50
 
 
 @dataclass(frozen=True)
-class Batches(Context):
+class UploadsPage(Context):
     """`batches/list.html`: the uploads that the person may see."""
 
     batches: list[BatchBrief]
@@ -53,7 +53,7 @@ class Batches(Context):
 
 
 @dataclass(frozen=True)
-class One(Context):
+class UploadPage(Context):
     """`batches/one.html`: one upload."""
 
     batch: BatchAnswer
@@ -86,7 +86,7 @@ async def several(
     """List the uploads that the person may see, newest first, as the JSON route does."""
     found = await list_batches(person, services.db, status=status or None, cursor=cursor, limit=SHOWN)
     address = f"/batches?{urlencode({'status': status})}" if status else "/batches"
-    page = Batches(person, found.items, status, found.next_cursor, cursor is None, address)
+    page = UploadsPage(person, found.items, status, found.next_cursor, cursor is None, address)
     return render(request, "batches/list.html", page)
 
 
@@ -170,7 +170,7 @@ async def _page(
     if isinstance(rows, Response):  # a request for CSV gets it here, too
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None
-    page = One(
+    page = UploadPage(
         person=person,
         batch=answer,
         kind=words.nouns[1] if words else _("requests"),

@@ -15,11 +15,11 @@ from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.event_words_of_cases import why_ended
 from api.pages.parts.case_context import About, about
-from api.pages.parts.fields import Changed, Labelled, changed, labelled
+from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
 from api.pages.parts.page import Context, SignedIn, from_here, local, pages, render
-from api.pages.parts.timeline import Said, timeline
+from api.pages.parts.timeline import TimelineLine, timeline
 from api.pages.parts.translation import _, ngettext
-from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now, whole_timeline
+from api.routes.cases import CaseReason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
 from domain.base import FieldChange
 from domain.names import ADMINS, AUDITORS, OPERATORS
@@ -38,24 +38,24 @@ files = pages()
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundChanges:
     """The changes of one round against the round before."""
 
     number: int
-    changes: Sequence[Changed]
+    changes: Sequence[ChangedField]
 
 
 @dataclass(frozen=True)
-class Case(Context):
+class CasePage(Context):
     """`case/page.html`: the case with its decisions and its history."""
 
     about: About
     case: CaseDetail
     now: str
     """What the case does, or how it ended, in a sentence."""
-    fields: Sequence[Labelled]
+    fields: Sequence[LabelledField]
     open: Sequence[TaskView]
-    rounds: Sequence[Round]
+    rounds: Sequence[RoundChanges]
     record: str
     """The result of checking its audit log."""
     alert: str
@@ -68,11 +68,11 @@ async def case(request: Request, case_id: CaseId, person: SignedIn, services: Th
 
 
 @dataclass(frozen=True)
-class History(Context):
+class HistoryPage(Context):
     """`case/history.html`: all events of the case, page by page."""
 
     case: CaseRow
-    story: Sequence[Said]
+    story: Sequence[TimelineLine]
     technical: bool
     next_cursor: str | None
     first: bool
@@ -87,7 +87,7 @@ async def history(
     page = await whole_timeline(found, services.db, cursor, EVENTS)
     process = PROCESSES.get(found.process)
     shown = process.shown_input(found.input) if process else found.input
-    told = History(
+    told = HistoryPage(
         person=person,
         case=found,
         story=timeline(found.process, shown, page.items),
@@ -141,7 +141,7 @@ async def cancel(
     """Withdraw the request, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
-        await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, services.gateway)
+        await cancel_case(found, CaseReason(reason=reason.replace("\0", "")), person, services.gateway)
     except Problem as no:
         return await _refused(request, case_id, person, services, no)
     return _back(case_id)
@@ -169,7 +169,7 @@ async def roll_back(
     """Roll back a completed case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
-        await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, services, services.gateway)
+        await roll_back_case(found, CaseReason(reason=reason.replace("\0", "")), person, services, services.gateway)
     except Problem as no:
         return await _refused(request, case_id, person, services, no)
     return _back(case_id)
@@ -187,7 +187,7 @@ async def _shown(
     whole = await about(await visible_case(case_id, person, services.db), person, services)
     seen = whole.case
     ended = seen.result if seen.closed_at else None
-    page = Case(
+    page = CasePage(
         person=person,
         about=whole,
         case=seen,
@@ -201,9 +201,9 @@ async def _shown(
     return render(request, "case/page.html", page, status)
 
 
-def _rounds(case: CaseDetail) -> list[Round]:
+def _rounds(case: CaseDetail) -> list[RoundChanges]:
     return [
-        Round(
+        RoundChanges(
             int(event.data.get("round", 0)),
             changed(case.process, [FieldChange.model_validate(each) for each in event.data.get("changes") or []]),
         )

@@ -37,7 +37,7 @@ class Tile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Figures(Context):
+class DashboardPage(Context):
     """`dashboard/dashboard.html`: the dashboard of a person."""
 
     found: Dashboard
@@ -57,7 +57,7 @@ async def dashboard(request: Request, person: SignedIn, services: TheServices, p
     zone = zone_of(str(reader.get().zone))
     found = await services.dashboards.of(person, period, zone, datetime.now(UTC))
     kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]
-    context = Figures(
+    context = DashboardPage(
         person=person,
         found=found,
         periods=[("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days"))],

@@ -48,7 +48,7 @@ NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
 
 
 @dataclass(frozen=True)
-class Row:
+class InboxRow:
     """One task in the list."""
 
     task: TaskView
@@ -80,7 +80,7 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class Inbox(Context):
+class InboxPage(Context):
     """`inbox/inbox.html`: the list of tasks or of groups."""
 
     whose: Whose
@@ -90,7 +90,7 @@ class Inbox(Context):
     counted: str
     narrowed_to: list[tuple[str, str]]
     """Filters that have no field of their own in the form."""
-    tasks: list[Row]
+    tasks: list[InboxRow]
     grouped: list[GroupRow]
     left_out: int
     """Number of groups that are not shown, the smallest ones."""
@@ -112,11 +112,11 @@ class Inbox(Context):
 
 
 @dataclass(frozen=True)
-class Confirm(Context):
+class BulkConfirmPage(Context):
     """`inbox/confirm.html`: the tasks to be decided."""
 
     heading: str
-    tasks: list[Row]
+    tasks: list[InboxRow]
     sums: dict[str, str]
     number: int
     verdict: str
@@ -128,7 +128,7 @@ class Confirm(Context):
 
 
 @dataclass(frozen=True)
-class Answered:
+class BulkOutcome:
     """The outcome of one decision of many."""
 
     task_id: str
@@ -137,17 +137,17 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Done(Context):
+class BulkDonePage(Context):
     """`inbox/done.html`: one line for each decision."""
 
     heading: str
-    results: list[Answered]
+    results: list[BulkOutcome]
     titles: Mapping[str, tuple[str, str]]
     """Title and process of each task that the reader may see, by id."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class InboxQuery:
     """The filters and the order in the address."""
 
     whose: Annotated[Whose, Query()] = "mine"
@@ -197,7 +197,7 @@ async def inbox(
     request: Request,
     person: SignedIn,
     services: TheServices,
-    asked: Annotated[Asked, Depends()],
+    asked: Annotated[InboxQuery, Depends()],
     by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
 ) -> Response:
     """Show the inbox."""
@@ -216,7 +216,7 @@ async def inbox(
                 found, following = await task_lists.page(
                     conn, who, sought, now, reader.get().zone, sort=asked.sort, cursor=asked.cursor, limit=SHOWN
                 )
-    page = Inbox(
+    page = InboxPage(
         person=person,
         whose=asked.whose,
         tabs={"mine": _("For me"), "claimed": _("Claimed by me"), "all": _("All open tasks")},
@@ -318,25 +318,27 @@ async def decided(
     # A decision that was stored for a worker counts by now, if the task is decided.
     over = {each.task_id for each in found if each.outcome}
     results = [
-        Answered(each["task_id"], each["status"], _decided(wanted, 1, 1))
+        BulkOutcome(each["task_id"], each["status"], _decided(wanted, 1, 1))
         if each["status"] == "pending" and each["task_id"] in over
-        else Answered(each["task_id"], each["status"], each["message"])
+        else BulkOutcome(each["task_id"], each["status"], each["message"])
         for each in kept
     ]
     done = sum(each.status != "refused" for each in results)
     titles = {each.task_id: (each.title, each.process) for each in found}
-    return render(request, "inbox/done.html", Done(person, _decided(wanted, done, len(results)), results, titles))
+    return render(
+        request, "inbox/done.html", BulkDonePage(person, _decided(wanted, done, len(results)), results, titles)
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
 
 
-def row_of(task: TaskView, person: Person) -> Row:
+def row_of(task: TaskView, person: Person) -> InboxRow:
     """Return the task as a row for this person."""
     process = PROCESSES.get(task.process)
     minor, currency, decimals = _money(task)
     can = can_decide(task, actor(person))
-    return Row(
+    return InboxRow(
         task=task,
         step=step_named(task),
         keys=[(name, value) for name, value in task.key_fields.items() if value not in task.title],
@@ -375,7 +377,7 @@ def _money(task: TaskView) -> tuple[int | None, str, int]:
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
-def _group_row(group: Group, by: str, asked: Asked) -> GroupRow:
+def _group_row(group: Group, by: str, asked: InboxQuery) -> GroupRow:
     name, changes = group.key, {by: group.key}
     if by == "step":
         process, _slash, gate = group.key.partition("/")
@@ -409,15 +411,17 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
     return said if done == all else _("%(said)s, %(num)s not decided", said=said, num=all - done)
 
 
-def _answered(result: BulkResult, verdict: Verdict) -> Answered:
+def _answered(result: BulkResult, verdict: Verdict) -> BulkOutcome:
     message = {
         "accepted": _decided(verdict, 1, 1),
         "pending": _("Decision stored. Holdgate applies the decision when a worker runs again."),
     }.get(result.status, result.problem.detail if result.problem else "")
-    return Answered(result.task_id, result.status, message)
+    return BulkOutcome(result.task_id, result.status, message)
 
 
-def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, decision_id: str, wrong: str) -> Confirm:
+def _confirm(
+    person: Person, rows: list[InboxRow], verdict: Verdict, comment: str, decision_id: str, wrong: str
+) -> BulkConfirmPage:
     able = [row for row in rows if not row.why_not]
     heading = {
         Verdict.APPROVE: ngettext("Approve %(num)s task?", "Approve %(num)s tasks?", len(able)),
@@ -428,7 +432,7 @@ def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, de
     for row in able:
         if row.minor is not None:
             sums[row.currency] = sums.get(row.currency, Decimal()) + Decimal(row.minor).scaleb(-row.decimals)
-    return Confirm(
+    return BulkConfirmPage(
         person=person,
         heading=heading,
         tasks=rows,

@@ -29,7 +29,7 @@ router = pages()
 
 
 @dataclass(frozen=True)
-class Queue(Context):
+class IncidentsPage(Context):
     """`incidents/queue.html`: the open incidents, and the outcomes of the last decision."""
 
     groups: list[Incidents]
@@ -43,7 +43,7 @@ class Queue(Context):
 
 
 @dataclass(frozen=True)
-class Group(Queue):
+class IncidentGroupPage(IncidentsPage):
     """`incidents/group.html`: one group, its tasks to choose from, and the choice if it was refused."""
 
     waiting: tuple[Waiting, ...] = ()
@@ -130,9 +130,9 @@ async def answer_some(
     return render(request, "incidents/group.html", form, 422)
 
 
-async def _queue(db: Database, person: Person) -> Queue:
+async def _queue(db: Database, person: Person) -> IncidentsPage:
     async with db.read() as conn:
-        return Queue(person, await incidents.groups(conn), uuid.uuid4().hex, [], {})
+        return IncidentsPage(person, await incidents.groups(conn), uuid.uuid4().hex, [], {})
 
 
 async def _group(db: Database, group: str) -> Incidents:
@@ -143,11 +143,11 @@ async def _group(db: Database, group: str) -> Incidents:
     return found
 
 
-async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
+async def _chosen_from(db: Database, person: Person, group: Incidents) -> IncidentGroupPage:
     async with db.read() as conn:
         waiting = await incidents.waiting(conn, group.task_ids)
     choices = tuple((verdict.value, _(BUTTONS[verdict])) for verdict in group.verdicts)
-    return Group(person, [group], uuid.uuid4().hex, [], {}, waiting=tuple(waiting), choices=choices)
+    return IncidentGroupPage(person, [group], uuid.uuid4().hex, [], {}, waiting=tuple(waiting), choices=choices)
 
 
 async def _answered(

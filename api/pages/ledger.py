@@ -31,7 +31,7 @@ Done = Literal["asked", "confirm", "withdraw"]
 
 
 @dataclass(frozen=True)
-class Ledger(Context):
+class LedgerPage(Context):
     """`ledger/ledger.html`: accounts and changes."""
 
     balances: list[Balance]
@@ -125,7 +125,7 @@ async def _shown(
 ) -> Response:
     found = (await routes.change_list(person, services.db, None, None, SHOWN)).items
     waiting = (await routes.change_list(person, services.db, "waiting", None, SHOWN)).items
-    page = Ledger(
+    page = LedgerPage(
         person=person,
         balances=(await routes.account_list(person, services)).items,
         waiting=waiting,

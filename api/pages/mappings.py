@@ -17,7 +17,7 @@ router = pages()
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedMappingRow:
     """A mapping with its name."""
 
     name: str
@@ -29,11 +29,11 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Mappings(Context):
+class MappingsPage(Context):
     """`mappings/mappings.html`: all saved mappings, or the mistakes in their file."""
 
     file: str
-    saved: list[Saved]
+    saved: list[SavedMappingRow]
     usual: list[tuple[str, list[tuple[str, str]]]]
     """By process: the values of fields that a file does not contain."""
     problems: list[Problem]
@@ -46,7 +46,7 @@ async def mappings(request: Request, person: SignedIn, services: TheServices) ->
         raise not_found("page")
     file = services.uploads.choice.saved
     problems: list[Problem] = []
-    saved: list[Saved] = []
+    saved: list[SavedMappingRow] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []
     try:
         saved = [_shown(name, each.process, each.mapping) for name, each in sorted(file.all.items())]
@@ -54,13 +54,13 @@ async def mappings(request: Request, person: SignedIn, services: TheServices) ->
     except WrongMapping as wrong:
         problems = wrong.problems
     name = file.path.name if file.path else ""
-    return render(request, "mappings/mappings.html", Mappings(person, name, saved, usual, problems))
+    return render(request, "mappings/mappings.html", MappingsPage(person, name, saved, usual, problems))
 
 
-def _shown(name: str, process: str, mapping: ColumnMapping) -> Saved:
+def _shown(name: str, process: str, mapping: ColumnMapping) -> SavedMappingRow:
     others = mapping.model_dump(mode="json", exclude_defaults=True, exclude={"columns", "constants"})
     columns = [(field, list(said)) for field, said in mapping.columns.items()]
-    return Saved(
+    return SavedMappingRow(
         name, process, columns, list(mapping.constants.items()), [(key, _text(of)) for key, of in others.items()]
     )
 

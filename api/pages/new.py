@@ -17,7 +17,7 @@ from api.pages.parts.formatting import capital, in_path, readable
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render, unfinished
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.translation import _, reader
-from api.routes.cases import NewCase, start_case
+from api.routes.cases import CaseSubmission, start_case
 from cases.forecast import ForecastReport, GateForecast
 from cases.submit import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
 from domain.moments import local_moment
@@ -33,14 +33,14 @@ OWN = ("reference", "priority", "start_at")
 
 
 @dataclass(frozen=True)
-class Kinds(Context):
+class RequestTypesPage(Context):
     """`new/kinds.html`: the request types."""
 
     kinds: list[Process]
 
 
 @dataclass(frozen=True)
-class Duplicate:
+class DuplicateRequest:
     """The request that has this reference already."""
 
     reference: str
@@ -50,7 +50,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Form(Context):
+class NewRequestPage(Context):
     """`new/form.html`: the form of one request type."""
 
     process: Process
@@ -64,7 +64,7 @@ class Form(Context):
     key: str
     """Made with the page, so that a form which is sent twice is one request."""
     zone: str
-    duplicate: Duplicate | None = None
+    duplicate: DuplicateRequest | None = None
     foretold: list[str] | None = None
     """Who would decide, if the person asked for the preview."""
     looked: bool = False
@@ -75,7 +75,7 @@ class Form(Context):
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Show the request types."""
     await requester(person)
-    return render(request, "new/kinds.html", Kinds(person, startable(services)))
+    return render(request, "new/kinds.html", RequestTypesPage(person, startable(services)))
 
 
 @router.api_route("/new/{process}", methods=["GET", "HEAD"])
@@ -113,7 +113,7 @@ async def ask(
         typed["reference"] = again.reference
     read = read_form(kind.input, sent, words=kind.words, base=again.input if again else None)
     priority, start_at, errors = _own(typed)
-    new = NewCase(
+    new = CaseSubmission(
         process=kind.name,
         reference=typed["reference"][:1000],
         input={**(again.input if again else {}), **read.values},
@@ -198,11 +198,11 @@ def _form(
     key: str,
     status: int = 200,
     *,
-    duplicate: Duplicate | None = None,
+    duplicate: DuplicateRequest | None = None,
     foretold: list[str] | None = None,
     looked: bool = False,
 ) -> Response:
-    page = Form(
+    page = NewRequestPage(
         person=person,
         process=kind,
         again=again,
@@ -269,7 +269,7 @@ def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
     return own if own or read.errors else {"": str(wrong)}
 
 
-def _duplicate(found: DuplicateCase, reference: str) -> Duplicate:
+def _duplicate(found: DuplicateCase, reference: str) -> DuplicateRequest:
     process = PROCESSES.get(found.existing.process) if found.existing else None
     labels = process.words.labels if process else {}
-    return Duplicate(reference, found.existing, [labels.get(name, readable(name)) for name in found.differs])
+    return DuplicateRequest(reference, found.existing, [labels.get(name, readable(name)) for name in found.differs])

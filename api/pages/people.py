@@ -50,7 +50,7 @@ Act = Literal[
 
 
 @dataclass(frozen=True)
-class Everybody(Context):
+class PeoplePage(Context):
     """`people/everybody.html`: a page of the list, and the form for a new person."""
 
     entries: list[Entry]
@@ -69,14 +69,14 @@ class Everybody(Context):
 
 
 @dataclass(frozen=True)
-class Groups(Context):
+class GroupsPage(Context):
     """`people/groups.html`: the groups with their members."""
 
     groups: list[Group]
 
 
 @dataclass(frozen=True)
-class Somebody(Context):
+class PersonPage(Context):
     """`people/somebody.html`: one person, and the outcome of the last form."""
 
     entry: Entry
@@ -143,7 +143,7 @@ async def add(
 async def groups(request: Request, person: SignedIn, db: Db) -> Response:
     """Show the groups with their members."""
     await people_reader(person)
-    return render(request, "people/groups.html", Groups(person, (await people.list_groups(person, db)).items))
+    return render(request, "people/groups.html", GroupsPage(person, (await people.list_groups(person, db)).items))
 
 
 @router.api_route("/people/{person_id}", methods=["GET", "HEAD"])
@@ -270,23 +270,25 @@ def _said_of(link: MadeLink) -> tuple[str, str]:
     return _("Holdgate sends the link to the stored e-mail address. The link works once, within 24 hours."), ""
 
 
-async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
+async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> PeoplePage:
     found = await people.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
     sought = {"q": q, "group": group}
     query = urlencode({name: text for name, text in sought.items() if text})
     address = f"/people?{query}" if query else "/people"
     may_change = is_in(person, ADMINS)
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.status == "waiting"]
-    return Everybody(person, found.items, sought, address, found.next_cursor, cursor is None, may_change, links, **more)
+    return PeoplePage(
+        person, found.items, sought, address, found.next_cursor, cursor is None, may_change, links, **more
+    )
 
 
-async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
+async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     entry = await people.one_person(id, person, db)
     tokens = (await people.tokens_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await people.list_groups(person, db)).items]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
-    return Somebody(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
+    return PersonPage(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
 
 
 def _groups(typed: str) -> list[str]:

@@ -36,7 +36,7 @@ FACT = "fact."
 
 
 @dataclass(frozen=True)
-class Step:
+class StepRules:
     """An approval step, or an intervention, of the policy."""
 
     name: str
@@ -47,12 +47,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Section:
+class ProcessSection:
     """One process of the policy."""
 
     name: str
     summary: str
-    steps: list[Step]
+    steps: list[StepRules]
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
     missing: bool
@@ -60,11 +60,11 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Rules(Context):
+class PolicyPage(Context):
     """`policy/words.html`: the policy in force, process by process."""
 
     hash: str
-    sections: list[Section]
+    sections: list[ProcessSection]
     problem: str | None
     """Why the present file is refused, so that the last valid one stays in force."""
     warnings: list[str]
@@ -72,7 +72,7 @@ class Rules(Context):
 
 
 @dataclass(frozen=True)
-class Text(Context):
+class PolicyTextPage(Context):
     """`policy/text.html`: the text of a policy, line by line."""
 
     hash: str
@@ -81,7 +81,7 @@ class Text(Context):
 
 
 @dataclass(frozen=True)
-class Trial(Context):
+class PolicyTrialPage(Context):
     """`policy/explain.html`: an example case, and what the policy decides about it."""
 
     processes: list[str]
@@ -101,7 +101,9 @@ async def in_force(request: Request, person: SignedIn, services: TheServices) ->
     policy = services.policy.current
     known = await _people(services)
     said = warnings(policy, INPUTS, known.members), notes(policy)
-    page = Rules(person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said)
+    page = PolicyPage(
+        person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said
+    )
     return render(request, "policy/words.html", page)
 
 
@@ -110,7 +112,7 @@ async def as_read(request: Request, person: SignedIn, services: TheServices) -> 
     """Show the text of the policy in force."""
     await policy_reader(person)
     policy = services.policy.current
-    return render(request, "policy/text.html", Text(person, policy.hash, policy.text.splitlines(), True))
+    return render(request, "policy/text.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
 
 
 @router.api_route("/policy/explain", methods=["GET", "HEAD"])
@@ -139,13 +141,13 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
     typed = {"requester": _text(form, "requester"), **{fact: _text(form, FACT + fact) for fact in page.facts}}
     if "" in read.errors:
         wrong[""] = read.errors[""]
-    page = Trial(person, page.processes, name, shown, page.facts, typed, wrong)
+    page = PolicyTrialPage(person, page.processes, name, shown, page.facts, typed, wrong)
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
     supposed = Supposed(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
     now, known, texts = datetime.now(UTC), await _people(services), reader.get().texts
     found = explain(policy, name, GATES[name], supposed, now, known, texts)
-    page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)
+    page = PolicyTrialPage(person, page.processes, name, shown, page.facts, typed, {}, found)
     return render(request, "policy/explain.html", page)
 
 
@@ -157,7 +159,7 @@ async def pinned(
     await policy_reader(person)
     current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
-    return render(request, "policy/text.html", Text(person, hash, text.splitlines(), hash == current.hash))
+    return render(request, "policy/text.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
 
 
 async def _people(services: Services) -> People:
@@ -168,18 +170,18 @@ async def _people(services: Services) -> People:
 # ------------------------------------------------------------------------------------------------------- a case to try
 
 
-def _trial(person: Any, policy: Policy, process: str) -> Trial:
+def _trial(person: Any, policy: Policy, process: str) -> PolicyTrialPage:
     known = [name for name in PROCESSES if policy.has(name)]
     if process and process not in known:
         raise not_found("process")
     if not process:
-        return Trial(person, known, "", [], [])
+        return PolicyTrialPage(person, known, "", [], [])
     model, words = INPUTS[process], PROCESSES[process].words
     read = {path for path in _read_by(policy, process) if path}
     roots = {path[0] for path in read} | set(words.money or ())
     only = [name for name, info in model.model_fields.items() if info.is_required() or name in roots]
     facts = sorted({path[1] for path in read if path[0] == "facts" and len(path) > 1})
-    return Trial(person, known, process, schema_form(model, {}, words=words, only=only), facts)
+    return PolicyTrialPage(person, known, process, schema_form(model, {}, words=words, only=only), facts)
 
 
 def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
@@ -215,19 +217,19 @@ def _text(form: FormData, name: str) -> str:
 # ------------------------------------------------------------------------------------------------------ rules in words
 
 
-def _section(policy: Policy, name: str) -> Section:
+def _section(policy: Policy, name: str) -> ProcessSection:
     summary = PROCESSES[name].words.summary
     if not policy.has(name):
-        return Section(name, summary, [], [], [], missing=True)
+        return ProcessSection(name, summary, [], [], [], missing=True)
     section = policy.processes[name]
     lines = Lines(policy.text, policy.source)
-    steps = [Step(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
+    steps = [StepRules(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
     limits = [
         (currency, ", ".join(f"{readable(limit)} {amount:,}" for limit, amount in row.items()))
         for currency, row in section.limits.items()
     ]
     lists = [(readable(each), ", ".join(names)) for each, names in section.lists.items()]
-    return Section(name, summary, steps, limits, lists, missing=False)
+    return ProcessSection(name, summary, steps, limits, lists, missing=False)
 
 
 def in_words(gate: Gate) -> list[tuple[str, str]]:

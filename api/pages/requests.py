@@ -18,7 +18,7 @@ from api.pages.parts.formatting import TONES, time_text
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.request_status import standing, why
 from api.pages.parts.translation import _
-from api.routes.cases import Reason, cancel_case
+from api.routes.cases import CaseReason, cancel_case
 from api.routes.task_actions import NewAnswer, TaskActor, answer as answer_question, nudge as nudge_those
 from domain.status import ENDED_UNDONE
 from domain.task import Question, TaskView
@@ -39,7 +39,7 @@ Said = Literal["nudged", "withdrawn", "answered"]
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingTask:
     """A task of a request that waits for other people."""
 
     task: TaskView
@@ -48,7 +48,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Mine:
+class RequestRow:
     """One request."""
 
     case: CaseRow
@@ -56,7 +56,7 @@ class Mine:
     tone: str
     """The colour of the status, the same as everywhere."""
     why: str
-    waiting: list[Waiting]
+    waiting: list[WaitingTask]
     mend: str
     """The task for the reader's changes; empty if there is none."""
     may_withdraw: bool
@@ -64,7 +64,7 @@ class Mine:
 
 
 @dataclass(frozen=True)
-class Asked:
+class OpenQuestion:
     """A question to the reader."""
 
     task: TaskView
@@ -72,11 +72,11 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Requests(Context):
+class RequestsPage(Context):
     """`requests/mine.html`: the reader's requests."""
 
-    questions: list[Asked]
-    mine: list[Mine]
+    questions: list[OpenQuestion]
+    mine: list[RequestRow]
     ended: bool
     next_cursor: str | None
     first: bool
@@ -127,7 +127,7 @@ async def withdraw(
     """Withdraw a request, as the JSON route does."""
     try:
         found = await visible_case(case_id, person, services.db)
-        await cancel_case(found, Reason(reason=reason), person, services.gateway, key)
+        await cancel_case(found, CaseReason(reason=reason), person, services.gateway, key)
     except Problem as no:
         return await _page(request, person, services, wrong=no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=withdrawn", status_code=303)
@@ -173,9 +173,11 @@ async def _page(
             again = await cases.with_next_round(conn, rows)
             whose = viewer(person).answers_for
             asked = await open_tasks.with_questions_for(conn, whose, limit=QUESTIONS) if cursor is None else []
-    page = Requests(
+    page = RequestsPage(
         person=person,
-        questions=[Asked(task, each) for task in asked for each in task.questions if each.to in whose and each.open],
+        questions=[
+            OpenQuestion(task, each) for task in asked for each in task.questions if each.to in whose and each.open
+        ],
         mine=[_mine(row, waiting.get(row.case_id, []), nudged, row.case_id in again, person) for row in rows],
         ended=ended,
         next_cursor=following,
@@ -187,15 +189,15 @@ async def _page(
     return render(request, "requests/mine.html", page, status)
 
 
-def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], again: bool, person: Person) -> Mine:
+def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], again: bool, person: Person) -> RequestRow:
     taken_back = case.rollback is not None and case.rollback.ended is not None
-    return Mine(
+    return RequestRow(
         case=case,
         standing=standing(case, waiting, person.id),
         tone=TONES.get(case.status, "quiet"),
         why=why(case),
         waiting=[
-            Waiting(task, reminders.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"
+            WaitingTask(task, reminders.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"
         ],
         mend=next((task.task_id for task in waiting if task.kind == "changes"), ""),
         may_withdraw=not case.status.closed and not taken_back,

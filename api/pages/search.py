@@ -23,7 +23,7 @@ SHOWN = 50
 
 
 @dataclass(frozen=True)
-class Found(Context):
+class SearchPage(Context):
     """`search/cases.html`: the matching cases."""
 
     cases: list[CaseBrief]
@@ -78,7 +78,7 @@ async def find(
     )
     if not isinstance(found, Page):  # a request for CSV by header gets it here, too
         return found
-    page = Found(
+    page = SearchPage(
         person=person,
         cases=found.items,
         sought={name: given.get(name, "") for name in typed},

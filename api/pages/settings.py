@@ -34,7 +34,7 @@ Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke", "lin
 
 
 @dataclass(frozen=True)
-class Settings(Context):
+class SettingsPage(Context):
     """`settings/settings.html`: the present settings, and the outcome of the last form."""
 
     chosen: dict[NoticeKind, NoticeChoice]
@@ -154,7 +154,7 @@ async def _changed(
             return _("The token is revoked."), ""
 
 
-async def _settings(request: Request, person: Person, services: Services, **more: Any) -> Settings:
+async def _settings(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
     now = datetime.now(UTC)
     signed_in = request.state.signed_in
     async with services.db.read() as conn:
@@ -163,7 +163,7 @@ async def _settings(request: Request, person: Person, services: Services, **more
         own = await sessions.of(conn, person.id, now)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
-    return Settings(
+    return SettingsPage(
         person,
         chosen,
         _asked(),

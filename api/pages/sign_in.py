@@ -22,7 +22,7 @@ from api.pages.parts.page import (
     LONGEST_ADDRESS,
     Context,
     SignedIn,
-    SignIn,
+    SignInPage,
     from_here,
     local,
     pages,
@@ -45,7 +45,7 @@ FREE_BY_ADDRESS = 30
 
 
 @dataclass(frozen=True)
-class NewPassword(Context):
+class PasswordPage(Context):
     """`password.html`: the form, and the address that follows."""
 
     following: str
@@ -200,7 +200,7 @@ async def sign_in(
         async with services.db.write() as conn:
             now = datetime.now(UTC)
             await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
-        return sign_in_form(request, SignIn(None, local(following), str(no), name), 401)
+        return sign_in_form(request, SignInPage(None, local(following), str(no), name), 401)
     return await welcome(request, services, person, way, following, zone, credential)
 
 
@@ -210,14 +210,14 @@ async def form(
 ) -> Response:
     """Show the form, also to a person who is signed in and wants to switch. `demo` is the secret of the demo's link."""
     if demo is None:
-        return sign_in_form(request, SignIn(None, local(following)))
+        return sign_in_form(request, SignInPage(None, local(following)))
     if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
         wrong = (
             _where_the_link_is()
             if services.demo.is_here(request)
             else _("This address has no demo. Sign in with your name and password.")
         )
-        return sign_in_form(request, SignIn(None, local(following), wrong), 401)
+        return sign_in_form(request, SignInPage(None, local(following), wrong), 401)
     # Redirect to an address without the secret, so that no history and no Referer has it.
     answer = RedirectResponse("/sign-in", status_code=303)
     https = services.settings.https
@@ -258,7 +258,7 @@ async def password_form(request: Request, person: SignedIn, services: TheService
     """Show the form for a new password."""
     async with services.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(services.settings, person))
+    page = PasswordPage(person, local(following), has_one, one_time_links.sends_mail_to(services.settings, person))
     return render(request, "password.html", page)
 
 
@@ -278,7 +278,7 @@ async def change_password(
     """
 
     def again_with(field: str, message: str) -> Response:
-        page = NewPassword(person, local(following), True, wrong={field: message})
+        page = PasswordPage(person, local(following), True, wrong={field: message})
         return render(request, "password.html", page, 422)
 
     try:

@@ -22,13 +22,13 @@ from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import is_in
 from api.pages.parts.case_context import About, about
-from api.pages.parts.fields import Changed, Checked, Labelled, changed, checked, labelled
+from api.pages.parts.fields import ChangedField, CheckResults, LabelledField, changed, checked, labelled
 from api.pages.parts.page import Context, SignedIn, from_here, pages, render
 from api.pages.parts.reasons import reason
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.task_wording import (
-    Asked,
-    Coming,
+    Deciders,
+    TimerEvent,
     approvals,
     asked,
     decided_by,
@@ -39,7 +39,7 @@ from api.pages.parts.task_wording import (
     why,
 )
 from api.pages.parts.translation import _, reader
-from api.routes.task_actions import Later, follow_up, no_follow_up
+from api.routes.task_actions import Snooze, follow_up, no_follow_up
 from api.routes.tasks import one_task
 from domain.messages import Act
 from domain.moments import Within, local_moment
@@ -80,7 +80,7 @@ _MAIN = (
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentForm:
     """A refused form, as it was entered."""
 
     alert: str = ""
@@ -94,7 +94,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Task(Context):
+class TaskPage(Context):
     """`task/page.html` and `task/_task.html`: one task."""
 
     level: int
@@ -103,16 +103,16 @@ class Task(Context):
     """Whether the task is shown within another page, so that its forms answer with the part."""
     task: TaskDetail
     about: About
-    fields: Sequence[Labelled]
-    checked: Checked
-    changes: Sequence[Changed]
+    fields: Sequence[LabelledField]
+    checked: CheckResults
+    changes: Sequence[ChangedField]
     because: str
     """Why people are asked, in words."""
     why: str
     """Why the reader can or cannot decide."""
     approvals: str
-    asked: Sequence[Asked]
-    coming: Sequence[Coming]
+    asked: Sequence[Deciders]
+    coming: Sequence[TimerEvent]
     buttons: Mapping[Verdict, str]
     more: Mapping[Verdict, str]
     """Verdicts under More."""
@@ -127,7 +127,7 @@ class Task(Context):
     """Made with the page, so that a form which is sent twice is one decision."""
     stored: bool
     """Whether the decision just sent waits for a worker."""
-    sent: Sent
+    sent: SentForm
     unsent: Sequence[tuple[str, str]]
     """Text entered into a form that is no longer on the page: its label and the text."""
     zone: str
@@ -166,7 +166,7 @@ async def decide(
     case = await visible_case(found.case_id, person, services.db)
     comment = comment.replace("\0", "")
     read = _read(await request.form(), case, found.editable) if verdict in _EDITING and found.editable else None
-    sent = Sent(act="decide", typed={"comment": comment}, read=read)
+    sent = SentForm(act="decide", typed={"comment": comment}, read=read)
     if verdict in needs_comment(found) and not comment.strip():
         told = _("Enter a comment. The requester sees your comment, and the audit log keeps your comment.")
         return await shown(request, task_id, person, services, _with(sent, errors={"comment": told}), 422)
@@ -201,13 +201,13 @@ async def act(
     """Claim, hand over, take back, ask, answer, move the deadlines or snooze, as the JSON routes do."""
     found = await visible_task(task_id, person, services.db)
     to, text = to.replace("\0", "").strip(), text.replace("\0", "")
-    sent = Sent(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
+    sent = SentForm(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
     stored = False
     try:
         match wanted:
             case "follow_up":
                 until = datetime.now(UTC) + LATER.get(later, LATER["1d"])
-                await follow_up(found, Later(until=until), person, services.db)
+                await follow_up(found, Snooze(until=until), person, services.db)
             case "no_follow_up":
                 await no_follow_up(found, person, services.db)
             case _:
@@ -235,7 +235,7 @@ async def shown(
     task_id: str,
     person: Person,
     services: Services,
-    sent: Sent | None = None,
+    sent: SentForm | None = None,
     status: int = 200,
     *,
     stored: bool = False,
@@ -248,11 +248,11 @@ async def shown(
     async with services.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)
-    part, sent = request.headers.get("hx-request") == "true", sent or Sent()
+    part, sent = request.headers.get("hx-request") == "true", sent or SentForm()
     may = seen.can_decide.allowed
     acts = _acts(seen, person, followed)
     answers = {verdict: words for verdict, words in buttons().items() if may and verdict in seen.verdicts}
-    page = Task(
+    page = TaskPage(
         person=person,
         level=2 if part else 1,
         part=part,
@@ -290,7 +290,9 @@ async def _done(
     return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
 
 
-def _unsent(sent: Sent, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]) -> Sequence[tuple[str, str]]:
+def _unsent(
+    sent: SentForm, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]
+) -> Sequence[tuple[str, str]]:
     """Return text entered into a form that the page no longer has, such as after another person's decision."""
     open_question = any(each.answer is None for each in task.questions)
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
@@ -355,7 +357,7 @@ def _because(task: TaskDetail, whole: About) -> str:
 # ------------------------------------------------------------------------------------------------------- what was sent
 
 
-def _edits(task: TaskDetail, case: CaseRow, sent: Sent) -> list[FormField]:
+def _edits(task: TaskDetail, case: CaseRow, sent: SentForm) -> list[FormField]:
     process = PROCESSES.get(task.process)
     if process is None or not task.editable:
         return []
@@ -369,15 +371,15 @@ def _read(form: Mapping[str, Any], case: CaseRow, editable: Sequence[str]) -> Re
     return read_form(process.input, form, words=process.words, only=editable, base=case.input)
 
 
-def _with(sent: Sent, *, alert: str = "", errors: Mapping[str, str] | None = None) -> Sent:
-    return Sent(alert or sent.alert, errors or sent.errors, sent.act, sent.typed, sent.read)
+def _with(sent: SentForm, *, alert: str = "", errors: Mapping[str, str] | None = None) -> SentForm:
+    return SentForm(alert or sent.alert, errors or sent.errors, sent.act, sent.typed, sent.read)
 
 
 _FIELDS = {"due_at": "due", "expires_at": "ends", "reason": "text"}
 """The names of the JSON fields in the forms."""
 
 
-def _refused(sent: Sent, no: Problem) -> Sent:
+def _refused(sent: SentForm, no: Problem) -> SentForm:
     """Add a refusal to the form, beside its field if it has one."""
     told = str(no.body["detail"])
     if no.body["type"].endswith(":stale"):
@@ -394,7 +396,7 @@ def _refused(sent: Sent, no: Problem) -> Sent:
         read = Read(read.typed, read.values, {**read.errors, **edits})
     # A mistake beside a field is not repeated above the form.
     beside = set(own) & {"comment", "to", "text", "due", "ends"}
-    return Sent("" if beside else told, own, sent.act, sent.typed, read)
+    return SentForm("" if beside else told, own, sent.act, sent.typed, read)
 
 
 def _moment(text: str, name: str) -> datetime | None:

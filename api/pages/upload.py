@@ -50,7 +50,7 @@ Name = Annotated[Plain, Query(max_length=255)]
 
 
 @dataclass(frozen=True)
-class Choose(Context):
+class ChooseFilePage(Context):
     """`upload/choose.html`: the form for a file and its request type."""
 
     kinds: dict[str, str]
@@ -78,7 +78,7 @@ class FieldOf:
 
 
 @dataclass(frozen=True)
-class LookAt(Context):
+class CheckFilePage(Context):
     """`upload/look.html`: how the file is read, and what would happen."""
 
     sha256: str
@@ -199,7 +199,7 @@ async def look(
     except REFUSALS as no:
         return _choose(request, person, services, process, problem_of(no).body["detail"], problem_of(no).status)
     words = PROCESSES[process].words if process in PROCESSES else None
-    page = LookAt(
+    page = CheckFilePage(
         person=person,
         sha256=sha256,
         name=name,
@@ -269,7 +269,7 @@ def too_large(services: Services) -> str:
 def _choose(
     request: Request, person: Person, services: Services, process: str, wrong: str = "", status: int = 200
 ) -> Response:
-    page = Choose(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
+    page = ChooseFilePage(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
     return render(request, "upload/choose.html", page, status)
 
 

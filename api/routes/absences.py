@@ -12,7 +12,7 @@ from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
-from api.routes.task_actions import AT_ONCE, Done, ManyDone
+from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
 from api.services.new_groups import ConfirmGroup, put_into
 from api.services.person_lookup import whom
 from domain.messages import Act
@@ -37,7 +37,7 @@ class NewAbsence(BaseModel):
     starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
     ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
     substitute: Plain | None = Field(
-        None, max_length=200, description="Who decides in their place: an id, a name or an e-mail address"
+        None, max_length=200, description="The person who decides instead: an id, a name or an e-mail address"
     )
 
 
@@ -52,7 +52,7 @@ class Replacement(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Plain = Field(max_length=200, description="An id, a name or an e-mail address")
+    by: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
@@ -159,7 +159,7 @@ def _not_so(wrong: ValueError) -> Problem:
 
 
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
-async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> ManyDone:
+async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> HandOverResults:
     """Put a successor in the place of a person who leaves, also on open tasks. Admins only.
 
     The leaver can no longer sign in. If no worker answers, some tasks are refused. They follow automatically as soon as
@@ -180,17 +180,17 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
     found = [task for task in named if among(leaver.id, task.names)]
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(task: TaskView) -> Done:
+    async def one(task: TaskView) -> HandOverResult:
         async with slots:
             try:
                 wish = ActionRequest(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
                 acted = await services.gateway.act(caller, task, wish)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
-                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
+                return HandOverResult(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return HandOverResult(task_id=task.task_id, status="done" if acted.task else "pending")
 
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+    return HandOverResults(items=await asyncio.gather(*(one(task) for task in found)))
 
 
 async def somebody(db: Database, id: str) -> Person:

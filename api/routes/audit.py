@@ -77,7 +77,7 @@ async def read_audit(
     db: Db,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
     since: Cursor = None,
-    actor: Annotated[Plain | None, Query(max_length=200, description="Who did it")] = None,
+    actor: Annotated[Plain | None, Query(max_length=200, description="The person or program that acted")] = None,
     kind: Annotated[Plain | None, Query(max_length=60, examples=["decided"])] = None,
     starts: Starts = None,
     ends: Ends = None,
@@ -114,7 +114,7 @@ async def evidence_pack(
         message = "give case_id, or from and to"
         raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
-    scope = evidence_packs.Scope(case_id=case_id, since=since, until=until)
+    scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)
     with ExitStack() as unless_sent:
         # The file has no name in the file system, so nothing is left of it if this process dies.
         file = unless_sent.enter_context(TemporaryFile())

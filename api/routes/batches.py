@@ -53,7 +53,7 @@ class BatchBrief(BaseModel):
     total: int = Field(description="Rows of the file; `GET` the batch for their outcomes")
     requester: str
     created_at: datetime
-    closed_at: datetime | None = Field(description="When no row was left to be started")
+    closed_at: datetime | None = Field(description="When the last row was started")
 
 
 def _multipart(request: Request) -> None:
@@ -108,11 +108,14 @@ async def upload(
     file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
         Plain,
-        Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
+        Query(max_length=60, examples=["payment"], description="Without it, each row names its process in `task_type`"),
     ] = SEVERAL,
     dry_run: bool = False,
     resubmit: Annotated[
-        bool, Query(description="Rows of your own cases that ended undone become their next rounds, no duplicates")
+        bool,
+        Query(
+            description="Submit your own cases that ended undone again, instead of reporting their rows as duplicates"
+        ),
     ] = False,
     mapping: Annotated[
         str | None,
@@ -228,7 +231,7 @@ class CancelReason(BatchReason):
 
     rollback_started: bool = Field(
         False,
-        description="Ask its cases to undo what they did. Completed ones are rolled back when an operator asks",
+        description="Roll back its cases. Completed cases are rolled back only if an operator asks",
     )
 
 

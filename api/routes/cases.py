@@ -52,20 +52,20 @@ PAYMENT = {
 }
 
 
-class NewCase(BaseModel):
+class CaseSubmission(BaseModel):
     """A request for a case."""
 
     model_config = ConfigDict(extra="forbid")
 
     process: str = Field(max_length=60)
     reference: str = Field(max_length=1000, description="Your business key, such as an invoice number; never a name")
-    input: dict[str, Any] = Field(description="By the JSON Schema of the process, see GET /processes/{name}")
-    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is first")
-    start_at: Moment | None = Field(None, description="Not before; a time with its zone")
+    input: dict[str, Any] = Field(description="The input, valid by the JSON Schema in GET /processes/{name}")
+    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is the highest")
+    start_at: Moment | None = Field(None, description="When to start the case; a time with its zone")
     resubmits: str | None = Field(None, description="The case that ended undone and is submitted again")
 
 
-class Reason(BaseModel):
+class CaseReason(BaseModel):
     """Why the caller asks for something."""
 
     model_config = ConfigDict(extra="forbid")
@@ -109,7 +109,9 @@ class RollingBack(BaseModel):
 
 @router.post("", status_code=201, responses=documented(401, 403, 409, 422, 503))
 async def start_case(
-    new: Annotated[NewCase, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})],
+    new: Annotated[
+        CaseSubmission, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})
+    ],
     person: Requester,
     services: TheServices,
     response: Response,
@@ -156,7 +158,7 @@ async def list_cases(
     status: Annotated[Status | None, Query()] = None,
     batch_id: Search = None,
     requester: Search = None,
-    ended: Annotated[bool | None, Query(description="Only those that have ended, or have not")] = None,
+    ended: Annotated[bool | None, Query(description="Only cases that have ended, or have not")] = None,
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -213,7 +215,7 @@ async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit
 
 @router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 async def cancel_case(
-    case: VisibleCase, body: Reason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+    case: VisibleCase, body: CaseReason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
     """Ask a case to stop. It undoes its steps, newest first, and ends `cancelled`."""
     check_own(person, case.requester, "cancel a case")
@@ -244,7 +246,7 @@ async def start_case_now(
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 async def roll_back_case(
-    case: VisibleCase, body: Reason, person: Caller, services: TheServices, gateway: TheGateway
+    case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
     """Undo a completed case, newest step first. It ends `rolled_back`. Operators and admins only.
 

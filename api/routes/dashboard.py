@@ -16,7 +16,8 @@ from store.people.people import Person, zone_of
 router = APIRouter(tags=["dashboard"])
 
 Zone = Annotated[
-    Plain | None, Query(max_length=60, description="Whose days 7d and 30d count; without it your own zone, or UTC")
+    Plain | None,
+    Query(max_length=60, description="The time zone of the days in 7d and 30d. Without it, your own time zone, or UTC"),
 ]
 
 

@@ -14,8 +14,10 @@ router = APIRouter(prefix="/events", tags=["tasks"])
 
 
 async def _place(
-    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` that came")] = None,
-    since: Annotated[str | None, Query(max_length=100, description="The same, where no header can be sent")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` received")] = None,
+    since: Annotated[
+        str | None, Query(max_length=100, description="The same, for clients that cannot send a header")
+    ] = None,
 ) -> int | None:
     """Return the position of a listener. An id that the gateway never gave out counts as an unknown position."""
     place = last_event_id or since

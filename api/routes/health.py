@@ -30,7 +30,7 @@ class Ready(BaseModel):
 
     status: str = "ready"
     warnings: list[str] = Field(
-        description="What works and still needs somebody's attention, such as a wrong policy file"
+        description="What needs attention although everything runs, such as an invalid policy file"
     )
 
 
@@ -86,8 +86,8 @@ async def _stopped(services: Services) -> list[str]:
         said = []
         if count := sum(each.case_id is not None for each in found):
             causes = sorted({each.cause for each in found if each.case_id is not None})
-            stand = "1 case stands" if count == 1 else f"{count} cases stand"
-            said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
+            blocked_cases = "1 case is blocked" if count == 1 else f"{count} cases are blocked"
+            said.append(f"{blocked_cases}; see Incidents. {' '.join(causes[:3])}")
         others = [each for each in found if each.case_id is None]
         said += [f"{each.workflow_id} is blocked: {each.technical or each.cause}" for each in others[: blocked.NAMED]]
         if len(others) > blocked.NAMED:

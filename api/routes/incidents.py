@@ -35,12 +35,12 @@ class BulkRetry(BaseModel):
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
     revisions: dict[Plain, int] = Field(
         {},
-        description="The revision that you looked at, by task. Without it an answer is for the task as it is now: "
+        description="The revision that you saw, by task. Without it a decision is for the task as it is now: "
         "the incidents of a group have one cause",
     )
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
-        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answers"
+        None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answers"
     )
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ class NewAccount(_Change):
     """A new account for payments."""
 
     account: Plain = Field(min_length=1, max_length=120, examples=["operating"])
-    amount: Amount | None = Field(None, description="What it begins with; without it, nothing")
+    amount: Amount | None = Field(None, description="The opening balance; zero if left out")
 
 
 class NewFunds(_Change):

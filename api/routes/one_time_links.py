@@ -32,7 +32,8 @@ class MadeLink(OneTimeLink):
     """A link, with its secret part for this caller. The part is shown only once."""
 
     half: str | None = Field(
-        None, description="Your half of its code, where there is no mail. Give it to the person; another has the other"
+        None,
+        description="Your half of the code, if there is no mail. Give it to the person; another has the other half",
     )
 
 

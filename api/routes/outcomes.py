@@ -24,7 +24,7 @@ _ASKS = documented(401, 404, 422, 503)
 class _Outcome(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    refusal: str | None = Field(description="Why it was refused, in one sentence")
+    refusal: str | None = Field(description="Why the message was refused, in one sentence")
     code: RefusalCode | None = Field(description=REFUSAL_CODES, examples=[RefusalCode.ALREADY_CLOSED])
     task_id: str
     case_id: str

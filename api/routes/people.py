@@ -36,7 +36,7 @@ class NewPerson(BaseModel):
     id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
     name: Plain = Field(max_length=200, examples=["Anna Berg"])
     groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
-    email: Plain | None = Field(None, max_length=254, description="Where they get mail; never told again")
+    email: Plain | None = Field(None, max_length=254, description="The address for mails. No answer contains it")
 
 
 class PersonChanges(BaseModel):
@@ -46,7 +46,7 @@ class PersonChanges(BaseModel):
 
     email: Plain | None = Field(None, max_length=254)
     manager: Plain | None = Field(
-        None, max_length=200, description="Whom they report to: an id, a name or an e-mail address"
+        None, max_length=200, description="The manager of the person: an id, a name or an e-mail address"
     )
     time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
 
@@ -56,8 +56,12 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: Plain = Field(min_length=1, max_length=60, description="Where it is used", examples=["nightly import"])
-    password: Plain = Field(max_length=1000, description="The caller's own: a token alone makes no other token")
+    label: Plain = Field(
+        min_length=1, max_length=60, description="Where the token is used", examples=["nightly import"]
+    )
+    password: Plain = Field(
+        max_length=1000, description="The caller's own password: a token alone creates no other token"
+    )
 
 
 class MadeToken(BaseModel):
@@ -68,13 +72,13 @@ class MadeToken(BaseModel):
     token: str = Field(examples=["hg_..."])
 
 
-class Tokens(BaseModel):
+class TokenList(BaseModel):
     """Tokens, the newest first."""
 
     items: list[Token]
 
 
-class Groups(BaseModel):
+class GroupList(BaseModel):
     """Groups, by name."""
 
     items: list[Group]
@@ -156,34 +160,34 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
 
 
 @router.get("/groups", responses=_READS)
-async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
+async def list_groups(_reader: PeopleReader, db: Db) -> GroupList:
     """List all groups that have members. For auditors and admins."""
     async with db.read() as conn:
-        return Groups(items=await roster.groups(conn))
+        return GroupList(items=await roster.groups(conn))
 
 
 # ----------------------------------------------------------------------------------------------------- how they sign in
 
 
 @router.get("/people/{person_id}/tokens", responses=_READS)
-async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Tokens:
+async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> TokenList:
     """List the tokens of a person, without their secrets. For auditors and admins."""
     await somebody(db, person_id)
     async with db.read() as conn:
-        return Tokens(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await people.tokens_of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
-async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
+async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
     """Revoke all tokens of a person. Admins only."""
     await somebody(db, person_id)
     async with db.write() as conn:
         await people.revoke_tokens(conn, person_id, by=admin.id)
-        return Tokens(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await people.tokens_of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
-async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> Tokens:
+async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> TokenList:
     """Revoke one token of a person. Admins only."""
     await somebody(db, person_id)
     return await _revoked(db, person_id, token_id, by=admin.id)
@@ -211,10 +215,10 @@ async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
 
 
 @router.get("/me/tokens", responses=documented(401, 503))
-async def my_tokens(person: Caller, db: Db) -> Tokens:
+async def my_tokens(person: Caller, db: Db) -> TokenList:
     """List the caller's tokens, without their secrets."""
     async with db.read() as conn:
-        return Tokens(items=await people.tokens_of(conn, person.id))
+        return TokenList(items=await people.tokens_of(conn, person.id))
 
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
@@ -232,16 +236,16 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
 
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
-async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
+async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
     """Revoke a token of the caller."""
     return await _revoked(db, person.id, token_id, by=person.id)
 
 
-async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:
+async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenList:
     try:
         async with db.write() as conn:
             await people.revoke_token(conn, person, token_id, by=by)
-            return Tokens(items=await people.tokens_of(conn, person))
+            return TokenList(items=await people.tokens_of(conn, person))
     except UnknownToken as unknown:
         raise not_found("token") from unknown
 

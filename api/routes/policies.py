@@ -35,18 +35,20 @@ class NewRules(BaseModel):
     process: Plain | None = None
     gate: Plain | None = None
     reason: Plain = Field("", max_length=4000)
-    dry_run: bool = Field(False, description="Only say what would change")
-    times: bool = Field(False, description="Also replace due times and ends that an admin has set by hand")
-    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
+    dry_run: bool = Field(False, description="Only return what would change")
+    times: bool = Field(False, description="Also replace due times and expiry that an admin has set by hand")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
 
 
 class Shifts(BaseModel):
     """The gates that change, each with its differences."""
 
     policy_hash: str
-    looked_at: int = Field(description="Open gates that fit")
+    looked_at: int = Field(description="Open gates that match")
     items: list[Shift]
-    next_cursor: str | None = Field(None, description="Not null: more gates fit. Send the same again with it")
+    next_cursor: str | None = Field(
+        None, description="Not null if more gates match. Send the same request with it as `cursor`"
+    )
 
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))

@@ -34,9 +34,9 @@ class ProcessView(BaseModel):
     summary: str
     input: dict[str, Any] = Field(description="JSON Schema of `input`")
     words: ProcessWords
-    gates: list[dict[str, Any]] = Field(description="As the policy for new cases has them; empty when it has none")
+    gates: list[dict[str, Any]] = Field(description="As in the policy for new cases; empty if it has none")
     policy_hash: str
-    startable: bool = Field(description="False when the policy has no section for it: its cases are refused")
+    startable: bool = Field(description="False if the policy has no section for the process: its cases are refused")
     template_url: str
 
 

@@ -50,14 +50,14 @@ class NewDecision(BaseModel):
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
     revision: StrictInt | None = Field(
         None,
-        description="The task's `revision` you looked at: refused when it has changed. Needed unless the policy says "
+        description="The task's `revision` that you saw; refused if it has changed. Needed unless the policy says "
         '`revision = "optional"`',
     )
     edits: dict[str, Any] | None = Field(
         None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
     )
     decision_id: Plain | None = Field(
-        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answer"
+        None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answer"
     )
 
     def answer(self) -> DecisionRequest:
@@ -73,7 +73,7 @@ class DecisionAnswer(BaseModel):
     decision_id: str
     status: Literal["accepted", "pending"]
     task: TaskView | None = None
-    case_status: Status | None = Field(None, description="As of acceptance")
+    case_status: Status | None = Field(None, description="When the decision was accepted")
 
     @classmethod
     def of(cls, decided: DecisionOutcome) -> "DecisionAnswer":
@@ -131,7 +131,7 @@ PENDING: dict[int | str, dict[str, Any]] = {
 async def inbox(
     person: Caller,
     db: Db,
-    mine: Annotated[bool, Query(description="Only those the caller may decide now")] = False,
+    mine: Annotated[bool, Query(description="Only tasks that the caller may decide now")] = False,
     status: Annotated[Literal["open", "closed"] | None, Query()] = None,
     process: Search = None,
     gate: Search = None,

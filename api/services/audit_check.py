@@ -12,7 +12,7 @@ _log = logging.getLogger("holdgate.api")
 
 
 @dataclass
-class Check:
+class AuditCheck:
     """One check of the audit log, with its progress or its result."""
 
     by: str
@@ -24,20 +24,20 @@ class Check:
     """None while the check runs, and if it could not be carried out."""
 
 
-class Checks:
+class AuditChecks:
     """The latest check of the audit log in this gateway."""
 
     def __init__(self, db: Database, folders: Folders) -> None:
         self._db = db
         self._folders = folders
         self._task: asyncio.Task[None] | None = None
-        self.latest: Check | None = None
+        self.latest: AuditCheck | None = None
 
-    def start(self, by: str) -> Check:
+    def start(self, by: str) -> AuditCheck:
         """Start a check, or return the one that is running. `by` is the id of the person."""
         if self.latest is not None and self._task is not None and not self._task.done():
             return self.latest
-        self.latest = Check(by, datetime.now(UTC))
+        self.latest = AuditCheck(by, datetime.now(UTC))
         self._task = asyncio.create_task(self._run(self.latest))
         return self.latest
 
@@ -47,7 +47,7 @@ class Checks:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, check: Check) -> None:
+    async def _run(self, check: AuditCheck) -> None:
         def told(done: int, of: int) -> None:
             check.done, check.of = done, of
 

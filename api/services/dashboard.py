@@ -55,8 +55,8 @@ class Incident(BaseModel):
 class Health(Signs):
     """Whether everything that Holdgate needs is running."""
 
-    database: str = Field(description="`sqlite` or `postgresql`; that it answers is seen by this answer")
-    database_ms: float = Field(description="Until it had answered what is told here")
+    database: str = Field(description="`sqlite` or `postgresql`")
+    database_ms: float = Field(description="Milliseconds until the database answered")
     temporal: bool = Field(description="Whether the Temporal server answers")
     policy_problem: str | None = Field(description="Why the policy file on disk is not in force")
 
@@ -64,14 +64,14 @@ class Health(Signs):
 class Dashboard(BaseModel):
     """The present state and the figures of the period, as far as the caller may see them."""
 
-    at: datetime = Field(description="When this was counted: it is kept for some seconds")
+    at: datetime = Field(description="When the figures were counted. They are kept for some seconds")
     period: Period
     since: datetime = Field(description="When the period begins; it ends at `at`")
-    zone: str = Field(description="The time zone whose days these are")
+    zone: str = Field(description="The time zone of the days")
     everything: bool = Field(
         description="False: only the caller's own requests and uploads, and tasks that ask them or their groups"
     )
-    statuses: dict[Status, int] = Field(description="All cases there are, by status")
+    statuses: dict[Status, int] = Field(description="All cases, by status")
     total: Work = Field(description="The tasks of all steps")
     steps: list[Step]
     whole: Ended = Field(description="Cases that ended in the period")

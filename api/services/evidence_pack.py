@@ -63,7 +63,7 @@ class TooMuch(ValueError):
     """The scope is too large for one pack. `str()` says what to do."""
 
 
-class Scope(BaseModel):
+class EvidenceScope(BaseModel):
     """The scope of a pack: one case, or a period."""
 
     case_id: str | None = None
@@ -139,7 +139,7 @@ class _File:
         self.into.write(data)
 
 
-async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[bytes]) -> Verification:
+async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into: IO[bytes]) -> Verification:
     """Write the pack into `into`, and return the result of the audit log check in it.
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
@@ -165,7 +165,13 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
 
 
 async def _fill(
-    pack: _Pack, conn: AsyncConnection, scope: Scope, ids: list[str], by: str, checked: Verification, number: int
+    pack: _Pack,
+    conn: AsyncConnection,
+    scope: EvidenceScope,
+    ids: list[str],
+    by: str,
+    checked: Verification,
+    number: int,
 ) -> None:
     cases: list[CaseRow] = []
     attached: list[Attachment] = []
@@ -211,7 +217,7 @@ async def _fill(
     await pack.put("manifest.json", "", _json(manifest))
 
 
-async def _events(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[StoredEvent]]:
+async def _events(conn: AsyncConnection, scope: EvidenceScope) -> AsyncIterator[list[StoredEvent]]:
     page = await search.oldest(conn, limit=PAGE, **scope.sought)
     while page:
         yield page

@@ -30,11 +30,11 @@ class Consequence(BaseModel):
     """One consequence of an approval, in the order of events."""
 
     kind: Literal["wait", "step", "case", "gate", "not_needed", "undo", "end"] = Field(
-        description="`wait`: others must approve, too. `gate`: people decide next. `end`: what the case has come to"
+        description="`wait`: others must approve, too. `gate`: people decide next. `end`: how the case ends"
     )
-    name: str = Field(description="Of the step, the approval step or the undo; else empty")
+    name: str = Field(description="The name of the step, the approval step or the undo; else empty")
     text: str = Field(examples=["Pay 662.37 GBP to Acme Paper Ltd"])
-    certain: bool = Field(description="False for what hangs on something that is not known yet")
+    certain: bool = Field(description="False if it depends on something that is not known yet")
 
 
 @dataclass(frozen=True)

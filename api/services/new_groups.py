@@ -13,7 +13,10 @@ from policy.groups import known_groups
 from store.people.name_resolver import NewGroup, new_group
 
 ConfirmGroup = Annotated[
-    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+    bool,
+    Query(
+        description="Create a group that has no members and that no policy names. Without it, such a group is refused"
+    ),
 ]
 
 

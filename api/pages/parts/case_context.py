@@ -32,7 +32,7 @@ class About:
 
     case: CaseDetail
     way: Pipeline | None
-    story: Sequence[timeline.Said]
+    story: Sequence[timeline.TimelineLine]
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool

@@ -12,7 +12,7 @@ from workflows.registry import PROCESSES, Process
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledField:
     """One field with its label."""
 
     label: str
@@ -24,7 +24,7 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResults:
     """The facts: notable ones as sentences, and the others."""
 
     flags: Sequence[str] = ()
@@ -35,7 +35,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedField:
     """One field whose value changed."""
 
     label: str
@@ -43,16 +43,16 @@ class Changed:
     after: Any
 
 
-def labelled(process_name: str, shown: Mapping[str, Any]) -> list[Labelled]:
+def labelled(process_name: str, shown: Mapping[str, Any]) -> list[LabelledField]:
     """Return the fields of an input as it may be shown: key fields first, missing fields left out."""
     process = PROCESSES.get(process_name)
     if process is None:
-        return [Labelled(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
+        return [LabelledField(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
     words = process.words
     sum_of = words.money if words.money and all(_there(shown.get(name)) for name in words.money) else None
     names = [*words.key_fields, *(name for name in shown if name not in words.key_fields)]
     return [
-        Labelled(
+        LabelledField(
             words.labels.get(name, capital(readable(name))),
             money(shown[name], str(shown[sum_of[1]]))
             if sum_of and name == sum_of[0]
@@ -75,12 +75,12 @@ def _value(process: Process, name: str, value: Any) -> Any:
     return as_shown(value)
 
 
-def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
+def changed(process_name: str, changes: Sequence[FieldChange]) -> list[ChangedField]:
     """Return the changed fields, with the labels of the process."""
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
     return [
-        Changed(labels.get(each.field, readable(each.field)), as_shown(each.before), as_shown(each.after))
+        ChangedField(labels.get(each.field, readable(each.field)), as_shown(each.before), as_shown(each.after))
         for each in changes
     ]
 
@@ -89,7 +89,7 @@ _TECHNICAL = frozenset({"error", "failure", "would_be_undone"})
 """Fields that a page shows elsewhere, or only to operators."""
 
 
-def checked(facts: Mapping[str, Any]) -> Checked:
+def checked(facts: Mapping[str, Any]) -> CheckResults:
     """Return the facts of the steps, with sentences for the notable ones. Steps have their names for people."""
     flags: list[str] = []
     rest: dict[str, Any] = {}
@@ -100,7 +100,7 @@ def checked(facts: Mapping[str, Any]) -> Checked:
             flags += [str(each["text"]) for each in value]
         elif name not in hidden and _there(value):
             rest[name] = readable(str(value)) if name == "step" else as_shown(value)
-    return Checked(flags, rest)
+    return CheckResults(flags, rest)
 
 
 def task_and_revision(value: str) -> tuple[str, int | None]:

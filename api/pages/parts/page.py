@@ -97,7 +97,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class SignIn(Context):
+class SignInPage(Context):
     """`sign_in.html`: the form, and the address that follows."""
 
     following: str
@@ -108,7 +108,7 @@ class SignIn(Context):
 
 
 @dataclass(frozen=True)
-class Wrong(Context):
+class ErrorPage(Context):
     """`wrong.html`: an error, and what to do next."""
 
     title: str
@@ -139,7 +139,7 @@ class PageRequest(Request):
         )
 
 
-class Page(APIRoute):
+class PageRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -162,7 +162,7 @@ class Page(APIRoute):
                 # A GET shows the sign-in form as its answer. A POST was not accepted, and its status says so.
                 status = 401 if request.method == "POST" else 200
                 why = getattr(request.state, "refused", None) or ""
-                return sign_in_form(request, SignIn(None, address_of(request), why), status)
+                return sign_in_form(request, SignInPage(None, address_of(request), why), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
             except Problem as problem:
@@ -205,7 +205,7 @@ def unfinished(request: Request) -> None:
 
 def pages() -> APIRouter:
     """Return a router of pages."""
-    return APIRouter(route_class=Page, default_response_class=HTMLResponse)
+    return APIRouter(route_class=PageRoute, default_response_class=HTMLResponse)
 
 
 async def _signed_in(request: Request, person: Visitor) -> Person:
@@ -298,7 +298,7 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
 
 
 def sign_in_form(
-    request: Request, form: SignIn, status: int = 200, headers: Mapping[str, str] | None = None
+    request: Request, form: SignInPage, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the sign-in page."""
     if request.headers.get("hx-request"):  # the form does not fit into a part of a page, so the browser opens the page
@@ -344,7 +344,7 @@ def _nearest(address: str) -> str:
 def too_large(request: Request) -> Response:
     """Return the page for a form that is too large."""
     _read_by(request, None)
-    page = Wrong(
+    page = ErrorPage(
         person=None,
         title=translation._("Too large"),
         detail=translation._("The form or file is larger than Holdgate accepts."),
@@ -388,7 +388,7 @@ def _wrong(request: Request, problem: Problem) -> Response:
     if scripted(request):
         return problem.response()
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
-    page = Wrong(
+    page = ErrorPage(
         person=signed_in.person if signed_in else None,
         title=problem.body["title"],
         detail=problem.body["detail"],

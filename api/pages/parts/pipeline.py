@@ -66,7 +66,7 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight |
     stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
         return None
-    seen = _Seen(case)
+    seen = _StopStates(case)
     for event in case.timeline:
         seen.event(event, event.data or {})
     here = seen.here(stops)
@@ -75,7 +75,7 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight |
     return Pipeline(stands, WIDTH * len(stands))
 
 
-class _Seen:
+class _StopStates:
     """The state of each stop from the audit log. Newer events replace older ones."""
 
     def __init__(self, case: CaseDetail) -> None:
@@ -165,7 +165,7 @@ class _Seen:
         return next((stop for stop in stops[last + 1 :] if not stop.maybe), None)
 
 
-def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bool, place: int) -> Stand:
+def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _StopStates, here: bool, place: int) -> Stand:
     state, words = seen.of(stop) or (("here", _("in progress")) if here else _nothing_yet(stop, case.status, known))
     if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
         words = _waits(open_)

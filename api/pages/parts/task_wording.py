@@ -22,7 +22,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Asked:
+class Deciders:
     """A group or a person who can decide."""
 
     name: str
@@ -33,7 +33,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Coming:
+class TimerEvent:
     """One event that comes if nobody decides."""
 
     at: datetime
@@ -42,7 +42,7 @@ class Coming:
     """Whether an admin set the time while the timers are stopped, so that it does not move."""
 
 
-async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Asked]:
+async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Deciders]:
     """Return who can decide: the groups with their members who can, then the people named in the task."""
     found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
 
@@ -53,8 +53,8 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
 
     groups = [(group, members(group)) for group in task.candidate_groups]
     return [
-        *(Asked(group, True, names[:SHOWN], max(len(names) - SHOWN, 0)) for group, names in groups),
-        *(Asked(user, False) for user in task.candidate_users),
+        *(Deciders(group, True, names[:SHOWN], max(len(names) - SHOWN, 0)) for group, names in groups),
+        *(Deciders(user, False) for user in task.candidate_users),
     ]
 
 
@@ -98,16 +98,16 @@ def approvals(task: TaskView) -> str:
     return told
 
 
-def if_nobody_decides(task: TaskView) -> list[Coming]:
+def if_nobody_decides(task: TaskView) -> list[TimerEvent]:
     """Return the events of the timers, in order."""
     if not task.clock and task.expires_at:  # without a worker the steps of the timers are unknown
-        return [Coming(task.expires_at, _ends(task))]
+        return [TimerEvent(task.expires_at, _ends(task))]
     told = []
     for step in task.clock:
         match step.does:
             case "remind":
                 who = task.assignee or ", ".join([*task.candidate_groups, *task.candidate_users])
-                told.append(Coming(step.at, _("reminder to %(who)s", who=who)))
+                told.append(TimerEvent(step.at, _("reminder to %(who)s", who=who)))
             case "escalate" if not step.to:
                 continue
             case "escalate":
@@ -117,11 +117,11 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
                     if step.replace
                     else _("escalation: %(who)s can also decide", who=to)
                 )
-                told.append(Coming(step.at, text, fixed=step.fixed))
+                told.append(TimerEvent(step.at, text, fixed=step.fixed))
             case "approve":
-                told.append(Coming(step.at, _("expires: the policy approves automatically"), fixed=step.fixed))
+                told.append(TimerEvent(step.at, _("expires: the policy approves automatically"), fixed=step.fixed))
             case "reject":
-                told.append(Coming(step.at, _ends(task), fixed=step.fixed))
+                told.append(TimerEvent(step.at, _ends(task), fixed=step.fixed))
     return told
 
 

@@ -17,7 +17,7 @@ _REPEATED = frozenset({EventKind.INTERVENTION_BY_DEFAULT})
 
 
 @dataclass(frozen=True)
-class Said:
+class TimelineLine:
     """One line of a timeline."""
 
     seq: int
@@ -32,7 +32,7 @@ class Said:
     """Data for people who work with the audit log itself."""
 
 
-def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[Said]:
+def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[TimelineLine]:
     """Return the events of a case of this process, oldest first. `input` is as it may be shown."""
     return [_line(process, input, each) for each in events if each.kind not in _REPEATED]
 
@@ -49,11 +49,11 @@ def size(bytes: int) -> str:
     return f"{bytes / 1000:,.0f} KB" if bytes < 1_000_000 else f"{bytes / 1_000_000:,.1f} MB"
 
 
-def _line(process: str, input: Mapping[str, Any], event: TimelineItem) -> Said:
+def _line(process: str, input: Mapping[str, Any], event: TimelineItem) -> TimelineLine:
     data = event.data or {}
     told = sentence(event.kind, event.actor, event.data, process=process, input=input, summary=event.summary)
     named = event.actor == "holdgate" or told.startswith(event.actor)
-    return Said(
+    return TimelineLine(
         seq=event.seq,
         at=event.at,
         kind=event.kind,
