@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.pages.parts.formatting import capital, readable, span, state_words, time_text
+from api.pages.parts.formatting import capital, readable, span, state_words, time_text, verdict_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
 from cases.reconcile.blocked_workflows import CAUSES, WHAT_TO_DO
 from domain.event_kinds import EventKind
 from domain.moments import moment_of
+from domain.state_words import BUTTONS
+from domain.status import Outcome, Verdict
 from domain.wording import Words
 
 
@@ -46,21 +48,6 @@ Wording = Callable[[Told], str]
 def why_ended(reason: str, rule_at: str = "") -> str:
     """Return why a case ended. The condition of the rule that rejected it is left out."""
     return _("Rejected by a rule of the policy at %(step)s.", step=readable(rule_at)) if rule_at else reason
-
-
-def verdict_words(verdict: str) -> str:
-    """An answer that was given, in a word or two."""
-    return {
-        "approve": _("approved"),
-        "reject": _("rejected"),
-        "request_changes": _("requested changes"),
-        "abstain": _("abstained"),
-        "resubmit": _("submitted again"),
-        "retry": _("retry"),
-        "skip": _("skip the step"),
-        "done_by_hand": _("done by hand"),
-        "roll_back": _("roll back everything"),
-    }.get(str(verdict), readable(verdict))
 
 
 def moment(stored: str) -> str:
@@ -179,27 +166,12 @@ def _outcome(it: Told) -> str:
     outcome, step = it.text("outcome"), it.step
     if it.text("gate") == "intervention":
         step = _("Incident")
-    told = {
-        **{each: verdict_words(each) for each in ("retry", "skip", "done_by_hand", "roll_back")},
-        "resubmitted": _("submitted again"),
-        "cancelled": _("no decision is needed any more"),
-    }.get(outcome) or _lower(state_words(outcome))
+    told = _("no decision is needed any more") if outcome == Outcome.CANCELLED else _lower(state_words(outcome))
     return _("%(step)s: %(said)s", step=step, said=told)
 
 
 def _decided(it: Told) -> str:
-    who = _who(it)
-    told = {
-        "approve": _("%(who)s approved", who=who),
-        "reject": _("%(who)s rejected", who=who),
-        "request_changes": _("%(who)s requested changes", who=who),
-        "abstain": _("%(who)s abstained", who=who),
-        "resubmit": _("%(who)s submitted the request again", who=who),
-        "retry": _("%(who)s chose to retry the step", who=who),
-        "skip": _("%(who)s chose to skip the step", who=who),
-        "done_by_hand": _("%(who)s marked the step as done by hand", who=who),
-        "roll_back": _("%(who)s chose to roll back everything", who=who),
-    }.get(it.text("verdict")) or f"{who}: {readable(it.text('verdict'))}"
+    told = f"{_who(it)} {verdict_words(it.text('verdict'))}"
     if fields := _fields(it):
         told = _("%(told)s, with changes in: %(fields)s", told=told, fields=fields)
     return _with(told, it.text("comment"))
@@ -256,9 +228,14 @@ def _blocked(it: Told) -> str:
     if why := it.text("why"):  # the case as a whole is blocked, not a step of it
         told = (CAUSES[kind] + " " + WHAT_TO_DO[kind] for kind in CAUSES if kind == why)
         return _("Blocked. %(why)s", why=next(told, readable(why)))
-    if answers := ", ".join(verdict_words(str(each)) for each in it.data.get("verdicts") or ()):
-        return _("Blocked: an operator is asked (%(answers)s)", answers=answers)
+    if choices := ", ".join(_choice(str(each)) for each in it.data.get("verdicts") or ()):
+        return _("Blocked: an operator is asked (%(answers)s)", answers=choices)
     return _("Blocked: %(who)s are asked", who=_asked(it) or _("operators"))
+
+
+def _choice(verdict: str) -> str:
+    """Return what an operator can choose, as the text of its button within a sentence."""
+    return _lower(_(BUTTONS[Verdict(verdict)])) if verdict in BUTTONS else readable(verdict)
 
 
 def _refused(it: Told) -> str:
@@ -353,8 +330,8 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.QUESTION_ANSWERED: lambda it: _with(
         _("%(who)s answered %(to)s", who=it.actor, to=it.text("asked_by")), it.text("text")
     ),
-    EventKind.QUESTION_WITHDRAWN: lambda it: _(
-        "%(who)s withdrew the question to %(to)s", who=it.actor, to=it.text("from")
+    EventKind.QUESTION_WITHDRAWN: lambda it: _with(
+        _("%(who)s withdrew the question to %(to)s", who=it.actor, to=it.text("from")), it.text("text")
     ),
     EventKind.QUESTION_LAPSED: lambda it: _(
         "A question of %(who)s cannot be answered now, so the deadlines do not wait for the answer",

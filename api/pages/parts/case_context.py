@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from api.container import Services
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
-from api.pages.event_words_of_cases import verdict_words
 from api.pages.parts import timeline
 from api.pages.parts.page import templates
 from api.pages.parts.pipeline import Pipeline, pipeline
@@ -23,7 +22,7 @@ from store.people.people import Person
 COMMENTS = 100
 """Comments shown, the newest. The history has all of them."""
 
-templates.env.globals |= {"verdict_words": verdict_words, "step_named": timeline.step_named, "size": timeline.size}
+templates.env.globals |= {"step_named": timeline.step_named, "size": timeline.size}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ templates.env.filters |= {
 templates.env.globals |= {
     "state": formatting.state,
     "state_words": formatting.state_words,
+    "verdict_words": formatting.verdict_words,
     "time": formatting.time,
     "as_shown": formatting.as_shown,
     "ago": formatting.ago,

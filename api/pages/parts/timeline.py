@@ -34,7 +34,12 @@ class TimelineLine:
 
 def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[TimelineLine]:
     """Return the events of a case of this process, oldest first. `input` is as it may be shown."""
-    return [_line(process, input, each) for each in events if each.kind not in _REPEATED]
+    questions = {
+        each.data.get("question"): each.data.get("text")
+        for each in events
+        if each.kind == EventKind.QUESTION_ASKED and each.data
+    }
+    return [_line(process, input, _with_question(each, questions)) for each in events if each.kind not in _REPEATED]
 
 
 def step_named(task: TaskView) -> str:
@@ -47,6 +52,14 @@ def size(bytes: int) -> str:
     if bytes < 1000:
         return ngettext("%(num)s byte", "%(num)s bytes", bytes)
     return f"{bytes / 1000:,.0f} KB" if bytes < 1_000_000 else f"{bytes / 1_000_000:,.1f} MB"
+
+
+def _with_question(event: TimelineItem, questions: Mapping[Any, Any]) -> TimelineItem:
+    """Return the event of a withdrawn question with the text of the question, which only the earlier event has."""
+    if event.kind != EventKind.QUESTION_WITHDRAWN or not event.data:
+        return event
+    text = questions.get(event.data.get("question"))
+    return event.model_copy(update={"data": {**event.data, "text": text}}) if text else event
 
 
 def _line(process: str, input: Mapping[str, Any], event: TimelineItem) -> TimelineLine:
