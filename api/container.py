@@ -10,7 +10,7 @@ from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
-from api.services.revoked_tokens import TurnedAway
+from api.services.revoked_tokens import RevokedTokenLog
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
@@ -52,7 +52,7 @@ class Services:
     dashboards: Dashboards
     demo: Demo
     checks: AuditChecks
-    turned_away: TurnedAway
+    revoked_token_log: RevokedTokenLog
 
     @classmethod
     @asynccontextmanager
@@ -85,7 +85,7 @@ class Services:
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
             checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
-            turned_away=TurnedAway(db),
+            revoked_token_log=RevokedTokenLog(db),
         )
         try:
             yield services

@@ -19,13 +19,13 @@ from workflows.engine.journal import Journal
 from workflows.engine.saga import Saga
 
 ROOT = Path(__file__).parent.parent
-PRODUCT = ("activities", "api", "channels", "domain", "intake", "ops", "policy", "store", "workflows")
+PRODUCT = ("activities", "api", "cases", "channels", "domain", "intake", "ops", "policy", "store", "workflows")
 PROSE = SENTENCES | {"said", "told", "message", "words", "title"}
 """Names that stand for sentences in the code."""
 DIGESTS_OF_CONTENT = {
     "api/pages/inbox.py": "the comment that a person typed, to tell a form sent twice from another one",
     "store/audit/seals.py": "a row as JSON, so that a changed row is found",
-    "domain/case.py": "a decision as JSON, to tell a repeat from a reused id",
+    "domain/messages.py": "a decision as JSON, to tell a repeat from a reused id",
 }
 """Digests that must change with every letter of what somebody wrote: they identify no event and no group."""
 

@@ -19,7 +19,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import REUSED, SURE, RefusalLog, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -249,7 +249,7 @@ class Decisions:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
-            if no.code in SURE:
+            if no.code in CERTAIN_REFUSALS:
                 raise await self._refusals.refuse(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:

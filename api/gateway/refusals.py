@@ -14,7 +14,7 @@ from store.cases.cases import CaseRow
 from store.cases.tasks import DecisionRow
 from store.db.database import Database
 
-SURE = frozenset(
+CERTAIN_REFUSALS = frozenset(
     {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
 )
 """Refusals that follow from the stored task alone, so that no worker is needed."""

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import REUSED, SURE, RefusalLog, ended, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -20,7 +20,7 @@ from api.gateway.temporal import (
     within,
 )
 from api.http.problems import Problem, unavailable
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Action, Actor, Receipt
@@ -103,7 +103,7 @@ class TaskActions:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
         except Refusal as no:
-            if no.code in SURE:
+            if no.code in CERTAIN_REFUSALS:
                 raise await self._refusals.refuse(task, action, no) from no
         async with self._db.write() as conn:
             await actions.pending(conn, ActionRecord.of(action), task.case_id)
@@ -130,6 +130,6 @@ class TaskActions:
     async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
         """Return the person whom an id, a name or an email address means. Raises Problem 422."""
         async with self._db.read() as conn:
-            id = await whom(conn, text, by, field="to", asking="To whom?", task=task)
+            id = await find_person(conn, text, by, field="to", asking="To whom?", task=task)
             found = await people.get(conn, id)
         return Actor(id=found.id, groups=found.groups)

@@ -19,7 +19,7 @@ MAX_CONNECTIONS = 1000
 PIECE_BYTES = 16 * 1024
 """Bytes parsed at a time. h11 measures headers only while they are incomplete, however many bytes come at once. So
 headers have at most two pieces."""
-SPARE_FILES = 200
+RESERVED_FILES = 200
 """Open files that are reserved for databases, files and Temporal."""
 
 _log = logging.getLogger("holdgate.api")
@@ -28,13 +28,13 @@ _log = logging.getLogger("holdgate.api")
 def most_connections() -> int:
     """Return the largest number of connections: fewer if the process may not open as many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < MAX_CONNECTIONS + SPARE_FILES and (hard == resource.RLIM_INFINITY or hard > soft):
-        wanted = MAX_CONNECTIONS + SPARE_FILES
+    if soft < MAX_CONNECTIONS + RESERVED_FILES and (hard == resource.RLIM_INFINITY or hard > soft):
+        wanted = MAX_CONNECTIONS + RESERVED_FILES
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(ValueError, OSError):  # the limit cannot be raised, so the present one stays
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(20, min(MAX_CONNECTIONS, soft - SPARE_FILES))
+    return max(20, min(MAX_CONNECTIONS, soft - RESERVED_FILES))
 
 
 class Connection(H11Protocol):

@@ -143,7 +143,7 @@ def detail(
     )
 
 
-def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
+def timeline_items(events: Sequence[StoredEvent]) -> list[TimelineItem]:
     """Return stored events as items of a timeline."""
     return [
         TimelineItem(seq=each.seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=_data(each))
@@ -153,7 +153,7 @@ def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
 
 def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[TimelineItem]:
     """Return the stored events, then the events that only the Workflow has so far."""
-    items = told(happened.events)
+    items = timeline_items(happened.events)
     known = {each.event_id for each in happened.events}
     following = items[-1].seq + 1 if items else 1
     fresh = (
@@ -168,9 +168,9 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
     ]
 
 
-def _as_they_are(stored: Sequence[TaskView], told: Sequence[TaskView]) -> list[TaskView]:
+def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
     """Return all tasks of a case, oldest first, as the Workflow knows them; its newest tasks may not be stored yet."""
-    live = {task.task_id: task for task in told}
+    live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
 
@@ -196,14 +196,14 @@ def _data(event: StoredEvent) -> dict[str, Any] | None:
 
 
 @contextmanager
-def our_cursor() -> Iterator[None]:
+def checked_cursor() -> Iterator[None]:
     """Answer 422 if the store refuses the cursor in the block: the gateway never gave that cursor out."""
     try:
         yield
     except ValueError as error:
         if type(error) is not ValueError:  # a defect of Holdgate, such as a row that does not fit its model
             raise
-        raise _not_ours("cursor") from error
+        raise _invalid_cursor("cursor") from error
 
 
 def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST) -> int:
@@ -211,7 +211,7 @@ def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= most):
-        raise _not_ours(name)
+        raise _invalid_cursor(name)
     return int(cursor)
 
 
@@ -222,7 +222,7 @@ def page_by_number(
     return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 
-def _not_ours(name: str) -> Problem:
+def _invalid_cursor(name: str) -> Problem:
     return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])
 
 

@@ -77,7 +77,7 @@ async def by_header(request: Request) -> Person:
         raise unauthenticated(why)
     if person is None:
         if token:
-            await request.app.state.services.turned_away.note(token)
+            await request.app.state.services.revoked_token_log.note(token)
         raise unauthenticated()
     return person
 
@@ -118,7 +118,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         token = credentials.credentials
         person = await person_of(db, token)
         if person is None:
-            await request.app.state.services.turned_away.note(token)
+            await request.app.state.services.revoked_token_log.note(token)
     else:
         token = cookie_of(request) or ""
         if token:

@@ -12,7 +12,7 @@ from api.http.problems import Problem
 from api.http.schemas import number_of
 from api.http.security import overseer
 from api.pages.event_words import of_stored
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.routes.audit import evidence_pack, period
 from api.services.audit_check import AuditCheck
 from store.audit import search as audit_search
@@ -125,7 +125,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
     return render(request, "audit/check.html", AuditCheckPage(person, case_id, found, whole), headers=headers)
 
 
-@router.post("/audit/check", dependencies=[Depends(from_here)])
+@router.post("/audit/check", dependencies=[Depends(check_same_site)])
 async def check_all(person: SignedIn, services: TheServices) -> Response:
     """Start a check of the whole audit log. The page then shows its progress."""
     await overseer(person)

@@ -13,7 +13,7 @@ from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
 from api.http.security import Bearer, looked_up, may_operate, may_see_batch
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
     BatchAnswer,
@@ -127,7 +127,7 @@ async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> R
     return await bad_rows_csv(services, batch, person)
 
 
-@router.post("/batches/{batch_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/batches/{batch_id}/{act}", dependencies=[Depends(check_same_site)])
 async def order(
     request: Request,
     batch: Visible,

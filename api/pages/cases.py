@@ -14,9 +14,9 @@ from api.http.problems import Problem
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.event_words_of_cases import why_ended
-from api.pages.parts.case_context import About, about
+from api.pages.parts.case_context import CaseContext, case_context
 from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
-from api.pages.parts.page import Context, SignedIn, from_here, local, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, local_address, pages, render
 from api.pages.parts.timeline import TimelineLine, timeline
 from api.pages.parts.translation import _, ngettext
 from api.routes.cases import CaseReason, cancel_case, roll_back_case, start_case_now, whole_timeline
@@ -49,7 +49,7 @@ class RoundChanges:
 class CasePage(Context):
     """`case/page.html`: the case with its decisions and its history."""
 
-    about: About
+    about: CaseContext
     case: CaseDetail
     now: str
     """What the case does, or how it ended, in a sentence."""
@@ -98,7 +98,7 @@ async def history(
     return render(request, "case/history.html", told)
 
 
-@router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/comment", dependencies=[Depends(check_same_site)])
 async def comment(
     case_id: CaseId,
     person: SignedIn,
@@ -112,7 +112,7 @@ async def comment(
     return _back(case_id, back)
 
 
-@files.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
+@files.post("/cases/{case_id}/attach", dependencies=[Depends(check_same_site)])
 async def attach(
     request: Request,
     case_id: CaseId,
@@ -130,7 +130,7 @@ async def attach(
     return _back(case_id, back)
 
 
-@router.post("/cases/{case_id}/cancel", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/cancel", dependencies=[Depends(check_same_site)])
 async def cancel(
     request: Request,
     case_id: CaseId,
@@ -147,7 +147,7 @@ async def cancel(
     return _back(case_id)
 
 
-@router.post("/cases/{case_id}/start", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/start", dependencies=[Depends(check_same_site)])
 async def start(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
     """Start the case before its time, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
@@ -158,7 +158,7 @@ async def start(request: Request, case_id: CaseId, person: SignedIn, services: T
     return _back(case_id)
 
 
-@router.post("/cases/{case_id}/rollback", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/rollback", dependencies=[Depends(check_same_site)])
 async def roll_back(
     request: Request,
     case_id: CaseId,
@@ -184,7 +184,7 @@ async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, serv
 async def _shown(
     request: Request, case_id: str, person: Person, services: Services, alert: str = "", status: int = 200
 ) -> Response:
-    whole = await about(await visible_case(case_id, person, services.db), person, services)
+    whole = await case_context(await visible_case(case_id, person, services.db), person, services)
     seen = whole.case
     ended = seen.result if seen.closed_at else None
     page = CasePage(
@@ -235,5 +235,5 @@ async def _refused(request: Request, case_id: str, person: Person, services: Ser
 def _back(case_id: str, back: str = "") -> Response:
     """Redirect to the page with the form: the case's page, or the page of its task."""
     here = f"/cases/{quote(case_id, safe='')}"
-    page = local(back) if back else here
+    page = local_address(back) if back else here
     return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

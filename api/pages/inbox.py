@@ -18,11 +18,11 @@ from pydantic import StringConstraints
 
 from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem, not_found
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import actor, can_decide, viewer
 from api.pages.parts.fields import checked, task_and_revision
 from api.pages.parts.formatting import capital, request_type, state_words, step_words
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render, scripted, unfinished
 from api.pages.parts.timeline import step_named
 from api.pages.parts.translation import _, ngettext, reader
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
@@ -206,7 +206,7 @@ async def inbox(
     found: Sequence[TaskView] = []
     grouped: Sequence[Group] = []
     following = None
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             since = await audit_log.position(conn)
             count = await task_lists.count(conn, who, sought, now, reader.get().zone)
@@ -256,7 +256,7 @@ async def inbox(
     return render(request, "inbox/inbox.html", page)
 
 
-@router.post("/bulk", dependencies=[Depends(from_here)])
+@router.post("/bulk", dependencies=[Depends(check_same_site)])
 async def bulk(
     request: Request,
     person: SignedIn,

@@ -13,7 +13,7 @@ from api.deps import Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import operator
 from api.pages.parts.fields import task_and_revision
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
@@ -73,7 +73,7 @@ async def queue(
     return render(request, "incidents/queue.html", page)
 
 
-@router.post("/incidents", dependencies=[Depends(from_here)])
+@router.post("/incidents", dependencies=[Depends(check_same_site)])
 async def answer(
     person: SignedIn,
     services: TheServices,
@@ -103,7 +103,7 @@ async def one_group(request: Request, group: str, person: SignedIn, services: Th
     )
 
 
-@router.post("/incidents/{group}", dependencies=[Depends(from_here)])
+@router.post("/incidents/{group}", dependencies=[Depends(check_same_site)])
 async def answer_some(
     request: Request,
     group: str,

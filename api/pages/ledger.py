@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import is_in, overseer
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import ledger as routes
@@ -62,7 +62,7 @@ async def ledger(
     return await _shown(request, person, services, said=said[done] if done else "")
 
 
-@router.post("/ledger/{act}", dependencies=[Depends(from_here)])
+@router.post("/ledger/{act}", dependencies=[Depends(check_same_site)])
 async def ask(
     request: Request,
     act: Literal["open", "fund"],
@@ -91,7 +91,7 @@ async def ask(
     return RedirectResponse("/ledger?done=asked", status_code=303)
 
 
-@router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(check_same_site)])
 async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, services: TheServices) -> Response:
     """Confirm or withdraw a change, as the JSON routes do."""
     try:

@@ -14,7 +14,7 @@ from api.deps import Plain, TheServices, visible_case
 from api.http.problems import not_found
 from api.http.security import requester
 from api.pages.parts.formatting import capital, in_path, readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render, unfinished
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render, unfinished
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.translation import _, reader
 from api.routes.cases import CaseSubmission, start_case
@@ -94,7 +94,7 @@ async def form(
     return _form(request, person, kind, again, Read({}, {}, {}), typed, {}, uuid.uuid4().hex)
 
 
-@router.post("/new/{process}", dependencies=[Depends(from_here)])
+@router.post("/new/{process}", dependencies=[Depends(check_same_site)])
 async def ask(
     request: Request,
     process: str,

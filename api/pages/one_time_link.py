@@ -14,7 +14,7 @@ from fastapi import Depends, Form, Request, Response
 from api.deps import Plain, TheServices
 from api.http.security import Visitor
 from api.pages.parts.formatting import capital
-from api.pages.parts.page import Context, from_here, pages, render
+from api.pages.parts.page import Context, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.services.password_hashing import off_the_loop, turn
 from store.people import failed_sign_ins, one_time_links, passwords, people, sessions
@@ -44,7 +44,7 @@ async def form(request: Request, _person: Visitor) -> Response:
     return render(request, "link.html", OneTimeLinkPage(None))
 
 
-@router.post("/link", dependencies=[Depends(from_here)])
+@router.post("/link", dependencies=[Depends(check_same_site)])
 async def use(
     request: Request,
     services: TheServices,

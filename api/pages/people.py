@@ -12,7 +12,7 @@ from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import admin, is_in, people_reader
 from api.pages.parts.formatting import in_path
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _, ngettext
 from api.routes import absences as leavers, one_time_links, people
 from api.routes.absences import Departure, NewAbsence, Replacement, Return
@@ -112,7 +112,7 @@ async def everybody(
     return render(request, "people/everybody.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
 
 
-@router.post("/people", dependencies=[Depends(from_here)])
+@router.post("/people", dependencies=[Depends(check_same_site)])
 async def add(
     request: Request,
     person: SignedIn,
@@ -153,7 +153,7 @@ async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: 
     return render(request, "people/somebody.html", await _somebody(person, db, person_id))
 
 
-@router.post("/people/{person_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/people/{person_id}/{act}", dependencies=[Depends(check_same_site)])
 async def change(
     request: Request,
     person_id: PersonId,

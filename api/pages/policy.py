@@ -12,7 +12,7 @@ from api.deps import Db, Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import policy_reader
 from api.pages.parts.formatting import readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.schema_form import FormField, read_form, schema_form
 from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
@@ -124,7 +124,7 @@ async def trial(
     return render(request, "policy/explain.html", _trial(person, services.policy.current, process))
 
 
-@router.post("/policy/explain", dependencies=[Depends(from_here)])
+@router.post("/policy/explain", dependencies=[Depends(check_same_site)])
 async def tried(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Show what the policy decides about the example case in the form. No case is started."""
     await policy_reader(person)

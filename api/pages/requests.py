@@ -12,10 +12,10 @@ from markupsafe import Markup
 from api.container import Services
 from api.deps import Cursor, Plain, TheServices, visible_case, visible_task
 from api.http.problems import Problem
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import viewer
 from api.pages.parts.formatting import TONES, time_text
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.request_status import standing, why
 from api.pages.parts.translation import _
 from api.routes.cases import CaseReason, cancel_case
@@ -99,7 +99,7 @@ async def requests(
     return await _page(request, person, services, ended=ended, cursor=cursor, said=_said(said))
 
 
-@router.post("/requests/nudge", dependencies=[Depends(from_here)])
+@router.post("/requests/nudge", dependencies=[Depends(check_same_site)])
 async def nudge(
     request: Request,
     person: SignedIn,
@@ -115,7 +115,7 @@ async def nudge(
     return RedirectResponse("/requests?said=nudged", status_code=303)
 
 
-@router.post("/requests/withdraw", dependencies=[Depends(from_here)])
+@router.post("/requests/withdraw", dependencies=[Depends(check_same_site)])
 async def withdraw(
     request: Request,
     person: SignedIn,
@@ -133,7 +133,7 @@ async def withdraw(
     return RedirectResponse("/requests?said=withdrawn", status_code=303)
 
 
-@router.post("/requests/answer", dependencies=[Depends(from_here)])
+@router.post("/requests/answer", dependencies=[Depends(check_same_site)])
 async def answer(
     request: Request,
     person: SignedIn,
@@ -163,7 +163,7 @@ async def _page(
     wrong: str = "",
     status: int = 200,
 ) -> Response:
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             rows, following = await cases.page(
                 conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN

@@ -13,7 +13,7 @@ from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.pages.parts.formatting import capital
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import absences as away, one_time_links, people as people_routes
@@ -73,7 +73,7 @@ async def notices(_person: SignedIn) -> Response:
     return RedirectResponse("/settings#notices", status_code=303)
 
 
-@router.post("/settings/{act}", dependencies=[Depends(from_here)])
+@router.post("/settings/{act}", dependencies=[Depends(check_same_site)])
 async def change(
     request: Request,
     act: Act,

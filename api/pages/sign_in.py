@@ -23,8 +23,8 @@ from api.pages.parts.page import (
     Context,
     SignedIn,
     SignInPage,
-    from_here,
-    local,
+    check_same_site,
+    local_address,
     pages,
     render,
     sign_in_form,
@@ -159,7 +159,7 @@ async def welcome(
         )
         first = way == "password" and await passwords.must_change(conn, person.id)
     # A first password is changed before anything else. Then the person returns to the requested page.
-    goes_to = f"/password?following={quote(local(following), safe='')}" if first else local(following)
+    goes_to = f"/password?following={quote(local_address(following), safe='')}" if first else local_address(following)
     answer = RedirectResponse(goes_to, status_code=303)
     answer.set_cookie(
         SECURE_COOKIE if services.settings.https else COOKIE,
@@ -174,7 +174,7 @@ async def welcome(
     return answer
 
 
-@router.post("/sign-in", dependencies=[Depends(from_here)])
+@router.post("/sign-in", dependencies=[Depends(check_same_site)])
 async def sign_in(
     request: Request,
     services: TheServices,
@@ -200,7 +200,7 @@ async def sign_in(
         async with services.db.write() as conn:
             now = datetime.now(UTC)
             await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
-        return sign_in_form(request, SignInPage(None, local(following), str(no), name), 401)
+        return sign_in_form(request, SignInPage(None, local_address(following), str(no), name), 401)
     return await welcome(request, services, person, way, following, zone, credential)
 
 
@@ -210,14 +210,14 @@ async def form(
 ) -> Response:
     """Show the form, also to a person who is signed in and wants to switch. `demo` is the secret of the demo's link."""
     if demo is None:
-        return sign_in_form(request, SignInPage(None, local(following)))
+        return sign_in_form(request, SignInPage(None, local_address(following)))
     if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
         wrong = (
             _where_the_link_is()
             if services.demo.is_here(request)
             else _("This address has no demo. Sign in with your name and password.")
         )
-        return sign_in_form(request, SignInPage(None, local(following), wrong), 401)
+        return sign_in_form(request, SignInPage(None, local_address(following), wrong), 401)
     # Redirect to an address without the secret, so that no history and no Referer has it.
     answer = RedirectResponse("/sign-in", status_code=303)
     https = services.settings.https
@@ -225,7 +225,7 @@ async def form(
     return answer
 
 
-@router.post("/sign-out", dependencies=[Depends(from_here)])
+@router.post("/sign-out", dependencies=[Depends(check_same_site)])
 async def sign_out(request: Request, services: TheServices, _person: Visitor) -> Response:
     """End the session of this browser."""
     if signed_in := request.state.signed_in:
@@ -234,7 +234,7 @@ async def sign_out(request: Request, services: TheServices, _person: Visitor) ->
     return _forgotten(services)
 
 
-@router.post("/sign-out-everywhere", dependencies=[Depends(from_here)])
+@router.post("/sign-out-everywhere", dependencies=[Depends(check_same_site)])
 async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Response:
     """End all sessions of the person."""
     async with services.db.write() as conn:
@@ -242,7 +242,7 @@ async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Respon
     return _forgotten(services)
 
 
-@router.post("/session", dependencies=[Depends(from_here)])
+@router.post("/session", dependencies=[Depends(check_same_site)])
 async def stay(request: Request, _person: SignedIn, services: TheServices) -> Response:
     """Extend the session, and return its new end. A caller with a token has no session to extend."""
     if (signed_in := request.state.signed_in) is None:
@@ -258,11 +258,13 @@ async def password_form(request: Request, person: SignedIn, services: TheService
     """Show the form for a new password."""
     async with services.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    page = PasswordPage(person, local(following), has_one, one_time_links.sends_mail_to(services.settings, person))
+    page = PasswordPage(
+        person, local_address(following), has_one, one_time_links.sends_mail_to(services.settings, person)
+    )
     return render(request, "password.html", page)
 
 
-@router.post("/password", dependencies=[Depends(from_here)])
+@router.post("/password", dependencies=[Depends(check_same_site)])
 async def change_password(
     request: Request,
     person: SignedIn,
@@ -278,7 +280,7 @@ async def change_password(
     """
 
     def again_with(field: str, message: str) -> Response:
-        page = PasswordPage(person, local(following), True, wrong={field: message})
+        page = PasswordPage(person, local_address(following), True, wrong={field: message})
         return render(request, "password.html", page, 422)
 
     try:

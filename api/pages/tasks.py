@@ -21,9 +21,9 @@ from api.gateway.requests import ActionRequest, DecisionRequest
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import is_in
-from api.pages.parts.case_context import About, about
+from api.pages.parts.case_context import CaseContext, case_context
 from api.pages.parts.fields import ChangedField, CheckResults, LabelledField, changed, checked, labelled
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.reasons import reason
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.task_wording import (
@@ -102,7 +102,7 @@ class TaskPage(Context):
     part: bool
     """Whether the task is shown within another page, so that its forms answer with the part."""
     task: TaskDetail
-    about: About
+    about: CaseContext
     fields: Sequence[LabelledField]
     checked: CheckResults
     changes: Sequence[ChangedField]
@@ -150,7 +150,7 @@ async def task(
     return await shown(request, task_id, person, services, stored=sent == "stored")
 
 
-@router.post("/tasks/{task_id}/decide", dependencies=[Depends(from_here)])
+@router.post("/tasks/{task_id}/decide", dependencies=[Depends(check_same_site)])
 async def decide(
     request: Request,
     task_id: TaskId,
@@ -184,7 +184,7 @@ async def decide(
     return await _done(request, task_id, person, services, stored=not decided.accepted, happened="decided")
 
 
-@router.post("/tasks/{task_id}/act", dependencies=[Depends(from_here)])
+@router.post("/tasks/{task_id}/act", dependencies=[Depends(check_same_site)])
 async def act(
     request: Request,
     task_id: TaskId,
@@ -244,7 +244,7 @@ async def shown(
     """Show the task for this person, or only its part of a page if the request asks for the part."""
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
-    seen, whole = await asyncio.gather(one_task(found, person, services), about(case, person, services))
+    seen, whole = await asyncio.gather(one_task(found, person, services), case_context(case, person, services))
     async with services.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)
@@ -330,7 +330,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
     return frozenset(act for act, allowed in found.items() if allowed)
 
 
-def _because(task: TaskDetail, whole: About) -> str:
+def _because(task: TaskDetail, whole: CaseContext) -> str:
     """Return why people are asked: the result of the policy's condition, or the words of the engine without one."""
     if task.kind == "intervention" and task.facts.get("stopped"):
         return _("The request is blocked and needs an operator.")

@@ -22,7 +22,7 @@ from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.security import requester
 from api.pages.new import startable
 from api.pages.parts.formatting import capital, readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import CSV_TYPES
 from api.routes.processes import template
@@ -122,7 +122,7 @@ async def choose(request: Request, person: SignedIn, services: TheServices, proc
     return _choose(request, person, services, process)
 
 
-@router.post("/upload", dependencies=[Depends(from_here)])
+@router.post("/upload", dependencies=[Depends(check_same_site)])
 async def send(
     request: Request,
     person: SignedIn,
@@ -227,7 +227,7 @@ async def look(
     return render(request, "upload/look.html", page, 422 if wrong else 200)
 
 
-@router.post("/upload/{sha256}", dependencies=[Depends(from_here)])
+@router.post("/upload/{sha256}", dependencies=[Depends(check_same_site)])
 async def start(
     request: Request,
     sha256: str,

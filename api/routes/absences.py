@@ -14,7 +14,7 @@ from api.http.problems import FieldError, Problem, ProblemBody, documented, inva
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
 from api.services.new_groups import ConfirmGroup, put_into
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.messages import Act
 from domain.permissions import among
 from domain.task import TaskView
@@ -80,13 +80,13 @@ async def come_back(person: Caller, db: Db) -> Response:
 @router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
 async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
     """Record an absence of another person. Admins only."""
-    return await _away(db, await somebody(db, person_id), new, by=caller)
+    return await _away(db, await person_or_404(db, person_id), new, by=caller)
 
 
 @router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
 async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
     """List the absences of a person. For auditors and admins."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
 
@@ -94,7 +94,7 @@ async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absence
 @router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
     """End the absence of another person. Future absences are dropped, too. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
     return Response(status_code=204)
@@ -123,7 +123,7 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
     Open tasks that nobody else can decide escalate or ask operators. Questions to this person end, and the person who
     asked is notified.
     """
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     try:
         async with db.write() as conn:
             await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
@@ -143,7 +143,7 @@ async def reactivate(
     They are in the groups named here and in no others, and need a one-time link to sign in. Tasks that went to their
     successor stay there.
     """
-    await somebody(services.db, person_id)
+    await person_or_404(services.db, person_id)
     try:
         async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
@@ -165,9 +165,9 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
     The leaver can no longer sign in. If no worker answers, some tasks are refused. They follow automatically as soon as
     a worker answers.
     """
-    leaver = await somebody(services.db, person_id)
+    leaver = await person_or_404(services.db, person_id)
     async with services.db.read() as conn:
-        after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
+        after = await find_person(conn, new.by, caller, field="by", asking="Who comes after?")
         done = await successors.in_place_of(conn, leaver.id) == after
     check_for_another(caller, after, "takes a leaver's place")
     if after == leaver.id:
@@ -193,7 +193,7 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
     return HandOverResults(items=await asyncio.gather(*(one(task) for task in found)))
 
 
-async def somebody(db: Database, id: str) -> Person:
+async def person_or_404(db: Database, id: str) -> Person:
     """Return a person. Raises Problem 404."""
     async with db.read() as conn:
         try:
@@ -206,7 +206,7 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
     zone, substitute = people.zone_of(person.time_zone), None
     if new.substitute and new.substitute.strip():
         async with db.read() as conn:
-            substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
+            substitute = await find_person(conn, new.substitute, by, field="substitute", asking="Who stands in?")
         if person.id != by.id:
             check_for_another(by, substitute, "stands in for somebody")
     try:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import Problem, documented, not_found
-from api.http.schemas import Page, as_csv, number_of, our_cursor, page_by_number
+from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
 from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
 from api.services.live_updates import EventStream
 from domain.batch import BatchAct, BatchOrder
@@ -83,7 +83,7 @@ async def list_batches(
     limit: Limit = 50,
 ) -> Page[BatchBrief]:
     """List uploads, newest first: the caller's own; for operators, auditors and admins all."""
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             found, following = await batches.page(
                 conn, viewer(person), process=process, status=status, cursor=cursor, limit=limit

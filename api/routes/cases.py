@@ -17,11 +17,11 @@ from api.http.schemas import (
     TimelineItem,
     as_csv,
     brief,
+    checked_cursor,
     detail,
     number_of,
-    our_cursor,
     page_by_number,
-    told,
+    timeline_items,
 )
 from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
 from api.services.case_export import export
@@ -170,7 +170,7 @@ async def list_cases(
     sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
         return await cases_csv(export(db, viewer(person), **sought))
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
     items = [brief(row, gateway.temporal_url(row.case_id)) for row in rows]
@@ -209,7 +209,7 @@ async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit
     """List all events of a case, oldest first, also those that `GET /cases/{case_id}` leaves out."""
     async with db.read() as conn:
         events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
-    items, following = page_by_number(told(events), limit, lambda item: item.seq)
+    items, following = page_by_number(timeline_items(events), limit, lambda item: item.seq)
     return Page(items=items, next_cursor=following)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import Problem, documented, not_found
-from api.http.schemas import Page, our_cursor
+from api.http.schemas import Page, checked_cursor
 from api.http.security import DataReader
 from store.db import cursor as cursors
 from store.receivers.datasets import DatasetView
@@ -42,7 +42,7 @@ async def dataset(
     view = await services.datasets.view(name)
     if view is None:
         raise not_found("dataset")
-    with our_cursor():
+    with checked_cursor():
         version, after = cursors.decode(cursor, int, int) if cursor else (view.version, 0)
     if version != view.version:
         said = f"Version {view.version} was published meanwhile. Start again without a cursor."

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Reference, TheServices
 from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
-from api.http.schemas import Page, number_of, our_cursor, page_by_number
+from api.http.schemas import Page, checked_cursor, number_of, page_by_number
 from api.http.security import Caller, Overseer, check_admin, overseer
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 from store.db.client_keys import scoped_key
@@ -138,7 +138,7 @@ async def change_list(
     _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[LedgerChange]:
     """List the changes of the ledger with their outcomes, newest first."""
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             found = await ledger_changes.changes(conn, status, before=cursor, limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].change_id if len(found) > limit else None)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.security import Admin, Caller, PeopleReader, admin
-from api.routes.absences import PersonId, somebody
+from api.routes.absences import PersonId, person_or_404
 from core.settings import Settings
 from store.notifications.message_content import MAIL
 from store.people import one_time_links
@@ -53,7 +53,7 @@ async def send_link(person_id: PersonId, caller: Caller, services: TheServices) 
     """
     if person_id != caller.id:
         await admin(caller)
-        await somebody(services.db, person_id)
+        await person_or_404(services.db, person_id)
     with refusals():
         async with services.db.write() as conn:
             link, half = await one_time_links.ask(

@@ -13,9 +13,9 @@ from api.http.problems import FieldError, Problem, documented, invalid, not_foun
 from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
-from api.routes.absences import PersonId, somebody
+from api.routes.absences import PersonId, person_or_404
 from api.services.new_groups import ConfirmGroup, put_into
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from store.db.database import Database
 from store.people import passwords, people, roster, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
@@ -116,13 +116,13 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 
     Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
     """
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     if changes.email is not None:
         check_for_another(admin, person_id, "sets an e-mail address")
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
     if changes.manager:
         async with db.read() as conn:
-            manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
+            manager = await find_person(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
         changes = changes.model_copy(update={"manager": manager})
         check_for_another(admin, person_id, "sets a manager")
         check_for_another(admin, manager, "makes themselves a manager")
@@ -138,7 +138,7 @@ async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Entry:
     """Add another person to a group. Admins only."""
-    await somebody(services.db, person_id)
+    await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
         async with put_into(services, [group], confirm=confirm, field="group") as conn:
@@ -149,7 +149,7 @@ async def join_group(
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
     """Remove a person from a group. The last admin cannot be removed. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     try:
         with _mistakes({}, field="group"):
             async with db.write() as conn:
@@ -172,7 +172,7 @@ async def list_groups(_reader: PeopleReader, db: Db) -> GroupList:
 @router.get("/people/{person_id}/tokens", responses=_READS)
 async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> TokenList:
     """List the tokens of a person, without their secrets. For auditors and admins."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.read() as conn:
         return TokenList(items=await people.tokens_of(conn, person_id))
 
@@ -180,7 +180,7 @@ async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Token
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
 async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
     """Revoke all tokens of a person. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await people.revoke_tokens(conn, person_id, by=admin.id)
         return TokenList(items=await people.tokens_of(conn, person_id))
@@ -189,14 +189,14 @@ async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
 async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> TokenList:
     """Revoke one token of a person. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     return await _revoked(db, person_id, token_id, by=admin.id)
 
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
 async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
     """Unlock a person who has tried to sign in too often. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await passwords.unlock(conn, person_id, by=admin.id)
     return Response(status_code=204)
@@ -205,7 +205,7 @@ async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
 @router.delete("/people/{person_id}/sessions", status_code=204, responses=_KEEPS)
 async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
     """Sign a person out of all browsers. Admins only."""
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await sessions.end_all(conn, person_id, by=admin.id)
     return Response(status_code=204)

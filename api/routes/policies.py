@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Plain, TheServices
 from api.http.problems import FieldError, documented, invalid, not_found
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import Caller, PolicyReader, is_in, viewer
-from api.services.policy_apply import Shift, shifts
+from api.services.policy_apply import GateChange, gate_changes
 from domain.names import ADMINS
 from store.cases import open_tasks, policies
 
@@ -40,19 +40,19 @@ class NewRules(BaseModel):
     cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
 
 
-class Shifts(BaseModel):
+class GateChanges(BaseModel):
     """The gates that change, each with its differences."""
 
     policy_hash: str
     looked_at: int = Field(description="Open gates that match")
-    items: list[Shift]
+    items: list[GateChange]
     next_cursor: str | None = Field(
         None, description="Not null if more gates match. Send the same request with it as `cursor`"
     )
 
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))
-async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts:
+async def apply(body: NewRules, person: Caller, services: TheServices) -> GateChanges:
     """Apply the policy in force to open gates. Admins only.
 
     Values that admins set by hand stay: assigned people and, unless `times`, due times and expiry. One call looks at a
@@ -65,13 +65,13 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts
             "Say why.", [FieldError(field="reason", message="enter a reason: the audit log keeps the reason")]
         )
     policy = services.policy.current
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             found, following = await open_tasks.fitting(
                 conn, viewer(person), process=body.process, gate=body.gate, after=body.cursor, limit=MOST
             )
-    changed = await shifts(services, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
-    return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
+    changed = await gate_changes(services, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
+    return GateChanges(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
 
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))

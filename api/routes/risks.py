@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import documented
-from api.http.schemas import Page, our_cursor
+from api.http.schemas import Page, checked_cursor
 from api.http.security import RiskReader
 from store.receivers.accepted_risks import Risk
 
@@ -29,7 +29,7 @@ async def list_risks(
     limit: Limit = 50,
 ) -> Page[RiskView]:
     """List the risks in force, then those that have expired or were withdrawn, each newest first."""
-    with our_cursor():
+    with checked_cursor():
         page, following = await services.risks.page(target, cursor=cursor, limit=limit)
     return Page(items=[_view(risk) for risk in page], next_cursor=following)
 

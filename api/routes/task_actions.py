@@ -14,9 +14,9 @@ from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, Visible
 from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import Caller, check_admin, check_may_nudge, viewer
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.ids import decision_id_for
 from domain.messages import Act
 from domain.moments import AskedMoment, moment_text
@@ -262,9 +262,9 @@ async def reassign_many(
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
     wanted = body.filter.model_dump()
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
-            to = await whom(conn, body.to, person, field="to", asking="To whom?")
+            to = await find_person(conn, body.to, person, field="to", asking="To whom?")
             if body.filter.assignee:
                 wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
             found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
@@ -288,4 +288,4 @@ async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:
-        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")
+        return await find_person(conn, text, by, field="filter.assignee", asking="Whose?")

@@ -23,7 +23,7 @@ from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import UPDATE_PATIENCE_S
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import Problem, ProblemBody, documented
-from api.http.schemas import Page, TaskDetail, our_cursor
+from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import Caller, can_decide, viewer
 from api.services.if_approved import if_approved
 from domain.status import Status
@@ -144,7 +144,7 @@ async def inbox(
 
     While you page, no task is left out. A task whose due time or priority changes meanwhile comes again at the end.
     """
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
             items, following = await task_lists.page(

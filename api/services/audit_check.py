@@ -48,11 +48,11 @@ class AuditChecks:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, check: AuditCheck) -> None:
-        def told(done: int, of: int) -> None:
+        def report_progress(done: int, of: int) -> None:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, told, self._folders)
+            check.found = await verify(self._db, report_progress, self._folders)
         except DatabaseUnavailable as away:
             _log.warning("the audit log could not be checked: %s", away)
         finally:

@@ -106,8 +106,8 @@ class _Pack:
         with self.zip.open(info, "w") as into:
             file = _File(self, into)
             yield file
-        told = {"name": name, "what": what, "bytes": file.size, "sha256": file.digest.hexdigest()}
-        self.files.append(told)
+        entry = {"name": name, "what": what, "bytes": file.size, "sha256": file.digest.hexdigest()}
+        self.files.append(entry)
 
     async def put(self, name: str, what: str, text: str) -> None:
         """Write a whole file."""

@@ -38,7 +38,7 @@ class Consequence(BaseModel):
 
 
 @dataclass(frozen=True)
-class Foresight:
+class CasePreview:
     """The known facts of one case, and the preview that follows from them."""
 
     process: Process
@@ -185,11 +185,11 @@ async def if_approved(
         return []
     if task.gate == ROLLBACK:
         return [Consequence(kind="undo", name=each.undo, text=each.summary, certain=True) for each in plan]
-    found = await foresight(row, tasks, pinned)
+    found = await preview_case(row, tasks, pinned)
     return found.if_approved(task, tasks) if found else []
 
 
-async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> Foresight | None:
+async def preview_case(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> CasePreview | None:
     """Return the preview of a case with these tasks; None for a process or policy that this code cannot read."""
     process = PROCESSES.get(row.process)
     stops = outline_of(process.workflow) if process else ()
@@ -200,7 +200,7 @@ async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolic
     except (LookupError, PolicyError):
         return None
     input = typed(process, row.input)
-    return Foresight(process, input, stops, dict(_previews(policy, process, row, input, stops, tasks)))
+    return CasePreview(process, input, stops, dict(_previews(policy, process, row, input, stops, tasks)))
 
 
 def _previews(

@@ -12,7 +12,7 @@ from store.people.name_resolver import UnknownName, exact_id, id_meant, members_
 from store.people.people import Person
 
 
-async def whom(
+async def find_person(
     conn: AsyncConnection, text: str, by: Person, *, field: str, asking: str = "Who?", task: TaskView | None = None
 ) -> str:
     """Return the id of the active person whom a text means: an id, a name or an email address.

@@ -24,7 +24,7 @@ from store.people.people import Directory, Person
 from workflows.registry import INPUTS
 
 
-class Shift(BaseModel):
+class GateChange(BaseModel):
     """The differences that another policy makes for one open gate."""
 
     task_id: str
@@ -36,7 +36,7 @@ class Shift(BaseModel):
     problem: ProblemBody | None = None
 
 
-async def shifts(
+async def gate_changes(
     services: Services,
     person: Person,
     found: Sequence[TaskView],
@@ -45,7 +45,7 @@ async def shifts(
     *,
     dry_run: bool,
     times: bool,
-) -> list[Shift]:
+) -> list[GateChange]:
     """Return the gates for which this policy differs from the one they use; unless `dry_run`, apply it.
 
     With `times`, its due time and expiry also replace those that an admin set by hand.
@@ -55,7 +55,7 @@ async def shifts(
             await policies.keep(conn, policy.hash, policy.text)
     answers = []
     for task in found:
-        shift = Shift(
+        shift = GateChange(
             task_id=task.task_id,
             case_id=task.case_id,
             gate=task.gate,
@@ -84,7 +84,9 @@ async def shifts(
     return answers
 
 
-async def _shifted(services: Services, person: Person, task: TaskView, wish: ActionRequest, shift: Shift) -> Shift:
+async def _shifted(
+    services: Services, person: Person, task: TaskView, wish: ActionRequest, shift: GateChange
+) -> GateChange:
     try:
         acted = await services.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
@@ -92,7 +94,7 @@ async def _shifted(services: Services, person: Person, task: TaskView, wish: Act
     return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
 
 
-def _refused(shift: Shift, no: Problem) -> Shift:
+def _refused(shift: GateChange, no: Problem) -> GateChange:
     return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**no.body)})
 
 

@@ -17,7 +17,7 @@ KNOWN = 1_000
 """Tokens for which the time of the last record is remembered."""
 
 
-class TurnedAway:
+class RevokedTokenLog:
     """The recorder of refused tokens, one for each gateway."""
 
     def __init__(self, db: Database) -> None:

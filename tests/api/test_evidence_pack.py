@@ -146,7 +146,7 @@ async def test_a_case_all_of_whose_events_were_removed_is_still_evidence(year: D
 async def test_a_pack_has_a_limit_and_says_what_to_do(year: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = EvidenceScope(since=MORNING, until=MORNING + timedelta(days=9))
     monkeypatch.setattr(evidence_pack, "MOST_EVENTS", 3)
-    with pytest.raises(TooMuch, match=r"has \d events of this; a pack holds 3\. Choose a shorter period"):
+    with pytest.raises(TooMuch, match=r"has \d events; a pack holds at most 3\. Choose a shorter period"):
         await packed(year, everything)
     monkeypatch.setattr(evidence_pack, "MOST_EVENTS", 5)
     monkeypatch.setattr(evidence_pack, "MOST_BYTES", 1024)

@@ -261,4 +261,4 @@ async def test_the_console_prints_what_a_mail_says(room: Mailroom) -> None:
     first, *_ = printed.getvalue().strip().splitlines()
     assert first.startswith("---- notice to manager-1: Pay Acme for INV-1 needs your decision ----")
     assert f"    http://127.0.0.1:8000/tasks/{view.task_id}\n" in printed.getvalue()
-    assert "Asked by Requester 1." in printed.getvalue()
+    assert "Requested by Requester 1." in printed.getvalue()

@@ -11,7 +11,7 @@ from api.pages.parts import timeline
 from api.pages.parts.page import templates
 from api.pages.parts.pipeline import Pipeline, pipeline
 from api.routes.cases import one_case
-from api.services.if_approved import foresight
+from api.services.if_approved import preview_case
 from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.status import ENDED_UNDONE, Status
 from store.audit import evidence
@@ -26,7 +26,7 @@ templates.env.globals |= {"step_named": timeline.step_named, "size": timeline.si
 
 
 @dataclass(frozen=True)
-class About:
+class CaseContext:
     """One case for one person."""
 
     case: CaseDetail
@@ -43,16 +43,16 @@ class About:
     """Whether the case ended undone and the reader may submit it again with changes."""
 
 
-async def about(row: CaseRow, person: Person, services: Services) -> About:
+async def case_context(row: CaseRow, person: Person, services: Services) -> CaseContext:
     """Return the case as the JSON route does, with additional parts for pages."""
     case, (attachments, comments) = await asyncio.gather(
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
     operates = is_in(person, OPERATORS, ADMINS)
     own = operates or row.requester in person.asks_as
-    return About(
+    return CaseContext(
         case=case,
-        way=pipeline(case, row.input, await foresight(row, case.tasks, services.starter.pinned)),
+        way=pipeline(case, row.input, await preview_case(row, case.tasks, services.starter.pinned)),
         story=timeline.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,

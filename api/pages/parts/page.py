@@ -70,7 +70,7 @@ templates.env.globals |= {
     "what_failed": formatting.what_failed,
 }
 
-OURS = re.compile(
+PAGE_ADDRESS = re.compile(
     r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
     r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
@@ -231,7 +231,7 @@ def _read_by(request: Request, zone: str | None, person: Person | None = None) -
     translation.reader.set(translation.Reader(locale=locale, zone=where, texts=translation.catalogue(locale)))
 
 
-async def from_here(request: Request) -> None:
+async def check_same_site(request: Request) -> None:
     """Raise Problem 403 for a form from another site.
 
     Browsers send headers that name the site. Within a session the form also needs the session's secret. Other clients
@@ -261,9 +261,9 @@ def scripted(request: Request) -> bool:
     return request.headers.get("sec-fetch-mode", "navigate") != "navigate"
 
 
-def local(path: str) -> str:
+def local_address(path: str) -> str:
     """Return the path if it is a page of Holdgate, else the start page. No link may lead to another site."""
-    return path if len(path) <= LONGEST_ADDRESS and OURS.fullmatch(path) else "/"
+    return path if len(path) <= LONGEST_ADDRESS and PAGE_ADDRESS.fullmatch(path) else "/"
 
 
 def render(
@@ -308,7 +308,7 @@ def sign_in_form(
         return Problem(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
-    return render(request, "sign_in.html", replace(form, following=local(form.following)), status, headers)
+    return render(request, "sign_in.html", replace(form, following=local_address(form.following)), status, headers)
 
 
 def address_of(request: Request) -> str:
@@ -334,10 +334,10 @@ def _path_of(address: str) -> str:
 
 def _nearest(address: str) -> str:
     """Return the address if it is a page of Holdgate, else the address of the page above it, which has the form."""
-    if OURS.fullmatch(address):
+    if PAGE_ADDRESS.fullmatch(address):
         return address
     path = address.partition("?")[0]
-    while path and not OURS.fullmatch(path):
+    while path and not PAGE_ADDRESS.fullmatch(path):
         path = path.rpartition("/")[0]
     return path or "/"
 
@@ -352,7 +352,7 @@ def too_large(request: Request) -> Response:
         advice=translation._(
             "No data was changed. Split the file into several files, and upload the files one by one."
         ),
-        back=local(quote(request.scope["path"])),
+        back=local_address(quote(request.scope["path"])),
     )
     return render(request, "wrong.html", page, 413)
 
