@@ -80,7 +80,7 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         assert [each.text for each in told.section("Checks").all("dt")] == ["Cause", "What to do"]
         history = told.section("History").text
         assert "Blocked. Temporal does not know this case" in history, "the whole sentence"
-        assert "payment; the oldest waits since" in parsed(page).one("main").text
+        assert "payment; oldest incident, open for" in parsed(page).one("main").text
         form = {**hidden(page), "group": group["group"], "verdict": "roll_back", "comment": "Not wanted"}
         done = await client.post("/incidents", data=form)
         assert "1 of 1 answered" in (await client.get(done.headers["location"])).text
