@@ -83,7 +83,7 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         assert "payment; oldest incident, open for" in parsed(page).one("main").text
         form = {**hidden(page), "group": group["group"], "verdict": "roll_back", "comment": "Not wanted"}
         done = await client.post("/incidents", data=form)
-        assert "1 of 1 answered" in (await client.get(done.headers["location"])).text
+        assert "1 of 1 incidents decided" in (await client.get(done.headers["location"])).text
     await gate.until(case_id, lambda case: case["status"] == "failed")
 
 
