@@ -1,1 +1,1 @@
-"""The gateway: HTTP in, Temporal out. Routes parse and render; `gateway.py` talks to the cases."""
+"""The gateway: answers HTTP requests and sends messages to Temporal. `routes/` has the JSON API, `pages/` the HTML."""

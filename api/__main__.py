@@ -18,18 +18,19 @@ from policy.model import PolicyError
 from store.db.private_files import keep_private, tighten
 
 GRACE_S = 10
-"""How long requests under way may take when the gateway is asked to stop."""
+"""Seconds that open requests may take after the gateway is asked to stop."""
 KEEP_ALIVE_S = 9
-"""How long an idle connection is held: longer than the 5 s of httpx and other clients, which would otherwise send a
-request at the moment of the end and get no answer; shorter than the time for headers, which ends it less politely."""
+"""Seconds that an idle connection stays open. Longer than the 5 s of httpx and other clients, which would otherwise
+send a request while the connection closes and get no answer. Shorter than the time limit for headers, which closes
+the connection less politely."""
 CANNOT_START = 2
 """Exit code for a mistake in settings or files."""
 CANNOT_LISTEN = 3
-"""Exit code when the address is taken or the parts cannot be put together, as uvicorn has it."""
+"""Exit code when the address is taken or the services cannot be opened; the same as uvicorn's."""
 
 
 class Server(uvicorn.Server):
-    """Ends live updates, which would go on for hours, before it waits for the other answers."""
+    """The HTTP server. It ends live updates, which could last for hours, before it waits for the other requests."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
@@ -59,12 +60,12 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,  # ours names the person and leaves out the query string
+        access_log=False,  # access_log=False,  # `RequestLog` names the person and leaves out the query string
         server_header=False,
-        proxy_headers=False,  # nothing here depends on what a proxy says, so nobody can forge it
+        proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )
     start_template()
-    with suppress(KeyboardInterrupt):  # it has stopped in order, and says then what stopped it
+    with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
         server.run()
     return 0 if server.started else CANNOT_LISTEN
 

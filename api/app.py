@@ -14,7 +14,7 @@ from api.http.authentication import Authentication
 from api.http.bodies import Bodies, BodyLimit
 from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
-from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, Headers, Requests
+from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, RequestLog, SecurityHeaders
 from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.pages import routers as pages
 from api.pages.parts.page import as_page, too_large
@@ -52,7 +52,7 @@ from plugins import loader
 DESCRIPTION = """Durable approvals with an undo.
 
 A **case** runs as a Temporal Workflow: it takes steps, stops at **gates** until the right people decide, and undoes
-what it did when it does not end well. Press *Authorize* and paste a token; `make up` says where those of the demo
+its steps if it does not complete. Press *Authorize* and paste a token; `make up` prints where the tokens of the demo
 people are.
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC, money is a decimal string.
 """
@@ -60,7 +60,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the gateway. Whether Temporal and the database answer is found out by each request.
+    """Return the gateway. Temporal and the database need not answer: each request checks them.
 
     Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language without a catalogue.
     """
@@ -84,13 +84,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"exclude": traces.of_no_interest},
         docs_url=None,
         redoc_url=None,
-        # A redirect would be built from the Host header, which anybody can set.
+        # A redirect would be built from the Host header, which any client can set.
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app, as_page)
     exception_handlers.install(app)
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     app.add_middleware(StrictRequests)
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Bodies, as_page=as_page)
@@ -98,8 +98,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Cookies)
     if settings.demo:
         app.add_middleware(DemoHost, public_url=settings.public_url)
-    app.add_middleware(Headers, https=settings.https)
-    app.add_middleware(Requests, metrics=numbers)
+    app.add_middleware(SecurityHeaders, https=settings.https)
+    app.add_middleware(RequestLog, metrics=numbers)
 
     below_api: dict[str, Any] = {
         "prefix": API,

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from api.gateway.gateway import Gateway
-from api.services.audit_check import Checks
+from api.services.audit_check import AuditChecks
 from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
-from api.services.revoked_tokens import TurnedAway
+from api.services.revoked_tokens import RevokedTokenLog
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
@@ -28,12 +28,12 @@ from store.receivers.datasets import Datasets
 from store.receivers.ledger import Ledger
 
 WRITE_PATIENCE_S = 10.0
-"""How long a request waits for its turn to write. A person who waits is better off than one who is sent away."""
+"""Seconds that a request waits for its turn to write. A slow answer is better than an error."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the gateway is made of. Routes get it by `api.deps`, middleware by `app.state.services`."""
+    """The services of the gateway. Routes get them from `api.deps`, middleware from `app.state.services`."""
 
     settings: Settings
     db: Database
@@ -51,18 +51,18 @@ class Services:
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
-    checks: Checks
-    turned_away: TurnedAway
+    checks: AuditChecks
+    revoked_token_log: RevokedTokenLog
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, policy: PolicyFile, metrics: Metrics) -> AsyncIterator["Services"]:
-        """Open all services, and close them in order when the block ends. Neither Temporal nor SQL need be there."""
-        # Lazy: a gateway that starts before Temporal answers 503 until it is there.
+        """Open all services, and close them in order when the block ends. Neither Temporal nor SQL need to answer."""
+        # Lazy: a gateway that starts before Temporal answers 503 until Temporal is up.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=WRITE_PATIENCE_S)
         if not settings.demo:
-            with suppress(DatabaseUnavailable):  # each request is checked anyway
+            with suppress(DatabaseUnavailable):  # each request checks the database anyway
                 await demo_people.dismiss_all(db, by="holdgate")
         starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
@@ -84,8 +84,8 @@ class Services:
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=Checks(db, Folders(settings.attachments, settings.uploads)),
-            turned_away=TurnedAway(db),
+            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
+            revoked_token_log=RevokedTokenLog(db),
         )
         try:
             yield services

@@ -1,1 +1,1 @@
-"""Ways to reach people, and what is said on them. Knows neither SQL nor Temporal."""
+"""Channels that send messages to people, and the texts of the messages. Imports neither SQL nor Temporal."""

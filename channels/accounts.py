@@ -1,6 +1,6 @@
-"""What people are told of their own accounts: one-time links, new passwords and tokens, changed addresses."""
+"""Messages to people about their own accounts: one-time links, new passwords and tokens, changed addresses."""
 
-from channels.message import Text, clean
+from channels.message import MessageText, clean
 from domain.moments import weekday_and_time
 from domain.notification import AccountNewsKind, AccountNotice, Letter
 
@@ -18,11 +18,11 @@ _SUBJECTS = {
 _UNKNOWN = "If you do not recognise this change, tell an administrator at once."
 
 
-def text(letter: Letter, news: AccountNotice, url: str) -> Text:
-    """The message, as plain text. `url` is where the gateway is reached."""
+def text(letter: Letter, news: AccountNotice, url: str) -> MessageText:
+    """Return the message as plain text. `url` is the address of the gateway."""
     said = [f"Hello {clean(letter.name)},", *_sentences(letter, news, url), _UNKNOWN]
     said.append(f"--\nAccount activity: {url}/settings#account\nThese messages cannot be turned off.")
-    return Text(f"Holdgate: {_SUBJECTS[news.kind]}", "\n\n".join(said) + "\n", html="")
+    return MessageText(f"Holdgate: {_SUBJECTS[news.kind]}", "\n\n".join(said) + "\n", html="")
 
 
 def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
@@ -51,7 +51,7 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
 
 
 def _link(code: str | None, url: str) -> list[str]:
-    """The secret stands behind a #, where no server, proxy or log sees it."""
+    """Return the address of a one-time link. The secret follows a `#`, so that no server, proxy or log sees it."""
     if code is None:
         return []
     return [

@@ -1,17 +1,17 @@
-"""What a way to reach a person has to offer: one method, and two ways to fail."""
+"""The interface of a channel: one method and two exceptions."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from channels.message import Text
+from channels.message import MessageText
 
 
 class TryLater(Exception):
-    """It could not be sent now. `str()` says why, without the address."""
+    """The message could not be sent now. `str()` says why, without the address."""
 
 
 class RefusedForGood(Exception):
-    """This will not be taken however often it is tried. `str()` says why, without the address."""
+    """The message will be refused at every attempt. `str()` says why, without the address."""
 
 
 @dataclass(frozen=True)
@@ -19,24 +19,24 @@ class Outgoing:
     """One message on its way to one person."""
 
     message_id: str
-    """The same at each attempt, so that a second copy can be told from a second message."""
+    """The same at each attempt, so that a reader can tell a second copy from a second message."""
     person: str
     name: str
     address: str | None
-    """Never None for a channel that needs one."""
-    text: Text
+    """Never None for a channel that needs an address."""
+    text: MessageText
 
 
 class Channel(Protocol):
-    """One way to reach a person."""
+    """A channel that sends messages to people."""
 
     @property
     def name(self) -> str:
-        """As the settings call it."""
+        """Return the name of the channel in the settings."""
 
     @property
     def needs_address(self) -> bool:
-        """Whether it reaches only people who have an e-mail address."""
+        """Return whether the channel reaches only people who have an email address."""
 
     async def send(self, message: Outgoing) -> None:
-        """Return once the other side has taken it. Raises TryLater or RefusedForGood."""
+        """Send the message, and return after the receiver has taken it. Raises TryLater or RefusedForGood."""

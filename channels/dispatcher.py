@@ -1,7 +1,7 @@
-"""The dispatcher: reads the record on into the outbox, and sends what is due, one loop for each channel.
+"""Read the audit log on into the outbox, and send what is due, with one loop for each channel.
 
-Only the holder of the outbox's lease works; when it falls silent another one takes over. What a message says is made
-at the moment of sending. No case ever waits for it.
+Only the holder of the outbox's lease works. If the holder falls silent, another worker takes over. The text of a
+message is made at the moment of sending. No case waits for a message.
 """
 
 import asyncio
@@ -21,39 +21,39 @@ POLL_S = 1.0
 RENEW_S = 5.0
 TIDY_S = 3600.0
 AT_A_TIME = 8
-"""Messages under way in one channel."""
+"""Messages that one channel sends at the same time."""
 BACKOFF = timedelta(seconds=5)
-"""The pause after the first failure; it doubles with each further one."""
+"""The pause after the first failure. It doubles with each further failure."""
 LONGEST_BACKOFF = timedelta(minutes=10)
 
 
-class Due(Protocol):
+class DueMessage(Protocol):
     """A message whose next attempt is due."""
 
     @property
     def message_id(self) -> str: ...
     @property
     def attempts(self) -> int:
-        """How many there have been."""
+        """Return the number of attempts so far."""
 
 
-class Outbox(Protocol):
-    """What the dispatcher needs of the store."""
+class DispatcherOutbox(Protocol):
+    """The part of the store that the dispatcher needs."""
 
     async def hold(self, now: datetime) -> bool:
-        """Take or keep the lease; False while somebody else has it."""
+        """Take or keep the lease. Return False while another worker has the lease."""
 
     async def let_go(self) -> None:
         """Give the lease back."""
 
     async def advance(self, now: datetime) -> bool:
-        """Read on in the record and seal what is due; True when there is more to do at once."""
+        """Read on in the audit log and seal the messages that are due. Return True if there is more to do at once."""
 
-    async def due(self, channel: str, now: datetime, limit: int) -> Sequence[Due]:
-        """Messages to be tried now."""
+    async def due(self, channel: str, now: datetime, limit: int) -> Sequence[DueMessage]:
+        """Return the messages to send now."""
 
     async def letter(self, message_id: str) -> Letter | None:
-        """What a message has to say; None when its reader is no longer active."""
+        """Return the content of a message, or None if its reader is no longer active."""
 
     async def sent(self, message_id: str, now: datetime) -> None: ...
 
@@ -62,16 +62,16 @@ class Outbox(Protocol):
     async def refused(self, message_id: str, now: datetime, why: str) -> None: ...
 
     async def tidy(self, now: datetime) -> bool:
-        """Forget some of what was sent long ago; True when there is more."""
+        """Delete some of the messages that were sent long ago. Return True if there are more."""
 
 
 class Dispatcher:
-    """Works until it is cancelled."""
+    """The loops that send messages."""
 
     def __init__(
-        self, outbox: Outbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
+        self, outbox: DispatcherOutbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
     ) -> None:
-        """`unavailable` is what the outbox raises when it cannot be reached: a warning, and then another try."""
+        """Store the parts. The outbox raises `unavailable` when the database is down."""
         self._outbox = outbox
         self._channels = channels
         self._writer = writer
@@ -79,11 +79,11 @@ class Dispatcher:
         self._holding = False
 
     async def run(self) -> None:
-        """Never raises but CancelledError; gives the lease back then."""
+        """Send messages until cancelled, then give the lease back. Raises only CancelledError."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_on("the lease", self._hold))
-                group.create_task(self._keep_on("reading the record", self._advance))
+                group.create_task(self._keep_on("reading the audit log", self._advance))
                 group.create_task(self._keep_on("tidying", self._tidy, TIDY_S))
                 for channel in self._channels:
                     group.create_task(self._keep_on(channel.name, partial(self._send_due, channel)))
@@ -95,14 +95,14 @@ class Dispatcher:
                     log.warning("notices: the lease was not given back, others wait until it ends: %s", error)
 
     async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
-        """Take one step after the other, with a pause where there is nothing more to do at once."""
+        """Repeat a step for ever, with a pause whenever the step has nothing more to do at once."""
         while True:
             more = False
             try:
                 more = await step()
             except self._unavailable as error:
                 log.warning("notices: %s waits: %s", what, error)
-            except Exception:  # whatever it was, the next round tries again
+            except Exception:  # the next round tries again after any error
                 log.exception("notices: %s failed", what)
             if not more:
                 await asyncio.sleep(POLL_S if pause is None else pause)
@@ -125,19 +125,19 @@ class Dispatcher:
         if not self._holding:
             return False
         due = await self._outbox.due(channel.name, datetime.now(UTC), AT_A_TIME)
-        # Each to its end, also beside one that fails: a message must not be on its way twice.
+        # Wait for all, even if one fails: a message must not be sent twice at the same time.
         ends = await asyncio.gather(*(self._send(channel, message) for message in due), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
                 raise end
         return len(due) == AT_A_TIME
 
-    async def _send(self, channel: Channel, due: Due) -> None:
+    async def _send(self, channel: Channel, due: DueMessage) -> None:
         letter = await self._outbox.letter(due.message_id)
         try:
             if letter is None or (channel.needs_address and letter.address is None):
                 raise RefusedForGood("nobody is there to read it")
-            # Thousands of notices take a while to write, and cases must not stand still meanwhile.
+            # A large message takes a while to write. In a thread it does not delay the cases of this worker.
             text = await asyncio.to_thread(self._writer.write, letter, datetime.now(UTC))
             await channel.send(Outgoing(letter.message_id, letter.person, letter.name, letter.address, text))
         except RefusedForGood as error:
@@ -154,16 +154,16 @@ class Dispatcher:
         else:
             await self._write_down(self._outbox.sent, due, datetime.now(UTC))
 
-    async def _write_down(self, what: Callable[..., Awaitable[None]], due: Due, *how: object) -> None:
-        """Until it is: a message that went out and is not known to have gone out goes out again."""
+    async def _write_down(self, what: Callable[..., Awaitable[None]], due: DueMessage, *how: object) -> None:
+        """Write until the database takes the result. A message whose result is not stored would be sent again."""
         while True:
             try:
                 return await what(due.message_id, *how)
             except self._unavailable as error:
-                log.warning("notices: what became of message %s waits: %s", due.message_id, error)
+                log.warning("notices: the result of message %s is not stored yet: %s", due.message_id, error)
                 await asyncio.sleep(POLL_S)
 
 
-def _pause_after(due: Due) -> timedelta:
+def _pause_after(due: DueMessage) -> timedelta:
     doubled: timedelta = BACKOFF * 2 ** min(due.attempts, 10)
     return min(doubled, LONGEST_BACKOFF)

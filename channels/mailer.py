@@ -1,27 +1,30 @@
-"""Mails that are no notices: what a step of a process writes to somebody who need not be a person of Holdgate."""
+"""Mails that are not notifications: a step of a process writes to an address outside Holdgate."""
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
-from channels.message import Text
+from channels.message import MessageText
 from domain.errors import Trouble
 
 
 class MailNotSent(Trouble):
-    """It can be tried again."""
+    """The mail was not sent. A later attempt can succeed."""
 
 
 class MailRefused(Trouble):
-    """Trying again is in vain: operators mend the address, or go on without the mail."""
+    """The mail was refused for good. Operators correct the address, or skip the step."""
 
 
 class Mailer:
-    """Sends plain text through a channel."""
+    """A sender of plain text through a channel."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
-        """Return once the other side has taken it. Raises MailNotSent and MailRefused, whose words lack the address."""
-        mail = Outgoing(message_id=message_id, person=to, name=to, address=to, text=Text(subject, text, html=""))
+        """Send the text, and return after the receiver has taken it.
+
+        Raises MailNotSent and MailRefused, whose texts do not contain the address.
+        """
+        mail = Outgoing(message_id=message_id, person=to, name=to, address=to, text=MessageText(subject, text, html=""))
         try:
             await self._channel.send(mail)
         except TryLater as error:

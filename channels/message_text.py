@@ -1,4 +1,4 @@
-"""What a message says: subject, plain text and HTML, from the notices it holds."""
+"""Write the text of a message (subject, plain text and HTML) from the notifications in it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup, escape
 
 from channels import accounts
-from channels.message import Text, clean
+from channels.message import MessageText, clean
 from domain.bidi import runs
 from domain.durations import roughly
 from domain.moments import weekday_and_time
@@ -21,7 +21,7 @@ from domain.state_words import BUTTONS, ENDED, state
 from domain.status import Outcome, Status, Verdict
 
 SHOWN = 20
-"""Lines of one section; the pages have the rest."""
+"""Lines shown in one section. The pages have the rest."""
 
 _WAITING = {
     NoticeKind.TASK_OPENED: "",
@@ -30,15 +30,15 @@ _WAITING = {
     NoticeKind.TASK_ESCALATED: "Escalated to you",
     NoticeKind.TASK_ASKED: "Question or answer",
 }
-"""Notices of a task that waits, with what marks them."""
+"""Notifications of a waiting task, with the mark in front of them."""
 _NEEDS = {"gate": "your decision", "changes": "your changes", "intervention": "an operator"}
-"""What a task needs from its reader, by kind."""
+"""What a task needs from its reader, by kind of task."""
 _CASE = ("request", "requests")
 
 
 @dataclass(frozen=True)
-class Line:
-    """One task or case."""
+class MessageLine:
+    """One task or case in a message."""
 
     title: str
     url: str
@@ -47,14 +47,14 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Section:
-    """Lines of one sort, the first of them shown."""
+class MessageSection:
+    """Lines under one heading. Only the first lines are shown."""
 
     heading: str
-    lines: Sequence[Line]
+    lines: Sequence[MessageLine]
 
     @property
-    def shown(self) -> Sequence[Line]:
+    def shown(self) -> Sequence[MessageLine]:
         return self.lines[:SHOWN]
 
     @property
@@ -63,10 +63,10 @@ class Section:
 
 
 class Writer:
-    """Writes messages."""
+    """The writer of messages."""
 
     def __init__(self, public_url: str, nouns: Mapping[str, tuple[str, str]]) -> None:
-        """`nouns`: by process, what one case is called, and what several are."""
+        """Store the parts. `nouns` has for each process its singular and its plural noun."""
         self._url = public_url
         self._nouns = nouns
         self._templates = Environment(
@@ -78,16 +78,16 @@ class Writer:
         )
         self._templates.filters["isolated"] = _isolated
 
-    def write(self, letter: Letter, now: datetime) -> Text:
-        """The message as it is true at this moment."""
+    def write(self, letter: Letter, now: datetime) -> MessageText:
+        """Return the message as it is true now."""
         if letter.account is not None:
             return accounts.text(letter, letter.account, self._url)
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [
-            Section("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
-            Section("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
-            Section("Your requests", [self._own(notices) for notices in own]),
+            MessageSection("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
+            MessageSection("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
+            MessageSection("Your requests", [self._own(notices) for notices in own]),
         ]
         said = {
             "subject": subject,
@@ -97,12 +97,12 @@ class Writer:
             "choices": f"{self._url}/notices",
         }
         plain, html = (self._templates.get_template(f"message.{kind}").render(said) for kind in ("txt", "html"))
-        return Text(subject, f"{plain}\n", html)
+        return MessageText(subject, f"{plain}\n", html)
 
     # ---------------------------------------------------------------------------------------------------------- subject
 
     def _subject(self, waiting: Sequence[Notice], gone: Sequence[Notice], own: Sequence[Sequence[Notice]]) -> str:
-        """What matters most, in one line."""
+        """Return the subject: the most important news in one line."""
         if waiting:
             return self._subject_of_waiting(waiting)
         if own:
@@ -132,14 +132,14 @@ class Writer:
         return f"Your {one} {what}: {_short(notice.title)}"
 
     def _count(self, notices: Sequence[Notice]) -> str:
-        """`3 payments and 1 deployment`."""
+        """Return the number of cases by process, such as `3 payments and 1 deployment`."""
         counted = Counter(notice.process for notice in notices)
         return _joined(
             f"{number:,} {self._nouns.get(process, _CASE)[number != 1]}" for process, number in counted.most_common()
         )
 
     def _sum(self, notices: Sequence[Notice]) -> list[str]:
-        """What they come to by currency; nothing if one of them has no amount, or they are of several processes."""
+        """Return the sums by currency. Empty if a notification has no amount, or if there are several processes."""
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
         for notice in notices:
             if notice.amount is None or notice.currency is None:
@@ -151,7 +151,7 @@ class Writer:
 
     # ------------------------------------------------------------------------------------------------------------ lines
 
-    def _waiting(self, notice: Notice, now: datetime) -> Line:
+    def _waiting(self, notice: Notice, now: datetime) -> MessageLine:
         task = _task(notice)
         clock = []
         if task.due_at:
@@ -160,24 +160,24 @@ class Writer:
         if task.expires_at:
             clock.append(f"Expires {_when(task.expires_at, now)}.")
         asked = f"Requested by {clean(notice.requester_name)}."
-        return Line(
+        return MessageLine(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             mark=_WAITING[notice.kind],
             sentences=[clean(task.question), " ".join([asked, *clock])],
         )
 
-    def _gone(self, notice: Notice) -> Line:
+    def _gone(self, notice: Notice) -> MessageLine:
         task = _task(notice)
         said = _reason(notice) if task.outcome is Outcome.CANCELLED and notice.reason else _outcome(task)
-        return Line(
+        return MessageLine(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
             sentences=[said],
         )
 
-    def _own(self, notices: Sequence[Notice]) -> Line:
-        """What happened to one case, oldest first. Its end comes last, unless a gate said it already."""
+    def _own(self, notices: Sequence[Notice]) -> MessageLine:
+        """Return the line of one case: its events, oldest first, and its end, unless an approval step said it."""
         said, last = [], notices[-1]
         for notice in notices:
             if notice.task:
@@ -192,17 +192,22 @@ class Writer:
                 said.append(_reason(last))
             if last.undone:
                 said.append(f"Rolled back: {clean('; '.join(last.undone))}.")
-        return Line(title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said)
+        return MessageLine(
+            title=clean(last.title), url=f"{self._url}/cases/{quote(last.case_id, safe='')}", sentences=said
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- grouping
 
 _OF_OWN = (NoticeKind.CASE_ENDED, NoticeKind.TASK_DECIDED)
-"""What only whoever asked is told, or who came after them."""
+"""Notifications for the requester of a case, or for the successor of the requester."""
 
 
 def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notice]]]:
-    """What waits, what no longer does, and by case what happened to the reader's own: each task and case once."""
+    """Return waiting tasks, tasks that no longer wait, and the reader's own cases with their notifications.
+
+    Each task and each case appears once.
+    """
     waiting: dict[str, Notice] = {}
     gone: dict[str, Notice] = {}
     own: defaultdict[str, list[Notice]] = defaultdict(list)
@@ -220,7 +225,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
 
 
 def _to_be_changed(notice: Notice) -> bool:
-    """Whether it is a case that came back to whoever asked for it."""
+    """Return whether the case came back to its requester for changes."""
     return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
 
 
@@ -246,19 +251,19 @@ def _news(notice: Notice) -> str:
 
 
 def _happened(notice: Notice) -> str:
-    """Return what happened to a case at a gate: `was approved`."""
+    """Return what happened to a case at an approval step: `was approved`."""
     if notice.task and notice.task.outcome is Outcome.CHANGES_REQUESTED:
         return "was sent back for changes"
     return f"was {_news(notice)}"
 
 
 def _needs(notice: Notice) -> str:
-    """Return what a waiting task needs from the reader; a question or its answer needs no decision."""
+    """Return what a waiting task needs from the reader. A question or its answer needs no decision."""
     return "your attention" if notice.kind is NoticeKind.TASK_ASKED else _NEEDS[_task(notice).kind]
 
 
 def _outcome(task: NoticeTask) -> str:
-    """How a task ended and who decided it, in one sentence."""
+    """Return how a task ended and who decided it, in one sentence."""
     match task.outcome:
         case Outcome.APPROVED | Outcome.REJECTED:
             verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT
@@ -283,7 +288,7 @@ def _outcome(task: NoticeTask) -> str:
 
 
 def _reason(notice: Notice) -> str:
-    """Say why a case ended so, without the condition of a rule, which says nothing to people."""
+    """Return why a case ended. The condition of a rule is left out, because it says nothing to people."""
     if notice.rule_at:
         return f"Rejected by a rule of the policy at {notice.rule_at.replace('-', ' ')}."
     return clean(notice.reason)
@@ -297,14 +302,14 @@ def _deciders(task: NoticeTask, verdict: Verdict) -> str:
 
 
 def _when(moment: datetime, now: datetime) -> str:
-    """`in 23 h (Wed 25 Nov, 09:00 UTC)`; the year where it is another."""
+    """Return a moment such as `in 23 h (Wed 25 Nov, 09:00 UTC)`, with the year if it is not the present year."""
     far = roughly(moment - now)
     day = weekday_and_time(moment, year=moment.astimezone(UTC).year != now.year)
     return f"{f'in {far}' if moment > now else f'{far} ago'} ({day})"
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """`a, b and c`."""
+    """Return the parts as `a, b and c`."""
     *first, last = [*parts] or ["nobody"]
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -314,11 +319,11 @@ def _lower(sentence: str) -> str:
 
 
 def _isolated(text: str) -> Markup:
-    """For HTML: what is written from right to left changes places with no number beside it."""
+    """Return HTML in which text from right to left changes places with no number beside it."""
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
     return Markup("").join(parts)
 
 
 def _short(title: str) -> str:
-    """A title as it fits into a subject."""
+    """Return a title that fits into a subject."""
     return clean(title, 120)

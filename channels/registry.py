@@ -1,12 +1,14 @@
-"""The channels by which people are reached: every one that is built in, and those that are switched on.
+"""The channels: all that are built in, and those that are switched on.
 
 To add a channel:
 
-1. Write a module (or a folder) `channels/<name>` with a class that has what `channels.channel.Channel` asks for.
-2. Add its settings to `Settings`, each with a default, so that the channel can stay off.
-3. Add one entry to `CHANNELS`: its name, the settings that must be set, and a function that makes the channel of them.
+1. Write a module (or a folder) `channels/<name>` with a class that has the members of `channels.channel.Channel`.
 
-`HOLDGATE_CHANNELS` then takes the name. Nothing else needs to know of the channel.
+2. Add its settings to `Settings`, each with a default, so that the channel can stay off.
+
+3. Add one entry to `CHANNELS`: its name, its required settings, and a function that makes the channel.
+
+`HOLDGATE_CHANNELS` then takes the name. Nothing else needs to know the channel.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,11 +22,11 @@ from core.settings import PREFIX, Settings, WrongSettings
 
 
 @dataclass(frozen=True)
-class Entry:
+class ChannelEntry:
     """A channel that is built in."""
 
     make: Callable[[Settings], Channel]
-    """Makes the channel; called only when all of `needs` are set."""
+    """Makes the channel. Called only when all settings in `needs` are set."""
     needs: tuple[str, ...] = ()
     """Fields of `Settings` that must be set."""
     purpose: str = "send messages"
@@ -35,9 +37,9 @@ def _smtp(settings: Settings) -> Channel:
     return Smtp(settings.smtp_url.get_secret_value(), settings.mail_from)
 
 
-CHANNELS: Mapping[str, Entry] = {
-    "console": Entry(lambda _: Console()),
-    "smtp": Entry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
+CHANNELS: Mapping[str, ChannelEntry] = {
+    "console": ChannelEntry(lambda _: Console()),
+    "smtp": ChannelEntry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
 }
 
 
@@ -60,5 +62,8 @@ def channels_of(settings: Settings) -> dict[str, Channel]:
 
 
 def mailer(settings: Settings) -> Mailer:
-    """Return what writes to people outside: by mail if that is switched on, else into the log. Raises WrongSettings."""
+    """Return the sender of mails to people outside: by mail if that is switched on, else into the log.
+
+    Raises WrongSettings.
+    """
     return Mailer(channels_of(settings).get("smtp") or Console())

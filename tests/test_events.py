@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from api.http.schemas import TimelineItem
 from api.pages.event_words import WORDINGS, sentence
+from api.pages.parts.timeline import timeline as history
 from domain.event_kinds import SENTENCES, EventKind, identity_of
 from store.audit import counters, feed, timeline
 from store.cases import recounts
@@ -81,12 +83,27 @@ def test_an_erased_event_says_that_it_was_erased() -> None:
     assert sentence("decided", "alice", None) == "This entry was erased at a person's request."
 
 
+def test_the_line_of_a_withdrawn_question_repeats_the_question() -> None:
+    told = {
+        "question_asked": {"question": "q1", "to": "bob", "text": "Which order?"},
+        "question_withdrawn": {"question": "q1", "from": "bob"},
+    }
+    events = [
+        TimelineItem(seq=seq, at=datetime.now(UTC), kind=kind, actor="alice", summary="", data=data)
+        for seq, (kind, data) in enumerate(told.items())
+    ]
+    assert [line.sentence for line in history("payment", {}, events)] == [
+        "alice asked bob: “Which order?”",
+        "alice withdrew the question to bob: “Which order?”",
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "told"),
     [
         ("decided", {"verdict": "approve", "comment": "Fine"}, "alice approved: “Fine”"),
-        ("decided", {"verdict": "skip", "on_behalf_of": "bob"}, "alice, for bob, chose to skip the step"),
-        ("decided", {"verdict": "resubmit"}, "alice submitted the request again"),
+        ("decided", {"verdict": "skip", "on_behalf_of": "bob"}, "alice, for bob, skipped the step"),
+        ("decided", {"verdict": "resubmit"}, "alice submitted again"),
         ("gate_decided_by_rule", {"gate": "fraud-review", "decided": "reject"}, "Fraud review: rejected by rule"),
         (
             "gate_opened",
@@ -101,7 +118,7 @@ def test_an_erased_event_says_that_it_was_erased() -> None:
         (
             "intervention_opened",
             {"verdicts": ["retry", "skip"]},
-            "Blocked: an operator is asked (retry, skip the step)",
+            "Blocked: an operator is asked (retry step, skip step)",
         ),
         (
             "case_closed",

@@ -1,4 +1,4 @@
-"""The actor of a message about a task, as the permission rules need it: with the person who delegated the task."""
+"""The actor of a message about a task, as the permission rules need it, with the person who delegated the task."""
 
 from temporalio.client import Client
 
@@ -15,8 +15,8 @@ from store.people.people import Person
 async def actor_on(client: Client, db: Database, person: Person, task: TaskView) -> Actor:
     """Return the person as the actor of a message about this task.
 
-    If somebody who is still active delegated the task to them, the actor also stands in for that person, with the
-    groups that person has now.
+    If an active person delegated the task to them, the actor also acts for that person, with that person's present
+    groups.
     """
     by = actor(person)
     if not same(task.assignee, person.id) and candidacy(task, person.id, person.groups):

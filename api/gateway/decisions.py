@@ -1,7 +1,8 @@
-"""Decisions of people on their way to a case.
+"""Send decisions of people to a case.
 
-A decision is sent as an Update first, so that the caller learns the outcome. If no worker answers in time, it is sent
-as a Signal with the same id: Temporal keeps it until a worker is back, and the case counts it once.
+A decision is sent as an Update first, so that the caller learns the outcome. If no worker answers in time, the decision
+is sent as a Signal with the same id. Temporal keeps the Signal until a worker is back, and the case counts the decision
+once.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import REUSED, SURE, RefusalLog, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -49,13 +50,14 @@ from store.people.people import Person
 from workflows.registry import PROCESSES
 
 LOOKS_S = (2.0, 5.0, 15.0, 40.0)
-"""Pauses between the checks whether a decision that got no answer was accepted all the same."""
+"""Seconds between the checks whether the case accepted a decision that got no answer."""
 NOTE_PATIENCE_S = 0.3
-"""How long an answer waits until it is noted that the decision is pending; the note is written all the same."""
+"""Seconds that an answer waits for the note that the decision is pending. The note is written in any case."""
 SETTLE_PATIENCE_S = 10.0
-"""How long an operator's decision on a stopped case may take: the case is ended in Temporal and handed over."""
+"""Seconds that an operator's decision on a stopped case may take. The case is ended in Temporal and handed over."""
 UPDATES_AT_ONCE = 4
-"""Of one task. The server takes ten and aborts many of them; fifty at once took longer than one after the other."""
+"""Updates sent at once for one task. The server takes ten and aborts many of them: fifty at once took longer than one
+after the other."""
 
 _log = logging.getLogger("holdgate.api")
 
@@ -73,7 +75,7 @@ class Decisions:
         self._background: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End the work behind answers before the database is closed; work that is nearly done may finish."""
+        """End the background work before the database is closed. Work that is nearly done may finish."""
         if self._background:
             await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
         left = list(self._background)
@@ -89,11 +91,11 @@ class Decisions:
         client_id: str | None,
         patience: float | None = None,
     ) -> DecisionOutcome:
-        """Send a person's decision to the case. `task` is the stored task; the caller has checked that they may see it.
+        """Send a person's decision to the case.
 
-        `client_id` makes a repeat return the first answer; `patience` is in seconds, None for the default. Raises
-        Problem: 403, 409 or 422 as the Workflow refuses, 503 when Temporal does not answer. Every refusal is recorded
-        in the audit log.
+        `task` is the stored task; the caller has checked that the person may see it. `client_id` makes a repeat return
+        the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 409 or 422 if the
+        Workflow refuses, 503 if Temporal does not answer. Each refusal is recorded in the audit log.
         """
         if request.verdict not in task.verdicts:
             allowed = ", ".join(task.verdicts)
@@ -133,7 +135,7 @@ class Decisions:
             return await self._after_the_end(handle, decision)
 
     async def _settle(self, task: TaskView, decision: Decision) -> DecisionOutcome:
-        """Carry out an operator's decision on a stopped case: no Workflow could receive a message."""
+        """Carry out an operator's decision on a stopped case. No Workflow could receive a message."""
         async with self._db.read() as conn:
             known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
         if known and known.status == "accepted":
@@ -156,9 +158,9 @@ class Decisions:
         return DecisionOutcome(decision_id=decision.id, task=closed, case_status=status)
 
     async def _check_edits(self, task: TaskView, decision: Decision) -> None:
-        """Refuse edits that name unknown people or groups, as a new request would be. Raises Problem.
+        """Refuse edits that name unknown people or groups, as for a new request. Raises Problem.
 
-        The Workflow checks everything else about the edits.
+        The Workflow checks everything else in the edits.
         """
         process = PROCESSES.get(task.process)
         if not decision.edits or process is None or not names_any(process.input):
@@ -179,9 +181,10 @@ class Decisions:
             )
 
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
-        """Send the decision as an Update, again while the Workflow has not reached the task or the server is not ready.
+        """Send the decision as an Update. Repeat until the Workflow has reached the task and the server is ready.
 
-        Only a few at a time for one task: the server aborts Updates that crowd in on one Workflow, and they start over.
+        Only a few Updates for one task run at once: the server aborts Updates that crowd one Workflow, and they start
+        again.
         """
         turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
         async with within(patience), turns:
@@ -190,13 +193,13 @@ class Decisions:
     async def _signal(
         self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
     ) -> DecisionOutcome:
-        """Send the decision as a Signal: the server keeps it, and the case judges it when a worker is back."""
-        if known and known.status == "pending":  # written after the signal was stored, so it need not be sent again
+        """Send the decision as a Signal. The server keeps it, and the case validates it when a worker is back."""
+        if known and known.status == "pending":  # written after the Signal was stored, so no second Signal is needed
             return DecisionOutcome(decision_id=decision.id)
         if not known:
             await self._refuse_at_once(task, decision)
         try:
-            # Also one that is stored as accepted: after a power cut Temporal may know less than the database does.
+            # Also if it is stored as accepted: after a power cut Temporal may know less than the database.
             async with within(SIGNAL_PATIENCE_S):
                 await handle.signal("submit_decision", decision)
         except NoAnswer as error:
@@ -217,9 +220,9 @@ class Decisions:
         return running
 
     async def _see_through(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> None:
-        """Send a decision again that is stored as accepted but that Temporal may have lost: the case would not go on.
+        """Send a stored, accepted decision again if Temporal may have lost it; else the case would not go on.
 
-        The decision is stored before Temporal has the Update. Under heavy load Temporal may never store it.
+        The decision is stored before Temporal has the Update. Under heavy load Temporal may never store the Update.
         """
         for pause in LOOKS_S:
             await asyncio.sleep(pause)
@@ -238,7 +241,7 @@ class Decisions:
             async with self._db.write() as conn:
                 await tasks.pending(conn, decision, task.case_id)
         except DatabaseUnavailable:
-            # Temporal has the decision; the database shows it once the case has judged it.
+            # Temporal has the decision. The database shows the decision after the case has validated it.
             _log.warning("decision %s is pending, but could not be noted as such", decision.id)
 
     async def _refuse_at_once(self, task: TaskView, decision: Decision) -> None:
@@ -246,17 +249,17 @@ class Decisions:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
-            if no.code in SURE:
+            if no.code in CERTAIN_REFUSALS:
                 raise await self._refusals.refuse(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:
-        """Return the outcome of a decision that the Workflow took before it ended, or raise its refusal."""
+        """Return the outcome of a decision that the Workflow received before it ended. Raises its refusal."""
         async with self._db.read() as conn:
             task = await tasks.get(conn, decision.task_id)
             known = await tasks.decision(conn, decision.id)
         if task is None:
             raise not_found("task")
-        with suppress(NoAnswer, Gone):  # then no Update reached the Workflow
+        with suppress(NoAnswer, Gone):  # no Update reached the Workflow
             return await self._receive(task, decision, outcome_of(handle, decision.id, Receipt))
         if known and known.status == "accepted":
             return await self._as_recorded(known)
@@ -280,7 +283,7 @@ class Decisions:
         return DecisionOutcome(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
 
     async def _as_recorded(self, known: DecisionRow) -> DecisionOutcome:
-        """Return an accepted decision whose receipt Temporal no longer has, with task and case as they are now."""
+        """Return an accepted decision whose receipt Temporal no longer has, with the present task and case."""
         async with self._db.read() as conn:
             task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
         return DecisionOutcome(decision_id=known.decision_id, task=task, case_status=case.status if case else None)

@@ -1,4 +1,4 @@
-"""The gateway: what routes and pages call to reach a running case or import."""
+"""The gateway to Temporal: routes and pages call it to reach a running case or import."""
 
 import asyncio
 from contextlib import suppress
@@ -46,7 +46,7 @@ from store.db.database import Database
 from store.people.people import Person
 
 ROLLBACK_PATIENCE_S = 2.0
-"""How long a caller waits to learn whether a completed case can be rolled back; the rollback itself goes on."""
+"""Seconds that a caller waits to learn whether a completed case can be rolled back. The rollback itself continues."""
 
 
 class Gateway:
@@ -60,7 +60,7 @@ class Gateway:
         self._task_actions = TaskActions(client, db)
 
     async def close(self) -> None:
-        """End what still runs behind answers, before the database is closed."""
+        """End the background work before the database is closed."""
         await self._decisions.close()
 
     def temporal_url(self, case_id: str) -> str:
@@ -76,7 +76,7 @@ class Gateway:
             return False
 
     async def state(self, workflow_id: str) -> CaseState | None:
-        """Return the case as its Workflow knows it; None when the Workflow did not answer within a second."""
+        """Return the case as its Workflow knows it, or None if the Workflow does not answer within a second."""
         return await state_of(self._client, workflow_id)
 
     # ----------------------------------------------------------------------------------------------------------- tasks
@@ -105,14 +105,14 @@ class Gateway:
     # ----------------------------------------------------------------------------------------------------------- cases
 
     async def cancel(self, person: Person, case: CaseRow, reason: str, client_id: str | None) -> None:
-        """Ask a case to stop and undo what it did. Raises Problem: 409 when it has ended, 503 without Temporal."""
+        """Ask a case to stop and undo its steps. Raises Problem: 409 if it has ended, 503 without Temporal."""
         if case.status.closed:
             raise ended(case)
         if case.rollback is not None and case.rollback.ended is not None:
             message = "The case was completed and is being rolled back. To call that off, reject its rollback."
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
-            # Only the first cancellation counts, so a repeat needs no id of its own to be the same.
+            # Only the first cancellation counts, so a repeat is the same without an id of its own.
             id=decision_id_for(person.id, f"{case.case_id}/cancel", client_id or reason),
             by=actor(person),
             reason=reason,
@@ -131,12 +131,12 @@ class Gateway:
             raise ended(now) from error
 
     async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status | None:
-        """Start a scheduled case before its time, once. Returns None where no worker answers: the case starts later.
+        """Start a scheduled case before its time, once. Return None if no worker answers: the case starts later.
 
-        Raises Problem: 409 when the case is not scheduled, 503 when Temporal does not answer.
+        Raises Problem: 409 if the case is not scheduled, 503 if Temporal does not answer.
         """
         asked = StartNow(
-            # A case begins once, so the same person's repeat is the same with or without an id of the client's.
+            # A case begins once, so a repeat by the same person is the same with or without the client's id.
             id=decision_id_for(person.id, f"{case.case_id}/start", client_id or "start"),
             by=actor(person),
             at=datetime.now(UTC),
@@ -153,7 +153,7 @@ class Gateway:
             await self._start_later(handle, asked)
             return None
         except Gone as error:
-            with suppress(NoAnswer, Gone, Refusal):  # then it never came before the end
+            with suppress(NoAnswer, Gone, Refusal):  # no Update arrived before the end
                 return await outcome_of(handle, asked.id, Status)
             async with self._db.read() as conn:
                 now = await cases.get(conn, case.case_id) or case
@@ -169,7 +169,7 @@ class Gateway:
             raise unavailable(MAY_COME) from error
 
     async def begun(self, workflow_id: str) -> str:
-        """Return why a rollback was called off; empty when it goes on, or when that is not known within 2 s."""
+        """Return why a rollback was called off. Empty if it goes on, or if the answer does not come within 2 s."""
         try:
             async with within(ROLLBACK_PATIENCE_S):
                 while True:
@@ -185,7 +185,7 @@ class Gateway:
     # --------------------------------------------------------------------------------------------------------- batches
 
     async def order(self, batch: Batch, order: BatchOrder, launcher: Launcher) -> None:
-        """Pause, resume or cancel an import. Raises Problem: 409 when the import can no longer do so.
+        """Pause, resume or cancel an import. Raises Problem: 409 if the import can no longer do so.
 
         A batch whose import has ended can still be cancelled once, to roll back its cases.
         """

@@ -14,15 +14,15 @@ from store.cases.cases import CaseRow
 from store.cases.tasks import DecisionRow
 from store.db.database import Database
 
-SURE = frozenset(
+CERTAIN_REFUSALS = frozenset(
     {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
 )
-"""Refusals that follow from the stored task alone, so no worker need be asked."""
+"""Refusals that follow from the stored task alone, so that no worker is needed."""
 REUSED = "This decision id was used already, with another answer."
 
 
 class RefusalLog:
-    """Records refusals: Temporal keeps no trace of a refused Update."""
+    """The log of refusals. Temporal keeps no trace of a refused Update."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -40,7 +40,7 @@ def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
 
 
 def ended(case: CaseRow) -> Problem:
-    """Return the problem of a message for a case that has ended: 409 with its outcome."""
+    """Return the problem for a message to a case that has ended: 409 with the outcome of the case."""
     return Problem(
         409,
         f"The case has ended already: {case.status.replace('_', ' ')}.",

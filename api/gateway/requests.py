@@ -1,4 +1,4 @@
-"""What routes and pages ask the gateway for, and what they get back."""
+"""Arguments and results of the gateway."""
 
 from typing import Any
 
@@ -12,22 +12,22 @@ from domain.task import TaskView
 
 
 class DecisionRequest(BaseModel):
-    """A decision on a task as a person sends it; the gateway adds who and when."""
+    """A decision on a task as a person sends it. The gateway adds the person and the time."""
 
     verdict: str
     comment: str = ""
     revision: int | None = None
     edits: dict[str, Any] = {}
     via: str = "api"
-    """The way the request came, for the audit log."""
+    """The client that sent the request, for the audit log."""
 
 
 class ActionRequest(BaseModel):
-    """Any other action on a task as a person sends it; the gateway adds who and when."""
+    """Any other action on a task as a person sends it. The gateway adds the person and the time."""
 
     act: Act
     to: str | None = None
-    """A person, by id, name or e-mail address."""
+    """A person, by id, name or email address."""
     text: str = ""
     question: str | None = None
     replaces: str | None = None
@@ -41,7 +41,7 @@ class ActionRequest(BaseModel):
 
 
 class DecisionOutcome(BaseModel):
-    """The outcome of a decision: with `task` and `case_status` it was accepted, without them a worker must apply it."""
+    """The outcome of a decision. With `task` and `case_status` it was accepted; else a worker must apply it."""
 
     decision_id: str
     task: TaskView | None = None
@@ -49,12 +49,12 @@ class DecisionOutcome(BaseModel):
 
     @property
     def accepted(self) -> bool:
-        """Whether the case has counted the decision."""
+        """Return whether the case has counted the decision."""
         return self.task is not None
 
 
 class ActionOutcome(BaseModel):
-    """The outcome of an action: with `task` it was done, without it a worker must still do it."""
+    """The outcome of an action. With `task` the action was done; without `task` a worker must still do it."""
 
     action_id: str
     task: TaskView | None = None

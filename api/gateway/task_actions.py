@@ -1,4 +1,4 @@
-"""What people do with a task other than decide it: claim, hand over, ask, change the deadline."""
+"""Send actions on a task other than a decision: claim, hand over, ask, change the deadline."""
 
 import uuid
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import REUSED, SURE, RefusalLog, ended, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -20,7 +20,7 @@ from api.gateway.temporal import (
     within,
 )
 from api.http.problems import Problem, unavailable
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Action, Actor, Receipt
@@ -46,11 +46,11 @@ class TaskActions:
     async def act(
         self, person: Person, task: TaskView, request: ActionRequest, client_id: str | None = None
     ) -> ActionOutcome:
-        """Do something with a task, once, and return the task as it is then.
+        """Act on a task once, and return the task after the action.
 
-        Where no worker answers, the action is stored, and done or refused later. Until then a repeat with the same
-        content counts as the same action; a repeat with the same `client_id` always does. Raises Problem: 403, 409 or
-        422 as the Workflow refuses, 422 for somebody who is unknown, 503 when Temporal does not answer.
+        If no worker answers, the action is stored, and done or refused later. Until then a repeat with the same content
+        counts as the same action. A repeat with the same `client_id` always does. Raises Problem: 403, 409 or 422 if
+        the Workflow refuses, 422 for an unknown person, 503 if Temporal does not answer.
         """
         to = await self._named(request.to, person, task) if request.to is not None else None
         action = Action(
@@ -86,7 +86,7 @@ class TaskActions:
         return ActionOutcome(action_id=action.id, task=receipt.task)
 
     async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
-        """Return the action that this one repeats: by the client's id, or the same content still without an answer."""
+        """Return the earlier action with the client's id, or with the same content and still pending."""
         async with self._db.read() as conn:
             if client_id:
                 return await actions.get(conn, action.id)
@@ -99,11 +99,11 @@ class TaskActions:
                 await actions.settle(conn, known.action_id, no.message if no else "", no.code.value if no else "")
 
     async def _act_later(self, handle: WorkflowHandle[Any, Any], task: TaskView, action: Action) -> ActionOutcome:
-        """Store the action and send it as a Signal. It is stored first, so that a repeat finds it."""
+        """Store the action and send it as a Signal. Storing comes first, so that a repeat finds the action."""
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
         except Refusal as no:
-            if no.code in SURE:
+            if no.code in CERTAIN_REFUSALS:
                 raise await self._refusals.refuse(task, action, no) from no
         async with self._db.write() as conn:
             await actions.pending(conn, ActionRecord.of(action), task.case_id)
@@ -120,7 +120,7 @@ class TaskActions:
         return ActionOutcome(action_id=action.id)
 
     async def _not_there(self, task: TaskView) -> Problem:
-        """Return the problem why no Workflow takes a message for a task."""
+        """Return the problem that says why no Workflow takes a message for a task."""
         async with self._db.read() as conn:
             case = await cases.get(conn, task.case_id)
         if case is not None and case.status.closed:
@@ -128,8 +128,8 @@ class TaskActions:
         return unavailable("The case is about to start; try again in a moment.")
 
     async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
-        """Return the person meant by an id, a name or an e-mail address. Raises Problem 422."""
+        """Return the person whom an id, a name or an email address means. Raises Problem 422."""
         async with self._db.read() as conn:
-            id = await whom(conn, text, by, field="to", asking="To whom?", task=task)
+            id = await find_person(conn, text, by, field="to", asking="To whom?", task=task)
             found = await people.get(conn, id)
         return Actor(id=found.id, groups=found.groups)

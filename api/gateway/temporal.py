@@ -1,6 +1,7 @@
-"""Calls to Temporal with a deadline. A failure is one of three exceptions that a caller can handle.
+"""Calls to Temporal with a deadline. Each failure is one of three exceptions that a caller can handle.
 
-`Refusal`: the Workflow refused the message. `Gone`: no Workflow takes messages there. `NoAnswer`: neither is known.
+`Refusal`: the Workflow refused the message. `Gone`: no Workflow takes messages there. `NoAnswer`: the outcome is
+unknown.
 """
 
 import asyncio
@@ -27,13 +28,13 @@ from domain.refusals import Refusal, RefusalCode
 from workflows.engine.refusal_failures import refusal_of_failure
 
 UPDATE_PATIENCE_S = 2.5
-"""How long an Update may take before the Signal is sent instead."""
+"""Seconds that an Update may take before the Signal is sent instead."""
 SIGNAL_PATIENCE_S = 1.0
-"""How long a Signal may take: a caller has an answer within 4 s, whatever is down."""
+"""Seconds that a Signal may take. The caller then has an answer within 4 s, even if everything is down."""
 QUERY_PATIENCE_S = 1.0
 MAY_COME = "Temporal does not answer. What you sent may still arrive; sent again, it is done once."
 PAUSE_S = 0.1
-"""Between two tries within a deadline: the id makes a second one harmless."""
+"""Seconds between two tries within a deadline. The id makes a second try harmless."""
 COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
 """Failures by which the server says that the Workflow ended before it answered an Update."""
 AGAIN = frozenset({RefusalCode.NOT_READY.value, "UnprocessedUpdate"})
@@ -49,14 +50,15 @@ class NoAnswer(Exception):
 
 
 class Gone(Exception):
-    """Temporal knows no Workflow of this case that takes messages: it has ended, or has not begun."""
+    """Temporal knows no Workflow of this case that takes messages: the Workflow has ended, or has not begun."""
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Run the block with a deadline. Raises NoAnswer, Gone or Refusal, and Problem for a message Temporal never takes.
+    """Run the block with a deadline.
 
-    The SDK's own `rpc_timeout` is not used: measured, 3 s of it took 6 s.
+    Raises NoAnswer, Gone, Refusal, or Problem for a message that Temporal never takes. The SDK's own `rpc_timeout` is
+    not used: a value of 3 s took 6 s when measured.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -73,14 +75,14 @@ async def within(seconds: float) -> AsyncIterator[None]:
             raise Problem(422, "Temporal does not take this message: it is too large.", kind="too-large") from error
         raise NoAnswer from error
     except RuntimeError as error:
-        # What the SDK raises when a client that has never been connected cannot connect.
+        # The SDK raises this when a client that was never connected cannot connect.
         if "connect" in str(error):
             raise NoAnswer from error
         raise
 
 
 def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
-    """Return what the failure of an Update means. An unforeseen failure is no refusal: the Signal may still succeed."""
+    """Return what the failure of an Update means. An unknown failure is no refusal: the Signal may still succeed."""
     if isinstance(cause, ApplicationError):
         if cause.type in COMPLETED:
             return Gone()
@@ -95,9 +97,9 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
 async def send(
     handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
 ) -> AnswerT:
-    """Send an Update until it is answered: refusals that pass and a server that starts are tried again.
+    """Send an Update until it is answered. Passing refusals and a server that is starting are tried again.
 
-    Call it `within` a deadline.
+    Call this `within` a deadline.
     """
     while True:
         try:
@@ -113,21 +115,18 @@ async def send(
 
 
 async def state_of(client: Client, workflow_id: str) -> CaseState | None:
-    """Return the case as its Workflow knows it; None when the Workflow did not answer within a second."""
+    """Return the case as its Workflow knows it, or None if the Workflow does not answer within a second."""
     try:
         async with within(QUERY_PATIENCE_S):
             handle = client.get_workflow_handle(workflow_id)
             state: CaseState = await handle.query("status", result_type=CaseState)
             return state
-    except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: of code that is newer, or older
+    except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: from newer or older code
         return None
 
 
 async def outcome_of(handle: WorkflowHandle[Any, Any], update_id: str, answer: type[AnswerT]) -> AnswerT:
-    """Return the answer of an Update that was sent before; Temporal still has it when the Workflow has ended.
-
-    Raises NoAnswer, Gone and Refusal.
-    """
+    """Return the answer of an Update that was sent before. Temporal has it even if the Workflow has ended."""
     async with within(QUERY_PATIENCE_S):
         given: AnswerT = await handle.get_update_handle(update_id, result_type=answer).result()
         return given

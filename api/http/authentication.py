@@ -1,4 +1,4 @@
-"""Sign-in before anything else: below `/api` nobody learns what a route takes before they have said who they are."""
+"""Check the token of each request below `/api` before the request is routed or parsed."""
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,10 +12,10 @@ API_ROOT = "/api"
 
 
 class Authentication:
-    """Answer 401 below `/api` unless the Authorization header holds somebody's token.
+    """Middleware that answers 401 below `/api` unless the Authorization header has a valid token.
 
-    Routing, parameters and the body come after it: a stranger's upload is not parsed, and no answer tells a stranger
-    which parameters a route has. The person is kept in `request.state.caller`, where routes find them.
+    Routing, parameters and the body come later. So the upload of an unknown caller is not parsed, and no answer reveals
+    the parameters of a route. Routes find the person in `request.state.caller`.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""What a body may be: its encoding, its size and the time it takes, before anything parses it."""
+"""Limits for request bodies: encoding, size and time, checked before anything parses the body."""
 
 import asyncio
 import time
@@ -16,13 +16,14 @@ from api.http.middleware import API
 from api.http.problems import Problem
 
 STRANGER_BYTES = 16 * 1024
-"""Largest body of somebody who is not signed in: the form to sign in, with the address to come back to."""
+"""Largest body of a visitor who is not signed in: the sign-in form with the address to return to."""
 STRANGER_SECONDS = 10.0
-"""How long such a body may take."""
+"""Seconds that such a body may take."""
 GRACE_SECONDS = 30.0
-"""How long the body of somebody who is signed in may take, however small it is."""
+"""Seconds that the body of a signed-in person may take, even if the body is small."""
 LEAST_RATE = 256
-"""Bytes a second that a longer one brings on average: a slow line is served, a connection held open is not."""
+"""Average bytes a second that a longer body needs. A slow line is served; a connection that is only held open is not.
+"""
 
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 
@@ -30,9 +31,9 @@ AsPage = Callable[[Request, Problem], Response | None]
 
 
 class Bodies:
-    """Refuse bodies in another encoding than UTF-8, large ones of strangers, and those that take too long.
+    """Middleware that refuses bodies with another encoding than UTF-8, and bodies that are too large or too slow.
 
-    Who is signed in is known by `request.state.person` when the body is read.
+    `request.state.person` says who is signed in when the body is read.
     """
 
     def __init__(self, app: ASGIApp, as_page: AsPage) -> None:
@@ -45,17 +46,17 @@ class Bodies:
         headers = Headers(scope=scope)
         problem = _in_another_encoding(headers)
         if scope["method"] in WITHOUT_BODY and _announced(headers) > STRANGER_BYTES:
-            # Starlette's limit would find out in the middle of a stream, and fail.
+            # Starlette's limit would notice this in the middle of a stream, and fail.
             problem = Problem(413, "The body is too large.")
         if problem:
             answer = self._as_page(Request(scope), problem) or problem.response()
             return await answer(scope, receive, send)
-        body = _Body(scope, receive, send)
+        body = _RequestBody(scope, receive, send)
         await self.app(scope, body.receive, body.send)
 
 
-class _Body:
-    """One body as it comes in."""
+class _RequestBody:
+    """The body of one request while it arrives."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
@@ -65,7 +66,7 @@ class _Body:
         self._announced = _announced(Headers(scope=scope))
 
     async def receive(self) -> Message:
-        """The next part. Raises HTTPException 408 or 413, or 400 for a body that ends before it is whole."""
+        """Return the next part. Raises HTTPException 408 or 413, or 400 for a body that is cut off."""
         if self._whole:
             return await self._receive()
         stranger = "person" not in self._scope.get("state", {})
@@ -90,13 +91,13 @@ class _Body:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass the answer on; from now on nothing can be refused any more."""
+        """Send a part of the answer. From now on the body can no longer be refused."""
         self._answered = True
         await self._send(message)
 
 
 class BodyLimit(RequestBodyLimitMiddleware):
-    """Starlette's limit, its plain-text answer turned into a problem document, or into a page for people."""
+    """Starlette's limit, with its plain-text answer replaced by a problem document or by a page."""
 
     def __init__(self, app: ASGIApp, max_body_size: int, of_page: Callable[[Request], Response]) -> None:
         super().__init__(app, max_body_size)
@@ -108,7 +109,7 @@ class BodyLimit(RequestBodyLimitMiddleware):
         async def send_problem(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] == 413:
-                # Only Starlette's own: a page or a problem document says more.
+                # Replace only Starlette's own answer: a page or a problem document says more.
                 replaced = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
                 if replaced:
                     problem = Problem(413, "The body is too large.")
@@ -121,9 +122,10 @@ class BodyLimit(RequestBodyLimitMiddleware):
 
 
 def _in_another_encoding(headers: Headers) -> Problem | None:
-    """Why a Content-Type is not taken. Parsers of forms decode by the name that it gives, and some codecs take minutes.
+    """Return the problem of a Content-Type or Content-Encoding that is not taken, or None.
 
-    Read with the function that they use, so that both see the same name.
+    Form parsers decode by the charset in the header, and some codecs take minutes. The header is read with the function
+    of those parsers, so that both see the same charset.
     """
     kinds = headers.getlist("content-type")
     if len(kinds) > 1:
@@ -140,11 +142,11 @@ def _in_another_encoding(headers: Headers) -> Problem | None:
 
 
 def _announced(headers: Headers) -> int:
-    """The length that the client says; 0 for what is not a number, which the server in front refuses."""
+    """Return the length that the client announces; 0 if it is not a number, which uvicorn refuses."""
     length = headers.get("content-length", "")
     return int(length[:18]) if length.isascii() and length.isdecimal() else 0
 
 
 def _is_utf8(name: str) -> bool:
-    # Not `codecs.lookup`, which imports a module by the name.
+    # `codecs.lookup` would import a module by this name.
     return name.strip().lower().replace("_", "-") in ("utf-8", "utf8", "us-ascii", "ascii")

@@ -1,8 +1,7 @@
-"""Connections to the gateway: how long one may take to say what it wants, and how many are held.
+"""Limits for connections: the time until the headers arrive, and the number of open connections.
 
-uvicorn has no time limit for the headers of a request, and answers 503 to everybody when there are too many
-connections. Here a connection has some seconds for its headers, and when there are too many, those go that serve
-nobody who is signed in.
+uvicorn has no time limit for headers, and answers 503 to everybody if there are too many connections. Here a connection
+has some seconds for its headers. If there are too many, those that serve no signed-in person are closed.
 """
 
 import asyncio
@@ -15,27 +14,27 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
-"""From the beginning of a connection, or the end of the answer before, until the headers of a request are there."""
+"""From the start of a connection, or from the end of the last answer, until the headers of a request are complete."""
 MAX_CONNECTIONS = 1000
 PIECE_BYTES = 16 * 1024
-"""What is parsed at a time. h11 measures headers only when they are not whole yet, however much came at once: so they
-have at most two pieces."""
-SPARE_FILES = 200
-"""Of those that the process may open: databases, files, Temporal."""
+"""Bytes parsed at a time. h11 measures headers only while they are incomplete, however many bytes come at once. So
+headers have at most two pieces."""
+RESERVED_FILES = 200
+"""Open files that are reserved for databases, files and Temporal."""
 
 _log = logging.getLogger("holdgate.api")
 
 
 def most_connections() -> int:
-    """How many connections are held at most: fewer where the process may not open as many files."""
+    """Return the largest number of connections: fewer if the process may not open as many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < MAX_CONNECTIONS + SPARE_FILES and (hard == resource.RLIM_INFINITY or hard > soft):
-        wanted = MAX_CONNECTIONS + SPARE_FILES
+    if soft < MAX_CONNECTIONS + RESERVED_FILES and (hard == resource.RLIM_INFINITY or hard > soft):
+        wanted = MAX_CONNECTIONS + RESERVED_FILES
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(ValueError, OSError):  # what may not be raised stays
+        with suppress(ValueError, OSError):  # the limit cannot be raised, so the present one stays
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(20, min(MAX_CONNECTIONS, soft - SPARE_FILES))
+    return max(20, min(MAX_CONNECTIONS, soft - RESERVED_FILES))
 
 
 class Connection(H11Protocol):
@@ -51,21 +50,21 @@ class Connection(H11Protocol):
         self._unread = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin the time for the first headers, and make room where there is none."""
+        """Start the timer for the first headers, and close other connections if there are too many."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.most:
             _make_room([each for each in self.connections if isinstance(each, Connection)], self.most)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; the time for headers ends when they are whole."""
+        """Take the data. The timer for headers stops when the headers are complete."""
         self._unread += data
         self._parse()
         if self.serving:
             self._stop_waiting()
 
     def _parse(self) -> None:
-        """Parse piece by piece, and what follows a whole request when that is answered."""
+        """Parse piece by piece. Data behind a complete request waits until that request is answered."""
         while self._unread and not self.transport.is_closing():
             if self.serving and self.conn.their_state is h11.DONE:
                 return self.flow.pause_reading()
@@ -74,7 +73,7 @@ class Connection(H11Protocol):
             super().data_received(piece)
 
     def on_response_complete(self) -> None:
-        """Begin the time for the next headers. What is left of the body before has to come in it, too."""
+        """Start the timer for the next headers. The rest of the last body must arrive within it, too."""
         self._wait()
         super().on_response_complete()
         self._parse()
@@ -82,23 +81,23 @@ class Connection(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     @property
     def serving(self) -> bool:
-        """Whether a request is being answered."""
+        """Return whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Which connections go first: idle ones, then those of strangers, the oldest first; people come last."""
+        """Return the order of closing: idle ones, then those of unknown clients, oldest first; people come last."""
         known = self.scope is not None and "person" in self.scope.get("state", {})
         return (2 if known and self.serving else 1 if self.serving or known else 0), self._since
 
     def close(self) -> None:
-        """End the connection at once, whatever is being sent."""
+        """Close the connection at once, even while data is sent."""
         self.transport.abort()
 
     def _wait(self) -> None:

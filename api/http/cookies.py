@@ -1,13 +1,13 @@
-"""Cookies as they come: whoever sends a request also decides how long reading its cookies takes."""
+"""Remove cookies that would take long to read. The client decides what its cookies contain."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Cookies:
-    """Leave out cookies with a backslash, before anything reads them.
+    """Middleware that removes cookies with a backslash before anything reads them.
 
-    Python unescapes quoted values in square time, and FastAPI reads the cookies of each request. Ours are never
-    quoted; those of other programs on the same machine may be.
+    Python unescapes quoted values in quadratic time, and FastAPI reads the cookies of each request. The cookies of
+    Holdgate are never quoted; those of other programs on the same machine may be.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,7 @@
-"""While the demo is on, the gateway answers to names of this machine only.
+"""While the demo is on, answer only requests for host names of this machine.
 
-A page of any site can point its own name at this machine (DNS rebinding), and what such a page asks for comes with that
-name. Without the demo there may be a proxy in front, which may send any name: then sessions and tokens decide alone.
+Any web page can point its own host name at this machine (DNS rebinding); its requests then carry that name. Without the
+demo, a proxy may send any host name. Then sessions and tokens alone protect the gateway.
 """
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from api.pages.parts.page import as_page
 
 
 class DemoHost:
-    """Refuses requests for other hosts with 421."""
+    """Middleware that refuses requests for other hosts with 421."""
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""What intake and the store refuse, in HTTP's terms: routes let these errors pass."""
+"""Turn errors of intake and of the store into problem documents, so that routes need not catch them."""
 
 import logging
 from typing import Any
@@ -19,7 +19,7 @@ _log = logging.getLogger("holdgate.api")
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem document for a refusal. Raises ValueError for an error that is none."""
+    """Return the problem document for a refusal. Raises ValueError for any other error."""
     match error:
         case UnknownProcess():
             names = list(PROCESSES)
@@ -55,7 +55,7 @@ def problem_of(error: Exception) -> Problem:
         case TemporalUnavailable():
             return temporal_unreachable()
         case UnusableValue():
-            # The routes' own types should have named the field: a place that lacks one is a mistake of ours.
+            # The type of the route should have named the field. An error without a location is a defect of Holdgate.
             _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
             return invalid(f"The request cannot be answered: {error}.", [])
         case DatabaseUnavailable():
@@ -81,7 +81,7 @@ REFUSALS = (
 
 
 def install(app: FastAPI) -> None:
-    """Answer these errors with their problem documents."""
+    """Register the handlers of these errors."""
 
     async def refusal(_: Request, error: Exception) -> JSONResponse:
         return problem_of(error).response()

@@ -1,4 +1,4 @@
-"""What every answer gets: security headers, a line in the log, a count."""
+"""Middleware for every answer: security headers, a line in the log, a count."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ from core import logs
 
 API = "/api/v1"
 MAX_JSON_BYTES = 1024 * 1024
-"""Largest body of a request that is not an upload: bulk decisions with a hundred long comments fit."""
+"""Largest body of a request that is not an upload. A hundred decisions with long comments fit."""
 UPLOAD_MARGIN_BYTES = 64 * 1024
-"""What a multipart form adds to the file it carries."""
+"""Bytes that a multipart form adds to its file."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _log = logging.getLogger("holdgate.api")
@@ -22,7 +22,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Scripts and styles come from our own files only, and nothing from anywhere else."""
+"""Scripts and styles come from the gateway's own files only, and nothing comes from elsewhere."""
 _HEADERS = {
     "Content-Security-Policy": _POLICY.format(styles=""),
     "X-Content-Type-Options": "nosniff",
@@ -34,8 +34,8 @@ _HEADERS = {
 }
 
 
-class Headers:
-    """Security headers on every answer. Nothing but static files may be kept by a browser or a proxy."""
+class SecurityHeaders:
+    """Middleware that adds security headers. Browsers and proxies may cache static files only."""
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
         self.app = app
@@ -58,10 +58,10 @@ class Headers:
         await self.app(scope, receive, send_with_headers)
 
 
-class Requests:
-    """One line in the log a request, and one count: who, what, how it went, how long.
+class RequestLog:
+    """Middleware that logs and counts each request: person, route, status, duration.
 
-    Never a query string, a header or a body.
+    It never logs a query string, a header or a body.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -91,14 +91,14 @@ class Requests:
 
 
 def _method(scope: Scope) -> str:
-    """As a label: anybody may invent a method."""
+    """Return the method as a label. Clients can invent methods, so unknown ones share a label."""
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, `/api/v1/cases/{case_id}`: a label for each case would drown Prometheus."""
+    """Return the template of the path, as `/api/v1/cases/{case_id}`. A label for each case would be too many."""
     template: str | None = getattr(scope.get("route"), "path", None)
     if template is None:
         return "none"
-    # A router that was included does not know under which prefix.
+    # An included router does not know its own prefix.
     return API + template if scope["path"].startswith(API) else template

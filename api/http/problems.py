@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457). No error shows a stack trace, and none is rendered anywhere else."""
+"""Errors as `application/problem+json` (RFC 9457). No error shows a stack trace."""
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -16,14 +16,14 @@ RETRY_AFTER_S = 2
 
 
 class FieldError(BaseModel):
-    """One mistake in what was sent."""
+    """One mistake in a request."""
 
     field: str = Field(examples=["input.amount"])
     message: str = Field(examples=["must be greater than 0"])
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457, as documented in the OpenAPI schema. A problem may carry more members, named with its route."""
+    """RFC 9457, as documented in the OpenAPI schema. A problem may have more members, which its route documents."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,9 +35,9 @@ class ProblemBody(BaseModel):
 
 
 class Problem(Exception):
-    """An answer that is not what was asked for.
+    """An error that a request is answered with.
 
-    `kind` tells programs what happened (`already-closed`), `detail` tells people; further members travel as they are.
+    `kind` tells programs what happened (`already-closed`), `detail` tells people. Further members are sent unchanged.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Problem(Exception):
         }
 
     def response(self) -> JSONResponse:
-        """The problem as the answer to the request."""
+        """Return the problem as the answer to the request."""
         return JSONResponse(self.body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def unauthenticated(why: str | None = None) -> Problem:
-    """401: no token, one that nobody has (any more), or one that opens nothing for the reason that is given."""
+    """Return 401: the token is missing, unknown or revoked, or is not accepted for the reason given."""
     return Problem(
         401,
         why
@@ -78,27 +78,27 @@ def unauthenticated(why: str | None = None) -> Problem:
 
 
 def not_found(what: str) -> Problem:
-    """404: it does not exist, or the caller may not know that it does."""
+    """Return 404: the thing does not exist, or the caller may not know that it does."""
     return Problem(404, f"There is no such {what}.", kind="not-found")
 
 
 def forbidden(detail: str, rule: str) -> Problem:
-    """403: the caller sees it and may not do this; `rule` is the rule that says so."""
+    """Return 403: the caller sees the thing and may not do this. `rule` is the rule that says so."""
     return Problem(403, detail, kind="not-allowed", rule=rule)
 
 
 def invalid(detail: str, errors: Sequence[FieldError], **members: Any) -> Problem:
-    """422: every mistake at once."""
+    """Return 422 with all mistakes at once."""
     return Problem(422, detail, kind="invalid", errors=[error.model_dump() for error in errors], **members)
 
 
 def unavailable(detail: str, **members: Any) -> Problem:
-    """503: try again in a moment."""
+    """Return 503: the caller tries again in a moment."""
     return Problem(503, detail, kind="unavailable", headers={"Retry-After": str(RETRY_AFTER_S)}, **members)
 
 
 def temporal_unreachable(**members: Any) -> Problem:
-    """503: Temporal did not answer."""
+    """Return 503: Temporal did not answer."""
     return unavailable("Temporal does not respond. No data was stored. Try again in a moment.", **members)
 
 
@@ -118,18 +118,18 @@ _WORDS = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` argument of a route for these error statuses."""
+    """Return the `responses` argument of a route for these error statuses."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    # The model is named so that FastAPI adds its schema; the content says that it travels as problem+json only.
+    # The model is named so that FastAPI adds its schema. The content says that only problem+json is sent.
     return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}
 
 
 ANY_ROUTE = documented(400, 401, 408, 413, 415, 422, 503)
-"""What every route of the API may answer, before it looks at what is asked for."""
+"""Errors that each route of the API may answer before it reads its arguments."""
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
-    # The first part of a location says query, path, header or body; JSON that cannot be read has only a place.
+    # The first part of a location says query, path, header or body. Unreadable JSON has only a position.
     place = [] if error["type"] == "json_invalid" else error["loc"][1:]
     name = ".".join(str(part) for part in place) or "body"
     return FieldError(field=name, message=error["msg"].removeprefix("Value error, "))
@@ -139,7 +139,7 @@ AsPage = Callable[[Request, Problem], Response | None]
 
 
 def install(app: FastAPI, as_page: AsPage) -> None:
-    """Answer every error of the application with a problem document, or with a page where `as_page` makes one."""
+    """Answer every error of the application with a problem document, or with a page if `as_page` returns one."""
 
     def said(request: Request, problem: Problem) -> Response:
         return as_page(request, problem) or problem.response()
@@ -161,7 +161,7 @@ def install(app: FastAPI, as_page: AsPage) -> None:
 
     @app.exception_handler(Exception)
     async def defect(request: Request, _error: Exception) -> Response:
-        # Starlette raises the error again after this answer, so the log has the trace and the caller does not.
+        # Starlette raises the error again after this answer: the trace goes to the log and not to the caller.
         return said(
             request,
             Problem(

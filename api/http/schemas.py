@@ -1,4 +1,4 @@
-"""What the JSON routes answer: shapes of the HTTP contract, made of what the store and the Workflow know."""
+"""Answers of the JSON routes, made of rows of the store and of the state of Workflows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ class Page(BaseModel, Generic[ItemT]):
 
 
 class CaseBrief(BaseModel):
-    """A case as it stands in a list."""
+    """A case in a list."""
 
     case_id: str = Field(examples=["payment:inv-1042"])
     process: str = Field(examples=["payment"])
@@ -44,7 +44,7 @@ class CaseBrief(BaseModel):
     requester: str = Field(examples=["requester-1"])
     priority: int = Field(examples=[3])
     created_at: datetime
-    start_at: datetime | None = Field(description="What it is or was scheduled for")
+    start_at: datetime | None = Field(description="When the case starts or started, if it was scheduled")
     closed_at: datetime | None
     batch_id: str | None
     round: int
@@ -52,7 +52,7 @@ class CaseBrief(BaseModel):
 
 
 class TimelineItem(BaseModel):
-    """One thing that happened. `data` is null when it was erased at a person's request."""
+    """One event. `data` is null if it was erased at a person's request."""
 
     seq: int
     at: datetime
@@ -63,7 +63,7 @@ class TimelineItem(BaseModel):
 
 
 class CaseDetail(CaseBrief):
-    """One case with its tasks, its timeline and what a rejection would undo."""
+    """One case with its tasks, its timeline and its rollback plan."""
 
     input: dict[str, Any]
     result: CaseResult | None
@@ -71,17 +71,19 @@ class CaseDetail(CaseBrief):
     policy_hash: str
     step: str | None = Field(None, description="What the case is doing now, in words")
     tasks: list[TaskView]
-    timeline: list[TimelineItem] = Field(description="What decided or changed the case, and the newest of the rest")
+    timeline: list[TimelineItem] = Field(
+        description="Events that decided or changed the case, and the newest other events"
+    )
     timeline_left_out: int = Field(0, description="How many refusals, comments and claims are not in `timeline`")
     resubmitted_as: str | None = Field(None, description="The next round of the same reference")
-    rollback_url: str | None = Field(None, description="The Workflow that rolls it back after its end, in Temporal")
+    rollback_url: str | None = Field(None, description="The Workflow that rolls back the completed case, in Temporal")
     rollback_plan: list[UndoView] = Field(
         description="What a rejection would undo, newest first; empty when the case has ended"
     )
     if_rolled_back: list[UndoView] = Field(
         description="Of a completed case: what `POST /cases/{id}/rollback` would undo, newest first"
     )
-    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+    stale: bool = Field(description="The Workflow did not answer within a second: this is the last recorded state")
 
 
 class TaskDetail(TaskView):
@@ -89,17 +91,17 @@ class TaskDetail(TaskView):
 
     can_decide: CanDecide
     if_approved: list[Consequence] = Field(
-        description="What happens if this is approved, in order, up to the next approval step at which people decide; "
-        "empty once it is decided"
+        description="What happens if the task is approved, in order, up to the next approval step at which people "
+        "decide; empty after the task is decided"
     )
     rollback_plan: list[UndoView] = Field(
-        description="What is undone if this is rejected or rolled back, newest first; empty once it is decided"
+        description="What a rejection or a rollback undoes, newest first; empty after the task is decided"
     )
-    stale: bool = Field(description="The Workflow did not answer within a second: this is what was last recorded")
+    stale: bool = Field(description="The Workflow did not answer within a second: this is the last recorded state")
 
 
 def brief(case: CaseRow, temporal_url: str) -> CaseBrief:
-    """A case for a list."""
+    """Return a case for a list."""
     return CaseBrief(**_brief(case), temporal_url=temporal_url)
 
 
@@ -112,11 +114,14 @@ def detail(
     resubmitted_as: str | None = None,
     rollback_url: str | None = None,
 ) -> CaseDetail:
-    """One case. `state` is None when it was not asked for (the case has ended) or when the Workflow did not answer."""
+    """Return one case.
+
+    `state` is None if it was not asked for (the case has ended) or if the Workflow did not answer.
+    """
     process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
     planned = state.rollback_plan if state else plan_of(case.plan)
-    # A completed case waits for the approval of its rollback: a no undoes nothing then.
+    # A completed case waits for the approval of its rollback: a rejection then undoes nothing.
     asked = case.rollback is not None and case.rollback.ended is not None
     taken_back = asked and fields["status"] is Status.AWAITING_APPROVAL
     return CaseDetail(
@@ -138,8 +143,8 @@ def detail(
     )
 
 
-def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
-    """What is recorded, as it is told."""
+def timeline_items(events: Sequence[StoredEvent]) -> list[TimelineItem]:
+    """Return stored events as items of a timeline."""
     return [
         TimelineItem(seq=each.seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=_data(each))
         for each in events
@@ -147,14 +152,15 @@ def told(events: Sequence[StoredEvent]) -> list[TimelineItem]:
 
 
 def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[TimelineItem]:
-    """What is recorded, and behind it what the Workflow tells and the record does not have yet."""
-    items = told(happened.events)
+    """Return the stored events, then the events that only the Workflow has so far."""
+    items = timeline_items(happened.events)
     known = {each.event_id for each in happened.events}
     following = items[-1].seq + 1 if items else 1
     fresh = (
         each
         for each in of_workflow
-        if each.event_id not in known and not (happened.left_out and each.kind in NOISE)  # it may be left out above
+        if each.event_id not in known
+        and not (happened.left_out and each.kind in NOISE)  # a quiet event may be one of those left out above
     )
     return items + [
         TimelineItem(seq=seq, at=each.at, kind=each.kind, actor=each.actor, summary=each.summary, data=each.data)
@@ -162,9 +168,9 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
     ]
 
 
-def _as_they_are(stored: Sequence[TaskView], told: Sequence[TaskView]) -> list[TaskView]:
-    """All tasks of a case, oldest first: as the Workflow tells them, which knows those it has opened itself."""
-    live = {task.task_id: task for task in told}
+def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
+    """Return all tasks of a case, oldest first, as the Workflow knows them; its newest tasks may not be stored yet."""
+    live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
 
@@ -190,36 +196,36 @@ def _data(event: StoredEvent) -> dict[str, Any] | None:
 
 
 @contextmanager
-def our_cursor() -> Iterator[None]:
-    """Around a read of the store that takes a cursor: one that we never gave out is the caller's mistake."""
+def checked_cursor() -> Iterator[None]:
+    """Answer 422 if the store refuses the cursor in the block: the gateway never gave that cursor out."""
     try:
         yield
     except ValueError as error:
-        if type(error) is not ValueError:  # a defect of ours, such as a row that does not fit its model
+        if type(error) is not ValueError:  # a defect of Holdgate, such as a row that does not fit its model
             raise
-        raise _not_ours("cursor") from error
+        raise _invalid_cursor("cursor") from error
 
 
 def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST) -> int:
-    """A cursor that is a place in a numbered order; 0 for none. Raises Problem 422 for what we never gave out."""
+    """Return the number in a cursor; 0 for none. Raises Problem 422 for a cursor that was never given out."""
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= most):
-        raise _not_ours(name)
+        raise _invalid_cursor(name)
     return int(cursor)
 
 
 def page_by_number(
     found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
 ) -> tuple[list[ItemT], str | None]:
-    """The page, and the cursor of the next: of what was `found` when one more than `limit` was asked for."""
+    """Return the page and the cursor of the next one. `found` holds one more than `limit` if there is a next page."""
     return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 
-def _not_ours(name: str) -> Problem:
+def _invalid_cursor(name: str) -> Problem:
     return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])
 
 
 def as_csv(request: Request) -> bool:
-    """Whether the request asks for CSV instead of JSON."""
+    """Return whether the request asks for CSV instead of JSON."""
     return MEDIA_TYPE in request.headers.get("accept", "")

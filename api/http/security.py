@@ -1,6 +1,6 @@
-"""Who is calling, what they may see, what they may do.
+"""Who the caller is, what they may see, and what they may do.
 
-Roles are groups. Somebody who may not see a thing gets 404, somebody who sees it and may not act 403.
+Roles are groups. A caller gets 404 for a thing that they may not see, and 403 for an action that they may not do.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from store.people import demo_people, people, sessions
 from store.people.people import Person, viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
-"""Keeps the session for the pages; the second name where the gateway is reached by https, for browsers take it from
-nobody but this host then. No route under /api reads it, so no other site can forge a call."""
+"""Names of the session cookie for pages. The second name is used with https, because browsers then accept it from this
+host only. No route under /api reads the cookie, so no other site can forge a call."""
 
 DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="token",
-    description="A person's token, from their page Settings; `make up` says where those of the demo people are.",
+    description="A person's token, from their page Settings; `make up` prints where the tokens of the demo people are.",
 )
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
@@ -46,7 +46,7 @@ class CanDecide(BaseModel):
 
 
 async def person_of(db: Database, token: str | None) -> Person | None:
-    """The person a token belongs to; None when there is no token or nobody has it."""
+    """Return the person to whom a token belongs, or None for a missing or unknown token."""
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
@@ -54,9 +54,9 @@ async def person_of(db: Database, token: str | None) -> Person | None:
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
-    """Why somebody is nobody here: the demo made them, and the demo is off. None for everybody else.
+    """Return why this person is refused: a demo person, and the demo is off. None for other people.
 
-    `person` is who was found by the token, the session or the name that was `shown`.
+    `person` was found by the token, the session or the name in `shown`.
     """
     services = request.app.state.services
     if services.settings.demo or (person is not None and not person.demo):
@@ -69,7 +69,7 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
 
 
 async def by_header(request: Request) -> Person:
-    """The person whose token came in the Authorization header; 401 when there is none."""
+    """Return the person whose token is in the Authorization header. Raises Problem 401."""
     credentials = await bearer(request)
     token = credentials.credentials if credentials else ""
     person = await person_of(request.app.state.services.db, token)
@@ -77,13 +77,13 @@ async def by_header(request: Request) -> Person:
         raise unauthenticated(why)
     if person is None:
         if token:
-            await request.app.state.services.turned_away.note(token)
+            await request.app.state.services.revoked_token_log.note(token)
         raise unauthenticated()
     return person
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
-    """The person whose token came in the Authorization header, as `Authentication` has found them; else 401."""
+    """Return the person whom `Authentication` found by the token in the header. Raises Problem 401."""
     person: Person | None = getattr(request.state, "caller", None)
     if person is None:
         raise unauthenticated()
@@ -91,13 +91,13 @@ async def caller(request: Request, _credentials: Bearer) -> Person:
 
 
 def cookie_of(request: Request) -> str | None:
-    """The session's token that the browser keeps."""
+    """Return the session token in the cookie, or None."""
     token = request.cookies.get(SECURE_COOKIE if request.app.state.services.settings.https else COOKIE)
     return token if token and len(token) <= MAX_TOKEN else None
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Who looks at a page, perhaps nobody; looked up once a request."""
+    """Return the person who looks at a page, or None. They are looked up once a request."""
     if not hasattr(request.state, "visitor"):
         request.state.visitor = await looked_up(request, credentials)
     found: Person | None = request.state.visitor
@@ -105,9 +105,10 @@ async def visitor(request: Request, credentials: Bearer) -> Person | None:
 
 
 async def looked_up(request: Request, credentials: Bearer) -> Person | None:
-    """Who looks at a page now: by header or by cookie, perhaps nobody. A session is kept in `request.state.signed_in`.
+    """Look up the person by header or cookie, and return them or None.
 
-    `request.state.refused` says why somebody is nobody, where there is more to say than that.
+    The session is kept in `request.state.signed_in`. `request.state.refused` says why a person is refused, if there is
+    more to say.
     """
     services = request.app.state.services
     db: Database = services.db
@@ -117,14 +118,14 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         token = credentials.credentials
         person = await person_of(db, token)
         if person is None:
-            await request.app.state.services.turned_away.note(token)
+            await request.app.state.services.revoked_token_log.note(token)
     else:
         token = cookie_of(request) or ""
         if token:
             async with db.read() as conn:
                 signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
         if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != services.demo.credential():
-            signed_in = None  # the secret of the demo's link was replaced
+            signed_in = None  # the secret in the demo's link was replaced
         person = signed_in.person if signed_in else None
     request.state.refused = await without_demo(request, person, token)
     if request.state.refused is not None:
@@ -134,7 +135,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
 
 
 def csrf_of(request: Request) -> str:
-    """What a form of this session has to bring along: nobody can guess it who does not have the cookie."""
+    """Return the secret that each form of this session sends. Only the browser with the cookie can know it."""
     token = cookie_of(request)
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest() if token else ""
 
@@ -144,18 +145,18 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 
 
 def actor(person: Person) -> Actor:
-    """The person as the Workflow's rules want them: with the groups they have now."""
+    """Return the person as an actor for the rules of the Workflow, with their present groups."""
     absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
     return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
 
 
 def is_in(person: Person, *groups: str) -> bool:
-    """Whether the person is a member of one of the groups."""
+    """Return whether the person is a member of one of the groups."""
     return not set(groups).isdisjoint(person.groups)
 
 
 async def requester(person: Caller) -> Person:
-    """Somebody who may start cases; 403 for anybody else."""
+    """Return a person who may start cases. Raises Problem 403."""
     if not is_in(person, REQUESTERS, ADMINS):
         raise forbidden(
             f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
@@ -164,49 +165,49 @@ async def requester(person: Caller) -> Person:
 
 
 async def overseer(person: Caller) -> Person:
-    """Somebody who reads the whole record: audit log and ledger. For anybody else these do not exist."""
+    """Return a person who may read the whole audit log and the ledger. Raises Problem 404."""
     if not is_in(person, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
-    """Somebody who reads policy texts. For anybody else they do not exist."""
+    """Return a person who may read policy texts. Raises Problem 404."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
-    """Somebody who sees the list of people. For anybody else there is none."""
+    """Return a person who may see the list of people. Raises Problem 404."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def admin(person: Caller) -> Person:
-    """Somebody who keeps the list of people; 403 for who only reads it, and for anybody else there is none."""
+    """Return a person who may change the list of people. Raises Problem 403 for a reader of the list, else 404."""
     await people_reader(person)
     check_admin(person, f"Only members of {ADMINS} change people, groups and tokens.")
     return person
 
 
 async def operator(person: Caller) -> Person:
-    """Somebody who deals with incidents. For anybody else there are none."""
+    """Return a person who may handle incidents. Raises Problem 404."""
     if not is_in(person, OPERATORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
-    """Somebody who reads published data. For anybody else it does not exist."""
+    """Return a person who may read published data. Raises Problem 404."""
     if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
-    """Somebody who reads accepted risks. For anybody else there are none."""
+    """Return a person who may read accepted risks. Raises Problem 404."""
     if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
         raise not_found("risk")
     return person
@@ -223,7 +224,7 @@ PolicyReader = Annotated[Person, Depends(policy_reader)]
 
 
 def check_for_another(person: Person, id: str | None, what: str) -> None:
-    """403 for an administrator who would give something to themselves: nobody gets more by their own hand."""
+    """Raise Problem 403 if an administrator gives something to themselves. `what` says what, in words."""
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"Nobody {what} for themselves: another administrator does. With only one, use the command line.",
@@ -232,18 +233,18 @@ def check_for_another(person: Person, id: str | None, what: str) -> None:
 
 
 def check_admin(person: Person, message: str) -> None:
-    """403 with the message for who is no admin."""
+    """Raise Problem 403 with the message if the person is no admin."""
     if not is_in(person, ADMINS):
         raise forbidden(message, f"members of {ADMINS}")
 
 
 def may_see_batch(person: Person, uploader: str) -> bool:
-    """Whether the person may see a batch: the one who uploaded it, and those who see everything."""
+    """Return whether the person may see a batch: its uploader, operators, auditors and admins may."""
     return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
 def check_own(person: Person, case_requester: str, what: str) -> None:
-    """403 unless the person asked for the case or batch, operates or administers. `what` they would do, in words."""
+    """Raise Problem 403 unless the person is the requester, an operator or an admin. `what` names the action."""
     if case_requester not in person.asks_as and not may_operate(person):
         raise forbidden(
             f"Only the requester, operators and admins {what}.", f"the requester, members of {OPERATORS} or {ADMINS}"
@@ -251,24 +252,24 @@ def check_own(person: Person, case_requester: str, what: str) -> None:
 
 
 def may_operate(person: Person) -> bool:
-    """Whether the person operates or administers."""
+    """Return whether the person is an operator or an admin."""
     return is_in(person, OPERATORS, ADMINS)
 
 
 def check_may_nudge(person: Person, case_requester: str) -> None:
-    """403 unless the person asked for the case."""
+    """Raise Problem 403 unless the person is the requester of the case."""
     if case_requester not in person.asks_as:
         raise forbidden("Only the requester of a case can send a reminder.", "the requester")
 
 
 def check_may_operate(person: Person, what: str) -> None:
-    """403 unless the person operates or administers."""
+    """Raise Problem 403 unless the person is an operator or an admin. `what` names the action in words."""
     if not may_operate(person):
         raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:
-    """Whether the person may decide the task now, by the very rules that its Workflow applies."""
+    """Return whether the person may decide the task now, by the rules that its Workflow applies."""
     probe = Decision(
         id="probe",
         task_id=task.task_id,

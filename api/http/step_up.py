@@ -1,4 +1,4 @@
-"""Proof that the person is there, and not only their token or an open browser of theirs: their password once more."""
+"""Ask a signed-in person for their password again. A token or an open browser alone is no proof of presence."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,19 +18,22 @@ NO_PASSWORD = "You have no password yet. A one-time link sets one: ask an admini
 
 @dataclass(frozen=True)
 class Proof:
-    """That a person knew their password."""
+    """Proof that a person knew their password."""
 
     person: str
     stored: str
 
     async def still_holds(self, conn: AsyncConnection) -> None:
-        """Refuse it, in the transaction that relies on it, if the password was changed or the person left meanwhile."""
+        """Raise Problem 409 if the password changed or the person left. Call this in the same transaction."""
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
             raise Problem(409, "Your password was changed at this moment. Try again.", kind="changed-meanwhile")
 
 
 async def check_password(db: Database, person: Person, password: str, field: str = "password") -> Proof:
-    """The proof. 403 for who has no password of their own, or has tried too often; 422 for a wrong one."""
+    """Check the password, and return the proof.
+
+    Raises Problem 403 for a person without a password or with too many tries, 422 for a wrong password.
+    """
     now, key = datetime.now(UTC), f"change:{person.id}"
     try:
         async with db.write() as conn:

@@ -1,4 +1,4 @@
-"""The record as pages: looking things up, checking that nothing was changed, and evidence to give away."""
+"""The audit log as pages: search events, check that nothing was changed, download evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,9 +12,9 @@ from api.http.problems import Problem
 from api.http.schemas import number_of
 from api.http.security import overseer
 from api.pages.event_words import of_stored
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.routes.audit import evidence_pack, period
-from api.services.audit_check import Check
+from api.services.audit_check import AuditCheck
 from store.audit import search as audit_search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import Sought
@@ -25,41 +25,41 @@ router = pages()
 
 SHOWN = 50
 PROBLEMS = 200
-"""Problems of a check that are shown; the command line tells all."""
+"""Problems of a check that the page shows. The command line prints all."""
 REFRESH_S = "2"
 
 Words = Annotated[Plain, Query(max_length=1500)]
 
 
 @dataclass(frozen=True)
-class Record(Context):
-    """`audit/record.html`: the events that fit, the newest first, and what was looked for."""
+class AuditSearchPage(Context):
+    """`audit/record.html`: the events that match the search, the newest first."""
 
     events: list[StoredEvent]
     sentences: dict[int, str]
-    """By position, what each event says for people."""
+    """By position, the sentence of each event for people."""
     sought: dict[str, str]
     kinds: list[str]
     address: str
     next_cursor: str | None
     first: bool
     wrong: dict[str, str]
-    """By field, what cannot be looked for."""
+    """By field, why its value cannot be searched for."""
 
 
 @dataclass(frozen=True)
-class Checked(Context):
-    """`audit/check.html`: the check of one case, or how far that of the whole record is."""
+class AuditCheckPage(Context):
+    """`audit/check.html`: the check of one case, or the progress of the check of the whole audit log."""
 
     case_id: str
     found: Verification | None
-    whole: Check | None
+    whole: AuditCheck | None
     most: int = PROBLEMS
 
 
 @dataclass(frozen=True)
-class Pack(Context):
-    """`audit/pack.html`: of what the evidence is to be, and why the last try came to nothing."""
+class EvidencePage(Context):
+    """`audit/pack.html`: the scope of the evidence, and why the last try failed."""
 
     sought: dict[str, str]
     wrong: str
@@ -78,7 +78,7 @@ async def search(
     q: Words = "",
     cursor: Cursor = None,
 ) -> Response:
-    """Search the record."""
+    """Search the audit log."""
     await overseer(person)
     typed = {"case_id": case_id, "actor": actor, "kind": kind, "from": starts, "to": ends, "q": q}
     typed = {name: text.strip() for name, text in typed.items()}
@@ -98,7 +98,7 @@ async def search(
     following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
     query = urlencode({name: text for name, text in typed.items() if text})
     shown = found[:SHOWN]
-    page = Record(
+    page = AuditSearchPage(
         person=person,
         events=shown,
         sentences={each.position: of_stored(each) for each in shown},
@@ -114,7 +114,7 @@ async def search(
 
 @router.api_route("/audit/check", methods=["GET", "HEAD"])
 async def check(request: Request, person: SignedIn, services: TheServices, case_id: Words = "") -> Response:
-    """Check one case at once; of the whole record, how far the check is."""
+    """Show the check of one case, or the progress of the check of the whole audit log."""
     await overseer(person)
     found, whole = None, services.checks.latest
     if case_id := case_id.strip():
@@ -122,12 +122,12 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
             folders = Folders(services.settings.attachments, services.settings.uploads)
             found = await verify_case(conn, case_id, folders)
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
-    return render(request, "audit/check.html", Checked(person, case_id, found, whole), headers=headers)
+    return render(request, "audit/check.html", AuditCheckPage(person, case_id, found, whole), headers=headers)
 
 
-@router.post("/audit/check", dependencies=[Depends(from_here)])
+@router.post("/audit/check", dependencies=[Depends(check_same_site)])
 async def check_all(person: SignedIn, services: TheServices) -> Response:
-    """Begin to check the whole record; the page then tells how far it is."""
+    """Start a check of the whole audit log. The page then shows its progress."""
     await overseer(person)
     services.checks.start(person.id)
     return RedirectResponse("/audit/check", status_code=303)
@@ -142,13 +142,13 @@ async def pack(
     starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
 ) -> Response:
-    """The form, and with its fields the pack itself, as the JSON route gives it."""
+    """Show the form, or download the evidence pack if its fields are filled, as the JSON route does."""
     await overseer(person)
     typed = {"case_id": case_id.strip(), "from": starts.strip(), "to": ends.strip()}
     if not any(typed.values()) or request.method == "HEAD":
-        return render(request, "audit/pack.html", Pack(person, typed, ""))
+        return render(request, "audit/pack.html", EvidencePage(person, typed, ""))
     try:
         return await evidence_pack(person, db, *(text or None for text in typed.values()))
     except Problem as no:
         told = "; ".join(error["message"] for error in no.body.get("errors") or ()) or no.body["detail"]
-        return render(request, "audit/pack.html", Pack(person, typed, told), no.status)
+        return render(request, "audit/pack.html", EvidencePage(person, typed, told), no.status)

@@ -1,4 +1,4 @@
-"""Files that were uploaded: the list, and one of them with its rows, how far it is, and how to stop it or go on."""
+"""Pages of uploads: the list, and one upload with its rows, its progress and its actions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
 from api.http.security import Bearer, looked_up, may_operate, may_see_batch
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
     BatchAnswer,
@@ -42,8 +42,8 @@ SHOWN = 50
 
 
 @dataclass(frozen=True)
-class Batches(Context):
-    """`batches/list.html`."""
+class UploadsPage(Context):
+    """`batches/list.html`: the uploads that the person may see."""
 
     batches: list[BatchBrief]
     status: str
@@ -53,26 +53,26 @@ class Batches(Context):
 
 
 @dataclass(frozen=True)
-class One(Context):
-    """`batches/one.html`."""
+class UploadPage(Context):
+    """`batches/one.html`: one upload."""
 
     batch: BatchAnswer
     kind: str
     labels: Mapping[str, str]
     done: int
-    """Of the rows to be started, those that were, or could not be."""
+    """Rows to start that were started, or failed to start."""
     statuses: dict[str, int]
-    """Cases by every status that there is, for scripts to fill in."""
+    """Cases by each possible status, for scripts to fill in."""
     may_order: bool
     may_roll_back: bool
     ended: bool
-    """Whether nothing will change by itself any more."""
+    """Whether the upload changes no more without an action of a person."""
     outcome: RowOutcome | None
     rows: Page[BatchRow]
     first: bool
     wrong: str = ""
     reason: str = ""
-    """As it was typed."""
+    """The reason that the person entered."""
 
 
 @router.api_route("/batches", methods=["GET", "HEAD"])
@@ -83,10 +83,10 @@ async def several(
     status: Annotated[BatchStatus | Literal[""], Query()] = "",
     cursor: Cursor = None,
 ) -> Response:
-    """The files the person may see, newest first, as the JSON route lists them."""
+    """List the uploads that the person may see, newest first, as the JSON route does."""
     found = await list_batches(person, services.db, status=status or None, cursor=cursor, limit=SHOWN)
     address = f"/batches?{urlencode({'status': status})}" if status else "/batches"
-    page = Batches(person, found.items, status, found.next_cursor, cursor is None, address)
+    page = UploadsPage(person, found.items, status, found.next_cursor, cursor is None, address)
     return render(request, "batches/list.html", page)
 
 
@@ -106,13 +106,13 @@ async def one(
     outcome: Annotated[RowOutcome | None, Query()] = None,
     cursor: Cursor = None,
 ) -> Response:
-    """One file, and its rows of one kind."""
+    """Show one upload, and its rows of one outcome."""
     return await _page(request, batch, person, services, outcome, cursor)
 
 
 @router.get("/batches/{batch_id}/events", response_class=EventStream)
 async def events(request: Request, batch: Visible, credentials: Bearer, services: TheServices) -> EventStream:
-    """How far a file is, as the JSON route tells it; ends with the session."""
+    """Stream the progress of an upload, as the JSON route does. The stream ends with the session."""
 
     async def still() -> Person | None:
         person = await looked_up(request, credentials)
@@ -123,11 +123,11 @@ async def events(request: Request, batch: Visible, credentials: Bearer, services
 
 @router.get("/batches/{batch_id}/bad-rows.csv")
 async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> Response:
-    """The rows to be mended, as the JSON route gives them back."""
+    """Download the rows to correct, as the JSON route does."""
     return await bad_rows_csv(services, batch, person)
 
 
-@router.post("/batches/{batch_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/batches/{batch_id}/{act}", dependencies=[Depends(check_same_site)])
 async def order(
     request: Request,
     batch: Visible,
@@ -137,7 +137,7 @@ async def order(
     reason: Annotated[Plain, Form(max_length=2000)] = "",
     rollback_started: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Stop the import or go on with it, as the JSON routes do."""
+    """Pause, resume or cancel the import, as the JSON routes do."""
     try:
         if not reason.strip():
             raise Problem(422, _("Enter a reason. The audit log shows your reason."))
@@ -167,10 +167,10 @@ async def _page(
     outcome = outcome or _worst(answer)
     empty: Page[BatchRow] = Page(items=[])
     rows = await batch_rows(batch, request, person, services, outcome, cursor=cursor, limit=SHOWN) if outcome else empty
-    if isinstance(rows, Response):  # who asks for CSV gets it here, too
+    if isinstance(rows, Response):  # a request for CSV gets it here, too
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None
-    page = One(
+    page = UploadPage(
         person=person,
         batch=answer,
         kind=words.nouns[1] if words else _("requests"),
@@ -190,6 +190,6 @@ async def _page(
 
 
 def _worst(batch: BatchAnswer) -> RowOutcome | None:
-    """The rows to look at first."""
+    """Return the outcome to look at first."""
     order: tuple[RowOutcome, ...] = ("invalid", "failed", "duplicate", "started")
     return next((each for each in order if getattr(batch.rows, each)), None)

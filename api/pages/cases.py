@@ -1,4 +1,4 @@
-"""One case as a page: what it is about, where it stands, what happened, and what was undone or would be."""
+"""Pages of one case: its details, its status, its history, and what was rolled back or would be."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from api.http.problems import Problem
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.event_words_of_cases import why_ended
-from api.pages.parts.case_context import About, about
-from api.pages.parts.fields import Changed, Labelled, changed, labelled
-from api.pages.parts.page import Context, SignedIn, from_here, local, pages, render
-from api.pages.parts.timeline import Said, timeline
+from api.pages.parts.case_context import CaseContext, case_context
+from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
+from api.pages.parts.page import Context, SignedIn, check_same_site, local_address, pages, render
+from api.pages.parts.timeline import TimelineLine, timeline
 from api.pages.parts.translation import _, ngettext
-from api.routes.cases import Reason, cancel_case, roll_back_case, start_case_now, whole_timeline
+from api.routes.cases import CaseReason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
 from domain.base import FieldChange
 from domain.names import ADMINS, AUDITORS, OPERATORS
@@ -30,49 +30,49 @@ from store.people.people import Person
 from workflows.registry import PROCESSES
 
 EVENTS = 200
-"""On one page of the history."""
+"""Events on one page of the history."""
 
 router = pages()
 files = pages()
-"""What takes a file, whose body may be larger than that of a form."""
+"""The router of forms with a file. Their body may be larger than that of other forms."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """What was other in one round than in the one before."""
+class RoundChanges:
+    """The changes of one round against the round before."""
 
     number: int
-    changes: Sequence[Changed]
+    changes: Sequence[ChangedField]
 
 
 @dataclass(frozen=True)
-class Case(Context):
-    """`case/page.html`: the case with its answers and its story."""
+class CasePage(Context):
+    """`case/page.html`: the case with its decisions and its history."""
 
-    about: About
+    about: CaseContext
     case: CaseDetail
     now: str
-    """What it does, or how it ended, in a sentence."""
-    fields: Sequence[Labelled]
+    """What the case does, or how it ended, in a sentence."""
+    fields: Sequence[LabelledField]
     open: Sequence[TaskView]
-    rounds: Sequence[Round]
+    rounds: Sequence[RoundChanges]
     record: str
-    """What checking its record came to."""
+    """The result of checking its audit log."""
     alert: str
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
 async def case(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
-    """The case."""
+    """Show the case."""
     return await _shown(request, case_id, person, services)
 
 
 @dataclass(frozen=True)
-class History(Context):
-    """`case/history.html`: all that happened to the case, page by page."""
+class HistoryPage(Context):
+    """`case/history.html`: all events of the case, page by page."""
 
     case: CaseRow
-    story: Sequence[Said]
+    story: Sequence[TimelineLine]
     technical: bool
     next_cursor: str | None
     first: bool
@@ -82,12 +82,12 @@ class History(Context):
 async def history(
     request: Request, case_id: CaseId, person: SignedIn, services: TheServices, cursor: Cursor = None
 ) -> Response:
-    """Everything that happened to the case, oldest first."""
+    """Show all events of a case, oldest first."""
     found = await visible_case(case_id, person, services.db)
     page = await whole_timeline(found, services.db, cursor, EVENTS)
     process = PROCESSES.get(found.process)
     shown = process.shown_input(found.input) if process else found.input
-    told = History(
+    told = HistoryPage(
         person=person,
         case=found,
         story=timeline(found.process, shown, page.items),
@@ -98,7 +98,7 @@ async def history(
     return render(request, "case/history.html", told)
 
 
-@router.post("/cases/{case_id}/comment", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/comment", dependencies=[Depends(check_same_site)])
 async def comment(
     case_id: CaseId,
     person: SignedIn,
@@ -106,13 +106,13 @@ async def comment(
     text: Annotated[str, Form(max_length=4000)],
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Say something, as the JSON route does."""
+    """Add a comment, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     await add_comment(found, NewComment(text=text.replace("\0", "")), person, services.db)
     return _back(case_id, back)
 
 
-@files.post("/cases/{case_id}/attach", dependencies=[Depends(from_here)])
+@files.post("/cases/{case_id}/attach", dependencies=[Depends(check_same_site)])
 async def attach(
     request: Request,
     case_id: CaseId,
@@ -130,7 +130,7 @@ async def attach(
     return _back(case_id, back)
 
 
-@router.post("/cases/{case_id}/cancel", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/cancel", dependencies=[Depends(check_same_site)])
 async def cancel(
     request: Request,
     case_id: CaseId,
@@ -138,18 +138,18 @@ async def cancel(
     services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Withdraw it, as the JSON route does."""
+    """Withdraw the request, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
-        await cancel_case(found, Reason(reason=reason.replace("\0", "")), person, services.gateway)
+        await cancel_case(found, CaseReason(reason=reason.replace("\0", "")), person, services.gateway)
     except Problem as no:
         return await _refused(request, case_id, person, services, no)
     return _back(case_id)
 
 
-@router.post("/cases/{case_id}/start", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/start", dependencies=[Depends(check_same_site)])
 async def start(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
-    """Start it before its time, as the JSON route does."""
+    """Start the case before its time, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await start_case_now(found, person, services.gateway, Response())
@@ -158,7 +158,7 @@ async def start(request: Request, case_id: CaseId, person: SignedIn, services: T
     return _back(case_id)
 
 
-@router.post("/cases/{case_id}/rollback", dependencies=[Depends(from_here)])
+@router.post("/cases/{case_id}/rollback", dependencies=[Depends(check_same_site)])
 async def roll_back(
     request: Request,
     case_id: CaseId,
@@ -166,10 +166,10 @@ async def roll_back(
     services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Undo a completed case, as the JSON route does."""
+    """Roll back a completed case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
-        await roll_back_case(found, Reason(reason=reason.replace("\0", "")), person, services, services.gateway)
+        await roll_back_case(found, CaseReason(reason=reason.replace("\0", "")), person, services, services.gateway)
     except Problem as no:
         return await _refused(request, case_id, person, services, no)
     return _back(case_id)
@@ -177,17 +177,17 @@ async def roll_back(
 
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
 async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, services: TheServices) -> Response:
-    """Download it, as the JSON route does."""
+    """Download an attachment, as the JSON route does."""
     return await download(await visible_case(case_id, person, services.db), attachment_id, services)
 
 
 async def _shown(
     request: Request, case_id: str, person: Person, services: Services, alert: str = "", status: int = 200
 ) -> Response:
-    whole = await about(await visible_case(case_id, person, services.db), person, services)
+    whole = await case_context(await visible_case(case_id, person, services.db), person, services)
     seen = whole.case
     ended = seen.result if seen.closed_at else None
-    page = Case(
+    page = CasePage(
         person=person,
         about=whole,
         case=seen,
@@ -201,9 +201,9 @@ async def _shown(
     return render(request, "case/page.html", page, status)
 
 
-def _rounds(case: CaseDetail) -> list[Round]:
+def _rounds(case: CaseDetail) -> list[RoundChanges]:
     return [
-        Round(
+        RoundChanges(
             int(event.data.get("round", 0)),
             changed(case.process, [FieldChange.model_validate(each) for each in event.data.get("changes") or []]),
         )
@@ -213,7 +213,7 @@ def _rounds(case: CaseDetail) -> list[Round]:
 
 
 async def _record(case_id: str, services: Services) -> str:
-    """Whether the record of the case is still what was written."""
+    """Return whether the audit log of the case is unchanged, in words."""
     async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
@@ -233,7 +233,7 @@ async def _refused(request: Request, case_id: str, person: Person, services: Ser
 
 
 def _back(case_id: str, back: str = "") -> Response:
-    """To the page that the form stood on, the case's unless it was that of a task."""
+    """Redirect to the page with the form: the case's page, or the page of its task."""
     here = f"/cases/{quote(case_id, safe='')}"
-    page = local(back) if back else here
+    page = local_address(back) if back else here
     return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

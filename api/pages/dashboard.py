@@ -1,4 +1,4 @@
-"""The dashboard as a page: tiles, tables, and plots that are drawn from the tables beside them."""
+"""The dashboard as a page: tiles, tables, and plots that are drawn from the tables."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from store.people.people import zone_of
 router = pages()
 
 ENDS = (Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED)
-"""The kinds of end a case has at first, each a colour of the plot; what else there may be is in the table."""
+"""How a case can end at first, each with a colour of the plot. The table also has the other ends."""
 
 
 class Tile(NamedTuple):
@@ -30,34 +30,34 @@ class Tile(NamedTuple):
     figure: str
     words: str
     path: str = ""
-    """Empty where no list is behind it."""
+    """Empty if no list is behind the figure."""
     note: str = ""
     state: str = ""
-    """Of cases, when the tile counts those of one state."""
+    """The state of the cases, if the tile counts cases of one state."""
 
 
 @dataclass(frozen=True)
-class Figures(Context):
-    """`dashboard/dashboard.html`."""
+class DashboardPage(Context):
+    """`dashboard/dashboard.html`: the dashboard of a person."""
 
     found: Dashboard
     periods: Sequence[tuple[str, str]]
-    """The periods that can be chosen, and their names."""
+    """The periods to choose from, and their names."""
     now: Sequence[Tile]
     went: Sequence[Tile]
     ends: Sequence[str]
     labels: Sequence[str]
-    """Of the parts of the period: hours or days."""
+    """Labels of the parts of the period: hours or days."""
     duration: Callable[[float], str]
 
 
 @router.api_route("/dashboard", methods=["GET", "HEAD"])
 async def dashboard(request: Request, person: SignedIn, services: TheServices, period: Period = "7d") -> Response:
-    """How things stand and how they went, as far as the person may see it."""
+    """Show the present state and the figures of a period, as far as the person may see them."""
     zone = zone_of(str(reader.get().zone))
     found = await services.dashboards.of(person, period, zone, datetime.now(UTC))
     kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]
-    context = Figures(
+    context = DashboardPage(
         person=person,
         found=found,
         periods=[("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days"))],
@@ -71,7 +71,7 @@ async def dashboard(request: Request, person: SignedIn, services: TheServices, p
 
 
 def _now(found: Dashboard, person: str) -> Iterator[Tile]:
-    """How many cases are where; each opens the list of them."""
+    """Return the tiles that count present cases. Each opens the list of its cases."""
     for status, number in found.statuses.items():
         whose = {} if found.everything else {"requester": person}
         path = f"/cases?{urlencode({'status': status.value, **whose})}"
@@ -79,7 +79,7 @@ def _now(found: Dashboard, person: str) -> Iterator[Tile]:
 
 
 def _went(found: Dashboard) -> Iterator[Tile]:
-    """What became of the cases and tasks of the period."""
+    """Return how the cases and tasks of the period ended."""
     whole, total = found.whole, found.total
     if found.statuses:
         yield Tile(f"{sum(whole.ended.values()):,}", _("requests ended"))
@@ -101,13 +101,13 @@ def _share(part: Part, words: str, of: str) -> Tile:
 
 
 def _label(part: Ended, period: Period) -> str:
-    """The hour or the day that a part of the period is, in the reader's zone."""
+    """Return the hour or the day of a part of the period, in the reader's time zone."""
     local = part.since.astimezone(reader.get().zone)
     return f"{local:%H:%M}" if period == "24h" else f"{local.day} {local:%b}"
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time by its two largest units: `3 h 20 min`; of a few seconds with a decimal: `1.4 s`."""
+    """Return a length of time by its two largest units: `3 h 20 min`; a few seconds with a decimal: `1.4 s`."""
     if seconds < 10:
         return _("%(num)s s", num=f"{seconds:.1f}")
     return in_words(timedelta(seconds=seconds), largest=2, texts=reader.get().texts)

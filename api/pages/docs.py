@@ -1,4 +1,4 @@
-"""The API docs, from our own files: they work offline."""
+"""The API docs. Their scripts come from the gateway itself, so that they work offline."""
 
 from fastapi import Request, Response
 
@@ -9,5 +9,5 @@ router = pages()
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def docs(request: Request) -> Response:
-    """Every route, to be tried."""
+    """Show every route with a form to try it."""
     return templates.TemplateResponse(request, "docs.html")

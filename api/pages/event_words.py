@@ -1,6 +1,6 @@
-"""Every audit event in a sentence for people, from its kind and data. Used by pages, evidence packs and the CLI.
+"""The sentence of each audit event for people, from its kind and data. Used by pages, evidence packs and the CLI.
 
-The summary that is stored with an event is for engineers. It is shown only for a kind that is not known here.
+The summary that is stored with an event is for engineers. It is shown only for an unknown kind.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ def sentence(
     input: Mapping[str, Any] | None = None,
     summary: str = "",
 ) -> str:
-    """Return what happened, in the language of the reader.
+    """Return the sentence of an event, in the language of the reader.
 
-    `data` is None for an event that was erased. `process` and `input` are those of its case, where they are known.
-    `summary` is returned for a kind without a wording, such as one that a newer version wrote.
+    `data` is None for an event that was erased. `process` and `input` are those of its case, if they are known.
+    `summary` is returned for a kind without a wording, such as one of a newer version.
     """
     if data is None:
         return _("This entry was erased at a person's request.")
@@ -42,7 +42,7 @@ def sentence(
 
 
 def of_stored(event: StoredEvent) -> str:
-    """Return the sentence of an event as it is stored, of whatever case."""
+    """Return the sentence of a stored event of any case."""
     data = None if event.erased else event.data
     # The id of a case begins with its process.
     return sentence(event.kind, event.actor, data, process=event.case_id.partition(":")[0], summary=event.summary)

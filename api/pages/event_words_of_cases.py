@@ -5,38 +5,40 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.pages.parts.formatting import capital, readable, span, state_words, time_text
+from api.pages.parts.formatting import capital, readable, span, state_words, time_text, verdict_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
 from cases.reconcile.blocked_workflows import CAUSES, WHAT_TO_DO
 from domain.event_kinds import EventKind
 from domain.moments import moment_of
+from domain.state_words import BUTTONS
+from domain.status import Outcome, Verdict
 from domain.wording import Words
 
 
 @dataclass(frozen=True)
 class Told:
-    """One event with what its wording may need."""
+    """One event with the data that its wording may need."""
 
     actor: str
     data: Mapping[str, Any]
     words: Words | None = None
-    """Of the process of the case, where it is known."""
+    """The words of the process of the case, if it is known."""
     input: Mapping[str, Any] | None = None
-    """Of the case, as it may be shown."""
+    """The input of the case, as it may be shown."""
 
     def text(self, name: str) -> str:
-        """A field of the data as text; empty where there is none."""
+        """Return a field of the data as text; empty if it is missing."""
         value = self.data.get(name)
         return "" if value is None else str(value).strip()
 
     def names(self, *fields: str) -> str:
-        """The names in these lists of the data, separated by commas."""
+        """Return the names in these lists of the data, separated by commas."""
         return ", ".join(str(name) for field in fields for name in self.data.get(field) or ())
 
     @property
     def step(self) -> str:
-        """The approval step, with a capital letter."""
+        """Return the approval step, with a capital letter."""
         return capital(readable(self.text("gate")))
 
 
@@ -44,27 +46,12 @@ Wording = Callable[[Told], str]
 
 
 def why_ended(reason: str, rule_at: str = "") -> str:
-    """Why a case ended, without the condition of the rule that rejected it at this gate."""
+    """Return why a case ended. The condition of the rule that rejected it is left out."""
     return _("Rejected by a rule of the policy at %(step)s.", step=readable(rule_at)) if rule_at else reason
 
 
-def verdict_words(verdict: str) -> str:
-    """An answer that was given, in a word or two."""
-    return {
-        "approve": _("approved"),
-        "reject": _("rejected"),
-        "request_changes": _("requested changes"),
-        "abstain": _("abstained"),
-        "resubmit": _("submitted again"),
-        "retry": _("retry"),
-        "skip": _("skip the step"),
-        "done_by_hand": _("done by hand"),
-        "roll_back": _("roll back everything"),
-    }.get(str(verdict), readable(verdict))
-
-
 def moment(stored: str) -> str:
-    """A stored moment in the reader's zone; what is no moment as it is."""
+    """Return a stored moment in the reader's time zone. Other text is returned unchanged."""
     try:
         return time_text(moment_of(stored))
     except ValueError:
@@ -86,7 +73,7 @@ def _fields(it: Told) -> str:
 
 
 def _who(it: Told) -> str:
-    """The actor, and in whose place they act."""
+    """Return the actor, and the person for whom they act."""
     behalf = it.text("on_behalf_of")
     return _("%(who)s, for %(other)s,", who=it.actor, other=behalf) if behalf else it.actor
 
@@ -124,7 +111,7 @@ def _closed(it: Told) -> str:
 
 
 def _asked(it: Told) -> str:
-    """Whom a task is put before."""
+    """Return the people and groups who can decide a task."""
     who = it.names("groups", "users")
     if it.data.get("problem"):
         return _("%(who)s, because a rule of the policy could not be evaluated", who=who)
@@ -179,27 +166,12 @@ def _outcome(it: Told) -> str:
     outcome, step = it.text("outcome"), it.step
     if it.text("gate") == "intervention":
         step = _("Incident")
-    told = {
-        **{each: verdict_words(each) for each in ("retry", "skip", "done_by_hand", "roll_back")},
-        "resubmitted": _("submitted again"),
-        "cancelled": _("no decision is needed any more"),
-    }.get(outcome) or _lower(state_words(outcome))
+    told = _("no decision is needed any more") if outcome == Outcome.CANCELLED else _lower(state_words(outcome))
     return _("%(step)s: %(said)s", step=step, said=told)
 
 
 def _decided(it: Told) -> str:
-    who = _who(it)
-    told = {
-        "approve": _("%(who)s approved", who=who),
-        "reject": _("%(who)s rejected", who=who),
-        "request_changes": _("%(who)s requested changes", who=who),
-        "abstain": _("%(who)s abstained", who=who),
-        "resubmit": _("%(who)s submitted the request again", who=who),
-        "retry": _("%(who)s chose to retry the step", who=who),
-        "skip": _("%(who)s chose to skip the step", who=who),
-        "done_by_hand": _("%(who)s marked the step as done by hand", who=who),
-        "roll_back": _("%(who)s chose to roll back everything", who=who),
-    }.get(it.text("verdict")) or f"{who}: {readable(it.text('verdict'))}"
+    told = f"{_who(it)} {verdict_words(it.text('verdict'))}"
     if fields := _fields(it):
         told = _("%(told)s, with changes in: %(fields)s", told=told, fields=fields)
     return _with(told, it.text("comment"))
@@ -245,7 +217,7 @@ def _rules_changed(it: Told) -> str:
     changed = []
     for each in it.data.get("changed") or []:
         name, colon, told = str(each).partition(": ")
-        # The rule is an expression, which says nothing to people.
+        # The rule is an expression, which is no text for people.
         changed.append(names[name] if name == "rule" else f"{names.get(name, name)}{colon}{told}")
     if not changed:
         return _("%(step)s: new rules of the policy apply; nothing changed", step=it.step)
@@ -253,12 +225,17 @@ def _rules_changed(it: Told) -> str:
 
 
 def _blocked(it: Told) -> str:
-    if why := it.text("why"):  # the case as a whole stands still, not a step of it
+    if why := it.text("why"):  # the case as a whole is blocked, not a step of it
         told = (CAUSES[kind] + " " + WHAT_TO_DO[kind] for kind in CAUSES if kind == why)
         return _("Blocked. %(why)s", why=next(told, readable(why)))
-    if answers := ", ".join(verdict_words(str(each)) for each in it.data.get("verdicts") or ()):
-        return _("Blocked: an operator is asked (%(answers)s)", answers=answers)
+    if choices := ", ".join(_choice(str(each)) for each in it.data.get("verdicts") or ()):
+        return _("Blocked: an operator is asked (%(answers)s)", answers=choices)
     return _("Blocked: %(who)s are asked", who=_asked(it) or _("operators"))
+
+
+def _choice(verdict: str) -> str:
+    """Return what an operator can choose, as the text of its button within a sentence."""
+    return _lower(_(BUTTONS[Verdict(verdict)])) if verdict in BUTTONS else readable(verdict)
 
 
 def _refused(it: Told) -> str:
@@ -353,8 +330,8 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.QUESTION_ANSWERED: lambda it: _with(
         _("%(who)s answered %(to)s", who=it.actor, to=it.text("asked_by")), it.text("text")
     ),
-    EventKind.QUESTION_WITHDRAWN: lambda it: _(
-        "%(who)s withdrew the question to %(to)s", who=it.actor, to=it.text("from")
+    EventKind.QUESTION_WITHDRAWN: lambda it: _with(
+        _("%(who)s withdrew the question to %(to)s", who=it.actor, to=it.text("from")), it.text("text")
     ),
     EventKind.QUESTION_LAPSED: lambda it: _(
         "A question of %(who)s cannot be answered now, so the deadlines do not wait for the answer",

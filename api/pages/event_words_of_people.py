@@ -1,4 +1,4 @@
-"""The wording of events that belong to no case: people, signing in, the policy and the ledger."""
+"""The wording of events that belong to no case: people, sign-in, the policy and the ledger."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -72,7 +72,7 @@ def _sign_ins_failed(it: Told) -> str:
 
 
 def _change(it: Told) -> str:
-    """What a change of the ledger does."""
+    """Return what a change of the ledger does."""
     values = {"account": it.text("account"), "currency": it.text("currency"), "money": _money(it)}
     if it.text("kind") == "fund":
         return _("put %(money)s into account %(account)s", **values)

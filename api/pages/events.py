@@ -1,4 +1,4 @@
-"""What is new, for the pages: the same events as of the JSON route, with the cookie."""
+"""Live updates for pages: the events of the JSON route, with the session cookie."""
 
 from fastapi import Request
 
@@ -16,7 +16,7 @@ router = pages()
 async def events(
     request: Request, person: SignedIn, credentials: Bearer, services: TheServices, place: Place
 ) -> EventStream:
-    """Changes of tasks and cases that the person may see; ends with the session."""
+    """Stream changes of the tasks and cases that the person may see. The stream ends with the session."""
 
     async def still() -> Person | None:
         return await looked_up(request, credentials)

@@ -1,7 +1,7 @@
-"""The inbox: what waits for a person, to be looked through and decided, one by one or many at once.
+"""The inbox: the tasks of a person, to decide one by one or many at once.
 
-Everything on the page is in its address, so it can be shared. Without JavaScript it is a list, a form of filters and a
-form of selected tasks, which asks once more before it decides.
+The address holds everything on the page, so that it can be shared. Without JavaScript the page is a list, a form with
+filters, and a form with selected tasks, which asks for confirmation before it decides.
 """
 
 import uuid
@@ -18,11 +18,11 @@ from pydantic import StringConstraints
 
 from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem, not_found
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import actor, can_decide, viewer
 from api.pages.parts.fields import checked, task_and_revision
 from api.pages.parts.formatting import capital, request_type, state_words, step_words
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render, scripted, unfinished
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render, scripted, unfinished
 from api.pages.parts.timeline import step_named
 from api.pages.parts.translation import _, ngettext, reader
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
@@ -38,33 +38,33 @@ from workflows.registry import PROCESSES
 router = pages()
 
 SHOWN = 100
-"""Tasks on a page: as many as are decided at once."""
+"""Tasks on a page, and tasks that one form decides at most."""
 GROUPS = 200
-"""Groups on a page, the largest: who has more narrows the list first."""
+"""Groups on a page, the largest first. A reader with more groups narrows the list first."""
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
-"""What is said to many without a word helps nobody to mend it."""
+"""Verdicts that need a comment: without one, the requesters do not know what to change."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One task as it stands in the list."""
+class InboxRow:
+    """One task in the list."""
 
     task: TaskView
     step: str
     keys: list[tuple[str, str]]
-    """Key fields that the title does not say."""
+    """Key fields that the title does not contain."""
     flags: list[str]
-    """What was found that somebody should look at."""
+    """Facts that the reader should look at."""
     approvals: str
     noun: str
     minor: int | None
-    """The sum in the smallest unit of its currency, for adding up."""
+    """The amount in the smallest unit of its currency, for sums."""
     currency: str
     decimals: int
     why_not: str
-    """Why the person cannot decide it; empty when they can."""
+    """Why the person cannot decide the task; empty if they can."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
-class Inbox(Context):
-    """`inbox/inbox.html`."""
+class InboxPage(Context):
+    """`inbox/inbox.html`: the list of tasks or of groups."""
 
     whose: Whose
     tabs: dict[str, str]
@@ -90,15 +90,15 @@ class Inbox(Context):
     counted: str
     narrowed_to: list[tuple[str, str]]
     """Filters that have no field of their own in the form."""
-    tasks: list[Row]
+    tasks: list[InboxRow]
     grouped: list[GroupRow]
     left_out: int
-    """Groups that are not shown, the smallest."""
+    """Number of groups that are not shown, the smallest ones."""
     next_cursor: str | None
     since: int
-    """The position of the record at which this was so; what comes after it is heard from `/events`."""
+    """The position of the audit log for this page. Later changes come from `/events`."""
     address: Callable[..., str]
-    """This page with some parts of its address changed."""
+    """Returns the address of this page with some of its parts changed."""
     decision_id: str
     processes: list[tuple[str, str]]
     steps: list[tuple[str, str]]
@@ -108,15 +108,15 @@ class Inbox(Context):
     sorts: list[tuple[str, str]]
     bys: list[tuple[str, str]]
     spoken: dict[str, Any]
-    """What scripts say."""
+    """Texts for scripts."""
 
 
 @dataclass(frozen=True)
-class Confirm(Context):
-    """`inbox/confirm.html`: what is about to be decided."""
+class BulkConfirmPage(Context):
+    """`inbox/confirm.html`: the tasks to be decided."""
 
     heading: str
-    tasks: list[Row]
+    tasks: list[InboxRow]
     sums: dict[str, str]
     number: int
     verdict: str
@@ -128,8 +128,8 @@ class Confirm(Context):
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What became of one of many answers."""
+class BulkOutcome:
+    """The outcome of one decision of many."""
 
     task_id: str
     status: str
@@ -137,18 +137,18 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Done(Context):
-    """`inbox/done.html`: one line for each."""
+class BulkDonePage(Context):
+    """`inbox/done.html`: one line for each decision."""
 
     heading: str
-    results: list[Answered]
+    results: list[BulkOutcome]
     titles: Mapping[str, tuple[str, str]]
     """Title and process of each task that the reader may see, by id."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the address asks for."""
+class InboxQuery:
+    """The filters and the order in the address."""
 
     whose: Annotated[Whose, Query()] = "mine"
     process: Annotated[Plain, Query(max_length=60)] = ""
@@ -165,18 +165,18 @@ class Asked:
 
     @property
     def narrowed(self) -> bool:
-        """Whether any filter is set."""
+        """Return whether any filter is set."""
         names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
         return any(getattr(self, name) for name in names)
 
     def address(self, **changes: str | None) -> str:
-        """The inbox with these parts changed; what stands for itself is left out."""
+        """Return the address of the inbox with these parts changed. Default values are left out."""
         parts = {**self.__dict__, **changes}
         usual = {"whose": "mine", "sort": "due_at"}
         return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
 
     def sought(self) -> Sought:
-        """As the store wants it."""
+        """Return the filter for the store."""
         return Sought(
             whose=self.whose,
             status="open",
@@ -197,16 +197,16 @@ async def inbox(
     request: Request,
     person: SignedIn,
     services: TheServices,
-    asked: Annotated[Asked, Depends()],
+    asked: Annotated[InboxQuery, Depends()],
     by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
 ) -> Response:
-    """The inbox."""
+    """Show the inbox."""
     now = datetime.now(UTC)
     sought, who = asked.sought(), viewer(person)
     found: Sequence[TaskView] = []
     grouped: Sequence[Group] = []
     following = None
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             since = await audit_log.position(conn)
             count = await task_lists.count(conn, who, sought, now, reader.get().zone)
@@ -216,7 +216,7 @@ async def inbox(
                 found, following = await task_lists.page(
                     conn, who, sought, now, reader.get().zone, sort=asked.sort, cursor=asked.cursor, limit=SHOWN
                 )
-    page = Inbox(
+    page = InboxPage(
         person=person,
         whose=asked.whose,
         tabs={"mine": _("For me"), "claimed": _("Claimed by me"), "all": _("All open tasks")},
@@ -256,7 +256,7 @@ async def inbox(
     return render(request, "inbox/inbox.html", page)
 
 
-@router.post("/bulk", dependencies=[Depends(from_here)])
+@router.post("/bulk", dependencies=[Depends(check_same_site)])
 async def bulk(
     request: Request,
     person: SignedIn,
@@ -267,8 +267,11 @@ async def bulk(
     comment: Annotated[str, Form(max_length=4000)] = "",
     sure: Annotated[Literal["", "yes"], Form()] = "",
 ) -> Response:
-    """Decide what is selected, as the JSON route does. Asks once more unless the person is `sure`; scripts have asked
-    and want JSON, one result for each."""
+    """Decide the selected tasks, as the JSON route does.
+
+    The page asks for confirmation unless the person is `sure`. Scripts have confirmed already and get JSON, one result
+    for each task.
+    """
     chosen = dict(task_and_revision(each) for each in task or [])
     if not chosen:
         raise Problem(422, _("Select at least one task, then decide."))
@@ -305,35 +308,37 @@ async def bulk(
 async def decided(
     request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
-    """What became of many that were decided together, as often as it is looked at."""
+    """Show the outcomes of many decisions. The page can be opened again."""
     async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:
             raise not_found("result")
         found = await task_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])
     wanted = Verdict(kept[0]["verdict"])
-    # What was stored for a worker counts by now, if the task is decided.
+    # A decision that was stored for a worker counts by now, if the task is decided.
     over = {each.task_id for each in found if each.outcome}
     results = [
-        Answered(each["task_id"], each["status"], _decided(wanted, 1, 1))
+        BulkOutcome(each["task_id"], each["status"], _decided(wanted, 1, 1))
         if each["status"] == "pending" and each["task_id"] in over
-        else Answered(each["task_id"], each["status"], each["message"])
+        else BulkOutcome(each["task_id"], each["status"], each["message"])
         for each in kept
     ]
     done = sum(each.status != "refused" for each in results)
     titles = {each.task_id: (each.title, each.process) for each in found}
-    return render(request, "inbox/done.html", Done(person, _decided(wanted, done, len(results)), results, titles))
+    return render(
+        request, "inbox/done.html", BulkDonePage(person, _decided(wanted, done, len(results)), results, titles)
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
 
 
-def row_of(task: TaskView, person: Person) -> Row:
-    """The task as a row for this person."""
+def row_of(task: TaskView, person: Person) -> InboxRow:
+    """Return the task as a row for this person."""
     process = PROCESSES.get(task.process)
     minor, currency, decimals = _money(task)
     can = can_decide(task, actor(person))
-    return Row(
+    return InboxRow(
         task=task,
         step=step_named(task),
         keys=[(name, value) for name, value in task.key_fields.items() if value not in task.title],
@@ -348,12 +353,12 @@ def row_of(task: TaskView, person: Person) -> Row:
 
 
 def flags_of(task: TaskView) -> list[str]:
-    """What was checked and should be looked at, as the page of the task has it."""
+    """Return the facts to look at, as the page of the task shows them."""
     return list(checked(task.facts).flags)
 
 
 def approvals_of(task: TaskView) -> str:
-    """How far the approvals are: `1 of 2`."""
+    """Return the number of approvals: `1 of 2`."""
     return _("%(given)s of %(needed)s", given=task.quorum.given, needed=task.quorum.needed)
 
 
@@ -372,7 +377,7 @@ def _money(task: TaskView) -> tuple[int | None, str, int]:
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
-def _group_row(group: Group, by: str, asked: Asked) -> GroupRow:
+def _group_row(group: Group, by: str, asked: InboxQuery) -> GroupRow:
     name, changes = group.key, {by: group.key}
     if by == "step":
         process, _slash, gate = group.key.partition("/")
@@ -392,7 +397,7 @@ def _counted(count: int) -> str:
 
 
 def _steps(process: str) -> list[tuple[str, str]]:
-    """The approval steps one can choose: of one process, or of all."""
+    """Return the approval steps to choose from: those of one process, or of all."""
     known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
     names = dict.fromkeys(gate for each in known for gate in each.words.gates)
     return [(name, step_words(name)) for name in names]
@@ -406,15 +411,17 @@ def _decided(verdict: Verdict, done: int, all: int) -> str:
     return said if done == all else _("%(said)s, %(num)s not decided", said=said, num=all - done)
 
 
-def _answered(result: BulkResult, verdict: Verdict) -> Answered:
+def _answered(result: BulkResult, verdict: Verdict) -> BulkOutcome:
     message = {
         "accepted": _decided(verdict, 1, 1),
         "pending": _("Decision stored. Holdgate applies the decision when a worker runs again."),
     }.get(result.status, result.problem.detail if result.problem else "")
-    return Answered(result.task_id, result.status, message)
+    return BulkOutcome(result.task_id, result.status, message)
 
 
-def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, decision_id: str, wrong: str) -> Confirm:
+def _confirm(
+    person: Person, rows: list[InboxRow], verdict: Verdict, comment: str, decision_id: str, wrong: str
+) -> BulkConfirmPage:
     able = [row for row in rows if not row.why_not]
     heading = {
         Verdict.APPROVE: ngettext("Approve %(num)s task?", "Approve %(num)s tasks?", len(able)),
@@ -425,7 +432,7 @@ def _confirm(person: Person, rows: list[Row], verdict: Verdict, comment: str, de
     for row in able:
         if row.minor is not None:
             sums[row.currency] = sums.get(row.currency, Decimal()) + Decimal(row.minor).scaleb(-row.decimals)
-    return Confirm(
+    return BulkConfirmPage(
         person=person,
         heading=heading,
         tasks=rows,

@@ -1,4 +1,4 @@
-"""Incidents as pages: like with like, one answer for up to a hundred of them, and all that one group can be told."""
+"""Incidents as pages: groups of similar incidents, with one decision for up to a hundred of a group."""
 
 import uuid
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from api.deps import Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import operator
 from api.pages.parts.fields import task_and_revision
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.incidents import AnswerToMany, BulkRetry, answer_incidents
 from api.routes.tasks import BulkResult
@@ -29,29 +29,29 @@ router = pages()
 
 
 @dataclass(frozen=True)
-class Queue(Context):
-    """`incidents/queue.html`: what waits, and what became of what was just answered."""
+class IncidentsPage(Context):
+    """`incidents/queue.html`: the open incidents, and the outcomes of the last decision."""
 
     groups: list[Incidents]
     decision_id: str
-    """Made with the page, so that a form which is sent twice is one answer."""
+    """Made with the page, so that a form which is sent twice is one decision."""
     answered: list[BulkResult]
-    """What became of what was just answered."""
+    """The outcomes of the last decision."""
     tasks: Mapping[str, Answered]
-    """Those that were answered as they are now, by id."""
+    """The decided tasks with their present state, by id."""
     at_once: int = AT_ONCE
 
 
 @dataclass(frozen=True)
-class Group(Queue):
-    """`incidents/group.html`: one group, its tasks to choose from, and what was chosen when that was refused."""
+class IncidentGroupPage(IncidentsPage):
+    """`incidents/group.html`: one group, its tasks to choose from, and the choice if it was refused."""
 
     waiting: tuple[Waiting, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
     ticked: frozenset[str] = frozenset()
     comment: str = ""
     wrong: str = ""
-    """What to mend: `tasks` or `comment` is at fault."""
+    """What to correct: `tasks` or `comment`."""
     at_fault: str = ""
 
 
@@ -62,7 +62,7 @@ async def queue(
     services: TheServices,
     answered: Annotated[Plain | None, Query(max_length=40)] = None,
 ) -> Response:
-    """What has failed and waits for operators; with `answered` also what became of what was answered last."""
+    """Show the incidents that wait for operators; with `answered` also the outcomes of the last decision."""
     await operator(person)
     page = await _queue(services.db, person)
     if answered:
@@ -73,7 +73,7 @@ async def queue(
     return render(request, "incidents/queue.html", page)
 
 
-@router.post("/incidents", dependencies=[Depends(from_here)])
+@router.post("/incidents", dependencies=[Depends(check_same_site)])
 async def answer(
     person: SignedIn,
     services: TheServices,
@@ -82,28 +82,28 @@ async def answer(
     decision_id: Annotated[Plain, Form(min_length=1, max_length=200)],
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Answer the oldest hundred of a group, as the JSON route does, and go on to one result each."""
+    """Decide the oldest hundred of a group, as the JSON route does, and redirect to one result each."""
     await operator(person)
     id = bulk_results.id_of(person.id, decision_id, verdict, group, comment)
     async with services.db.read() as conn:
         again = await bulk_results.kept(conn, id, person.id)
     if again is None:  # else the form was sent twice, and its group may be gone
         found = await _group(services.db, group)
-        shown = dict.fromkeys(found.task_ids)  # of which the page shows the cause, and the group is named by it
+        shown = dict.fromkeys(found.task_ids)  # the page shows the cause of these, and they name the group
         await _answered(services, person, id, verdict, shown, comment, decision_id)
     return RedirectResponse(f"/incidents?answered={id}", status_code=303)
 
 
 @router.api_route("/incidents/{group}", methods=["GET", "HEAD"])
 async def one_group(request: Request, group: str, person: SignedIn, services: TheServices) -> Response:
-    """The oldest hundred of a group, to choose from."""
+    """Show the oldest hundred of a group, to choose from."""
     await operator(person)
     return render(
         request, "incidents/group.html", await _chosen_from(services.db, person, await _group(services.db, group))
     )
 
 
-@router.post("/incidents/{group}", dependencies=[Depends(from_here)])
+@router.post("/incidents/{group}", dependencies=[Depends(check_same_site)])
 async def answer_some(
     request: Request,
     group: str,
@@ -114,7 +114,7 @@ async def answer_some(
     task: Annotated[list[Plain] | None, Form(max_length=AT_ONCE)] = None,
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Answer those that were ticked, as the JSON route does, and go on to one result each."""
+    """Decide the selected tasks, as the JSON route does, and redirect to one result each."""
     await operator(person)
     ticked = task or []
     wrong, at_fault = _("Select at least one incident."), "tasks"
@@ -130,9 +130,9 @@ async def answer_some(
     return render(request, "incidents/group.html", form, 422)
 
 
-async def _queue(db: Database, person: Person) -> Queue:
+async def _queue(db: Database, person: Person) -> IncidentsPage:
     async with db.read() as conn:
-        return Queue(person, await incidents.groups(conn), uuid.uuid4().hex, [], {})
+        return IncidentsPage(person, await incidents.groups(conn), uuid.uuid4().hex, [], {})
 
 
 async def _group(db: Database, group: str) -> Incidents:
@@ -143,11 +143,11 @@ async def _group(db: Database, group: str) -> Incidents:
     return found
 
 
-async def _chosen_from(db: Database, person: Person, group: Incidents) -> Group:
+async def _chosen_from(db: Database, person: Person, group: Incidents) -> IncidentGroupPage:
     async with db.read() as conn:
         waiting = await incidents.waiting(conn, group.task_ids)
     choices = tuple((verdict.value, _(BUTTONS[verdict])) for verdict in group.verdicts)
-    return Group(person, [group], uuid.uuid4().hex, [], {}, waiting=tuple(waiting), choices=choices)
+    return IncidentGroupPage(person, [group], uuid.uuid4().hex, [], {}, waiting=tuple(waiting), choices=choices)
 
 
 async def _answered(
@@ -159,7 +159,10 @@ async def _answered(
     comment: str,
     decision_id: str,
 ) -> None:
-    """Answer them, and keep one result each under this id. `chosen`: tasks, with the revision that the page showed."""
+    """Decide the tasks, and keep one result each under this id.
+
+    `chosen` has the tasks with the revision that the page showed.
+    """
     bulk = BulkRetry(
         verdict=verdict,
         task_ids=list(chosen),

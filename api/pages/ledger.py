@@ -1,4 +1,4 @@
-"""The ledger as a page: its accounts, and what administrators ask for and confirm."""
+"""The ledger as a page: its accounts, and the changes that administrators ask for and confirm."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import is_in, overseer
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import ledger as routes
@@ -24,15 +24,15 @@ from store.receivers.ledger_reading import Balance
 router = pages()
 
 SHOWN = 50
-"""Changes of the page."""
+"""Changes shown on the page."""
 Text = Annotated[Plain, Form(max_length=600)]
 Act = Literal["confirm", "withdraw"]
 Done = Literal["asked", "confirm", "withdraw"]
 
 
 @dataclass(frozen=True)
-class Ledger(Context):
-    """`ledger/ledger.html`."""
+class LedgerPage(Context):
+    """`ledger/ledger.html`: accounts and changes."""
 
     balances: list[Balance]
     waiting: list[LedgerChange]
@@ -43,7 +43,7 @@ class Ledger(Context):
     said: str = ""
     alert: str = ""
     act: str = ""
-    """The form that was sent last and did not go through: `open` or `fund`."""
+    """The form that was refused: `open` or `fund`."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Ledger(Context):
 async def ledger(
     request: Request, person: SignedIn, services: TheServices, done: Annotated[Done | None, Query()] = None
 ) -> Response:
-    """Accounts, what waits for a second administrator, and what became of the rest."""
+    """Show accounts, changes that wait for a second administrator, and the outcomes of the others."""
     await overseer(person)
     said = {
         "asked": _("Another administrator must confirm the change."),
@@ -62,7 +62,7 @@ async def ledger(
     return await _shown(request, person, services, said=said[done] if done else "")
 
 
-@router.post("/ledger/{act}", dependencies=[Depends(from_here)])
+@router.post("/ledger/{act}", dependencies=[Depends(check_same_site)])
 async def ask(
     request: Request,
     act: Literal["open", "fund"],
@@ -91,7 +91,7 @@ async def ask(
     return RedirectResponse("/ledger?done=asked", status_code=303)
 
 
-@router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(check_same_site)])
 async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, services: TheServices) -> Response:
     """Confirm or withdraw a change, as the JSON routes do."""
     try:
@@ -105,7 +105,7 @@ async def close(request: Request, change_id: ChangeId, act: Act, person: SignedI
 
 
 def _wrong(no: Problem | ValidationError) -> dict[str, str]:
-    """What has to be mended, by field."""
+    """Return the mistakes, by field."""
     if isinstance(no, Problem):
         return by_field(no)
     return {str(each["loc"][0]): each["msg"].removeprefix("Value error, ") for each in no.errors()}
@@ -125,7 +125,7 @@ async def _shown(
 ) -> Response:
     found = (await routes.change_list(person, services.db, None, None, SHOWN)).items
     waiting = (await routes.change_list(person, services.db, "waiting", None, SHOWN)).items
-    page = Ledger(
+    page = LedgerPage(
         person=person,
         balances=(await routes.account_list(person, services)).items,
         waiting=waiting,

@@ -1,4 +1,4 @@
-"""How the columns of people's files are read: the saved mappings, and whether the file that holds them is right."""
+"""The page of saved mappings, which say how columns of a file are read, and the check of their file."""
 
 from dataclasses import dataclass
 
@@ -17,36 +17,36 @@ router = pages()
 
 
 @dataclass(frozen=True)
-class Saved:
-    """A mapping under its name."""
+class SavedMappingRow:
+    """A mapping with its name."""
 
     name: str
     process: str
     columns: list[tuple[str, list[str]]]
-    """Field, and the headings that stand for it."""
+    """Each field, with the headings that stand for it."""
     constants: list[tuple[str, str]]
     settings: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Mappings(Context):
-    """`mappings/mappings.html`: all that are saved, or what is wrong with the file."""
+class MappingsPage(Context):
+    """`mappings/mappings.html`: all saved mappings, or the mistakes in their file."""
 
     file: str
-    saved: list[Saved]
+    saved: list[SavedMappingRow]
     usual: list[tuple[str, list[tuple[str, str]]]]
-    """By process: what rows have in fields of which their file says nothing."""
+    """By process: the values of fields that a file does not contain."""
     problems: list[FieldProblem]
 
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
 async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The saved mappings, for those who upload files or look after them."""
+    """Show the saved mappings, to people who upload files or maintain the mappings."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     file = services.uploads.choice.saved
     problems: list[FieldProblem] = []
-    saved: list[Saved] = []
+    saved: list[SavedMappingRow] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []
     try:
         saved = [_shown(name, each.process, each.mapping) for name, each in sorted(file.all.items())]
@@ -54,13 +54,13 @@ async def mappings(request: Request, person: SignedIn, services: TheServices) ->
     except WrongMapping as wrong:
         problems = wrong.problems
     name = file.path.name if file.path else ""
-    return render(request, "mappings/mappings.html", Mappings(person, name, saved, usual, problems))
+    return render(request, "mappings/mappings.html", MappingsPage(person, name, saved, usual, problems))
 
 
-def _shown(name: str, process: str, mapping: ColumnMapping) -> Saved:
+def _shown(name: str, process: str, mapping: ColumnMapping) -> SavedMappingRow:
     others = mapping.model_dump(mode="json", exclude_defaults=True, exclude={"columns", "constants"})
     columns = [(field, list(said)) for field, said in mapping.columns.items()]
-    return Saved(
+    return SavedMappingRow(
         name, process, columns, list(mapping.constants.items()), [(key, _text(of)) for key, of in others.items()]
     )
 

@@ -1,4 +1,4 @@
-"""Asking for something: a form for each process, made from its JSON Schema, and who would be asked."""
+"""The page New request: a form for each process, made from its JSON Schema, with a preview of who would decide."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ from api.deps import Plain, TheServices, visible_case
 from api.http.problems import not_found
 from api.http.security import requester
 from api.pages.parts.formatting import capital, in_path, readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render, unfinished
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render, unfinished
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.translation import _, reader
-from api.routes.cases import NewCase, start_case
+from api.routes.cases import CaseSubmission, start_case
 from cases.forecast import ForecastReport, GateForecast
 from cases.submit import DEFAULT_PRIORITY, CaseRequest, DuplicateCase, InvalidCase, NotResubmittable
 from domain.moments import local_moment
@@ -29,53 +29,53 @@ from workflows.registry import PROCESSES, Process
 router = pages()
 
 OWN = ("reference", "priority", "start_at")
-"""Fields of the form that are none of the process."""
+"""Fields of the form that do not belong to the process."""
 
 
 @dataclass(frozen=True)
-class Kinds(Context):
-    """`new/kinds.html`: what can be asked for."""
+class RequestTypesPage(Context):
+    """`new/kinds.html`: the request types."""
 
     kinds: list[Process]
 
 
 @dataclass(frozen=True)
-class Duplicate:
+class DuplicateRequest:
     """The request that has this reference already."""
 
     reference: str
     case: CaseRow | None
-    """None: the reader may not look at it, and learns no more than that the reference is taken."""
+    """None if the reader may not see the case. They learn only that the reference is taken."""
     differs: list[str]
 
 
 @dataclass(frozen=True)
-class Form(Context):
-    """`new/form.html`."""
+class NewRequestPage(Context):
+    """`new/form.html`: the form of one request type."""
 
     process: Process
     again: CaseRow | None
-    """The request that is made again."""
+    """The request that is submitted again."""
     fields: list[FormField]
     typed: Mapping[str, str]
-    """Of OWN, as they were typed."""
+    """The values of OWN as they were entered."""
     errors: Mapping[str, str]
-    """Of OWN; under an empty name what is wrong with no single field."""
+    """Mistakes in OWN. Under the empty name: mistakes that belong to no single field."""
     key: str
     """Made with the page, so that a form which is sent twice is one request."""
     zone: str
-    duplicate: Duplicate | None = None
+    duplicate: DuplicateRequest | None = None
     foretold: list[str] | None = None
-    """Who would be asked, if that was the question."""
+    """Who would decide, if the person asked for the preview."""
     looked: bool = False
-    """Whether it was."""
+    """Whether the person asked for the preview."""
 
 
 @router.api_route("/new", methods=["GET", "HEAD"])
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """What can be asked for."""
+    """Show the request types."""
     await requester(person)
-    return render(request, "new/kinds.html", Kinds(person, startable(services)))
+    return render(request, "new/kinds.html", RequestTypesPage(person, startable(services)))
 
 
 @router.api_route("/new/{process}", methods=["GET", "HEAD"])
@@ -86,7 +86,7 @@ async def form(
     services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
-    """An empty form, or one with what was asked for before."""
+    """Show an empty form, or a form with the values of an earlier request."""
     await requester(person)
     kind = _known(process, services)
     again = await _again(resubmits, kind, person, services)
@@ -94,7 +94,7 @@ async def form(
     return _form(request, person, kind, again, Read({}, {}, {}), typed, {}, uuid.uuid4().hex)
 
 
-@router.post("/new/{process}", dependencies=[Depends(from_here)])
+@router.post("/new/{process}", dependencies=[Depends(check_same_site)])
 async def ask(
     request: Request,
     process: str,
@@ -102,7 +102,7 @@ async def ask(
     services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
-    """Start the case as the JSON route does, or say who would be asked; a form with mistakes comes back as it was."""
+    """Start the case as the JSON route does, or preview who would decide. A form with mistakes is shown again."""
     await requester(person)
     kind = _known(process, services)
     again = await _again(resubmits, kind, person, services)
@@ -113,7 +113,7 @@ async def ask(
         typed["reference"] = again.reference
     read = read_form(kind.input, sent, words=kind.words, base=again.input if again else None)
     priority, start_at, errors = _own(typed)
-    new = NewCase(
+    new = CaseSubmission(
         process=kind.name,
         reference=typed["reference"][:1000],
         input={**(again.input if again else {}), **read.values},
@@ -150,12 +150,12 @@ async def ask(
 
 
 def startable(services: Services) -> list[Process]:
-    """The processes for which the policy says who decides."""
+    """Return the processes whose gates the policy knows."""
     return [process for process in PROCESSES.values() if services.policy.current.has(process.name)]
 
 
 def foretold(report: ForecastReport) -> list[str]:
-    """Who would be asked about one case, in sentences."""
+    """Return who would decide about a case, in sentences."""
     rejected = [gate for gate in report.gates if gate.rejected_by_rule]
     if rejected:
         return [
@@ -198,11 +198,11 @@ def _form(
     key: str,
     status: int = 200,
     *,
-    duplicate: Duplicate | None = None,
+    duplicate: DuplicateRequest | None = None,
     foretold: list[str] | None = None,
     looked: bool = False,
 ) -> Response:
-    page = Form(
+    page = NewRequestPage(
         person=person,
         process=kind,
         again=again,
@@ -226,7 +226,7 @@ def _known(name: str, services: Services) -> Process:
 
 
 async def _again(case_id: str | None, kind: Process, person: Person, services: Services) -> CaseRow | None:
-    """The reader's own request that is made again; 404 for any other."""
+    """Return the reader's own request that is submitted again. Raises Problem 404 for any other."""
     if case_id is None:
         return None
     case = await visible_case(case_id, person, services.db)
@@ -240,7 +240,7 @@ def _priority(again: CaseRow | None) -> int:
 
 
 def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]]:
-    """Priority and time as they were typed, and what is wrong with them. A time is one in the reader's zone."""
+    """Return priority and start time as entered, with their mistakes. A time is in the reader's time zone."""
     errors: dict[str, str] = {}
     priority, start_at = DEFAULT_PRIORITY, None
     if typed["priority"]:
@@ -257,19 +257,19 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
 
 
 def _with_problems(read: Read, wrong: InvalidCase) -> Read:
-    """What was typed, with what else is wrong with it beside its field: names of people whom there are not."""
+    """Return the form with further mistakes beside their fields, such as names of unknown people."""
     named = {(each.column or "").split(".")[0]: each.message for each in wrong.problems}
     return Read(read.typed, read.values, {**{name: named[name] for name in named if name in read.typed}, **read.errors})
 
 
 def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
-    """What is wrong that stands beside no field of the process."""
+    """Return the mistakes that belong to no field of the process."""
     said = {each.column or "": each.message for each in wrong.problems}
     own = {name: said[name] for name in OWN if name in said}
     return own if own or read.errors else {"": str(wrong)}
 
 
-def _duplicate(found: DuplicateCase, reference: str) -> Duplicate:
+def _duplicate(found: DuplicateCase, reference: str) -> DuplicateRequest:
     process = PROCESSES.get(found.existing.process) if found.existing else None
     labels = process.words.labels if process else {}
-    return Duplicate(reference, found.existing, [labels.get(name, readable(name)) for name in found.differs])
+    return DuplicateRequest(reference, found.existing, [labels.get(name, readable(name)) for name in found.differs])

@@ -1,7 +1,7 @@
-"""The page behind a one-time link: somebody sets a password, or gets a token, for themselves.
+"""The page of a one-time link: a person sets a password, or gets a token, for themselves.
 
-The code of a link stands behind a `#` in its address, so no server, proxy or log sees it; a script of the page puts it
-into the form. Looking at the page changes nothing, whoever looks: only the form that is sent uses the link up.
+The code of a link follows a `#` in its address, so that no server, proxy or log sees it. A script of the page puts the
+code into the form. Opening the page changes nothing. Only a sent form uses the link up.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from fastapi import Depends, Form, Request, Response
 from api.deps import Plain, TheServices
 from api.http.security import Visitor
 from api.pages.parts.formatting import capital
-from api.pages.parts.page import Context, from_here, pages, render
+from api.pages.parts.page import Context, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.services.password_hashing import off_the_loop, turn
 from store.people import failed_sign_ins, one_time_links, passwords, people, sessions
@@ -27,24 +27,24 @@ Secret = Annotated[str, Form(max_length=1000)]
 
 
 @dataclass(frozen=True)
-class Link(Context):
-    """`link.html`: the form, or what it came to."""
+class OneTimeLinkPage(Context):
+    """`link.html`: the form, or its outcome."""
 
     label: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """By field of the form."""
+    """Mistakes by field of the form."""
     done: Literal["", "password", "token"] = ""
     token: str = ""
-    """Shown this once."""
+    """The token, shown only this once."""
 
 
 @router.api_route("/link", methods=["GET", "HEAD"])
 async def form(request: Request, _person: Visitor) -> Response:
-    """The form."""
-    return render(request, "link.html", Link(None))
+    """Show the form."""
+    return render(request, "link.html", OneTimeLinkPage(None))
 
 
-@router.post("/link", dependencies=[Depends(from_here)])
+@router.post("/link", dependencies=[Depends(check_same_site)])
 async def use(
     request: Request,
     services: TheServices,
@@ -56,16 +56,16 @@ async def use(
     again: Secret = "",
     label: Annotated[Plain, Form(max_length=1000)] = "",
 ) -> Response:
-    """Use the link up. What is wrong with the rest of the form does not."""
+    """Use the link up. A mistake in another field of the form does not use it up."""
     now, label = datetime.now(UTC), label.strip()
 
     def again_with(field: str, message: str) -> Response:
-        return render(request, "link.html", Link(None, label, {field: message}), 422)
+        return render(request, "link.html", OneTimeLinkPage(None, label, {field: message}), 422)
 
     async with services.db.read() as conn:
         known = await one_time_links.is_known(conn, code, second)
     hashed = token = ""
-    if known and act == "password":  # a stranger must not make us hash
+    if known and act == "password":  # an unknown client must not make the gateway hash
         if new != again:
             return again_with("again", _("The two passwords differ. Enter the new password twice."))
         try:
@@ -86,4 +86,4 @@ async def use(
         async with services.db.write() as conn:
             await failed_sign_ins.note(conn, "link", no.why, no.person, now)
         return again_with("code", str(no))
-    return render(request, "link.html", Link(None, done=act, token=token))
+    return render(request, "link.html", OneTimeLinkPage(None, done=act, token=token))

@@ -1,4 +1,4 @@
-"""The list of people as pages: everybody, one person with all that can be changed of them, and the groups."""
+"""Pages of people: the list, one person with everything that can be changed, and the groups."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import admin, is_in, people_reader
 from api.pages.parts.formatting import in_path
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _, ngettext
 from api.routes import absences as leavers, one_time_links, people
 from api.routes.absences import Departure, NewAbsence, Replacement, Return
@@ -50,8 +50,8 @@ Act = Literal[
 
 
 @dataclass(frozen=True)
-class Everybody(Context):
-    """`people/everybody.html`: a page of the list, and the form for one more."""
+class PeoplePage(Context):
+    """`people/everybody.html`: a page of the list, and the form for a new person."""
 
     entries: list[Entry]
     sought: dict[str, str]
@@ -60,24 +60,24 @@ class Everybody(Context):
     first: bool
     may_change: bool
     links: list[OneTimeLink]
-    """Those that wait for a second administrator."""
+    """Links that wait for a second administrator."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
-    """By field of the form, what has to be mended."""
+    """Mistakes by field of the form."""
     new_group: str = ""
-    """The group that nobody is in, about which is asked whether it is meant."""
+    """The group without members that needs a confirmation."""
 
 
 @dataclass(frozen=True)
-class Groups(Context):
-    """`people/groups.html`: who is in which group."""
+class GroupsPage(Context):
+    """`people/groups.html`: the groups with their members."""
 
     groups: list[Group]
 
 
 @dataclass(frozen=True)
-class Somebody(Context):
-    """`people/somebody.html`: one person, and what the last form came to."""
+class PersonPage(Context):
+    """`people/somebody.html`: one person, and the outcome of the last form."""
 
     entry: Entry
     tokens: list[Token]
@@ -92,10 +92,10 @@ class Somebody(Context):
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """Half of the code of a one-time link, which is shown this once."""
+    """Half of the code of a one-time link, shown only this once."""
     typed: dict[str, str] = field(default_factory=dict)
     new_group: str = ""
-    """The group that nobody is in, about which is asked whether it is meant."""
+    """The group without members that needs a confirmation."""
 
 
 @router.api_route("/people", methods=["GET", "HEAD"])
@@ -107,12 +107,12 @@ async def everybody(
     group: Annotated[Plain, Query(max_length=200)] = "",
     cursor: Annotated[Plain | None, Query(max_length=200)] = None,
 ) -> Response:
-    """The list."""
+    """Show the list."""
     await people_reader(person)
     return render(request, "people/everybody.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
 
 
-@router.post("/people", dependencies=[Depends(from_here)])
+@router.post("/people", dependencies=[Depends(check_same_site)])
 async def add(
     request: Request,
     person: SignedIn,
@@ -123,14 +123,14 @@ async def add(
     email: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Add somebody, as the JSON route does, and go to their page."""
+    """Add a person, as the JSON route does, and redirect to their page."""
     await admin(person)
     typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
     try:
         new = NewPerson(
             id=typed["id"], name=typed["name"], groups=_groups(typed["groups"]), email=typed["email"] or None
         )
-        # Confirmed are the groups that stood there when it was asked, and no others.
+        # Only the groups of the confirmed form count as confirmed.
         added = await people.add_person(new, person, services, confirm=bool(confirm) and confirm == typed["groups"])
     except (Problem, ValidationError) as no:
         more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
@@ -141,19 +141,19 @@ async def add(
 
 @router.api_route("/groups", methods=["GET", "HEAD"])
 async def groups(request: Request, person: SignedIn, db: Db) -> Response:
-    """Who is in which group."""
+    """Show the groups with their members."""
     await people_reader(person)
-    return render(request, "people/groups.html", Groups(person, (await people.list_groups(person, db)).items))
+    return render(request, "people/groups.html", GroupsPage(person, (await people.list_groups(person, db)).items))
 
 
 @router.api_route("/people/{person_id}", methods=["GET", "HEAD"])
 async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: Db) -> Response:
-    """One person."""
+    """Show one person."""
     await people_reader(person)
     return render(request, "people/somebody.html", await _somebody(person, db, person_id))
 
 
-@router.post("/people/{person_id}/{act}", dependencies=[Depends(from_here)])
+@router.post("/people/{person_id}/{act}", dependencies=[Depends(check_same_site)])
 async def change(
     request: Request,
     person_id: PersonId,
@@ -167,7 +167,7 @@ async def change(
     reason: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Change something of a person, as the JSON routes do, and say on their page what came of it."""
+    """Change a person, as the JSON routes do, and show the outcome on their page."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
@@ -175,7 +175,8 @@ async def change(
     try:
         done, shown_once = await _changed(person, person_id, act, typed, services)
     except (Problem, ValidationError) as no:
-        # Who is no administrator has met `admin` above: a 403 is about this one thing, and is said beside it.
+        # A caller who is no administrator was refused by `admin` above. So this 403 is about the form, and is shown
+        # there.
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
@@ -186,7 +187,7 @@ async def change(
 
 
 async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], services: TheServices) -> tuple[str, str]:
-    """Do it, and answer what to say and what may be seen only now."""
+    """Make the change. Return the message to show, and a secret that is shown only now."""
     db, value = services.db, typed["value"]
     match act:
         case "email":
@@ -255,7 +256,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
 
 
 def _said_of(link: MadeLink) -> tuple[str, str]:
-    """What to say of a link that was sent or confirmed, and what may be seen only now."""
+    """Return the message for a link that was sent or confirmed, and a secret that is shown only now."""
     if link.half:
         said = _(
             "Your half of the code, shown only once. Give your half to the person yourself. "
@@ -269,27 +270,29 @@ def _said_of(link: MadeLink) -> tuple[str, str]:
     return _("Holdgate sends the link to the stored e-mail address. The link works once, within 24 hours."), ""
 
 
-async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> Everybody:
+async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | None, **more: Any) -> PeoplePage:
     found = await people.list_people(person, db, q=q or None, group=group or None, cursor=cursor)
     sought = {"q": q, "group": group}
     query = urlencode({name: text for name, text in sought.items() if text})
     address = f"/people?{query}" if query else "/people"
     may_change = is_in(person, ADMINS)
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.status == "waiting"]
-    return Everybody(person, found.items, sought, address, found.next_cursor, cursor is None, may_change, links, **more)
+    return PeoplePage(
+        person, found.items, sought, address, found.next_cursor, cursor is None, may_change, links, **more
+    )
 
 
-async def _somebody(person: Person, db: Db, id: str, **more: Any) -> Somebody:
+async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     entry = await people.one_person(id, person, db)
     tokens = (await people.tokens_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await people.list_groups(person, db)).items]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
-    return Somebody(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
+    return PersonPage(person, entry, tokens, absences, links, groups, is_in(person, ADMINS), **more)
 
 
 def _groups(typed: str) -> list[str]:
-    """The groups that stand in a field, separated by commas."""
+    """Return the groups in a field, separated by commas."""
     return typed.replace(",", " ").split()
 
 
@@ -298,7 +301,7 @@ def _new_group(no: Problem | ValidationError) -> str:
 
 
 def by_field(no: Problem | ValidationError) -> dict[str, str]:
-    """What has to be mended, by field."""
+    """Return the mistakes, by field."""
     if isinstance(no, ValidationError):
         return {str(error["loc"][0]): _("The value is missing or too long.") for error in no.errors()}
     found = {error["field"]: error["message"] for error in no.body.get("errors") or ()}

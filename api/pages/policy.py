@@ -1,4 +1,4 @@
-"""The policy as pages: in words, as it is read, what its check says of it, and what it would do with a case."""
+"""The policy as pages: in words, as text, with its check, and with a trial for an example case."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from api.deps import Db, Plain, TheServices
 from api.http.problems import not_found
 from api.http.security import policy_reader
 from api.pages.parts.formatting import readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.schema_form import FormField, read_form, schema_form
 from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
@@ -32,48 +32,48 @@ from workflows.registry import GATES, INPUTS, PROCESSES
 router = pages()
 
 FACT = "fact."
-"""Before the names of what was checked, in the form."""
+"""Begins the names of facts in the form."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """An approval step, or an intervention, as the policy has it."""
+class StepRules:
+    """An approval step, or an intervention, of the policy."""
 
     name: str
     rules: list[tuple[str, str]]
-    """What each rule is about, and what it says."""
+    """The subject of each rule, and its text."""
     line: int
-    """Where it stands in the text."""
+    """The line of the step in the policy file."""
 
 
 @dataclass(frozen=True)
-class Section:
+class ProcessSection:
     """One process of the policy."""
 
     name: str
     summary: str
-    steps: list[Step]
+    steps: list[StepRules]
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
     missing: bool
-    """It has no section, so its cases are refused."""
+    """Whether the policy has no section for the process, so that its cases are refused."""
 
 
 @dataclass(frozen=True)
-class Rules(Context):
+class PolicyPage(Context):
     """`policy/words.html`: the policy in force, process by process."""
 
     hash: str
-    sections: list[Section]
+    sections: list[ProcessSection]
     problem: str | None
-    """Why the file as it is now is refused, and the one before stays in force."""
+    """Why the present file is refused, so that the last valid one stays in force."""
     warnings: list[str]
     notes: list[str]
 
 
 @dataclass(frozen=True)
-class Text(Context):
-    """`policy/text.html`: a policy as it was read, line by line."""
+class PolicyTextPage(Context):
+    """`policy/text.html`: the text of a policy, line by line."""
 
     hash: str
     lines: list[str]
@@ -81,14 +81,14 @@ class Text(Context):
 
 
 @dataclass(frozen=True)
-class Trial(Context):
-    """`policy/explain.html`: a case as far as it is known, and what would become of it."""
+class PolicyTrialPage(Context):
+    """`policy/explain.html`: an example case, and what the policy decides about it."""
 
     processes: list[str]
     process: str
     form: list[FormField]
     facts: list[str]
-    """What the policy reads of what steps find out."""
+    """The facts that the policy reads."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     explained: list[Explained] | None = None
@@ -96,35 +96,37 @@ class Trial(Context):
 
 @router.api_route("/policy", methods=["GET", "HEAD"])
 async def in_force(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The policy in force, in words."""
+    """Show the policy in force, in words."""
     await policy_reader(person)
     policy = services.policy.current
     known = await _people(services)
     said = warnings(policy, INPUTS, known.members), notes(policy)
-    page = Rules(person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said)
+    page = PolicyPage(
+        person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said
+    )
     return render(request, "policy/words.html", page)
 
 
 @router.api_route("/policy/text", methods=["GET", "HEAD"])
 async def as_read(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """The policy in force, as it was read."""
+    """Show the text of the policy in force."""
     await policy_reader(person)
     policy = services.policy.current
-    return render(request, "policy/text.html", Text(person, policy.hash, policy.text.splitlines(), True))
+    return render(request, "policy/text.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
 
 
 @router.api_route("/policy/explain", methods=["GET", "HEAD"])
 async def trial(
     request: Request, person: SignedIn, services: TheServices, process: Annotated[Plain, Query(max_length=60)] = ""
 ) -> Response:
-    """The form for a case of a process."""
+    """Show the form for an example case of a process."""
     await policy_reader(person)
     return render(request, "policy/explain.html", _trial(person, services.policy.current, process))
 
 
-@router.post("/policy/explain", dependencies=[Depends(from_here)])
+@router.post("/policy/explain", dependencies=[Depends(check_same_site)])
 async def tried(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """What the policy would do with the case of the form. Nothing is started."""
+    """Show what the policy decides about the example case in the form. No case is started."""
     await policy_reader(person)
     form, policy = await request.form(max_fields=200), services.policy.current
     name = _text(form, "process")
@@ -139,13 +141,13 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
     typed = {"requester": _text(form, "requester"), **{fact: _text(form, FACT + fact) for fact in page.facts}}
     if "" in read.errors:
         wrong[""] = read.errors[""]
-    page = Trial(person, page.processes, name, shown, page.facts, typed, wrong)
+    page = PolicyTrialPage(person, page.processes, name, shown, page.facts, typed, wrong)
     if read.errors or wrong:
         return render(request, "policy/explain.html", page, 422)
     supposed = FutureCase(model.model_validate(dict(read.values)), facts, typed["requester"] or None)
     now, known, texts = datetime.now(UTC), await _people(services), reader.get().texts
     found = explain(policy, name, GATES[name], supposed, now, known, texts)
-    page = Trial(person, page.processes, name, shown, page.facts, typed, {}, found)
+    page = PolicyTrialPage(person, page.processes, name, shown, page.facts, typed, {}, found)
     return render(request, "policy/explain.html", page)
 
 
@@ -153,11 +155,11 @@ async def tried(request: Request, person: SignedIn, services: TheServices) -> Re
 async def pinned(
     request: Request, hash: Annotated[str, Path(max_length=64)], person: SignedIn, services: TheServices, db: Db
 ) -> Response:
-    """The text of a policy that cases were decided by."""
+    """Show the text of a policy that is pinned to cases."""
     await policy_reader(person)
     current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
-    return render(request, "policy/text.html", Text(person, hash, text.splitlines(), hash == current.hash))
+    return render(request, "policy/text.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
 
 
 async def _people(services: Services) -> People:
@@ -168,22 +170,22 @@ async def _people(services: Services) -> People:
 # ------------------------------------------------------------------------------------------------------- a case to try
 
 
-def _trial(person: Any, policy: Policy, process: str) -> Trial:
+def _trial(person: Any, policy: Policy, process: str) -> PolicyTrialPage:
     known = [name for name in PROCESSES if policy.has(name)]
     if process and process not in known:
         raise not_found("process")
     if not process:
-        return Trial(person, known, "", [], [])
+        return PolicyTrialPage(person, known, "", [], [])
     model, words = INPUTS[process], PROCESSES[process].words
     read = {path for path in _read_by(policy, process) if path}
     roots = {path[0] for path in read} | set(words.money or ())
     only = [name for name, info in model.model_fields.items() if info.is_required() or name in roots]
     facts = sorted({path[1] for path in read if path[0] == "facts" and len(path) > 1})
-    return Trial(person, known, process, schema_form(model, {}, words=words, only=only), facts)
+    return PolicyTrialPage(person, known, process, schema_form(model, {}, words=words, only=only), facts)
 
 
 def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
-    """All that the rules of a process read of a case."""
+    """Return all names that the rules of a process read."""
     found: set[tuple[str, ...]] = set()
     for gate in policy.processes[process].gates.values():
         for _key, text in expressions_of(gate):
@@ -192,7 +194,7 @@ def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
 
 
 def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """What was checked, as far as it was typed: JSON, or a text. None when nothing was."""
+    """Return the entered facts, each as JSON or as text. None if nothing was entered."""
     found: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name in names:
@@ -215,23 +217,23 @@ def _text(form: FormData, name: str) -> str:
 # ------------------------------------------------------------------------------------------------------ rules in words
 
 
-def _section(policy: Policy, name: str) -> Section:
+def _section(policy: Policy, name: str) -> ProcessSection:
     summary = PROCESSES[name].words.summary
     if not policy.has(name):
-        return Section(name, summary, [], [], [], missing=True)
+        return ProcessSection(name, summary, [], [], [], missing=True)
     section = policy.processes[name]
     lines = Lines(policy.text, policy.source)
-    steps = [Step(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
+    steps = [StepRules(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
     limits = [
         (currency, ", ".join(f"{readable(limit)} {amount:,}" for limit, amount in row.items()))
         for currency, row in section.limits.items()
     ]
     lists = [(readable(each), ", ".join(names)) for each, names in section.lists.items()]
-    return Section(name, summary, steps, limits, lists, missing=False)
+    return ProcessSection(name, summary, steps, limits, lists, missing=False)
 
 
 def in_words(gate: GateRules) -> list[tuple[str, str]]:
-    """Return the rules of an approval step: what each is about, and what it says of any case."""
+    """Return the rules of an approval step: the subject of each, and its text for any case."""
     texts = reader.get().texts
 
     def holds(condition: str) -> str:

@@ -1,4 +1,4 @@
-"""My requests: where each stands, in a sentence, and what can be done about it. The questions put to me come first."""
+"""My requests: the status of each in a sentence, and its actions. Questions to the reader come first."""
 
 import uuid
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from markupsafe import Markup
 from api.container import Services
 from api.deps import Cursor, Plain, TheServices, visible_case, visible_task
 from api.http.problems import Problem
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import viewer
 from api.pages.parts.formatting import TONES, time_text
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.request_status import standing, why
 from api.pages.parts.translation import _
-from api.routes.cases import Reason, cancel_case
+from api.routes.cases import CaseReason, cancel_case
 from api.routes.task_actions import NewAnswer, TaskActor, answer as answer_question, nudge as nudge_those
 from domain.status import ENDED_UNDONE
 from domain.task import Question, TaskView
@@ -39,44 +39,44 @@ Said = Literal["nudged", "withdrawn", "answered"]
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A task of a request at which others are waited for."""
+class WaitingTask:
+    """A task of a request that waits for other people."""
 
     task: TaskView
     nudged: Nudge | None
-    """The last time, if they cannot be reminded again yet."""
+    """The last reminder, if no other can be sent yet."""
 
 
 @dataclass(frozen=True)
-class Mine:
+class RequestRow:
     """One request."""
 
     case: CaseRow
     standing: Markup
     tone: str
-    """Its colour, the same as of the state everywhere."""
+    """The colour of the status, the same as everywhere."""
     why: str
-    waiting: list[Waiting]
+    waiting: list[WaitingTask]
     mend: str
-    """The task at which it waits for changes; empty if it does not."""
+    """The task for the reader's changes; empty if there is none."""
     may_withdraw: bool
     may_ask_again: bool
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question that waits for the reader."""
+class OpenQuestion:
+    """A question to the reader."""
 
     task: TaskView
     question: Question
 
 
 @dataclass(frozen=True)
-class Requests(Context):
-    """`requests/mine.html`."""
+class RequestsPage(Context):
+    """`requests/mine.html`: the reader's requests."""
 
-    questions: list[Asked]
-    mine: list[Mine]
+    questions: list[OpenQuestion]
+    mine: list[RequestRow]
     ended: bool
     next_cursor: str | None
     first: bool
@@ -95,11 +95,11 @@ async def requests(
     cursor: Cursor = None,
     said: Annotated[Said | None, Query()] = None,
 ) -> Response:
-    """What the person has asked for, newest first."""
+    """Show the person's requests, newest first."""
     return await _page(request, person, services, ended=ended, cursor=cursor, said=_said(said))
 
 
-@router.post("/requests/nudge", dependencies=[Depends(from_here)])
+@router.post("/requests/nudge", dependencies=[Depends(check_same_site)])
 async def nudge(
     request: Request,
     person: SignedIn,
@@ -107,7 +107,7 @@ async def nudge(
     task_id: Annotated[Plain, Form(max_length=100)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Remind those who may decide, as the JSON route does."""
+    """Send a reminder, as the JSON route does."""
     try:
         await nudge_those(await visible_task(task_id, person, services.db), person, services.db, key)
     except Problem as no:
@@ -115,7 +115,7 @@ async def nudge(
     return RedirectResponse("/requests?said=nudged", status_code=303)
 
 
-@router.post("/requests/withdraw", dependencies=[Depends(from_here)])
+@router.post("/requests/withdraw", dependencies=[Depends(check_same_site)])
 async def withdraw(
     request: Request,
     person: SignedIn,
@@ -124,16 +124,16 @@ async def withdraw(
     reason: Annotated[Plain, Form(min_length=1, max_length=4000)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Cancel a request of one's own, as the JSON route does."""
+    """Withdraw a request, as the JSON route does."""
     try:
         found = await visible_case(case_id, person, services.db)
-        await cancel_case(found, Reason(reason=reason), person, services.gateway, key)
+        await cancel_case(found, CaseReason(reason=reason), person, services.gateway, key)
     except Problem as no:
         return await _page(request, person, services, wrong=no.body["detail"], status=no.status)
     return RedirectResponse("/requests?said=withdrawn", status_code=303)
 
 
-@router.post("/requests/answer", dependencies=[Depends(from_here)])
+@router.post("/requests/answer", dependencies=[Depends(check_same_site)])
 async def answer(
     request: Request,
     person: SignedIn,
@@ -163,7 +163,7 @@ async def _page(
     wrong: str = "",
     status: int = 200,
 ) -> Response:
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             rows, following = await cases.page(
                 conn, viewer(person), requesters=person.asks_as, ended=ended, cursor=cursor, limit=SHOWN
@@ -173,9 +173,11 @@ async def _page(
             again = await cases.with_next_round(conn, rows)
             whose = viewer(person).answers_for
             asked = await open_tasks.with_questions_for(conn, whose, limit=QUESTIONS) if cursor is None else []
-    page = Requests(
+    page = RequestsPage(
         person=person,
-        questions=[Asked(task, each) for task in asked for each in task.questions if each.to in whose and each.open],
+        questions=[
+            OpenQuestion(task, each) for task in asked for each in task.questions if each.to in whose and each.open
+        ],
         mine=[_mine(row, waiting.get(row.case_id, []), nudged, row.case_id in again, person) for row in rows],
         ended=ended,
         next_cursor=following,
@@ -187,15 +189,15 @@ async def _page(
     return render(request, "requests/mine.html", page, status)
 
 
-def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], again: bool, person: Person) -> Mine:
+def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], again: bool, person: Person) -> RequestRow:
     taken_back = case.rollback is not None and case.rollback.ended is not None
-    return Mine(
+    return RequestRow(
         case=case,
         standing=standing(case, waiting, person.id),
         tone=TONES.get(case.status, "quiet"),
         why=why(case),
         waiting=[
-            Waiting(task, reminders.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"
+            WaitingTask(task, reminders.resting(nudged.get(task.task_id))) for task in waiting if task.kind != "changes"
         ],
         mend=next((task.task_id for task in waiting if task.kind == "changes"), ""),
         may_withdraw=not case.status.closed and not taken_back,
@@ -204,7 +206,7 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
 
 
 def _too_soon(no: Problem) -> str:
-    """That they were reminded already, with times in the reader's zone; empty for another refusal."""
+    """Return that a reminder was sent already, with times in the reader's time zone; empty for another refusal."""
     if "again_at" not in no.body:
         return ""
     last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))

@@ -1,4 +1,4 @@
-"""Pages for people: HTML over the same functions as the JSON routes. GET and HEAD never change anything."""
+"""All pages: HTML over the functions of the JSON routes. GET and HEAD never change anything."""
 
 from fastapi import APIRouter
 
@@ -49,8 +49,8 @@ for page in (
 ):
     router.include_router(page.router)
 uploads = APIRouter(include_in_schema=False)
-"""Those that take whole files: their bodies may be larger."""
+"""Routes with a whole file. Their bodies may be larger."""
 uploads.include_router(upload.router)
 attachments = APIRouter(include_in_schema=False)
-"""Those that take one file of a case."""
+"""Routes with one file of a case."""
 attachments.include_router(cases.files)

@@ -1,4 +1,4 @@
-"""Finding cases: by reference, payee, file, requester, state and kind; as a page, or all of them as CSV."""
+"""Search cases by reference, payee, file, requester, state and request type, as a page or as CSV."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -23,19 +23,19 @@ SHOWN = 50
 
 
 @dataclass(frozen=True)
-class Found(Context):
-    """`search/cases.html`."""
+class SearchPage(Context):
+    """`search/cases.html`: the matching cases."""
 
     cases: list[CaseBrief]
     sought: dict[str, str]
-    """As it was typed; what is empty narrows nothing."""
+    """The entered filters. An empty one does not filter."""
     kinds: dict[str, str]
     statuses: list[str]
     next_cursor: str | None
     first: bool
     address: str
     csv: str
-    """Where all of them are found as CSV."""
+    """The address of all matching cases as CSV."""
 
 
 @router.api_route("/cases", methods=["GET", "HEAD"])
@@ -51,7 +51,7 @@ async def find(
     format: Literal["csv"] | None = None,
     cursor: Cursor = None,
 ) -> Response:
-    """The cases the person may see, newest first, as the JSON route lists them."""
+    """Show the cases that the person may see, newest first, as the JSON route does."""
     typed = {"q": q, "process": process, "status": status, "batch_id": batch_id, "requester": requester}
     given = {name: value.strip() for name, value in typed.items() if value and value.strip()}
     sought = Sought(
@@ -76,9 +76,9 @@ async def find(
         cursor=cursor,
         limit=SHOWN,
     )
-    if not isinstance(found, Page):  # who asks for CSV by header gets it here, too
+    if not isinstance(found, Page):  # a request for CSV by header gets it here, too
         return found
-    page = Found(
+    page = SearchPage(
         person=person,
         cases=found.items,
         sought={name: given.get(name, "") for name in typed},

@@ -1,4 +1,4 @@
-"""What somebody can set for themselves: how pages look, what they are told, when they are away, how they sign in."""
+"""The page Settings: appearance, notifications, absence, password, tokens and sessions of a person."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
 from api.pages.parts.formatting import capital
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import absences as away, one_time_links, people as people_routes
@@ -34,8 +34,8 @@ Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke", "lin
 
 
 @dataclass(frozen=True)
-class Settings(Context):
-    """`settings/settings.html`: everything as it is, and what the last form came to."""
+class SettingsPage(Context):
+    """`settings/settings.html`: the present settings, and the outcome of the last form."""
 
     chosen: dict[NoticeKind, NoticeChoice]
     asked: dict[NoticeKind, str]
@@ -47,33 +47,33 @@ class Settings(Context):
     this_session: str
     has_password: bool
     mail_reaches_them: bool
-    """So that they can have a one-time link sent to themselves."""
+    """Whether the person can have a one-time link sent to themselves."""
     news: list[AccountNews]
     news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
-    """What a browser is called."""
+    """Returns the name of a browser."""
     act: str = ""
     """The form that was sent last."""
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """A token, which is shown this once."""
+    """A token, shown only this once."""
     typed: dict[str, str] = field(default_factory=dict)
 
 
 @router.api_route("/settings", methods=["GET", "HEAD"])
 async def settings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Everything as it is."""
+    """Show the settings."""
     return render(request, "settings/settings.html", await _settings(request, person, services))
 
 
 @router.api_route("/notices", methods=["GET", "HEAD"])
 async def notices(_person: SignedIn) -> Response:
-    """Where the choices once were, and mails still lead."""
+    """Redirect to the settings. The links in older mails still lead here."""
     return RedirectResponse("/settings#notices", status_code=303)
 
 
-@router.post("/settings/{act}", dependencies=[Depends(from_here)])
+@router.post("/settings/{act}", dependencies=[Depends(check_same_site)])
 async def change(
     request: Request,
     act: Act,
@@ -87,7 +87,7 @@ async def change(
     substitute: Text = "",
     password: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
-    """Change something, as the JSON routes do, and say what came of it."""
+    """Change a setting, as the JSON routes do, and show the outcome."""
     typed = {"value": value.strip(), "from": starts, "to": ends, "substitute": substitute.strip()}
     look = {"theme": theme, "shortcuts": shortcuts}
     kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
@@ -99,7 +99,7 @@ async def change(
         wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
         page = await _settings(request, person, services, act=act, wrong=wrong, typed=typed)
         return render(request, "settings/settings.html", page, no.status if isinstance(no, Problem) else 422)
-    if act in ("zone", "look", "seen"):  # the frame of this very page hangs on them
+    if act in ("zone", "look", "seen"):  # the frame of this page depends on these settings
         return RedirectResponse(f"/settings#{act}", status_code=303)
     page = await _settings(request, person, services, act=act, done=done, shown_once=shown_once)
     return render(request, "settings/settings.html", page)
@@ -114,7 +114,7 @@ async def _changed(
     password: str,
     services: Services,
 ) -> tuple[str, str]:
-    """Do it, and answer what to say and what may be seen only now."""
+    """Make the change. Return the message to show, and a secret that is shown only now."""
     db, value = services.db, typed["value"]
     match act:
         case "zone":
@@ -154,7 +154,7 @@ async def _changed(
             return _("The token is revoked."), ""
 
 
-async def _settings(request: Request, person: Person, services: Services, **more: Any) -> Settings:
+async def _settings(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
     now = datetime.now(UTC)
     signed_in = request.state.signed_in
     async with services.db.read() as conn:
@@ -163,7 +163,7 @@ async def _settings(request: Request, person: Person, services: Services, **more
         own = await sessions.of(conn, person.id, now)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
-    return Settings(
+    return SettingsPage(
         person,
         chosen,
         _asked(),
@@ -183,8 +183,8 @@ async def _settings(request: Request, person: Person, services: Services, **more
 
 
 def browser(agent: str) -> str:
-    """A browser as people call it, by what it calls itself: `Firefox, Linux`."""
-    # In this order: many call themselves by the names of those that come after them, too.
+    """Return the name of a browser from its User-Agent: `Firefox, Linux`."""
+    # The order matters: many browsers also send the names of those after them.
     names = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}
     systems = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "Mac"}
     systems["Linux"] = "Linux"
@@ -193,7 +193,7 @@ def browser(agent: str) -> str:
 
 
 def _news_words(news: AccountNews, reader: str) -> str:
-    """One change of the reader's account, in a sentence."""
+    """Return one change of the reader's account, in a sentence."""
     by = _("You") if news.by == reader else news.by
     said = {
         AccountNewsKind.LINK_ASKED: _("%(by)s requested a one-time link for you."),

@@ -1,7 +1,7 @@
-"""Signing in and out, and staying signed in.
+"""Sign in, sign out, and stay signed in.
 
-A way to sign in finds out who somebody is; then a session begins, whatever the way. Single sign-on is one way more: a
-route that sends the browser away, and one to which it comes back with a proof, which calls `welcome`.
+Each way to sign in identifies the person; then a session begins in the same manner. Single sign-on would be a further
+way: one route that redirects the browser, and one to which it returns with a proof, which calls `welcome`.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from api.pages.parts.page import (
     LONGEST_ADDRESS,
     Context,
     SignedIn,
-    SignIn,
-    from_here,
-    local,
+    SignInPage,
+    check_same_site,
+    local_address,
     pages,
     render,
     sign_in_form,
@@ -41,25 +41,24 @@ from store.people.people import Person
 router = pages()
 
 FREE_BY_ADDRESS = 30
-"""Tries from one address that may fail: a whole office may sit behind it."""
+"""Failed tries that one address may make. A whole office may share the address."""
 
 
 @dataclass(frozen=True)
-class NewPassword(Context):
-    """`password.html`: the form, and where it leads."""
+class PasswordPage(Context):
+    """`password.html`: the form, and the address that follows."""
 
     following: str
     has_one: bool
-    """Whether they have a password already; a first one is set by a one-time link."""
+    """Whether the person has a password. A one-time link sets the first one."""
     mail_reaches_them: bool = False
-    """So that they can have that link sent to themselves."""
+    """Whether the person can have that link sent to themselves."""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """By field of the form."""
+    """Mistakes by field of the form."""
 
 
 class NotKnown(Exception):
-    """Nobody is who they say they are; `str()` says so in words that do not tell what was wrong. The rest is for the
-    audit log."""
+    """The sign-in failed. `str()` says so without saying what was wrong. The fields are for the audit log."""
 
     def __init__(self, said: str, why: str, person: str | None = None, locked_until: datetime | None = None) -> None:
         super().__init__(said)
@@ -69,7 +68,7 @@ class NotKnown(Exception):
 
 
 async def by_password(request: Request, services: Services, name: str, password: str) -> tuple[Person, str]:
-    """The person of this id or mail address whose password it is, and what a session remembers of it.
+    """Return the person with this id or mail address and password, and the credential for the session.
 
     Raises NotKnown.
     """
@@ -100,7 +99,7 @@ async def by_password(request: Request, services: Services, name: str, password:
 
 
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
-    """The person whose access token it is, and what a session remembers of it. Raises NotKnown."""
+    """Return the person with this access token, and the credential for the session. Raises NotKnown."""
     token = token.strip()
     person = await person_of(services.db, token)
     if why := await without_demo(request, person, token):
@@ -117,7 +116,7 @@ async def by_token(request: Request, services: Services, token: str) -> tuple[Pe
 
 
 async def by_click(request: Request, services: Services, id: str) -> tuple[Person, str | None]:
-    """A demo person, for a browser that opened the link of the demo, and what a session remembers of its secret.
+    """Return a demo person, for a browser that opened the demo's link, and the credential for the session.
 
     Raises NotKnown.
     """
@@ -146,9 +145,9 @@ async def welcome(
     zone: str,
     credential: str | None = None,
 ) -> Response:
-    """Begin a session in this browser and go on to the page that was asked for; a session before it ends.
+    """Begin a session in this browser, and redirect to the requested page. The browser's last session ends.
 
-    It lasts no longer than the token, password or secret of the demo that began it, the `credential`.
+    The session ends with its `credential`: the token, the password or the secret of the demo.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -159,15 +158,15 @@ async def welcome(
             conn, person, way, now, lasts, agent=agent, zone=zone or None, credential=credential
         )
         first = way == "password" and await passwords.must_change(conn, person.id)
-    # A first password is changed before anything else, and then one is where one wanted to be.
-    goes_to = f"/password?following={quote(local(following), safe='')}" if first else local(following)
+    # A first password is changed before anything else. Then the person returns to the requested page.
+    goes_to = f"/password?following={quote(local_address(following), safe='')}" if first else local_address(following)
     answer = RedirectResponse(goes_to, status_code=303)
     answer.set_cookie(
         SECURE_COOKIE if services.settings.https else COOKIE,
         token,
-        max_age=int(sessions.LONGEST.total_seconds()),  # how long it opens anything is known here
+        max_age=int(sessions.LONGEST.total_seconds()),  # the server knows how long the session lasts
         httponly=True,
-        # Lax, not strict: who follows a link of a mail comes from another site, and should be known. Forms of other
+        # Lax, not strict: a link in a mail comes from another site, and its reader should be signed in. Forms of other
         # sites are refused, and GET changes nothing.
         samesite="lax",
         secure=services.settings.https,
@@ -175,7 +174,7 @@ async def welcome(
     return answer
 
 
-@router.post("/sign-in", dependencies=[Depends(from_here)])
+@router.post("/sign-in", dependencies=[Depends(check_same_site)])
 async def sign_in(
     request: Request,
     services: TheServices,
@@ -201,7 +200,7 @@ async def sign_in(
         async with services.db.write() as conn:
             now = datetime.now(UTC)
             await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
-        return sign_in_form(request, SignIn(None, local(following), str(no), name), 401)
+        return sign_in_form(request, SignInPage(None, local_address(following), str(no), name), 401)
     return await welcome(request, services, person, way, following, zone, credential)
 
 
@@ -209,24 +208,24 @@ async def sign_in(
 async def form(
     request: Request, services: TheServices, _person: Visitor, following: str = "/", demo: str | None = None
 ) -> Response:
-    """The form, also for somebody who has signed in and wants to be another. `demo`: the secret of the demo's link."""
+    """Show the form, also to a person who is signed in and wants to switch. `demo` is the secret of the demo's link."""
     if demo is None:
-        return sign_in_form(request, SignIn(None, local(following)))
+        return sign_in_form(request, SignInPage(None, local_address(following)))
     if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
         wrong = (
             _where_the_link_is()
             if services.demo.is_here(request)
             else _("This address has no demo. Sign in with your name and password.")
         )
-        return sign_in_form(request, SignIn(None, local(following), wrong), 401)
-    # On to an address without the secret, so that it stands in no history and in no Referer.
+        return sign_in_form(request, SignInPage(None, local_address(following), wrong), 401)
+    # Redirect to an address without the secret, so that no history and no Referer has it.
     answer = RedirectResponse("/sign-in", status_code=303)
     https = services.settings.https
     answer.set_cookie(services.demo.cookie, demo, httponly=True, samesite="strict", secure=https)
     return answer
 
 
-@router.post("/sign-out", dependencies=[Depends(from_here)])
+@router.post("/sign-out", dependencies=[Depends(check_same_site)])
 async def sign_out(request: Request, services: TheServices, _person: Visitor) -> Response:
     """End the session of this browser."""
     if signed_in := request.state.signed_in:
@@ -235,7 +234,7 @@ async def sign_out(request: Request, services: TheServices, _person: Visitor) ->
     return _forgotten(services)
 
 
-@router.post("/sign-out-everywhere", dependencies=[Depends(from_here)])
+@router.post("/sign-out-everywhere", dependencies=[Depends(check_same_site)])
 async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Response:
     """End all sessions of the person."""
     async with services.db.write() as conn:
@@ -243,9 +242,9 @@ async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Respon
     return _forgotten(services)
 
 
-@router.post("/session", dependencies=[Depends(from_here)])
+@router.post("/session", dependencies=[Depends(check_same_site)])
 async def stay(request: Request, _person: SignedIn, services: TheServices) -> Response:
-    """Stay signed in; answers until when. For who came with a token instead of a session there is nothing to do."""
+    """Extend the session, and return its new end. A caller with a token has no session to extend."""
     if (signed_in := request.state.signed_in) is None:
         return Response(status_code=204)
     lasts = timedelta(minutes=services.settings.session_minutes)
@@ -256,14 +255,16 @@ async def stay(request: Request, _person: SignedIn, services: TheServices) -> Re
 
 @router.api_route("/password", methods=["GET", "HEAD"])
 async def password_form(request: Request, person: SignedIn, services: TheServices, following: str = "/") -> Response:
-    """The form for a new password."""
+    """Show the form for a new password."""
     async with services.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
-    page = NewPassword(person, local(following), has_one, one_time_links.sends_mail_to(services.settings, person))
+    page = PasswordPage(
+        person, local_address(following), has_one, one_time_links.sends_mail_to(services.settings, person)
+    )
     return render(request, "password.html", page)
 
 
-@router.post("/password", dependencies=[Depends(from_here)])
+@router.post("/password", dependencies=[Depends(check_same_site)])
 async def change_password(
     request: Request,
     person: SignedIn,
@@ -273,13 +274,13 @@ async def change_password(
     old: Annotated[str, Form(max_length=1000)] = "",
     following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
-    """Change one's password; asks for the old one. All other sessions end.
+    """Change the person's password, which needs the old one. All other sessions end.
 
-    A first one is set by a one-time link: an open browser must not be enough.
+    A one-time link sets the first password: an open browser must not be enough.
     """
 
     def again_with(field: str, message: str) -> Response:
-        page = NewPassword(person, local(following), True, wrong={field: message})
+        page = PasswordPage(person, local_address(following), True, wrong={field: message})
         return render(request, "password.html", page, 422)
 
     try:

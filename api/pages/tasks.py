@@ -1,7 +1,7 @@
-"""One task as a page, and as a part of the inbox: what is asked, on what grounds, and forms for who may do something.
+"""One task as a page, and as a part of the inbox: the question, the facts, and forms for its actions.
 
-With the header `HX-Request` only the part is answered (`task/_task.html`), so that the inbox can show it beside its
-list. Without scripts each form leads back to the page; what did not go through is shown again as it was typed.
+With the header `HX-Request` the answer is only the part (`task/_task.html`), so that the inbox can show it beside its
+list. Without scripts each form leads back to the page. A refused form is shown again as it was entered.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from api.gateway.requests import ActionRequest, DecisionRequest
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import is_in
-from api.pages.parts.case_context import About, about
-from api.pages.parts.fields import Changed, Checked, Labelled, changed, checked, labelled
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.case_context import CaseContext, case_context
+from api.pages.parts.fields import ChangedField, CheckResults, LabelledField, changed, checked, labelled
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.reasons import reason
 from api.pages.parts.schema_form import FormField, Read, read_form, schema_form
 from api.pages.parts.task_wording import (
-    Asked,
-    Coming,
+    Deciders,
+    TimerEvent,
     approvals,
     asked,
     decided_by,
@@ -39,7 +39,7 @@ from api.pages.parts.task_wording import (
     why,
 )
 from api.pages.parts.translation import _, reader
-from api.routes.task_actions import Later, follow_up, no_follow_up
+from api.routes.task_actions import Snooze, follow_up, no_follow_up
 from api.routes.tasks import one_task
 from domain.messages import Act
 from domain.moments import Within, local_moment
@@ -66,9 +66,9 @@ Deed = Literal[
     "follow_up",
     "no_follow_up",
 ]
-"""What may be done with a task, other than decide it."""
+"""Actions on a task other than a decision."""
 LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
-"""For how long somebody may hide a task from their own list here; the API takes any time."""
+"""How long a person may snooze a task here. The API takes any time."""
 _ALWAYS = ("always", "true")
 """Rules of approval steps that are never skipped."""
 _EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
@@ -76,60 +76,60 @@ _MAIN = (
     *(Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.RESUBMIT),
     *(Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK),
 )
-"""Answers with a button of their own, in this order; the rest stand under More."""
+"""Verdicts with a button of their own, in this order. The others are under More."""
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A form that did not go through, as it was typed."""
+class SentForm:
+    """A refused form, as it was entered."""
 
     alert: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """By field of the form."""
+    """Mistakes by field of the form."""
     act: str = ""
-    """Which of the forms: `decide`, `ask`, ..."""
+    """The name of the form: `decide`, `ask`, ..."""
     typed: Mapping[str, str] = field(default_factory=dict)
     read: Read | None = None
-    """What was typed as the input."""
+    """The entered input."""
 
 
 @dataclass(frozen=True)
-class Task(Context):
-    """`task/page.html` and `task/_task.html`."""
+class TaskPage(Context):
+    """`task/page.html` and `task/_task.html`: one task."""
 
     level: int
-    """Of the task's own heading: 1 on its page, 2 within the inbox."""
+    """The level of the task's heading: 1 on its page, 2 within the inbox."""
     part: bool
-    """Whether it is shown within another page, and its forms answer with it."""
+    """Whether the task is shown within another page, so that its forms answer with the part."""
     task: TaskDetail
-    about: About
-    fields: Sequence[Labelled]
-    checked: Checked
-    changes: Sequence[Changed]
+    about: CaseContext
+    fields: Sequence[LabelledField]
+    checked: CheckResults
+    changes: Sequence[ChangedField]
     because: str
     """Why people are asked, in words."""
     why: str
-    """Why the reader may decide, or may not."""
+    """Why the reader can or cannot decide."""
     approvals: str
-    asked: Sequence[Asked]
-    coming: Sequence[Coming]
+    asked: Sequence[Deciders]
+    coming: Sequence[TimerEvent]
     buttons: Mapping[Verdict, str]
     more: Mapping[Verdict, str]
-    """Answers that stand under More."""
+    """Verdicts under More."""
     comments: Sequence[str]
     """The names of the buttons that need a comment."""
     edits: Sequence[FormField]
     acts: frozenset[str]
-    """What else the person may do with the task."""
+    """The other actions that the person may take."""
     followed: datetime | None
-    """Until when it is hidden from the person's own list."""
+    """The end of the person's snooze."""
     decision_id: str
     """Made with the page, so that a form which is sent twice is one decision."""
     stored: bool
-    """The decision just sent waits for a worker."""
-    sent: Sent
+    """Whether the decision just sent waits for a worker."""
+    sent: SentForm
     unsent: Sequence[tuple[str, str]]
-    """What was typed into a form that is no longer here: its label and its text."""
+    """Text entered into a form that is no longer on the page: its label and the text."""
     zone: str
 
 
@@ -146,11 +146,11 @@ async def task(
     services: TheServices,
     sent: Annotated[Literal["stored"] | None, Query()] = None,
 ) -> Response:
-    """The task. Opening it decides nothing, whoever or whatever does."""
+    """Show the task. Opening the page decides nothing, so link scanners are harmless."""
     return await shown(request, task_id, person, services, stored=sent == "stored")
 
 
-@router.post("/tasks/{task_id}/decide", dependencies=[Depends(from_here)])
+@router.post("/tasks/{task_id}/decide", dependencies=[Depends(check_same_site)])
 async def decide(
     request: Request,
     task_id: TaskId,
@@ -161,12 +161,12 @@ async def decide(
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide as the JSON route does, and show the task as it is then; what is wrong stands beside its field."""
+    """Decide as the JSON route does, and show the task after the decision. A mistake is shown beside its field."""
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
     comment = comment.replace("\0", "")
     read = _read(await request.form(), case, found.editable) if verdict in _EDITING and found.editable else None
-    sent = Sent(act="decide", typed={"comment": comment}, read=read)
+    sent = SentForm(act="decide", typed={"comment": comment}, read=read)
     if verdict in needs_comment(found) and not comment.strip():
         told = _("Enter a comment. The requester sees your comment, and the audit log keeps your comment.")
         return await shown(request, task_id, person, services, _with(sent, errors={"comment": told}), 422)
@@ -184,7 +184,7 @@ async def decide(
     return await _done(request, task_id, person, services, stored=not decided.accepted, happened="decided")
 
 
-@router.post("/tasks/{task_id}/act", dependencies=[Depends(from_here)])
+@router.post("/tasks/{task_id}/act", dependencies=[Depends(check_same_site)])
 async def act(
     request: Request,
     task_id: TaskId,
@@ -198,16 +198,16 @@ async def act(
     ends: Annotated[str, Form(max_length=40)] = "",
     later: Annotated[str, Form(max_length=10)] = "1d",
 ) -> Response:
-    """Claim, hand over, take back, ask, answer, move the clock or hide, as the JSON routes do."""
+    """Claim, hand over, take back, ask, answer, move the deadlines or snooze, as the JSON routes do."""
     found = await visible_task(task_id, person, services.db)
     to, text = to.replace("\0", "").strip(), text.replace("\0", "")
-    sent = Sent(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
+    sent = SentForm(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
     stored = False
     try:
         match wanted:
             case "follow_up":
                 until = datetime.now(UTC) + LATER.get(later, LATER["1d"])
-                await follow_up(found, Later(until=until), person, services.db)
+                await follow_up(found, Snooze(until=until), person, services.db)
             case "no_follow_up":
                 await no_follow_up(found, person, services.db)
             case _:
@@ -235,24 +235,24 @@ async def shown(
     task_id: str,
     person: Person,
     services: Services,
-    sent: Sent | None = None,
+    sent: SentForm | None = None,
     status: int = 200,
     *,
     stored: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The task for this person, or only its part of a page where that is asked for."""
+    """Show the task for this person, or only its part of a page if the request asks for the part."""
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
-    seen, whole = await asyncio.gather(one_task(found, person, services), about(case, person, services))
+    seen, whole = await asyncio.gather(one_task(found, person, services), case_context(case, person, services))
     async with services.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
         followed = await tasks.followed_up(conn, person.id, task_id)
-    part, sent = request.headers.get("hx-request") == "true", sent or Sent()
+    part, sent = request.headers.get("hx-request") == "true", sent or SentForm()
     may = seen.can_decide.allowed
     acts = _acts(seen, person, followed)
     answers = {verdict: words for verdict, words in buttons().items() if may and verdict in seen.verdicts}
-    page = Task(
+    page = TaskPage(
         person=person,
         level=2 if part else 1,
         part=part,
@@ -284,14 +284,16 @@ async def shown(
 async def _done(
     request: Request, task_id: str, person: Person, services: Services, *, stored: bool, happened: str
 ) -> Response:
-    """Back to the page; within another page, the task as it is now, and an event for that page."""
+    """Redirect to the page. Within another page, return the task as it is now and an event for that page."""
     if request.headers.get("hx-request") == "true":
         return await shown(request, task_id, person, services, stored=stored, headers={"HX-Trigger": happened})
     return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
 
 
-def _unsent(sent: Sent, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]) -> Sequence[tuple[str, str]]:
-    """What was typed into a form that the page no longer has, as when somebody else has decided meanwhile."""
+def _unsent(
+    sent: SentForm, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]
+) -> Sequence[tuple[str, str]]:
+    """Return text entered into a form that the page no longer has, such as after another person's decision."""
     open_question = any(each.answer is None for each in task.questions)
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
     if not sent.act or there.get(sent.act, sent.act in acts):
@@ -307,7 +309,7 @@ def _unsent(sent: Sent, task: TaskDetail, case: CaseRow, may: bool, acts: frozen
 
 
 def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozenset[str]:
-    """What this person may do with an open task, other than decide it."""
+    """Return the actions that this person may take on an open task, other than a decision."""
     if task.status != "open":
         return frozenset()
     admin, may = is_in(person, ADMINS), task.can_decide.allowed and task.kind != "changes"
@@ -328,8 +330,8 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
     return frozenset(act for act, allowed in found.items() if allowed)
 
 
-def _because(task: TaskDetail, whole: About) -> str:
-    """Why people are asked: what the condition of the policy came to, or what an engine says where there is none."""
+def _because(task: TaskDetail, whole: CaseContext) -> str:
+    """Return why people are asked: the result of the policy's condition, or the words of the engine without one."""
     if task.kind == "intervention" and task.facts.get("stopped"):
         return _("The request is blocked and needs an operator.")
     if task.kind == "intervention":
@@ -355,7 +357,7 @@ def _because(task: TaskDetail, whole: About) -> str:
 # ------------------------------------------------------------------------------------------------------- what was sent
 
 
-def _edits(task: TaskDetail, case: CaseRow, sent: Sent) -> list[FormField]:
+def _edits(task: TaskDetail, case: CaseRow, sent: SentForm) -> list[FormField]:
     process = PROCESSES.get(task.process)
     if process is None or not task.editable:
         return []
@@ -369,16 +371,16 @@ def _read(form: Mapping[str, Any], case: CaseRow, editable: Sequence[str]) -> Re
     return read_form(process.input, form, words=process.words, only=editable, base=case.input)
 
 
-def _with(sent: Sent, *, alert: str = "", errors: Mapping[str, str] | None = None) -> Sent:
-    return Sent(alert or sent.alert, errors or sent.errors, sent.act, sent.typed, sent.read)
+def _with(sent: SentForm, *, alert: str = "", errors: Mapping[str, str] | None = None) -> SentForm:
+    return SentForm(alert or sent.alert, errors or sent.errors, sent.act, sent.typed, sent.read)
 
 
 _FIELDS = {"due_at": "due", "expires_at": "ends", "reason": "text"}
-"""What the fields of the JSON routes are called in the forms."""
+"""The names of the JSON fields in the forms."""
 
 
-def _refused(sent: Sent, no: Problem) -> Sent:
-    """What was refused, beside the field it is about where there is one."""
+def _refused(sent: SentForm, no: Problem) -> SentForm:
+    """Add a refusal to the form, beside its field if it has one."""
     told = str(no.body["detail"])
     if no.body["type"].endswith(":stale"):
         words = stale_words(no.body.get("changed") or [])
@@ -392,13 +394,13 @@ def _refused(sent: Sent, no: Problem) -> Sent:
     read = sent.read
     if read is not None and edits:
         read = Read(read.typed, read.values, {**read.errors, **edits})
-    # What stands beside a field need not be said above as well.
+    # A mistake beside a field is not repeated above the form.
     beside = set(own) & {"comment", "to", "text", "due", "ends"}
-    return Sent("" if beside else told, own, sent.act, sent.typed, read)
+    return SentForm("" if beside else told, own, sent.act, sent.typed, read)
 
 
 def _moment(text: str, name: str) -> datetime | None:
-    """A time as a browser sends it, which is meant in the reader's zone. Raises Problem 422."""
+    """Return a time from a form, in the reader's time zone. Raises Problem 422."""
     if not text.strip():
         return None
     try:

@@ -1,8 +1,8 @@
-"""Uploading a file: choose it, say which columns are what, see what would happen, start. It is sent once.
+"""The page Upload: choose a file, map its columns, check it, start it. The file is sent once.
 
 Between these pages the file is staged for the person who sent it (`intake/staged_files.py`). The address of the second
-page names the file by its hash and says how to read it. So the second page is a GET that changes nothing, and the
-browser's "back" works.
+page has the hash of the file and its settings. So the second page is a GET that changes nothing, and the browser's
+"back" works.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.security import requester
 from api.pages.new import startable
 from api.pages.parts.formatting import capital, readable
-from api.pages.parts.page import Context, SignedIn, from_here, pages, render
+from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import CSV_TYPES
 from api.routes.processes import template
@@ -43,15 +43,15 @@ DATES = ("DD/MM/YYYY", "MM/DD/YYYY", "YYYY-MM-DD", "DD.MM.YYYY", "DD MMM YYYY")
 OPENING = ("encoding", "sheet", "hidden")
 """Keys of the query that say how the file is opened."""
 COLUMN, FIXED = "column.", "fixed."
-"""Before the names of fields in the query: the heading that is read, and what every row has."""
+"""Begin the names of fields in the query: the heading that is read, or the value of every row."""
 
 Process = Annotated[Plain, Query(max_length=60)]
 Name = Annotated[Plain, Query(max_length=255)]
 
 
 @dataclass(frozen=True)
-class Choose(Context):
-    """`upload/choose.html`: the file and what its rows are."""
+class ChooseFilePage(Context):
+    """`upload/choose.html`: the form for a file and its request type."""
 
     kinds: dict[str, str]
     process: str
@@ -62,23 +62,23 @@ class Choose(Context):
 
 @dataclass(frozen=True)
 class FieldOf:
-    """One field of the process, and where its values come from."""
+    """One field of the process, and the source of its values."""
 
     name: str
     label: str
     needed: bool
     column: str
-    """The heading, or a pattern of several; empty for none."""
+    """The heading, or a pattern of several headings; empty for none."""
     fixed: str
-    """What every row has, where there is no column."""
+    """The value of every row, if there is no column."""
     suggested: bool
-    """Whether nobody has said so: it is what we make of the headings."""
+    """Whether Holdgate suggests the column and nobody has chosen it."""
     first: list[str]
-    """Its first values as they stand in the file."""
+    """The first values in the file."""
 
 
 @dataclass(frozen=True)
-class LookAt(Context):
+class CheckFilePage(Context):
     """`upload/look.html`: how the file is read, and what would happen."""
 
     sha256: str
@@ -91,25 +91,25 @@ class LookAt(Context):
     saved: list[str]
     """Names of saved mappings."""
     used: str
-    """The one that is used."""
+    """The saved mapping in use."""
     chosen: Mapping[str, str]
-    """How values are written, as far as somebody said so."""
+    """How values are written, as far as the person chose."""
     dates: tuple[str, ...]
     wrong: list[str]
-    """Why the file cannot be read like this."""
+    """Why the file cannot be read with these settings."""
     report: BatchReport | None
     resubmit: bool
     mapping: str
-    """As JSON, to start with exactly what was looked at."""
+    """The mapping as JSON, to start exactly what was checked."""
     address: str
-    """Of this page."""
+    """The address of this page."""
     sheets: tuple[str, ...] = ()
-    """Of a workbook."""
+    """The sheets of a workbook."""
     encodings: Sequence[str] = ()
     opening: Mapping[str, str] = field(default_factory=dict)
-    """How the file is opened, as somebody said so or as it was found: encoding, sheet, hidden."""
+    """How the file is opened, as chosen or as detected: encoding, sheet, hidden."""
     said: Mapping[str, str] = field(default_factory=dict)
-    """The same, as far as somebody said so."""
+    """How the file is opened, as far as the person chose."""
     hides: bool = False
     """Whether the workbook hides rows or columns."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -117,12 +117,12 @@ class LookAt(Context):
 
 @router.api_route("/upload", methods=["GET", "HEAD"])
 async def choose(request: Request, person: SignedIn, services: TheServices, process: Process = "") -> Response:
-    """A form for the file."""
+    """Show the form for a file."""
     await requester(person)
     return _choose(request, person, services, process)
 
 
-@router.post("/upload", dependencies=[Depends(from_here)])
+@router.post("/upload", dependencies=[Depends(check_same_site)])
 async def send(
     request: Request,
     person: SignedIn,
@@ -130,7 +130,7 @@ async def send(
     file: UploadFile,
     process: Annotated[Plain, Form(max_length=60)] = "",
 ) -> Response:
-    """Hold the file, and look at it."""
+    """Stage the file, and redirect to its check."""
     await requester(person)
 
     def again(status: int, wrong: str) -> Response:
@@ -154,7 +154,7 @@ async def send(
 
 @router.get("/upload/example/{process}")
 async def example(process: str, person: SignedIn) -> Response:
-    """A file to begin with, as the JSON route gives it."""
+    """Download a sample file, as the JSON route does."""
     return await template(process, person)
 
 
@@ -168,7 +168,7 @@ async def look(
     name: Name = "upload.csv",
     resubmit: bool = False,
 ) -> Response:
-    """Which columns are read, and what would happen: the dry run of the JSON route."""
+    """Show which columns are read, and what would happen: the dry run of the JSON route."""
     await requester(person)
     if process not in _kinds(services):
         return _choose(request, person, services, "", _("Choose the request type of the rows."), 422)
@@ -189,7 +189,7 @@ async def look(
         report = await services.uploads.dry_run(process, name, data, person.id, given, resubmit=resubmit)
     except UnreadableFile as no:
         wrong = [_sentence(no)]
-        if seen is None:  # no table at all: another file is needed
+        if seen is None:  # the file has no table, so another file is needed
             status = problem_of(no).status
             return _choose(request, person, services, process, f"{name}: {wrong[0]}", status)
     except WrongMapping as no:
@@ -199,7 +199,7 @@ async def look(
     except REFUSALS as no:
         return _choose(request, person, services, process, problem_of(no).body["detail"], problem_of(no).status)
     words = PROCESSES[process].words if process in PROCESSES else None
-    page = LookAt(
+    page = CheckFilePage(
         person=person,
         sha256=sha256,
         name=name,
@@ -227,7 +227,7 @@ async def look(
     return render(request, "upload/look.html", page, 422 if wrong else 200)
 
 
-@router.post("/upload/{sha256}", dependencies=[Depends(from_here)])
+@router.post("/upload/{sha256}", dependencies=[Depends(check_same_site)])
 async def start(
     request: Request,
     sha256: str,
@@ -238,7 +238,7 @@ async def start(
     mapping: Annotated[Plain, Form(max_length=200_000)] = "",
     resubmit: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Start the file that is held, as the JSON route does. A form that comes twice starts it once."""
+    """Start the staged file, as the JSON route does. A form that is sent twice starts the file once."""
     await requester(person)
     try:
         data = await asyncio.to_thread(services.held.take, person.id, sha256)
@@ -257,7 +257,7 @@ async def start(
 
 
 def too_large(services: Services) -> str:
-    """How large a file may be."""
+    """Return the problem of a file that is too large."""
     return _(
         "The file is too large. The limit is %(num)s MB. Split the file into several files.", num=_megabytes(services)
     )
@@ -269,7 +269,7 @@ def too_large(services: Services) -> str:
 def _choose(
     request: Request, person: Person, services: Services, process: str, wrong: str = "", status: int = 200
 ) -> Response:
-    page = Choose(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
+    page = ChooseFilePage(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
     return render(request, "upload/choose.html", page, status)
 
 
@@ -286,7 +286,7 @@ def _started(before: TakenBefore) -> Response:
 
 
 def _kinds(services: Services) -> dict[str, str]:
-    """What rows can be, by process, for people."""
+    """Return the request types of rows, by process."""
     kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services)}
     return {**kinds, SEVERAL: _("Several request types: each row names a request type")} if kinds else {}
 
@@ -299,7 +299,7 @@ def _megabytes(services: Services) -> str:
 
 
 def _mapping(query: Mapping[str, str], process: str, services: Services) -> GivenMapping | None:
-    """What the query says of how the file is read; None to leave that to us. Raises WrongMapping."""
+    """Return the mapping in the query; None to detect the mapping. Raises WrongMapping."""
     named = query.get("mapping") or None
     opening = {key: query[key] for key in OPENING if query.get(key)}
     if process == SEVERAL:
@@ -324,7 +324,7 @@ def _mapping(query: Mapping[str, str], process: str, services: Services) -> Give
 async def _look_anyway(
     services: Services, process: str, data: bytes, person: Person, opening: Mapping[str, str]
 ) -> Look | None:
-    """The file as it is opened by what was said of that; by what is found, where that does not fit it."""
+    """Open the file with the chosen settings; with detected ones if the chosen ones do not fit."""
     for said in (opening, {}):
         with suppress(WrongMapping):
             return await services.uploads.look(process, data, person.id, opening=said)
@@ -382,12 +382,12 @@ def _saved(process: str, services: Services) -> list[str]:
         return []
     try:
         return services.uploads.choice.names(process)
-    except WrongMapping:  # the file with them is told of where it is needed
+    except WrongMapping:  # the page reports the broken mapping file if it is needed
         return []
 
 
 def _of_mapping(key: str, message: str, process: str) -> str:
-    """What is wrong with the columns, with the field as people call it."""
+    """Return a mistake in the columns, with the name of the field for people."""
     words = PROCESSES[process].words if process in PROCESSES else None
     name = key.partition(".")[2]
     label = ((words.labels.get(name) if words else None) or _own_label(name)) if name else ""

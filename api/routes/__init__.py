@@ -1,1 +1,1 @@
-"""One file per noun of the HTTP contract."""
+"""The routes of the JSON API, one file for each noun."""

@@ -1,4 +1,4 @@
-"""People who are away, and people who have left."""
+"""Routes for absences, and for people who have left."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
-from api.routes.task_actions import AT_ONCE, Done, ManyDone
+from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
 from api.services.new_groups import ConfirmGroup, put_into
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.messages import Act
 from domain.permissions import among
 from domain.task import TaskView
@@ -30,48 +30,48 @@ PersonId = Annotated[Plain, Path(max_length=200)]
 
 
 class NewAbsence(BaseModel):
-    """Days, both included, in the person's time zone; or moments."""
+    """An absence: days, both included, in the person's time zone; or moments."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     starts: str = Field(alias="from", max_length=40, examples=["2026-12-21"])
     ends: str = Field(alias="to", max_length=40, examples=["2027-01-03"])
     substitute: Plain | None = Field(
-        None, max_length=200, description="Who decides in their place: an id, a name or an e-mail address"
+        None, max_length=200, description="The person who decides instead: an id, a name or an e-mail address"
     )
 
 
 class Absences(BaseModel):
-    """Those that are not over, the next first."""
+    """Present and future absences, the next one first."""
 
     items: list[Absence]
 
 
 class Replacement(BaseModel):
-    """Who comes after somebody, and why."""
+    """The successor of a person, and the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Plain = Field(max_length=200, description="An id, a name or an e-mail address")
+    by: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
 @router.get("/me/absence", responses=documented(401, 503))
 async def my_absence(person: Caller, db: Db) -> Absences:
-    """When the caller is away."""
+    """List the caller's absences."""
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
 
 
 @router.put("/me/absence", responses=documented(401, 422, 503))
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
-    """Say that the caller is away, and who stands in. Overlapping absences give way."""
+    """Record an absence of the caller, with a substitute. It replaces absences that overlap."""
     return await _away(db, person, new, by=person)
 
 
 @router.delete("/me/absence", status_code=204, responses=documented(401, 503))
 async def come_back(person: Caller, db: Db) -> Response:
-    """The caller is back; absences to come are dropped too."""
+    """End the caller's absence. Future absences are dropped, too."""
     async with db.write() as conn:
         await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
     return Response(status_code=204)
@@ -79,29 +79,29 @@ async def come_back(person: Caller, db: Db) -> Response:
 
 @router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
 async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
-    """Say that somebody is away. Admins only."""
-    return await _away(db, await somebody(db, person_id), new, by=caller)
+    """Record an absence of another person. Admins only."""
+    return await _away(db, await person_or_404(db, person_id), new, by=caller)
 
 
 @router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
 async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
-    """When somebody is away. For auditors and admins."""
-    await somebody(db, person_id)
+    """List the absences of a person. For auditors and admins."""
+    await person_or_404(db, person_id)
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
 
 
 @router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
-    """Say that somebody is back; absences to come are dropped too. Admins only."""
-    await somebody(db, person_id)
+    """End the absence of another person. Future absences are dropped, too. Admins only."""
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
     return Response(status_code=204)
 
 
 class Departure(BaseModel):
-    """Why somebody is gone, with nobody after them."""
+    """Why a person left, without a successor."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -109,7 +109,7 @@ class Departure(BaseModel):
 
 
 class Return(BaseModel):
-    """Which groups somebody is in who is back."""
+    """The groups of a person who returns."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -118,11 +118,12 @@ class Return(BaseModel):
 
 @router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
-    """Somebody has left and nobody comes after; they can no longer sign in. Admins only.
+    """Deactivate a person who has left without a successor. They can no longer sign in. Admins only.
 
-    Open tasks that nobody else can decide escalate or ask operators. Questions to them end, and whoever asked is told.
+    Open tasks that nobody else can decide escalate or ask operators. Questions to this person end, and the person who
+    asked is notified.
     """
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     try:
         async with db.write() as conn:
             await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
@@ -137,12 +138,12 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
 async def reactivate(
     person_id: PersonId, back: Return, caller: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Response:
-    """Somebody who has left is back under the same id. Admins only.
+    """Reactivate a person who had left, under the same id. Admins only.
 
-    They are in the groups named here and in no others, and need a one-time link to sign in. What went to their
-    successor stays there.
+    They are in the groups named here and in no others, and need a one-time link to sign in. Tasks that went to their
+    successor stay there.
     """
-    await somebody(services.db, person_id)
+    await person_or_404(services.db, person_id)
     try:
         async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
@@ -158,14 +159,15 @@ def _not_so(wrong: ValueError) -> Problem:
 
 
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
-async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> ManyDone:
-    """Put somebody in a leaver's place, also on all open tasks; the leaver can no longer sign in. Admins only.
+async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> HandOverResults:
+    """Put a successor in the place of a person who leaves, also on open tasks. Admins only.
 
-    Tasks that were refused, because no worker answered, follow by themselves as soon as one does.
+    The leaver can no longer sign in. If no worker answers, some tasks are refused. They follow automatically as soon as
+    a worker answers.
     """
-    leaver = await somebody(services.db, person_id)
+    leaver = await person_or_404(services.db, person_id)
     async with services.db.read() as conn:
-        after = await whom(conn, new.by, caller, field="by", asking="Who comes after?")
+        after = await find_person(conn, new.by, caller, field="by", asking="Who comes after?")
         done = await successors.in_place_of(conn, leaver.id) == after
     check_for_another(caller, after, "takes a leaver's place")
     if after == leaver.id:
@@ -178,21 +180,21 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
     found = [task for task in named if among(leaver.id, task.names)]
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(task: TaskView) -> Done:
+    async def one(task: TaskView) -> HandOverResult:
         async with slots:
             try:
                 wish = ActionRequest(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
                 acted = await services.gateway.act(caller, task, wish)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
-                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done" if acted.task else "pending")
+                return HandOverResult(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return HandOverResult(task_id=task.task_id, status="done" if acted.task else "pending")
 
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)))
+    return HandOverResults(items=await asyncio.gather(*(one(task) for task in found)))
 
 
-async def somebody(db: Database, id: str) -> Person:
-    """A person; 404 for who does not exist."""
+async def person_or_404(db: Database, id: str) -> Person:
+    """Return a person. Raises Problem 404."""
     async with db.read() as conn:
         try:
             return await people.get(conn, id)
@@ -204,7 +206,7 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
     zone, substitute = people.zone_of(person.time_zone), None
     if new.substitute and new.substitute.strip():
         async with db.read() as conn:
-            substitute = await whom(conn, new.substitute, by, field="substitute", asking="Who stands in?")
+            substitute = await find_person(conn, new.substitute, by, field="substitute", asking="Who stands in?")
         if person.id != by.id:
             check_for_another(by, substitute, "stands in for somebody")
     try:

@@ -1,4 +1,4 @@
-"""The append-only record, as it is, and as evidence for others."""
+"""Routes for the audit log: its events, and evidence packs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ Ends = Annotated[
 
 
 class AuditLine(BaseModel):
-    """One event. `data` is null when it was erased; the hashes still hold."""
+    """One event of the audit log. `data` is null if it was erased; the hashes are still valid."""
 
     cursor: str
     event_id: str
@@ -55,7 +55,7 @@ class AuditLine(BaseModel):
 
     @classmethod
     def of(cls, event: StoredEvent) -> "AuditLine":
-        """A stored event as it is streamed."""
+        """Return a stored event as a line of the stream."""
         fields = event.model_dump(exclude={"position", "erased"})
         changed = {"case_id": event.case_id or None, "data": None if event.erased else event.data}
         return cls(cursor=str(event.position), **(fields | changed))
@@ -77,18 +77,18 @@ async def read_audit(
     db: Db,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
     since: Cursor = None,
-    actor: Annotated[Plain | None, Query(max_length=200, description="Who did it")] = None,
+    actor: Annotated[Plain | None, Query(max_length=200, description="The person or program that acted")] = None,
     kind: Annotated[Plain | None, Query(max_length=60, examples=["decided"])] = None,
     starts: Starts = None,
     ends: Ends = None,
     q: Search = None,
 ) -> StreamingResponse:
-    """Every event, or those that fit, in their order. For operators, auditors and admins."""
+    """Stream all events in their order, or those that match. For operators, auditors and admins."""
     position = number_of(since, "since", MOST_POSITION)
     sought = Sought(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
         sought["since"], sought["until"] = period(person, starts, ends)
-    # The first page is read before the answer begins, so that a database that is away is a 503 and not half an answer.
+    # Read the first page before the answer begins, so that a missing database is a 503 and not half an answer.
     async with db.read() as conn:
         first = await search.oldest(conn, after=position, limit=PAGE, **sought)
     return StreamingResponse(_lines(db, sought, first), media_type="application/x-ndjson")
@@ -109,14 +109,14 @@ async def evidence_pack(
     starts: Starts = None,
     ends: Ends = None,
 ) -> StreamingResponse:
-    """The evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
+    """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
     if (case_id is None) == (starts is None and ends is None):
         message = "give case_id, or from and to"
         raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
-    scope = evidence_packs.Scope(case_id=case_id, since=since, until=until)
+    scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)
     with ExitStack() as unless_sent:
-        # Without a name in the file system, so that nothing is left of it whatever ends this process.
+        # The file has no name in the file system, so nothing is left of it if this process dies.
         file = unless_sent.enter_context(TemporaryFile())
         try:
             await evidence_packs.build(db, scope, person.id, datetime.now(UTC), file)
@@ -133,7 +133,11 @@ async def evidence_pack(
 
 
 def period(person: Person, starts: str | None, ends: str | None) -> tuple[datetime, datetime]:
-    """From when until before when: days, both included, in the caller's time zone; or moments. Raises Problem 422."""
+    """Return the start and the end of a period. The end is not included.
+
+    Days are in the caller's time zone, and the last day is part of the period. Moments are taken as they are. Raises
+    Problem 422.
+    """
     try:
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))
     except ValueError as wrong:

@@ -1,4 +1,4 @@
-"""Batches: a CSV of cases, looked at first (`dry_run`) or started, and what became of its rows."""
+"""Routes for batches: check a file (`dry_run`), upload it, and read the outcome of its rows."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import Problem, documented, not_found
-from api.http.schemas import Page, as_csv, number_of, our_cursor, page_by_number
+from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
 from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
 from api.services.live_updates import EventStream
 from domain.batch import BatchAct, BatchOrder
@@ -27,16 +27,16 @@ from store.people.people import Person
 router = APIRouter(prefix="/batches", tags=["batches"])
 
 CSV_TYPES = frozenset(
-    # What browsers and tools call a CSV, Windows among them.
+    # Browsers and tools send these types for a CSV, some of them on Windows.
     {"", "text/csv", "text/plain", "application/csv", "application/octet-stream", "application/vnd.ms-excel"}
     | {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "text/tab-separated-values"}
 )
 BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
-"""The outcomes of rows that somebody must mend."""
+"""The outcomes of rows that the uploader must correct."""
 
 
 class BatchAnswer(BatchReport):
-    """One file and what became of its rows."""
+    """One file with the outcomes of its rows."""
 
     errors_url: str | None = Field(
         None, description="The invalid rows as CSV, to correct and upload again; null for a dry run"
@@ -44,16 +44,16 @@ class BatchAnswer(BatchReport):
 
 
 class BatchBrief(BaseModel):
-    """A batch as it stands in a list."""
+    """A batch in a list."""
 
     batch_id: str
     process: str
     filename: str
     status: BatchStatus
-    total: int = Field(description="Rows of the file; `GET` the batch for what became of them")
+    total: int = Field(description="Rows of the file; `GET` the batch for their outcomes")
     requester: str
     created_at: datetime
-    closed_at: datetime | None = Field(description="When no row was left to be started")
+    closed_at: datetime | None = Field(description="When the last row was started")
 
 
 def _multipart(request: Request) -> None:
@@ -62,7 +62,7 @@ def _multipart(request: Request) -> None:
 
 
 async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person: Caller, db: Db) -> Batch:
-    """The batch, if it exists and the caller may see it; else 404."""
+    """Return the batch if it exists and the caller may see it. Raises Problem 404."""
     async with db.read() as conn:
         batch = await batches.get(conn, batch_id)
     if batch is None or not may_see_batch(person, batch.requester):
@@ -82,8 +82,8 @@ async def list_batches(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchBrief]:
-    """The files the caller may see, newest first: their own; for operators, auditors and admins all."""
-    with our_cursor():
+    """List uploads, newest first: the caller's own; for operators, auditors and admins all."""
+    with checked_cursor():
         async with db.read() as conn:
             found, following = await batches.page(
                 conn, viewer(person), process=process, status=status, cursor=cursor, limit=limit
@@ -108,11 +108,14 @@ async def upload(
     file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
         Plain,
-        Query(max_length=60, examples=["payment"], description="Without it each row names its own, as `task_type`"),
+        Query(max_length=60, examples=["payment"], description="Without it, each row names its process in `task_type`"),
     ] = SEVERAL,
     dry_run: bool = False,
     resubmit: Annotated[
-        bool, Query(description="Rows of your own cases that ended undone become their next rounds, no duplicates")
+        bool,
+        Query(
+            description="Submit your own cases that ended undone again, instead of reporting their rows as duplicates"
+        ),
     ] = False,
     mapping: Annotated[
         str | None,
@@ -130,7 +133,7 @@ async def upload(
         Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
     ] = None,
 ) -> BatchAnswer:
-    """Start a case for each good row of a CSV or workbook. Bad rows do not stop good ones; the report names them."""
+    """Start a case for each valid row of a CSV or workbook. The report names the invalid rows."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
@@ -154,7 +157,7 @@ async def upload(
 
 @router.get("/{batch_id}", responses=documented(401, 404, 422, 503))
 async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
-    """What became of a file so far: its rows by outcome, its cases by status."""
+    """Return the progress of an upload: its rows by outcome, its cases by status."""
     report = await services.uploads.report(batch.batch_id)
     if report is None:
         raise not_found("batch")
@@ -167,10 +170,11 @@ async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
 async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheServices) -> EventStream:
-    """How far a file is, as server-sent events: `counts` now and whenever they change.
+    """Stream the progress of an upload as server-sent events: `counts` now and after each change.
 
     Their data is `{status, rows, cases}` as in `GET /batches/{batch_id}`. The event `end`, with the same data, comes
-    when the batch and all its cases are closed. Without it the connection was cut, by us after 15 minutes: come again.
+    when the batch and all its cases are closed. A stream without `end` was cut, by the gateway after 15 minutes:
+    connect again.
     """
 
     async def still() -> Person | None:
@@ -200,9 +204,10 @@ async def batch_rows(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchRow] | Response:
-    """The rows of a file in its order, each with what is wrong with it and the case it led to.
+    """List the rows of a file in its order, each with its error and its case.
 
-    With `Accept: text/csv` the bad rows come back as they stood in the file, with an `error` column, ready to mend.
+    With `Accept: text/csv` the invalid rows come back as they were in the file, with an `error` column, ready to
+    correct.
     """
     if as_csv(request):
         return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))
@@ -214,7 +219,7 @@ async def batch_rows(
 
 
 class BatchReason(BaseModel):
-    """Why a batch is paused or goes on."""
+    """Why a batch is paused or resumed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -222,16 +227,16 @@ class BatchReason(BaseModel):
 
 
 class CancelReason(BatchReason):
-    """Why a batch is cancelled, and what becomes of the cases that it has started."""
+    """Why a batch is cancelled, and whether its started cases are rolled back."""
 
     rollback_started: bool = Field(
         False,
-        description="Ask its cases to undo what they did. Completed ones are rolled back when an operator asks",
+        description="Roll back its cases. Completed cases are rolled back only if an operator asks",
     )
 
 
 class BatchOrdered(BaseModel):
-    """The request is with the import; `GET` the batch to see what became of it."""
+    """The request was sent to the import; `GET` the batch for the outcome."""
 
     batch_id: str
     status: BatchStatus = Field(description="As last recorded")
@@ -244,7 +249,7 @@ _MAY = documented(401, 403, 404, 409, 422, 503)
 async def pause_batch(
     batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Start no more rows for now. Those that are being started come to their gates."""
+    """Start no more rows for now. Rows that are starting continue up to their gates."""
     return await _order(batch, BatchAct.PAUSE, body, person, services, key)
 
 
@@ -252,7 +257,7 @@ async def pause_batch(
 async def resume_batch(
     batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Go on with a paused batch."""
+    """Resume a paused batch."""
     return await _order(batch, BatchAct.RESUME, body, person, services, key)
 
 
@@ -260,9 +265,9 @@ async def resume_batch(
 async def cancel_batch(
     batch: VisibleBatch, body: CancelReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Start no more rows at all, and undo what was started if that is asked for.
+    """Start no more rows, and roll back the started cases if the caller asks for it.
 
-    A batch whose rows are all started can be cancelled too, with `rollback_started`.
+    A batch whose rows are all started can be cancelled, too, with `rollback_started`.
     """
     return await _order(batch, BatchAct.CANCEL, body, person, services, key)
 
@@ -288,7 +293,7 @@ async def _order(
 async def bad_rows_csv(
     services: Services, batch: Batch, person: Person, outcomes: Sequence[RowOutcome] = BAD
 ) -> Response:
-    """The rows of these outcomes as they stood in the file, each behind what is wrong with it."""
+    """Return the rows with these outcomes as they were in the file, each behind its error."""
     data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
     text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'

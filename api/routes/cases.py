@@ -1,4 +1,4 @@
-"""Cases: start one, look, start a scheduled one early, cancel."""
+"""Routes for cases: start, list, read, start early, cancel, roll back."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -17,11 +17,11 @@ from api.http.schemas import (
     TimelineItem,
     as_csv,
     brief,
+    checked_cursor,
     detail,
     number_of,
-    our_cursor,
     page_by_number,
-    told,
+    timeline_items,
 )
 from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
 from api.services.case_export import export
@@ -52,21 +52,21 @@ PAYMENT = {
 }
 
 
-class NewCase(BaseModel):
-    """A case as it is asked for."""
+class CaseSubmission(BaseModel):
+    """A request for a case."""
 
     model_config = ConfigDict(extra="forbid")
 
     process: str = Field(max_length=60)
     reference: str = Field(max_length=1000, description="Your business key, such as an invoice number; never a name")
-    input: dict[str, Any] = Field(description="By the JSON Schema of the process, see GET /processes/{name}")
-    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is first")
-    start_at: Moment | None = Field(None, description="Not before; a time with its zone")
+    input: dict[str, Any] = Field(description="The input, valid by the JSON Schema in GET /processes/{name}")
+    priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is the highest")
+    start_at: Moment | None = Field(None, description="When to start the case; a time with its zone")
     resubmits: str | None = Field(None, description="The case that ended undone and is submitted again")
 
 
-class Reason(BaseModel):
-    """Why something is asked for."""
+class CaseReason(BaseModel):
+    """Why the caller asks for something."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -74,7 +74,7 @@ class Reason(BaseModel):
 
 
 class StartedCase(BaseModel):
-    """A case that is stored and runs, or will."""
+    """A case that is stored and runs, or is scheduled."""
 
     case_id: str
     process: str
@@ -85,14 +85,14 @@ class StartedCase(BaseModel):
 
 
 class Cancelling(BaseModel):
-    """The request to cancel is with the case; `GET` the case to see what it undoes."""
+    """The cancellation was sent to the case; `GET` the case to see what it undoes."""
 
     case_id: str
     status: Status = Field(description="As last recorded")
 
 
 class StartingNow(BaseModel):
-    """The case no longer waits for its time."""
+    """The case no longer waits for its start time."""
 
     case_id: str
     status: Status
@@ -109,17 +109,19 @@ class RollingBack(BaseModel):
 
 @router.post("", status_code=201, responses=documented(401, 403, 409, 422, 503))
 async def start_case(
-    new: Annotated[NewCase, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})],
+    new: Annotated[
+        CaseSubmission, Body(openapi_examples={"payment": {"summary": "Pay one invoice", "value": PAYMENT}})
+    ],
     person: Requester,
     services: TheServices,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> StartedCase:
-    """Start a case; the requester is the caller.
+    """Start a case. The requester is the caller.
 
-    409 when the process has a case with this reference already: the problem carries its `case_id`, and where the caller
-    may see that case its `case_status` and the fields in which it `differs`. A case that ended undone is submitted
-    again with `resubmits`.
+    409 when the process has a case with this reference already. The problem carries its `case_id`. If the caller may
+    see that case, it also carries `case_status` and the fields in which the case `differs`. To submit a case again that
+    ended undone, send `resubmits`.
     """
     request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
     row = (await services.starter.start_case(request, person.id)).row
@@ -130,7 +132,7 @@ async def start_case(
         case_id=row.case_id,
         process=row.process,
         reference=row.reference,
-        status=Status.SCHEDULED if later else Status.RUNNING,  # as it began: a repeat gets the first answer
+        status=Status.SCHEDULED if later else Status.RUNNING,  # the status at the start: a repeat gets the first answer
         requester=row.requester,
         temporal_url=services.gateway.temporal_url(row.case_id),
     )
@@ -156,19 +158,19 @@ async def list_cases(
     status: Annotated[Status | None, Query()] = None,
     batch_id: Search = None,
     requester: Search = None,
-    ended: Annotated[bool | None, Query(description="Only those that have ended, or have not")] = None,
+    ended: Annotated[bool | None, Query(description="Only cases that have ended, or have not")] = None,
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[CaseBrief] | Response:
-    """The cases the caller may see, newest first. `q` looks in reference, title and id.
+    """List the cases the caller may see, newest first. `q` searches reference, title and id.
 
-    With `Accept: text/csv` all of them, without a cursor, each with its input and its result.
+    With `Accept: text/csv` the answer has all of them, without a cursor, each with its input and its result.
     """
     sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
         return await cases_csv(export(db, viewer(person), **sought))
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             rows, following = await cases.page(conn, viewer(person), cursor=cursor, limit=limit, **sought)
     items = [brief(row, gateway.temporal_url(row.case_id)) for row in rows]
@@ -176,8 +178,8 @@ async def list_cases(
 
 
 async def cases_csv(text: AsyncIterator[str]) -> Response:
-    """A file of cases, sent as it is made."""
-    heading = await anext(text)  # before the answer begins, so that it is still a 503 when the database is away
+    """Return a CSV file of cases that is sent while it is made."""
+    heading = await anext(text)  # before the answer begins, so that a missing database is still a 503
 
     async def whole() -> AsyncIterator[str]:
         yield heading
@@ -190,10 +192,10 @@ async def cases_csv(text: AsyncIterator[str]) -> Response:
 
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))
 async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail:
-    """One case as its Workflow knows it; `stale` when no worker answered and this is what was last recorded."""
+    """Return one case as its Workflow knows it. `stale`: no worker answered, and this is the last recorded state."""
     state = None if case.status.closed else await gateway.state(case.conductor)
     async with db.read() as conn:
-        # Read after the query: what was recorded in between is not lost, what was told twice is shown once.
+        # Read after the query: no event is lost between the two, and an event in both is shown once.
         case = await cases.get(conn, case.case_id) or case
         recorded = await tasks.of_case(conn, case.case_id)
         happened = await timeline.of_case(conn, case)
@@ -204,18 +206,18 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
 
 @router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
 async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[TimelineItem]:
-    """Everything that happened to a case, oldest first, also what `GET /cases/{case_id}` leaves out."""
+    """List all events of a case, oldest first, also those that `GET /cases/{case_id}` leaves out."""
     async with db.read() as conn:
         events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
-    items, following = page_by_number(told(events), limit, lambda item: item.seq)
+    items, following = page_by_number(timeline_items(events), limit, lambda item: item.seq)
     return Page(items=items, next_cursor=following)
 
 
 @router.post("/{case_id}/cancel", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 async def cancel_case(
-    case: VisibleCase, body: Reason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
+    case: VisibleCase, body: CaseReason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
-    """Ask a case to stop. It undoes what it did, newest first, and ends `cancelled`."""
+    """Ask a case to stop. It undoes its steps, newest first, and ends `cancelled`."""
     check_own(person, case.requester, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
@@ -235,7 +237,7 @@ async def start_case_now(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> StartingNow:
-    """Start a `scheduled` case before its time; its record says who did. 409 when it does not wait for its time."""
+    """Start a `scheduled` case before its time. The audit log says who did. 409 if the case is not scheduled."""
     check_own(person, case.requester, "start a case before its time")
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
@@ -244,18 +246,17 @@ async def start_case_now(
 
 @router.post("/{case_id}/rollback", status_code=202, responses=documented(401, 403, 404, 409, 422, 503))
 async def roll_back_case(
-    case: VisibleCase, body: Reason, person: Caller, services: TheServices, gateway: TheGateway
+    case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
-    """Undo a completed case, newest step first; it ends `rolled_back`. Operators and admins only.
+    """Undo a completed case, newest step first. It ends `rolled_back`. Operators and admins only.
 
-    If the policy has a gate `rollback` for the process, people must approve it first. 409 when there is nothing to roll
-    back, when another rollback is under way or one is done, and with the receiver's reason when it does not let this be
-    undone.
+    If the policy has a gate `rollback` for the process, people must approve the rollback first. 409 if there is nothing
+    to roll back, if another rollback runs or is done, or if the receiver refuses; then with the receiver's reason.
     """
     check_may_operate(person, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
-        given = case  # sent again: the first answer stands
+        given = case  # a repeat gets the first answer
     else:
         given = await services.rollbacks.ask(case, person.id, body.reason)
     if off := await gateway.begun(given.conductor):

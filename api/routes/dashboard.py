@@ -1,4 +1,4 @@
-"""The dashboard as JSON; the page shows the same."""
+"""The route of the dashboard. The page shows the same."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,15 +16,17 @@ from store.people.people import Person, zone_of
 router = APIRouter(tags=["dashboard"])
 
 Zone = Annotated[
-    Plain | None, Query(max_length=60, description="Whose days 7d and 30d count; without it your own zone, or UTC")
+    Plain | None,
+    Query(max_length=60, description="The time zone of the days in 7d and 30d. Without it, your own time zone, or UTC"),
 ]
 
 
 @router.get("/dashboard", responses=documented(401, 422, 503))
 async def dashboard(person: Caller, services: TheServices, period: Period = "7d", zone: Zone = None) -> Dashboard:
-    """How things stand and how they went in the last 24 hours, 7 days or 30 days, as far as you may see it.
+    """Return the present state, and the figures of the last 24 hours, 7 days or 30 days, as far as you may see them.
 
-    24h counts by hour: the hour that runs and 24 before it. 7d and 30d count by day: today, and so many days before it.
+    24h counts by hour: the present hour and the 24 before it. 7d and 30d count by day: today and the 7 or 30 days
+    before it.
     """
     return await services.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
 

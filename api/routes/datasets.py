@@ -1,4 +1,4 @@
-"""Datasets as they are published."""
+"""Routes for published datasets."""
 
 from typing import Annotated, Any
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import Problem, documented, not_found
-from api.http.schemas import Page, our_cursor
+from api.http.schemas import Page, checked_cursor
 from api.http.security import DataReader
 from store.db import cursor as cursors
 from store.receivers.datasets import DatasetView
@@ -23,7 +23,7 @@ class DatasetPage(DatasetView):
 
 @router.get("", responses=documented(401, 404, 503))
 async def list_datasets(_person: DataReader, services: TheServices) -> Page[DatasetView]:
-    """All that is published."""
+    """List the published datasets."""
     return Page(items=await services.datasets.views(), next_cursor=None)
 
 
@@ -35,14 +35,14 @@ async def dataset(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> DatasetPage:
-    """The version in force: where it came from, what it is like, and its rows.
+    """Return the version in force: its origin, its profile and its rows.
 
-    409 when another version was published since the page before: begin again.
+    409 if another version was published since the last page: start again from the first page.
     """
     view = await services.datasets.view(name)
     if view is None:
         raise not_found("dataset")
-    with our_cursor():
+    with checked_cursor():
         version, after = cursors.decode(cursor, int, int) if cursor else (view.version, 0)
     if version != view.version:
         said = f"Version {view.version} was published meanwhile. Start again without a cursor."

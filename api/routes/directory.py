@@ -1,4 +1,4 @@
-"""The demo directory: what onboardings did to accounts."""
+"""The route of the demo directory, in which onboardings create accounts."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/directory", tags=["directory"])
 async def directory_account(
     username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, services: TheServices
 ) -> Account:
-    """An account, and all that it was ever granted. It is held only while it is neither `active` nor disabled."""
+    """Return an account with all its grants, past ones included. It is held while neither `active` nor disabled."""
     try:
         return await services.directory.account(username)
     except UnknownAccount as no:

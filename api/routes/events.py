@@ -1,4 +1,4 @@
-"""What is new, as server-sent events."""
+"""The route of live updates, as server-sent events."""
 
 from typing import Annotated
 
@@ -14,10 +14,12 @@ router = APIRouter(prefix="/events", tags=["tasks"])
 
 
 async def _place(
-    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` that came")] = None,
-    since: Annotated[str | None, Query(max_length=100, description="The same, where no header can be sent")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` received")] = None,
+    since: Annotated[
+        str | None, Query(max_length=100, description="The same, for clients that cannot send a header")
+    ] = None,
 ) -> int | None:
-    """Where a listener was; what is no id of ours is a place that is not known."""
+    """Return the position of a listener. An id that the gateway never gave out counts as an unknown position."""
     place = last_event_id or since
     if not place:
         return None
@@ -33,13 +35,13 @@ Place = Annotated[int | None, Depends(_place)]
     responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
 )
 async def events(person: Caller, credentials: Bearer, services: TheServices, place: Place) -> EventStream:
-    """Changes of tasks and cases that the caller may see, as server-sent events, within a second.
+    """Stream changes of the tasks and cases that the caller may see, as server-sent events, within a second.
 
     `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
     `opened`, `changed`, `closed`, or `gone` for a task that the caller may no longer see, with its id alone. `case` has
-    `{case_id, status}`. Several changes may come as one. Send the last `id` as `Last-Event-ID` when you come again:
-    what was missed comes first, or `reset` when that is too much, and then look at the lists anew. The connection is
-    cut after 15 minutes.
+    `{case_id, status}`. Several changes may come as one event. To resume, send the last `id` as `Last-Event-ID`. The
+    missed changes come first. If there are too many, `reset` comes instead: load the lists again. The stream ends after
+    15 minutes.
     """
 
     async def still() -> Person | None:

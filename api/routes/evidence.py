@@ -1,4 +1,7 @@
-"""Comments and attachments of a case, by anybody who may see it, also after it has ended. Nobody edits or deletes."""
+"""Routes for comments and attachments of a case, for anybody who may see the case, also after its end.
+
+Nobody can change or delete them.
+"""
 
 import asyncio
 import hashlib
@@ -25,7 +28,7 @@ router = APIRouter(prefix="/cases", tags=["evidence"])
 
 
 class NewComment(BaseModel):
-    """Something to say."""
+    """A new comment."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +37,7 @@ class NewComment(BaseModel):
 
 @router.get("/{case_id}/comments", responses=documented(401, 404, 422, 503))
 async def list_comments(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[Comment]:
-    """What people have said of a case, oldest first. They are in its timeline too."""
+    """List the comments on a case, oldest first. They are in its timeline, too."""
     async with db.read() as conn:
         found = await evidence.comments(conn, case.case_id, number_of(cursor), limit + 1)
     page, following = page_by_number(found, limit, lambda each: each[0])
@@ -45,7 +48,7 @@ async def list_comments(case: VisibleCase, db: Db, cursor: Cursor = None, limit:
 async def add_comment(
     case: VisibleCase, new: NewComment, person: Caller, db: Db, idempotency_key: IdempotencyKey = None
 ) -> Comment:
-    """Say something of a case. It is recorded, and nobody can change or delete it."""
+    """Add a comment to a case. The comment is recorded, and nobody can change or delete it."""
     text = new.text.strip()
     if not text:
         raise invalid("Say something.", [FieldError(field="text", message="must not be blank")])
@@ -61,13 +64,17 @@ async def add_comment(
 
 @router.get("/{case_id}/attachments", responses=documented(401, 404, 422, 503))
 async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
-    """The files of a case, oldest first."""
+    """List the attachments of a case, oldest first."""
     async with db.read() as conn:
         return Page(items=await evidence.attached(conn, case.case_id), next_cursor=None)
 
 
 async def store(services: TheServices, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
-    """Keep a file for a case. Raises Problem: 409 too many, 413 too large, 415 a kind that is not taken, 422 empty."""
+    """Store a file for a case.
+
+    Raises Problem: 409 for too many files, 413 for a large one, 415 for a type that is not taken, 422 for an empty
+    file.
+    """
     limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)
     if len(data) > limit:
@@ -80,7 +87,7 @@ async def store(services: TheServices, case: CaseRow, person: Person, file: Uplo
     except Unacceptable as no:
         raise Problem(415, str(no), kind="not-taken") from no
     digest = hashlib.sha256(data).hexdigest()
-    # The file first: a row never points nowhere. Dying in between leaves a file that nobody uses.
+    # The file comes first, so that no row points to a missing file. A crash in between leaves an unused file.
     await asyncio.to_thread(keep, services.settings.attachments, digest, data)
     new = Attachment(
         attachment_id=f"f{secrets.token_hex(12)}",
@@ -120,7 +127,7 @@ async def add_attachment(
 async def download(
     case: VisibleCase, attachment_id: Annotated[Plain, Path(max_length=60)], services: TheServices
 ) -> Response:
-    """The bytes as they were attached: checked against their hash, never shown by the browser itself."""
+    """Download an attachment. Its bytes are checked against their hash, and the browser never displays them itself."""
     async with services.db.read() as conn:
         found = await evidence.attachment(conn, case.case_id, attachment_id)
     if found is None:

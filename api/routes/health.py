@@ -1,4 +1,4 @@
-"""Whether the gateway lives, and whether everything it needs is there. Nobody has to sign in to ask."""
+"""Routes for health checks. They need no sign-in."""
 
 import asyncio
 from contextlib import suppress
@@ -26,25 +26,25 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Everything is there."""
+    """Everything that Holdgate needs is running."""
 
     status: str = "ready"
     warnings: list[str] = Field(
-        description="What works and still needs somebody's attention, such as a wrong policy file"
+        description="What needs attention although everything runs, such as an invalid policy file"
     )
 
 
 @router.get("/live")
 @router.head("/live", include_in_schema=False)
 async def live() -> Live:
-    """Whether the gateway's process answers; says nothing about what it needs."""
+    """Answer if the gateway's process runs. This checks nothing else."""
     return Live()
 
 
 @router.get("/ready", responses=documented(503))
 @router.head("/ready", include_in_schema=False)
 async def ready(services: TheServices) -> Ready:
-    """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
+    """Answer whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
     temporal, stored, inbox, still = await asyncio.gather(
         services.gateway.reachable(), _stored(services), _inbox(services), _stopped(services)
     )
@@ -57,7 +57,7 @@ async def ready(services: TheServices) -> Ready:
 
 
 async def _stored(services: Services) -> dict[str, bool]:
-    """The database, and the worker, who says in it that it lives: without the one nothing is known of the other."""
+    """Return whether the database answers and whether a worker lives. The worker's heartbeat is in the database."""
     try:
         await services.db.ready()
         async with services.db.read() as conn:
@@ -68,26 +68,26 @@ async def _stored(services: Services) -> dict[str, bool]:
 
 
 async def _inbox(services: Services) -> str | None:
-    """Why nothing that is dropped into the inbox is imported."""
+    """Return why files in the drop folder are not imported, or None."""
     settings = services.settings
     if settings.inbox_dir is None:
         return None
-    with suppress(DatabaseUnavailable):  # which is said already
+    with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
             return await why_not_requester(conn, settings.inbox_requester)
     return None
 
 
 async def _stopped(services: Services) -> list[str]:
-    """What stands still, and what to do: cases are incidents, too; of anything else this is the place to hear of it."""
-    with suppress(DatabaseUnavailable):  # which is said already
+    """Return what is blocked, and what to do. Cases are also incidents; other Workflows are reported only here."""
+    with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
             found = await blocked.all(conn)
         said = []
         if count := sum(each.case_id is not None for each in found):
             causes = sorted({each.cause for each in found if each.case_id is not None})
-            stand = "1 case stands" if count == 1 else f"{count} cases stand"
-            said.append(f"{stand} still; see Incidents. {' '.join(causes[:3])}")
+            blocked_cases = "1 case is blocked" if count == 1 else f"{count} cases are blocked"
+            said.append(f"{blocked_cases}; see Incidents. {' '.join(causes[:3])}")
         others = [each for each in found if each.case_id is None]
         said += [f"{each.workflow_id} is blocked: {each.technical or each.cause}" for each in others[: blocked.NAMED]]
         if len(others) > blocked.NAMED:

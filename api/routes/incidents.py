@@ -1,4 +1,4 @@
-"""Incidents: what has failed and waits for operators, as a retry queue."""
+"""Routes for incidents: failed steps that wait for operators."""
 
 from typing import Annotated, Literal, Self
 
@@ -20,14 +20,14 @@ AnswerToMany = Literal["retry", "skip", "done_by_hand", "roll_back"]
 
 
 class IncidentQueue(BaseModel):
-    """The largest groups first."""
+    """Groups of incidents, the largest first."""
 
     items: list[Incidents]
     next_cursor: None = None
 
 
 class BulkRetry(BaseModel):
-    """One answer to many incidents: `task_ids` as a group of the list names them."""
+    """One decision for many incidents. `task_ids` are those of a group in the list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,12 +35,12 @@ class BulkRetry(BaseModel):
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
     revisions: dict[Plain, int] = Field(
         {},
-        description="The revision that you looked at, by task. Without it an answer is for the task as it is now: "
+        description="The revision that you saw, by task. Without it a decision is for the task as it is now: "
         "the incidents of a group have one cause",
     )
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
-        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answers"
+        None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answers"
     )
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class BulkRetry(BaseModel):
 
 @router.get("", responses=documented(401, 404, 422, 503))
 async def list_incidents(_person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
-    """What has failed and waits, grouped by process, step and cause. For operators and admins."""
+    """List open incidents, grouped by process, step and cause. For operators and admins."""
     async with db.read() as conn:
         return IncidentQueue(items=await incidents.groups(conn, process, limit))
 
@@ -61,7 +61,7 @@ async def list_incidents(_person: Operator, db: Db, process: Search = None, limi
 async def answer_incidents(
     bulk: BulkRetry, person: Operator, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Answer up to a hundred alike: one result each, and repeatable with a `decision_id` or key.
+    """Decide up to a hundred incidents alike: one result each. Repeatable with a `decision_id` or key.
 
     `skip` and `done_by_hand` need a comment.
     """

@@ -1,4 +1,4 @@
-"""The ledger: what payments did to money, and its accounts, which two administrators open and fund together."""
+"""Routes for the ledger: its entries, and its accounts, which two administrators open and fund together."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Reference, TheServices
 from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
-from api.http.schemas import Page, number_of, our_cursor, page_by_number
+from api.http.schemas import Page, checked_cursor, number_of, page_by_number
 from api.http.security import Caller, Overseer, check_admin, overseer
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 from store.db.client_keys import scoped_key
@@ -26,7 +26,7 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 def _as_text(value: Any) -> Any:
-    """Money is a decimal string; a whole number is exact, too. A float is not."""
+    """Return an amount as text. Raises ValueError for a JSON number with a point, which is not exact."""
     if isinstance(value, float):
         raise ValueError("send the amount as a string such as '2640.00': a JSON number with a point is not exact")
     if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
@@ -52,10 +52,10 @@ class _Change(BaseModel):
 
 
 class NewAccount(_Change):
-    """An account that payments are made from."""
+    """A new account for payments."""
 
     account: Plain = Field(min_length=1, max_length=120, examples=["operating"])
-    amount: Amount | None = Field(None, description="What it begins with; without it, nothing")
+    amount: Amount | None = Field(None, description="The opening balance; zero if left out")
 
 
 class NewFunds(_Change):
@@ -65,14 +65,14 @@ class NewFunds(_Change):
 
 
 class Balances(BaseModel):
-    """By name and currency."""
+    """Accounts, by name and currency."""
 
     items: list[Balance]
 
 
 @router.get("/accounts", responses=documented(401, 404, 503))
 async def account_list(_person: Overseer, services: TheServices) -> Balances:
-    """All accounts that payments are made from."""
+    """List all accounts for payments."""
     return Balances(items=await services.ledger.balances())
 
 
@@ -83,7 +83,7 @@ async def account(
     _person: Overseer,
     services: TheServices,
 ) -> Balance:
-    """What lies in an account. A hold leaves `balance` and lowers `available` = `balance` - `held`."""
+    """Return an account. A hold leaves `balance` and lowers `available` = `balance` - `held`."""
     try:
         return await services.ledger.balance(name, currency)
     except UnknownAccount as no:
@@ -99,10 +99,10 @@ async def entries(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[LedgerEntry]:
-    """One entry for each effect, in the order they were made; what is made while you page comes at the end.
+    """List the entries, one for each effect, in their order. Entries made while you page come at the end.
 
-    Those of one reference or case are never passed by. Of all entries, one that takes long to be written may come
-    behind your cursor: who copies them reads again from a few minutes before.
+    With `reference` or `case_id`, no entry is missed. Without them, an entry whose transaction takes long may appear
+    behind your cursor. To copy all entries, read again from a few minutes before.
     """
     after = number_of(cursor)
     items = await services.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
@@ -117,7 +117,7 @@ async def entries(
 async def open_account(
     new: NewAccount, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
 ) -> LedgerChange:
-    """Ask for an account to be opened; another admin confirms it. Admins only."""
+    """Ask to open an account. Another admin confirms it. Admins only."""
     wanted = await _asked(db, person, "open", new.account, new, new.amount, key)
     response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
     return wanted
@@ -127,7 +127,7 @@ async def open_account(
 async def fund_account(
     name: AccountName, new: NewFunds, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
 ) -> LedgerChange:
-    """Ask for money to be put into an account; another admin confirms it. Admins only."""
+    """Ask to add money to an account. Another admin confirms it. Admins only."""
     wanted = await _asked(db, person, "fund", name, new, new.amount, key)
     response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
     return wanted
@@ -137,8 +137,8 @@ async def fund_account(
 async def change_list(
     _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[LedgerChange]:
-    """What was asked for, and what became of it, the newest first."""
-    with our_cursor():
+    """List the changes of the ledger with their outcomes, newest first."""
+    with checked_cursor():
         async with db.read() as conn:
             found = await ledger_changes.changes(conn, status, before=cursor, limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].change_id if len(found) > limit else None)
@@ -146,7 +146,7 @@ async def change_list(
 
 @router.get("/changes/{change_id}", responses=documented(401, 404, 422, 503))
 async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
-    """One of them."""
+    """Return one change."""
     with _refusals():
         async with db.read() as conn:
             return await ledger_changes.get(conn, change_id)
@@ -154,7 +154,7 @@ async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerCh
 
 @router.post("/changes/{change_id}/confirm", responses=_CLOSES)
 async def confirm_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
-    """Let a change take effect that another admin asked for. Admins only; a repeat changes nothing."""
+    """Confirm a change that another admin asked for. Admins only; a repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
         return await ledger_changes.confirm(db, change_id, person.id)
@@ -162,7 +162,7 @@ async def confirm_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerC
 
 @router.post("/changes/{change_id}/withdraw", responses=_CLOSES)
 async def withdraw_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
-    """Call a change off that waits. Admins only; a repeat changes nothing."""
+    """Withdraw a change that is not confirmed yet. Admins only; a repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
         return await ledger_changes.withdraw(db, change_id, person.id)
@@ -184,7 +184,7 @@ async def _asked(
 
 
 async def _check_keeps(person: Person) -> None:
-    """404 for who may not know the ledger, 403 for who only reads it."""
+    """Raise Problem 404 for a caller who may not see the ledger, 403 for one who only reads it."""
     await overseer(person)
     check_admin(person, "Only admins open and fund accounts.")
 

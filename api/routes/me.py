@@ -1,4 +1,4 @@
-"""Who the caller is, and what they want to be told."""
+"""Routes for the caller: who they are, and which notifications they want."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,7 @@ router = APIRouter(tags=["people"])
 
 
 class Me(BaseModel):
-    """The person whose token was sent."""
+    """The person to whom the token belongs."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class Me(BaseModel):
 
 
 class Choices(BaseModel):
-    """When the caller wants to be told of what."""
+    """When the caller gets each kind of notification."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,20 +30,20 @@ class Choices(BaseModel):
 
 @router.get("/me", responses=documented(401, 503))
 async def me(person: Caller) -> Me:
-    """Who the token belongs to, with the groups they are in now."""
+    """Return the person to whom the token belongs, with their present groups."""
     return Me(id=person.id, name=person.name, groups=sorted(person.groups))
 
 
 @router.get("/me/notices", responses=documented(401, 503))
 async def my_notices(person: Caller, db: Db) -> Choices:
-    """The caller's choice for every kind of notice: at once, in the digest once a day, or never."""
+    """Return the caller's choice for every kind of notification: at once, in the daily digest, or never."""
     async with db.read() as conn:
         return Choices(choices=await choices.of(conn, person.id))
 
 
 @router.put("/me/notices", responses=documented(401, 422, 503))
 async def choose_notices(wanted: Choices, person: Caller, db: Db) -> Choices:
-    """Change the choices that are named; the others stay. Answers all of them."""
+    """Change the named choices; the others stay. Return all of them."""
     async with db.write() as conn:
         await choices.choose(conn, person.id, wanted.choices)
         return Choices(choices=await choices.of(conn, person.id))

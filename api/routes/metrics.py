@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. Nobody has to sign in to read them: they name no person and no case."""
+"""The route of metrics for Prometheus. It needs no sign-in, because no metric names a person or a case."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: TheServices) -> Response:
-    """Requests, open tasks and their age, decisions, refusals, rollbacks, incidents, workers, the outbox."""
+    """Return requests, open tasks and their age, decisions, refusals, rollbacks, incidents, workers and the outbox."""
     text = await services.metrics.text(
         services.db, temporal=await services.gateway.reachable(), policy=services.policy.problem is None
     )

@@ -1,7 +1,7 @@
-"""One-time links, by which people set a password, or get a token, for themselves.
+"""Routes for one-time links. With a link, a person sets a password or gets a token for themselves.
 
-An administrator asks for one and never sees the whole of it: it goes to the address on record. Where that proves
-nothing, a second administrator confirms; without mail each of the two has one half of its code.
+An administrator asks for a link and never sees the whole of it: it goes to the address on record. If that address
+proves nothing, a second administrator confirms. Without mail, each of the two has one half of the code.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.security import Admin, Caller, PeopleReader, admin
-from api.routes.absences import PersonId, somebody
+from api.routes.absences import PersonId, person_or_404
 from core.settings import Settings
 from store.notifications.message_content import MAIL
 from store.people import one_time_links
@@ -29,30 +29,31 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 class MadeLink(OneTimeLink):
-    """A link, with what only this caller may see, and only now."""
+    """A link, with its secret part for this caller. The part is shown only once."""
 
     half: str | None = Field(
-        None, description="Your half of its code, where there is no mail. Give it to the person; another has the other"
+        None,
+        description="Your half of the code, if there is no mail. Give it to the person; another has the other half",
     )
 
 
 class Links(BaseModel):
-    """The newest first."""
+    """Links, the newest first."""
 
     items: list[OneTimeLink]
 
 
 @router.post("/people/{person_id}/link", status_code=202, responses=_CLOSES)
 async def send_link(person_id: PersonId, caller: Caller, services: TheServices) -> MadeLink:
-    """Send somebody a one-time link by which they set a password or get a token, for themselves.
+    """Send a person a one-time link, to set a password or get a token for themselves.
 
-    It goes to the address on record only: `status` is `open`. Where there is no mail or no address, or an administrator
-    set the address within 7 days (the caller: ever), it is `waiting` until another administrator confirms it. Older
-    links of the person are void. Admins only; everybody may have one sent to themselves.
+    The link goes to the address on record only: `status` is `open`. It is `waiting` until another administrator
+    confirms it in these cases: there is no mail or no address, or an administrator set the address within 7 days (the
+    caller: ever). Older links of the person become void. Admins only; everybody may have one sent to themselves.
     """
     if person_id != caller.id:
         await admin(caller)
-        await somebody(services.db, person_id)
+        await person_or_404(services.db, person_id)
     with refusals():
         async with services.db.write() as conn:
             link, half = await one_time_links.ask(
@@ -63,16 +64,16 @@ async def send_link(person_id: PersonId, caller: Caller, services: TheServices) 
 
 @router.get("/one-time-links", responses=documented(401, 404, 503))
 async def list_links(_reader: PeopleReader, db: Db) -> Links:
-    """Links that wait for a second administrator, or can be used. For auditors and admins."""
+    """List links that wait for a second administrator, or can be used. For auditors and admins."""
     async with db.read() as conn:
         return Links(items=await one_time_links.live(conn, datetime.now(UTC)))
 
 
 @router.post("/one-time-links/{link_id}/confirm", responses=_CLOSES)
 async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
-    """Let a link take effect that another administrator asked for. Admins only.
+    """Confirm a link that another administrator asked for. Admins only.
 
-    Nobody confirms for an administrator whom they made, or whose address or link they caused, within 7 days.
+    You cannot confirm for an administrator whom you created, or whose address or link you caused, within 7 days.
     """
     with refusals():
         async with db.write() as conn:
@@ -82,25 +83,25 @@ async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
 
 @router.post("/one-time-links/{link_id}/withdraw", responses=_CLOSES)
 async def withdraw_link(link_id: LinkId, admin: Admin, db: Db) -> OneTimeLink:
-    """Call off a link that waits or can be used. Admins only."""
+    """Withdraw a link that waits or can be used. Admins only."""
     with refusals():
         async with db.write() as conn:
             return await one_time_links.withdraw(conn, link_id, admin.id, datetime.now(UTC))
 
 
 def sends_mail(settings: Settings) -> bool:
-    """Whether mail is sent here."""
+    """Return whether mail is switched on."""
     return MAIL in [name.strip() for name in settings.channels.split(",")]
 
 
 def sends_mail_to(settings: Settings, person: Person) -> bool:
-    """Whether mail reaches this person, so that they can have a link sent to themselves."""
+    """Return whether mail reaches this person, so that they can have a link sent to themselves."""
     return bool(person.email) and sends_mail(settings)
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """What the store refuses, as problems."""
+    """Turn refusals of the store into problems."""
     try:
         yield
     except UnknownLink as unknown:

@@ -1,4 +1,4 @@
-"""The outcome of a decision, or of another action on a task, that was answered with 202."""
+"""Routes for the outcome of a decision, or of another action on a task, that was answered with 202."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ _ASKS = documented(401, 404, 422, 503)
 class _Outcome(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    refusal: str | None = Field(description="Why it was refused, in one sentence")
+    refusal: str | None = Field(description="Why the message was refused, in one sentence")
     code: RefusalCode | None = Field(description=REFUSAL_CODES, examples=[RefusalCode.ALREADY_CLOSED])
     task_id: str
     case_id: str
@@ -59,9 +59,10 @@ class ActionState(_Outcome):
 
 @router.get("/decisions/{decision_id}", responses=_ASKS)
 async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> DecisionState:
-    """Whether a decision is pending, counted or was refused. For the person who made it, and those who see everything.
+    """Return whether a decision is pending, counted or was refused.
 
-    `withdrawn`: it counted, until the person took it back.
+    For the person who made it, operators, auditors and admins. `withdrawn`: the decision counted until the person took
+    it back.
     """
     async with db.read() as conn:
         found = await tasks.decision(conn, decision_id)
@@ -72,7 +73,10 @@ async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> Decisi
 
 @router.get("/actions/{action_id}", responses=_ASKS)
 async def one_action(action_id: MessageId, person: Caller, db: Db) -> ActionState:
-    """Whether an action is pending, done or was refused. For the person who sent it, and those who see everything."""
+    """Return whether an action is pending, done or was refused.
+
+    For the person who sent it, operators, auditors and admins.
+    """
     async with db.read() as conn:
         found = await actions.get(conn, action_id)
     if found is None or not _may_see(person, found.person):

@@ -1,4 +1,4 @@
-"""The list of people: who there is, their groups, how they sign in, their tokens. Auditors read it, admins keep it."""
+"""Routes for people: their groups, their ways to sign in, their tokens. Auditors read, admins change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from api.http.problems import FieldError, Problem, documented, invalid, not_foun
 from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
-from api.routes.absences import PersonId, somebody
+from api.routes.absences import PersonId, person_or_404
 from api.services.new_groups import ConfirmGroup, put_into
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from store.db.database import Database
 from store.people import passwords, people, roster, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
@@ -29,53 +29,57 @@ _READS, _KEEPS = documented(401, 404, 422, 503), documented(401, 403, 404, 422, 
 
 
 class NewPerson(BaseModel):
-    """Somebody who is to use Holdgate."""
+    """A new user of Holdgate."""
 
     model_config = ConfigDict(extra="forbid")
 
     id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
     name: Plain = Field(max_length=200, examples=["Anna Berg"])
     groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
-    email: Plain | None = Field(None, max_length=254, description="Where they get mail; never told again")
+    email: Plain | None = Field(None, max_length=254, description="The address for mails. No answer contains it")
 
 
 class PersonChanges(BaseModel):
-    """What is to be changed; what is left out stays, null removes it."""
+    """Changes of a person. A field that is left out stays; null removes the value."""
 
     model_config = ConfigDict(extra="forbid")
 
     email: Plain | None = Field(None, max_length=254)
     manager: Plain | None = Field(
-        None, max_length=200, description="Whom they report to: an id, a name or an e-mail address"
+        None, max_length=200, description="The manager of the person: an id, a name or an e-mail address"
     )
     time_zone: Plain | None = Field(None, max_length=60, examples=["Europe/London"])
 
 
 class NewToken(BaseModel):
-    """A token for a script or a program."""
+    """A new token for a script or a program."""
 
     model_config = ConfigDict(extra="forbid")
 
-    label: Plain = Field(min_length=1, max_length=60, description="Where it is used", examples=["nightly import"])
-    password: Plain = Field(max_length=1000, description="The caller's own: a token alone makes no other token")
+    label: Plain = Field(
+        min_length=1, max_length=60, description="Where the token is used", examples=["nightly import"]
+    )
+    password: Plain = Field(
+        max_length=1000, description="The caller's own password: a token alone creates no other token"
+    )
 
 
 class MadeToken(BaseModel):
-    """The one time that a token can be seen."""
+    """A new token. This is the only answer that shows it."""
 
     person: str
     label: str
     token: str = Field(examples=["hg_..."])
 
 
-class Tokens(BaseModel):
-    """The newest first."""
+class TokenList(BaseModel):
+    """Tokens, the newest first."""
 
     items: list[Token]
 
 
-class Groups(BaseModel):
-    """By name."""
+class GroupList(BaseModel):
+    """Groups, by name."""
 
     items: list[Group]
 
@@ -84,7 +88,7 @@ class Groups(BaseModel):
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
 ) -> Page[Entry]:
-    """Everybody, by id. For auditors and admins."""
+    """List all people, by id. For auditors and admins."""
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
@@ -92,7 +96,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> Entry:
-    """Add a person. They sign in once they have used a one-time link. Admins only."""
+    """Add a person. They can sign in after they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -102,23 +106,23 @@ async def add_person(new: NewPerson, admin: Admin, services: TheServices, confir
 
 @router.get("/people/{person_id}", responses=_READS)
 async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
-    """One person. For auditors and admins."""
+    """Return one person. For auditors and admins."""
     return await _entry(db, person_id)
 
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
-    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
+    """Change a person's address, manager or time zone. Admins only.
 
-    Nobody changes their own address or manager, or becomes the manager of somebody, without another administrator.
+    Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
     """
-    await somebody(db, person_id)
+    await person_or_404(db, person_id)
     if changes.email is not None:
         check_for_another(admin, person_id, "sets an e-mail address")
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
     if changes.manager:
         async with db.read() as conn:
-            manager = await whom(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
+            manager = await find_person(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
         changes = changes.model_copy(update={"manager": manager})
         check_for_another(admin, person_id, "sets a manager")
         check_for_another(admin, manager, "makes themselves a manager")
@@ -133,8 +137,8 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> Entry:
-    """Make somebody else a member. Admins only."""
-    await somebody(services.db, person_id)
+    """Add another person to a group. Admins only."""
+    await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
         async with put_into(services, [group], confirm=confirm, field="group") as conn:
@@ -144,8 +148,8 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
-    """End a membership; nobody takes the last admin away. Admins only."""
-    await somebody(db, person_id)
+    """Remove a person from a group. The last admin cannot be removed. Admins only."""
+    await person_or_404(db, person_id)
     try:
         with _mistakes({}, field="group"):
             async with db.write() as conn:
@@ -156,43 +160,43 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
 
 
 @router.get("/groups", responses=_READS)
-async def list_groups(_reader: PeopleReader, db: Db) -> Groups:
-    """All groups that have members. For auditors and admins."""
+async def list_groups(_reader: PeopleReader, db: Db) -> GroupList:
+    """List all groups that have members. For auditors and admins."""
     async with db.read() as conn:
-        return Groups(items=await roster.groups(conn))
+        return GroupList(items=await roster.groups(conn))
 
 
 # ----------------------------------------------------------------------------------------------------- how they sign in
 
 
 @router.get("/people/{person_id}/tokens", responses=_READS)
-async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Tokens:
-    """Somebody's tokens, without what opens anything. For auditors and admins."""
-    await somebody(db, person_id)
+async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> TokenList:
+    """List the tokens of a person, without their secrets. For auditors and admins."""
+    await person_or_404(db, person_id)
     async with db.read() as conn:
-        return Tokens(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await people.tokens_of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
-async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> Tokens:
-    """Make all tokens of somebody worthless. Admins only."""
-    await somebody(db, person_id)
+async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
+    """Revoke all tokens of a person. Admins only."""
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await people.revoke_tokens(conn, person_id, by=admin.id)
-        return Tokens(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await people.tokens_of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
-async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> Tokens:
-    """Make one token of somebody worthless. Admins only."""
-    await somebody(db, person_id)
+async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: Db) -> TokenList:
+    """Revoke one token of a person. Admins only."""
+    await person_or_404(db, person_id)
     return await _revoked(db, person_id, token_id, by=admin.id)
 
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
 async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Let somebody try to sign in again, who has tried too often. Admins only."""
-    await somebody(db, person_id)
+    """Unlock a person who has tried to sign in too often. Admins only."""
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await passwords.unlock(conn, person_id, by=admin.id)
     return Response(status_code=204)
@@ -200,28 +204,28 @@ async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
 
 @router.delete("/people/{person_id}/sessions", status_code=204, responses=_KEEPS)
 async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Sign somebody out of all browsers. Admins only."""
-    await somebody(db, person_id)
+    """Sign a person out of all browsers. Admins only."""
+    await person_or_404(db, person_id)
     async with db.write() as conn:
         await sessions.end_all(conn, person_id, by=admin.id)
     return Response(status_code=204)
 
 
-# ------------------------------------------------------------------------------------------------------------ one's own
+# -------------------------------------------------------------------------------------------------- the caller's tokens
 
 
 @router.get("/me/tokens", responses=documented(401, 503))
-async def my_tokens(person: Caller, db: Db) -> Tokens:
-    """The caller's tokens, without what opens anything."""
+async def my_tokens(person: Caller, db: Db) -> TokenList:
+    """List the caller's tokens, without their secrets."""
     async with db.read() as conn:
-        return Tokens(items=await people.tokens_of(conn, person.id))
+        return TokenList(items=await people.tokens_of(conn, person.id))
 
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
-    """Make a token for a script of the caller's, who sends their password with it. It is shown this once.
+    """Create a token for a script. The caller sends their password. The token is shown only once.
 
-    Somebody without a password gets one by a one-time link, or a token.
+    A person without a password gets a password or a token with a one-time link.
     """
     proof = await check_password(db, person, new.password)
     with _mistakes({}, field="label"):
@@ -232,16 +236,16 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
 
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
-async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> Tokens:
-    """Make a token of the caller's worthless."""
+async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
+    """Revoke a token of the caller."""
     return await _revoked(db, person.id, token_id, by=person.id)
 
 
-async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:
+async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenList:
     try:
         async with db.write() as conn:
             await people.revoke_token(conn, person, token_id, by=by)
-            return Tokens(items=await people.tokens_of(conn, person))
+            return TokenList(items=await people.tokens_of(conn, person))
     except UnknownToken as unknown:
         raise not_found("token") from unknown
 
@@ -256,7 +260,7 @@ async def _entry(db: Database, id: str) -> Entry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """What the store refuses as a mistake of this field, or of the one whose words stand in the refusal."""
+    """Turn refusals of the store into mistakes of this field, or of the field that the refusal names."""
     try:
         yield
     except LastAdmin:

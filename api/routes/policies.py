@@ -1,4 +1,4 @@
-"""The policy texts that cases were pinned to."""
+"""Routes for policies: the pinned texts, and applying the policy in force to open gates."""
 
 from typing import Annotated
 
@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Plain, TheServices
 from api.http.problems import FieldError, documented, invalid, not_found
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import Caller, PolicyReader, is_in, viewer
-from api.services.policy_apply import Shift, shifts
+from api.services.policy_apply import GateChange, gate_changes
 from domain.names import ADMINS
 from store.cases import open_tasks, policies
 
@@ -21,40 +21,42 @@ MOST = 1_000
 
 
 class PolicyText(BaseModel):
-    """A policy as it was when a case started under it."""
+    """The policy that was in force when a case started."""
 
     hash: str = Field(description="SHA-256 of the text")
     text: str
 
 
 class NewRules(BaseModel):
-    """Which open gates go by the policy in force from now on."""
+    """The open gates that follow the policy in force from now on."""
 
     model_config = ConfigDict(extra="forbid")
 
     process: Plain | None = None
     gate: Plain | None = None
     reason: Plain = Field("", max_length=4000)
-    dry_run: bool = Field(False, description="Only say what would change")
-    times: bool = Field(False, description="Also replace due times and ends that an admin has set by hand")
-    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
+    dry_run: bool = Field(False, description="Only return what would change")
+    times: bool = Field(False, description="Also replace due times and expiry that an admin has set by hand")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
 
 
-class Shifts(BaseModel):
-    """The gates that change, and what."""
+class GateChanges(BaseModel):
+    """The gates that change, each with its differences."""
 
     policy_hash: str
-    looked_at: int = Field(description="Open gates that fit")
-    items: list[Shift]
-    next_cursor: str | None = Field(None, description="Not null: more gates fit. Send the same again with it")
+    looked_at: int = Field(description="Open gates that match")
+    items: list[GateChange]
+    next_cursor: str | None = Field(
+        None, description="Not null if more gates match. Send the same request with it as `cursor`"
+    )
 
 
 @router.post("/apply", responses=documented(401, 404, 422, 503))
-async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts:
-    """Let gates that are open follow the policy in force. Admins only.
+async def apply(body: NewRules, person: Caller, services: TheServices) -> GateChanges:
+    """Apply the policy in force to open gates. Admins only.
 
-    What admins have set by hand stays: people who were given a task, and, unless `times`, due times and ends. One call
-    looks at a thousand gates. `next_cursor` leads to those behind them.
+    Values that admins set by hand stay: assigned people and, unless `times`, due times and expiry. One call looks at a
+    thousand gates. Send `next_cursor` to continue.
     """
     if not is_in(person, ADMINS):
         raise not_found("page")
@@ -63,18 +65,18 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> Shifts
             "Say why.", [FieldError(field="reason", message="enter a reason: the audit log keeps the reason")]
         )
     policy = services.policy.current
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
             found, following = await open_tasks.fitting(
                 conn, viewer(person), process=body.process, gate=body.gate, after=body.cursor, limit=MOST
             )
-    changed = await shifts(services, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
-    return Shifts(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
+    changed = await gate_changes(services, person, found, policy, body.reason, dry_run=body.dry_run, times=body.times)
+    return GateChanges(policy_hash=policy.hash, looked_at=len(found), items=changed, next_cursor=following)
 
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))
 async def one_policy(hash: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], _person: PolicyReader, db: Db) -> PolicyText:
-    """The text of a policy, as it was pinned. For auditors and admins."""
+    """Return the text of a pinned policy. For auditors and admins."""
     async with db.read() as conn:
         text = await policies.text(conn, hash)
     if text is None:

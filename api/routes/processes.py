@@ -1,4 +1,4 @@
-"""What kinds of case there are, what they take, and who decides them."""
+"""Routes for processes: their input, their words and their gates."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/processes", tags=["processes"])
 
 
 class ProcessWords(BaseModel):
-    """How the process speaks to people."""
+    """The words of a process for people."""
 
     title: str = Field(examples=["Pay {payee} {amount} {currency}"])
     key_fields: list[str]
@@ -28,20 +28,20 @@ class ProcessWords(BaseModel):
 
 
 class ProcessView(BaseModel):
-    """One kind of case."""
+    """One process."""
 
     name: str = Field(examples=["payment"])
     summary: str
     input: dict[str, Any] = Field(description="JSON Schema of `input`")
     words: ProcessWords
-    gates: list[dict[str, Any]] = Field(description="As the policy for new cases has them; empty when it has none")
+    gates: list[dict[str, Any]] = Field(description="As in the policy for new cases; empty if it has none")
     policy_hash: str
-    startable: bool = Field(description="False when the policy has no section for it: its cases are refused")
+    startable: bool = Field(description="False if the policy has no section for the process: its cases are refused")
     template_url: str
 
 
 class Processes(BaseModel):
-    """All kinds of case."""
+    """All processes."""
 
     items: list[ProcessView]
     next_cursor: None = None
@@ -49,13 +49,13 @@ class Processes(BaseModel):
 
 @router.get("", responses=documented(401, 503))
 async def list_processes(_person: Caller, services: TheServices) -> Processes:
-    """All processes with their input, their words and the policy of their gates."""
+    """List all processes with their input, their words and the policy of their gates."""
     return Processes(items=[_view(process, services.policy) for process in PROCESSES.values()])
 
 
 @router.get("/{name}", responses=documented(401, 404, 422, 503))
 async def one_process(name: str, _person: Caller, services: TheServices) -> ProcessView:
-    """One process."""
+    """Return one process."""
     return _view(_known(name), services.policy)
 
 
@@ -68,7 +68,7 @@ async def one_process(name: str, _person: Caller, services: TheServices) -> Proc
     },
 )
 async def template(name: str, _person: Caller) -> Response:
-    """A file that imports as it is: a header line and one example row."""
+    """Download a sample file that can be imported: a header line and one row."""
     example = _known(name).example
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows([example.keys(), example.values()])

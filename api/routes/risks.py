@@ -1,4 +1,4 @@
-"""Risks that people took."""
+"""Routes for accepted risks."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api.deps import Cursor, Limit, Plain, TheServices
 from api.http.problems import documented
-from api.http.schemas import Page, our_cursor
+from api.http.schemas import Page, checked_cursor
 from api.http.security import RiskReader
 from store.receivers.accepted_risks import Risk
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/risks", tags=["risks"])
 
 
 class RiskView(Risk):
-    """One accepted risk, and whether it is still."""
+    """One accepted risk, and whether it is still in force."""
 
     status: Literal["accepted", "expired", "withdrawn"]
 
@@ -28,8 +28,8 @@ async def list_risks(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[RiskView]:
-    """Those that are accepted now, then those that have expired or were withdrawn, each the newest first."""
-    with our_cursor():
+    """List the risks in force, then those that have expired or were withdrawn, each newest first."""
+    with checked_cursor():
         page, following = await services.risks.page(target, cursor=cursor, limit=limit)
     return Page(items=[_view(risk) for risk in page], next_cursor=following)
 

@@ -1,4 +1,4 @@
-"""What people do with a task other than decide it: claim, hand over, withdraw, ask, change deadlines."""
+"""Routes for actions on a task other than a decision: claim, hand over, withdraw, ask, change deadlines."""
 
 import asyncio
 import uuid
@@ -14,9 +14,9 @@ from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, Visible
 from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
-from api.http.schemas import our_cursor
+from api.http.schemas import checked_cursor
 from api.http.security import Caller, check_admin, check_may_nudge, viewer
-from api.services.person_lookup import whom
+from api.services.person_lookup import find_person
 from domain.ids import decision_id_for
 from domain.messages import Act
 from domain.moments import AskedMoment, moment_text
@@ -31,27 +31,30 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
 class PendingAction(BaseModel):
-    """An action that no worker answered. It is stored, and done or refused when one does."""
+    """An action that no worker answered. It is stored, and done or refused when a worker answers."""
 
-    action_id: str = Field(description="`GET /actions/{action_id}` tells what became of it")
+    action_id: str = Field(description="`GET /actions/{action_id}` has its outcome")
     status: Literal["pending"] = "pending"
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    202: {"model": PendingAction, "description": "No worker answered: stored, `GET /actions/{action_id}` tells more"},
+    202: {
+        "model": PendingAction,
+        "description": "No worker answered: stored, `GET /actions/{action_id}` has the outcome",
+    },
     **documented(401, 403, 404, 409, 422, 503),
 }
 Answered = TaskView | JSONResponse
 
 
 class TaskActor:
-    """The caller, ready to act on the task of the path."""
+    """The caller with the task in the path, ready to act on it."""
 
     def __init__(self, task: VisibleTask, person: Caller, gateway: TheGateway, key: IdempotencyKey = None) -> None:
         self._task, self._person, self._gateway, self._key = task, person, gateway, key
 
-    async def act(self, act: Act, body: "_Body | None" = None, **fields: Any) -> Answered:
-        """Send the action, and return the task as it is then; 202 when a worker must still do it."""
+    async def act(self, act: Act, body: "_ActionBody | None" = None, **fields: Any) -> Answered:
+        """Send the action, and return the task after it; 202 if a worker must still do it."""
         request = ActionRequest(act=act, revision=body.revision if body else None, **fields)
         outcome = await self._gateway.act(self._person, self._task, request, self._key)
         if outcome.task is None:
@@ -66,48 +69,48 @@ MOST = 1_000
 """Tasks that one call reassigns."""
 
 
-class _Body(BaseModel):
+class _ActionBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    revision: int | None = Field(None, description="The task's `revision` you looked at; refused when it has changed")
+    revision: int | None = Field(None, description="The task's `revision` that you saw; refused if it has changed")
 
 
 QuestionId = Annotated[Plain, Path(max_length=100)]
 
 
-class Nothing(_Body):
-    """No more to say."""
+class EmptyBody(_ActionBody):
+    """A body without further fields."""
 
 
-class HandOver(_Body):
+class HandOver(_ActionBody):
     """The person who gets the task."""
 
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
 
 
-class NewQuestion(_Body):
+class NewQuestion(_ActionBody):
     """A question that must be answered before a decision."""
 
     to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
-class NewAnswer(_Body):
+class NewAnswer(_ActionBody):
     """The answer to a question."""
 
     text: Plain = Field(min_length=1, max_length=4000, examples=["PO 4711, attached"])
 
 
-class Clock(_Body):
-    """New times of a task; a time that is left out stays."""
+class NewTimes(_ActionBody):
+    """New times of a task. A time that is left out stays."""
 
     due_at: AskedMoment | None = None
     expires_at: AskedMoment | None = None
     reason: Plain = Field(min_length=1, max_length=4000)
 
 
-class Later(BaseModel):
+class Snooze(BaseModel):
     """How long the task is hidden from your list."""
 
     model_config = ConfigDict(extra="forbid")
@@ -115,7 +118,7 @@ class Later(BaseModel):
     until: AskedMoment
 
 
-class Filter(BaseModel):
+class TaskFilter(BaseModel):
     """The open tasks that match all given fields."""
 
     model_config = ConfigDict(extra="forbid")
@@ -123,7 +126,7 @@ class Filter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="Whose claimed tasks: id, name or e-mail address")
+    assignee: Plain | None = Field(None, description="The person who has claimed the tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -132,12 +135,12 @@ class ManyHandOvers(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
-    filter: Filter
+    filter: TaskFilter
     reason: Plain = Field("", max_length=4000)
-    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the call before")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
 
 
-class Done(BaseModel):
+class HandOverResult(BaseModel):
     """The outcome for one task."""
 
     task_id: str
@@ -145,21 +148,23 @@ class Done(BaseModel):
     problem: ProblemBody | None = None
 
 
-class ManyDone(BaseModel):
+class HandOverResults(BaseModel):
     """One result for each task."""
 
-    items: list[Done]
-    next_cursor: str | None = Field(None, description="Not null: more tasks fit. Send the same again with it")
+    items: list[HandOverResult]
+    next_cursor: str | None = Field(
+        None, description="Not null if more tasks match. Send the same request with it as `cursor`"
+    )
 
 
 @router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
-async def claim(actor: Acting, body: Nothing | None = None) -> Answered:
+async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
     """Take a task: nobody else decides it until you release it. You may claim a task that you may decide."""
     return await actor.act(Act.CLAIM, body)
 
 
 @router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
-async def release(actor: Acting, body: Nothing | None = None) -> Answered:
+async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
     """Give a task back: to all candidates, or to the person who delegated it. Admins may release anybody's task."""
     return await actor.act(Act.RELEASE, body)
 
@@ -177,7 +182,7 @@ async def delegate(actor: Acting, body: HandOver) -> Answered:
 
 
 @router.post("/{task_id}/withdraw", response_model=TaskView, responses=ANSWERS)
-async def withdraw(actor: Acting, body: Nothing | None = None) -> Answered:
+async def withdraw(actor: Acting, body: EmptyBody | None = None) -> Answered:
     """Take back your own decision while the gate is still open."""
     return await actor.act(Act.WITHDRAW, body)
 
@@ -195,20 +200,20 @@ async def answer(actor: Acting, question_id: QuestionId, body: NewAnswer) -> Ans
 
 
 @router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
-async def withdraw_question(actor: Acting, question_id: QuestionId, body: Nothing | None = None) -> Answered:
+async def withdraw_question(actor: Acting, question_id: QuestionId, body: EmptyBody | None = None) -> Answered:
     """Withdraw a question that has no answer; the timers go on. For the person who asked, operators and admins."""
     return await actor.act(Act.WITHDRAW_QUESTION, body, question=question_id)
 
 
 @router.post("/{task_id}/clock", response_model=TaskView, responses=ANSWERS)
-async def set_clock(actor: Acting, body: Clock) -> Answered:
+async def set_clock(actor: Acting, body: NewTimes) -> Answered:
     """Change when a task is due or expires. Admins only, with a reason."""
     return await actor.act(Act.SET_CLOCK, body, due_at=body.due_at, expires_at=body.expires_at, text=body.reason)
 
 
 @router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
-    """Remind the people who can decide the task now, once in 24 hours. For the requester of the case.
+    """Send a reminder to the people who can decide the task now, once in 24 hours. For the requester of the case.
 
     409 within that time: the problem says `nudged_at` and `again_at`.
     """
@@ -228,7 +233,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
-async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> Later:
+async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> Snooze:
     """Snooze a task: hide it from your own list until then. Others still see it, and its timers run."""
     if body.until <= datetime.now(UTC):
         raise invalid("Until when?", [FieldError(field="until", message="must be in the future")])
@@ -239,7 +244,7 @@ async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> L
 
 @router.delete("/{task_id}/follow-up", status_code=204, responses=documented(401, 404, 422, 503))
 async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
-    """Show the task again."""
+    """Show a snoozed task in your list again."""
     async with db.write() as conn:
         await tasks.follow_up(conn, person.id, task.task_id, None)
     return Response(status_code=204)
@@ -248,39 +253,39 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 @router.post("/reassign", responses=documented(401, 403, 422, 503))
 async def reassign_many(
     body: ManyHandOvers, person: Caller, services: TheServices, key: IdempotencyKey = None
-) -> ManyDone:
+) -> HandOverResults:
     """Hand the open tasks that match to one person, one result each. Admins only.
 
-    One call looks at a thousand tasks. Send `next_cursor` to go on with the others.
+    One call looks at a thousand tasks. Send `next_cursor` to continue.
     """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
     wanted = body.filter.model_dump()
-    with our_cursor():
+    with checked_cursor():
         async with services.db.read() as conn:
-            to = await whom(conn, body.to, person, field="to", asking="To whom?")
+            to = await find_person(conn, body.to, person, field="to", asking="To whom?")
             if body.filter.assignee:
                 wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
             found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(task: TaskView) -> Done:
+    async def one(task: TaskView) -> HandOverResult:
         async with slots:
             try:
                 request = ActionRequest(act=Act.REASSIGN, to=to, text=body.reason)
                 outcome = await services.gateway.act(person, task, request, key)
             except (Problem, *REFUSALS) as no:
                 problem = no if isinstance(no, Problem) else problem_of(no)
-                return Done(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
-            return Done(task_id=task.task_id, status="done" if outcome.task else "pending")
+                return HandOverResult(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
+            return HandOverResult(task_id=task.task_id, status="done" if outcome.task else "pending")
 
-    return ManyDone(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
+    return HandOverResults(items=await asyncio.gather(*(one(task) for task in found)), next_cursor=following)
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
-    """Return the id of the person whose claimed tasks are meant, also of somebody who has left."""
+    """Return the id of the person whose claimed tasks are meant. The person may have left."""
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:
-        return await whom(conn, text, by, field="filter.assignee", asking="Whose?")
+        return await find_person(conn, text, by, field="filter.assignee", asking="Whose?")

@@ -1,4 +1,4 @@
-"""Tasks: the inbox, one task, and answering it."""
+"""Routes for tasks: the inbox, one task, and decisions."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import UPDATE_PATIENCE_S
 from api.http.exception_handlers import REFUSALS, problem_of
 from api.http.problems import Problem, ProblemBody, documented
-from api.http.schemas import Page, TaskDetail, our_cursor
+from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import Caller, can_decide, viewer
 from api.services.if_approved import if_approved
 from domain.status import Status
@@ -36,12 +36,13 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 BULK_AT_ONCE = 20
 BULK_PATIENCE_S = 6.0
-"""For a whole bulk. When no worker answers, the first items use it up and the rest take the second door at once."""
+"""Seconds for a whole bulk. If no worker answers, the first items use them up, and the rest are sent as Signals at
+once."""
 LEAST_PATIENCE_S = 0.2
 
 
 class NewDecision(BaseModel):
-    """A person's answer to a task."""
+    """A person's decision on a task."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,45 +50,45 @@ class NewDecision(BaseModel):
     comment: Plain | None = Field(None, max_length=4000, examples=["Checked against the purchase order"])
     revision: StrictInt | None = Field(
         None,
-        description="The task's `revision` you looked at: refused when it has changed. Needed unless the policy says "
+        description="The task's `revision` that you saw; refused if it has changed. Needed unless the policy says "
         '`revision = "optional"`',
     )
     edits: dict[str, Any] | None = Field(
         None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
     )
     decision_id: Plain | None = Field(
-        None, min_length=1, max_length=200, description="Yours: a repeat with the same id gets the first answer"
+        None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answer"
     )
 
     def answer(self) -> DecisionRequest:
-        """As the gateway wants it."""
+        """Return the decision as an argument of the gateway."""
         return DecisionRequest(
             verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {}
         )
 
 
 class DecisionAnswer(BaseModel):
-    """`accepted`: it counts, and the task is as it is now. `pending`: stored, and judged when a worker is back."""
+    """The answer to a decision. `accepted`: it counts, and the task is as it is now. `pending`: stored for a worker."""
 
     decision_id: str
     status: Literal["accepted", "pending"]
     task: TaskView | None = None
-    case_status: Status | None = Field(None, description="As of acceptance")
+    case_status: Status | None = Field(None, description="When the decision was accepted")
 
     @classmethod
     def of(cls, decided: DecisionOutcome) -> "DecisionAnswer":
-        """What the gateway learned."""
+        """Return the answer for an outcome of the gateway."""
         return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
 
 
 class BulkItem(NewDecision):
-    """One answer of many."""
+    """One decision of a bulk."""
 
     task_id: Plain = Field(max_length=100)
 
 
 class Bulk(BaseModel):
-    """Up to a hundred answers at once."""
+    """Up to a hundred decisions at once."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -95,7 +96,7 @@ class Bulk(BaseModel):
 
 
 class BulkResult(BaseModel):
-    """What became of one answer."""
+    """The outcome of one decision."""
 
     task_id: str
     status: Literal["accepted", "pending", "refused"]
@@ -130,7 +131,7 @@ PENDING: dict[int | str, dict[str, Any]] = {
 async def inbox(
     person: Caller,
     db: Db,
-    mine: Annotated[bool, Query(description="Only those the caller may decide now")] = False,
+    mine: Annotated[bool, Query(description="Only tasks that the caller may decide now")] = False,
     status: Annotated[Literal["open", "closed"] | None, Query()] = None,
     process: Search = None,
     gate: Search = None,
@@ -139,11 +140,11 @@ async def inbox(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[TaskView]:
-    """The tasks the caller may see, by due time (those without one last), newest first, or priority (1 first).
+    """List the tasks the caller may see, by due time (none last), newest first, or by priority (1 first).
 
-    Page by page none is left out: a task whose due time or priority has changed meanwhile comes again at the end.
+    While you page, no task is left out. A task whose due time or priority changes meanwhile comes again at the end.
     """
-    with our_cursor():
+    with checked_cursor():
         async with db.read() as conn:
             sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
             items, following = await task_lists.page(
@@ -154,7 +155,7 @@ async def inbox(
 
 @router.get("/{task_id}", responses=documented(401, 404, 422, 503))
 async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> TaskDetail:
-    """One task with its decisions, whether the caller may decide it, and what an approval and a rejection would do."""
+    """Return one task, whether the caller may decide it, and what an approval and a rejection would do."""
     gateway = services.gateway
     state = await gateway.state(task.workflow_id or task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
@@ -165,7 +166,7 @@ async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> 
         async with services.db.read() as conn:
             case = await cases.get(conn, task.case_id)
             if state is None:
-                # Read again: while nobody answered, what was decided may have been recorded.
+                # Read again: the decision may have been recorded since the Workflow failed to answer.
                 live = await tasks.get(conn, task.task_id) or task
                 of_case = await tasks.of_case(conn, task.case_id)
         if state is None:
@@ -191,7 +192,7 @@ async def decide(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> DecisionAnswer:
-    """Answer a task. Within 4 s the caller knows: accepted, refused by which rule, or stored until a worker is back."""
+    """Decide a task. Within 4 s the answer is: accepted, refused with the rule, or stored until a worker is back."""
     decided = await gateway.decide(person, task, new.answer(), new.decision_id or idempotency_key)
     response.status_code = 200 if decided.accepted else 202
     return DecisionAnswer.of(decided)
@@ -201,7 +202,7 @@ async def decide(
 async def decide_many(
     bulk: Bulk, person: Caller, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Answer up to a hundred tasks, each as if it came alone. Repeatable with a `decision_id` each, or one key."""
+    """Decide up to a hundred tasks, each as if it came alone. Repeatable with a `decision_id` each, or one key."""
     slots = asyncio.Semaphore(BULK_AT_ONCE)
     clock = asyncio.get_running_loop().time
     deadline = clock() + BULK_PATIENCE_S

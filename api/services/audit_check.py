@@ -1,4 +1,4 @@
-"""Checks of the whole record, which may take minutes: one at a time in this gateway, beside everything else it does."""
+"""Checks of the whole audit log, which may take minutes. One gateway runs one at a time, in the background."""
 
 import asyncio
 import logging
@@ -12,8 +12,8 @@ _log = logging.getLogger("holdgate.api")
 
 
 @dataclass
-class Check:
-    """One check: under way, or what came of it."""
+class AuditCheck:
+    """One check of the audit log, with its progress or its result."""
 
     by: str
     begun_at: datetime
@@ -21,39 +21,39 @@ class Check:
     of: int = 0
     ended_at: datetime | None = None
     found: Verification | None = None
-    """None while it is under way, and when it could not be carried out."""
+    """None while the check runs, and if it could not be carried out."""
 
 
-class Checks:
-    """The last check of the record that was asked of this gateway."""
+class AuditChecks:
+    """The latest check of the audit log in this gateway."""
 
     def __init__(self, db: Database, folders: Folders) -> None:
         self._db = db
         self._folders = folders
         self._task: asyncio.Task[None] | None = None
-        self.latest: Check | None = None
+        self.latest: AuditCheck | None = None
 
-    def start(self, by: str) -> Check:
-        """Begin a check; who asks while one is under way gets that one."""
+    def start(self, by: str) -> AuditCheck:
+        """Start a check, or return the one that is running. `by` is the id of the person."""
         if self.latest is not None and self._task is not None and not self._task.done():
             return self.latest
-        self.latest = Check(by, datetime.now(UTC))
+        self.latest = AuditCheck(by, datetime.now(UTC))
         self._task = asyncio.create_task(self._run(self.latest))
         return self.latest
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the running check."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, check: Check) -> None:
-        def told(done: int, of: int) -> None:
+    async def _run(self, check: AuditCheck) -> None:
+        def report_progress(done: int, of: int) -> None:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, told, self._folders)
+            check.found = await verify(self._db, report_progress, self._folders)
         except DatabaseUnavailable as away:
-            _log.warning("the record could not be checked: %s", away)
+            _log.warning("the audit log could not be checked: %s", away)
         finally:
             check.ended_at = datetime.now(UTC)

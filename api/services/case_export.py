@@ -1,4 +1,4 @@
-"""Cases and their results as CSV, page by page, so that a million of them need no more memory than a few hundred."""
+"""Export cases and their results as CSV, page by page. A million cases need no more memory than a few hundred."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Unpack
@@ -12,7 +12,7 @@ from store.db.database import Database
 from workflows.registry import PROCESSES
 
 PAGE = 200
-"""Cases read and written at once: other requests are answered in between."""
+"""Cases read and written at once. Other requests are answered in between."""
 ABOUT = (
     "case_id",
     "process",
@@ -30,11 +30,11 @@ ABOUT = (
     "reason",
     "undone",
 )
-"""The columns that all cases have. Behind them `input.*` and `result.*`, and at the end `other`."""
+"""The columns that all cases have. After them come `input.*` and `result.*`, and at the end `other`."""
 
 
 class Columns(BaseModel):
-    """The fields that have columns of their own; whatever else a case has stands in `other`."""
+    """The fields that have a column of their own. Other fields of a case go into `other`."""
 
     input: list[str]
     result: list[str]
@@ -46,16 +46,16 @@ class Columns(BaseModel):
 
 
 async def export(db: Database, viewer: Viewer, **sought: Unpack[Sought]) -> AsyncIterator[str]:
-    """The text of the file, beginning with its heading. Raises DatabaseUnavailable.
+    """Yield the text of the file, heading first. Raises DatabaseUnavailable.
 
-    A case that ends meanwhile, with a result that has fields nobody knew of at the beginning, keeps them in `other`.
+    A case may end meanwhile with a result field that was unknown at the start. That field goes into `other`.
     """
     async with db.read() as conn:
         columns = columns_of(await cases.fields(conn, viewer, **sought))
     yield BOM + record(columns.heading)
     cursor, more = None, True
     while more:
-        # A snapshot for each page: one over all of them would last as long as the slowest reader.
+        # One snapshot for each page: a single snapshot would last as long as the slowest reader.
         async with db.read() as conn:
             rows, cursor = await cases.page(conn, viewer, cursor=cursor, limit=PAGE, **sought)
         yield "".join(record(cells(row, columns)) for row in rows)
@@ -63,7 +63,7 @@ async def export(db: Database, viewer: Viewer, **sought: Unpack[Sought]) -> Asyn
 
 
 def columns_of(found: Fields) -> Columns:
-    """The fields in the order of the input models, those that no model has any more behind them."""
+    """Return the fields in the order of the input models, then the fields that no model has any more."""
     processes = [process for name, process in sorted(PROCESSES.items()) if name in found.processes]
     known = [name for process in processes for name in process.input.model_fields]
     ordered = dict.fromkeys([*known, *sorted(found.input)])
@@ -71,7 +71,7 @@ def columns_of(found: Fields) -> Columns:
 
 
 def cells(case: CaseRow, columns: Columns) -> list[Any]:
-    """A case as a record of these columns; bank accounts as they may be shown."""
+    """Return the cells of a case in these columns. Bank accounts are masked."""
     process = PROCESSES.get(case.process)
     given = process.shown_input(case.input) if process else case.input
     result = (case.result.output if case.result else None) or {}

@@ -1,4 +1,4 @@
-"""The dashboard: its figures put together for a person, and kept for some seconds."""
+"""The dashboard: compute its figures for a person, and keep them for some seconds."""
 
 import asyncio
 import time
@@ -26,17 +26,17 @@ from store.db.database import Database
 from store.people.people import Person
 
 FRESH_S = 5.0
-"""How long figures are good enough."""
+"""Seconds for which figures are kept."""
 SHARE = 9
-"""They are kept at least so many times as long as it took to count them: counting takes a tenth of the time at most."""
+"""Figures are kept at least this many times as long as counting took. So counting takes at most a tenth of the time."""
 KEPT = 100
-"""So many people and periods are remembered."""
+"""Figures kept at most, each of a person and a period."""
 CAUSES = 10
-"""Causes of incidents that are named, the most frequent."""
+"""Causes of incidents that are named, the most frequent first."""
 
 
 class Part(BaseModel):
-    """So many of so many."""
+    """A part of a whole, both as counts."""
 
     number: int
     of: int
@@ -53,25 +53,25 @@ class Incident(BaseModel):
 
 
 class Health(Signs):
-    """Whether everything is there that Holdgate needs."""
+    """Whether everything that Holdgate needs is running."""
 
-    database: str = Field(description="`sqlite` or `postgresql`; that it answers is seen by this answer")
-    database_ms: float = Field(description="Until it had answered what is told here")
+    database: str = Field(description="`sqlite` or `postgresql`")
+    database_ms: float = Field(description="Milliseconds until the database answered")
     temporal: bool = Field(description="Whether the Temporal server answers")
     policy_problem: str | None = Field(description="Why the policy file on disk is not in force")
 
 
 class Dashboard(BaseModel):
-    """How things stand and how they went, as far as the caller may see it."""
+    """The present state and the figures of the period, as far as the caller may see them."""
 
-    at: datetime = Field(description="When this was counted: it is kept for some seconds")
+    at: datetime = Field(description="When the figures were counted. They are kept for some seconds")
     period: Period
     since: datetime = Field(description="When the period begins; it ends at `at`")
-    zone: str = Field(description="The time zone whose days these are")
+    zone: str = Field(description="The time zone of the days")
     everything: bool = Field(
         description="False: only the caller's own requests and uploads, and tasks that ask them or their groups"
     )
-    statuses: dict[Status, int] = Field(description="All cases there are, by status")
+    statuses: dict[Status, int] = Field(description="All cases, by status")
     total: Work = Field(description="The tasks of all steps")
     steps: list[Step]
     whole: Ended = Field(description="Cases that ended in the period")
@@ -94,9 +94,9 @@ class Dashboards:
         self._kept: dict[Hashable, _Kept] = {}
 
     async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
-        """What the person sees now, or saw some seconds ago. Raises DatabaseUnavailable."""
+        """Return the dashboard of a person, at most some seconds old. Raises DatabaseUnavailable."""
         scope = Scope.of(viewer(person))
-        # What two people see alike is counted once.
+        # People who see the same cases share the figures.
         seen = Scope("", (), True) if scope.everything else scope
         key = (seen, is_in(person, ADMINS), may_operate(person), period, zone.key)
         kept = self._kept.setdefault(key, _Kept())
@@ -117,7 +117,7 @@ class Dashboards:
     async def _count(self, person: Person, scope: Scope, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
         within = span(period, now, zone)
         health = await self._health(now) if scope.everything else None
-        # Each in a snapshot of its own, so that they are counted side by side.
+        # Each count has its own snapshot, so that the counts run side by side.
         whole, parts, did, stands = await asyncio.gather(
             self._whole(scope, within),
             self._parts(scope, within),
@@ -169,7 +169,7 @@ class Dashboards:
             }
 
     async def _health(self, now: datetime) -> Health:
-        """First, and alone: the database would take longer for this while it counts the rest."""
+        """Return the health. This runs before the counts: the database would answer more slowly during them."""
         temporal = asyncio.create_task(self._gateway.reachable())
         began = time.monotonic()
         async with self._db.read() as conn:

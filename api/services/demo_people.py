@@ -1,7 +1,7 @@
-"""The demo people, as whom somebody at this machine may look around: whoever has the link that `make up` shows.
+"""The demo people. A person with the link that `make up` prints may sign in as each of them.
 
-The link carries a secret, which only the account that runs Holdgate can read. Host, addresses and proxies are looked
-at beside it, and never instead of it: what a proxy leaves out proves nothing.
+The link has a secret that only the account running Holdgate can read. Host, addresses and proxies are checked in
+addition, never instead: a header that a proxy leaves out proves nothing.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from api.http.origins import asks_this_machine, forwarded
 from core.settings import Settings
 
 COOKIE, SECURE_COOKIE = "holdgate-demo", "__Host-holdgate-demo"
-"""Keeps the secret in the browser that opened the link; the second name where that is by https."""
+"""Names of the cookie that keeps the secret in the browser. The second name is used with https."""
 SHORTEST = 32
-"""Characters of a secret; a file that was cut short opens nothing."""
+"""Characters of a secret. A file that was cut short opens nothing."""
 
 
 class Demo:
-    """Who may be signed in as by one click: nobody where there is no demo, or for who does not have its secret."""
+    """Sign-in as a demo person by one click. It needs the demo to be on, and the secret in the browser."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,30 +28,30 @@ class Demo:
 
     @property
     def cookie(self) -> str:
-        """The name of the cookie that keeps the secret."""
+        """Return the name of the cookie that keeps the secret."""
         return SECURE_COOKIE if self._settings.https else COOKIE
 
     def is_here(self, request: Request) -> bool:
-        """Whether there is a demo, and the request comes from this machine without a proxy."""
+        """Return whether the demo is on and the request comes from this machine without a proxy."""
         return self._settings.demo and asks_this_machine(request.headers) and not forwarded(request.headers)
 
     def is_secret(self, given: str) -> bool:
-        """Whether this is the secret."""
+        """Return whether the text is the secret."""
         wanted = self._secret()
         return bool(wanted) and hmac.compare_digest(given.encode(errors="replace"), wanted)
 
     def credential(self) -> str | None:
-        """What a session remembers of the secret that began it; None where there is no secret now."""
+        """Return the fingerprint of the secret that a session stores; None if there is no secret now."""
         secret = self._secret()
         return hashlib.sha256(secret).hexdigest() if secret else None
 
     def people(self, request: Request) -> list[str]:
-        """The ids of whom this browser may sign in as, in the order in which they were made."""
+        """Return the ids of the people as whom this browser may sign in, in the order of their creation."""
         given = request.cookies.get(self.cookie)
         return self._everybody() if given and self.is_here(request) and self.is_secret(given) else []
 
     def _secret(self) -> bytes:
-        """The secret, empty without one. Its file is read each time: gateways share it, and it may be replaced."""
+        """Return the secret, empty without one. The file is read each time, because it may be replaced."""
         try:
             found = self._settings.demo_secret.read_bytes().strip()
         except OSError:

@@ -1,6 +1,6 @@
-"""The evidence of one case, or of a period, as a zip that can be read years later without Holdgate.
+"""The evidence of one case or of a period, as a zip that can be read years later without Holdgate.
 
-All of it is of one moment: one snapshot of the database is read, page by page, and written to a file as it is read.
+The pack shows a single moment. One snapshot of the database is read page by page, and each page is written at once.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from workflows.registry import PROCESSES
 
 MOST_EVENTS = 100_000
 MOST_BYTES = 512 * 1024 * 1024
-"""Of all files of a pack together, before they are compressed."""
+"""The size of all files of a pack together, before compression."""
 PAGE = 200
-"""Events read and written at once: other requests are answered in between."""
+"""Events read and written at once. Other requests are answered in between."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
@@ -56,24 +56,24 @@ _REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii
 
 
 class NothingThere(LookupError):
-    """The record knows of no such case."""
+    """The audit log has no such case."""
 
 
 class TooMuch(ValueError):
-    """More than one pack holds; `str()` says what to do."""
+    """The scope is too large for one pack. `str()` says what to do."""
 
 
-class Scope(BaseModel):
-    """What a pack is about: one case, or everything from a moment to another."""
+class EvidenceScope(BaseModel):
+    """The scope of a pack: one case, or a period."""
 
     case_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """Not included."""
+    """The end of the period, not included."""
 
     @property
     def sought(self) -> Sought:
-        """The events of it."""
+        """Return the filter for the events in the scope."""
         return Sought(case_id=self.case_id, since=self.since, until=self.until)
 
     def __str__(self) -> str:
@@ -84,14 +84,14 @@ class Scope(BaseModel):
 
     @property
     def filename(self) -> str:
-        """What the pack is called, in letters that every system takes."""
+        """Return the file name of the pack, in characters that every system takes."""
         what = self.case_id or f"{self.since:%Y%m%dT%H%M}-{self.until:%Y%m%dT%H%M}"
         return f"evidence-{''.join(sign if sign.isalnum() and sign.isascii() else '-' for sign in what)[:80]}.zip"
 
 
 @dataclass
 class _Pack:
-    """The zip under way, and what its manifest will say of its files."""
+    """The zip while it is written, and the entries of its manifest."""
 
     zip: ZipFile
     at: datetime
@@ -100,17 +100,17 @@ class _Pack:
 
     @contextmanager
     def file(self, name: str, what: str) -> Iterator["_File"]:
-        """One file of the pack, which may be written bit by bit."""
+        """Open a file of the pack for writing in pieces. `what` describes the file in the manifest."""
         info = ZipInfo(name, self.at.timetuple()[:6])
         info.compress_type = ZIP_DEFLATED
         with self.zip.open(info, "w") as into:
             file = _File(self, into)
             yield file
-        told = {"name": name, "what": what, "bytes": file.size, "sha256": file.digest.hexdigest()}
-        self.files.append(told)
+        entry = {"name": name, "what": what, "bytes": file.size, "sha256": file.digest.hexdigest()}
+        self.files.append(entry)
 
     async def put(self, name: str, what: str, text: str) -> None:
-        """A whole file."""
+        """Write a whole file."""
         with self.file(name, what) as file:
             await file.add(str, text)
 
@@ -123,7 +123,7 @@ class _File:
     digest: Any = field(default_factory=hashlib.sha256)
 
     async def add(self, make: Callable[..., str], *of: Any) -> None:
-        """More of it: the text that `make` makes of this, in another thread, so that others have their turn.
+        """Append the text that `make` returns for `of`. A thread runs `make`, so that other requests are answered.
 
         Raises TooMuch.
         """
@@ -139,23 +139,23 @@ class _File:
         self.into.write(data)
 
 
-async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[bytes]) -> Verification:
-    """Write the pack, and answer what the check of the record in it says.
+async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into: IO[bytes]) -> Verification:
+    """Write the pack into `into`, and return the result of the audit log check in it.
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
     """
     async with db.read() as conn:
         number = await search.count(conn, **scope.sought)
-        if scope.case_id is None and number > MOST_EVENTS:  # one case is never cut off from its evidence
+        if scope.case_id is None and number > MOST_EVENTS:  # the evidence of one case is never cut off
             raise TooMuch(
                 f"The period has {number:,} events; a pack holds at most {MOST_EVENTS:,}. Choose a shorter period."
             )
-        # Of one case its row is evidence too, if all of its events should have been removed.
+        # The row of a case is evidence, too, in case all of its events were removed.
         ids = await search.case_ids(conn, **scope.sought) if scope.case_id is None else [scope.case_id]
         if scope.case_id is not None and not number and not await search.cases_of(conn, ids):
             raise NothingThere(f"there is no case {scope.case_id}")
         checked = await (verify_all(conn) if scope.case_id is None else verify_case(conn, scope.case_id))
-        as_before = reader.set(Reader())  # a pack is in English and UTC, whoever makes it
+        as_before = reader.set(Reader())  # a pack is in English and UTC for every reader
         try:
             with ZipFile(into, "w", ZIP_DEFLATED) as zip:
                 await _fill(_Pack(zip, now), conn, scope, ids, by, checked, number)
@@ -165,7 +165,13 @@ async def build(db: Database, scope: Scope, by: str, now: datetime, into: IO[byt
 
 
 async def _fill(
-    pack: _Pack, conn: AsyncConnection, scope: Scope, ids: list[str], by: str, checked: Verification, number: int
+    pack: _Pack,
+    conn: AsyncConnection,
+    scope: EvidenceScope,
+    ids: list[str],
+    by: str,
+    checked: Verification,
+    number: int,
 ) -> None:
     cases: list[CaseRow] = []
     attached: list[Attachment] = []
@@ -175,7 +181,7 @@ async def _fill(
             some = await search.cases_of(conn, ids[start : start + PAGE])
             await file.add(_case_lines, some)
             attached += await search.attachments_of(conn, ids[start : start + PAGE])
-            # The report of a period needs no more of a case than this.
+            # The report of a period needs only this part of a case.
             cases += some if scope.case_id else [each.model_copy(update={"input": {}, "plan": []}) for each in some]
     with pack.file("events.csv", "One line for each event, in the order of the audit log") as file:
         await file.add(_csv, EVENTS)
@@ -211,7 +217,7 @@ async def _fill(
     await pack.put("manifest.json", "", _json(manifest))
 
 
-async def _events(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[StoredEvent]]:
+async def _events(conn: AsyncConnection, scope: EvidenceScope) -> AsyncIterator[list[StoredEvent]]:
     page = await search.oldest(conn, limit=PAGE, **scope.sought)
     while page:
         yield page
@@ -219,7 +225,7 @@ async def _events(conn: AsyncConnection, scope: Scope) -> AsyncIterator[list[Sto
 
 
 def _csv(heading: Iterable[str]) -> str:
-    """The beginning of a CSV."""
+    """Return the start of a CSV file: byte order mark and heading."""
     return BOM + line(heading)
 
 
@@ -247,7 +253,7 @@ def _case_cells(case: CaseRow) -> Iterable[Any]:
 
 
 def _shown(case: CaseRow) -> dict[str, Any]:
-    """The input as it may be shown: no whole account numbers."""
+    """Return the input as it may be shown, with account numbers masked."""
     process = PROCESSES.get(case.process)
     return process.shown_input(case.input) if process else case.input
 

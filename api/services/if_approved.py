@@ -1,8 +1,7 @@
-"""Preview a case: what its later approval steps will ask, and what happens once the open one is approved.
+"""Preview a case: what its later approval steps will ask, and what happens after the open one is approved.
 
-The order of a process is read from its source (`plugins/source.py`), whether people are asked from the policy that is
-pinned to the case, as far as the input and what was found are known. What hangs on a thing that is not known is said to
-hang on it.
+The order of a process is read from its source (`plugins/source.py`). The policy that is pinned to the case says whether
+people are asked, as far as input and facts are known. Unknown facts are named in the preview.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,28 +27,28 @@ from workflows.registry import PROCESSES, Process
 
 
 class Consequence(BaseModel):
-    """One thing that happens when a task is approved, in the order in which it happens."""
+    """One consequence of an approval, in the order of events."""
 
     kind: Literal["wait", "step", "case", "gate", "not_needed", "undo", "end"] = Field(
-        description="`wait`: others must approve, too. `gate`: people decide next. `end`: what the case has come to"
+        description="`wait`: others must approve, too. `gate`: people decide next. `end`: how the case ends"
     )
-    name: str = Field(description="Of the step, the approval step or the undo; else empty")
+    name: str = Field(description="The name of the step, the approval step or the undo; else empty")
     text: str = Field(examples=["Pay 662.37 GBP to Acme Paper Ltd"])
-    certain: bool = Field(description="False for what hangs on something that is not known yet")
+    certain: bool = Field(description="False if it depends on something that is not known yet")
 
 
 @dataclass(frozen=True)
-class Foresight:
-    """What is known of one case, and what follows from it."""
+class CasePreview:
+    """The known facts of one case, and the preview that follows from them."""
 
     process: Process
     input: BaseModel
     stops: Sequence[Stop]
     previews: Mapping[str, Preview]
-    """By gate; a gate that stands once for each of several things has none."""
+    """By gate. A gate that a process opens once for each of several things has none."""
 
     def coming(self, stop: Stop) -> str:
-        """Return what is known of a stop that the case has not reached, in words; empty where nothing is."""
+        """Return the preview of a stop that the case has not reached, in words; empty if nothing is known."""
         if (hangs := self._hangs(stop)) is False:
             return _("not needed: %(why)s", why=self._field(stop))
         if stop.kind != "gate" or (preview := self.previews.get(stop.name)) is None:
@@ -70,7 +69,7 @@ class Foresight:
                 return _("upcoming: %(who)s", who=_who(preview))
 
     def passes(self, stop: Stop) -> bool:
-        """Return whether it is known that the case passes a stop without people, or does not reach it."""
+        """Return whether the case surely passes a stop without people, or does not reach the stop."""
         if self._hangs(stop) is False:
             return True
         preview = self.previews.get(stop.name) if stop.kind == "gate" else None
@@ -89,7 +88,7 @@ class Foresight:
         if place is None:
             return
         following = list(self.stops[place + 1 :])
-        while following and following[0].beside:  # asked together with it: those that are open are told before
+        while following and following[0].beside:  # asked at the same time: the open ones are named before
             following.pop(0)
         certain = True
         for stop in following:
@@ -130,12 +129,12 @@ class Foresight:
         return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
 
     def label(self, stop: Stop) -> str:
-        """Return the sentence of a step with the values of this case, the name of anything else."""
+        """Return the sentence of a step with the values of this case, and the name of any other stop."""
         if stop.kind != "step":
             return capital(readable(stop.name))
         try:
             return self.process.words.step(stop.name, self.input)
-        except (LookupError, ValueError, TypeError, AttributeError):  # of older code, or of what is not found yet
+        except (LookupError, ValueError, TypeError, AttributeError):  # of older code, or a fact is not known yet
             return capital(readable(stop.name))
 
     def _done(self) -> str:
@@ -145,7 +144,7 @@ class Foresight:
             return _("The request is completed")
 
     def _hangs(self, stop: Stop) -> bool | None:
-        """Whether a stop comes, by the field of the input on which it hangs; None where that is not known."""
+        """Return whether the case reaches a stop, by the field of the input that decides it; None if unknown."""
         if stop.hangs_on is None:
             return None
         name, truth = stop.hangs_on
@@ -158,7 +157,7 @@ class Foresight:
         return said % {"field": label[:1].lower() + label[1:]}
 
     def _unknown(self, preview: Preview) -> str:
-        """What is not known and says whether people are asked, in words: what steps find out has no name for people."""
+        """Return in words which unknown facts decide whether people are asked. Facts have no names for people."""
         said = []
         for name in preview.decision.depends_on:
             root, _dot, field = name.partition(".")
@@ -178,20 +177,20 @@ class Foresight:
 async def if_approved(
     task: TaskView, row: CaseRow | None, tasks: Sequence[TaskView], plan: Sequence[UndoView], pinned: PinnedPolicies
 ) -> list[Consequence]:
-    """Return what the approval of an open task does, in order; nothing for a task of another kind.
+    """Return the consequences of approving an open task, in order. Empty for a task of another kind.
 
-    `tasks` are all of the case, `plan` is what of it can be undone.
+    `tasks` are all tasks of the case, `plan` lists what can be undone.
     """
     if task.status != "open" or task.kind != "gate" or row is None:
         return []
     if task.gate == ROLLBACK:
         return [Consequence(kind="undo", name=each.undo, text=each.summary, certain=True) for each in plan]
-    found = await foresight(row, tasks, pinned)
+    found = await preview_case(row, tasks, pinned)
     return found.if_approved(task, tasks) if found else []
 
 
-async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> Foresight | None:
-    """Return what follows for a case with these tasks; None for a process or policy that this code cannot read."""
+async def preview_case(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> CasePreview | None:
+    """Return the preview of a case with these tasks; None for a process or policy that this code cannot read."""
     process = PROCESSES.get(row.process)
     stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
@@ -201,7 +200,7 @@ async def foresight(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolic
     except (LookupError, PolicyError):
         return None
     input = typed(process, row.input)
-    return Foresight(process, input, stops, dict(_previews(policy, process, row, input, stops, tasks)))
+    return CasePreview(process, input, stops, dict(_previews(policy, process, row, input, stops, tasks)))
 
 
 def _previews(
@@ -223,7 +222,7 @@ def _previews(
 
 
 def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mapping[str, Any]]:
-    """What was found in this round, by the variable of the process that holds it: of the gates that have opened."""
+    """Return the facts of the open and closed gates of this round, by the variable of the process that holds them."""
     of_gate = {stop.name: stop.facts for stop in stops if stop.kind == "gate" and stop.facts}
     newest = max((task.round for task in tasks), default=1)
     return {
@@ -232,7 +231,7 @@ def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mappin
 
 
 def typed(process: Process, stored: Mapping[str, Any]) -> BaseModel:
-    """Return a stored input as its process has it; one of older code as it is."""
+    """Return a stored input as the model of its process. Input of older code is not validated."""
     try:
         return process.input.model_validate(stored)
     except ValidationError:
@@ -260,7 +259,7 @@ def _is_gate(stop: Stop, name: str) -> bool:
 
 
 def _who(preview: Preview) -> str:
-    """`2 approvals of managers`."""
+    """Return who decides, such as `2 approvals of managers`."""
     texts = reader.get().texts
     who = ", ".join(person_or_group(name, texts) for name in preview.asked) or _("nobody yet")
     if preview.gate.quorum == EVERYONE:

@@ -1,7 +1,7 @@
 """Live updates as server-sent events: changes of tasks and cases, and the progress of uploads.
 
-All who listen to the same topic share one poller, which runs while somebody listens. A stream ends after 15 minutes,
-when the gateway stops, and when its listener may no longer listen. Browsers come again by themselves.
+All listeners of a topic share one poller, which runs while there is a listener. A stream ends after 15 minutes, when
+the gateway stops, and when its listener loses access. Browsers connect again on their own.
 """
 
 import asyncio
@@ -27,62 +27,63 @@ from store.db.database import Database, DatabaseUnavailable
 from store.people.people import Person
 
 LIFETIME_S = 900.0
-"""After that a stream ends, and the browser comes again."""
+"""Seconds after which a stream ends. The browser then connects again."""
 RETRY_MS = 1_000
-"""After that a browser comes again when the connection was cut."""
+"""Milliseconds after which a browser connects again when the connection was cut."""
 PING_S = 15.0
-"""After so long without an event a comment is sent, so that no proxy takes the connection for dead."""
+"""Seconds without an event after which a comment is sent. Without it, a proxy could close the connection."""
 
 FEED_RECHECK_S = 60.0
-"""Between two checks whether a listener is still signed in, and in which groups."""
+"""Seconds between two checks whether a listener is still signed in, and in which groups."""
 KEPT = 5_000
 """Positions of the audit log whose changes are kept. A listener who is further behind must load the lists again."""
 CHUNK = 1_000
-"""Positions read in one look."""
+"""Positions of the audit log in one read."""
 QUIET = 500
-"""After so many positions without an event for them, a listener gets a newer id to come back with."""
+"""Positions without an event for a listener, after which they get a newer id to resume from."""
 
 BATCH_RECHECK_S = 3.0
-"""Between two checks whether a listener may still see the batch: few listen to one, and a token may be revoked."""
+"""Seconds between two checks whether a listener may still see the batch. A batch has few listeners, and a token may be
+revoked."""
 
 _log = logging.getLogger("holdgate.api")
 
 Still = Callable[[], Awaitable[Person | None]]
-"""Returns who the listener is now; None when their sign-in has ended or they may no longer see the topic."""
+"""Returns the listener as they are now, or None if they are signed out or may no longer see the topic."""
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events, written here: FastAPI's own way sends each by itself, through two queues."""
+    """A response of server-sent events. FastAPI's own class sends each event separately, through two queues."""
 
     media_type = "text/event-stream"
 
     @classmethod
     def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a stream of these events that no proxy holds back."""
+        """Return a stream of these events that no proxy buffers."""
         return cls(events, headers={"X-Accel-Buffering": "no"})
 
 
 class LiveUpdates:
-    """Everything that can be listened to through this gateway."""
+    """All topics of this gateway."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._pollers: set[asyncio.Task[None]] = set()
         self.feed = Feed(db, self._pollers)
         self.batches: dict[str, BatchProgress] = {}
-        """The batches that somebody listens to, by id."""
+        """The batches with a listener, by id."""
         self._closed = False
 
     def changes(self, person: Person, since: int | None, still: Still) -> EventStream:
         """Return a stream of the changes of tasks and cases that the person may see.
 
         The stream begins after position `since` of the audit log, or now. Its first event has an id and no data, or is
-        `reset` when it is no longer known what came after `since`.
+        `reset` if the changes after `since` are no longer known.
         """
         return EventStream.of(self.feed.listen(person, since, still))
 
     def batch(self, batch_id: str, still: Still) -> EventStream:
-        """Return a stream of the counts of a batch that exists: now, whenever they change, and at the end."""
+        """Return a stream of the counts of an existing batch: now, after each change, and at the end."""
         return EventStream.of(self._batch(batch_id, still))
 
     async def _batch(self, batch_id: str, still: Still) -> AsyncGenerator[str]:
@@ -98,19 +99,19 @@ class LiveUpdates:
                 del self.batches[batch_id]
 
     def close(self) -> None:
-        """End all streams: the gateway is about to stop, and the server waits for its connections."""
+        """End all streams. The gateway is about to stop, and the server waits for its connections."""
         self._closed = True
         for topic in (self.feed, *self.batches.values()):
             topic.close()
 
     async def ended(self) -> None:
-        """Return when all looks have ended in order: a cancelled one would cost its database connection."""
+        """Return when all pollers have ended in order. A cancelled poller would lose its database connection."""
         self.close()
         await asyncio.gather(*self._pollers)
 
 
 class Listener(ABC):
-    """One connection: who listens, and what they were told."""
+    """One connection: the person who listens, and the position up to which they have the news."""
 
     recheck_s: float
     """Seconds between two checks whether the listener may still listen."""
@@ -120,37 +121,37 @@ class Listener(ABC):
         return False
 
     def admit(self, person: Person) -> None:  # noqa: B027  # only some listeners need to know
-        """Take note of who the listener is now."""
+        """Take over the person with their present groups."""
 
     @abstractmethod
     def news(self) -> str:
-        """Return the text to send now, and remember that it was sent; empty for none."""
+        """Return the text to send now, and remember that it was sent. Empty if there is none."""
 
 
 class Topic(ABC):
-    """Something to listen to: one poller for all its listeners."""
+    """A topic of live updates: one poller for all its listeners."""
 
     failed: str
-    """What is logged when a look fails."""
+    """The log line for a failed read."""
     pause_s: float
-    """Seconds between two looks."""
+    """Seconds between two reads."""
     share = 0
-    """A pause is at least so many times as long as the look before."""
+    """A pause is at least this many times as long as the read before it."""
 
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
-        """`pollers` are those of all topics, so that somebody waits for their end."""
+        """Create the topic. `pollers` is the set of all topics, so that `LiveUpdates.ended` can wait for them."""
         self._db = db
         self._pollers = pollers
         self.listeners = 0
         self._poller: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
-        """Nobody listens any more, or nobody may."""
+        """Set when there is no listener any more, or when the topic is closed."""
         self._closed = False
 
     @abstractmethod
     async def _step(self) -> bool:
-        """Look once, and return whether there is more to read at once. Raises only for a defect."""
+        """Read once, and return whether there is more to read at once. Raises only for a defect."""
 
     def close(self) -> None:
         """End all streams of the topic."""
@@ -174,10 +175,10 @@ class Topic(ABC):
             self._poller.add_done_callback(self._pollers.discard)
 
     async def _counted(self, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
-        """Yield the events of one listener; the poller ends with the last listener."""
+        """Yield the events of one listener. The poller ends with its last listener."""
         self.listeners += 1
         try:
-            with suppress(DatabaseUnavailable):  # then the connection is cut, and the browser comes again
+            with suppress(DatabaseUnavailable):  # the connection is cut, and the browser connects again
                 async with aclosing(events):
                     async for text in events:
                         yield text
@@ -187,11 +188,11 @@ class Topic(ABC):
                 self._over.set()
 
     async def _told(self, listener: Listener, still: Still) -> AsyncGenerator[str]:
-        """Yield what is new for a listener, all of one look in one piece."""
+        """Yield the news for a listener. All news of one read is one piece."""
         spoken = time.monotonic()
         leaves, again = spoken + LIFETIME_S, 0.0
         while (now := time.monotonic()) < leaves:
-            changed = self._changed  # before the check: what comes during it is looked at next
+            changed = self._changed  # before the check: a change during the check is read in the next round
             if listener.is_suspect() or now >= again:
                 person = await still()
                 if person is None:
@@ -219,7 +220,7 @@ class Topic(ABC):
 
 
 class Feed(Topic):
-    """Changes of tasks and cases: one read of the audit log for all who listen."""
+    """Changes of tasks and cases: one read of the audit log for all listeners."""
 
     failed = "changes of tasks and cases could not be read"
     pause_s = 0.5
@@ -227,10 +228,10 @@ class Feed(Topic):
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
         super().__init__(db, pollers)
         self.known: list[News] = []
-        """By position: everything after `start` up to `head`."""
+        """By position: all changes after `start` up to `head`."""
         self.start = self.head = -1
         self.people: dict[str, int] = {}
-        """By person, the position at which they last may have lost their sign-in or a group."""
+        """The position of each person's last change of sign-in or groups."""
         self._reading = asyncio.Lock()
 
     def listen(self, person: Person, since: int | None, still: Still) -> AsyncGenerator[str]:
@@ -245,7 +246,7 @@ class Feed(Topic):
                 yield text
 
     async def _reach(self, since: int | None) -> int:
-        """Return where a listener begins: at `since` if all after it is known, else at the newest position."""
+        """Return where a listener begins: at `since` if all later changes are known, else at the newest position."""
         async with self._reading:
             if self._poller is None or self._poller.done() or (since or 0) > self.head:
                 while await self._look():
@@ -264,9 +265,9 @@ class Feed(Topic):
             async with self._reading:
                 return await self._look()
         except DatabaseUnavailable:
-            return False  # listeners hear nothing new until it is back
+            return False  # listeners get no news until the database is back
         except Exception:
-            self.head = -1  # go on at the newest position; every listener loads the lists again
+            self.head = -1  # resume at the newest position; every listener loads the lists again
             raise
 
     async def _look(self) -> bool:
@@ -294,7 +295,7 @@ class Feed(Topic):
 
 
 class FeedListener(Listener):
-    """Somebody who listens to changes of tasks and cases."""
+    """A listener of changes of tasks and cases."""
 
     def __init__(self, topic: Feed, person: Person, at: int) -> None:
         self.recheck_s = FEED_RECHECK_S
@@ -302,7 +303,7 @@ class FeedListener(Listener):
         self._person = person.id
         self._who = viewer(person)
         self._at = self._told = at
-        """Positions up to which the listener was served, and which they know."""
+        """Positions up to which the listener was served, and which the client knows."""
         self._checked = topic.head
 
     def is_suspect(self) -> bool:
@@ -315,7 +316,7 @@ class FeedListener(Listener):
 
     def news(self) -> str:
         topic, reset = self._topic, ""
-        if not topic.start <= self._at <= topic.head:  # too slow, or the database is another one
+        if not topic.start <= self._at <= topic.head:  # the listener is too slow, or the database is another one
             self._at = self._told = topic.head
             reset = _reset(self._at)
         heard = [
@@ -335,8 +336,8 @@ def _position(news: News) -> int:
 
 
 def _event(name: str, data: str, id: int | None = None) -> str:
-    # Of several of one position the first may be the last that arrives: a listener who comes back gets that position
-    # again, so `id` is the position before.
+    # One position can have several events, and the connection may end after the first. So `id` is the position
+    # before: a client that resumes gets this position again.
     return f"event: {name}\ndata: {data}\n" + (f"id: {id}\n\n" if id is not None else "\n")
 
 
@@ -352,7 +353,7 @@ def _reset(position: int) -> str:
 
 
 class Counts(BaseModel):
-    """How far a batch is."""
+    """The progress of a batch."""
 
     status: BatchStatus
     rows: BatchCounts
@@ -361,7 +362,7 @@ class Counts(BaseModel):
 
     @property
     def ended(self) -> bool:
-        """Whether the batch and all its cases are closed."""
+        """Return whether the batch and all its cases are closed."""
         return self.closed and all(Status(status).closed for status in self.cases)
 
 
@@ -393,7 +394,7 @@ class BatchProgress(Topic):
         try:
             counts = await self._look()
         except DatabaseUnavailable:
-            return False  # listeners hear nothing new until it is back
+            return False  # listeners get no news until the database is back
         except Exception:
             self.close()
             raise
@@ -418,7 +419,7 @@ class BatchProgress(Topic):
 
 
 class BatchListener(Listener):
-    """Somebody who listens to a batch. A slow one misses counts in between, never the last."""
+    """A listener of a batch. A slow listener misses counts in between, never the last."""
 
     def __init__(self, topic: BatchProgress) -> None:
         self.recheck_s = BATCH_RECHECK_S

@@ -1,8 +1,7 @@
-"""Text of requesters as HTML that reviewers may see: Markdown without HTML, images and scripts.
+"""Render Markdown of requesters as safe HTML, without raw HTML, images and scripts.
 
-Two guards: the parser writes HTML in a text as text, and refuses `javascript:` and the like in links; what it makes is
-cleaned once more to a list of harmless elements. Images are left out, as one from elsewhere would tell its server who
-reads the task and when.
+There are two guards. The parser escapes HTML and refuses links such as `javascript:`. Its output is then cleaned to a
+list of harmless elements. Images are left out: a remote image would tell its server who reads the task, and when.
 """
 
 import nh3
@@ -15,11 +14,11 @@ _TAGS = {
     *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _HEADINGS = str.maketrans("123456", "345666")
-"""A page has its own first two levels of headings."""
+"""A page has its own first two levels of headings, so text headings begin at the third."""
 
 
 def to_html(text: str) -> Markup:
-    """The text as HTML, safe to stand in a page."""
+    """Return the text as HTML that is safe on a page."""
     tokens = _PARSER.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):

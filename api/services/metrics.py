@@ -1,6 +1,6 @@
-"""The gateway's numbers for Prometheus: its own requests, and how things stand in the database.
+"""Metrics of the gateway for Prometheus: its own requests, and gauges read from the database.
 
-What the database says is the same at every gateway: take `max()` of it over several, not `sum()`. No label names a
+All gateways read the same gauges from the database: use `max()` over several gateways, not `sum()`. No label names a
 person or a case.
 """
 
@@ -20,15 +20,15 @@ from store.cases.blocked import Kind
 from store.db.database import Database, DatabaseUnavailable
 
 FRESH_S = 5.0
-"""How long what was read of the database is good enough."""
+"""Seconds for which values from the database are kept."""
 EVENTS_AT_ONCE = 5_000
 WORKER_SILENCE = timedelta(seconds=10)
-"""After so long without a sign of life a worker counts as gone."""
+"""Without a heartbeat for this long, a worker counts as gone."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """The numbers of one gateway. Counters begin at 0 with the process."""
+    """The metrics of one gateway. Counters begin at 0 with the process."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -51,11 +51,11 @@ class Metrics:
         self._reading = asyncio.Lock()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is the template of its path."""
+        """Count an answered request. `route` is the template of its path."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     async def text(self, db: Database, *, temporal: bool, policy: bool) -> bytes:
-        """All numbers in Prometheus' text format. Without the database its numbers are left out."""
+        """Return all metrics in the text format of Prometheus. Without the database its gauges are left out."""
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:
                 await self._read(db)
@@ -97,7 +97,7 @@ class Metrics:
 
 
 class _Standing(Collector):
-    """Gauges of how things stand, as last read."""
+    """Gauges from the database, as last read."""
 
     def __init__(self) -> None:
         self.figures: Figures | None = None

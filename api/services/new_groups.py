@@ -1,4 +1,4 @@
-"""Putting people into groups: one that nobody is in and no policy names is a question first."""
+"""Add people to groups. A group without members that no policy names must be confirmed."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -13,7 +13,10 @@ from policy.groups import known_groups
 from store.people.name_resolver import NewGroup, new_group
 
 ConfirmGroup = Annotated[
-    bool, Query(description="Make a group that nobody is in and no policy names; without it such a one is refused")
+    bool,
+    Query(
+        description="Create a group that has no members and that no policy names. Without it, such a group is refused"
+    ),
 ]
 
 
@@ -23,7 +26,8 @@ async def put_into(
 ) -> AsyncIterator[AsyncConnection]:
     """Give a transaction in which people join these groups.
 
-    Undo it with 422 for a group that nobody is in and no policy names, unless confirmed: it may be a slip of the pen.
+    Roll it back with 422 for a group without members that no policy names, unless the caller has confirmed the group.
+    The name may be a typing mistake.
     """
     try:
         async with services.db.write() as conn:

@@ -1,4 +1,4 @@
-"""Hashing of passwords, bounded: it costs a processor 50 ms and 64 MB each, and strangers can ask for it."""
+"""Hash passwords with a limit on parallel work. One hash costs 50 ms and 64 MB, and any client can cause one."""
 
 import asyncio
 import os
@@ -12,18 +12,18 @@ from api.http.problems import unavailable
 T = TypeVar("T")
 
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Half of the processors: the others answer those who are signed in."""
+"""Half of the processors. The others answer people who are signed in."""
 MOST_WAITING = 20
-"""Tries that wait for their turn, about a second of work each way; more are asked to come again."""
+"""Tries that wait for their turn, about a second of work each. Further clients are asked to try again."""
 
 _workers = ThreadPoolExecutor(AT_ONCE, "hashing")
-"""Not the pool that files are read in: there, sign-ins would keep everybody else waiting."""
+"""A pool of its own. In the pool that reads files, sign-ins would delay all other work."""
 _under_way = 0
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Around one try to sign in. Raises Problem 503 when too many are under way."""
+    """Wrap one try to sign in. Raises Problem 503 if too many tries are waiting."""
     global _under_way
     if _under_way >= AT_ONCE + MOST_WAITING:
         raise unavailable("Too many people are signing in at the moment. Try again in a moment.")
@@ -35,5 +35,5 @@ def turn() -> Iterator[None]:
 
 
 async def off_the_loop(work: Callable[..., T], *args: object) -> T:
-    """Hash, or check against a hash, in a thread of its own pool."""
+    """Hash a password, or check a hash, in a thread of the pool."""
     return await asyncio.get_running_loop().run_in_executor(_workers, work, *args)

@@ -1,4 +1,4 @@
-"""Whom a caller means by what they wrote: one way for all fields that take a person."""
+"""Find the person whom a caller means by a text. All fields that take a person use this."""
 
 from collections.abc import Collection
 
@@ -12,13 +12,13 @@ from store.people.name_resolver import UnknownName, exact_id, id_meant, members_
 from store.people.people import Person
 
 
-async def whom(
+async def find_person(
     conn: AsyncConnection, text: str, by: Person, *, field: str, asking: str = "Who?", task: TaskView | None = None
 ) -> str:
-    """The id of the active person whom a text means: an id, a name or an e-mail address.
+    """Return the id of the active person whom a text means: an id, a name or an email address.
 
-    Raises Problem 422 with `suggestions`: all who are meant when several are, and for nobody those whose names are
-    close, as far as the caller sees them anyway. `asking` is the question that the field answers.
+    Raises Problem 422 with `suggestions`: all people with that name if there are several, else people with a similar
+    name, as far as the caller may see them. `asking` is the question that the field answers.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact
@@ -32,8 +32,11 @@ async def whom(
 
 
 async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Collection[str] | None:
-    """Whom the caller sees without this: all, for who reads the list of people; else those with whom they decide, and
-    those who stand on the page of the task."""
+    """Return the ids of the people whom the caller may see in any case.
+
+    A reader of the list of people sees all. Others see the people with whom they decide, and the people on the page of
+    the task.
+    """
     if is_in(by, ADMINS, AUDITORS):
         return None
     seen = {by.id, *await members_of(conn, set(by.groups) - {REQUESTERS})}  # requesters are shown to nobody

@@ -1,6 +1,6 @@
-"""Gates that are open follow the policy in force: what would change, and changing it.
+"""Apply the policy in force to open gates, and report what would change.
 
-Decided gates never shift, and gates that open later go by the policy that the case is pinned to.
+Decided gates never change. Gates that open later use the policy that is pinned to their case.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ from store.people.people import Directory, Person
 from workflows.registry import INPUTS
 
 
-class Shift(BaseModel):
-    """What another policy means for one open gate."""
+class GateChange(BaseModel):
+    """The differences that another policy makes for one open gate."""
 
     task_id: str
     case_id: str
@@ -36,7 +36,7 @@ class Shift(BaseModel):
     problem: ProblemBody | None = None
 
 
-async def shifts(
+async def gate_changes(
     services: Services,
     person: Person,
     found: Sequence[TaskView],
@@ -45,17 +45,17 @@ async def shifts(
     *,
     dry_run: bool,
     times: bool,
-) -> list[Shift]:
-    """The gates that the policy rules on in another way than they go by; unless `dry_run` they go by it now.
+) -> list[GateChange]:
+    """Return the gates for which this policy differs from the one they use; unless `dry_run`, apply it.
 
-    `times`: its times count also where an admin has set others by hand.
+    With `times`, its due time and expiry also replace those that an admin set by hand.
     """
     if not dry_run:
         async with services.db.write() as conn:
             await policies.keep(conn, policy.hash, policy.text)
     answers = []
     for task in found:
-        shift = Shift(
+        shift = GateChange(
             task_id=task.task_id,
             case_id=task.case_id,
             gate=task.gate,
@@ -84,7 +84,9 @@ async def shifts(
     return answers
 
 
-async def _shifted(services: Services, person: Person, task: TaskView, wish: ActionRequest, shift: Shift) -> Shift:
+async def _shifted(
+    services: Services, person: Person, task: TaskView, wish: ActionRequest, shift: GateChange
+) -> GateChange:
     try:
         acted = await services.gateway.act(person, task, wish)
     except (Problem, *REFUSALS) as no:
@@ -92,12 +94,12 @@ async def _shifted(services: Services, person: Person, task: TaskView, wish: Act
     return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
 
 
-def _refused(shift: Shift, no: Problem) -> Shift:
+def _refused(shift: GateChange, no: Problem) -> GateChange:
     return shift.model_copy(update={"status": "refused", "problem": ProblemBody(**no.body)})
 
 
 async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRuling | None:
-    """What the policy says about a gate as it opened; None where it does not know the gate any more."""
+    """Return the policy's ruling for a gate as it opened, or None if the policy has no such gate."""
     async with services.db.read() as conn:
         case = await cases.get(conn, task.case_id)
     if case is None or case.process not in INPUTS or not policy.has(case.process):
@@ -124,7 +126,7 @@ async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRul
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:
-    """What would be other, in words; empty when nothing would."""
+    """Return in words what would differ; empty if nothing would."""
     probe = Gate(task, ruling)
     happened = probe.adopt(ruling, datetime.now(UTC), times=times)
     return probe.closed_because or "; ".join(happened.data["changed"])

@@ -1,6 +1,6 @@
-"""Callers with a token that was revoked, or whose owner has left: in the audit log, not more than once a minute each.
+"""Record calls with a revoked token, or with the token of a person who has left, once a minute for each token.
 
-Only tokens that once were good are noted, so a stranger cannot make this write anything.
+Only tokens that were once valid are recorded, so that an unknown client cannot cause writes.
 """
 
 import time
@@ -11,21 +11,21 @@ from store.people import failed_sign_ins, people
 from store.people.secret_hash import secret_hash
 
 MAX_TOKEN = 200
-"""Characters; longer than any token, so that nobody makes us hash a megabyte."""
+"""Characters. Longer than any token, so that a client cannot make the gateway hash a megabyte."""
 PAUSE_S = 60.0
 KNOWN = 1_000
-"""Tokens of which it is remembered when they were noted."""
+"""Tokens for which the time of the last record is remembered."""
 
 
-class TurnedAway:
-    """Notes them, for one gateway."""
+class RevokedTokenLog:
+    """The recorder of refused tokens, one for each gateway."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._noted: dict[str, float] = {}
 
     async def note(self, token: str) -> None:
-        """Note that somebody came with this token, if it ever was one."""
+        """Record a call with this token, if the token was ever valid."""
         if len(token) > MAX_TOKEN:
             return
         key, now = secret_hash(token), time.monotonic()

@@ -1,1 +1,1 @@
-"""Messages into the log, for a demo and for development."""
+"""The channel that prints messages, for a demo and for development."""

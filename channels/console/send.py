@@ -1,4 +1,4 @@
-"""Notices as text on the worker's own output: to look at, and for a start without a mail server."""
+"""Notifications as text on the worker's output, for a demo and for a start without a mail server."""
 
 import sys
 from typing import TextIO
@@ -7,7 +7,7 @@ from channels.channel import Outgoing
 
 
 class Console:
-    """Prints each message. What notices say of people and cases is then in the log."""
+    """The channel that prints each message. The log then contains names of people and data of cases."""
 
     name = "console"
     needs_address = False
@@ -16,7 +16,7 @@ class Console:
         self._output = output or sys.stdout
 
     async def send(self, message: Outgoing) -> None:
-        """Print it in one piece."""
+        """Print the message in one piece."""
         text = message.text
         head = f"---- notice to {message.person}: {text.subject} "
         self._output.write(f"\n{head:-<100}\n\n{text.plain}{'-' * 100}\n\n")

@@ -1,1 +1,1 @@
-"""Mail."""
+"""The mail channel."""

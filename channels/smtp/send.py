@@ -1,4 +1,4 @@
-"""Notices by mail, through one SMTP server."""
+"""Send notifications by mail, through one SMTP server."""
 
 import re
 import ssl
@@ -12,22 +12,22 @@ import aiosmtplib
 from channels.channel import Outgoing, RefusedForGood, TryLater
 
 TIMEOUT_S = 10.0
-"""For each answer of the server."""
+"""Seconds for each answer of the server."""
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
 class Smtp:
-    """Sends each message in a connection of its own.
+    """The mail channel. Each message has a connection of its own.
 
-    `smtps` speaks TLS from the start. `smtp` with a user changes to TLS, or sends nothing: a password never travels in
-    the clear. `smtp` without a user uses TLS where it is offered.
+    `smtps` uses TLS from the start. `smtp` with a user changes to TLS, or sends nothing, so that no password is sent in
+    the clear. `smtp` without a user uses TLS if the server offers it.
     """
 
     name = "smtp"
     needs_address = True
 
     def __init__(self, url: str, sender: str) -> None:
-        """`url`: `smtp://user:password@host:587` or `smtps://...`; `sender`: `Holdgate <holdgate@example.org>`."""
+        """Take `smtp://user:password@host:587` or `smtps://...`, and a sender `Holdgate <holdgate@example.org>`."""
         where = urlsplit(url)
         self._host = where.hostname or ""
         self._port = where.port or _PORTS[where.scheme]
@@ -38,7 +38,10 @@ class Smtp:
         self._envelope_sender = parseaddr(sender)[1]
 
     async def send(self, message: Outgoing) -> None:
-        """Hand it to the server. Raises TryLater, or RefusedForGood: it will have neither this mail nor its address."""
+        """Send the message to the server.
+
+        Raises TryLater, or RefusedForGood if the server takes neither this mail nor its address.
+        """
         assert message.address is not None, "no notice is made for a person without an address"
         mail = self._mail(message, message.address)
         try:
@@ -52,7 +55,8 @@ class Smtp:
                 password=self._password,
                 use_tls=self._tls,
                 start_tls=True if self._user and not self._tls else None,
-                # Where TLS is only taken if offered, whoever could show a false certificate could as well offer none.
+                # TLS without a password is optional, so a check of the certificate adds nothing: an attacker could
+                # offer no TLS.
                 validate_certs=self._tls or self._user is not None,
                 timeout=TIMEOUT_S,
             )
@@ -61,7 +65,7 @@ class Smtp:
             raise _failure(refusal.code, f"{refusal.code} {refusal.message}", message.address) from None
         except aiosmtplib.SMTPDataError as error:
             raise _failure(error.code, f"{error.code} {error.message}", message.address) from None
-        except aiosmtplib.SMTPResponseException as error:  # of the server's or our own making, not the reader's
+        except aiosmtplib.SMTPResponseException as error:  # the fault of the server or of Holdgate, not of the reader
             raise TryLater(_without(message.address, f"{error.code} {error.message}")) from None
         except (aiosmtplib.SMTPException, ssl.SSLError, OSError) as error:
             raise TryLater(_without(message.address, str(error) or type(error).__name__)) from None
@@ -81,10 +85,10 @@ class Smtp:
 
 
 def _failure(code: int, said: str, address: str) -> TryLater | RefusedForGood:
-    """By the rules of SMTP: 4xx may be tried again, 5xx must not."""
+    """Return the failure by the rules of SMTP: a 4xx code may be tried again, a 5xx code must not."""
     return (RefusedForGood if code >= 500 else TryLater)(_without(address, said))
 
 
 def _without(address: str, said: str) -> str:
-    """What the server said, in one line. Many repeat the address, which belongs in no log."""
+    """Return the server's answer in one line, without the address, which must not be logged. Many servers repeat it."""
     return " ".join(re.sub(re.escape(address), "the address", said, flags=re.IGNORECASE).split())[:300]

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from api.services import evidence_pack
-from api.services.evidence_pack import Scope, TooMuch, build
+from api.services.evidence_pack import EvidenceScope, TooMuch, build
 from store.audit import audit_log
 from store.cases import policies
 from store.db.database import Database
@@ -89,7 +89,7 @@ async def test_a_pack_of_nothing_or_of_everything_at_once_is_refused_in_words(st
         assert answer.json()["errors"][0]["field"] in {"case_id", "from", "to"}
 
 
-async def packed(db: Database, scope: Scope) -> dict[str, str]:
+async def packed(db: Database, scope: EvidenceScope) -> dict[str, str]:
     into = io.BytesIO()
     await build(db, scope, "auditor-1", datetime(2026, 11, 26, 9, tzinfo=UTC), into)
     return opened(into.getvalue())
@@ -110,7 +110,7 @@ async def year(db: Database) -> Database:
 
 async def test_the_pack_of_a_period_holds_what_happened_in_it_and_checks_the_whole_record(year: Database) -> None:
     second = MORNING + timedelta(days=1)
-    files = await packed(year, Scope(since=second, until=second + timedelta(days=1)))
+    files = await packed(year, EvidenceScope(since=second, until=second + timedelta(days=1)))
     assert [(line["case_id"], line["seq"]) for line in lines(files["events.csv"])] == [("payment:b", "2")]
     assert [line["case_id"] for line in lines(files["cases.csv"])] == ["payment:b"]
     checked, manifest = json.loads(files["verify.json"]), json.loads(files["manifest.json"])
@@ -123,14 +123,14 @@ async def test_an_entry_that_was_tampered_with_is_named_in_the_pack(year: Databa
         victim = (await audit_log.page(conn, "payment:a"))[-1]
     async with year.write() as conn:
         await conn.execute(update(events).where(events.c.position == victim.position).values(actor="somebody-else"))
-    for scope in (Scope(case_id="payment:a"), Scope(since=MORNING, until=MORNING + timedelta(days=9))):
+    for scope in (EvidenceScope(case_id="payment:a"), EvidenceScope(since=MORNING, until=MORNING + timedelta(days=9))):
         files = await packed(year, scope)
         checked: dict[str, Any] = json.loads(files["verify.json"])
         assert checked["intact"] is False
         assert any(victim.event_id in problem and "was edited" in problem for problem in checked["problems"])
         assert json.loads(files["manifest.json"])["intact"] is False
         assert "<strong>No." in files["report.html"] and victim.event_id in files["report.html"]
-    assert json.loads((await packed(year, Scope(case_id="payment:b")))["verify.json"])["intact"]
+    assert json.loads((await packed(year, EvidenceScope(case_id="payment:b")))["verify.json"])["intact"]
 
 
 async def test_a_case_all_of_whose_events_were_removed_is_still_evidence(year: Database) -> None:
@@ -138,13 +138,13 @@ async def test_a_case_all_of_whose_events_were_removed_is_still_evidence(year: D
         its = (await conn.execute(select(events.c.position).where(events.c.case_id == "payment:a"))).scalars().all()
         await conn.execute(delete(event_payloads).where(event_payloads.c.position.in_(its)))
         await conn.execute(delete(events).where(events.c.case_id == "payment:a"))
-    files = await packed(year, Scope(case_id="payment:a"))
+    files = await packed(year, EvidenceScope(case_id="payment:a"))
     assert [line["case_id"] for line in lines(files["cases.csv"])] == ["payment:a"]
     assert "none is stored: they were removed" in files["verify.json"]
 
 
 async def test_a_pack_has_a_limit_and_says_what_to_do(year: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = Scope(since=MORNING, until=MORNING + timedelta(days=9))
+    everything = EvidenceScope(since=MORNING, until=MORNING + timedelta(days=9))
     monkeypatch.setattr(evidence_pack, "MOST_EVENTS", 3)
     with pytest.raises(TooMuch, match=r"has \d events; a pack holds at most 3\. Choose a shorter period"):
         await packed(year, everything)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.services.if_approved import Foresight, _previews, if_approved, typed
+from api.services.if_approved import CasePreview, _previews, if_approved, typed
 from cases.pinned_policies import PinnedPolicies
 from domain.status import Status
 from domain.task import Quorum, TaskView
@@ -43,10 +43,10 @@ def task(process: str, gate: str, *, facts: Any = None, needed: int = 1, given: 
     )
 
 
-def foresight_of(process: str, input: dict[str, Any], tasks: list[TaskView], policy: Policy = POLICY) -> Foresight:
+def foresight_of(process: str, input: dict[str, Any], tasks: list[TaskView], policy: Policy = POLICY) -> CasePreview:
     kind, case = PROCESSES[process], row(process, input)
     stops, parsed = outline_of(kind.workflow), typed(kind, case.input)
-    return Foresight(kind, parsed, stops, dict(_previews(policy, kind, case, parsed, stops, tasks)))
+    return CasePreview(kind, parsed, stops, dict(_previews(policy, kind, case, parsed, stops, tasks)))
 
 
 def coming(process: str, input: dict[str, Any], tasks: list[TaskView], gate: str) -> str:

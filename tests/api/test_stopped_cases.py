@@ -39,7 +39,7 @@ async def test_everybody_who_looks_after_holdgate_is_told_and_an_operator_rolls_
     (case_id,) = await forgotten(gate)
     assert (await gate.case(case_id))["status"] == "needs_intervention"
     ready = (await gate.as_(None).get("/health/ready")).json()
-    (said,) = [each for each in ready["warnings"] if "stands still" in each]
+    (said,) = [each for each in ready["warnings"] if "is blocked; see" in each]
     assert "1 case" in said and "Incidents" in said and "Temporal does not know this case" in said
     numbers = await eventually(
         lambda: gate.as_(None).get("/metrics"), lambda found: 'stopped_workflows{kind="unknown"} 1.0' in found.text
@@ -57,13 +57,16 @@ async def test_everybody_who_looks_after_holdgate_is_told_and_an_operator_rolls_
     ended = await gate.until(case_id, lambda case: case["status"] == "failed")
     assert "operator-1" in ended["result"]["reason"]
     ready = (await gate.as_(None).get("/health/ready")).json()
-    assert not [each for each in ready["warnings"] if "still" in each]
+    assert not [each for each in ready["warnings"] if "blocked" in each]
 
 
 async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate) -> None:
     (case_id,) = await forgotten(gate)
     async with signed_in(gate, "admin-1") as client:
-        assert "Blocked requests" in (await client.get("/dashboard?period=24h&zone=Africa/Freetown")).text
+        assert (
+            "Blocked requests need an operator."
+            in (await client.get("/dashboard?period=24h&zone=Africa/Freetown")).text
+        )
     async with signed_in(gate, "operator-1") as client:
         page = (await client.get("/incidents")).text
         assert "Temporal does not know this case" in page
@@ -71,16 +74,16 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         (group,) = [each for each in items if "Temporal does not know this case" in each["cause"]]
         (task_id,) = group["task_ids"]
         task = (await client.get(f"/tasks/{task_id}")).text
-        assert "settle it by hand" in task
+        assert "mark it as done by hand" in task
         told = parsed(task)
         assert "The request is blocked and needs an operator." in told.section("Who can decide").text
         assert [each.text for each in told.section("Checks").all("dt")] == ["Cause", "What to do"]
         history = told.section("History").text
-        assert "The case is blocked. Temporal does not know this case" in history, "the whole sentence"
-        assert "payment; the oldest waits since" in parsed(page).one("main").text
+        assert "Blocked. Temporal does not know this case" in history, "the whole sentence"
+        assert "payment; oldest incident, open for" in parsed(page).one("main").text
         form = {**hidden(page), "group": group["group"], "verdict": "roll_back", "comment": "Not wanted"}
         done = await client.post("/incidents", data=form)
-        assert "1 of 1 answered" in (await client.get(done.headers["location"])).text
+        assert "1 of 1 incidents decided" in (await client.get(done.headers["location"])).text
     await gate.until(case_id, lambda case: case["status"] == "failed")
 
 

@@ -184,7 +184,7 @@ async def test_an_outage_of_the_database_is_a_warning_and_then_it_goes_on(
             await sink.until(2)
             away = await asyncio.to_thread(file.rename, file.with_suffix(".away"))
             async with asyncio.timeout(10):
-                while "reading the record waits: " not in caplog.text:
+                while "reading the audit log waits: " not in caplog.text:
                     await asyncio.sleep(0.02)
             await asyncio.to_thread(away.rename, file)
             await room.open("INV-2", candidate_groups=[], candidate_users=["operator-1"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.message import Text
+from channels.message import MessageText
 from channels.message_text import Writer
 from domain.notification import Letter, Notice, NoticeKind
 from domain.status import Outcome, Status, Verdict
@@ -45,7 +45,7 @@ def notice(number: int = 1, kind: NoticeKind = NoticeKind.TASK_OPENED, **changes
     return Notice.model_validate(values | changes | {"task": None if of_task is None else task | of_task})
 
 
-def write(*notices: Notice, person: str = "mary") -> Text:
+def write(*notices: Notice, person: str = "mary") -> MessageText:
     letter = Letter(message_id="m1", person=person, name=person.title(), address=None, notices=list(notices))
     text = WRITER.write(letter, NOW)
     assert "\n" not in text.subject and text.plain.endswith("\n")

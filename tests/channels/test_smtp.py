@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from channels.channel import Outgoing, RefusedForGood, TryLater
-from channels.message import Text
+from channels.message import MessageText
 from channels.smtp.send import Smtp
 from tests.support.installed_app import free_port
 from tests.support.smtp_sink import Sink, sent_at
@@ -37,7 +37,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
 
 
 def outgoing(subject: str = "Pay Müller & Söhne 2,640.00 EUR needs your decision", **changes: str) -> Outgoing:
-    text = Text(subject=subject, plain="Grüße\nhttp://127.0.0.1:8000/tasks/t1\n", html="<p>Grüße</p>")
+    text = MessageText(subject=subject, plain="Grüße\nhttp://127.0.0.1:8000/tasks/t1\n", html="<p>Grüße</p>")
     return Outgoing(
         message_id=changes.get("message_id", "m1"),
         person="manager-1",

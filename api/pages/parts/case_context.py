@@ -1,4 +1,4 @@
-"""What the page of a task and the page of its case have in common: the case, its way, its story and its files."""
+"""Shared by the page of a task and the page of its case: the case, its progress, its history and its files."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from api.container import Services
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
-from api.pages.event_words_of_cases import verdict_words
 from api.pages.parts import timeline
 from api.pages.parts.page import templates
 from api.pages.parts.pipeline import Pipeline, pipeline
 from api.routes.cases import one_case
-from api.services.if_approved import foresight
+from api.services.if_approved import preview_case
 from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.status import ENDED_UNDONE, Status
 from store.audit import evidence
@@ -21,39 +20,39 @@ from store.cases.cases import CaseRow
 from store.people.people import Person
 
 COMMENTS = 100
-"""The newest that are shown; all of them are in the history."""
+"""Comments shown, the newest. The history has all of them."""
 
-templates.env.globals |= {"verdict_words": verdict_words, "step_named": timeline.step_named, "size": timeline.size}
+templates.env.globals |= {"step_named": timeline.step_named, "size": timeline.size}
 
 
 @dataclass(frozen=True)
-class About:
+class CaseContext:
     """One case for one person."""
 
     case: CaseDetail
     way: Pipeline | None
-    story: Sequence[timeline.Said]
+    story: Sequence[timeline.TimelineLine]
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool
-    """Whether the person works with the record itself, and is shown what stands in it."""
+    """Whether the person works with the audit log, and sees its technical data."""
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
     may_ask_again: bool
-    """Whether it ended undone, and whoever asked may mend it and send it in anew."""
+    """Whether the case ended undone and the reader may submit it again with changes."""
 
 
-async def about(row: CaseRow, person: Person, services: Services) -> About:
-    """The case as the JSON route tells it, with what the pages show beside it."""
+async def case_context(row: CaseRow, person: Person, services: Services) -> CaseContext:
+    """Return the case as the JSON route does, with additional parts for pages."""
     case, (attachments, comments) = await asyncio.gather(
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
     operates = is_in(person, OPERATORS, ADMINS)
     own = operates or row.requester in person.asks_as
-    return About(
+    return CaseContext(
         case=case,
-        way=pipeline(case, row.input, await foresight(row, case.tasks, services.starter.pinned)),
+        way=pipeline(case, row.input, await preview_case(row, case.tasks, services.starter.pinned)),
         story=timeline.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,
@@ -66,7 +65,7 @@ async def about(row: CaseRow, person: Person, services: Services) -> About:
 
 
 def _after(case: CaseDetail) -> bool:
-    """Whether it had ended, and waits for the approval of its rollback."""
+    """Return whether the case had ended and waits for the approval of its rollback."""
     return bool(case.if_rolled_back)
 
 

@@ -1,4 +1,4 @@
-"""The input of a case, and what was checked, as labelled fields: what matters first, sums with their currency."""
+"""The input and the facts of a case as labelled fields: key fields first, amounts with their currency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ from workflows.registry import PROCESSES, Process
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One field."""
+class LabelledField:
+    """One field with its label."""
 
     label: str
     value: Any
-    """For the `value` macro; of a `block` HTML of its own."""
+    """For the `value` macro. A `block` has HTML of its own."""
     key: bool = False
-    """One of the few that tell cases apart at a glance."""
+    """Whether the field helps to tell cases apart at a glance."""
     block: bool = False
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What was checked: what stands out, in sentences, and the rest."""
+class CheckResults:
+    """The facts: notable ones as sentences, and the others."""
 
     flags: Sequence[str] = ()
     rest: Mapping[str, Any] = field(default_factory=dict)
@@ -35,24 +35,24 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Changed:
-    """One field that is not what it was."""
+class ChangedField:
+    """One field whose value changed."""
 
     label: str
     before: Any
     after: Any
 
 
-def labelled(process_name: str, shown: Mapping[str, Any]) -> list[Labelled]:
-    """The fields of an input as it may be shown: key fields first, without what is not there."""
+def labelled(process_name: str, shown: Mapping[str, Any]) -> list[LabelledField]:
+    """Return the fields of an input as it may be shown: key fields first, missing fields left out."""
     process = PROCESSES.get(process_name)
     if process is None:
-        return [Labelled(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
+        return [LabelledField(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
     words = process.words
     sum_of = words.money if words.money and all(_there(shown.get(name)) for name in words.money) else None
     names = [*words.key_fields, *(name for name in shown if name not in words.key_fields)]
     return [
-        Labelled(
+        LabelledField(
             words.labels.get(name, capital(readable(name))),
             money(shown[name], str(shown[sum_of[1]]))
             if sum_of and name == sum_of[0]
@@ -75,35 +75,35 @@ def _value(process: Process, name: str, value: Any) -> Any:
     return as_shown(value)
 
 
-def changed(process_name: str, changes: Sequence[FieldChange]) -> list[Changed]:
-    """What is other than before, by the labels of the process."""
+def changed(process_name: str, changes: Sequence[FieldChange]) -> list[ChangedField]:
+    """Return the changed fields, with the labels of the process."""
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
     return [
-        Changed(labels.get(each.field, readable(each.field)), as_shown(each.before), as_shown(each.after))
+        ChangedField(labels.get(each.field, readable(each.field)), as_shown(each.before), as_shown(each.after))
         for each in changes
     ]
 
 
 _TECHNICAL = frozenset({"error", "failure", "would_be_undone"})
-"""What a page shows elsewhere, or only to those who mend things."""
+"""Fields that a page shows elsewhere, or only to operators."""
 
 
-def checked(facts: Mapping[str, Any]) -> Checked:
-    """What steps found out: sentences of what stands out first. A step is called as people call it."""
+def checked(facts: Mapping[str, Any]) -> CheckResults:
+    """Return the facts of the steps, with sentences for the notable ones. Steps have their names for people."""
     flags: list[str] = []
     rest: dict[str, Any] = {}
-    # Of a case that stopped as a whole, words for programs only.
+    # These words of a blocked case are for programs only.
     hidden = _TECHNICAL | {"step", "stopped"} if facts.get("step") == WHOLE_CASE else _TECHNICAL
     for name, value in facts.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) and each.get("text") for each in value):
             flags += [str(each["text"]) for each in value]
         elif name not in hidden and _there(value):
             rest[name] = readable(str(value)) if name == "step" else as_shown(value)
-    return Checked(flags, rest)
+    return CheckResults(flags, rest)
 
 
 def task_and_revision(value: str) -> tuple[str, int | None]:
-    """Task and revision of a form's `task.revision`: what was ticked, as it was shown."""
+    """Return task and revision from a form's `task.revision`: the ticked task as the page showed it."""
     id, _dot, revision = value.rpartition(".")
     return (id, int(revision)) if id and revision.isdecimal() and len(revision) < 9 else (value, None)

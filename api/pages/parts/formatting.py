@@ -1,4 +1,4 @@
-"""What templates say of values: moments in the reader's zone, spans in words, states by one name and one colour."""
+"""How templates show values: moments in the reader's time zone, lengths of time, states with name and colour."""
 
 import re
 import string
@@ -41,7 +41,7 @@ TONES: dict[str, str] = {
     "cancelling": "undo",
     "receiving": "going",
 }
-"""The colour of each state, by the name of a token; the words say it too."""
+"""The colour of each state, as the name of a design token. The text names the state, too."""
 
 
 def state_words(state: str) -> str:
@@ -50,12 +50,12 @@ def state_words(state: str) -> str:
 
 
 def verdict_words(verdict: str) -> str:
-    """Return what a person did, to stand after the person's name, in the reader's language."""
+    """Return what a person did, as text after the person's name, in the reader's language."""
     return _(state_wording.decided(verdict))
 
 
 def state(of: str | None) -> Markup:
-    """A state as a coloured tag."""
+    """Return a state as a coloured tag."""
     if of is None:
         return Markup("")
     tone = TONES.get(str(of), "quiet")
@@ -63,12 +63,12 @@ def state(of: str | None) -> Markup:
 
 
 def time_text(at: datetime) -> str:
-    """A moment in the reader's zone, with the zone: `26 Nov 2026, 10:42 GMT`."""
+    """Return a moment in the reader's time zone: `26 Nov 2026, 10:42 GMT`."""
     return moment_in_words(at, reader.get().zone)
 
 
 def time(at: datetime | str | None) -> Markup:
-    """A moment for the page; nothing for none."""
+    """Return a moment as HTML; empty for None."""
     if at is None:
         return Markup("")
     moment = datetime.fromisoformat(at) if isinstance(at, str) else at
@@ -76,7 +76,7 @@ def time(at: datetime | str | None) -> Markup:
 
 
 def as_shown(value: object) -> object:
-    """A stored value for the page: a moment in the reader's zone, anything else as it is."""
+    """Return a stored value for the page: a moment in the reader's time zone, other values unchanged."""
     if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
         try:
             return time(moment_of(value))
@@ -91,11 +91,11 @@ def span(of: timedelta) -> str:
 
 
 def clock_words() -> dict[str, str]:
-    """The words of `span` and `due`, for scripts that let them go on."""
+    """Return the words of `span` and `due`, for scripts that update times."""
     return {
         "in": _("in %(span)s", span="{span}"),
         "late": _("%(span)s late", span="{span}"),
-        "least": _("less than a minute"),  # these stand in `domain.durations`, too
+        "least": _("less than a minute"),  # `domain.durations` has these texts, too
         "minutes": _("%(num)s min", num="{num}"),
         "hours": _("%(num)s h", num="{num}"),
         "day": ngettext("%(num)s day", "%(num)s days", 1),
@@ -104,7 +104,7 @@ def clock_words() -> dict[str, str]:
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> Markup:
-    """How long ago something was, with the moment on hovering: `since 3 h` is written as `since {{ ago(at) }}`."""
+    """Return how long ago a moment was, with the moment as a tooltip. `since 3 h` is `since {{ ago(at) }}`."""
     if at is None:
         return Markup("")
     told = span((now or datetime.now(UTC)) - at)
@@ -112,7 +112,7 @@ def ago(at: datetime | None, now: datetime | None = None) -> Markup:
 
 
 def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
-    """`late`, `soon` (within 4 h), `today` (within a day), `calm`, or `none`."""
+    """Return `late`, `soon` (within 4 h), `today` (within a day), `calm`, or `none`."""
     if due_at is None:
         return "none"
     left = due_at - (now or datetime.now(UTC))
@@ -122,7 +122,7 @@ def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
 
 
 def due(at: datetime | None, now: datetime | None = None) -> Markup:
-    """When something is due, in words and by colour: `in 3 h`, `2 days late`."""
+    """Return when something is due, in words and with a colour: `in 3 h`, `2 days late`."""
     if at is None:
         return Markup('<span class="due none">{}</span>').format(_("no due time"))
     left = at - (now or datetime.now(UTC))
@@ -133,21 +133,21 @@ def due(at: datetime | None, now: datetime | None = None) -> Markup:
 
 
 def person(id: str | None) -> Markup:
-    """Somebody's id or name, whatever direction it is written in."""
+    """Return the id or name of a person as HTML that keeps its own writing direction."""
     return Markup("<bdi>{}</bdi>").format(id or "")
 
 
 def isolated(text: object) -> Markup:
-    """A sentence in which names of people's own stand: what is written from right to left moves nothing beside it."""
+    """Return a sentence with names as HTML. Text from right to left moves no word beside it."""
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))
     return Markup("").join(parts)
 
 
 def titled(title: str, process: str) -> Markup:
-    """A title, each value in it isolated: no payee changes places with the amount beside it."""
+    """Return a title with each value isolated, so that no payee changes places with the amount beside it."""
     words = PROCESSES[process].words if process in PROCESSES else None
     found = _template(words.title).fullmatch(title) if words else None
-    if found is None:  # of a process or of words that are no longer there
+    if found is None:  # the process, or its wording, is no longer there
         return isolated(title)
     at, told = 0, Markup("")
     for number, value in enumerate(found.groups(), 1):
@@ -158,59 +158,59 @@ def titled(title: str, process: str) -> Markup:
 
 @cache
 def _template(title: str) -> re.Pattern[str]:
-    """What finds the values in a title again."""
+    """Return the pattern that finds the values in a title."""
     parts = string.Formatter().parse(title)
     return re.compile("".join(re.escape(text) + ("(.*)" if name is not None else "") for text, name, *_ in parts), re.S)
 
 
 def plain(text: str) -> str:
-    """As `isolated`, for where there is no markup: the name of a window."""
+    """Return the text as `isolated` does, without markup: for the title of a window."""
     return "".join(f"\u2068{part}\u2069" if rtl else part for part, rtl in runs(text))
 
 
 def money(amount: object, currency: str) -> Markup:
-    """A sum with its currency, thousands apart: `2,640.00 GBP`."""
+    """Return an amount with its currency and a separator for thousands: `2,640.00 GBP`."""
     try:
         told = in_words(Decimal(str(amount)), currency)
-    except (ValueError, InvalidOperation):  # of another process, whose field is no sum
+    except (ValueError, InvalidOperation):  # the field of another process is no amount
         told = f"{amount} {currency}"
     return Markup('<span class="money">{}</span>').format(told)
 
 
 def in_path(name: str) -> str:
-    """An id as a part of a path."""
+    """Return an id as a part of a path."""
     return quote(name, safe="")
 
 
 def readable(name: object) -> str:
-    """A name of the code for a person: `manager-approval` is `manager approval`."""
+    """Return a name of the code for people: `manager-approval` is `manager approval`."""
     return str(name).replace("_", " ").replace("-", " ")
 
 
 def request_type(process: str) -> str:
-    """Return what people call a process: the noun of its wording, such as `general request` for `approval`."""
+    """Return the request type of a process: the noun of its wording, such as `general request` for `approval`."""
     return PROCESSES[process].words.nouns[0] if process in PROCESSES else readable(process)
 
 
 def what_failed(process: str, step: str) -> str:
-    """Return the subject of an incident: `payment, reserve funds`; the request type alone where a case stands still."""
+    """Return the subject of an incident: `payment, reserve funds`; the request type alone if no step is blocked."""
     return request_type(process) if step == WHOLE_CASE else f"{request_type(process)}, {readable(step)}"
 
 
 def step_words(gate: str) -> str:
-    """What an approval step is called, by its name in the policy."""
+    """Return the name of an approval step for people."""
     if gate == "intervention":
         return _("Incident")
     return _("Rollback") if gate == "rollback" else capital(readable(gate))
 
 
 def listed(names: list[str]) -> Markup:
-    """Names of people or groups, one after the other."""
+    """Return names of people or groups, separated by commas."""
     return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names)
 
 
 def capital(text: str) -> str:
-    """With a capital letter first, the rest as it is."""
+    """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

@@ -1,4 +1,4 @@
-"""Where one can go, by what one may see there."""
+"""The entries of the navigation, by what the person may see."""
 
 from typing import NamedTuple
 
@@ -8,35 +8,35 @@ from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
 from store.people.people import Person
 
 
-class Place(NamedTuple):
+class NavigationEntry(NamedTuple):
     """One entry of the navigation."""
 
     path: str
     name: str
     rare: bool = False
-    """Whether it stands in the second row, under "More"."""
+    """Whether the entry is in the second row, under "More"."""
 
 
-def places(person: Person) -> list[Place]:
-    """The entries for this person, in their order."""
+def places(person: Person) -> list[NavigationEntry]:
+    """Return the entries for this person, in their order."""
     asks = is_in(person, REQUESTERS, ADMINS)
     operates = is_in(person, OPERATORS, ADMINS)
     oversees = is_in(person, OPERATORS, AUDITORS, ADMINS)
     reads_rules = is_in(person, AUDITORS, ADMINS)
     every = [
-        (True, Place("/", _("Inbox"))),
-        (asks, Place("/requests", _("My requests"))),
-        (asks, Place("/new", _("New request"))),
-        (asks, Place("/upload", _("Upload"))),
-        (True, Place("/cases", _("All requests"))),
-        (asks or oversees, Place("/batches", _("Uploads"))),
-        (True, Place("/dashboard", _("Dashboard"))),
-        (operates, Place("/incidents", _("Incidents"))),
-        (reads_rules, Place("/people", _("People"), rare=True)),
-        (reads_rules, Place("/policy", _("Policy"), rare=True)),
-        (asks or oversees, Place("/mappings", _("Mappings"), rare=True)),
-        (oversees, Place("/ledger", _("Ledger"), rare=True)),
-        (oversees, Place("/audit", _("Audit log"), rare=True)),
-        (True, Place("/docs", _("API docs"), rare=True)),
+        (True, NavigationEntry("/", _("Inbox"))),
+        (asks, NavigationEntry("/requests", _("My requests"))),
+        (asks, NavigationEntry("/new", _("New request"))),
+        (asks, NavigationEntry("/upload", _("Upload"))),
+        (True, NavigationEntry("/cases", _("All requests"))),
+        (asks or oversees, NavigationEntry("/batches", _("Uploads"))),
+        (True, NavigationEntry("/dashboard", _("Dashboard"))),
+        (operates, NavigationEntry("/incidents", _("Incidents"))),
+        (reads_rules, NavigationEntry("/people", _("People"), rare=True)),
+        (reads_rules, NavigationEntry("/policy", _("Policy"), rare=True)),
+        (asks or oversees, NavigationEntry("/mappings", _("Mappings"), rare=True)),
+        (oversees, NavigationEntry("/ledger", _("Ledger"), rare=True)),
+        (oversees, NavigationEntry("/audit", _("Audit log"), rare=True)),
+        (True, NavigationEntry("/docs", _("API docs"), rare=True)),
     ]
     return [place for shown, place in every if shown]

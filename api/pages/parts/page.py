@@ -1,4 +1,4 @@
-"""What every page has in common: the template, the person, and errors as pages in plain words."""
+"""Shared by all pages: rendering of templates, the signed-in person, and errors as pages."""
 
 import hmac
 import json
@@ -33,7 +33,7 @@ from store.people.people import Person
 from store.people.sessions import SignedIn as SessionOf
 
 templates = Jinja2Templates(Path(__file__).parents[2] / "templates")
-# A name that a model does not have is a mistake of ours; as an empty text nobody would notice it.
+# A template that names a missing variable is a defect. As an empty text it would stay unnoticed.
 templates.env.undefined = StrictUndefined
 templates.env.add_extension("jinja2.ext.i18n")
 templates.env.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
@@ -56,6 +56,7 @@ templates.env.filters |= {
 templates.env.globals |= {
     "state": formatting.state,
     "state_words": formatting.state_words,
+    "verdict_words": formatting.verdict_words,
     "time": formatting.time,
     "as_shown": formatting.as_shown,
     "ago": formatting.ago,
@@ -69,46 +70,47 @@ templates.env.globals |= {
     "what_failed": formatting.what_failed,
 }
 
-OURS = re.compile(
+PAGE_ADDRESS = re.compile(
     r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
     r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
-"""Where signing in may lead: pages of our own, with their filters, whatever a link says."""
+"""Addresses to which the sign-in page may redirect: pages of Holdgate with their filters, and no other site."""
 LONGEST_ADDRESS = 8_000
-"""Of a page to come back to: how a file is read stands in its address. Escaped once more it fits a stranger's form."""
+"""Characters of an address to return to. An upload has its settings in the address; escaped again, the address still
+fits the form of a visitor."""
 WENT_THROUGH = "holdgate-sent-"
-"""Begins the name of the cookie by which a form hears that it went through; the rest is what the form sent as `draft`.
+"""The name of the cookie by which a form learns that it was accepted. The form's value of `draft` completes the name.
 
-Only the answer to the form itself can say so: the page that follows may be another one, of an error or to sign in.
+Only the answer to the form itself can say so. The next page may be another one, such as an error or the sign-in page.
 """
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a template is given. `person` is None for somebody who has not signed in.
+    """The variables of a template. `person` is None for a visitor who is not signed in.
 
     Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
-    to switch to), `demo_link` (whether there could be some), `session_ends` and `account_news` (whether there is some
-    that they have not read).
+    to switch to), `demo_link` (whether the demo runs here), `session_ends` and `account_news` (whether the person has
+    unread news about their account).
     """
 
     person: Person | None
 
 
 @dataclass(frozen=True)
-class SignIn(Context):
-    """`sign_in.html`: the form, and where it leads."""
+class SignInPage(Context):
+    """`sign_in.html`: the form, and the address that follows."""
 
     following: str
     wrong: str = ""
     """Why the last try failed, in words."""
     name: str = ""
-    """As it was typed."""
+    """The name as it was entered."""
 
 
 @dataclass(frozen=True)
-class Wrong(Context):
-    """`wrong.html`: what did not work, and what to do."""
+class ErrorPage(Context):
+    """`wrong.html`: an error, and what to do next."""
 
     title: str
     detail: str
@@ -117,18 +119,18 @@ class Wrong(Context):
 
 
 class NotSignedIn(Exception):
-    """The page is for people who have signed in."""
+    """The page needs a signed-in person."""
 
 
 class MustChange(Exception):
-    """The person has to choose a password of their own first."""
+    """The person must first set a password of their own."""
 
 
 class PageRequest(Request):
-    """A request whose form has no NUL: PostgreSQL takes none, and nobody means one."""
+    """A request whose form has no NUL, which PostgreSQL refuses."""
 
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override] # nobody here enters it as a context
-        """The form. Files in it are as they came."""
+        """Return the form. Files in it are unchanged."""
         sent = await super().form(**limits)
         return FormData(
             [
@@ -138,13 +140,13 @@ class PageRequest(Request):
         )
 
 
-class Page(APIRoute):
+class PageRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with errors turned into pages.
+        """Return the handler, with errors turned into pages.
 
-        Where only people who have signed in may go, that is checked before the body and the parameters are read.
+        If the route needs a signed-in person, that is checked before body and parameters are read.
         """
         answer = super().get_route_handler()
         for_people = _asks_for(_signed_in, self.dependant)
@@ -158,10 +160,10 @@ class Page(APIRoute):
                 check_address(request.scope)
                 return await _noted(request, await answer(request))
             except NotSignedIn:
-                # A page that is only looked at is the way in itself; a form was not taken, and says so.
+                # A GET shows the sign-in form as its answer. A POST was not accepted, and its status says so.
                 status = 401 if request.method == "POST" else 200
                 why = getattr(request.state, "refused", None) or ""
-                return sign_in_form(request, SignIn(None, address_of(request), why), status)
+                return sign_in_form(request, SignInPage(None, address_of(request), why), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
             except Problem as problem:
@@ -184,12 +186,12 @@ def _asks_for(dependency: Callable[..., Any], dependant: Dependant) -> bool:
 
 
 async def _noted(request: Request, answer: Response) -> Response:
-    """Tell the browser that a form went through, so that it forgets what was typed; before, it must not."""
+    """Tell the browser that a form was accepted, so that it deletes the saved draft, and not before."""
     if request.method != "POST" or answer.status_code >= 400 or getattr(request.state, "unfinished", False):
         return answer
     try:
         draft = (await request.form()).get("draft")
-    except HTTPException:  # nobody has looked at the body, and it is no form
+    except HTTPException:  # the route did not read the body, and the body is no form
         return answer
     if isinstance(draft, str) and re.fullmatch(r"[0-9a-f-]{1,40}", draft):
         https = request.app.state.services.settings.https
@@ -198,13 +200,13 @@ async def _noted(request: Request, answer: Response) -> Response:
 
 
 def unfinished(request: Request) -> None:
-    """Say of a form that its answer asks for more: what was typed is needed again."""
+    """Record that the answer to a form asks for more, so that the browser keeps the draft."""
     request.state.unfinished = True
 
 
 def pages() -> APIRouter:
-    """A router of pages."""
-    return APIRouter(route_class=Page, default_response_class=HTMLResponse)
+    """Return a router of pages."""
+    return APIRouter(route_class=PageRoute, default_response_class=HTMLResponse)
 
 
 async def _signed_in(request: Request, person: Visitor) -> Person:
@@ -219,20 +221,21 @@ async def _signed_in(request: Request, person: Visitor) -> Person:
 
 
 SignedIn = Annotated[Person, Depends(_signed_in)]
-"""Who looks at the page; anybody else is asked to sign in, and comes back."""
+"""The person who looks at the page. A visitor is asked to sign in, and then returns to the page."""
 
 
 def _read_by(request: Request, zone: str | None, person: Person | None = None) -> None:
-    """Remember in which language and time zone the page is wanted: a person's own zone, else the browser's."""
+    """Set language and time zone of the answer: the person's own time zone, else the browser's."""
     locale = request.app.state.services.settings.locale
     where = people.zone_of((person.time_zone if person else None) or zone)
     translation.reader.set(translation.Reader(locale=locale, zone=where, texts=translation.catalogue(locale)))
 
 
-async def from_here(request: Request) -> None:
-    """403 for a form that another site sent, by what browsers say of a POST and, within a session, by its secret.
+async def check_same_site(request: Request) -> None:
+    """Raise Problem 403 for a form from another site.
 
-    What is no browser has no cookie, and needs no secret.
+    Browsers send headers that name the site. Within a session the form also needs the session's secret. Other clients
+    have no cookie, and need no secret.
     """
     ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
@@ -242,7 +245,7 @@ async def from_here(request: Request) -> None:
             url=ours,
         )
         raise Problem(403, said, kind="cross-site")
-    # With a header no cookie is looked at, see `visitor`.
+    # With an Authorization header the cookie is not used, see `visitor`.
     if "authorization" in request.headers or not (wanted := csrf_of(request)):
         return
     given = request.headers.get("x-csrf") or (await request.form(max_files=10, max_fields=2000)).get("csrf")
@@ -251,22 +254,22 @@ async def from_here(request: Request) -> None:
 
 
 def scripted(request: Request) -> bool:
-    """Whether a script of a page asks, which has no use for a whole page."""
+    """Return whether a script sent the request. A script has no use for a whole page."""
     accept = request.headers.get("accept", "")
     if "hx-request" in request.headers or ("application/json" in accept and "text/html" not in accept):
         return True
     return request.headers.get("sec-fetch-mode", "navigate") != "navigate"
 
 
-def local(path: str) -> str:
-    """The path, if it is that of a page of ours; else the start page. No link may lead to another site."""
-    return path if len(path) <= LONGEST_ADDRESS and OURS.fullmatch(path) else "/"
+def local_address(path: str) -> str:
+    """Return the path if it is a page of Holdgate, else the start page. No link may lead to another site."""
+    return path if len(path) <= LONGEST_ADDRESS and PAGE_ADDRESS.fullmatch(path) else "/"
 
 
 def render(
     request: Request, template: str, context: Context, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The page. Templates see the fields of the context as names."""
+    """Return the page. The fields of the context are variables of the template."""
     named = {each.name: getattr(context, each.name) for each in fields(context)}
     return templates.TemplateResponse(
         request, template, named | _around(request, context.person), status_code=status, headers=headers
@@ -274,7 +277,7 @@ def render(
 
 
 def _around(request: Request, person: Person | None) -> dict[str, Any]:
-    """What the frame of every page needs."""
+    """Return the variables for the frame of every page."""
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
     secret = csrf_of(request) if signed_in else ""
     services = request.app.state.services
@@ -296,32 +299,32 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
 
 
 def sign_in_form(
-    request: Request, form: SignIn, status: int = 200, headers: Mapping[str, str] | None = None
+    request: Request, form: SignInPage, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The page on which one signs in."""
-    if request.headers.get("hx-request"):  # a part of a page cannot hold it: the browser goes there
+    """Return the sign-in page."""
+    if request.headers.get("hx-request"):  # the form does not fit into a part of a page, so the browser opens the page
         return Response(status_code=401, headers={"HX-Redirect": form.following})
     if scripted(request):
         return Problem(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
-    return render(request, "sign_in.html", replace(form, following=local(form.following)), status, headers)
+    return render(request, "sign_in.html", replace(form, following=local_address(form.following)), status, headers)
 
 
 def address_of(request: Request) -> str:
-    """The page that the reader is on, with its filters: of a form that was sent, the one on which it stood."""
-    # Not `request.url`: it is built from the Host header, in which anything may stand.
+    """Return the address of the reader's page, with its filters. For a sent form: the page with the form."""
+    # Not `request.url`: it is built from the Host header, which any client can set.
     query = "?" + request.scope["query_string"].decode("latin-1") if request.scope["query_string"] else ""
     own = quote(request.scope["path"]) + query
     if request.method != "POST":
         return _nearest(own)
-    # Beside the inbox a task is a part of another page, and is found again on its own.
+    # A task beside the inbox is a part of that page, and has its own address.
     before = _path_of(request.headers.get("referer", "")) if "hx-request" not in request.headers else ""
     return _nearest(before or own)
 
 
 def _path_of(address: str) -> str:
-    """The path of an address with its query; nothing of one that cannot be read, such as `http://[`."""
+    """Return the path and query of an address; empty for an invalid one, such as `http://[`."""
     try:
         came = urlsplit(address)
     except ValueError:
@@ -330,26 +333,26 @@ def _path_of(address: str) -> str:
 
 
 def _nearest(address: str) -> str:
-    """The address if it is that of a page of ours, else that of the page it hangs on: forms are sent below theirs."""
-    if OURS.fullmatch(address):
+    """Return the address if it is a page of Holdgate, else the address of the page above it, which has the form."""
+    if PAGE_ADDRESS.fullmatch(address):
         return address
     path = address.partition("?")[0]
-    while path and not OURS.fullmatch(path):
+    while path and not PAGE_ADDRESS.fullmatch(path):
         path = path.rpartition("/")[0]
     return path or "/"
 
 
 def too_large(request: Request) -> Response:
-    """The page for a form that is larger than its address takes."""
+    """Return the page for a form that is too large."""
     _read_by(request, None)
-    page = Wrong(
+    page = ErrorPage(
         person=None,
         title=translation._("Too large"),
         detail=translation._("The form or file is larger than Holdgate accepts."),
         advice=translation._(
             "No data was changed. Split the file into several files, and upload the files one by one."
         ),
-        back=local(quote(request.scope["path"])),
+        back=local_address(quote(request.scope["path"])),
     )
     return render(request, "wrong.html", page, 413)
 
@@ -368,7 +371,7 @@ def _advice(status: int) -> str:
 
 
 def as_page(request: Request, problem: Problem) -> Response | None:
-    """The error as a page for who looks with a browser at what is no route of ours; None for a program."""
+    """Return an unknown address as an error page for browsers; None for programs."""
     path = request.scope["path"]
     if "text/html" not in request.headers.get("accept", "") or path.startswith(("/api/", "/static/")):
         return None
@@ -378,7 +381,7 @@ def as_page(request: Request, problem: Problem) -> Response | None:
 
 def _wrong(request: Request, problem: Problem) -> Response:
     status = problem.status
-    if "hx-request" in request.headers:  # beside what was typed, which stays; see `app.js`
+    if "hx-request" in request.headers:  # the error appears beside the form, which stays; see `app.js`
         told = json.dumps({"refused": f"{problem.body['detail']} {_advice(status)}".strip()})
         return Response(
             status_code=status, headers={"HX-Reswap": "none", "HX-Trigger": told, **(problem.headers or {})}
@@ -386,7 +389,7 @@ def _wrong(request: Request, problem: Problem) -> Response:
     if scripted(request):
         return problem.response()
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
-    page = Wrong(
+    page = ErrorPage(
         person=signed_in.person if signed_in else None,
         title=problem.body["title"],
         detail=problem.body["detail"],

@@ -1,7 +1,7 @@
-"""Where a case stands on the way that its process goes: the stops in their order, each with its state.
+"""The progress of a case: the stops of its process in order, each with its state.
 
-The order is that of the source (`story.py`), the states are those of the record. The template draws them as one line;
-the same stops in words are the list beside it.
+The order comes from the source of the process (`plugins/source.py`), the states from the audit log. The template draws
+the stops as one line, and lists them as text beside it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from api.http.schemas import CaseDetail, TimelineItem
 from api.pages.parts.formatting import capital, readable, state_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
-from api.services.if_approved import Foresight, typed
+from api.services.if_approved import CasePreview, typed
 from domain.status import Outcome, Status
 from domain.task import TaskView
 from plugins.source import Stop, outline_of
@@ -21,20 +21,20 @@ from workflows.registry import PROCESSES
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
 
 WIDTH = 120
-"""Of one stop in the drawing, in its own units."""
+"""Width of one stop in the drawing, in its own units."""
 HEIGHT = 78
 _ENDS_WELL = (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 _CHARACTERS = 16
-"""Of a line of a stop's short name."""
+"""Characters in one line of a stop's short name."""
 
 
 @dataclass(frozen=True)
-class Stand:
-    """One stop of a case."""
+class StopState:
+    """One stop of a case with its state."""
 
     stop: Stop
     label: str
-    """What is done or asked there, in a sentence."""
+    """What is done or asked at the stop, in a sentence."""
     short: tuple[str, ...]
     """The same in a word or two, by lines."""
     state: State
@@ -45,59 +45,59 @@ class Stand:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The way of one case."""
+    """The stops of one case."""
 
-    stands: Sequence[Stand]
+    stop_states: Sequence[StopState]
     width: int
     height: int = HEIGHT
 
     @property
     def words(self) -> str:
-        """All of it in one text, for who does not see it."""
-        return "; ".join(f"{stand.label}: {stand.words}" for stand in self.stands)
+        """Return all stops in one text, for screen readers."""
+        return "; ".join(f"{each.label}: {each.words}" for each in self.stop_states)
 
 
-def pipeline(case: CaseDetail, stored: Mapping[str, Any], foresight: Foresight | None = None) -> Pipeline | None:
-    """Where the case stands, `stored` being its whole input; None for a process whose order is not known here.
+def pipeline(case: CaseDetail, stored: Mapping[str, Any], preview: CasePreview | None = None) -> Pipeline | None:
+    """Return the progress of a case, or None if this code does not know the order of its process.
 
-    `foresight` says what the policy makes of the stops that it has not come to.
+    `stored` is the whole input. `preview` is the preview of the stops that the case has not reached.
     """
     process = PROCESSES.get(case.process)
     stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
         return None
-    seen = _Seen(case)
+    seen = _StopStates(case)
     for event in case.timeline:
         seen.event(event, event.data or {})
     here = seen.here(stops)
-    known = foresight or Foresight(process, typed(process, stored), stops, {})
-    stands = [_stand(stop, known, case, seen, stop == here, place) for place, stop in enumerate(stops)]
-    return Pipeline(stands, WIDTH * len(stands))
+    known = preview or CasePreview(process, typed(process, stored), stops, {})
+    stop_states = [_stop_state(stop, known, case, seen, stop == here, place) for place, stop in enumerate(stops)]
+    return Pipeline(stop_states, WIDTH * len(stop_states))
 
 
-class _Seen:
-    """What the record says of each stop, the newest last."""
+class _StopStates:
+    """The state of each stop from the audit log. Newer events replace older ones."""
 
     def __init__(self, case: CaseDetail) -> None:
         self._case = case
         self.marks: dict[tuple[str, str], tuple[State, str]] = {}
-        self._stuck: tuple[str, str] | None = None
-        self._anew = False
+        self._blocked_step: tuple[str, str] | None = None
+        self._new_round = False
 
     def event(self, event: TimelineItem, data: Mapping[str, Any]) -> None:
         step, gate = ("step", str(data.get("step", ""))), ("gate", str(data.get("gate", "")))
         match event.kind:
             case "round_started" if data.get("changes"):
-                # What was done for the round before is undone now, and all of it begins anew.
+                # A new round undoes the steps of the round before and takes all steps again.
                 self.marks.clear()
-                self._anew = True
+                self._new_round = True
             case "step_done" if step[1] == "ask_for_case":
                 self._mark(("case", ""), "here", _("in progress"))
             case "step_done":
-                self._anew = False
+                self._new_round = False
                 self._mark(step, "done", _("completed"))
             case "step_failed":
-                self._stuck = step
+                self._blocked_step = step
                 self._mark(step, "failed", _("blocked"))
             case "step_refused":
                 self._mark(step, "failed", _("refused"))
@@ -109,11 +109,11 @@ class _Seen:
             case "gate_skipped" | "gate_decided_by_rule":
                 self._by_rule(event, data, gate)
             case "gate_closed" if gate[1] == "intervention":
-                self._helped(str(data.get("outcome", "")))
+                self._intervened(str(data.get("outcome", "")))
             case "gate_closed":
                 self._closed(gate, str(data.get("outcome", "")))
-            case "undo_done" | "undo_settled" if not self._anew:
-                # `<case>/<step>#n/undo`
+            case "undo_done" | "undo_settled" if not self._new_round:
+                # The key is `<case>/<step>#n/undo`.
                 name = str(data.get("key", "")).removesuffix("/undo").rpartition("/")[2].partition("#")[0]
                 self._mark(("case", "") if name == "ask_for_case" else ("step", name), "undone", _("rolled back"))
 
@@ -127,18 +127,18 @@ class _Seen:
         else:
             self._mark(gate, "skipped", _("no approval needed (%(why)s)", why=why) if why else _("no approval needed"))
 
-    def _helped(self, outcome: str) -> None:
-        """What operators chose for the step that was stuck."""
-        if self._stuck is None:
+    def _intervened(self, outcome: str) -> None:
+        """Mark the blocked step with what operators chose."""
+        if self._blocked_step is None:
             return
         match outcome:
             case Outcome.SKIP:
-                self._mark(self._stuck, "skipped", _("skipped by an operator"))
+                self._mark(self._blocked_step, "skipped", _("skipped by an operator"))
             case Outcome.DONE_BY_HAND:
-                self._mark(self._stuck, "done", _("done by hand"))
+                self._mark(self._blocked_step, "done", _("done by hand"))
             case Outcome.RETRY:
-                self.marks.pop(self._stuck, None)
-        self._stuck = None
+                self.marks.pop(self._blocked_step, None)
+        self._blocked_step = None
 
     def _closed(self, gate: tuple[str, str], outcome: str) -> None:
         if outcome == Outcome.CANCELLED:
@@ -155,7 +155,7 @@ class _Seen:
         return self.marks.get((stop.kind, "" if stop.kind == "case" else stop.name))
 
     def here(self, stops: Sequence[Stop]) -> Stop | None:
-        """The stop at which the case is without anything recorded of it yet: the first behind the last that has."""
+        """Return the stop that runs without an event so far: the first one after the last stop with an event."""
         if self._case.status not in (Status.RUNNING, Status.STARTING):
             return None
         last = max((place for place, stop in enumerate(stops) if self.of(stop)), default=-1)
@@ -165,16 +165,18 @@ class _Seen:
         return next((stop for stop in stops[last + 1 :] if not stop.maybe), None)
 
 
-def _stand(stop: Stop, known: Foresight, case: CaseDetail, seen: _Seen, here: bool, place: int) -> Stand:
+def _stop_state(
+    stop: Stop, known: CasePreview, case: CaseDetail, seen: _StopStates, here: bool, place: int
+) -> StopState:
     state, words = seen.of(stop) or (("here", _("in progress")) if here else _nothing_yet(stop, case.status, known))
     if state == "here" and (open_ := [task for task in case.tasks if task.gate == stop.name and task.status == "open"]):
         words = _waits(open_)
-    stand = Stand(stop, known.label(stop), _short(stop), state, words)
-    return replace(stand, x=WIDTH * place + WIDTH // 2)
+    state_of_stop = StopState(stop, known.label(stop), _short(stop), state, words)
+    return replace(state_of_stop, x=WIDTH * place + WIDTH // 2)
 
 
-def _nothing_yet(stop: Stop, status: Status, known: Foresight) -> tuple[State, str]:
-    """Of a stop of which nothing is recorded."""
+def _nothing_yet(stop: Stop, status: Status, known: CasePreview) -> tuple[State, str]:
+    """Return the state of a stop without events."""
     if status in (Status.COMPLETED, Status.ROLLED_BACK):
         return "not_reached", _("not needed")
     if status.closed or status is Status.ROLLING_BACK:
@@ -194,7 +196,7 @@ def _waits(tasks: Sequence[TaskView]) -> str:
 
 
 def _short(stop: Stop) -> tuple[str, ...]:
-    """At most two lines."""
+    """Return the short name in at most two lines."""
     lines = [""]
     for word in capital(readable(stop.name)).split():
         if lines[-1] and len(lines[-1]) + len(word) >= _CHARACTERS:

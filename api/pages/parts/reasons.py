@@ -1,4 +1,4 @@
-"""Why people are asked, or are not: a condition of the policy with what it read, in the reader's language."""
+"""Why people are asked or not: a condition of the policy with the values it read, in the reader's language."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from policy.wording import because
 
 
 def reason(condition: str, names: Mapping[str, Any], holds: bool, words: Words | None, input: Mapping[str, Any]) -> str:
-    """Return what a condition came to, as the end of a sentence: `amount under 500.00 GBP`, `score at least 50`.
+    """Return the result of a condition as the end of a sentence: `amount under 500.00 GBP`, `score at least 50`.
 
-    `names` is what it read, `input` that of the case. Empty for a condition that reads nothing.
+    `names` has the values it read, `input` is that of the case. Empty for a condition that reads no value.
     """
     currency = str(input.get(words.money[1]) or "") if words and words.money else ""
     return because(condition, names, holds, words, currency, texts=reader.get().texts)

@@ -1,4 +1,4 @@
-"""Where a request stands, as a sentence for whoever made it."""
+"""The status of a request, as a sentence for its requester."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,10 @@ from workflows.registry import PROCESSES
 
 
 def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
-    """`Waits for 1 more of 2 managers since 3 h`. `waiting` are the open tasks of the case, `reader` a person's id."""
+    """Return a sentence such as `Waits for 1 more of 2 managers since 3 h`.
+
+    `waiting` are the open tasks of the case, `reader` is a person's id.
+    """
     match case.status:
         case Status.AWAITING_APPROVAL | Status.AWAITING_CHANGES if waiting:
             said = dict.fromkeys(_waits(task, reader) for task in waiting)
@@ -31,7 +34,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
 
 
 def why(case: CaseRow) -> str:
-    """Why a case ended undone, as it is recorded; empty for any other."""
+    """Return the recorded reason why a case ended undone; empty for other cases."""
     undone = case.status.closed and case.status is not Status.COMPLETED
     return case.result.reason if undone and case.result else ""
 
@@ -78,11 +81,11 @@ def _done(case: CaseRow) -> str:
     process = PROCESSES.get(case.process)
     try:
         said = process.words.done_of(process.input.model_validate(case.input)) if process else ""
-    except ValidationError:  # of an older model
+    except ValidationError:  # the input comes from an older model
         said = ""
     return said or state_words(case.status)
 
 
 def _say(text: str, **values: object) -> Markup:
-    """The text with values put into it, which are escaped unless they are markup themselves."""
+    """Return the text with values put in. Values that are not markup are escaped."""
     return Markup(text) % values

@@ -1,7 +1,7 @@
-"""A form for the input of a process, made from the JSON Schema of its model; and what people typed into it, read.
+"""A form for the input of a process, made from the JSON Schema of its model, and the reader of the sent form.
 
-`schema_form` gives the fields that `_form.html` shows, `read_form` reads them. What was typed is kept as it was typed,
-so that a form with a mistake comes back as it was sent, with the mistake beside its field.
+`schema_form` returns the fields that `_form.html` shows, `read_form` reads them. Entered text is kept as it was
+entered, so that a form with a mistake is shown again unchanged, with the mistake beside its field.
 """
 
 import json
@@ -19,11 +19,11 @@ from domain.moments import asked
 from domain.wording import Words
 
 PREFIX = "input."
-"""Before the names of fields in a form, so that none is taken for one of the form's own."""
+"""Begins the names of fields in a form, so that no field has the name of another part of the form."""
 LONG = 500
-"""Characters: a field that may hold more gets several lines."""
+"""Characters. A field that may have more gets several lines."""
 SHOWN = 80
-"""Characters: so does a value that is longer."""
+"""Characters. A field with a longer value gets several lines."""
 
 Kind = Literal["text", "long", "number", "money", "date", "moment", "choice", "yes_no", "list", "json"]
 
@@ -33,42 +33,42 @@ class FormField:
     """One field as the template shows it."""
 
     name: str
-    """As the model calls it. In the form it is `form_name`."""
+    """The name in the model. In the form it is `form_name`."""
     label: str
     kind: Kind
     value: str
-    """What stands in it: what was typed, else what is stored."""
+    """The entered value, else the stored one."""
     help: str
     example: str
     required: bool
     options: tuple[str, ...] = ()
-    """What a choice offers; an empty one stands for nothing chosen."""
+    """The options of a choice. An empty option means no choice."""
     max_length: int | None = None
     kept: bool = False
-    """There is a stored value that people are not shown: left empty, it stays."""
+    """Whether a stored value is hidden. If the field stays empty, the stored value stays."""
     error: str = ""
 
     @property
     def form_name(self) -> str:
-        """The name that the form sends it by."""
+        """Return the name of the field in the sent form."""
         return f"{PREFIX}{self.name}"
 
     @property
     def id(self) -> str:
-        """Of its element. Its help is `<id>-help`, its mistake `<id>-error`."""
+        """Return the id of the element. Its help is `<id>-help`, its mistake `<id>-error`."""
         return f"input-{self.name}"
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a form said."""
+    """A sent form after reading."""
 
     typed: Mapping[str, str]
-    """As it was typed, by field, for the form to be shown again."""
+    """The entered texts by field, to show the form again."""
     values: Mapping[str, Any]
-    """For the model. With a `base`, only what is other than there."""
+    """The values for the model. With a `base`, only the changed values."""
     errors: Mapping[str, str]
-    """What is wrong, by field; under an empty name what is wrong with no single one of them."""
+    """Mistakes by field. Under the empty name: mistakes that belong to no single field."""
 
 
 def schema_form(
@@ -80,10 +80,10 @@ def schema_form(
     read: Read | None = None,
     errors: Mapping[str, str] | None = None,
 ) -> list[FormField]:
-    """The fields of a form for a model, in the model's order.
+    """Return the fields of a form for a model, in the model's order.
 
-    `values` is what is stored or suggested, as JSON. `only` names the fields that are wanted, all if None. `read` is a
-    form that is shown again: what was typed stands before what is stored. `errors` are beside those of `read`.
+    `values` are stored or suggested values, as JSON. `only` names the wanted fields, all if None. `read` is a form that
+    is shown again: an entered value comes before a stored one. `errors` are shown with those of `read`.
     """
     schema = model.model_json_schema()
     wrong = {**(read.errors if read else {}), **(errors or {})}
@@ -102,10 +102,11 @@ def read_form(
     only: Collection[str] | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Read:
-    """What was typed into the fields of `schema_form`, checked by the model.
+    """Read the fields of `schema_form`, checked by the model.
 
-    With `base`, the whole stored input as JSON, the answer is what differs from it, checked with the rest of it: an
-    emptied field gets its default, and a hidden one that was left empty stays. Without, empty fields are left out.
+    With `base`, the whole stored input as JSON, the result has only changed values, checked together with the others:
+    an emptied field gets its default, and a hidden one that was left empty stays. Without `base`, empty fields are left
+    out.
     """
     schema = model.model_json_schema()
     typed: dict[str, str] = {}
@@ -139,7 +140,7 @@ def read_form(
 
 
 def text_of(value: Any) -> str:
-    """A stored value as it stands in a form, and as `read_form` reads it again."""
+    """Return a stored value as it appears in a form, and as `read_form` reads it again."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -159,7 +160,7 @@ def _wanted(schema: Mapping[str, Any], only: Collection[str] | None) -> Iterator
 
 
 def _leaves(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The alternatives of a field, references followed, without null."""
+    """Return the alternatives of a field, with references resolved and without null."""
     if reference := part.get("$ref"):
         yield from _leaves(schema["$defs"][reference.rsplit("/", 1)[-1]], schema)
     elif inner := [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]:
@@ -170,7 +171,7 @@ def _leaves(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapp
 
 
 def _options(leaves: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What may be chosen, where nothing else may be said."""
+    """Return the options of a field that allows only these."""
     given = [leaf.get("enum", [leaf["const"]] if "const" in leaf else None) for leaf in leaves]
     return tuple(text_of(each) for some in given for each in some) if given and None not in given else ()
 
@@ -238,7 +239,7 @@ def _field(
 
 
 def _as_typed(sent: str) -> str:
-    """Without NUL, which nobody means; a form sends line ends as CR LF, whatever they were."""
+    """Return the text without NUL, and with line ends as LF: a form always sends CR LF."""
     return sent.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -249,7 +250,7 @@ def _unchanged(name: str, text: str, stored: Any, words: Words | None) -> bool:
 
 
 def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """What the model is given. Models read texts, as those of a CSV; only lists and objects are none."""
+    """Return the value for the model. Models read text, as in a CSV; only lists and objects are parsed here."""
     types = {leaf.get("type") for leaf in _leaves(part, schema)}
     if kind == "list" and "string" not in types:
         return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]

@@ -1,4 +1,4 @@
-"""What a task says of people and of its clock: who may decide, why the reader may, and what comes if nobody does."""
+"""The words of a task about people and time: who can decide, why the reader can, and what happens if nobody decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A group or a person who may decide."""
+class Deciders:
+    """A group or a person who can decide."""
 
     name: str
     group: bool
@@ -33,17 +33,17 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Coming:
-    """One thing that comes if nobody decides."""
+class TimerEvent:
+    """One event that comes if nobody decides."""
 
     at: datetime
     text: str
     fixed: bool = False
-    """An admin has set it while the clock stands still, so it does not come later."""
+    """Whether an admin set the time while the timers are stopped, so that it does not move."""
 
 
-async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Asked]:
-    """Who may decide: the groups with the people in them who may, then the people who are named."""
+async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Deciders]:
+    """Return who can decide: the groups with their members who can, then the people named in the task."""
     found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
 
     def members(group: str) -> list[str]:
@@ -53,13 +53,13 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[As
 
     groups = [(group, members(group)) for group in task.candidate_groups]
     return [
-        *(Asked(group, True, names[:SHOWN], max(len(names) - SHOWN, 0)) for group, names in groups),
-        *(Asked(user, False) for user in task.candidate_users),
+        *(Deciders(group, True, names[:SHOWN], max(len(names) - SHOWN, 0)) for group, names in groups),
+        *(Deciders(user, False) for user in task.candidate_users),
     ]
 
 
 def why(task: TaskView, can: CanDecide) -> str:
-    """Why the reader may decide, or may not, in a sentence."""
+    """Return why the reader can or cannot decide, in a sentence."""
     if not can.allowed:
         return _("You cannot decide this task. %(why)s", why=can.why)
     if task.kind == "changes":
@@ -98,16 +98,16 @@ def approvals(task: TaskView) -> str:
     return told
 
 
-def if_nobody_decides(task: TaskView) -> list[Coming]:
-    """What the clock will do, in order."""
-    if not task.clock and task.expires_at:  # the steps of the clock are not known without a worker
-        return [Coming(task.expires_at, _ends(task))]
+def if_nobody_decides(task: TaskView) -> list[TimerEvent]:
+    """Return the events of the timers, in order."""
+    if not task.clock and task.expires_at:  # without a worker the steps of the timers are unknown
+        return [TimerEvent(task.expires_at, _ends(task))]
     told = []
     for step in task.clock:
         match step.does:
             case "remind":
                 who = task.assignee or ", ".join([*task.candidate_groups, *task.candidate_users])
-                told.append(Coming(step.at, _("reminder to %(who)s", who=who)))
+                told.append(TimerEvent(step.at, _("reminder to %(who)s", who=who)))
             case "escalate" if not step.to:
                 continue
             case "escalate":
@@ -117,11 +117,11 @@ def if_nobody_decides(task: TaskView) -> list[Coming]:
                     if step.replace
                     else _("escalation: %(who)s can also decide", who=to)
                 )
-                told.append(Coming(step.at, text, fixed=step.fixed))
+                told.append(TimerEvent(step.at, text, fixed=step.fixed))
             case "approve":
-                told.append(Coming(step.at, _("expires: the policy approves automatically"), fixed=step.fixed))
+                told.append(TimerEvent(step.at, _("expires: the policy approves automatically"), fixed=step.fixed))
             case "reject":
-                told.append(Coming(step.at, _ends(task), fixed=step.fixed))
+                told.append(TimerEvent(step.at, _ends(task), fixed=step.fixed))
     return told
 
 
@@ -136,7 +136,7 @@ def _ends(task: TaskView) -> str:
 
 
 def needs_comment(task: TaskView) -> list[Verdict]:
-    """The answers that need a reason. On a page a "no" always does: whoever asked wants to know why."""
+    """Return the verdicts that need a comment. On a page a rejection always does: the requester needs the reason."""
     return [
         verdict
         for verdict in task.verdicts
@@ -145,17 +145,17 @@ def needs_comment(task: TaskView) -> list[Verdict]:
 
 
 def decided_by(task: TaskView, person: str) -> bool:
-    """Whether the person has given an answer that counts."""
+    """Return whether the person has made a decision that counts."""
     return among(person, voters(task))
 
 
 def mine(task: TaskView, person: str) -> bool:
-    """Whether the person has claimed the task, was handed it, or has handed it on."""
+    """Return whether the person has claimed the task, was handed it, or has handed it over."""
     return same(person, task.assignee) or same(person, task.owner)
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """By whom the task is taken; None where it is free."""
+    """Return who has claimed the task; None if it is free."""
     if task.assignee is None:
         return None
     if task.owner:
@@ -167,7 +167,7 @@ def claimed(task: TaskView) -> Markup | None:
 
 
 def stale_words(changed: Sequence[Any]) -> str:
-    """What has changed since somebody looked."""
+    """Return what has changed since the reader opened the page."""
     names = {
         "candidates": _("the people who can decide"),
         "questions": _("a question was answered"),

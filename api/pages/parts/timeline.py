@@ -1,4 +1,4 @@
-"""The history of a case for people: what happened, who did it and by which way."""
+"""The history of a case for people: the event, the person, and the client they used."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from domain.event_kinds import EventKind
 from domain.task import TaskView
 
 _REPEATED = frozenset({EventKind.INTERVENTION_BY_DEFAULT})
-"""Kinds that are left out, because the event behind them says the same."""
+"""Kinds that are left out, because the next event says the same."""
 
 
 @dataclass(frozen=True)
-class Said:
+class TimelineLine:
     """One line of a timeline."""
 
     seq: int
@@ -25,20 +25,25 @@ class Said:
     kind: str
     sentence: str
     who: str
-    """Who did it, where the sentence does not say so; empty for Holdgate itself."""
+    """The actor, if the sentence does not name them; empty for Holdgate itself."""
     via: str
-    """The way it came, in words; empty where that says nothing."""
+    """The client that sent the message, in words; empty if that says nothing."""
     technical: Mapping[str, Any]
-    """For those who work with the audit log itself."""
+    """Data for people who work with the audit log itself."""
 
 
-def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[Said]:
-    """Return what happened to a case of this process, oldest first. `input` is as it may be shown."""
-    return [_line(process, input, each) for each in events if each.kind not in _REPEATED]
+def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[TimelineLine]:
+    """Return the events of a case of this process, oldest first. `input` is as it may be shown."""
+    questions = {
+        each.data.get("question"): each.data.get("text")
+        for each in events
+        if each.kind == EventKind.QUESTION_ASKED and each.data
+    }
+    return [_line(process, input, _with_question(each, questions)) for each in events if each.kind not in _REPEATED]
 
 
 def step_named(task: TaskView) -> str:
-    """Return what an approval step is called."""
+    """Return the name of an approval step for people."""
     return _("Changes") if task.kind == "changes" else step_words(task.gate)
 
 
@@ -49,11 +54,19 @@ def size(bytes: int) -> str:
     return f"{bytes / 1000:,.0f} KB" if bytes < 1_000_000 else f"{bytes / 1_000_000:,.1f} MB"
 
 
-def _line(process: str, input: Mapping[str, Any], event: TimelineItem) -> Said:
+def _with_question(event: TimelineItem, questions: Mapping[Any, Any]) -> TimelineItem:
+    """Return the event of a withdrawn question with the text of the question, which only the earlier event has."""
+    if event.kind != EventKind.QUESTION_WITHDRAWN or not event.data:
+        return event
+    text = questions.get(event.data.get("question"))
+    return event.model_copy(update={"data": {**event.data, "text": text}}) if text else event
+
+
+def _line(process: str, input: Mapping[str, Any], event: TimelineItem) -> TimelineLine:
     data = event.data or {}
     told = sentence(event.kind, event.actor, event.data, process=process, input=input, summary=event.summary)
     named = event.actor == "holdgate" or told.startswith(event.actor)
-    return Said(
+    return TimelineLine(
         seq=event.seq,
         at=event.at,
         kind=event.kind,

@@ -1,7 +1,7 @@
-"""The texts of the pages and who reads them: in which language, and in which time zone.
+"""The texts of the pages in the language and time zone of their reader.
 
-English stands in the code; other languages are message catalogues in `api/locales/<language>/messages.po`. What a case
-says (titles, questions, the record) is said by its process, in the words that are recorded.
+The code has English; other languages are message catalogues in `api/locales/<language>/messages.po`. Titles, questions
+and recorded texts of a case come from its process and are not translated.
 """
 
 import gettext
@@ -18,12 +18,12 @@ from babel.messages.pofile import read_po
 
 LOCALES = Path(__file__).parents[2] / "locales"
 PSEUDO = "en-XA"
-"""English with accents and brackets: what is not in them on a page cannot be translated."""
+"""English with accents and brackets. Text without them on a page is missing in the catalogue."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads the page that is being made."""
+    """The reader of the page that is being rendered."""
 
     locale: str = "en"
     zone: tzinfo = field(default=UTC)
@@ -34,19 +34,19 @@ reader: ContextVar[Reader] = ContextVar("reader", default=Reader())  # noqa: B03
 
 
 def _(message: str, **values: Any) -> str:
-    """The text in the reader's language, `%(name)s` filled in."""
+    """Return the text in the reader's language, with `%(name)s` filled in."""
     text = reader.get().texts.gettext(message)
     return text % values if values else text
 
 
 def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-    """The text for this number; `%(num)s` is the number."""
+    """Return the text for this number. `%(num)s` is the number."""
     return reader.get().texts.ngettext(one, many, number) % {"num": number, **values}
 
 
 @cache
 def catalogue(locale: str) -> gettext.NullTranslations:
-    """The texts of a language. Raises LookupError for one that is not here."""
+    """Return the texts of a language. Raises LookupError for a missing catalogue."""
     if locale == "en":
         return gettext.NullTranslations()
     if locale == PSEUDO:

@@ -1,21 +1,21 @@
-// What every page does beyond plain HTML: secrets of forms, the reader's zone, the end of the session, menus.
+// Scripts of every page: secrets of forms, the reader's time zone, the end of the session, menus.
 
 const body = document.body;
 const said = document.getElementById("said");
 
-/** Say something to those who listen instead of looking. */
+/** Announce a text to screen readers. */
 export function announce(text) {
   said.textContent = "";
   requestAnimationFrame(() => { said.textContent = text; });
 }
 
-/** POST a form's fields as the page would; answers the Response. */
+/** POST a form's fields as the page would. Return the Response. */
 export function send(address, fields = {}, headers = {}) {
   const form = fields instanceof FormData ? fields : new URLSearchParams(fields);
   return fetch(address, { method: "POST", body: form, headers: { "X-CSRF": body.dataset.csrf, ...headers } });
 }
 
-/** Whether keys typed now are text, or meant for a control. */
+/** Return whether keys typed now are text, or meant for a control. */
 export function typing(event) {
   const on = event.target;
   return event.ctrlKey || event.metaKey || event.altKey || on.isContentEditable ||
@@ -30,11 +30,11 @@ for (const field of document.querySelectorAll("input[data-zone]")) {
   field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 }
 
-// Countdowns go on: `in 3 h` becomes `in 2 h`, and `2 min late`, without asking the server.
+// Update countdowns: `in 3 h` becomes `in 2 h`, and `2 min late`, without asking the server.
 const clock = JSON.parse(body.dataset.clock);
 const HOUR = 3600;
 
-/** A span of seconds by its largest unit, as the server says it. */
+/** Return seconds by their largest unit, as the server writes them. */
 function span(seconds) {
   if (seconds < 60) return clock.least;
   if (seconds < HOUR) return clock.minutes.replace("{num}", Math.floor(seconds / 60));
@@ -56,7 +56,7 @@ function tick() {
 }
 setInterval(tick, 15_000);
 
-// Menus close as one expects: by Escape, and by a click elsewhere.
+// Menus close by Escape, and by a click elsewhere.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const open = event.target.closest?.("details.menu[open]");
@@ -78,7 +78,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => button.classList.remove("copied"), 1500);
 });
 
-// A form within a page that did not go through says so beside what was typed, which stays.
+// A refused form within a page shows the error beside the entered text, which stays.
 function refused(form, text) {
   let told = form.querySelector(":scope > .alert[data-refused]");
   if (!told) {
@@ -98,7 +98,7 @@ for (const name of ["htmx:responseError", "htmx:sendError"]) {
   });
 }
 
-// The end of the session is said in time.
+// Announce the end of the session in time.
 const ending = document.getElementById("ending");
 const WARN_MS = 5 * 60 * 1000;
 let ends = Date.parse(body.dataset.sessionEnds);
@@ -116,7 +116,7 @@ function watch() {
   document.getElementById("session-stay").hidden = over;
   document.getElementById("session-again").hidden = !over;
 }
-/** Say that the session has ended: a script was answered so. */
+/** Show that the session has ended, after the server said so to a script. */
 export function signedOut() {
   ends = 0;
   watch();

@@ -28,10 +28,10 @@ function show({ status, rows, cases }) {
   }
 }
 
-/** Load the buttons and the rows again, for the new status; parts in which somebody types or stands stay. */
+/** Load the buttons and the rows again, for the new status; parts with the focus or with entered text stay. */
 async function turn() {
   const answer = await fetch(location.href);
-  if (!answer.ok) return;  // the counts still come
+  if (!answer.ok) return;  // the counts still arrive
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const state = page.getElementById("status");
   if (state) {

@@ -3,7 +3,7 @@
 const SIZES = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 const plots = new Map();
 
-/** A colour of the design system as it is now, light or dark. */
+/** Return a colour of the design system in the present mode, light or dark. */
 function colour(token) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${token})`;
@@ -13,7 +13,7 @@ function colour(token) {
   return found;
 }
 
-/** What a table says: the labels of its rows, and each column that is to be drawn. */
+/** Read a table: the labels of its rows, and each column to draw. */
 function read(table) {
   const heads = [...table.tHead.rows[0].cells];
   const rows = [...table.tBodies[0].rows];
@@ -26,7 +26,7 @@ function read(table) {
   return { labels: rows.map((row) => row.cells[0].textContent.trim()), series: series.filter((each) => each.values.some(Boolean)) };
 }
 
-/** Marks of an axis of seconds in the unit that fits them; whole steps of it. */
+/** Return the marks of an axis of seconds, as whole steps of the unit that fits. */
 function inUnits(units) {
   const names = Object.fromEntries(["s", "min", "h", "d"].map((unit, index) => [unit, units[index]]));
   const fitting = (highest) => SIZES.find(([, size]) => highest >= 2 * size) ?? SIZES.at(-1);
@@ -106,7 +106,7 @@ new ResizeObserver(() => {
   drawAll();
 }).observe(document.body);
 
-// Fresh figures come every 30 s, but not under the eyes of somebody who is in the midst of them.
+// Load figures every 30 s, but not while the reader uses the page.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const figures = event.target;
   if (figures.id !== "figures") return;

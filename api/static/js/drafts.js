@@ -9,7 +9,7 @@ const SENT = "holdgate-sent-"; // begins the cookie by which the server says tha
 const VOLATILE = new Set(["csrf", "decision_id", "key", "revision", "back", "draft", "following", "zone"]);
 const SECRET = "[type=password], [type=hidden], [type=file], [type=submit], [autocomplete*=password], [autocomplete=one-time-code]";
 
-/** Everything that is kept: whose it is, and by form where it was typed and what. */
+/** Return the saved drafts: their person and, by form, the address and the entered text. */
 let kept = read();
 
 function read() {
@@ -23,7 +23,7 @@ function read() {
 function write() {
   try {
     sessionStorage.setItem(STORE, JSON.stringify(kept));
-  } catch { /* the window keeps nothing, or it is full: what is typed still stands in the form */ }
+  } catch { /* storage is off or full: the entered text is still in the form */ }
 }
 
 const saved = (field) => field.form?.method === "post" && field.name && field.matches("input, textarea, select") &&
@@ -36,7 +36,7 @@ function fieldsOf(form) {
   return by;
 }
 
-/** What tells a form from others: where it is sent, and the hidden fields that say what it is about. */
+/** Return the identity of a form: its address and its hidden fields. */
 function keyOf(form) {
   const { pathname, search } = new URL(form.getAttribute("action") ?? location.href, location.href);
   const about = [...form.elements].filter((each) => each.type === "hidden" && each.name && !VOLATILE.has(each.name));
@@ -58,7 +58,7 @@ function put(fields, values) {
   else fields.forEach((each, at) => { if (at < values.length) each.value = values[at]; });
 }
 
-/** Keep what is typed into the form of this field. */
+/** Save the text in the form of this field. */
 function keep(field) {
   if (!saved(field)) return;
   const { form } = field;
@@ -70,13 +70,13 @@ function keep(field) {
   write();
 }
 
-/** The form went through: what was typed into it is no longer needed. */
+/** Delete the draft of a form that was accepted. */
 export function forget(form) {
   delete kept.forms[keyOf(form)];
   write();
 }
 
-/** Forget the forms of which the server says that they went through. */
+/** Delete the drafts of forms that the server has accepted. */
 function settle() {
   for (const [key, draft] of Object.entries(kept.forms)) {
     if (!draft.sent || !document.cookie.includes(SENT + draft.sent)) continue;
@@ -86,7 +86,7 @@ function settle() {
   write();
 }
 
-/** Put what was typed back into the forms of this part of the page. */
+/** Restore drafts in the forms of this part of the page. */
 export function restore(within) {
   settle();
   const forms = new Set();
@@ -106,7 +106,7 @@ export function restore(within) {
   for (const part of within === document ? [body] : [within, ...within.querySelectorAll("[data-home]")]) showLeft(part, forms);
 }
 
-/** What was typed here into a form that is no longer there, as when somebody else has decided meanwhile. */
+/** Show drafts of forms that are no longer on the page, such as after another person's decision. */
 function showLeft(part, forms) {
   const home = part.dataset?.home;
   if (!home || !body.dataset.person) return;
@@ -114,7 +114,7 @@ function showLeft(part, forms) {
   const place = part === body ? document.querySelector("main h1")?.closest("header, .head, main > *") : part.firstElementChild;
   for (const [key, draft] of left) {
     const typed = Object.values(draft.fields).map(({ values, label }) => [label, values.join(", ")]).filter(([, text]) => text.trim());
-    // It may stand in another form already, where the server has put it.
+    // The server may have put the text into another form already.
     const shown = typed.every(([, text]) => [...part.querySelectorAll("textarea")].some((each) => each.value === text));
     if (!typed.length || shown) continue;
     const [box, why, list, button] = ["section", "strong", "dl", "button"].map((tag) => document.createElement(tag));

@@ -47,7 +47,7 @@ const keys = document.getElementById("keys");
 keys.hidden = !shortcuts();
 keys.addEventListener("click", () => help.showModal());
 for (const select of document.querySelectorAll("#filters select")) select.addEventListener("change", () => select.form.requestSubmit());
-// An address to share holds what is set, and nothing else.
+// Keep only filters with a value in the address, so that it is short to share.
 document.getElementById("filters").addEventListener("submit", (event) => {
   for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
 });

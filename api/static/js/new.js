@@ -1,4 +1,4 @@
-// Who will be asked is also said to those who listen.
+// Announce the preview of who will decide to screen readers.
 
 import { announce } from "/static/js/app.js";
 

@@ -1,10 +1,10 @@
-// Dropping a file, and saying that it is too large before it is sent.
+// Drop a file, and report a file that is too large before it is sent.
 
 const form = document.getElementById("upload");
 const input = document.getElementById("file");
 const error = document.getElementById("file-error");
 
-/** Say what is wrong with the chosen file, if anything. */
+/** Show what is wrong with the chosen file. */
 function check() {
   const large = input.files[0]?.size > Number(form.dataset.largest);
   error.textContent = large ? error.dataset.tooLarge : "";

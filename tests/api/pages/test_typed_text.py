@@ -11,7 +11,7 @@ from jinja2 import UndefinedError
 
 from api.pages import routers
 from api.pages.parts.formatting import isolated, titled
-from api.pages.parts.page import WENT_THROUGH, local, templates
+from api.pages.parts.page import WENT_THROUGH, local_address, templates
 from store.people import passwords
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
@@ -75,7 +75,7 @@ def addresses(router: Any) -> Iterator[str]:
 def test_signing_in_leads_back_to_every_page() -> None:
     found = {path for router in (routers.router, routers.uploads) for path in addresses(router)} - NO_PAGES
     assert len(found) > 25
-    strayed = [path for path in found if local(path.replace("{", "").replace("}", "")) == "/" != path]
+    strayed = [path for path in found if local_address(path.replace("{", "").replace("}", "")) == "/" != path]
     assert strayed == []
 
 

@@ -59,7 +59,7 @@ function summarise() {
   if (kinds.size > 1) parts.push(words.mixed);
   if (list.length > 100) parts.push(words.most);
   const question = asking ? `${say(words.ask[asking], { number: can.length, noun: can.length === 1 ? one : many })} ` : "";
-  // The title as it stands in its row: a payee keeps its place beside the amount.
+  // The title as shown in its row: a payee keeps its place beside the amount.
   const named = list.length === 1 ? [...link(list[0]).cloneNode(true).childNodes] : [];
   sum.replaceChildren(question, ...named, (named.length && parts.length ? " · " : "") + parts.join(" · "));
   for (const button of bar.querySelectorAll("button[name=verdict]")) {
@@ -75,7 +75,7 @@ export function ask(verdict) {
   asking = verdict;
   summarise();
   if (button.disabled) {
-    if (list.length === 1 && !list[0].dataset.not) { open(list[0]); asking = null; summarise(); return; } // its page has what it takes
+    if (list.length === 1 && !list[0].dataset.not) { open(list[0]); asking = null; summarise(); return; } // its page has the form
     return announce(document.getElementById("sum").textContent);
   }
   comment.placeholder = verdict === "approve" ? words.optional : words.needed;
@@ -83,7 +83,7 @@ export function ask(verdict) {
   else comment.focus();
 }
 
-/** Take back the question, or else the selection. */
+/** Dismiss the confirmation, else clear the selection. */
 export function dismiss() {
   const was = asking !== null;
   asking = null;
@@ -118,7 +118,7 @@ async function decide(verdict) {
   }
   for (const row of list) row.removeAttribute("aria-busy");
   if (!answer?.ok || !answer.headers.get("content-type")?.includes("json")) {
-    // The same id goes with the next try: what came through this time is not decided twice.
+    // The next try sends the same id, so that no task is decided twice.
     return notDecided(answer, list);
   }
   forget(comment.form);
@@ -132,7 +132,7 @@ async function decide(verdict) {
   for (const row of list) {
     const item = by.get(row.id);
     box(row).checked = false;
-    // A machine that is too busy answers that it failed, and it happens all the same.
+    // A busy server may report a failure although the decision is stored.
     if (item.status === "refused" && !decidedHere.has(row.id)) mark(row, item.message, "refused");
     else row.remove();
   }
@@ -144,7 +144,7 @@ async function decide(verdict) {
   else if (!active().length) await replace(true);
 }
 
-/** Say why nothing was decided, and how to go on. The comment and the selection are kept. */
+/** Show why nothing was decided, and what to do next. The comment and the selection are kept. */
 async function notDecided(answer, list) {
   const out = [401, 403].includes(answer?.status);
   const problem = out ? null : await answer?.json().catch(() => null);
@@ -159,7 +159,7 @@ async function notDecided(answer, list) {
   announce(wrong.textContent);
 }
 
-/** Whether there is something to dismiss. */
+/** Return whether there is a confirmation or a selection to dismiss. */
 export const busy = () => asking !== null || picked().length > 0;
 
 inbox.addEventListener("rowschanged", summarise);

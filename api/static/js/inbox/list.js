@@ -1,4 +1,4 @@
-// The list of the inbox as others change it. Nothing moves under the cursor: new tasks stay behind a button, and a task
+// Live changes of the list. No row moves under the cursor: new tasks stay behind a button, and a task
 // that others decided stays, dimmed, where it was.
 
 import { announce, signedOut } from "../app.js";
@@ -13,7 +13,7 @@ let latest = null; // the list as it is now, not shown yet
 let looking = null;
 let lately = 0;
 
-/** Look at the list again, soon; not more than every three seconds, for many may change at once. */
+/** Load the list again soon, at most every three seconds, because many tasks may change at once. */
 function lookAgain() {
   if (looking) return;
   const wait = Math.max(250, lately + 3000 - Date.now());
@@ -65,7 +65,7 @@ function refresh(row, other) {
   if (focused) link(row).focus({ preventScroll: true });
 }
 
-/** Show the list as it is now. The selection stays, and the place where one was. */
+/** Show the list as it is now. Selection and position stay. */
 export async function replace(again = false) {
   if (again || !latest) {
     const answer = await fetch(inbox.dataset.list, { headers: { "HX-Request": "true" } });
@@ -90,7 +90,7 @@ export async function replace(again = false) {
 }
 fresh.addEventListener("click", () => replace(true));
 
-/** What happened to a task, in words for its row. */
+/** Return what happened to a task, in words for its row. */
 function said(task, mine) {
   if (task.kind === "closed") return say(mine ? words.own : words.closed, { outcome: words.outcomes[task.outcome] ?? "" });
   return task.assignee ? say(words.claimed, { by: task.assignee }) : words.moved;

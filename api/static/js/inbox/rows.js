@@ -47,7 +47,7 @@ export function step(by) {
   choose(list[Math.min(Math.max(at + by, 0), list.length - 1)]);
 }
 
-/** Show the task of a row in the panel; `into`: and go there. */
+/** Show the task of a row in the panel; `into` moves the focus there. */
 async function look(row, into = false) {
   const address = link(row).getAttribute("href");
   if (panel.dataset.of !== address) {
@@ -91,7 +91,7 @@ export function leave() {
 
 // ------------------------------------------------------------------------------------------------- rows that come and go
 
-/** Return the row to go on with after this one, or before it, without those that go. */
+/** Return the next row, else the one before, without rows that leave the list. */
 export function next(row, going) {
   const list = all();
   const at = list.indexOf(row);
@@ -176,7 +176,7 @@ export function prepare() {
 export function keepSelected(list) {
   try {
     sessionStorage.setItem("selected", JSON.stringify([document.body.dataset.person, ...list.map((row) => box(row).value)]));
-  } catch { /* then they are selected anew */ }
+  } catch { /* storage is off: the reader selects them again */ }
 }
 
 /** Select what was selected when the session ended, as far as it has not changed since. */
