@@ -60,7 +60,7 @@ class Claim:
     name: str
 
 
-class DropBox:
+class DropFolder:
     """One such folder, for one process; of several processes one at a time has it."""
 
     def __init__(self, path: Path, stable_for: float = STABLE_FOR) -> None:

@@ -16,7 +16,7 @@ from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
 from core.file_storage import base_name
 from domain.names import ADMINS, REQUESTERS
-from intake.drop_folder import Claim, DropBox, StillWritten, Unfit, Where
+from intake.drop_folder import Claim, DropFolder, StillWritten, Unfit, Where
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.table import UnreadableFile
@@ -28,7 +28,7 @@ from store.db.database import Database, DatabaseUnavailable
 from store.people import people, successors
 from workflows.registry import UnknownProcess
 
-_REQUESTER = "HOLDGATE_INBOX_REQUESTER"
+_REQUESTER = "HOLDGATE_IMPORT_REQUESTER"
 _WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
 """What is wrong with a file, so that it is refused; anything else is a reason to try again."""
 
@@ -50,14 +50,14 @@ _TOLD = {
 """What of the batch's report stands in the file's."""
 
 
-class Inbox:
+class DropFolderImport:
     """Imports the files of a box: those in a folder of it are of the process that it is named after.
 
     `payment@council-spending` names a saved mapping too. Of a file that lies in no folder its headings say it.
     """
 
     def __init__(
-        self, db: Database, uploads: Uploads, box: DropBox, requester: str | None, *, most_bytes: int, url: str
+        self, db: Database, uploads: Uploads, box: DropFolder, requester: str | None, *, most_bytes: int, url: str
     ) -> None:
         """`requester` asks for all cases. `url` is the gateway's, for reports."""
         self._db = db
@@ -172,13 +172,13 @@ class Inbox:
 async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
     """Why this person cannot ask for the cases of dropped files; None when they can. Raises DatabaseUnavailable."""
     if not id:
-        return f"{_REQUESTER} is not set: nothing in HOLDGATE_INBOX_DIR is imported until it names who asks for it"
+        return f"{_REQUESTER} is not set: nothing in HOLDGATE_IMPORT_DIR is imported until it names who asks for it"
     person = await people.active(conn, id)
     if person is None:
-        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_INBOX_DIR is imported"
+        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported"
     if not {REQUESTERS, ADMINS} & set(person.groups):
         wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
-        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_INBOX_DIR is imported"
+        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_IMPORT_DIR is imported"
     return None
 
 

@@ -18,7 +18,7 @@ Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Row:
+class ParsedRow:
     """One row of a file. It is valid when `input` is there; else `errors` says everything that is wrong with it.
 
     A line that is no row by the mapping has neither: `skipped` says why.

@@ -43,7 +43,7 @@ PATIENCE = 5.0
 log = logging.getLogger(__name__)
 
 
-class Pace(NamedTuple):
+class BatchPace(NamedTuple):
     """How fast the cases of one batch are started."""
 
     in_flight: int = 50
@@ -63,7 +63,7 @@ class Pace(NamedTuple):
 class Importer:
     """Starts the cases of batches, and has them undone."""
 
-    def __init__(self, db: Database, client: Client, starter: Starter, pace: Pace = Pace()) -> None:  # noqa: B008
+    def __init__(self, db: Database, client: Client, starter: Starter, pace: BatchPace = BatchPace()) -> None:  # noqa: B008
         self._db, self._client, self._starter, self._pace = db, client, starter, pace
         self._rollbacks = Rollbacks(db, client, starter)
 

@@ -14,7 +14,7 @@ from cases.sql_records import SqlRecords
 from cases.submit import Starter
 from core.settings import Settings
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
-from intake.start_rows import Importer, Pace
+from intake.start_rows import BatchPace, Importer
 from plugins.activities import activities_of
 from plugins.shipped import steps
 from store.db.database import Database
@@ -47,7 +47,7 @@ def workers(
     """
     policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
-    pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
+    pace = BatchPace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [
         Worker(
             client,

@@ -16,7 +16,7 @@ from intake.cells.currencies import joined
 from intake.cells.parse_cells import Amount, Marks, Misread
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
 from intake.mapping.target import Target
-from intake.row import REFERENCE, Row
+from intake.row import REFERENCE, ParsedRow
 from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
 from intake.tables.table import Table, UnreadableFile
 
@@ -119,19 +119,21 @@ class BoundMapping:
         """Their headings."""
         return [self.headings[place].strip() or f"(column {place + 1})" for place in self.unused]
 
-    def row(self, line: int, cells_: list[str]) -> Row:
+    def row(self, line: int, cells_: list[str]) -> ParsedRow:
         """The row of a line, with everything that is wrong with it under the file's own headings."""
         values, wrong, written = self._values(line, cells_)
         reference = values.get(REFERENCE, "")
         if why := self._none(cells_, values):
-            return Row(line=line, reference=reference, key="", skipped=why)
+            return ParsedRow(line=line, reference=reference, key="", skipped=why)
         if problem := quoted_whole(cells_, self._width, self.table.format.delimiter):
-            return Row(line=line, reference="", key="", errors=[problem])
+            return ParsedRow(line=line, reference="", key="", errors=[problem])
         if len(cells_) != len(self.headings) and not fits(cells_, len(self.headings), self._needed):
             return uneven(line, self.headings, cells_, reference)
         amount = self.target.money[0] if self.target.money else ""
         if self.mapping.negative == "skip" and amount in written and values[amount].startswith("-") and not wrong:
-            return Row(line, reference, key="", skipped=f"a credit note: the amount is {shortened(written[amount])}")
+            return ParsedRow(
+                line, reference, key="", skipped=f"a credit note: the amount is {shortened(written[amount])}"
+            )
         return typed(line, values, self.target.model, self.target.shown, self._names, wrong, written)
 
     @cached_property

@@ -19,7 +19,7 @@ from policy.lines import Lines
 PROCESS = "process"
 
 
-class Saved(NamedTuple):
+class SavedMapping(NamedTuple):
     """One saved mapping."""
 
     process: str
@@ -27,7 +27,7 @@ class Saved(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    mappings: Mapping[str, Saved]
+    mappings: Mapping[str, SavedMapping]
     usual: Mapping[str, Mapping[str, str]]
 
 
@@ -44,7 +44,7 @@ class SavedMappings:
         self._wrong: list[Problem] = []
 
     @property
-    def all(self) -> Mapping[str, Saved]:
+    def all(self) -> Mapping[str, SavedMapping]:
         """By name. Raises WrongMapping when there is a mistake in the file."""
         return self._current().mappings
 
@@ -84,7 +84,7 @@ class SavedMappings:
             self._wrong = [Problem(column="", message=f"{path.name} cannot be read: {what}")]
             return _EMPTY
         lines = Lines(text, path.name)
-        mappings: dict[str, Saved] = {}
+        mappings: dict[str, SavedMapping] = {}
         usual: dict[str, Mapping[str, str]] = {}
 
         def say(key: tuple[str, ...], message: str) -> None:
@@ -119,7 +119,7 @@ class SavedMappings:
                 if key[0] == "usual":
                     usual[key[1]] = mapping.constants
                 else:
-                    mappings[key[1]] = Saved(str(process), mapping)
+                    mappings[key[1]] = SavedMapping(str(process), mapping)
 
         for name, content in tables.items():
             if name not in ("mappings", "usual") or not isinstance(content, dict):

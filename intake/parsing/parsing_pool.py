@@ -41,7 +41,7 @@ Answers = Callable[[str, Any], Awaitable[Any]]
 """Answers the questions of a parser: the question and what it is about."""
 
 
-class Limits(NamedTuple):
+class ParserLimits(NamedTuple):
     """What a parser may take."""
 
     cpu_seconds: int
@@ -50,7 +50,7 @@ class Limits(NamedTuple):
     niceness: int
 
 
-LARGE = Limits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
+LARGE = ParserLimits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
 """100,000 rows take about 15 seconds. Whoever waits for a page or a decision comes before such a file."""
 QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
 """Of the line of small files; a file that needs more is read again in the other line."""
@@ -76,7 +76,7 @@ class ParsingPool:
     """Reads files, as many at a time as there are processors but one, and at least one; and one small file more."""
 
     def __init__(
-        self, processes: Mapping[str, Any] = PROCESSES, *, large: Limits = LARGE, quick: Limits = QUICK
+        self, processes: Mapping[str, Any] = PROCESSES, *, large: ParserLimits = LARGE, quick: ParserLimits = QUICK
     ) -> None:
         self._processes = processes
         most = max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
@@ -117,7 +117,9 @@ class ParsingPool:
             if again is not None:
                 await again()
 
-    async def _once(self, job: str, data: bytes, answers: Answers, limits: Limits, arguments: Mapping[str, Any]) -> Any:
+    async def _once(
+        self, job: str, data: bytes, answers: Answers, limits: ParserLimits, arguments: Mapping[str, Any]
+    ) -> Any:
         parser = start_template(self._processes).fork()
         try:
             async with asyncio.timeout(PATIENCE) as patience:
@@ -171,7 +173,7 @@ def _result(kind: int, said: Any) -> Any:
 class _Line:
     """Lets a few files be read at a time. People take turns: whoever has been served least lately comes next."""
 
-    def __init__(self, most: int, limits: Limits) -> None:
+    def __init__(self, most: int, limits: ParserLimits) -> None:
         self.limits = limits
         self._most = most
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}

@@ -32,7 +32,7 @@ _GUESSED = [codec for codec in NAMES if not codec.startswith("utf")]
 _NO_TEXT = {"utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """A file as text."""
 
     text: str
@@ -41,7 +41,7 @@ class Text(NamedTuple):
     """What to tell people when it could have been another."""
 
 
-def text_of(data: bytes, given: str = "") -> Text:
+def text_of(data: bytes, given: str = "") -> DecodedText:
     """The text of a file that is no workbook. Raises UnreadableFile; WrongChoice for a wrong `given` encoding."""
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
@@ -57,7 +57,7 @@ def text_of(data: bytes, given: str = "") -> Text:
             what = f"the file looks like UTF-16 and is broken (byte {wrong.start:,}): save it as 'CSV UTF-8'"
             raise UnreadableFile("encoding", what) from wrong
         _no_nul(text)
-        return Text(text.removeprefix("\ufeff"), "UTF-16")
+        return DecodedText(text.removeprefix("\ufeff"), "UTF-16")
     if b"\x1b$" in data and data.isascii():
         return _as_given(data, "ISO-2022-JP")
     try:
@@ -66,7 +66,7 @@ def text_of(data: bytes, given: str = "") -> Text:
         # utf-8-sig counts from behind the byte order mark.
         return _guessed(data, wrong.start + (3 if data.startswith(_UTF8) else 0))
     _no_nul(text)
-    return Text(text, "UTF-8")
+    return DecodedText(text, "UTF-8")
 
 
 def codec_of(name: str) -> str:
@@ -86,7 +86,7 @@ def codec_of(name: str) -> str:
     return codec
 
 
-def _as_given(data: bytes, name: str) -> Text:
+def _as_given(data: bytes, name: str) -> DecodedText:
     try:
         codec = codec_of(name)
     except ValueError as wrong:
@@ -97,7 +97,7 @@ def _as_given(data: bytes, name: str) -> Text:
         line = _line_at(data[: wrong.start].decode("latin-1"))
         raise WrongChoice("encoding", f"the file is not {name[:40]}: line {line} has bytes that it does not") from wrong
     _no_nul(text)
-    return Text(text.removeprefix("\ufeff"), NAMES.get(codec, name))
+    return DecodedText(text.removeprefix("\ufeff"), NAMES.get(codec, name))
 
 
 # ------------------------------------------------------------------------------------------------------- what it is not
@@ -157,7 +157,7 @@ _LINES, _BYTES = 300, 64 * 1024
 """Of the lines that are not ASCII: how many, and how much of them, an encoding is found by."""
 
 
-def _guessed(data: bytes, place: int) -> Text:
+def _guessed(data: bytes, place: int) -> DecodedText:
     """A text that is not UTF-8 from `place` on, in the encoding that makes most sense of it."""
     if control := _CONTROLS.search(data):
         line = _line_at(data[: control.start()].decode("latin-1"))
@@ -191,7 +191,7 @@ def _guessed(data: bytes, place: int) -> Text:
             if each.words != best.words
             and (each.odd <= best.odd + _CLOSE or (western_too and each.codec in ("cp1250", "cp1252", *_RARE_LATIN)))
         ]
-        return Text(text, NAMES[best.codec], _in_words(best, rivals))
+        return DecodedText(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
     what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
     raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)

@@ -88,7 +88,7 @@ async def furnish(database: Database, groups: Mapping[str, Iterable[str]]) -> No
 
 
 @dataclass
-class Lab:
+class WorkerHarness:
     """A server, a database, and the actions of people on their cases."""
 
     env: WorkflowEnvironment

@@ -24,7 +24,7 @@ from plugins import loader
 from plugins.activities import activities_of, equip, folder_of
 from plugins.errors import WrongProcess
 from plugins.shipped import steps
-from plugins.testing.server import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from plugins.testing.server import Handle, WorkerHarness, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import ProcessPolicy
 from store.db.database import Database, migrate
@@ -33,7 +33,7 @@ from workflows.registry import INPUTS, PROCESSES, Process, workflows
 
 
 @dataclass
-class Trial(Lab):
+class ProcessHarness(WorkerHarness):
     """A running process for tests. People are those of the demo, such as `requester-1` and `manager-1`."""
 
     process: Process
@@ -59,7 +59,9 @@ class Trial(Lab):
 
 
 @asynccontextmanager
-async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml") -> AsyncIterator[Trial]:
+async def trial(
+    name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml"
+) -> AsyncIterator[ProcessHarness]:
     """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
 
     `policy` is the policy to which the section of the process is added. Raises WrongProcess.
@@ -79,7 +81,7 @@ async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "polic
         activities = activities_of(records, *shipped, *equip(folder))
         worker = worker_of(env.client, workflows().values(), activities)
         running = asyncio.create_task(worker.run())
-        yield Trial(env, database, process, folder_of(process, folder), starter)
+        yield ProcessHarness(env, database, process, folder_of(process, folder), starter)
         await worker.shutdown()
         await running
     await database.close()

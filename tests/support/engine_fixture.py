@@ -28,7 +28,7 @@ from domain.ids import case_id_for, reference_key
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
 from plugins.activities import activities_of
 from plugins.shipped import steps
-from plugins.testing.server import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from plugins.testing.server import Handle as Handle, WorkerHarness, furnish, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
@@ -94,7 +94,7 @@ groups = ["directors"]
 
 
 @dataclass
-class House(Lab):
+class House(WorkerHarness):
     """Everything a test of the engine needs, and words for what people do."""
 
     receiver: Receiver
