@@ -1,4 +1,4 @@
-"""The worker: puts settings, client and adapters together, and runs until it is asked to stop. `python worker.py`."""
+"""The worker program, `python worker.py`: build the parts from the settings, and run until a signal stops it."""
 
 import asyncio
 import logging

@@ -51,7 +51,7 @@ class StagedFiles:
         return sha256
 
     def read(self, person: str, sha256: str) -> bytes:
-        """The bytes. Raises NotStaged, and TakenBefore for a file that was started."""
+        """Return the bytes. Raises NotStaged, and StartedBefore for a file that was started."""
         path = self._path(person, sha256)
         try:
             return path.read_bytes()
