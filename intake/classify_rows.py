@@ -100,8 +100,10 @@ class RowClassifier:
         )
 
     def _not_again(self, process: str, existing: Existing) -> str | None:
-        """Return why this person cannot resubmit a case as its next round; None when allowed, empty when it is no such
-        case."""
+        """Return why this person cannot resubmit a case as its next round; None when allowed.
+
+        Empty when the case did not end undone, or another person requested it.
+        """
         if existing.requester != self._by or existing.status not in ENDED_UNDONE:
             return ""
         rounds = self._rounds.get(process, 1)

@@ -88,8 +88,10 @@ class Importer:
             return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id), left=True)
 
     async def note(self, note: BatchNote) -> BatchResult:
-        """Store the effect of an order to pause, resume or cancel. A cancelled batch is closed, and open rows get the
-        reason."""
+        """Store the effect of an order to pause, resume or cancel.
+
+        A cancelled batch is closed, and its open rows get the reason.
+        """
         order = note.order
         event = CaseEvent(
             event_id=f"batch/{note.batch_id}/{order.id}/{note.status}",
