@@ -61,7 +61,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
     """Return the currency of a file without a currency column, and notes.
 
     `said` has the currencies found at `where`. Unless it is `sure` that they are about the amounts, several codes are
-    no reason to refuse.
+    no reason to refuse. Raises WrongMapping where only people can know.
     """
     _, currency = target.money or ("", "")
     if len(said) == 1 and len(said[0]) == 1:

@@ -42,8 +42,10 @@ class DecodedText(NamedTuple):
 
 
 def text_of(data: bytes, given: str = "") -> DecodedText:
-    """Return the text of a file that is not a workbook. Raises UnreadableFile; WrongChoice for a wrong `given`
-    encoding."""
+    """Return the text of a file that is not a workbook.
+
+    Raises UnreadableFile; WrongChoice for a wrong `given` encoding.
+    """
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
             raise UnreadableFile("format", f"this is {what}, neither CSV nor .xlsx: save it as one of these")
@@ -120,8 +122,10 @@ texts."""
 
 
 def _utf16(data: bytes) -> str | None:
-    """Return the kind of UTF-16: by its byte order mark, or because every second byte of plain text is NUL; else
-    None."""
+    """Return the kind of UTF-16; None for another encoding.
+
+    It is recognised by its byte order mark, or because every second byte of plain text is NUL.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     head = data[: _HEAD - _HEAD % 2]

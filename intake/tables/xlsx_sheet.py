@@ -191,7 +191,7 @@ class SheetReader:
         self._has_value = self._has_formula = False
 
     def _of_another_row(self, place: str) -> None:
-        """Start the next row when a row has no number and its first cell shows that it is a new one."""
+        """Move back to the row that the first cell names, where the row has no number. Raises ValueError."""
         found = _PLACE.fullmatch(place)
         if found is None or self._numbered or self._place >= 0:
             raise ValueError(f"the cell {place[:20]} stands in row {self._line:,}")
@@ -295,8 +295,7 @@ class SheetReader:
             self._merged.append((top, bottom, first - 1, min(last, MAX_COLUMNS) - 1, ref))
 
     def _tell_merged(self) -> None:
-        """Add a note on merged cells: only the first of them has a value, so a value for several rows counts for
-        one."""
+        """Mark the cells of merged ranges that have no value: a value for several rows counts for the first."""
         goes_over = 0
         at: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
         for top, bottom, first, last, ref in self._merged:
