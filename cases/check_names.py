@@ -57,9 +57,7 @@ class NamesCheck:
         else:
             everybody = await self.everybody(process)
             problems = await asyncio.to_thread(wrong_names, process, wrong, lambda _: everybody)
-        if (
-            fields is None
-        ):  # edits come from an operator, not from the requester; chosen deciders are checked when the gate opens
+        if fields is None:  # edits come from an operator; the gate checks chosen deciders when it opens
             for n, request in enumerate(requests):
                 if request is not None and found[n] and not problems[n]:
                     problems[n] = await self._badly_chosen(process, request)

@@ -257,7 +257,7 @@ class Starter:
             left = launch.waiting[1:]  # the first was tried; the others did not reach Temporal
             if left:
                 try:
-                    await self.launcher.reach(anew=True)
+                    await self.launcher.reach(always=True)
                 except TemporalUnavailable:
                     break  # Temporal does not answer at all, so all cases wait
         return count

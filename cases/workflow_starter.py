@@ -80,12 +80,12 @@ class Launcher:
         self._policies = policies
         self._reached_at = float("-inf")
 
-    async def reach(self, *, anew: bool = False) -> None:
+    async def reach(self, *, always: bool = False) -> None:
         """Check that Temporal answers, before anything is stored; skip the check if it answered a moment ago.
 
-        `anew` checks in any case. Raises TemporalUnavailable.
+        `always` checks in any case. Raises TemporalUnavailable.
         """
-        if not anew and time.monotonic() - self._reached_at < _REACHED_FOR:
+        if not always and time.monotonic() - self._reached_at < _REACHED_FOR:
             return
         try:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):

@@ -83,7 +83,7 @@ class Patience:
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Start the time anew, as the gateway has answered."""
+        """Restart the time, as the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:

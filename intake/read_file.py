@@ -190,9 +190,7 @@ def _bind(
     check_constants(target, given.constants)
     check_headings(line, headings, table.format.delimiter)
     if given.columns:
-        sources_of(
-            given, headings
-        )  # report headings that the mapping names and the file lacks before required fields that are missing
+        sources_of(given, headings)  # report unknown headings of the mapping before missing fields
         made = _own_names(given, headings, target)
     else:
         made = suggest(table, line, headings, target, given.constants)

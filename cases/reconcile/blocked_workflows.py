@@ -158,7 +158,7 @@ class StoppedWorkflows:
                 return said[:TECHNICAL] or "The worker did not respond in time."
         return ""
 
-    # ----------------------------------------------------------------------------- what Temporal knows, and the record
+    # ----------------------------------------------------------------------------- ----- what Temporal and SQL know
 
     async def _compared(self, known: Collection[str]) -> int:
         async with self._db.read() as conn:
@@ -255,7 +255,7 @@ class StoppedWorkflows:
                 )
             new = await blocked.found(conn, one, task, event)
         if new:
-            log.error("%s stands still: %s %s", workflow_id, cause, technical)
+            log.error("%s is blocked: %s %s", workflow_id, cause, technical)
         return new
 
     async def _over(self, known: dict[str, Stopped], failing: Collection[str]) -> int:
@@ -333,9 +333,8 @@ def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
         "what_to_do": WHAT_TO_DO[one.kind],
     }
     verdicts = VERDICTS[one.kind]
-    if (
-        case.rollback is not None and case.rollback.ended is not None
-    ):  # the case is completed and being rolled back: continue the rollback
+    # A completed case that is being rolled back can only go on with its rollback.
+    if case.rollback is not None and case.rollback.ended is not None:
         verdicts = [verdict for verdict in verdicts if verdict is not Verdict.DONE_BY_HAND]
     return TaskView(
         task_id=task_id_for(one.workflow_id, "stopped", number),

@@ -79,9 +79,7 @@ class Watcher:
         try:
             await handle.signal("resynchronise", run_id)
         except RPCError as error:
-            if (
-                error.status is not RPCStatusCode.NOT_FOUND
-            ):  # else the run has ended meanwhile and has written its events
+            if error.status is not RPCStatusCode.NOT_FOUND:  # else the run has ended and has written its events
                 raise
         self._told.add(run_id)
         return True

@@ -72,9 +72,8 @@ class LostImports:
         )
         async with self._db.write() as conn:
             if again:
-                await batches.move(
-                    conn, batch.batch_id, "starting"
-                )  # the sweep starts the import again; finished rows stay finished
+                # The sweep starts the import again; finished rows stay finished.
+                await batches.move(conn, batch.batch_id, "starting")
             else:
                 await batches.give_up(conn, batch.batch_id, WHY)
                 await batches.close(conn, batch.batch_id, "failed", now)

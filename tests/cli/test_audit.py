@@ -17,7 +17,7 @@ def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp
 def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
     run("people", "add", "anna")
     intact = run("audit", "verify")
-    assert intact.code == 0 and intact.out.startswith("the record is intact: 1 events")
+    assert intact.code == 0 and intact.out.startswith("the audit log is intact: 1 events")
     engine = create_engine(f"sqlite:///{tmp_path}/holdgate.db")
     with engine.begin() as connection:
         connection.execute(text("UPDATE events SET actor = 'somebody else'"))
