@@ -1,4 +1,4 @@
-"""The worker: puts settings, client and adapters together, and runs until it is asked to stop. `python worker.py`."""
+"""The worker program, `python worker.py`: build the parts from the settings, and run until a signal stops it."""
 
 import asyncio
 import logging
@@ -24,8 +24,8 @@ from core.exit import leave
 from core.settings import Settings, WrongSettings, load
 from core.temporal import connect_when_reachable, metrics_of_sdk
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
-from intake.drop_folder import DropBox
-from intake.drop_folder_import import Inbox
+from intake.drop_folder import DropFolder
+from intake.drop_folder_import import DropFolderImport
 from intake.upload import Uploads
 from plugins import loader
 from plugins.activities import activities_of as activities_of, equip
@@ -44,18 +44,18 @@ IMPORT_EVERY = timedelta(seconds=2)
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
     """Return the job that imports files from the drop folder, if there is one. One worker at a time does so."""
-    if settings.inbox_dir is None:
+    if settings.import_dir is None:
         return []
-    inbox = Inbox(
+    importer = DropFolderImport(
         database,
         Uploads(database, client, policy_file, settings.uploads, mappings=settings.mappings),
-        DropBox(settings.inbox_dir),
-        settings.inbox_requester,
+        DropFolder(settings.import_dir),
+        settings.import_requester,
         most_bytes=settings.max_upload_bytes,
         url=settings.public_url,
     )
     said = "%d files of the drop folder were imported or refused"
-    return [Job(inbox.look, said, "the drop folder could not be read", IMPORT_EVERY)]
+    return [Job(importer.look, said, "the drop folder could not be read", IMPORT_EVERY)]
 
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:

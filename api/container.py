@@ -16,7 +16,7 @@ from cases.settle_blocked import Settlement
 from cases.submit import Starter
 from core.settings import Settings
 from core.temporal import connect
-from intake.staged_files import HeldFiles
+from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
 from store.audit.verification import Folders
@@ -41,7 +41,7 @@ class Services:
     starter: Starter
     rollbacks: Rollbacks
     uploads: Uploads
-    held: HeldFiles
+    held: StagedFiles
     live: LiveUpdates
     ledger: Ledger
     directory: AccountDirectory
@@ -74,7 +74,7 @@ class Services:
             starter=starter,
             rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
-            held=HeldFiles(settings.uploads / "held"),
+            held=StagedFiles(settings.uploads / "held"),
             live=LiveUpdates(db),
             ledger=Ledger(db),
             directory=AccountDirectory(db),

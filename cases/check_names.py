@@ -1,7 +1,7 @@
-"""Names of people and groups in requests, checked against those there are, before anything is stored.
+"""Check names of people and groups in requests before the requests are stored.
 
-A name must be the exact id, or the exact name of a group: what is stored is what the record and the rules compare. For
-anything else the request is refused, with whom it may mean.
+A name must be the exact id of a person, or the exact name of a group, as the audit log and the rules compare ids. Any
+other name refuses the request, with suggestions.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from policy.candidates import not_to_choose
 from policy.groups import groups_of
 from policy.model import Policy
 from store.db.database import Database
-from store.people.name_resolver import NameResolver, members_of, refused, resolver, there_are
+from store.people.name_resolver import NameResolver, existing_names, members_of, refused, resolver
 from store.people.people import Directory, UnknownPerson, get
 
 SUGGESTED = 200
-"""Names of one file for which suggestions are looked up; a file with more of them has the wrong column."""
+"""Names of one file that get suggestions. A file with more unknown names has the wrong column."""
 
 
 KnownNames = Mapping[Kind, Collection[str]]
-"""By kind, those of some names that there are."""
+"""The names that exist, by kind."""
 Everybody = tuple[NameResolver, Collection[str] | None]
-"""Everybody, and of whom the person may be told: None for all."""
+"""All names, and those that the requester is allowed to see; None for all."""
 
 
 class NamesCheck:
@@ -43,9 +43,9 @@ class NamesCheck:
     async def problems(
         self, process: str, requests: Sequence[BaseModel | None], fields: Collection[str] | None = None
     ) -> list[list[FieldProblem]]:
-        """What is wrong with the names in each of the requests of a process, of all `fields` or only of these.
+        """Return the problems of the names in each request of a process, for all `fields` or only these.
 
-        Asks the store nothing when no field of them names anybody.
+        Reads nothing from the database when no field holds a name.
         """
         found = [_wanted(request, fields) for request in requests]
         if not any(found):
@@ -57,7 +57,7 @@ class NamesCheck:
         else:
             everybody = await self.everybody(process)
             problems = await asyncio.to_thread(wrong_names, process, wrong, lambda _: everybody)
-        if fields is None:  # edits are not of the requester; whom they choose is looked at when the gate asks for it
+        if fields is None:  # edits come from an operator; the gate checks chosen deciders when it opens
             for n, request in enumerate(requests):
                 if request is not None and found[n] and not problems[n]:
                     problems[n] = await self._badly_chosen(process, request)
@@ -71,17 +71,20 @@ class NamesCheck:
         return self._chosen.problems(choices)
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        """Those of the names whom `choose_from` of a gate does not let the person choose."""
+        """Return the names that `choose_from` of a gate does not allow."""
         return await not_to_choose(choose_from, names, self._by, Directory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:
-        """Those of the names that there are."""
+        """Return the names that exist."""
         async with self._db.read() as conn:
-            persons, groups = await there_are(conn, names)
+            persons, groups = await existing_names(conn, names)
         return {"person": persons, "group": groups, "person or group": persons | groups}
 
     async def everybody(self, process: str) -> Everybody:
-        """Everybody, and of whom the person may be told: who decides such requests stands on the page of each."""
+        """Return all names, and those that the requester can see.
+
+        The deciders of such requests are on the page of each one.
+        """
         async with self._db.read() as conn:
             if self._resolver is None:
                 self._resolver = await resolver(conn, groups_of(self._policy))
@@ -102,9 +105,9 @@ def wrong_names(
     everybody: Callable[[str], Everybody],
     suggested: dict[tuple[str, Named], Sequence[str]] | None = None,
 ) -> list[list[FieldProblem]]:
-    """Say of names in requests of a process that there is nobody of them, and whom they may mean.
+    """Return problems for unknown names in requests of a process, with suggestions.
 
-    `suggested` keeps what is found, for the next requests of the same person.
+    `suggested` keeps suggestions for the next requests of the same person.
     """
     known = {} if suggested is None else suggested
     return [[_problem(each, _suggestions(known, process, each, everybody)) for each in some] for some in wrong]

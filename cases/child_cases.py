@@ -1,4 +1,4 @@
-"""Starting cases for cases, and withdrawing them, each once for its key."""
+"""Start and withdraw cases that other cases request, once for each key."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,13 +23,13 @@ PATIENCE = timedelta(seconds=5)
 
 
 class SqlChildren:
-    """Cases of cases. The key is stored before the case is, so that an undo in between is not missed."""
+    """Cases of cases. The key is stored before the case, so that an undo in between is not missed."""
 
     def __init__(self, db: Database, client: Client, starter: Starter) -> None:
         self._db, self._client, self._starter = db, client, starter
 
     async def ask(self, call: StepCall[ChildRequest]) -> str:
-        """The id of the case that this key started, now or before. Raises Refused for one that cannot be started."""
+        """Return the id of the case for this key; start it if needed. Raises Refused for one that cannot be started."""
         wanted = call.input
         async with self._db.write() as conn:
             if await idempotency.done(conn, call.key) is None:
@@ -49,13 +49,13 @@ class SqlChildren:
             async with self._db.read() as conn:
                 await idempotency.done(conn, call.key)
         except Refused:
-            # The undo came while the case was being started, and may have found nothing to cancel.
+            # The undo came while the case was being started, so it can have missed the case.
             await self._cancel(row, call)
             raise
         return row.case_id
 
     async def withdraw(self, call: StepCall[ChildRequest]) -> bool:
-        """Cancel the case that the key in `undoes` started. Answers whether there was one that had not ended."""
+        """Cancel the case that the key in `undoes` started. Return whether it existed and had not ended."""
         async with self._db.write() as conn:
             undo = await idempotency.undo(conn, call.key, call.undone, "withdraw_case", call.case_id)
             rows = await cases.children_of(conn, call.case_id)
@@ -65,7 +65,7 @@ class SqlChildren:
         return row is not None and await self._cancel(row, call)
 
     async def end(self, case_id: str) -> CaseResult | None:
-        """How a case ended, as the record knows it."""
+        """Return how a case ended, from SQL; None while it runs."""
         async with self._db.read() as conn:
             row = await cases.get(conn, case_id)
         return row.result if row and row.status.closed else None
@@ -87,7 +87,7 @@ class SqlChildren:
         try:
             await self._client.get_workflow_handle(row.conductor).signal("cancel_case", asked, rpc_timeout=PATIENCE)
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:  # it has ended a moment ago
+            if error.status is RPCStatusCode.NOT_FOUND:  # the case has just ended
                 return False
             raise Trouble(
                 "Temporal does not answer, so the other case could not be cancelled yet.", about="temporal"

@@ -1,7 +1,7 @@
-"""Whom a request chooses to decide it, checked before anything is stored.
+"""Check the people that a request chooses as deciders, before the request is stored.
 
-A gate may ask people whom the input names. Where the policy says among whom (`choose_from`), anybody else is refused,
-and so is a request that names nobody but its requester, who never decides it.
+A gate can ask people whom the input names. Where the policy limits them (`choose_from`), any other person is refused. A
+request that names only its requester is refused too, as requesters never decide their own requests.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ NOT_OF_THE_INPUT = {"facts", "case", "limits"}
 
 
 class Choice(NamedTuple):
-    """Whom a request chooses for one gate."""
+    """The people that a request chooses for one gate."""
 
     process: str
     gate: GateRules
@@ -31,12 +31,12 @@ class Choice(NamedTuple):
 
     @property
     def choose_from(self) -> Sequence[str]:
-        """Among whom the policy lets it choose; empty for anybody."""
+        """The people or groups that the policy allows; empty for no limit."""
         return self.gate.chosen_from or ()
 
 
 class ChosenDeciders:
-    """Checks the requests of one person by one policy. Pure: who may not be chosen is asked of whoever uses it."""
+    """Checks the requests of one person by one policy. Pure: the caller looks up who cannot be chosen."""
 
     def __init__(self, policy: Policy, by: str) -> None:
         self._policy, self._by = policy, by
@@ -44,7 +44,7 @@ class ChosenDeciders:
         self._wrong: dict[tuple[str, str, str], bool] = {}
 
     def choices(self, process: str, request: BaseModel) -> list[Choice]:
-        """Return whom a request chooses, gate by gate."""
+        """Return the people that a request chooses, gate by gate."""
         if process not in self._gates:
             self._gates[process] = _that_choose(self._policy, process)
         return [
@@ -53,13 +53,13 @@ class ChosenDeciders:
         ]
 
     def unknown(self, choice: Choice) -> list[str]:
-        """Those of the names of which must be asked whether they may be chosen."""
+        """Return the names for which the caller must look up whether they can be chosen."""
         if not choice.choose_from:
             return []
         return [each for each in choice.names if (choice.process, choice.gate_name, each) not in self._wrong]
 
     def learn(self, choice: Choice, names: Sequence[str], wrong: Collection[str]) -> None:
-        """Keep which of these names may not be chosen."""
+        """Store which of these names cannot be chosen."""
         self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
 
     def problems(self, choices: Sequence[Choice]) -> list[FieldProblem]:
@@ -70,7 +70,7 @@ class ChosenDeciders:
         section = self._policy.processes[process]
         try:
             names = evaluate(compiled, ConditionValues.of(section, request, {}, {"requester": self._by}).values)
-        except ExpressionError:  # the gate will show it to the people of the policy
+        except ExpressionError:  # the gate will ask the people of the policy instead
             return []
         return [each for each in names if isinstance(each, str)] if isinstance(names, list) else []
 
@@ -93,7 +93,7 @@ class ChosenDeciders:
 
 
 def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[GateRules, Expression]]:
-    """The gates that ask whom the input names, as far as that is known before anything is found out."""
+    """Return the gates whose deciders come from the input, as far as the input alone shows."""
     found = {}
     for name, gate in policy.processes[process].gates.items() if policy.has(process) else ():
         if gate.candidates is None:
@@ -106,7 +106,7 @@ def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[GateRules, 
 
 
 def _field(choice: Choice, name: str) -> str:
-    """The field that a name comes from."""
+    """Return the field that a name comes from."""
     fields = sorted({root for root, *_ in choice.compiled.reads} - NOT_OF_THE_INPUT)
     for field in fields:
         value = getattr(choice.request, field, None)

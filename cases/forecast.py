@@ -1,8 +1,8 @@
-"""Forecast what a file would ask of people: what rules decide, the tasks of each group, and the sums of money.
+"""Forecast the tasks that a file would cause: decisions by rules, tasks for each group, and sums of money.
 
-By the policy, from the rows alone. Facts are what steps find out, so a gate whose opening hangs on them is told as a
-range. Each gate is told as if people approve all that comes before it; a row that a rule rejects comes to no further
-gate. Pure, and fed chunk by chunk, so that a file of any length takes no more memory.
+The forecast uses the policy and the rows only. Facts are found by steps, so a gate whose condition depends on facts
+gets a range. Each gate is counted as if people approve all gates before it; a row that a rule rejects reaches no
+further gate. Pure, and fed in chunks, so that memory does not grow with the file.
 """
 
 from collections import Counter
@@ -21,42 +21,42 @@ from policy.wording import compared, on_one_line, person_or_group
 from workflows.registry import Process
 
 _THIS_BATCH = "this batch"
-"""Stands for the id that the batch would get: conditions may ask whether there is one."""
+"""Replaces the id of the batch, as conditions can ask whether there is one."""
 _TOLD = 3
-"""Rules and groups that one sentence names: limits in ten currencies would else make a sentence of ten."""
+"""Rules and groups that one sentence names, as limits can exist in ten currencies."""
 Verdict = Literal["approve", "reject"]
 
 
 class GateForecast(BaseModel):
-    """What one gate would do with the valid rows of a file."""
+    """The result of one gate for the valid rows of a file."""
 
     process: str
     gate: str
     title: str
     cases: int
-    """Those that come to it, if all that is asked before is approved."""
+    """Rows that reach the gate, if all tasks before it are approved."""
     by_rule: int
-    """Of them: for how many nobody has to be asked, because the gate does not open or a rule approves."""
+    """Of these: rows that need no person, because the gate does not open or a rule decides."""
     by_rule_because: list[str]
     rejected_by_rule: int
     rejected_because: list[str]
     tasks: dict[str, int]
-    """The tasks that certainly open, by who can decide them; one for two groups counts for each."""
+    """The tasks that certainly open, by group. A task for two groups counts for each."""
     approvals: int
-    """How many approvals these need together; at least, where the number hangs on facts or on who is there."""
+    """Approvals that these tasks need together. It is a minimum where the number depends on facts or on people."""
     maybe_asked: list[str]
-    """Who is perhaps asked, beyond these tasks."""
+    """People who may be asked beyond these tasks."""
     tasks_by_approvals: dict[int, int]
-    """The same tasks by how many approvals one of them needs."""
+    """The same tasks by the number of approvals that one needs."""
     depends_on: list[str]
-    """What is not known yet and says whether people are asked, such as `facts.score`."""
+    """Unknown values that decide whether people are asked, such as `facts.score`."""
     known_after: str | None
     between: tuple[int, int | None]
-    """The least and the most tasks. The most is null where a gate stands once for each thing that will be found."""
+    """The least and the most tasks. The most is null where a gate opens once for each item that a step finds."""
 
 
 class Total(BaseModel):
-    """The money of some rows in one currency."""
+    """The sum of some rows in one currency."""
 
     currency: str
     count: int
@@ -66,18 +66,18 @@ class Total(BaseModel):
 
 
 class ForecastReport(BaseModel):
-    """What the valid rows of a file would come to."""
+    """The forecast for the valid rows of a file."""
 
     summary: list[str]
     gates: list[GateForecast]
     totals: list[Total]
-    """Of the valid rows."""
+    """Sums of the valid rows."""
     duplicate_totals: list[Total]
-    """Of the rows that are duplicates: not to be paid again."""
+    """Sums of the duplicate rows, which are not paid again."""
 
 
 class Forecast:
-    """Looks at the rows of a file, one after the other."""
+    """Collects the forecast, row by row."""
 
     def __init__(self, policy: Policy, processes: Mapping[str, Process], by: str) -> None:
         self._policy, self._processes, self._by = policy, processes, by
@@ -86,7 +86,7 @@ class Forecast:
         self._valid, self._duplicates = _Totals(), _Totals()
 
     def valid(self, process: str, reference: str, priority: int | None, input: BaseModel) -> None:
-        """A row that would become a case."""
+        """Add a row that would become a case."""
         self._cases[process] += 1
         self._valid.add(self._processes[process], input)
         case = {
@@ -100,11 +100,11 @@ class Forecast:
                 return
 
     def duplicate(self, process: str, input: BaseModel) -> None:
-        """A row that would start nothing."""
+        """Add a row that would start nothing."""
         self._duplicates.add(self._processes[process], input)
 
     def report(self) -> ForecastReport:
-        """What was seen so far."""
+        """Return the forecast for all rows so far."""
         gates = [gate for process in self._gates.values() for gate in process]
         totals = self._valid.report()
         return ForecastReport(
@@ -116,7 +116,7 @@ class Forecast:
 
     def _gates_of(self, process: str) -> "list[_Gate]":
         if process not in self._gates:
-            # In the order of the process's words, which is that of its story. Those of the engine are not among them.
+            # In the order of the process's wording, which follows the procedure. Gates of the engine are not included.
             kind, ruled = self._processes[process], self._policy.processes[process].gates
             self._gates[process] = [_Gate(self._policy, kind, name) for name in kind.words.gates if name in ruled]
         return self._gates[process]
@@ -135,7 +135,7 @@ class Forecast:
 
 
 class _Gate:
-    """One gate, and what it does with the rows."""
+    """One gate and its counts."""
 
     def __init__(self, policy: Policy, process: Process, name: str) -> None:
         self.process, self.name, self.limits = process, name, policy.processes[process.name].limits
@@ -150,14 +150,14 @@ class _Gate:
         self.depends_on: set[str] = {"facts"} if self.repeated else set()
 
     def add(self, input: BaseModel, case: Mapping[str, object]) -> bool:
-        """Count one row; whether it may go on to the next gate."""
+        """Count one row; return whether it can reach the next gate."""
         self.cases += 1
         if self.repeated:
             return True
         decision = self.previews.of(input, case)
         if depends_on := decision.depends_on:
             self.depends_on.update(depends_on)
-            if decision.needed:  # else a rule decides, and only which one is not known
+            if decision.needed:  # else a rule decides, but it is not known which one
                 self.perhaps += 1
                 self.maybe_asked.update(dict.fromkeys(decision.asked))
             return True
@@ -230,7 +230,7 @@ class _Gate:
             yield f"{_counted(count, self.process)} {are} rejected by rule ({_several(self.because('reject'))})"
 
     def of_tasks(self) -> str:
-        """`40 tasks for managers, 12 of them need 2 approvals`."""
+        """Return text such as `40 tasks for managers, 12 of them need 2 approvals`."""
         said = f"{self.certain:,} task{'s' if self.certain > 1 else ''}"
         by_asked = {" or ".join(map(person_or_group, asked)): count for asked, count in self.tasks.most_common()}
         if len(by_asked) == 1:
@@ -246,11 +246,11 @@ class _Gate:
         return said
 
     def because(self, verdict: Verdict) -> list[str]:
-        """Return the rules that decided so, the one that decides the most cases first."""
+        """Return the rules that decided so, the most frequent first."""
         return list(dict.fromkeys(self.in_words(why) for why, _ in self.decided[verdict].most_common()))
 
     def in_words(self, why: "_Why") -> str:
-        """`amount under 500.00 GBP` for `amount >= limits.manager`, which does not hold; else the rule as it stands."""
+        """Return a rule as text: `amount under 500.00 GBP` where `amount >= limits.manager` does not hold."""
         source, made = on_one_line(why.rule), comparison(why.rule)
         if made is None or (made.limit is None and isinstance(made.other, str)):
             return source if why.holds else f"not: {source}"
@@ -259,7 +259,7 @@ class _Gate:
 
 
 class _Why(NamedTuple):
-    """A rule that decided, and whether it did so because it holds."""
+    """A rule that decided, and whether it held."""
 
     rule: str
     holds: bool
@@ -273,11 +273,11 @@ class _Totals:
         self._of: dict[str, Total] = {}
 
     def add(self, process: Process, input: BaseModel) -> None:
-        """Add one row, if its process is about money."""
+        """Add one row, if its process has an amount."""
         if process.words.money is None:
             return
         amount, currency = (getattr(input, name) for name in process.words.money)
-        if amount is None or not currency:  # a process of one's own may leave them out
+        if amount is None or not currency:  # a plugin can leave amount or currency out
             return
         amount, currency = Decimal(str(amount)), str(currency)
         total = self._of.get(currency)
@@ -289,7 +289,7 @@ class _Totals:
         total.smallest, total.largest = min(total.smallest, amount), max(total.largest, amount)
 
     def report(self) -> list[Total]:
-        """Those of most rows first, with the decimals of their currencies."""
+        """Return the sums, those of most rows first, with the decimals of their currencies."""
         totals = sorted(self._of.values(), key=lambda total: (-total.count, total.currency))
         return [
             Total(

@@ -1,4 +1,7 @@
-"""Policies by the hash that cases are pinned to, from SQL. None ever changes under its hash: each is parsed once."""
+"""Policies from SQL by their hash, to which cases are pinned.
+
+The text of a hash never changes, so each policy is parsed once.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class Terms(NamedTuple):
-    """What a Workflow must know of its policy before it can ask for anything."""
+    """The values of a policy that a Workflow needs when it starts."""
 
     steps: Mapping[str, StepOptions]
     own_gates: list[str]
 
 
 class PinnedPolicies:
-    """Reads and keeps policies."""
+    """Reads policies from SQL and keeps them in memory."""
 
     def __init__(
         self, database: Database, inputs: Mapping[str, type[BaseModel]], steps: Mapping[str, StepNames] = STEPS
@@ -34,7 +37,7 @@ class PinnedPolicies:
         self._parsed: dict[str, Policy] = {}
 
     async def get(self, policy_hash: str) -> Policy:
-        """The policy; raises LookupError when it was never stored, PolicyError when this code cannot read it."""
+        """Return the policy. Raises LookupError for an unknown hash, PolicyError when this code cannot read it."""
         if policy_hash not in self._parsed:
             async with self._database.read() as connection:
                 text = await policies.text(connection, policy_hash)
@@ -46,7 +49,7 @@ class PinnedPolicies:
         return self._parsed[policy_hash]
 
     async def terms(self, policy_hash: str, process: str) -> Terms:
-        """The terms of a process; the defaults where the policy cannot be read, for that is no reason not to start."""
+        """Return the terms of a process; the defaults when the policy cannot be read, so that the case still starts."""
         try:
             policy = await self.get(policy_hash)
         except (LookupError, PolicyError) as wrong:
@@ -56,7 +59,7 @@ class PinnedPolicies:
         return Terms(steps, gates_of_engine(policy, process))
 
     def lists(self, process: str) -> Callable[[str], Awaitable[Mapping[str, list[str]]]]:
-        """What gives the lists of names of a process, by the hash of a policy. It raises as `get` does."""
+        """Return a function from the hash of a policy to the lists of names for a process. It raises as `get` does."""
 
         async def of_policy(policy_hash: str) -> Mapping[str, list[str]]:
             return (await self.get(policy_hash)).lists(process)

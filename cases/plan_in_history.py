@@ -1,4 +1,4 @@
-"""What a case did and how to undo it, read from Temporal's history alone: no code of the case has to run for it."""
+"""Find the undos of a case in Temporal's history alone, without running code of the case."""
 
 from contextlib import suppress
 from typing import Any
@@ -13,10 +13,10 @@ from domain.undo import PlannedUndo
 
 
 async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]:
-    """The undos of the steps that were ever begun, oldest first, without those that were undone.
+    """Return the undos of all steps that began, oldest first, without those that were undone.
 
-    A step that did not take effect is among them: its undo finds nothing, and sees to it that it stays so. Empty where
-    Temporal does not know the Workflow.
+    A step without effect is included: its undo finds nothing and voids the key. Empty when Temporal does not know the
+    Workflow.
     """
     planned: dict[str, PlannedUndo] = {}
     doing: dict[int, str] = {}

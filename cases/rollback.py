@@ -1,6 +1,6 @@
-"""Rolling back what has ended: a case is handed over in SQL first, then the Workflow that undoes it is started.
+"""Roll back closed cases: hand the case over in SQL first, then start the Workflow that undoes its steps.
 
-As with the start of a case, a row that is handed over is never lost: the sweep starts what was not.
+As with a new case, a row that is handed over is never lost: the sweep starts missing Workflows.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ PLAN: TypeAdapter[list[PlannedUndo]] = TypeAdapter(list[PlannedUndo])
 
 
 class NotRollable(Exception):
-    """The case cannot be rolled back now; `str()` says why."""
+    """The case cannot be rolled back now; `str()` has the reason."""
 
 
 class Rollbacks:
@@ -38,7 +38,7 @@ class Rollbacks:
         self._db, self._client, self._starter = db, client, starter
 
     async def ask(self, case: CaseRow, by: str, reason: str) -> CaseRow:
-        """Roll a completed case back; people may have to approve it first.
+        """Roll back a completed case; people may have to approve it first.
 
         Raises NotRollable, NoPolicy, TemporalUnavailable and DatabaseUnavailable; nothing has changed then.
         """
@@ -73,13 +73,13 @@ class Rollbacks:
         plan: list[PlannedUndo] | None = None,
         decided: DecisionView | None = None,
     ) -> CaseRow | None:
-        """The Workflow of an open case was ended in Temporal: operators are asked. None if it has moved on since.
+        """Ask operators about an open case whose Workflow was ended in Temporal; return None if it has moved on.
 
-        `plan`: what is to be undone, where that is known better than the Workflow and the record tell. `decided`: what
-        an operator has said already.
+        `plan` has the undos where the caller knows them better than the Workflow and SQL. `decided` is an earlier
+        answer of an operator.
         """
         if plan is None:
-            # The Workflow knows better than the record, which is behind by the steps since the last gate.
+            # The Workflow knows more than SQL, which lacks the steps since the last gate.
             plan = await self.plan_of(case.conductor) or case.plan
         before = case.rollback
         taken_back = before is not None and before.ended is not None
@@ -98,7 +98,10 @@ class Rollbacks:
         return await self._hand_over(case.model_copy(update={"plan": plan}), asked, "case_lost", by)
 
     async def plan_of(self, workflow_id: str) -> list[PlannedUndo]:
-        """What a Workflow would undo, which may have ended; empty where Temporal or this code no longer knows it."""
+        """Return the undos of a Workflow, also of one that has ended.
+
+        Empty where Temporal or this code does not know the Workflow.
+        """
         try:
             async with asyncio.timeout(QUERY_PATIENCE_S):
                 found = await self._client.get_workflow_handle(workflow_id).query("plan")
@@ -128,11 +131,11 @@ class Rollbacks:
                 await settle(conn, launch)
                 return await cases.get(conn, case.case_id) or given
         except DatabaseUnavailable:
-            return given  # it is handed over; the sweep writes the rest
+            return given  # the case is handed over; the sweep does the rest
 
 
 def why_not(case: CaseRow) -> str:
-    """Why a case cannot be rolled back, in one sentence; empty when it can."""
+    """Return why a case cannot be rolled back, in one sentence; empty when it can."""
     match case.status:
         case Status.COMPLETED:
             return ""

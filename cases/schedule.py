@@ -1,15 +1,15 @@
-"""When a case may be scheduled for: a year such as 2207 is a slip of the finger that nobody would ever hear of."""
+"""Limits for the start of a scheduled case: a year such as 2207 is a typing error that nobody would notice."""
 
 from datetime import UTC, datetime
 
 from domain.moments import A_MOMENT, Within
 
 START = Within(ahead=5)
-"""A moment in the past is no mistake, such a case starts at once; one of another year is."""
+"""A time in the past is allowed, as the case then starts at once."""
 
 
 def why_not_at(start_at: datetime) -> str | None:
-    """What is wrong with a moment, to be said behind the name of its field; None when it can be scheduled for."""
+    """Return what is wrong with a time, as text after the name of its field; None when it is valid."""
     if start_at.tzinfo is None:
         return f"needs its offset from UTC: write {A_MOMENT}"
     try:

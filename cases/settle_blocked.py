@@ -1,4 +1,4 @@
-"""What an operator says of a case that stands still, carried out: there is no Workflow that could hear it."""
+"""Carry out an operator's decision on a blocked case, whose Workflow cannot receive it."""
 
 from collections.abc import Sequence
 
@@ -19,16 +19,15 @@ from store.db.database import Database
 
 
 class Settlement:
-    """Carries out what an operator says of a case that stands still."""
+    """Carries out operators' decisions on blocked cases."""
 
     def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
         self._db, self._client, self._rollbacks = db, client, rollbacks
 
     async def settle(self, task: TaskView, decision: Decision) -> Status | None:
-        """Do it, and answer the status of the case then; None when somebody else was faster.
+        """Carry out the decision and return the new status of the case; None when another process was faster.
 
-        If this dies in between, the case is found again: by the job of `stopped.py`, or as one that was ended in
-        Temporal. Raises RPCError when Temporal does not answer.
+        After a crash, the case is found again by a reconcile job. Raises RPCError when Temporal does not answer.
         """
         view = DecisionView(
             decision_id=decision.id,
@@ -41,8 +40,8 @@ class Settlement:
             one = await blocked.by_task(conn, task.task_id)
             if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
                 return None
-            await tasks.judge_all(conn, [DecisionRecord(decision=decision)], task.case_id)
-            await blocked.over(conn, one, _decided(task, decision))
+            await tasks.record_decisions(conn, [DecisionRecord(decision=decision)], task.case_id)
+            await blocked.remove(conn, one, _decided(task, decision))
             case = await cases.get(conn, task.case_id)
         if case is None:
             return None
@@ -50,13 +49,13 @@ class Settlement:
         if decision.verdict is Verdict.RETRY:
             state: CaseState = await handle.query("status", result_type=CaseState)
             async with self._db.write() as conn:
-                await tasks.forget(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
+                await tasks.remove_unknown(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
             await handle.signal("resynchronise", (await handle.describe()).run_id)
             return case.status
         plan = _joined(case, await plan_in_history(self._client, one.workflow_id))
         try:
             await handle.terminate(reason=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}")
-        except RPCError as error:  # it has ended, or is not there
+        except RPCError as error:  # the Workflow has ended, or is not there
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
         given = await self._rollbacks.lost(case, one.cause, by=decision.by.id, plan=plan, decided=view)
@@ -64,7 +63,7 @@ class Settlement:
 
 
 def _joined(case: CaseRow, found: Sequence[PlannedUndo]) -> list[PlannedUndo]:
-    """The plan of the record, and what only Temporal's history tells. An undo that is done changes nothing again."""
+    """Join the undos in SQL with those in Temporal's history only. An undo that was done changes nothing again."""
     keys = {undo.call.key for undo in case.plan}
     return [*case.plan, *(undo for undo in found if undo.call.key not in keys)]
 

@@ -1,4 +1,4 @@
-"""Writes what happens to cases into SQL, for the activities of the engine."""
+"""Write events of cases into SQL, for the activities of the engine."""
 
 import logging
 
@@ -18,14 +18,14 @@ class SqlRecords:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write what happened to a case. Raises NoCase for a case that is not in the database."""
+        """Write the events and the state of a case. Raises NoCase for a case that is not in the database."""
         try:
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)
         except audit_log.UnknownCase as unknown:
             said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
             raise NoCase(said, permanent=True) from unknown
-        # Kinds only: what events say of people and money is for the audit log, not for this one.
+        # Kinds only: details about people and money belong in the audit log, not in this log.
         kinds = " ".join(event.kind for event in record.events)
         log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
         return written

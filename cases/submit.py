@@ -1,7 +1,7 @@
-"""The one way a case begins: its row in SQL first, then its Workflow.
+"""The only way to submit a case: its row in SQL first, then its Workflow.
 
-A row that is stored is never lost: "already started" is success for its own row, and `sweep` starts the Workflow of
-every row that still says `starting`. So a 201 or 202 may be answered as soon as the row is there.
+A stored row is never lost: "already started" counts as success for its own row, and `sweep` starts the Workflow of
+every row that is still `starting`. So a 201 or 202 can be answered as soon as the row is stored.
 """
 
 import logging
@@ -36,12 +36,12 @@ from store.people import people
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
-"""Of 1 (first) to 5 (last), for a case that is started alone."""
+"""From 1 (first) to 5 (last), for a case that is started alone."""
 SWEEP_AFTER = timedelta(seconds=10)
-"""A row that says `starting` for longer has lost the process that meant to start it."""
+"""The process that stored a row has died if the row is `starting` for longer."""
 SWEEP_LIMIT = 500
 RECEIVED_WITHIN = timedelta(hours=1)
-"""A file whose rows are not all stored by then has lost the gateway that received it; nobody was told it was taken."""
+"""The gateway that received a file has died if not all rows are stored by then. The person got no answer."""
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class CaseRequest(BaseModel):
-    """A case as somebody asks for it. `input` is checked against the input model of the process."""
+    """A request for a case. `input` is checked against the input model of the process."""
 
     process: str
     reference: str
@@ -59,25 +59,25 @@ class CaseRequest(BaseModel):
     start_at: datetime | None = None
     resubmits: str | None = None
     parent: str | None = None
-    """The case that asks for this one."""
+    """The case that requests this one."""
     idempotency_key: str | None = None
-    """As the client sent it; stored as a hash of person and key."""
+    """The client's key; stored as a hash of person and key."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A stored case. `created` is false for the repeat of a request with the same idempotency key."""
+    """A stored case. `created` is false when the same idempotency key was used before."""
 
     row: CaseRow
     created: bool
 
 
 class NoPolicy(Exception):
-    """The policy has no section for the process, so nobody could decide its gates."""
+    """The policy has no section for the process, so there are no deciders for its gates."""
 
 
 class InvalidCase(Exception):
-    """The request does not fit the process; `problems` holds everything that is wrong with it, by field."""
+    """The request does not fit the process; `problems` has everything that is wrong, by field."""
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -85,10 +85,10 @@ class InvalidCase(Exception):
 
 
 class DuplicateCase(Exception):
-    """The process has a case with this reference already.
+    """The process already has a case with this reference.
 
-    `existing` is None where the person may not see that case: then neither its status nor its round nor what differs
-    is told, and `case_id` names the first round, as the reference does.
+    `existing` is None where the person must not see that case. Its status, round and differences stay hidden, and
+    `case_id` is the id of the first round, which follows from the reference.
     """
 
     def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
@@ -99,11 +99,11 @@ class DuplicateCase(Exception):
 
 
 class NotResubmittable(Exception):
-    """`resubmits` does not name the last round of the same reference, or that round did not end undone."""
+    """`resubmits` is not the last round of the same reference, or that round did not end undone."""
 
 
 class PolicySource(Protocol):
-    """Where the policy for new cases comes from."""
+    """The source of the policy for new cases."""
 
     @property
     def current(self) -> Policy: ...
@@ -136,7 +136,7 @@ class Starter:
 
         When Temporal stops answering in between, the row is `starting` and the sweep starts it. Raises UnknownProcess,
         NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused with another case), NotResubmittable,
-        TemporalUnavailable and DatabaseUnavailable; after any of these nothing was stored.
+        TemporalUnavailable and DatabaseUnavailable; after any of these nothing is stored.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
@@ -152,7 +152,7 @@ class Starter:
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
                 raise await _duplicate(conn, latest, parsed, by)
-            # Who did not ask for it may not even know of it, let alone go on with it.
+            # Another person must not learn that the case exists, and cannot continue it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
             new, event = self.prepare(
@@ -171,7 +171,7 @@ class Starter:
             try:
                 row = await cases.insert(conn, new, event)
                 if own and request.resubmits:
-                    await cases.go_on(conn, new)
+                    await cases.link_next_round(conn, new)
             except cases.Duplicate as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
@@ -182,12 +182,12 @@ class Starter:
                 await settle(conn, launch)
                 row = await cases.get(conn, row.case_id) or row
         except DatabaseUnavailable:
-            # The case is stored and acknowledged; the sweep writes the rest.
+            # The case is stored and confirmed; the sweep does the rest.
             log.warning("case %s is stored; what Temporal said is not", row.case_id)
         return Started(row, created=True)
 
     async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """What a case would ask of people. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
+        """Forecast the tasks of one case. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
         process = self.process(request.process)
         policy = self.policy(request.process)
         forecast = Forecast(policy, self._processes, by)
@@ -205,9 +205,9 @@ class Starter:
         request: CaseRequest | None = None,
         key: str = "",
     ) -> None:
-        """Raise InvalidCase when a request names people or groups whom there are not.
+        """Raise InvalidCase when a request names unknown people or groups.
 
-        Of one that is there already more is said elsewhere, and whom it names may have left since.
+        A request that exists already is not checked: people whom it names can have left since.
         """
         (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
         if not problems:
@@ -219,7 +219,7 @@ class Starter:
         raise InvalidCase(problems)
 
     async def sweep(self) -> int:
-        """Start the cases and batches that were stored and not started for 10 s; answers how many run now for it."""
+        """Start cases and batches that were stored and not started for 10 s; return how many were started."""
         before = datetime.now(UTC) - SWEEP_AFTER
         count, last = 0, None
         while True:
@@ -231,19 +231,19 @@ class Starter:
             last = rows[-1]
         async with self._db.read() as conn:
             files = await batches.unstarted(conn, before)
-            half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
+            half_received = await batches.unfinished(conn, datetime.now(UTC) - RECEIVED_WITHIN)
         running = [file for file in files if await self.launcher.launch_batch(file)]
         if half_received:
             async with self._db.write() as conn:
-                await batches.forget_received(conn, half_received)
+                await batches.delete_unfinished(conn, half_received)
         if running:
             async with self._db.write() as conn:
-                await batches.running(conn, [file.batch_id for file in running])
+                await batches.mark_running(conn, [file.batch_id for file in running])
         return count + len(running)
 
     async def _start_stored(self, rows: Sequence[CaseRow]) -> int:
-        """Start stored cases: how many run now. One that Temporal does not take keeps none behind it waiting."""
-        # A batch gives its own rows up, so that the row of the file and the case always say the same.
+        """Start stored cases and return how many run. A case that Temporal refuses does not block the next ones."""
+        # The batch closes its own rows, so that the row of the file and the case always agree.
         of_batches = {row.case_id for row in rows if row.batch_id}
         left: Sequence[StoredCase] = rows
         count = 0
@@ -254,29 +254,29 @@ class Starter:
                 async with self._db.write() as conn:
                     await settle(conn, Launch(started=launch.started, refused=refused))
             count += len(launch.started)
-            left = launch.waiting[1:]  # the first was tried; those behind it only wait with it
+            left = launch.waiting[1:]  # the first was tried; the others did not reach Temporal
             if left:
                 try:
-                    await self.launcher.reach(anew=True)
+                    await self.launcher.reach(always=True)
                 except TemporalUnavailable:
-                    break  # then it was not for the one case, and all wait
+                    break  # Temporal does not answer at all, so all cases wait
         return count
 
     # ------------------------------------------------------------------------------- the pieces, which imports use too
 
     def process(self, name: str) -> Process:
-        """Raises UnknownProcess."""
+        """Return a process by name. Raises UnknownProcess."""
         return process_named(name, self._processes)
 
     def policy(self, process: str | None) -> Policy:
-        """The policy that a new case of this process, or of any, is pinned to. Raises UnknownProcess and NoPolicy."""
+        """Return the policy for new cases of a process, or of any. Raises UnknownProcess and NoPolicy."""
         policy = self._policy_file.current
         if process is not None and not policy.has(self.process(process).name):
             raise NoPolicy(f"the policy has no section for '{process}', so its cases are refused. Ask an administrator")
         return policy
 
     async def keep(self, policy: Policy) -> None:
-        """Store the text of a policy that cases are about to be pinned to, once."""
+        """Store the text of a policy once, before cases are pinned to it."""
         if policy.hash in self._kept:
             return
         async with self._db.write() as conn:
@@ -299,7 +299,7 @@ class Starter:
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCase, CaseEvent]:
-        """The row of a new case and the first event of its record."""
+        """Return the row of a new case and its first audit event."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)
@@ -348,7 +348,7 @@ class Starter:
 
 
 def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
-    """The fields in which a stored input is not the same as a new one. 12.5 and 12.50 are the same number."""
+    """Return the fields in which a stored input differs from a new one. 12.5 and 12.50 are equal."""
     new = parsed.model_dump(mode="json")
     return [
         name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
@@ -363,12 +363,12 @@ def _same(new: Any, stored: Any) -> bool:
 
 
 def _begins(start_at: datetime | None) -> datetime:
-    """When a case begins that is asked for now: what must lie ahead must do so then."""
+    """Return when a case begins that is requested now; dates that must be in the future are compared with it."""
     return max(filter(None, (datetime.now(UTC), start_at)))
 
 
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
-    """The reference, the key it is compared by, and the typed input. Raises InvalidCase with everything wrong."""
+    """Return the reference, its key for comparison, and the typed input. Raises InvalidCase with all problems."""
     problems: list[FieldProblem] = []
     reference = key = ""
     try:
@@ -380,7 +380,7 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
     start_at = request.start_at
     if start_at is not None and (wrong_time := why_not_at(start_at)):
         problems.append(FieldProblem(column="start_at", message=wrong_time))
-        start_at = None  # nothing else can be judged by it
+        start_at = None  # other dates cannot be compared with it
     try:
         parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
     except ValidationError as wrong:
@@ -416,7 +416,7 @@ async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel
 
 
 def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
-    """Raises NotResubmittable."""
+    """Return the number of the next round. Raises NotResubmittable."""
     if not resubmits:
         return 1
     if latest is None or latest.case_id != resubmits:

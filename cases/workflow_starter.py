@@ -1,7 +1,7 @@
-"""From stored rows to Workflows: the one place where Workflows are started.
+"""The only place that starts Workflows, from rows in SQL.
 
-"Already started" is success here: an id belongs to one row for ever, so the Workflow that runs under it is the row's
-own, from an earlier start whose answer was lost.
+"Already started" counts as success: an id belongs to one row for ever, so a running Workflow with that id is an earlier
+start whose answer was lost.
 """
 
 import asyncio
@@ -38,20 +38,20 @@ from store.cases.cases import CaseRow, NewCase
 from workflows.registry import Process
 
 START_CONCURRENCY = 2
-"""Few, so that the cases of a file begin in about its order: which of two like payments is the second depends on it. A
-worker carries far fewer cases a second to their gates than this starts."""
+"""A small number, so that cases of a file start nearly in file order: it decides which of two similar payments is
+the second. A worker brings far fewer cases a second to their gates than this starts."""
 START_PATIENCE = timedelta(seconds=3)
-"""How long a caller waits for Temporal. After it the stored row is left to the sweep."""
+"""How long a caller waits for Temporal. Then the sweep starts the stored row."""
 BATCH_PRIORITY = 4
-"""Of 1 (first) to 5 (last): what a file brings never stands before a single case."""
+"""From 1 (first) to 5 (last): rows of a file come after single cases."""
 _REACHED_FOR = 1.0
-"""Seconds for which an answer from Temporal counts as a sign that it can be reached."""
+"""Seconds for which an answer of Temporal counts as a sign that it is reachable."""
 _SUMMARY_BYTES = 380
 _DETAILS_BYTES = 10_000
-"""Temporal refuses a start whose static summary has more than 400 bytes, or whose details have more than 20,000."""
+"""Temporal refuses a start with a static summary over 400 bytes, or details over 20,000 bytes."""
 
 StoredCase = CaseRow | NewCase
-"""A case that is in SQL: read from it, or written to it a moment ago."""
+"""A case in SQL: a row that was read, or one that was just written."""
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +62,17 @@ class TemporalUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """What Temporal said to a number of stored cases."""
+    """The results of starting a number of stored cases."""
 
     started: list[StoredCase] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    """The reason by case id: no repetition would start these."""
+    """The reason by case id: these starts can never succeed."""
     waiting: list[StoredCase] = field(default_factory=list)
-    """No answer; the row stays `starting`."""
+    """No answer from Temporal; the row stays `starting`."""
 
 
 class Launcher:
-    """Starts Workflows. It writes nothing: `settle` stores its answers in a transaction of the caller."""
+    """Starts Workflows. It writes nothing: `settle` stores the results in a transaction of the caller."""
 
     def __init__(self, client: Client, processes: Mapping[str, Process], policies: PinnedPolicies) -> None:
         self._client = client
@@ -80,12 +80,12 @@ class Launcher:
         self._policies = policies
         self._reached_at = float("-inf")
 
-    async def reach(self, *, anew: bool = False) -> None:
-        """Ask whether Temporal is there before anything is stored, unless it has answered a moment ago.
+    async def reach(self, *, always: bool = False) -> None:
+        """Check that Temporal answers, before anything is stored; skip the check if it answered a moment ago.
 
-        `anew`: ask in any case. Raises TemporalUnavailable.
+        `always` checks in any case. Raises TemporalUnavailable.
         """
-        if not anew and time.monotonic() - self._reached_at < _REACHED_FOR:
+        if not always and time.monotonic() - self._reached_at < _REACHED_FOR:
             return
         try:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):
@@ -95,7 +95,7 @@ class Launcher:
         self._reached_at = time.monotonic()
 
     async def launch(self, rows: Sequence[StoredCase]) -> Launch:
-        """Start the Workflows of stored cases, about in their order. Once Temporal is away, the rest wait too."""
+        """Start the Workflows of stored cases, nearly in their order. After the first missing answer, the rest wait."""
         slots = asyncio.Semaphore(START_CONCURRENCY)
         launch = Launch()
 
@@ -120,7 +120,7 @@ class Launcher:
                     else:
                         log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
                         launch.waiting.append(row)
-                except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: the connection could not be made
+                except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: there was no connection
                     log.warning("case %s waits for Temporal: %s", row.case_id, wrong or "no answer")
                     launch.waiting.append(row)
 
@@ -130,9 +130,9 @@ class Launcher:
         return launch
 
     async def launch_batch(self, batch: Batch, cancel: BatchOrder | None = None) -> bool:
-        """Start the Workflow that imports a stored file, or that cancels one whose import has ended.
+        """Start the Workflow that imports a stored file, or that cancels a batch whose import has ended.
 
-        False when Temporal does not answer.
+        Returns False when Temporal does not answer.
         """
         attributes = [
             SearchAttributePair(BATCH_ATTRIBUTE, batch.batch_id),
@@ -167,7 +167,7 @@ class Launcher:
         parsed = process.input.model_validate(row.input)
         terms = await self._policies.terms(row.policy_hash, row.process)
         known = row.model_dump(include=set(CaseInput.model_fields) - {"input"})
-        # Not CaseInput[BaseModel]: Pydantic would write the input as BaseModel knows it, without a single field.
+        # Not CaseInput[BaseModel]: Pydantic would write the input with the fields of BaseModel, which has none.
         case: CaseInput[Any] = CaseInput(**known, **terms._asdict(), input=parsed)
         await self._start(
             row.process,
@@ -177,7 +177,7 @@ class Launcher:
             row.priority,
             summary=row.title,
             details=_details(row, process.key_fields(parsed)),
-            # Where the server deals fairly between keys, no batch stands before another because it came first.
+            # With a server that is fair between keys, no batch delays another one that started later.
             fairness_key=row.batch_id,
         )
 
@@ -190,7 +190,7 @@ class Launcher:
     ) -> None:
         try:
             key_fields = process.key_fields(process.input.model_validate(row.input))
-        except ValidationError:  # of an older code; what it did can be undone all the same
+        except ValidationError:  # stored by other code; its steps can be undone all the same
             key_fields = {}
         known = row.model_dump(include=set(CaseInput.model_fields) - {"policy_hash"})
         terms = await self._policies.terms(asked.policy_hash, row.process)
@@ -230,7 +230,7 @@ class Launcher:
     ) -> None:
         try:
             async with asyncio.timeout(START_PATIENCE.total_seconds()):
-                # No execution timeout: a Workflow that the server ends could not undo what it did.
+                # No execution timeout: a Workflow that the server ends could not undo its steps.
                 await self._client.start_workflow(
                     workflow,
                     argument,
@@ -249,11 +249,11 @@ class Launcher:
 
 
 async def settle(conn: AsyncConnection, launch: Launch) -> None:
-    """Store what became of launched cases: started ones run, refused ones end `failed` with the reason."""
+    """Store the results of a launch: started cases run, refused ones end `failed` with the reason."""
     for status in (Status.RUNNING, Status.SCHEDULED, Status.ROLLING_BACK, Status.NEEDS_INTERVENTION):
         ids = [row.case_id for row in launch.started if _first_status(row) == status]
         if ids:
-            await cases.started(conn, ids, status)
+            await cases.mark_running(conn, ids, status)
     for case_id, reason in launch.refused.items():
         await cases.record(conn, _given_up(case_id, reason))
 
@@ -265,12 +265,12 @@ def _first_status(row: StoredCase) -> Status:
 
 
 def _for_good(wrong: RPCError) -> bool:
-    """Whether no repetition would change this answer to a start, as for too large an input.
+    """Return whether a start can never succeed, for example because the input is too large.
 
-    A missing search attribute is reported likewise, but it is mended by setting up the namespace, not by losing cases.
+    A missing search attribute gives a similar error, but an operator adds it to the namespace; the case must not fail.
     """
     if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
-        return "larger than max" in wrong.message  # of gRPC, for more than 4 MB; else the server is busy
+        return "larger than max" in wrong.message  # gRPC refuses more than 4 MB; else the server is busy
     return wrong.status == RPCStatusCode.INVALID_ARGUMENT and "search attribute" not in wrong.message.lower()
 
 
@@ -289,7 +289,7 @@ def _given_up(case_id: str, reason: str) -> CaseRecord:
 
 
 def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
-    """Markdown for the case's page in the Temporal Web UI."""
+    """Return Markdown for the page of the case in the Temporal Web UI."""
     facts = {"Reference": row.reference, "Requester": row.requester, **key_fields}
     if row.batch_id:
         facts["Batch"] = row.batch_id
@@ -299,6 +299,6 @@ def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """At most so many bytes of UTF-8, ending in an ellipsis where something was cut."""
+    """Return at most `limit` bytes of UTF-8, with an ellipsis where text was cut."""
     raw = text.encode()
     return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"

@@ -41,7 +41,7 @@ def audit_verify(
         for line in found.lines():
             output.say(line)
         erased = f", {found.erased} of them with erased payload" if found.erased else ""
-        result = f"{len(found.problems)} problems" if found.problems else "the record is intact"
+        result = f"{len(found.problems)} problems" if found.problems else "the audit log is intact"
         output.say(f"{result}: {found.events} events of {found.cases} cases{erased}")
 
     print_answer(found.model_dump(), as_json, print_it)

@@ -24,7 +24,7 @@ ENDED = ("completed", "cancelled", "failed")
 Counts = Mapping[str, Any]
 
 
-class Watcher(Protocol):
+class ProgressDisplay(Protocol):
     """A display of the progress of a batch."""
 
     def counts(self, counts: Counts) -> None: ...
@@ -39,7 +39,7 @@ def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) ->
     With `wait`, go on until all cases are closed. With `quiet`, show bars in a terminal and nothing elsewhere. Raises
     Denied, Unusable, and Away when the gateway does not come back.
     """
-    with watcher(wait, quiet) as shown:
+    with progress_display(wait, quiet) as shown:
         for counts in live(remote, batch_id, shown.away):
             shown.counts(counts)
             if not wait and counts["status"] in ENDED:
@@ -83,7 +83,7 @@ class Patience:
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Start the time anew, as the gateway has answered."""
+        """Restart the time, as the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:
@@ -96,21 +96,21 @@ class Patience:
 
 
 @contextmanager
-def watcher(wait: bool, quiet: bool) -> Iterator[Watcher]:
+def progress_display(wait: bool, quiet: bool) -> Iterator[ProgressDisplay]:
     """Yield a display: bars in a terminal, lines in a log, nothing with `quiet`."""
     console = Console(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as progress:
-            yield Bars(progress, wait)
+            yield BarDisplay(progress, wait)
     elif quiet:
-        yield Nothing()
+        yield NoDisplay()
     else:
-        yield (lines := Lines())
+        yield (lines := LineDisplay())
         lines.say()
 
 
-class Bars:
+class BarDisplay:
     """A bar for the rows that are started; with `wait` one more bar for each status of cases."""
 
     def __init__(self, progress: Progress, wait: bool) -> None:
@@ -134,7 +134,7 @@ class Bars:
         self._progress.update(self._rows, description="the gateway does not answer; trying again")
 
 
-class Lines:
+class LineDisplay:
     """A line every few seconds when something has changed, without control codes."""
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Lines:
             self._said, self._next = self._known, time.monotonic() + LINE_S
 
 
-class Nothing:
+class NoDisplay:
     """No display, for programs."""
 
     def counts(self, counts: Counts) -> None: ...

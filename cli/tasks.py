@@ -110,7 +110,7 @@ def _seen(task: dict[str, Any], verdict: str) -> int:
     """Show a task, ask for confirmation and return its revision. Raises CommandError where there is no terminal."""
     revision = int(task["revision"])
     if task["status"] != "open":
-        return revision  # the gateway says what became of it
+        return revision  # the gateway says whether it accepts it
     output.tasks([task])
     shown_tasks.remember(load_settings().var, [task])
     if not sys.stdin.isatty():

@@ -1,5 +1,5 @@
-"""Errors that end a program with a sentence."""
+"""The base of errors that end a program with a sentence."""
 
 
 class Mistake(Exception):
-    """Something in the configuration or on the machine that a person must change. `str()` says what; exit code 2."""
+    """An error in the configuration or on the machine that a person must fix. `str()` is the problem; exit code 2."""

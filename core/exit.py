@@ -1,4 +1,4 @@
-"""The way out of a process that has used a Temporal client."""
+"""End a process that has used a Temporal client."""
 
 import logging
 import os
@@ -7,10 +7,10 @@ from typing import NoReturn
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once with this exit code, after everything printed is out.
+    """Print all output, then end the process at once with this exit code.
 
-    The SDK's threads may outlive the interpreter and abort it while it winds up, one time in three right after a call
-    (github.com/temporalio/sdk-python/issues/300), which would turn a clear exit code into 134.
+    The SDK's threads can outlive the interpreter and abort it during shutdown, one time in three right after a call
+    (github.com/temporalio/sdk-python/issues/300). The exit code would then be 134.
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Files that people send: kept whole or not at all, named safely, and known by their bytes."""
+"""Store files from people: complete or not at all, with safe names, and with a type found from their bytes."""
 
 import os
 import tempfile
@@ -6,17 +6,17 @@ from pathlib import Path, PurePath
 
 
 class Unacceptable(ValueError):
-    """A file of a kind that is not taken. The message says which kinds are."""
+    """A file of a type that is not accepted. The message names the accepted types."""
 
 
 def base_name(filename: str, otherwise: str) -> str:
-    """The name without folders, as a browser on Windows may send them, and without what does not print."""
+    """Return the name without folders, which some browsers send, and without characters that cannot be printed."""
     name = PurePath(filename.replace("\\", "/")).name
     return "".join(char for char in name if char.isprintable())[:255] or otherwise
 
 
 def keep(folder: Path, name: str, data: bytes) -> None:
-    """Write the file so that it is whole on the disk, or not there at all; the same file again replaces it."""
+    """Write the file completely or not at all; the same file again replaces it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
     try:
@@ -28,7 +28,7 @@ def keep(folder: Path, name: str, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    # The name is only as durable as its folder.
+    # The file's name is only durable when its folder is synced.
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -54,9 +54,9 @@ TAKEN = "PDF, PNG, JPEG, GIF, WebP, text, CSV, DOCX, XLSX, ODT and ODS"
 
 
 def content_type(filename: str, data: bytes) -> str:
-    """The type of a file by its bytes; its name only tells one kind of ZIP, or of text, from another.
+    """Return the type of a file from its bytes. The name only decides between kinds of ZIP or of text.
 
-    Raises Unacceptable for whatever a browser might run, and for what is none of the kinds that are taken.
+    Raises Unacceptable for types that a browser might run, and for any other type that is not accepted.
     """
     for magic, kind in _MAGIC:
         if data.startswith(magic):

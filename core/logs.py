@@ -1,7 +1,7 @@
-"""Logs: one line for each thing, as text or as JSON, with the case on every line that concerns one.
+"""Logs: one line for each event, as text or JSON, with the id of the case where there is one.
 
-Everybody logs through the standard library. Here the lines get their form, and the case they are about: in the worker
-from Temporal's own context, in the gateway by `about()`.
+All modules log through the standard library. This module adds the format, and the case: in the worker from Temporal's
+context, in the gateway from `about()`.
 """
 
 import logging
@@ -16,25 +16,25 @@ from temporalio import activity, workflow
 
 Format = Literal["console", "json"]
 FIELDS = ("person", "method", "path", "status", "ms", "case_id", "batch_id", "task_id")
-"""What a log call may add by `extra`; anything else of it is dropped, so that no body or token comes along."""
+"""The fields that a log call can add with `extra`. Others are dropped, so that no body or token is logged."""
 _CONTROL = {code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
-"""Characters by which text of other people could look like a line of its own, or steer a terminal."""
+"""Characters with which text from people could start a new line, or control a terminal."""
 
 
 def configure(form: Format) -> None:
-    """Write all logs of this process to stderr in this form."""
+    """Write all logs of this process to stderr in this format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def about(**fields: str) -> None:
-    """Say what the lines of this request are about from here on: `case_id`, `task_id`, `batch_id`."""
+    """Add `case_id`, `task_id` or `batch_id` to all further log lines of this request."""
     bind_contextvars(**fields)
 
 
 def begin() -> None:
-    """A request begins: what the one before was about is forgotten."""
+    """Forget the ids of the request before."""
     clear_contextvars()
 
 
@@ -45,7 +45,7 @@ def _formatter(form: Format) -> logging.Formatter:
     else:
         colours = sys.stderr.isatty()
         renderer = [_one_line, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, pad_level=False)]
-    # As plain text: a pretty trace shows local variables, and those hold tokens.
+    # As plain text: a rich stack trace shows local variables, which can hold tokens.
     renderer.insert(0, structlog.processors.format_exc_info)
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -61,7 +61,7 @@ def _formatter(form: Format) -> logging.Formatter:
 
 
 def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The case, or the batch, whose Workflow or activity writes the line."""
+    """Add the case or the batch of the Workflow or activity that logs."""
     if activity.in_activity():
         about_id = activity.info().workflow_id
     elif workflow.in_workflow():
@@ -75,7 +75,7 @@ def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> 
 
 
 def _one_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Text of other people must not look like a line of its own. JSON escapes it anyway."""
+    """Escape line breaks and control characters in text from people. JSON escapes them in any case."""
     for name, value in line.items():
         if name == "exception":
             line[name] = "\n".join(f"    {part.translate(_CONTROL)}" for part in value.split("\n"))

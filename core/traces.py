@@ -1,10 +1,10 @@
-"""Traces with OpenTelemetry, an extra: from the HTTP request to the Workflow it starts and the activities of that.
+"""Optional traces with OpenTelemetry: from the HTTP request to its Workflow and the activities.
 
-FastAPI makes the span of a request, the Temporal SDK's interceptor carries it on; here they are told where to send it.
+FastAPI creates the span of a request and the Temporal SDK's interceptor continues it; this module configures the
+exporter.
 
-On when the standard variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is set. Headers, name and
-sampling are said by the other standard variables; spans go out over HTTP. Otherwise nothing of its SDK is
-imported.
+Traces are on when the standard variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is set. Other standard
+variables set headers, name and sampling; spans are sent over HTTP. Without it, the OpenTelemetry SDK is not imported.
 """
 
 import os
@@ -19,16 +19,16 @@ INSTALL = ".venv/bin/python -m pip install --require-hashes -r config/requiremen
 
 
 class NotInstalled(Exception):
-    """Traces are asked for and cannot be made. `str()` says what to install."""
+    """Traces are configured, but a package is missing. `str()` says what to install."""
 
 
 def wanted() -> bool:
-    """Whether the environment says where traces go."""
+    """Return whether the environment has an address for traces."""
     return any(os.environ.get(name) for name in VARIABLES)
 
 
 def configure(service: str) -> None:
-    """Send the spans of this process, as `service` unless OTEL_SERVICE_NAME says otherwise. Raises NotInstalled."""
+    """Send the spans of this process, named `service` unless OTEL_SERVICE_NAME is set. Raises NotInstalled."""
     if not wanted():
         return
     os.environ.setdefault("OTEL_SERVICE_NAME", service)
@@ -42,7 +42,7 @@ def configure(service: str) -> None:
         raise NotInstalled(f"traces are wanted ({VARIABLES[0]}) and {missing.name} is missing: {INSTALL}") from None
 
     class WithoutQuery(SpanProcessor):
-        """A query holds what people search for."""
+        """Removes the query of URLs from spans, as it holds search terms of people."""
 
         def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  # by name
             if span.attributes and "url.query" in span.attributes:
@@ -55,13 +55,13 @@ def configure(service: str) -> None:
 
 
 def of_no_interest(scope: "Scope") -> bool:
-    """Whether a request is one that machines make every few seconds."""
+    """Return whether a request is one that programs make every few seconds."""
     path: str = scope["path"]
     return path.startswith(("/health", "/metrics", "/static"))
 
 
 def interceptors() -> "list[TracingInterceptor]":
-    """What carries a trace through Temporal; for the client, and by it for its workers."""
+    """Return the interceptors that pass traces through Temporal; for the client, and so for its workers."""
     if not wanted():
         return []
     from temporalio.contrib.opentelemetry import TracingInterceptor

@@ -1,1 +1,1 @@
-"""How work comes in: bytes to typed rows, rows to cases. The one room where a case begins."""
+"""Import of files: from bytes to typed rows, and from rows to cases."""

@@ -1,5 +1,7 @@
-"""What each row of a file is, seen beside the cases that exist and the rows above it. The dry run and the real start
-ask the same judge. Pure: it is told which cases exist."""
+"""Classify each row of a file: valid, invalid, duplicate or skipped.
+
+The dry run and the real start use the same code. It is pure: the caller passes the cases that exist.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,19 +17,19 @@ from domain.ids import case_id_for
 from domain.input_errors import quoted
 from domain.money import exact
 from domain.status import ENDED_UNDONE
-from intake.rows import Row
+from intake.rows import ParsedRow
 from store.cases.batches import Change, Existing, PlannedRow
 from workflows.registry import Process
 
 Known = Mapping[str, Mapping[str, Existing]]
-"""The newest case of references, by process and reference key."""
+"""The newest case of each reference, by process and reference key."""
 
 
-class Judge:
-    """Judges the rows of one file, in file order.
+class RowClassifier:
+    """Classifies the rows of one file, in file order.
 
-    `resubmit` makes the next round of a case that the same person asked for and that ended undone out of a row that
-    would be its duplicate; `rounds` says how many rounds a process allows.
+    With `resubmit`, a row that would be a duplicate of the requester's own case becomes its next round, where that case
+    ended undone. `rounds` has the number of rounds that each process allows.
     """
 
     def __init__(
@@ -42,29 +44,29 @@ class Judge:
         self._process, self._processes, self._by = process, processes, by
         self._rounds, self._resubmit = rounds, resubmit
         self._above: dict[tuple[str, str], tuple[str, int]] = {}
-        """The inputs of valid rows as JSON, which takes little room, and their lines: of 100,000 rows all are kept."""
+        """Valid rows so far: the input as JSON, which needs little memory, and the line. Up to 100,000 are kept."""
 
-    def keys(self, rows: Sequence[Row]) -> dict[str, list[str]]:
-        """The reference keys by process, of which the judge must know whether there is a case."""
+    def keys(self, rows: Sequence[ParsedRow]) -> dict[str, list[str]]:
+        """Return the reference keys by process whose cases the caller must look up."""
         keys: dict[str, list[str]] = {}
         for row in rows:
             if row.input is not None:
                 keys.setdefault(row.process or self._process, []).append(row.key)
         return keys
 
-    def may_start(self, row: Row, known: Known) -> bool:
-        """Whether a row would become a case, as far as the cases that exist let it."""
+    def may_start(self, row: ParsedRow, known: Known) -> bool:
+        """Return whether a row would become a case, given the cases that exist."""
         process = row.process or self._process
         existing = known.get(process, {}).get(row.key)
         if row.input is None or existing is None:
             return row.input is not None
         return (self._resubmit or existing.unstarted) and self._not_again(process, existing) is None
 
-    def judge(self, rows: Sequence[Row], known: Known) -> list[PlannedRow]:
-        """What the next rows are."""
-        return [self._judged(row, known) for row in rows]
+    def classify(self, rows: Sequence[ParsedRow], known: Known) -> list[PlannedRow]:
+        """Classify the next rows."""
+        return [self._classified(row, known) for row in rows]
 
-    def _judged(self, row: Row, known: Known) -> PlannedRow:
+    def _classified(self, row: ParsedRow, known: Known) -> PlannedRow:
         process = row.process or self._process
         about: dict[str, Any] = {"line": row.line, "reference": row.reference, "process": process}
         if row.skipped:
@@ -76,7 +78,7 @@ class Judge:
             no = self._not_again(process, existing)
             if no is not None or not (self._resubmit or existing.unstarted):
                 if existing.requester != self._by:
-                    # What became of somebody else's case is not for this person, nor which round it is in.
+                    # The person must not learn the state or the round of another requester's case.
                     return PlannedRow(**about, outcome="duplicate", case_id=case_id_for(process, row.reference))
                 about |= {"case_id": existing.case_id, "case_status": existing.status}
                 about |= {"resubmits": None if no is not None else existing.case_id, "not_again": no or None}
@@ -98,9 +100,9 @@ class Judge:
         )
 
     def _not_again(self, process: str, existing: Existing) -> str | None:
-        """Why this person may not submit a case again as its next round; None: it is allowed.
+        """Return why this person cannot resubmit a case as its next round; None when allowed.
 
-        Empty where the question does not arise.
+        Empty when the case did not end undone, or another person requested it.
         """
         if existing.requester != self._by or existing.status not in ENDED_UNDONE:
             return ""
@@ -119,7 +121,7 @@ class Judge:
 
 
 def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> list[Change]:
-    """Return what a new input says otherwise than a stored one of the same person, as it may be shown."""
+    """Return the fields in which a new input differs from a stored input of the same person, as they can be shown."""
     old, new = process.shown_input(before), process.shown_input(parsed.model_dump(mode="json"))
     found = []
     for name in differing(before, parsed):
@@ -132,7 +134,7 @@ def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> l
 
 
 def _shown(process: Process, name: str, fields: Mapping[str, Any]) -> str:
-    """A field as it is written: amounts with the decimals of their currency."""
+    """Return a field as text for people: amounts with the decimals of their currency."""
     value, money = fields.get(name), process.words.money
     if value in (None, "", [], {}):
         return "nothing"

@@ -1,4 +1,4 @@
-"""CSV as it leaves the house: RFC 4180, readable by spreadsheets, and nothing in it that one would run."""
+"""Write CSV for people: RFC 4180, readable by spreadsheets, and no cell that a spreadsheet runs as a formula."""
 
 import csv
 import io
@@ -10,26 +10,26 @@ from typing import Any
 
 MEDIA_TYPE = "text/csv"
 BOM = "\ufeff"
-"""Spreadsheets take a CSV for UTF-8 only when it starts with this mark; our import allows it."""
+"""Spreadsheets read a CSV as UTF-8 only when it starts with this mark. An import ignores it."""
 
 _SIGNS = frozenset("=+-@")
 _UNSEEN = frozenset("CZ")
-"""Categories of characters that spreadsheets may skip before a formula: controls, formats, blanks of all kinds."""
+"""Categories of characters that a spreadsheet may skip before a formula: controls, formats, blanks of all kinds."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9.,]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def defused(cell: str) -> str:
-    """The cell so that no spreadsheet takes it for a formula. Plain numbers stay: they are none."""
+    """Return a cell that no spreadsheet reads as a formula. Plain numbers stay as they are."""
     if not cell or _NUMBER.fullmatch(cell.strip(" ")):
         return cell
     seen = next((char for char in cell if unicodedata.category(char)[0] not in _UNSEEN), "")
-    # NFKC makes ordinary signs of full-width, small and raised ones, which some spreadsheets read alike.
+    # NFKC turns full-width, small and raised signs into ordinary ones: some spreadsheets read both alike.
     risky = unicodedata.normalize("NFKC", seen) in _SIGNS or cell[0] in "\t\r\n"
     return f"'{cell}" if risky else cell
 
 
 def record(cells: Iterable[Any]) -> str:
-    """One record of JSON values. Texts are defused, numbers stay numbers, None is empty."""
+    """Return one record of JSON values as CSV: texts without formulas, numbers as numbers, None as an empty cell."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow([_cell(value) for value in cells])
     return line.getvalue()
@@ -46,6 +46,6 @@ def _cell(value: Any) -> str:
         case str():
             return defused(value)
         case list() if all(isinstance(each, str) and not re.search("[,;]", each) for each in value):
-            return defused("; ".join(value))  # as our import reads lists of names
+            return defused("; ".join(value))  # the form in which an import reads lists of names
         case _:
             return defused(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

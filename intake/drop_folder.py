@@ -1,9 +1,9 @@
-"""A folder into which people drop files: what in it is complete, taking it out of their hands, and putting it away.
+"""The drop folder: find complete files, claim them, and move them away with a report.
 
-A file is taken by renaming it into `.taking/TOKEN/FOLDER/`, so nobody else can take it or write another one over it,
-and put away into `done/` or `refused/` behind its report. Whatever dies on the way leaves the file in `.taking`, where
-the next look finds it. Folders are opened one in another and no link is followed, so nobody can make us read or write
-elsewhere. Nothing here knows what is in a file.
+A file is claimed by a rename into `.taking/TOKEN/FOLDER/`, so no other program can claim or overwrite it. It is moved
+into `done/` or `refused/` after its report. After a crash the file is still in `.taking`, where the next look finds it.
+Folders are opened relative to each other and no link is followed, so no link can make Holdgate read or write elsewhere.
+This module does not know the content of files.
 """
 
 import errno
@@ -27,87 +27,88 @@ Where = Literal["done", "refused"]
 PUT_AWAY: tuple[Where, ...] = get_args(Where)
 TAKING = ".taking"
 REPORT = ".report.json"
-"""Behind the name of a file: its report, by which its other names beside it are reserved, too."""
+"""The suffix of a report. The report of a file also reserves the other names that start with the name of the file."""
 STABLE_FOR = 2.0
 """Seconds for which a file must not change before it counts as complete."""
 
 _UNFINISHED = (".tmp", ".part", ".crdownload")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_BYTES = 160
-"""Of a name as it is put away: the file system takes 255, and a token, a suffix and `.report.json` come behind it."""
+"""The longest name of a file that was moved: file systems allow 255 bytes, and a token and suffixes are added."""
 _LOCK = ".lock"
 
-_Look = tuple[int, int, int, int]
+_Stamp = tuple[int, int, int, int]
 
 log = logging.getLogger(__name__)
 
 
 class Unfit(Exception):
-    """A dropped thing that is not read at all. `str()` is a sentence for the person who dropped it."""
+    """A dropped file that cannot be read at all. `str()` is a sentence for the person who dropped it."""
 
 
 class StillWritten(Exception):
-    """Somebody writes to the file; it is looked at again later."""
+    """Another program still writes to the file; it is read again later."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A file that was taken."""
+    """A file that was claimed for this import."""
 
     token: str
     folder: str
-    """The folder it lay in; empty for the box itself."""
+    """The folder in the drop folder that held the file; empty for the drop folder itself."""
     name: str
 
 
-class DropBox:
-    """One such folder, for one process; of several processes one at a time has it."""
+class DropFolder:
+    """One drop folder. Of several processes only the one with the lock uses it."""
 
     def __init__(self, path: Path, stable_for: float = STABLE_FOR) -> None:
-        """`stable_for` is in seconds."""
+        """Watch `path`. A file is complete after `stable_for` seconds without a change."""
         self._path = path
         self._stable_for = stable_for
-        self._seen: dict[tuple[str, str], tuple[_Look, float]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._seen: dict[tuple[str, str], tuple[_Stamp, float]] = {}
+        self._warned: set[tuple[str, str]] = set()
         self._lock: int | None = None
 
     def look(self) -> list[Claim]:
-        """Take every complete file, and answer all that are taken and not put away, oldest first.
+        """Claim every complete file, and return all claimed files, oldest first.
 
-        Empty while another process has the box. Raises OSError when the folder is away or cannot be written.
+        Returns nothing while another process has the lock. Raises OSError when the folder is missing or cannot be
+        written.
         """
-        with opened(self._path) as box, made(TAKING, box) as taking:
+        with opened(self._path) as root, made(TAKING, root) as taking:
             if not self._has_lock(taking):
                 return []
             now, seen = time.monotonic(), {}
-            for folder, entry in self._dropped(box):
-                key, looks = (folder, entry.name), _looks(entry)
-                if looks is None:
+            for folder, entry in self._dropped(root):
+                key, stamp = (folder, entry.name), _stamp(entry)
+                if stamp is None:
                     continue
-                before, since = self._seen.get(key, (looks, now))
-                seen[key] = looks, since if before == looks else now
-                if before == looks and now - since >= self._stable_for:
+                before, since = self._seen.get(key, (stamp, now))
+                seen[key] = stamp, since if before == stamp else now
+                if before == stamp and now - since >= self._stable_for:
                     try:
-                        _take(box, taking, folder, entry.name)
+                        _take(root, taking, folder, entry.name)
                         del seen[key]
-                    except OSError as wrong:
-                        self._tell(folder, entry.name, f"cannot be imported: {wrong.strerror}")
+                    except OSError as error:
+                        self._warn(folder, entry.name, f"cannot be imported: {error.strerror}")
             self._seen = seen
             return _taken(taking)
 
     def read(self, claim: Claim, limit: int) -> bytes:
-        """The bytes of a taken file. Raises Unfit, also beyond `limit` bytes, StillWritten and OSError."""
+        """Return the bytes of a claimed file. Raises Unfit (also beyond `limit` bytes), StillWritten and OSError."""
         with self._claimed(claim) as mine:
             try:
-                # A FIFO would else be waited for; of a file it means nothing.
+                # Without O_NONBLOCK, opening a FIFO would wait for ever. The flag changes nothing for a file.
                 file = os.open(claim.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=mine)
-            except OSError as wrong:
-                if wrong.errno == errno.ELOOP:
-                    raise Unfit("This is a link to another file. Copy the file itself into the folder.") from wrong
-                if wrong.errno == errno.EACCES:
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise Unfit("This is a link to another file. Copy the file itself into the folder.") from error
+                if error.errno == errno.EACCES:
                     raise Unfit(
                         "Holdgate cannot read the file. Give read permission to the account that runs Holdgate."
-                    ) from wrong
+                    ) from error
                 raise
             with os.fdopen(file, "rb") as opened_file:
                 before = os.fstat(file)
@@ -124,29 +125,29 @@ class DropBox:
         return data
 
     def put_away(self, claim: Claim, where: Where, report: Mapping[str, object], **beside: bytes) -> str:
-        """Move a taken file to `done/` or `refused/`, its report beside it; answers the name it has there.
+        """Move a claimed file and its report to `done/` or `refused/`, and return the name of the file there.
 
-        `beside` is what else goes there, by what stands behind the name: `bad_csv` is `NAME.bad.csv`. The file comes
-        last: what lies there has its report. Done again after a crash this goes on where it was. Raises OSError.
+        `beside` has more files to write, by suffix: `bad_csv` becomes `NAME.bad.csv`. The file is moved last, so every
+        moved file has its report. After a crash, a second call completes the first. Raises OSError.
         """
-        with opened(self._path) as box, made(where, box) as target:
+        with opened(self._path) as root, made(where, root) as target:
             name = _reserve(target, claim, report)
             for behind, data in beside.items():
                 _write(target, f"{name}.{behind.replace('_', '.')}", data, claim.token)
             with self._claimed(claim) as mine:
                 os.rename(claim.name, name, src_dir_fd=mine, dst_dir_fd=target)
-            with opened(TAKING, box) as taking:
+            with opened(TAKING, root) as taking:
                 _tidy(taking, claim.token, claim.folder or ".")
         return name
 
     def close(self) -> None:
-        """Let another process have the box."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _has_lock(self, taking: int) -> bool:
-        """Whether this process has the box. The kernel gives it to another one when this one dies, however it does."""
+        """Return whether this process has the lock. The kernel releases the lock when the process ends."""
         if self._lock is not None:
             return True
         file = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660, dir_fd=taking)
@@ -155,42 +156,42 @@ class DropBox:
         except BlockingIOError:
             os.close(file)
             return False
-        except OSError as wrong:
-            # Two of us may then do the same work; that a file is started once is seen to by SQL.
-            log.warning("%s lies on a drive without locks (%s)", self._path, wrong.strerror)
+        except OSError as error:
+            # Two processes can then do the same work. The database still makes sure that a file is imported once.
+            log.warning("%s lies on a drive without locks (%s)", self._path, error.strerror)
         self._lock = file
         return True
 
-    def _dropped(self, box: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """The files that lie in the box and in the folders in it, with the name of the folder."""
-        for entry in _entries(box):
+    def _dropped(self, root: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield the files in the drop folder and in its folders, each with the name of its folder."""
+        for entry in _entries(root):
             if not entry.is_dir(follow_symlinks=False):
                 yield from self._if_file("", entry)
             elif entry.name not in PUT_AWAY:
                 try:
-                    with opened(entry.name, box) as folder:
+                    with opened(entry.name, root) as folder:
                         inside = _entries(folder)
                         yield from (found for inner in inside for found in self._if_file(entry.name, inner))
-                except OSError as wrong:
-                    self._tell("", entry.name, f"cannot be read: {wrong.strerror}")
+                except OSError as error:
+                    self._warn("", entry.name, f"cannot be read: {error.strerror}")
 
     def _if_file(self, folder: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
         if entry.is_file(follow_symlinks=False):
             yield folder, entry
         elif not entry.is_dir(follow_symlinks=False):
-            self._tell(folder, entry.name, "is a link or a device and is not imported")
+            self._warn(folder, entry.name, "is a link or a device and is not imported")
 
-    def _tell(self, folder: str, name: str, wrong: str) -> None:
-        """Say once what is wrong with something that lies in the box."""
-        if (folder, name) not in self._told:
-            self._told.add((folder, name))
+    def _warn(self, folder: str, name: str, wrong: str) -> None:
+        """Log once what is wrong with an entry of the drop folder."""
+        if (folder, name) not in self._warned:
+            self._warned.add((folder, name))
             log.warning("%s %s", self._path / folder / name, wrong)
 
     @contextmanager
     def _claimed(self, claim: Claim) -> Iterator[int]:
         with (
-            opened(self._path) as box,
-            opened(TAKING, box) as taking,
+            opened(self._path) as root,
+            opened(TAKING, root) as taking,
             opened(claim.token, taking) as token,
             opened(claim.folder or ".", token) as mine,
         ):
@@ -202,7 +203,7 @@ class DropBox:
 
 @contextmanager
 def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
-    """A folder, never by way of a link. Raises OSError."""
+    """Open a folder, but never through a link. Raises OSError."""
     folder = os.open(path, _FOLDER, dir_fd=parent)
     try:
         yield folder
@@ -212,7 +213,7 @@ def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
 
 @contextmanager
 def made(name: str, parent: int) -> Iterator[int]:
-    """A folder that is made if need be."""
+    """Open a folder, and create it where it is missing."""
     with suppress(FileExistsError):
         _make(name, parent)
     with opened(name, parent) as folder:
@@ -220,21 +221,21 @@ def made(name: str, parent: int) -> Iterator[int]:
 
 
 def _make(name: str, parent: int) -> None:
-    """Make a folder with the mode that folders have in a box which is shared with people."""
+    """Create a folder with the mode for a drop folder that is shared with people."""
     os.mkdir(name, dir_fd=parent)
     with opened(name, parent) as folder:
         os.fchmod(folder, usual(0o777))
 
 
 def _entries(folder: int) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name, but for what is hidden or by its name not finished."""
+    """Return the entries of a folder by name, without hidden files and files that are not finished by their names."""
     with os.scandir(folder) as found:
         entries = [each for each in found if not each.name.startswith((".", "~$"))]
     return sorted((each for each in entries if not each.name.lower().endswith(_UNFINISHED)), key=lambda each: each.name)
 
 
-def _looks(entry: os.DirEntry[str]) -> _Look | None:
-    """What changes when somebody writes to a file; None when it is gone."""
+def _stamp(entry: os.DirEntry[str]) -> _Stamp | None:
+    """Return the values that change when a program writes to a file; None when the file is gone."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -242,23 +243,23 @@ def _looks(entry: os.DirEntry[str]) -> _Look | None:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _take(box: int, taking: int, folder: str, name: str) -> None:
+def _take(root: int, taking: int, folder: str, name: str) -> None:
     token = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     _make(token, taking)
     try:
         with opened(token, taking) as token_folder:
             if folder:
                 _make(folder, token_folder)
-            with opened(folder or ".", box) as source, opened(folder or ".", token_folder) as mine:
+            with opened(folder or ".", root) as source, opened(folder or ".", token_folder) as mine:
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=mine)
-    except OSError as wrong:
+    except OSError as error:
         _tidy(taking, token, folder)
-        if not isinstance(wrong, FileNotFoundError):  # then somebody took it back in this moment
+        if not isinstance(error, FileNotFoundError):  # the person has moved the file away in this moment
             raise
 
 
 def _taken(taking: int) -> list[Claim]:
-    """All files that are taken. Folders that lost theirs to a crash are removed."""
+    """Return all claimed files, and remove folders that a crash left without a file."""
     claims = []
     for token in _entries(taking):
         found = []
@@ -283,7 +284,7 @@ def _entries_of_claim(folder: int) -> list[os.DirEntry[str]]:
 
 
 def _tidy(taking: int, token: str, folder: str) -> None:
-    """Remove the folders of a claim whose file is gone."""
+    """Remove the folders of a claim whose file has moved."""
     with suppress(OSError):
         if folder not in ("", "."):
             os.rmdir(f"{token}/{folder}", dir_fd=taking)
@@ -291,7 +292,7 @@ def _tidy(taking: int, token: str, folder: str) -> None:
 
 
 def _reserve(target: int, claim: Claim, report: Mapping[str, object]) -> str:
-    """Put the report of a file where nothing is in its way; answers the name that the file gets beside it."""
+    """Write the report under a name that is free, and return the name that the file gets."""
     text = json.dumps({**report, "claim": claim.token}, indent=2).encode()
     suffix = PurePath(claim.name).suffix
     suffix = suffix if len(suffix) <= 10 else ""
@@ -307,7 +308,7 @@ def _reserve(target: int, claim: Claim, report: Mapping[str, object]) -> str:
 
 
 def _owner(target: int, name: str) -> str | None:
-    """Whose report lies under a name; None when there is none."""
+    """Return the claim whose report has this name; None when there is no report."""
     try:
         file = os.open(name + REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
     except FileNotFoundError:
@@ -326,13 +327,13 @@ def _exists(folder: int, name: str) -> bool:
 
 
 def _write(folder: int, name: str, data: bytes, token: str) -> None:
-    """A file that is there whole or not at all; the same one again replaces it."""
+    """Write a file completely or not at all. A second call with the same name replaces the file."""
     hidden = f".{token}"
     with suppress(FileNotFoundError):
-        os.unlink(hidden, dir_fd=folder)  # of a life that ended here
+        os.unlink(hidden, dir_fd=folder)  # left by a process that ended here
     file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
     with os.fdopen(file, "wb") as opened_file:
-        os.fchmod(file, usual(0o666))  # the box is shared with people, who read it
+        os.fchmod(file, usual(0o666))  # people read the drop folder
         opened_file.write(data)
         opened_file.flush()
         os.fsync(file)

@@ -1,7 +1,7 @@
-"""Importing what is dropped into a folder: each file once, whatever dies in between, with a report beside it.
+"""Import the files of the drop folder: each file once, also after a crash, with a report for each.
 
-The transaction that takes a file also writes which batch it became (`store/cases/dropped_files.py`). So a file that is
-found again after a crash, or dropped again under another name, is recognised and not imported twice.
+The transaction that stores the batch of a file also stores its hash (`store/cases/dropped_files.py`). So a file that is
+found again after a crash, or dropped again under another name, is not imported twice.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
 from core.file_storage import base_name
 from domain.names import ADMINS, REQUESTERS
-from intake.drop_folder import Claim, DropBox, StillWritten, Unfit, Where
+from intake.drop_folder import Claim, DropFolder, StillWritten, Unfit, Where
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.table import UnreadableFile
@@ -28,14 +28,14 @@ from store.db.database import Database, DatabaseUnavailable
 from store.people import people, successors
 from workflows.registry import UnknownProcess
 
-_REQUESTER = "HOLDGATE_INBOX_REQUESTER"
-_WRONG = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
-"""What is wrong with a file, so that it is refused; anything else is a reason to try again."""
+_REQUESTER = "HOLDGATE_IMPORT_REQUESTER"
+_FILE_ERRORS = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
+"""Errors of the file itself, which refuse it. After any other error the import is tried again."""
 
 log = logging.getLogger(__name__)
 
 
-_TOLD = {
+_REPORTED = {
     "rows",
     "skipped",
     "blank",
@@ -47,82 +47,82 @@ _TOLD = {
     "errors",
     "duplicates",
 }
-"""What of the batch's report stands in the file's."""
+"""Fields of the batch's report that the file's report repeats."""
 
 
-class Inbox:
-    """Imports the files of a box: those in a folder of it are of the process that it is named after.
+class DropFolderImport:
+    """Imports the files of a drop folder. The name of the folder of a file is its process.
 
-    `payment@council-spending` names a saved mapping too. Of a file that lies in no folder its headings say it.
+    A folder `payment@council-spending` also names a saved mapping. For a file in no folder the headings decide.
     """
 
     def __init__(
-        self, db: Database, uploads: Uploads, box: DropBox, requester: str | None, *, most_bytes: int, url: str
+        self, db: Database, uploads: Uploads, folder: DropFolder, requester: str | None, *, most_bytes: int, url: str
     ) -> None:
-        """`requester` asks for all cases. `url` is the gateway's, for reports."""
+        """Import for `requester`, who requests all cases. `url` is the gateway's address, for reports."""
         self._db = db
         self._uploads = uploads
-        self._box = box
+        self._folder = folder
         self._named = self._requester = requester or ""
         self._most_bytes = most_bytes
         self._url = url
-        self._trouble: dict[str, str] = {}
-        """What is wrong, by what it is wrong with, as it was last said."""
+        self._problems: dict[str, str] = {}
+        """The last problem that was logged, by what it is about: a claim, or empty for the whole import."""
 
     async def look(self) -> int:
-        """Import the files that are complete; answers how many were put away.
+        """Import the complete files, and return how many were moved away.
 
-        What is away, a folder, Temporal or SQL, is said once; the files stay and are tried again.
+        A missing folder, or no answer from Temporal or SQL, is logged once. The files stay and are tried again.
         """
         try:
             async with self._db.read() as conn:
-                # Whoever came after somebody who has left asks for what is dropped from then on.
+                # When the requester has left, the successor requests the cases of new files.
                 self._requester = await successors.in_place_of(conn, self._named) or self._named
                 wrong = await why_not_requester(conn, self._requester)
             if wrong is None:
                 await self._uploads.reach()
-                claims = await asyncio.to_thread(self._box.look)
+                claims = await asyncio.to_thread(self._folder.look)
         except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
             wrong = f"nothing can be imported now: {away}"
-        self._say("", wrong)
+        self._log_change("", wrong)
         if wrong is not None:
             return 0
-        return sum([await self._carry(claim) for claim in claims])
+        return sum([await self._import_and_move(claim) for claim in claims])
 
-    async def _carry(self, claim: Claim) -> bool:
-        """Import a file and put it away; False when it has to be tried again."""
+    async def _import_and_move(self, claim: Claim) -> bool:
+        """Import a file and move it away; return False when it must be tried again."""
         try:
             await self._import(claim)
         except StillWritten:
             return False
         except (DatabaseUnavailable, TemporalUnavailable, LineTooLong, ParserEnded, OSError) as away:
-            self._say(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
+            self._log_change(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
             return False
-        except Exception as defect:  # of ours, or of a process: no reason to let other files wait
-            self._say(
+        except Exception as defect:  # a defect of Holdgate or of a process must not block other files
+            self._log_change(
                 claim.token, f"{base_name(claim.name, 'a file')} could not be imported and is tried again", defect
             )
             return False
-        self._trouble.pop(claim.token, None)
+        self._problems.pop(claim.token, None)
         return True
 
     async def _import(self, claim: Claim) -> None:
         folder = base_name(claim.folder, "file") if claim.folder else ""
         report: dict[str, Any] = {"file": base_name(claim.name, "file"), "requester": self._requester}
         try:
-            data = await asyncio.to_thread(self._box.read, claim, self._most_bytes)
+            data = await asyncio.to_thread(self._folder.read, claim, self._most_bytes)
             folder = folder or await self._uploads.process_of(data, self._requester)
             process, _, mapping = folder.partition("@")
             report |= {"process": process, "sha256": hashlib.sha256(data).hexdigest()}
             report |= {"saved_mapping": mapping} if mapping else {}
             taken, before = await self._batch(claim, folder, report["sha256"], data)
-        except _WRONG as wrong:
-            log.info("a file of the inbox was refused: %s", type(wrong).__name__)
+        except _FILE_ERRORS as wrong:
+            log.info("a file of the drop folder was refused: %s", type(wrong).__name__)
             await self._put_away(claim, {**report, "outcome": "refused", "reason": str(wrong)})
             return
         url = f"{self._url}/api/v1/batches/{taken.batch_id}"
         report |= {"outcome": "imported before" if before else "imported", "batch_id": taken.batch_id, "url": url}
-        report |= taken.model_dump(mode="json", include=_TOLD)
+        report |= taken.model_dump(mode="json", include=_REPORTED)
         bad: dict[str, bytes] = {}
         if not before and taken.rows.invalid and taken.batch_id:
             bad["bad_csv"] = await self._uploads.bad_rows(
@@ -131,7 +131,7 @@ class Inbox:
         await self._put_away(claim, report, **bad)
 
     async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
-        """The batch of a file, and whether it was another file's of the same bytes in the same folder."""
+        """Return the batch of a file, and whether an earlier file of the same bytes in the same folder created it."""
         process, _, mapping = folder.partition("@")
 
         async def take(conn: AsyncConnection, batch_id: str) -> None:
@@ -155,35 +155,35 @@ class Inbox:
         where: Where = "refused" if report["outcome"] == "refused" else "done"
         written = {**report, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         text = _in_words(written, "bad_csv" in beside).encode(errors="replace")
-        await asyncio.to_thread(self._box.put_away, claim, where, written, report_txt=text, **beside)
+        await asyncio.to_thread(self._folder.put_away, claim, where, written, report_txt=text, **beside)
 
-    def _say(self, what: str, wrong: str | None, defect: Exception | None = None) -> None:
-        """Say what is wrong when it begins, and the end of it; not every two seconds."""
-        if wrong == self._trouble.get(what):
+    def _log_change(self, what: str, wrong: str | None, defect: Exception | None = None) -> None:
+        """Log a problem when it begins and when it ends, but not at each look."""
+        if wrong == self._problems.get(what):
             return
         if wrong is None:
-            del self._trouble[what]
-            log.info("the inbox is watched again")
+            del self._problems[what]
+            log.info("the drop folder is watched again")
         else:
-            self._trouble[what] = wrong
-            log.warning("inbox: %s", wrong, exc_info=defect)
+            self._problems[what] = wrong
+            log.warning("drop folder: %s", wrong, exc_info=defect)
 
 
 async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
-    """Why this person cannot ask for the cases of dropped files; None when they can. Raises DatabaseUnavailable."""
+    """Return why this person cannot request cases of dropped files; None when they can. Raises DatabaseUnavailable."""
     if not id:
-        return f"{_REQUESTER} is not set: nothing in HOLDGATE_INBOX_DIR is imported until it names who asks for it"
+        return f"{_REQUESTER} is not set: nothing in HOLDGATE_IMPORT_DIR is imported until it names who asks for it"
     person = await people.active(conn, id)
     if person is None:
-        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_INBOX_DIR is imported"
+        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported"
     if not {REQUESTERS, ADMINS} & set(person.groups):
         wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
-        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_INBOX_DIR is imported"
+        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_IMPORT_DIR is imported"
     return None
 
 
 def _in_words(report: Mapping[str, Any], bad: bool) -> str:
-    """The report for people."""
+    """Return the report as text for people."""
     lines = [f"{report['file']}: {report['outcome']} ({report['at']})"]
     if report["outcome"] == "refused":
         return "\n".join([*lines, "", f"No case was started: {report['reason']}", ""])

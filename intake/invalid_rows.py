@@ -1,4 +1,4 @@
-"""The bad rows of an uploaded file as a CSV: mend it and upload it again."""
+"""Write the invalid rows of an uploaded file as a CSV that can be corrected and uploaded again."""
 
 import csv
 import io
@@ -11,14 +11,14 @@ from intake.tables.open_table import table_of
 from intake.tables.table import FileFormat, filled
 
 ERROR = "error"
-"""The first column, so that rows with too few or too many cells do not shift it. An import ignores it."""
+"""The heading of the first column, so that rows with too few or too many cells keep their places. Imports ignore it."""
 
 
 def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """The rows of a file that start on these lines, as they stood there, each behind what is wrong with it.
+    """Return the rows that start on these lines as CSV, each with its error in the first column.
 
-    Whatever the file was, a CSV comes back. `read_as` is its FileFormat as it is stored, which knows where the headings
-    stand.
+    `errors` has the errors by line. The result is CSV for any kind of file. `read_as` is the stored FileFormat of the
+    file, with the line of the headings.
     """
     text = io.StringIO()
     text.write(BOM)
@@ -41,5 +41,5 @@ def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] 
 
 
 def _without(cells: Sequence[str], place: int | None) -> list[str]:
-    """The cells without the error column of a file that we gave back before."""
+    """Return the cells without the error column of an earlier file of invalid rows."""
     return [cell for number, cell in enumerate(cells) if number != place]

@@ -1,8 +1,8 @@
-"""A file of several processes: each row says by its `task_type` which one it is for.
+"""Read a file of several processes, in which `task_type` names the process of each row.
 
-Its columns are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`, of which the first
-two are needed. Each process says which of its fields `name`, `description` and the like stand for. Any other column
-that is a field of a process is read by the rows of that process, so one file can hold all that they need.
+Its columns are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`; the first two are
+required. Each process declares which of its fields `name`, `description` and the others fill. Any other column that is
+a field of a process is read for the rows of that process, so one file can hold everything.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ from intake.mapping.target import Target
 from intake.read_file import opened
 from intake.row import PRIORITY, REFERENCE, SCHEDULED
 from intake.rows import (
-    Row,
+    ParsedRow,
     Sheet,
     fits,
     known_in,
@@ -36,14 +36,14 @@ _COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
 
 
 class _Money(Protocol):
-    """The words of a process, as far as its rows go."""
+    """The part of a process's wording that its rows need."""
 
     @property
     def money(self) -> tuple[str, str] | None: ...
 
 
 class Kind(Protocol):
-    """A process, as far as its rows go."""
+    """The part of a process that its rows need."""
 
     @property
     def input(self) -> type[BaseModel]: ...
@@ -66,27 +66,29 @@ _AS_IT_IS = ColumnMapping()
 def read_seed(
     data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
 ) -> Sheet:
-    """Read a whole file. A row of a process that is not `startable` is invalid and says why.
+    """Read a whole file. A row of a process that is not `startable` is invalid.
 
-    `mapping` says no more than how the file is opened. Raises UnreadableFile, and WrongMapping for a sheet or an
-    encoding that the file has not.
+    `mapping` only says how to open the file. Raises UnreadableFile, and WrongMapping for a sheet or an encoding that
+    does not fit the file.
     """
     known = {*_COLUMNS, *(name for kind in kinds.values() for name in (*kind.input.model_fields, *kind.seed))}
 
     table = opened(data, known_in(known), mapping)
 
-    def row(line: int, columns: list[str], cells: list[str]) -> Row:
+    def row(line: int, columns: list[str], cells: list[str]) -> ParsedRow:
         values, wrong = plain_values(table, line, columns, cells, known)
         reference, name = values.pop(TASK_ID, ""), values.pop(TASK_TYPE, "")
         needed = [columns.index(TASK_ID), columns.index(TASK_TYPE)]
         if len(cells) != len(columns) and not fits(cells, len(columns), needed):
             if problem := quoted_whole(cells, len(columns), table.format.delimiter):
-                return Row(line=line, reference="", key="", errors=[problem])
+                return ParsedRow(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, reference)
         if name not in startable:
             said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
             message = f"{quoted(name)} is not a process that you can start: {said}"
-            return Row(line=line, reference=reference, key="", errors=[FieldProblem(column=TASK_TYPE, message=message)])
+            return ParsedRow(
+                line=line, reference=reference, key="", errors=[FieldProblem(column=TASK_TYPE, message=message)]
+            )
         row = _row(line, name, {REFERENCE: reference, **values}, kinds[name], in_workbook=table.format.kind == "xlsx")
         return replace(row, input=None, errors=[*wrong.values(), *row.errors]) if wrong else row
 
@@ -94,7 +96,7 @@ def read_seed(
     return sheet if mapping == _AS_IT_IS else replace(sheet, mapping=mapping)
 
 
-def _row(line: int, process: str, values: dict[str, str], kind: Kind, *, in_workbook: bool) -> Row:
+def _row(line: int, process: str, values: dict[str, str], kind: Kind, *, in_workbook: bool) -> ParsedRow:
     fields = set(kind.input.model_fields)
     own: dict[str, Any] = {name: cell for name, cell in values.items() if name in fields | {REFERENCE, SCHEDULED}}
     names = {REFERENCE: TASK_ID}

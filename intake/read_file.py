@@ -1,4 +1,4 @@
-"""A file and a process to a sheet of rows: by the fields' own names, by a given mapping, or by the suggested one."""
+"""Read a file of one process into rows: by the names of the fields, by a given mapping, or by a suggested one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -36,26 +36,26 @@ LOOKED_AT_ROWS = 5
 
 @dataclass(frozen=True)
 class Look:
-    """A file before it is read: its headings, and its first rows as they stand there."""
+    """A preview of a file: its headings, and its first rows as text."""
 
     headings: list[str]
     rows: list[list[str]]
     columns: dict[str, str]
-    """By field: the heading, or the pattern of several, that would be read; only those that the file has."""
+    """By field: the heading, or the pattern of several headings, that would be read."""
     sheets: tuple[str, ...] = ()
-    """Of a workbook: all its sheets."""
+    """All sheets of a workbook."""
     sheet: str = ""
-    """The one that is looked at."""
+    """The sheet of this preview."""
     encoding: str = ""
-    """Of a CSV."""
+    """The encoding of a CSV."""
     hides: bool = False
     """Whether the workbook hides rows or columns of this sheet."""
     notes: tuple[str, ...] = ()
-    """What people should know of how it was opened."""
+    """Notes for people on how the file was opened."""
 
 
 def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> Look:
-    """Look at a file that may lack a mapping, so that people can make one. Raises UnreadableFile."""
+    """Return a preview of a file, from which people can make a mapping. Raises UnreadableFile."""
     given = mapping or ColumnMapping()
     table, (line, cells_), plain = _opened(data, target, mapping)
     rows = [
@@ -86,10 +86,10 @@ def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> L
 def read_file(
     data: bytes, target: Target, mapping: ColumnMapping | None = None, usual: Callable[[], Mapping[str, str]] = dict
 ) -> Sheet:
-    """Read a file. `usual` gives the organisation's values for fields that nothing else is known of.
+    """Read a file. `usual` returns the organisation's usual values, for fields that the file does not fill.
 
-    A file whose headings are the fields is read by them, unless a mapping is given. Raises UnreadableFile, and
-    WrongMapping for a mapping that does not fit the file.
+    A file whose headings are the names of the fields needs no mapping. Raises UnreadableFile, and WrongMapping for a
+    mapping that does not fit the file.
     """
     given = mapping or ColumnMapping()
     table, heading, plain = _opened(data, target, mapping)
@@ -130,9 +130,9 @@ def _read_mapped(
 
 
 def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple[Table, tuple[int, list[str]], bool]:
-    """The table, the line with its headings, and whether these are the fields' own names.
+    """Return the table, the line with its headings, and whether the headings are the names of the fields.
 
-    Raises UnreadableFile, and WrongMapping for a sheet or an encoding that the file has not.
+    Raises UnreadableFile, and WrongMapping for a sheet or an encoding that does not fit the file.
     """
     given = mapping or ColumnMapping()
     named = _mapped(given) if given.columns else namer(target)
@@ -146,7 +146,7 @@ def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple
 
 
 def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
-    """A file opened as its mapping says. Raises UnreadableFile, and WrongMapping for what the file has not."""
+    """Open a file as its mapping says. Raises UnreadableFile, and WrongMapping for a choice that does not fit."""
     try:
         return table_of(data, named, mapping.opening)
     except WrongChoice as wrong:
@@ -154,13 +154,13 @@ def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
 
 
 def _stands(said: str, headings: Sequence[str]) -> bool:
-    with suppress(ValueError):  # it stands there twice, which reading refuses
+    with suppress(ValueError):  # a heading that appears twice is refused when the file is read
         return source_of(said, headings) is not None
     return False
 
 
 def process_of(data: bytes, models: Mapping[str, type[BaseModel]]) -> str | None:
-    """The one process whose fields, by their own names, are the headings of a file; None for none, and for several.
+    """Return the one process whose required fields are the headings of a file; None for no process or several.
 
     Raises UnreadableFile.
     """
@@ -185,12 +185,12 @@ def _bind(
     given: ColumnMapping,
     usual: Mapping[str, str],
 ) -> BoundMapping:
-    """The mapping that the file is read by."""
+    """Return the complete mapping for this file."""
     line, headings = heading
     check_constants(target, given.constants)
     check_headings(line, headings, table.format.delimiter)
     if given.columns:
-        sources_of(given, headings)  # what a mapping names and the file has not comes before what is missing
+        sources_of(given, headings)  # report unknown headings of the mapping before missing fields
         made = _own_names(given, headings, target)
     else:
         made = suggest(table, line, headings, target, given.constants)
@@ -200,7 +200,7 @@ def _bind(
     added = {name: value for name, value in usual.items() if name not in columns and name not in constants}
     there = {*columns, *constants, *added}
     if (target.money or ("", ""))[0] in columns:
-        there.add(currency)  # its heading may say it
+        there.add(currency)  # the heading of the amount can name the currency
     missing = [name for name in target.needed if name not in there]
     if missing:
         _no_twice(line, headings)
@@ -248,9 +248,9 @@ def _currency(
     added: dict[str, str],
     notes: list[str],
 ) -> amount_currency.Said:
-    """Find the currency of the rows, where no column has been found to say it; what the amount's heading says of it.
+    """Find the currency where no column holds it, and return the currencies that the amount's heading names.
 
-    Takes the usual one out of what is `added` where the file says another.
+    Removes the usual currency from `added` where the file names another.
     """
     amount, currency = target.money or ("", "")
     source = sources.get(amount)
@@ -291,7 +291,7 @@ def _currency(
 
 
 def _above_the_amounts(table: Table, line: int, given: ColumnMapping) -> amount_currency.Said:
-    """What titles above the headings, and the name of the sheet, say of currencies."""
+    """Return the currencies in titles above the headings and in the name of the sheet."""
     texts = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
     texts += [table.format.sheet or ""]
     signs = tuple(given.currency_signs.items())
@@ -299,7 +299,7 @@ def _above_the_amounts(table: Table, line: int, given: ColumnMapping) -> amount_
 
 
 def _mapped(mapping: ColumnMapping) -> Named:
-    """Counts the headings of a line that a mapping names."""
+    """Return a function that counts the headings of a line that the mapping names."""
     named = {
         heading_key(heading)
         for said in mapping.columns.values()
@@ -310,7 +310,7 @@ def _mapped(mapping: ColumnMapping) -> Named:
 
 
 def _own_names(given: ColumnMapping, headings: Sequence[str], target: Target) -> Suggestion:
-    """The needed fields of which a mapping says nothing, where a column is called just so."""
+    """Map required fields that the mapping leaves out to columns with exactly their names."""
     made = Suggestion()
     keys = {heading_key(heading): heading.strip() for heading in headings if heading.strip()}
     for name in target.needed:
@@ -337,7 +337,7 @@ def _no_twice(line: int, headings: Sequence[str]) -> None:
 def _from_cells(
     table: Table, line: int, mapping: ColumnMapping, sources: Mapping[str, Source], target: Target
 ) -> tuple[ColumnMapping, list[str]]:
-    """The same mapping with the formats and marks that it does not give, from all cells of their columns."""
+    """Add the formats of dates and numbers that the mapping leaves open, found from all cells of their columns."""
     formats = {
         name: found for name in target.dates if (found := mapping.dates.get(name) or mapping.dates.get(EVERY_DATE))
     }

@@ -1,4 +1,4 @@
-"""One row of a file, and the columns that rows of every process have."""
+"""One row of a file, and the columns that rows of every process can have."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,27 +14,27 @@ PRIORITY = "priority"
 START_AT, SCHEDULED = "start_at", "scheduled_time"
 
 Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""What may be repeated of an input: bank accounts only by their last four."""
+"""Returns an input as it can be shown: bank accounts by their last four characters only."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of a file. It is valid when `input` is there; else `errors` says everything that is wrong with it.
+class ParsedRow:
+    """One row of a file: valid with `input`, else `errors` has every problem.
 
-    A line that is no row by the mapping has neither: `skipped` says why.
+    A line that is not a row has neither; `skipped` has the reason.
     """
 
     line: int
     """The physical line, counted from 1, on which the row starts."""
     reference: str
-    """As it is displayed; as it stood in the file when it is not a possible reference."""
+    """The reference as displayed; the original text when it is not a valid reference."""
     key: str
-    """As it is compared; empty when it is not a possible reference."""
+    """The reference as compared; empty when it is not a valid reference."""
     priority: int | None = None
     input: BaseModel | None = None
     errors: list[FieldProblem] = field(default_factory=list)
     process: str = ""
-    """Of a file of several processes: the one that this row is for, if there is one."""
+    """The process of this row in a file of several processes; else empty."""
     start_at: datetime | None = None
     skipped: str = ""
-    """Why the line is no row: a credit note, a total, the headings again, hidden in its workbook."""
+    """Why the line is not a row: a credit note, a total, repeated headings, or hidden in the workbook."""

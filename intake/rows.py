@@ -1,12 +1,12 @@
-"""Lines of cells to typed rows: one input model in, every row with all its errors out.
+"""Turn lines of cells into typed rows, each with all its errors.
 
-Pure: knows nothing of Temporal or SQL. A file that cannot be read at all raises `UnreadableFile`; whatever is wrong
-with a single row is kept with that row, so that bad rows never stop good ones.
+Pure: no Temporal and no SQL. A file that cannot be read raises `UnreadableFile`. A problem of one row is kept with that
+row, so that invalid rows never stop valid ones.
 
-This is the plain way, without a mapping: the first line that is not blank holds the headings, matched without case and
-surrounding blanks: `reference`, the fields of the model, and optionally `priority` and `start_at` (`scheduled_time`).
-Other columns are ignored and reported. Blank cells count as absent. Lines in which every cell is blank are counted, but
-are no rows.
+This module reads files without a mapping. The first line that is not blank holds the headings, compared without case
+and surrounding blanks: `reference`, the fields of the model, and optionally `priority` and `start_at`
+(`scheduled_time`). Other columns are ignored and reported. Blank cells count as absent. Lines with only blank cells are
+counted, but are not rows.
 """
 
 import csv
@@ -28,7 +28,7 @@ from intake.cells.error_cells import is_error
 from intake.cells.json_cells import structured, value_of
 from intake.cells.parse_cells import Misread, number_of_workbook
 from intake.mapping.target import Target
-from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, Row as Row, Shown
+from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, ParsedRow as ParsedRow, Shown
 from intake.tables.open_table import Named, table_of
 from intake.tables.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
 
@@ -39,49 +39,53 @@ MAX_ROWS = 100_000
 MAX_COLUMNS = 200
 
 
-class Rows(Iterable[Row]):
-    """The rows of a file in its order. They are typed anew each time they are gone through, so that they are never all
-    in memory; nothing about the file can fail then."""
+class Rows(Iterable[ParsedRow]):
+    """The rows of a file in file order.
 
-    def __init__(self, table: Table, heading: int, row: Callable[[int, list[str]], Row], count: int) -> None:
+    Each iteration parses the rows again, so that they are never all in memory. No error of the file as a whole can
+    occur then.
+    """
+
+    def __init__(self, table: Table, heading: int, row: Callable[[int, list[str]], ParsedRow], count: int) -> None:
         self._table, self._heading, self._row, self._count = table, heading, row, count
 
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ParsedRow]:
         hidden = self._table.hidden
         for line, cells in self._table.below(self._heading):
             if filled(cells):
                 why = hidden.get(line)
-                yield self._row(line, cells) if why is None else Row(line, reference="", key="", skipped=why)
+                yield self._row(line, cells) if why is None else ParsedRow(line, reference="", key="", skipped=why)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """All rows of one file, and how it was read."""
+    """All rows of one file, and how the file was read."""
 
     columns: list[str]
-    """The headings: as they are compared, or with a mapping as they stand in the file."""
+    """The headings: as compared, or as they are in the file when there is a mapping."""
     ignored_columns: list[str]
-    """Headings that no field is read from, as they stand in the file."""
+    """Headings of columns that are not read, as they are in the file."""
     rows: Rows
     blank: int
-    """Lines below the headings in which every cell is blank."""
+    """Lines below the headings with only blank cells."""
     format: FileFormat
     mapping: "ColumnMapping | None" = None
-    """None: the headings are the fields' own names. Else complete: given again, it reads the same."""
+    """None when the headings are the names of the fields. Else a complete mapping, which reads the file in the same way
+    again."""
     notes: list[str] = field(default_factory=list)
-    """What was chosen, for people."""
+    """Notes for people on how the file was read."""
 
     @property
     def count(self) -> int:
-        """Rows, skipped ones too."""
+        """The number of rows, including skipped ones."""
         return len(self.rows)
 
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
-    """Read a file whose headings are the fields. Errors repeat a row's cells as `shown` gives them back.
+    """Read a file whose headings are the names of the fields. Errors show cells as `shown` returns them.
 
     Raises UnreadableFile.
     """
@@ -89,7 +93,7 @@ def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
 
 
 def needed_of(model: type[BaseModel]) -> list[str]:
-    """The headings without which no row could be valid."""
+    """Return the headings that every valid row needs."""
     return [REFERENCE, *(name for name, info in model.model_fields.items() if info.is_required())]
 
 
@@ -98,20 +102,20 @@ def _known(model: type[BaseModel]) -> set[str]:
 
 
 def known_in(known: Collection[str]) -> Named:
-    """Counts the headings of a line that are known by just these names."""
+    """Return a function that counts the headings of a line that are in `known`."""
     return lambda line: sum(name in known for name in plain_columns(line[:MAX_COLUMNS]))
 
 
 def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = None) -> Sheet:
-    """The same, of a table that is open already. `mapping` is how it was opened, where somebody said so."""
+    """Read an open table as `read` does. `mapping` is given when a person chose how to open the file."""
     model = target.model
     known, needed = _known(model), needed_of(model)
 
-    def row(line: int, columns: list[str], cells: list[str]) -> Row:
+    def row(line: int, columns: list[str], cells: list[str]) -> ParsedRow:
         values, wrong = plain_values(table, line, columns, cells, known)
         if len(cells) != len(columns) and not fits(cells, len(columns), [columns.index(name) for name in needed]):
             if problem := quoted_whole(cells, len(columns), table.format.delimiter):
-                return Row(line=line, reference="", key="", errors=[problem])
+                return ParsedRow(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, values.get(REFERENCE, ""))
         if table.format.kind == "xlsx":
             wrong |= plain_numbers(values, target)
@@ -124,7 +128,7 @@ def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = N
 def plain_values(
     table: Table, line: int, columns: list[str], cells: list[str], known: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, FieldProblem]]:
-    """The cells of known columns, and those that cannot be read."""
+    """Return the cells of known columns, and the problems of cells that cannot be read."""
     values = {name: cell for name, cell in cells_of(columns, cells).items() if name in known}
     wrong: dict[str, FieldProblem] = {}
     if line in table.flaws or any(cell[0] in "#E" for cell in values.values()):
@@ -136,7 +140,7 @@ def plain_values(
 
 
 def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProblem]:
-    """Take the currencies that a workbook shows with its numbers away; those that contradict the row are problems."""
+    """Remove currencies that a workbook shows with numbers, and return the numbers that contradict their row."""
     amount, currency = target.money or ("", "")
     wrong = {}
     for name in target.numbers:
@@ -150,7 +154,7 @@ def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProb
 
 
 def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
-    """Why a cell cannot be read: an error of the spreadsheet it comes from, or what its workbook does not show."""
+    """Return why a cell cannot be read: a spreadsheet error, or a value that the workbook does not show."""
     if table.flaws and line in table.flaws and (why := table.flaws[line].get(place)):
         return why
     cell = cells[place].strip() if place < len(cells) else ""
@@ -158,16 +162,16 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
-    """Whether a row lacks only empty last cells, or has only empty ones too many."""
+    """Return whether a row only lacks cells that can be empty, or only has empty cells too many."""
     if len(cells) > width:
         return not filled(cells[width:])
     return all(place < len(cells) for place in needed)
 
 
 def sheet_of(
-    table: Table, needed: Sequence[str], known: Collection[str], row: Callable[[int, list[str], list[str]], Row]
+    table: Table, needed: Sequence[str], known: Collection[str], row: Callable[[int, list[str], list[str]], ParsedRow]
 ) -> Sheet:
-    """Read a table with a `row` of each line, from its columns and cells. Raises UnreadableFile."""
+    """Read a table with `row`, which turns the columns and cells of a line into a row. Raises UnreadableFile."""
     (line, heading), *_ = table.head(1) or [(0, [])]
     if not heading:
         raise UnreadableFile("empty", "the file is empty")
@@ -189,7 +193,7 @@ def sheet_of(
 
 
 def notes_of(table: Table, heading: int, used: Collection[int]) -> list[str]:
-    """What people should know of how the table was opened, about columns that are `used` and what is not read."""
+    """Return notes for people on how the table was opened, on columns that are `used` and on hidden cells."""
     notes = list(table.notes)
     below = [line for line in table.hidden if line > heading]
     if below:
@@ -211,7 +215,7 @@ def notes_of(table: Table, heading: int, used: Collection[int]) -> list[str]:
 
 
 def counted(table: Table, heading: int) -> tuple[int, int]:
-    """The rows and the blank lines below the headings, once all were gone through. Raises UnreadableFile."""
+    """Go through the whole table and count rows and blank lines below the headings. Raises UnreadableFile."""
     count = blank = 0
     for line, cells in table.below(heading):
         if filled(cells):
@@ -229,13 +233,13 @@ def counted(table: Table, heading: int) -> tuple[int, int]:
 
 
 def plain_columns(cells: Sequence[str]) -> list[str]:
-    """The headings as they are compared with the names of fields."""
-    # A second byte order mark is what joining two exported files leaves behind.
+    """Return the headings as they are compared with the names of fields."""
+    # Joining two exported files leaves a second byte order mark.
     return [cell.replace("\ufeff", "").strip().lower() for cell in cells]
 
 
 def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> None:
-    """Raises UnreadableFile for headings that no mapping could help."""
+    """Raise UnreadableFile for headings that no mapping could help."""
     if len(cells) > MAX_COLUMNS:
         raise UnreadableFile("too_large", f"{len(cells):,} columns; at most {MAX_COLUMNS} are read", line)
     titles = [cell for cell in cells if cell.strip()]
@@ -246,7 +250,7 @@ def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> No
 
 
 def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str | None) -> list[str]:
-    """The headings as they are compared. A blank one names no column and its cells are ignored."""
+    """Return the headings as they are compared. The cells of a column with a blank heading are ignored."""
     check_headings(line, cells, delimiter)
     columns = plain_columns(cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
@@ -267,17 +271,17 @@ def _missing(missing: list[str], cells: list[str]) -> str:
 
 
 def cells_of(columns: list[str], cells: list[str]) -> dict[str, str]:
-    """The cells of a row by their column; blank ones count as absent."""
+    """Return the cells of a row by column, without blank ones."""
     return {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if name and cell.strip()}
 
 
-def uneven(line: int, columns: Sequence[str], cells: Sequence[str], reference: str) -> Row:
-    """A row with more or fewer cells than there are headings."""
-    # The cells may have slid into other columns, so what else looks wrong with them would mislead.
+def uneven(line: int, columns: Sequence[str], cells: Sequence[str], reference: str) -> ParsedRow:
+    """Return an invalid row for a line with more or fewer cells than headings."""
+    # The cells may have moved into other columns, so other errors of the row would mislead.
     few_or_many = "few" if len(cells) < len(columns) else "many"
     wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
     problem = FieldProblem(column=None, message=wrong, value=f"{len(cells)} cells", expected=f"{len(columns)} cells")
-    return Row(line=line, reference=reference, key="", errors=[problem])
+    return ParsedRow(line=line, reference=reference, key="", errors=[problem])
 
 
 _UNQUOTE = (
@@ -287,7 +291,7 @@ _UNQUOTE = (
 
 
 def _parted(cell: str, delimiter: str | None) -> list[str]:
-    """What a cell would be as a line of its own."""
+    """Return the cells that one cell contains when it is read as a line."""
     marks = [delimiter] if delimiter else [",", ";", "\t"]
     try:
         return max((next(csv.reader([cell], delimiter=mark)) for mark in marks), key=len)
@@ -296,10 +300,10 @@ def _parted(cell: str, delimiter: str | None) -> list[str]:
 
 
 def quoted_whole(cells: Sequence[str], width: int, delimiter: str | None) -> FieldProblem | None:
-    """What is wrong with a row of which all cells stand in the first, as one text."""
+    """Return the problem of a row whose cells are all in the first cell, as one quoted text."""
     if width < 2 or not cells or any(cell.strip() for cell in cells[1:]) or len(_parted(cells[0], delimiter)) != width:
         return None
-    # Its text is not repeated: a bank account may be in it.
+    # The text is not repeated, as it can contain a bank account.
     message = "the whole row stands in one cell: take the quotes around it away, and write two quotes inside as one"
     return FieldProblem(column=None, message=message, value="1 cell", expected=f"{width} cells")
 
@@ -312,10 +316,10 @@ def typed(
     names: Mapping[str, str] = MappingProxyType({}),
     wrong: Mapping[str, FieldProblem] = MappingProxyType({}),
     written: Mapping[str, str] = MappingProxyType({}),
-) -> Row:
-    """The row of these values, with everything that is wrong with them, or was when they were read.
+) -> ParsedRow:
+    """Return the row of these values, with all their problems and those found earlier (`wrong`).
 
-    `names` are the headings of fields whose columns are called otherwise, `written` cells that were written otherwise.
+    `names` has the headings of fields whose columns have other names, `written` the original texts of cells.
     """
     reference, priority = values.pop(REFERENCE, ""), values.pop(PRIORITY, None)
     errors = list(wrong.values())
@@ -355,12 +359,12 @@ def typed(
         found = [each for each in problems_of(bad, shown({**values, **written})) if each.column not in wrong]
         errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in found]
     if errors or parsed is None:
-        return Row(line=line, reference=reference, key=key, errors=errors)
-    return Row(line, reference, key, int(priority) if priority else None, parsed, start_at=start_at)
+        return ParsedRow(line=line, reference=reference, key=key, errors=errors)
+    return ParsedRow(line, reference, key, int(priority) if priority else None, parsed, start_at=start_at)
 
 
 def moment(cell: str, column: str) -> tuple[datetime | None, FieldProblem | None]:
-    """When a row is to start, in UTC where it names no zone; a day is its beginning."""
+    """Return the time at which a row starts. It is UTC where no zone is named; a day means its beginning."""
     try:
         at = day_or_moment(cell, UTC, end=False)
     except ValueError as bad:
@@ -375,4 +379,4 @@ def _cell(column: str, value: str, message: str, expected: str) -> FieldProblem:
 
 _PRIORITIES = frozenset("12345")
 _MANGLED = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+\d{1,3}")
-"""`4.63E+07`: with the plus, which nobody types in a reference."""
+"""`4.63E+07`: with a plus, which no person types in a reference."""

@@ -1,7 +1,7 @@
-"""Files that wait between looking and starting, so that nobody sends theirs twice.
+"""Uploaded files between preview and start, so that a person need not upload the file twice.
 
-Each lies under its own hash in a folder of whoever sent it. So a hash opens nothing but what the same person has sent,
-whatever a form says, and a gateway needs no memory of it. Nothing here is a record: a file that is gone is sent again.
+Each file is stored under its SHA-256 in a folder of the person who sent it. So the hash in a form opens only files of
+the same person, and the gateway keeps no state in memory. A file that was removed can be uploaded again.
 """
 
 import hashlib
@@ -13,45 +13,45 @@ from pathlib import Path
 from core.file_storage import keep
 
 KEPT_S = 24 * 3600.0
-"""Seconds after which a file that nobody started is removed."""
+"""Seconds after which a file that was not started is removed."""
 MOST = 5
-"""Files that are held for one person, the newest."""
+"""Files that are kept for one person; the newest stay."""
 _TAKEN, _STARTED = ".taken", ".started"
-"""Behind the names of files that are being started, and of notes that say as which batch they were."""
+"""Suffixes of files that are being started, and of notes with the id of the batch that was started."""
 
 
-class NotHeld(Exception):
-    """This person has sent no such file, or it was removed."""
+class NotStaged(Exception):
+    """The person has sent no such file, or the file was removed."""
 
 
-class TakenBefore(Exception):
-    """The file was started before: `batch_id` says as what, or is empty while that goes on."""
+class StartedBefore(Exception):
+    """The file was started before. `batch_id` is empty while the start is running."""
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(batch_id)
         self.batch_id = batch_id
 
 
-class HeldFiles:
-    """The files of one folder. Every method may raise OSError."""
+class StagedFiles:
+    """The staged files in one folder. Every method can raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def hold(self, person: str, data: bytes) -> str:
-        """Keep the bytes for the person; answers their SHA-256. Removes what was forgotten."""
+        """Store the bytes for the person and return their SHA-256. Removes old files."""
         sha256 = hashlib.sha256(data).hexdigest()
         self._tidy()
         own = self._own(person)
         keep(own, sha256, data)
-        for mark in (_TAKEN, _STARTED):  # sent again on purpose
+        for mark in (_TAKEN, _STARTED):  # the person sent the file again on purpose
             (own / f"{sha256}{mark}").unlink(missing_ok=True)
         for old in _newest_first(own)[MOST:]:
             old.unlink(missing_ok=True)
         return sha256
 
     def read(self, person: str, sha256: str) -> bytes:
-        """The bytes. Raises NotHeld, and TakenBefore for a file that was started."""
+        """Return the bytes. Raises NotStaged, and StartedBefore for a file that was started."""
         path = self._path(person, sha256)
         try:
             return path.read_bytes()
@@ -59,9 +59,9 @@ class HeldFiles:
             raise self._gone(path) from None
 
     def take(self, person: str, sha256: str) -> bytes:
-        """The bytes, for whoever is first: a form that comes twice starts a file once. Raises NotHeld and TakenBefore.
+        """Take the file for one start and return its bytes: a form that is sent twice starts one batch.
 
-        Follow with `started` or, if nothing came of it, `give_back`.
+        Call `started` afterwards, or `give_back` when the start failed. Raises NotStaged and StartedBefore.
         """
         path = self._path(person, sha256)
         taken = path.with_suffix(_TAKEN)
@@ -72,25 +72,25 @@ class HeldFiles:
         return taken.read_bytes()
 
     def started(self, person: str, sha256: str, batch_id: str) -> None:
-        """The file is this batch now; its bytes lie with the batches."""
+        """Note the batch of a taken file and remove the file: the batch has its own copy."""
         path = self._path(person, sha256)
         path.with_suffix(_STARTED).write_text(batch_id)
         path.with_suffix(_TAKEN).unlink(missing_ok=True)
 
     def give_back(self, person: str, sha256: str) -> None:
-        """Nothing was started: the file can be taken again."""
+        """Make a taken file available again, as nothing was started."""
         path = self._path(person, sha256)
         with suppress(FileNotFoundError):
             path.with_suffix(_TAKEN).rename(path)
 
-    def _gone(self, path: Path) -> NotHeld | TakenBefore:
+    def _gone(self, path: Path) -> NotStaged | StartedBefore:
         with suppress(FileNotFoundError):
-            return TakenBefore(path.with_suffix(_STARTED).read_text())
-        return TakenBefore("") if path.with_suffix(_TAKEN).exists() else NotHeld()
+            return StartedBefore(path.with_suffix(_STARTED).read_text())
+        return StartedBefore("") if path.with_suffix(_TAKEN).exists() else NotStaged()
 
     def _path(self, person: str, sha256: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise NotHeld
+            raise NotStaged
         return self._own(person) / sha256
 
     def _own(self, person: str) -> Path:
@@ -99,7 +99,7 @@ class HeldFiles:
     def _tidy(self) -> None:
         oldest = time.time() - KEPT_S
         for path in self._folder.glob("*/*"):
-            with suppress(FileNotFoundError):  # somebody else tidies too
+            with suppress(FileNotFoundError):  # another process removes old files at the same time
                 if path.stat().st_mtime < oldest:
                     path.unlink()
 

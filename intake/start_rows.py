@@ -1,7 +1,7 @@
-"""Carrying a taken file through: its valid rows become cases, in file order, however often this is interrupted.
+"""Start the cases of an uploaded file: its valid rows in file order, also after any interruption.
 
-What is done lies in SQL, not in memory: a row is worked on while its outcome is `valid`, and leaves that once. A row
-whose case is there already is this batch's own if the case names this batch: then an earlier attempt died in between.
+The progress is in SQL, not in memory: a row is open while its outcome is `valid`, and changes it once. When the case of
+a row exists and names this batch, an earlier attempt has created it and then stopped.
 """
 
 import asyncio
@@ -34,41 +34,41 @@ from store.db.database import Database
 from workflows.registry import UnknownProcess
 
 CHUNK = 50
-"""Rows in one transaction: a few hundredths of a second, so that an import never keeps a decision waiting."""
+"""Rows in one transaction. It takes a few hundredths of a second, so that an import does not delay decisions."""
 ROWS_PER_CALL = 1_000
-"""Rows after which an import hands back to its Workflow."""
+"""Rows after which an import returns to its Workflow."""
 PATIENCE = 5.0
-"""Seconds after which the next rows are started all the same: cases that stand still must not stop a batch."""
+"""Seconds after which the next rows start in any case, so that blocked cases do not stop a batch."""
 
 log = logging.getLogger(__name__)
 
 
-class Pace(NamedTuple):
+class BatchPace(NamedTuple):
     """How fast the cases of one batch are started."""
 
     in_flight: int = 50
-    """Cases of a batch that may be on their way to a gate or an end while more are started. A worker that is handed
-    thousands at once forgets each before its next step, replays it, and gets slower the more there are; and single
-    cases wait behind them."""
+    """Cases of a batch that can be on their way to a gate or an end while more are started. With thousands at once, a
+    worker evicts each from its cache before the next step and must replay it. Single cases would also wait behind them.
+    """
     per_second: float | None = None
-    """Most cases a second; None: as fast as they come to their gates."""
+    """Most cases a second; None: as fast as cases reach their gates."""
     patience: float = PATIENCE
 
     @property
     def chunk(self) -> int:
-        """Rows that are started together: half of what may be on its way, so that the worker never runs dry."""
+        """Rows that are started together: half of `in_flight`, so that the worker always has work."""
         return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 
 class Importer:
-    """Starts the cases of batches, and has them undone."""
+    """Starts the cases of batches, and rolls them back."""
 
-    def __init__(self, db: Database, client: Client, starter: Starter, pace: Pace = Pace()) -> None:  # noqa: B008
+    def __init__(self, db: Database, client: Client, starter: Starter, pace: BatchPace = BatchPace()) -> None:  # noqa: B008
         self._db, self._client, self._starter, self._pace = db, client, starter, pace
         self._rollbacks = Rollbacks(db, client, starter)
 
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
-        """Start a case for each of the next rows that are still to be started; `progress` hears how many are done.
+        """Start a case for each of the next open rows; call `progress` with the number done.
 
         Raises TemporalUnavailable or DatabaseUnavailable when it should be called again.
         """
@@ -88,7 +88,10 @@ class Importer:
             return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id), left=True)
 
     async def note(self, note: BatchNote) -> BatchResult:
-        """Record what became of an order. A cancelled batch is closed, and the rows that are left say why."""
+        """Store the effect of an order to pause, resume or cancel.
+
+        A cancelled batch is closed, and its open rows get the reason.
+        """
         order = note.order
         event = CaseEvent(
             event_id=f"batch/{note.batch_id}/{order.id}/{note.status}",
@@ -102,19 +105,19 @@ class Importer:
         async with self._db.write() as conn:
             if note.status == "cancelling":
                 await batches.reopen(conn, note.batch_id)
-                await batches.give_up(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
+                await batches.fail_unstarted(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
             if note.status == "cancelled":
                 await batches.close(conn, note.batch_id, "cancelled", datetime.now(UTC))
             else:
-                await batches.move(conn, note.batch_id, note.status)
+                await batches.set_status(conn, note.batch_id, note.status)
             await audit_log.append(conn, [event])
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 
     async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:
-        """Ask each case of a cancelled batch to stop and undo what it did, the newest first.
+        """Ask each case of a cancelled batch to stop and undo its steps, newest first.
 
-        How many have neither begun to nor ended otherwise: ask again. A case that can no longer be undone stays as it
-        is, which the record of the case says. Raises TemporalUnavailable or DatabaseUnavailable.
+        Return how many have neither started to undo nor ended: call again for these. A case that cannot be undone any
+        more stays as it is; its audit log says so. Raises TemporalUnavailable or DatabaseUnavailable.
         """
         left = seen = 0
         before: CaseRow | None = None
@@ -130,7 +133,7 @@ class Importer:
             before = found[-1]
 
     async def _undo(self, case: CaseRow, note: BatchNote) -> bool:
-        """Whether it must be looked at again."""
+        """Ask one case; return whether it must be checked again."""
         order = note.order
         reason = f"the upload was cancelled: {order.reason}"
         if case.status is Status.COMPLETED:
@@ -150,18 +153,18 @@ class Importer:
         try:
             await self._client.get_workflow_handle(case.conductor).signal("cancel_case", cancellation)
         except RPCError as wrong:
-            if wrong.status is not RPCStatusCode.NOT_FOUND:  # else it has ended this moment
+            if wrong.status is not RPCStatusCode.NOT_FOUND:  # else the case has just ended
                 raise TemporalUnavailable(wrong.message) from wrong
-        # One that waits for operators may do so for days, and has heard what was asked.
+        # A case that needs operators can wait for days, and has received the request.
         return case.status is not Status.NEEDS_INTERVENTION
 
     async def _make_room(self, batch: BatchInput) -> None:
-        """Wait until few of the batch's cases are on their way."""
+        """Wait until few cases of the batch are on their way."""
         try:
             async with asyncio.timeout(self._pace.patience):
                 while True:
                     async with self._db.read() as conn:
-                        moving = await cases.on_their_way(conn, batch.batch_id)
+                        moving = await cases.count_running(conn, batch.batch_id)
                     if moving <= self._pace.in_flight - self._pace.chunk:
                         return
                     await asyncio.sleep(0.1)
@@ -183,7 +186,7 @@ class Importer:
             there = await cases.insert_many(conn, prepared)
             for new, _ in prepared:
                 if new.resubmits and there[new.case_id] is None:
-                    await cases.go_on(conn, new)
+                    await cases.link_next_round(conn, new)
         to_start: list[StoredCase] = []
         for new, _ in prepared:
             row, case = lines[new.case_id], there.get(new.case_id)
@@ -199,7 +202,7 @@ class Importer:
             _ended(lines[case_id], "failed", case_id, errors=[FieldProblem(column=None, message=reason)])
             for case_id, reason in launch.refused.items()
         ]
-        # One transaction, so that a case and its row never tell different stories.
+        # One transaction, so that a case and its row always agree.
         async with self._db.write() as conn:
             await settle(conn, launch)
             await batches.settle(conn, batch.batch_id, ended)
@@ -207,7 +210,7 @@ class Importer:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
     def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
-        """Raises _Changed."""
+        """Return the new case of a row. Raises _Changed."""
         if row.input is None:
             raise _Changed("an earlier version of Holdgate imported this row: upload the file again")
         try:
@@ -217,7 +220,7 @@ class Importer:
         try:
             parsed = process.input.model_validate(row.input)
         except ValidationError as wrong:
-            # It was valid when the file was taken: the input model has changed since.
+            # The row was valid when the file was uploaded: the input model has changed since.
             raise _Changed(*problems_of(wrong, process.shown_input(row.input))) from wrong
         return self._starter.prepare(
             process,
@@ -257,7 +260,7 @@ _SAID = {"running": "resumed", "paused": "paused", "cancelling": "is being cance
 
 
 class _Changed(Exception):
-    """A row can no longer be started as it was taken."""
+    """A row that can no longer be started as it was stored."""
 
     def __init__(self, *problems: FieldProblem | str) -> None:
         super().__init__(*problems)
@@ -267,7 +270,7 @@ class _Changed(Exception):
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Finish what was begun although this call is cancelled: rows are started whole chunks at a time."""
+    """Finish the work although this call is cancelled, so that chunks of rows are started completely."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)
@@ -277,7 +280,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _round(row: PlannedRow) -> int:
-    """The round that a row asks for: the id that it was judged to get ends with it, from the second on."""
+    """Return the round that a row requests: the id of its case ends with the round, from the second on."""
     return int(row.case_id.rpartition("~")[2]) if row.resubmits and row.case_id else 1
 
 

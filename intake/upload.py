@@ -1,9 +1,9 @@
-"""Taking a file: the dry run and the real start are the same code, which judges every row by what is stored now.
+"""Upload a file: dry run and start use the same code, which classifies every row by the state of the database.
 
-Processes of their own read, classify and forecast files (`intake/parsing/parse_jobs.py`), and ask here what is stored.
+Parser processes read, classify and forecast files (`intake/parsing/parse_jobs.py`), and ask this module for data.
 
-A taken file is kept byte by byte under the hash of its content, its rows lie in SQL, and a Workflow carries them
-through; `Starter.sweep` starts the Workflow of a batch whose process died before it could. So a 202 survives.
+The file is stored by the hash of its content, its rows are in SQL, and a Workflow starts their cases. `Starter.sweep`
+starts that Workflow when the gateway died before it could, so an answered 202 is never lost.
 """
 
 import asyncio
@@ -35,16 +35,17 @@ from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
-"""Something else to be written when a file is taken, or to be raised: connection and id of the batch."""
+"""Writes more data in the transaction that stores a batch, or raises to stop it. Gets the connection and the batch's
+id."""
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
-"""How a file is opened, where nobody says so."""
+"""No choice of how to open a file."""
 _INTERNAL = {"path", "policy_hash", "total"}
-"""Fields of a stored batch that its report does not have."""
+"""Fields of a stored batch that are not in its report."""
 
 
 class BatchReport(BaseModel):
-    """One file and what became of its rows. A dry run has neither `batch_id` nor `status`."""
+    """One uploaded file and the results of its rows. A dry run has neither `batch_id` nor `status`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,34 +59,34 @@ class BatchReport(BaseModel):
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
-    """Rows that the mapping says are none, such as totals; with `outcome=skipped` they are in the list of rows."""
+    """Lines that the mapping skips, such as totals; they are in the list of rows with `outcome=skipped`."""
     blank: int = 0
-    """Lines in which every cell is blank; they are no rows."""
+    """Lines with only blank cells; they are not rows."""
     lines_read: int = 0
-    """Lines below the headings: the total, and the skipped and blank ones."""
+    """Lines below the headings: rows, skipped lines and blank lines."""
     cases: dict[str, int] = {}
     """The batch's cases by status."""
     format: dict[str, Any] = {}
     """How the bytes were read."""
     mapping: dict[str, Any] | None = None
-    """Which columns stand for which fields; null: the fields' own names."""
+    """The columns of the fields; null when the headings are the names of the fields."""
     notes: list[str] = []
-    """What was chosen in reading the file. In the first report only."""
+    """Notes on how the file was read. In the first report only."""
     ignored_columns: list[str]
     errors: list[BatchRow]
-    """The first 20 invalid rows with everything that is wrong with them."""
+    """The first 20 invalid rows, each with all its errors."""
     duplicates: list[BatchRow]
-    """The first 20 duplicate rows with the case that exists, those that differ from it before the others."""
+    """The first 20 duplicate rows, each with its case. Rows that differ from their case come first."""
     resubmittable: int = 0
-    """Of the duplicate rows: how many could be the next round of a case of the same person that ended undone."""
+    """Duplicate rows that could be the next round of a case of the same person that ended undone."""
     forecast: ForecastReport | None = None
-    """Of a dry run: what the valid rows would ask of people."""
+    """Of a dry run: the tasks and decisions that the valid rows would cause."""
     created_at: datetime | None = None
     closed_at: datetime | None = None
 
 
 class Uploads:
-    """Takes files of cases, or says what would happen if it did."""
+    """Starts the cases of files, or reports the result of a dry run."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Uploads:
         *,
         resubmit: bool = False,
     ) -> BatchReport:
-        """Say what `start` would do, and do nothing.
+        """Return what `start` would do, without doing it.
 
         Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and DatabaseUnavailable.
         """
@@ -151,11 +152,11 @@ class Uploads:
         resubmit: bool = False,
         taking: Taking | None = None,
     ) -> BatchReport:
-        """Keep the file, store its rows and start the Workflow that imports them; `by` requests all its cases.
+        """Store the file and its rows, and start the Workflow that imports them; `by` requests all its cases.
 
-        `taking` is part of the transaction that takes the file, with the id of its batch; what it raises stops it.
-        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
-        DatabaseUnavailable and OSError (the upload folder cannot be written); after any of these nothing was taken.
+        `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
+        UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
+        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these nothing is stored.
         """
         policy = self._policy(process)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -192,7 +193,7 @@ class Uploads:
 
         async def forget() -> None:
             async with self._db.write() as conn:
-                await batches.forget_received(conn, [batch.batch_id])
+                await batches.delete_unfinished(conn, [batch.batch_id])
 
         try:
             found = await self._pool.run(
@@ -205,25 +206,25 @@ class Uploads:
             )
             batch = await self._taken(batch, found, taking)
         except BaseException:
-            with suppress(DatabaseUnavailable):  # else the sweep forgets it
+            with suppress(DatabaseUnavailable):  # else the sweep removes the batch
                 await forget()
             raise
-        # From here on the file is taken: whatever fails now is left to the sweep.
+        # From here on the batch is stored: the sweep completes it after any failure.
         if await self._starter.launcher.launch_batch(batch):
             with suppress(DatabaseUnavailable):
                 async with self._db.write() as conn:
-                    await batches.running(conn, [batch.batch_id])
+                    await batches.mark_running(conn, [batch.batch_id])
                     batch.status = "running"
         return BatchReport(**{**found, **batch.model_dump(exclude=_INTERNAL)})
 
     async def _taken(self, batch: Batch, found: Mapping[str, Any], taking: Taking | None) -> Batch:
-        """Store, in one moment, that all rows of a file are taken."""
+        """Store in one transaction that all rows of a file are there."""
         async with self._db.write() as conn:
             about = {name: found[name] for name in ("blank", "ignored_columns", "format", "mapping", "skipped")}
             about |= {"total": found["rows"]["total"], "status": "starting", "created_at": datetime.now(UTC)}
             about["same_file_as"] = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
             batch = batch.model_copy(update=about)
-            await batches.taken(conn, batch)
+            await batches.finish_receiving(conn, batch)
             if taking is not None:
                 await taking(conn, batch.batch_id)
         return batch
@@ -236,18 +237,18 @@ class Uploads:
         mapping: GivenMapping | None = None,
         opening: Mapping[str, str] = _FOUND,
     ) -> Look:
-        """Look at a file of one process before it is read. Raises as `dry_run` does."""
+        """Return a preview of a file of one process. Raises as `dry_run` does."""
         found = await self._pool.run("look", data, by, self._reading(process, mapping, opening))
         return Look(**{**found, "sheets": tuple(found["sheets"]), "notes": tuple(found["notes"])})
 
     async def process_of(self, data: bytes, by: str) -> str:
-        """What a file is of that nobody says it of: one process, by its headings, or several. Raises UnreadableFile."""
+        """Return the process that the headings of a file match, or SEVERAL. Raises UnreadableFile."""
         return str(await self._pool.run("process_of", data, by, {}))
 
     async def bad_rows(
         self, batch_id: str, data: bytes, read_as: Mapping[str, Any], outcomes: Sequence[RowOutcome], by: str
     ) -> bytes:
-        """The rows of a batch of these outcomes as they stood in its file, as CSV, each behind what is wrong."""
+        """Return the rows of a batch with these outcomes as CSV, as they are in its file, each with its error."""
         after = dict.fromkeys(outcomes, 0)
 
         async def errors(_question: str, _value: Any) -> list[tuple[int, str]]:
@@ -265,11 +266,11 @@ class Uploads:
         return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as}, errors, from_the_start))
 
     async def reach(self) -> None:
-        """Ask whether files can be taken now. Raises TemporalUnavailable."""
+        """Check that files can be uploaded now. Raises TemporalUnavailable."""
         await self._starter.launcher.reach()
 
     async def report(self, batch_id: str) -> BatchReport | None:
-        """What became of a batch so far; None when there is none of this id."""
+        """Return the current report of a batch; None when the id is unknown."""
         async with self._db.read() as conn:
             batch = await batches.get(conn, batch_id)
             if batch is None:
@@ -292,7 +293,7 @@ class Uploads:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
 
     def _known(self, policy: Policy, by: str) -> Answers:
-        """Answers what a parser must know of what is stored."""
+        """Return a function that answers a parser's questions about stored data."""
         names = NamesCheck(self._db, policy, by)
 
         async def answers(question: str, value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Prepare a Temporal namespace: the search attributes and how long closed cases are kept.
+"""Prepare a Temporal namespace: the search attributes, and how long closed cases are kept.
 
-On the server that `make up` started everything is put right. On any other server nothing is changed: what is missing is
-told with the exact commands that add it, because it is somebody else's cluster.
+On the server of `make up` everything is set up. A server of other people is never changed: an error lists what is
+missing, with the commands that add it.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.names import SEARCH_ATTRIBUTES
 
 RETENTION = timedelta(days=30)
-"""How long Temporal keeps a closed case's history at least. The audit log keeps it for ever."""
+"""How long Temporal keeps the history of a closed case at least. The audit log keeps events for ever."""
 
 READ_BACK = 10.0
-"""Seconds within which a server must show what was added."""
+"""Seconds within which a server must show an attribute that was added."""
 
 EXPECTED = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
 _TYPE_NAMES = {
@@ -37,7 +37,7 @@ _TYPE_NAMES = {
 
 
 class NotPrepared(Exception):
-    """The namespace lacks something. `commands` put it right, one `temporal operator` command each."""
+    """The namespace lacks something. `commands` fix it, one `temporal operator` command each."""
 
     def __init__(self, problems: list[str], commands: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -74,7 +74,7 @@ async def prepare(client: Client) -> None:
 
 
 async def verify(client: Client) -> None:
-    """Check everything and change nothing. Raises NotPrepared with the commands that put it right."""
+    """Check everything without changes. Raises NotPrepared with the commands that fix it."""
     command = f"temporal operator {{}} --address {quote(client.service_client.config.target_host)}"
     command += f" --namespace {quote(client.namespace)}"
     try:
@@ -82,7 +82,7 @@ async def verify(client: Client) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        # The server remembers for a moment that there was no such namespace.
+        # The server caches for a moment that the namespace is missing.
         create = command.format("namespace create") + f" --retention {_days(RETENTION)} && sleep 5"
         raise NotPrepared(
             [f"the namespace {client.namespace} does not exist"],

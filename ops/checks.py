@@ -1,4 +1,4 @@
-"""What must be right before anything is started. Each mistake is one line that says what to change."""
+"""Checks before programs are started. Each error is one line that says what to change."""
 
 import errno
 import fcntl
@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def make_folder(var: Path) -> None:
-    """Create HOLDGATE_VAR and see that it can be written. Raises Mistake."""
+    """Create HOLDGATE_VAR and check that it can be written. Raises Mistake."""
     try:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"
@@ -28,9 +28,9 @@ def make_folder(var: Path) -> None:
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Hold the folder: two runs on the same state would break it. Raises Mistake when another run holds it.
+    """Lock the folder, as two runs on the same state would break it. Raises Mistake when another run has the lock.
 
-    The kernel drops the lock with the process, however it ends.
+    The kernel releases the lock when the process ends.
     """
     with (var / LOCK).open("a+") as file:
         try:
@@ -48,12 +48,12 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
-    """See that each (setting, host, port) is free to listen on, and none is asked for twice. Raises Mistake."""
+    """Check that each (setting, host, port) is free, and that no port is used twice. Raises Mistake."""
     with ExitStack() as held:
         for setting, host, port in wanted:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listener = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            # As servers do: connections that are only fading out do not count.
+            # Servers set this option too: connections that are closing do not count.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind((host, port))

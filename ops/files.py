@@ -1,11 +1,11 @@
-"""Small files that others read while they are written."""
+"""Write small files that other programs read at the same time."""
 
 import os
 from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file whole, readable by its owner only: a reader sees the old text or the new, never half of one."""
+    """Replace a file, readable by its owner only. A reader sees the old text or the new text, never a part."""
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

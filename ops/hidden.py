@@ -1,7 +1,7 @@
-"""Addresses that programs of this machine reach and no browser does, for HTTP servers that check no `Host`.
+"""Addresses for HTTP servers without a check of `Host`: programs of this machine reach them, browsers do not.
 
-A page of any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list
-of the Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), which every browser refuses to connect to.
+Any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list of the
+Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
 """
 
 import random
@@ -10,19 +10,22 @@ import socket
 from core.errors import Mistake
 
 PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
-"""Those of the list which need no privileges."""
+"""The ports of the list that need no privileges."""
 LOOPBACK = "127.0.0.1"
 
 
 class Hidden:
-    """Where the Web UI and the metrics of the Temporal server listen. `choose` before each start of the server."""
+    """The addresses of the Web UI and the metrics of the Temporal server.
+
+    Call `choose` before each start of the server.
+    """
 
     def __init__(self) -> None:
         self.ui_host, self.ui_port, self.metrics_port = LOOPBACK, 0, 0
 
     def choose(self) -> None:
-        """Find two free places; another run may have taken those of before. Raises Mistake."""
-        # On Linux each of 127.0.0.0/8 is this machine: so many runs fit beside each other, and nobody guesses one.
+        """Find two free ports, as another run can have taken the earlier ones. Raises Mistake."""
+        # On Linux all of 127.0.0.0/8 is this machine, so many runs fit and addresses cannot be guessed.
         own = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])
         self.ui_host = own if _is_free(own, 0) else LOOPBACK
         self.metrics_port = _free_port(LOOPBACK)

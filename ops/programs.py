@@ -1,4 +1,4 @@
-"""The three programs of a running Holdgate: how each is started, and when it answers."""
+"""The three programs of a running Holdgate: how to start each, and how to see that it answers."""
 
 import asyncio
 import http.client
@@ -24,9 +24,9 @@ PROBE_TIMEOUT = 2.0
 
 
 def temporal(settings: Settings, hidden: Hidden) -> Program:
-    """The embedded Temporal server: the official CLI on a SQLite file. Raises Mistake when there is no such binary.
+    """Return the embedded Temporal server: the official CLI with an SQLite file. Raises Mistake without its binary.
 
-    Its Web UI and metrics, which check no `Host`, listen where no browser can connect, see `ops.ui_guard`.
+    Its Web UI and metrics do not check `Host`, so they listen where no browser can connect, see `ops.ui_guard`.
     """
 
     async def answers(_pid: int) -> bool:
@@ -45,13 +45,13 @@ def temporal(settings: Settings, hidden: Hidden) -> Program:
         "--db-filename": settings.var / "temporal.db",
         "--namespace": connection.namespace(),
         "--log-level": "error",
-        # The API over HTTP takes requests for no host: nobody needs it, and any page could send it one.
+        # Switch the HTTP API off: nothing uses it, and any web page could send requests to it.
         "--dynamic-config-value": "frontend.httpAllowedHosts=[]",
     }
     fixed = [str(temporal_binary()), "server", "start-dev", "--ui-disable-news-fetch"]
-    # A Workflow whose task fails is listed after two failures, which is ten seconds; by default it takes a minute.
+    # List a Workflow with a failing task after two failures, which takes ten seconds; the default takes a minute.
     fixed += ["--dynamic-config-value", "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2"]
-    # Measured 1.5 to 2 times the default, and still flushed on commit.
+    # Measured: 1.5 to 2 times as fast as the default, and still flushed on commit.
     fixed += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=2"]
     for flag, value in flags.items():
         fixed += [flag, str(value)]
@@ -65,7 +65,10 @@ def temporal(settings: Settings, hidden: Hidden) -> Program:
 
 
 def worker(client: Client) -> Program:
-    """The worker answers when Temporal knows its process as a poller; a heartbeat could be its predecessor's."""
+    """Return the worker.
+
+    It answers when Temporal lists its process as a poller; a heartbeat could be of an earlier process.
+    """
 
     async def answers(pid: int) -> bool:
         try:
@@ -85,7 +88,7 @@ def worker(client: Client) -> Program:
 
 
 def gateway(settings: Settings) -> Program:
-    """The gateway answers when it says that it lives."""
+    """Return the gateway. It answers when its health page does."""
 
     async def answers(_pid: int) -> bool:
         return (await get(settings, "/health/live"))[0] == 200
@@ -94,13 +97,13 @@ def gateway(settings: Settings) -> Program:
 
 
 def gateway_url(settings: Settings) -> str:
-    """The gateway's address on this machine."""
+    """Return the address of the gateway on this machine."""
     host = LOOPBACK if settings.host in {"0.0.0.0", "::"} else settings.host
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
-    """Status and body of a page of the gateway; status 0 when it does not answer."""
+    """Return status and body of a page of the gateway; status 0 when it does not answer."""
     return await asyncio.to_thread(_get, gateway_url(settings).removeprefix("http://"), path)
 
 
@@ -117,6 +120,6 @@ def _get(address: str, path: str) -> tuple[int, str]:
 
 
 def _environment() -> dict[str, str]:
-    # The working directory stays the caller's, so that relative settings mean the same in every process.
+    # Keep the caller's working directory, so that relative settings mean the same in every process.
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""One run of everything: started in the order of its needs, told to others in `up.json`."""
+"""One run of all programs: start them in order, and publish them in `up.json`."""
 
 import asyncio
 
@@ -20,11 +20,11 @@ from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
 
 ANSWERS_WITHIN = 60.0
-"""Seconds a program has to answer after it was started."""
+"""Seconds within which a program must answer after its start."""
 
 
 class Run:
-    """Starts the programs; their supervisor keeps them running and stops them."""
+    """Starts the programs; the supervisor keeps them running and stops them."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Run:
         self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
-        """Start everything and return when it answers. Raises Mistake, WrongSettings, KeepsDying."""
+        """Start all programs and return when they answer. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
         registry.check(settings)
         isolates = asyncio.create_task(
@@ -60,7 +60,7 @@ class Run:
         print("starting worker and gateway ...", flush=True)
         supervisor.start(programs.worker(client))
         supervisor.start(programs.gateway(settings))
-        people = await _furnish(settings)
+        people = await _create_demo(settings)
         await supervisor.until_healthy("worker", "gateway", within=ANSWERS_WITHIN)
         await supervisor.unless_dying(self._until_ready())
         self._up = UpFile(
@@ -79,13 +79,13 @@ class Run:
         print(welcome.text(settings, self._up, own=own), flush=True)
 
     async def stop(self) -> None:
-        """Stop everything, the last started first. No process is left."""
+        """Stop all programs, the last started first."""
         await self.supervisor.stop()
         if self._ui:
             await self._ui.stop()
 
     async def _until_ready(self) -> None:
-        """Wait for the gateway's own word that it finds Temporal, the database and a worker."""
+        """Wait until the gateway reports that it reaches Temporal, the database and a worker."""
         body = ""
         try:
             async with asyncio.timeout(ANSWERS_WITHIN):
@@ -98,7 +98,7 @@ class Run:
             raise KeepsDying("gateway", f"is not ready after {ANSWERS_WITHIN:g} s", body.splitlines()) from None
 
     def _tell(self) -> None:
-        """Write `up.json` once all answer, and again whenever one was restarted and answers."""
+        """Write `up.json` when all programs answer, and again after each restart."""
         pids = self.supervisor.pids
         if self._up and pids.keys() == self.supervisor.names:
             self._up.pids = {"temporal": None, **pids}
@@ -114,7 +114,7 @@ def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
 
 
 def _check_processes(settings: Settings) -> None:
-    """Load what HOLDGATE_PROCESSES holds, and see that a worker could carry it out. Raises Mistake."""
+    """Load the plugins of HOLDGATE_PROCESSES, and check that a worker can run them. Raises Mistake."""
     from plugins import loader
     from plugins.activities import equip
     from plugins.errors import WrongProcess
@@ -127,7 +127,7 @@ def _check_processes(settings: Settings) -> None:
 
 
 def _check_policy(settings: Settings) -> None:
-    """See that the policy can be used, and print what may not be meant. Raises Mistake with a line for each problem."""
+    """Check the policy and print its warnings. Raises Mistake with a line for each problem."""
     from plugins import loader
     from policy.model import PolicyError
     from policy.parse import warnings
@@ -168,8 +168,8 @@ def _link(settings: Settings) -> str:
         raise Mistake(f"{settings.demo_secret} cannot be written ({error.strerror}): change HOLDGATE_VAR") from error
 
 
-async def _furnish(settings: Settings) -> list[DemoPerson]:
-    """Make the demo people, or let those of a demo that ran before leave. Raises Mistake."""
+async def _create_demo(settings: Settings) -> list[DemoPerson]:
+    """Create the demo people, or deactivate those of an earlier demo. Raises Mistake."""
     from ops.demo import people_and_money
     from store.db.database import Database, DatabaseUnavailable
     from store.people import demo_people
@@ -177,7 +177,7 @@ async def _furnish(settings: Settings) -> list[DemoPerson]:
     database = Database(settings.database_url)
     try:
         if settings.demo:
-            return await people_and_money.furnish(database, settings.demo_tokens)
+            return await people_and_money.create_demo(database, settings.demo_tokens)
         await demo_people.dismiss_all(database, by=people_and_money.BY)
         return []
     except DatabaseUnavailable as error:

@@ -1,7 +1,7 @@
-"""Keep a few child processes running: start, watch, restart with backoff, give up, stop in order, reap orphans.
+"""Keep a few child processes running: start, watch, restart with backoff, give up, stop in order, end orphans.
 
-Written here because none of the kept supervisors fits: honcho ends the run when one child dies, supervisord and circus
-restart but go on beside a child that keeps dying, and none tells when a restarted child answers again and as which pid.
+It is written here because no maintained supervisor fits: honcho ends the run when one child dies, supervisord and
+circus go on beside a child that keeps dying, and none reports the new pid of a restarted child when it answers.
 """
 
 import asyncio
@@ -29,43 +29,43 @@ T = TypeVar("T")
 LAST_LINES = 20
 PROBE_EVERY = 0.1
 KILLED_WITHIN = 5.0
-"""Seconds a killed process has to vanish."""
+"""Seconds that a killed process has to end."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One child to keep running."""
+    """One child process to keep running."""
 
     name: str
     command: tuple[str, ...] | Callable[[], tuple[str, ...]]
-    """Started as it is, without a shell or a wrapper, so that the pid is the real process. A function is asked before
-    each start: what another process may have taken meanwhile is chosen anew."""
+    """The command, started without a shell or a wrapper, so that the pid is the real process. A function is called
+    before each start, so that free ports are chosen again."""
     healthy: Callable[[int], Awaitable[bool]]
-    """Whether the process with this pid answers. Asked again and again until it does."""
+    """Returns whether the process with this pid answers. Called until it does."""
     environment: Mapping[str, str] | None = None
     umask: int = PRIVATE
-    """What it makes is for nobody else, unless it sees to that itself."""
+    """The mode of files that the program creates: readable by the owner only, by default."""
     grace: float = 5.0
     """Seconds between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient the supervisor is; all times in seconds."""
+    """The delays and limits of the supervisor; times are in seconds."""
 
     first_delay: float = 0.2
     longest_delay: float = 5.0
     settled: float = 30.0
-    """Alive for so long, a child starts again with the first delay."""
+    """A child that ran for so long restarts with the first delay."""
     fruitless: int = 5
-    """Deaths in a row, none of them after it answered, that end the run."""
+    """Deaths in a row without an answer in between, after which the run ends."""
     deaths: int = 15
     window: float = 180.0
-    """`deaths` within this time end the run though it answered in between."""
+    """`deaths` within this time end the run, also with answers in between."""
 
 
 class KeepsDying(Exception):
-    """A child cannot be kept alive. `lines` are the last of its log."""
+    """A child that dies again and again. `lines` are the last lines of its log."""
 
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")
@@ -74,9 +74,9 @@ class KeepsDying(Exception):
 
 
 class Supervisor:
-    """Runs programs and records them in `run.json`, so that a later run can reap what a killed one left.
+    """Runs programs and records them in `run.json`, so that a later run can end those of a killed run.
 
-    `on_healthy` is called with the child's name whenever a new process of it answers for the first time.
+    `on_healthy` is called with the child's name when a new process of it answers for the first time.
     """
 
     def __init__(self, folder: Path, *, on_healthy: Callable[[str], None], pace: Pace | None = None) -> None:
@@ -89,23 +89,23 @@ class Supervisor:
 
     @property
     def names(self) -> set[str]:
-        """The programs that were started."""
+        """The names of the started programs."""
         return set(self._children)
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process of each child that answers."""
+        """The pid of each child that answers."""
         return {name: child.pid for name, child in self._children.items() if child.healthy.is_set() and child.pid}
 
     def start(self, program: Program) -> None:
-        """Start a program and keep it running. Programs stop in the reverse order of their start."""
+        """Start a program and keep it running. Programs stop in the reverse order."""
         path = self._logs / f"{program.name}.log"
         if path.exists():
             path.replace(path.with_suffix(".log.1"))
         self._children[program.name] = _Child(program, path, self._pace, self._write, self._on_healthy)
 
     def restart(self, *names: str) -> None:
-        """Start these programs again, now: also one that waits after a death. That is no death."""
+        """Restart these programs now, also one that waits after a death. A restart does not count as a death."""
         for name in names:
             self._children[name].restart()
 
@@ -126,7 +126,7 @@ class Supervisor:
             ) from None
 
     async def unless_dying(self, wanted: Awaitable[T]) -> T:
-        """Await something that a child cannot end up without. Raises KeepsDying when one cannot be kept alive."""
+        """Await something that needs running children. Raises KeepsDying when a child keeps dying."""
         future = asyncio.ensure_future(wanted)
         try:
             lives = [child.life for child in self._children.values()]
@@ -139,11 +139,11 @@ class Supervisor:
             future.cancel()
 
     async def watch(self) -> None:
-        """Run until a child cannot be kept alive. Raises KeepsDying."""
+        """Run until a child keeps dying. Raises KeepsDying."""
         await self.unless_dying(asyncio.Event().wait())
 
     async def stop(self) -> None:
-        """Stop all children, the last started first, and forget them. No process is left."""
+        """Stop all children, the last started first, and remove their records."""
         for child in reversed(self._children.values()):
             await child.stop()
         self._children.clear()
@@ -155,7 +155,7 @@ class Supervisor:
 
 
 class _Child:
-    """One program and its present process."""
+    """One program and its current process."""
 
     def __init__(
         self, program: Program, path: Path, pace: Pace, changed: Callable[[], None], on_healthy: Callable[[str], None]
@@ -211,7 +211,7 @@ class _Child:
             delay = min(delay * 2, pace.longest_delay)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        # A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then stops things in order.
+        # A session of its own: Ctrl-C in the terminal reaches only the supervisor, which then stops programs in order.
         command = self._program.command
         with self._log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -264,9 +264,9 @@ class _Child:
 
 
 def reap(folder: Path) -> list[str]:
-    """End the children which a killed supervisor left in `folder`, and return them as `name (pid n)`.
+    """End the children that a killed supervisor left in `folder`, and return them as `name (pid n)`.
 
-    Only processes whose start time and command are the recorded ones: a pid may long be somebody else's.
+    Only processes with the recorded start time and command are ended, as a pid can be reused.
     """
     orphans = list(_orphans(folder / "run.json"))
     for _, process in reversed(orphans):
@@ -283,7 +283,7 @@ def reap(folder: Path) -> list[str]:
 def _orphans(record: Path) -> Iterator[tuple[str, psutil.Process]]:
     try:
         entries = json.loads(record.read_text())
-    except (OSError, ValueError):  # none was left, or a machine that lost power left half of it
+    except (OSError, ValueError):  # there was no earlier run, or a power failure cut its file
         return
     for entry in entries:
         with contextlib.suppress(psutil.Error):
@@ -296,7 +296,7 @@ def _identity(name: str, pid: int) -> dict[str, Any] | None:
     try:
         process = psutil.Process(pid)
         return {"name": name, "pid": pid, "created": process.create_time(), "command": process.cmdline()}
-    except psutil.Error:  # it is dead already
+    except psutil.Error:  # the process has ended already
         return None
 
 

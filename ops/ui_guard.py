@@ -1,7 +1,7 @@
-"""What stands before Temporal's Web UI, which checks no `Host`: a page of another site could read and end cases.
+"""A proxy for Temporal's Web UI, which does not check `Host`: a page of another site could read and end cases.
 
-It listens on `HOLDGATE_UI_PORT`, takes requests for a name of this machine only, changes from pages of the UI only, and
-passes them on to where the UI really listens, see `ops.hidden`. Nothing is kept: bodies go through as they come.
+It listens on `HOLDGATE_UI_PORT`. It accepts requests for a name of this machine only, and changes from pages of the UI
+only. It passes them on to the hidden address of the UI, see `ops.hidden`. Bodies are streamed.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from ops.hidden import LOOPBACK, Hidden
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 4 * 1024 * 1024
-"""Of a request: the UI sends a few kilobytes."""
+"""The largest request; the UI sends a few kilobytes."""
 MOST_AT_ONCE = 200
 SILENT_FOR = 90.0
-"""Seconds without a byte of an answer after which it is given up; the UI waits up to 20 s for news of a case."""
+"""Seconds without a byte of an answer after which it is ended; the UI waits up to 20 s for changes of a case."""
 _OF_CONNECTION = frozenset(
     [
         "connection",
@@ -39,11 +39,11 @@ _OF_CONNECTION = frozenset(
 )
 _BODIED = frozenset({"content-length", "transfer-encoding"})
 _FOR_OTHERS = re.compile("access-control-")
-"""The UI need not let pages of other sites read its answers."""
+"""Headers that would let pages of other sites read answers of the UI. They are removed."""
 
 
 class UiGuard:
-    """Serves the Web UI of `hidden` on the port, from `start` to `stop`."""
+    """The proxy for the Web UI of `hidden`, from `start` to `stop`."""
 
     def __init__(self, port: int, hidden: Hidden) -> None:
         self._port = port
@@ -56,12 +56,12 @@ class UiGuard:
         listener = socket.create_server((LOOPBACK, self._port), backlog=128)
         config = uvicorn.Config(
             self._answer,
-            ws="none",  # the UI has none
+            ws="none",  # the UI has no WebSockets
             log_config=None,
             log_level="critical",
             access_log=False,
             server_header=False,
-            date_header=False,  # that of the UI goes through
+            date_header=False,  # the header of the UI is passed on
             proxy_headers=False,
             lifespan="off",
             interface="asgi3",
@@ -75,7 +75,7 @@ class UiGuard:
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="web ui")
 
     async def stop(self) -> None:
-        """End all answers under way."""
+        """End all running answers."""
         if self._server and self._serving:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
@@ -96,11 +96,11 @@ class UiGuard:
             await PlainTextResponse("This request names no path of the Web UI.\n", 400)(scope, receive, send)
         except httpx2.TransportError:
             said = "Temporal's Web UI does not answer now. Try again in a moment.\n"
-            with contextlib.suppress(RuntimeError):  # the answer has begun: it ends where it is
+            with contextlib.suppress(RuntimeError):  # the answer has begun and ends early
                 await PlainTextResponse(said, 502)(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that is not passed on; None for one that is."""
+        """Return the answer to a request that is refused; None for one that is passed on."""
         host = request.headers.get("host", "")
         name, _, port = host.rpartition(":")
         if not (is_loopback(name) and port == str(self._port)):
@@ -122,7 +122,7 @@ class UiGuard:
             target += b"?" + query
         url = httpx2.URL(f"http://{hidden.ui_host}:{hidden.ui_port}").copy_with(raw_path=target)
         body = _body(request) if _BODIED.intersection(request.headers) else None
-        # Not the client's `build_request`, which adds what the browser did not ask for, such as a compressed answer.
+        # Not the client's `build_request`: it adds headers that the browser did not send, such as for compression.
         asked = httpx2.Request(request.method, url, headers=_asked(request), content=body)
         answer = await self._client.send(asked, stream=True)
         try:
@@ -136,7 +136,7 @@ class UiGuard:
 
 
 class _Server(uvicorn.Server):
-    """The signals are those of `make up`."""
+    """A server that leaves signals to `make up`."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""`make up`: start everything, say where it is, keep it running, and stop it in order.
+"""`make up`: start all programs, print their addresses, keep them running, and stop them in order.
 
-Exit code 0 after Ctrl-C or SIGTERM, 2 for a mistake that a person can mend, 1 when something cannot be kept running.
+Exit code 0 after Ctrl-C or SIGTERM, 2 for an error that a person can fix, 1 when a program cannot be kept running.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ RESTART_ON_SAVE = "--restart-on-save"
 
 
 def main() -> NoReturn:
-    """Run until stopped, then end the process. Only a defect shows a stack trace."""
+    """Run until stopped, then end the process. Only a defect prints a stack trace."""
     leave(_exit_code())
 
 
@@ -45,15 +45,15 @@ def _exit_code() -> int:
         print(f"holdgate: {failure}. The end of {settings.var / 'log' / failure.name}.log:", file=sys.stderr)
         print(*failure.lines, sep="\n", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:  # before there was anything to stop
+    except KeyboardInterrupt:  # no program was started yet
         return 130
     return 0
 
 
 async def _until_stopped(settings: Settings) -> None:
-    """Run until something fails or a signal asks to stop; however often it asks, everything is stopped in order once.
+    """Run until a program fails or a signal arrives. Further signals change nothing: all programs stop in order.
 
-    `make` passes on a SIGTERM which a terminal or a service manager may have sent to this process too.
+    `make` passes on a SIGTERM that this process can also get from the terminal or a service manager.
     """
     run = asyncio.create_task(_run(settings))
     signals: list[int] = []
@@ -76,13 +76,13 @@ async def _run(settings: Settings) -> None:
     settings.up_file.unlink(missing_ok=True)
     for orphan in await asyncio.to_thread(reap, settings.var):
         print(f"ended {orphan}, left by a run that was killed", flush=True)
-    from ops.run import Run  # imports most of Holdgate: the mistakes above are told before that
+    from ops.run import Run  # slow, as it imports most of Holdgate: the checks above report first
 
     pace = None
     if watched := RESTART_ON_SAVE in sys.argv[1:]:
-        from ops import dev  # needs what only developers install
+        from ops import dev  # needs a package that only developers install
 
-        pace = dev.PATIENT
+        pace = dev.NEVER_GIVE_UP
     run = Run(settings, pace)
     try:
         await run.start()

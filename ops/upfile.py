@@ -1,10 +1,10 @@
-"""`up.json`: how others find what `make up` started."""
+"""The file `up.json`: what `make up` started, for other programs."""
 
 from pydantic import BaseModel
 
 
 class DemoPerson(BaseModel):
-    """A demo person, and the token to be them."""
+    """A demo person and their token."""
 
     id: str
     groups: list[str]
@@ -12,7 +12,10 @@ class DemoPerson(BaseModel):
 
 
 class UpFile(BaseModel):
-    """Where everything is. It holds tokens and the secret of the demo, so only its owner may read the file."""
+    """The addresses and processes of a run.
+
+    The file holds tokens and the demo's secret, so only its owner can read it.
+    """
 
     gateway_url: str
     temporal_ui_url: str
@@ -20,7 +23,7 @@ class UpFile(BaseModel):
     namespace: str
     database_url: str
     pids: dict[str, int | None]
-    """The real processes; `temporal` is null for a server that was not started here."""
+    """The pid of each program; `temporal` is null for a server that was not started here."""
     people: list[DemoPerson]
     demo_sign_in_url: str | None = None
-    """The link that lets a browser sign in as the demo people; null without the demo. It holds a secret."""
+    """The link with which a browser signs in as a demo person; null without the demo. It holds a secret."""

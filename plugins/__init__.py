@@ -1,7 +1,7 @@
-"""Everything that the author of a process imports; tests of a process also import `plugins.testing`.
+"""The public names for the author of a process; tests of a process also import `plugins.testing`.
 
-The sandbox of Workflows loads this file again for each case, so it defines nothing and imports nothing but names, which
-the sandbox takes from the worker. The loader and the check of processes are no part of it.
+The sandbox of Workflows loads this file again for each case, so it only imports names, which the sandbox takes from the
+worker. The loader and the check of processes are not included.
 """
 
 from temporalio import workflow

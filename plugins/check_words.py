@@ -1,7 +1,7 @@
-"""Check the wording of a process: a sentence for everything, and only fields that the sentence can be filled with.
+"""Check the wording of a process: every sentence exists, and uses only fields that are there.
 
-The sentence of a step and of its undo is filled from what the step is given, which may be a model of its own; the
-sentence of a gate from the input and the gate's facts; the title from the input.
+The sentence of a step and of its undo is filled from the argument of the step, which can be a model of its own. The
+sentence of a gate is filled from the input and the gate's facts, the title from the input.
 """
 
 from collections.abc import Collection, Iterator
@@ -21,7 +21,7 @@ Model = type[BaseModel]
 
 
 def definition_of(workflow: type[CaseWorkflow]) -> Any:
-    """Return what the SDK's `@workflow.defn` left on a class, which has its name; None without the decorator."""
+    """Return the definition that `@workflow.defn` stored on a class, with its name; None without the decorator."""
     return getattr(workflow, "__temporal_workflow_definition", None)
 
 
@@ -61,7 +61,7 @@ def _wrong_names(words: Words, input: Model) -> Iterator[str]:
 
 
 def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:
-    """Yield each sentence that is missing, cannot be read, or names what it will not be filled with."""
+    """Yield each sentence that is missing, cannot be read, or uses an unknown field."""
     for key, used, there in (
         ("steps", uses.steps, words.steps),
         ("undos", uses.undos, words.undos),
@@ -72,7 +72,7 @@ def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:
     yield from _wrong_sentence("Words.title", words.title, input)
     if words.done:
         yield from _wrong_sentence("Words.done", words.done, input)
-    # A model that the source does not show may have any field: a sentence that is right must never be refused.
+    # A model that the source does not show can have any field: a correct sentence must never be refused.
     for name, sentence in words.steps.items():
         model = uses.steps.get(name, input)
         yield from _wrong_sentence(f"Words.steps['{name}']", sentence, model or input, () if model else None)

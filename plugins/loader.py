@@ -89,7 +89,7 @@ def policy_file(path: Path) -> PolicyFile:
 def _imported(package: Path) -> Process:
     """Import a package and return its PROCESS, after checking its parts. Raises WrongProcess."""
     if str(package.parent) not in sys.path:
-        # At the end, so that no file in there takes the place of a module that Holdgate needs.
+        # At the end, so that no file in the folder replaces a module that Holdgate needs.
         sys.path.append(str(package.parent))
     init = package / "__init__.py"
     importlib.invalidate_caches()
@@ -128,16 +128,17 @@ def _taken(process: Process) -> Iterator[str]:
 
 
 def _refused_by_sandbox(process: Process) -> Iterator[str]:
-    """Yield what the sandbox of Workflows refuses: better now than when a worker has started."""
+    """Yield what the sandbox of Workflows refuses, before a worker starts."""
 
     async def prepare() -> None:
         SandboxedWorkflowRunner().prepare_workflow(definition_of(process.workflow))
 
     try:
-        with ThreadPoolExecutor(1) as aside:  # the SDK needs an event loop, and this thread may have one or not
+        with ThreadPoolExecutor(1) as aside:  # the SDK needs an event loop, and this thread may already run one
             aside.submit(asyncio.run, prepare()).result()
     except Exception as error:
-        said = text_of(error.__cause__ or error).split(" If this is code")[0].rstrip(".")  # the SDK's advice; ours fits
+        # The text below replaces the SDK's advice.
+        said = text_of(error.__cause__ or error).split(" If this is code")[0].rstrip(".")
         yield (
             f"cannot run as a Workflow: {said}. Import what is not deterministic below "
             "'with workflow.unsafe.imports_passed_through():', and use it in activities only"

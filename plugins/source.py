@@ -1,7 +1,7 @@
-"""Read the source of a process: its steps and gates in order, and the models that each is given.
+"""Read the source of a process: its steps and gates in order, and the model that each gets.
 
-A process is code: the method that `run` passes to `conduct`. The drawing of a process and the check of its wording read
-that code here, so that there is no second table, which could differ from it. No other module parses a process.
+The procedure of a process is the method that `run` passes to `conduct`. The drawing of a process and the check of its
+wording read that code here, so that no second table can differ from it. No other module parses a process.
 """
 
 import ast
@@ -25,19 +25,19 @@ _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 @dataclass(frozen=True)
 class Stop:
-    """One step, gate or other case that a process comes to."""
+    """One step, gate or child case of a process."""
 
     name: str
-    """The name of the activity, of the gate, or of the kind of the other case."""
+    """The name of the activity, of the gate, or the process of the child case."""
     kind: Literal["step", "gate", "case"]
     maybe: bool = False
-    """It is under a condition, or comes once for each of several things."""
+    """Whether it is under a condition, or runs once for each of several items."""
     beside: bool = False
-    """A gate that is asked together with the gate before."""
+    """Whether the gate is asked together with the gate before."""
     facts: str | None = field(default="", compare=False)
     """The variable that a gate gets as facts; empty for no facts, None for anything but a variable."""
     hangs_on: tuple[str, bool] | None = field(default=None, compare=False)
-    """The field of the input, and its truth, that alone decides whether this comes; None: no field, or more than it."""
+    """The input field, and its truth, that alone decides whether this runs; None for no field or several."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _read_outline(workflow: type[Any]) -> tuple[Stop, ...]:
         return ()
     found: dict[tuple[str, str], Stop] = {}
     for stop in _Outline(methods, conducted).block(conducted.body, _SURE, (conducted.name,)):
-        # A stop that comes twice, in a loop or in two branches, has the place where it comes first.
+        # A stop that appears twice, in a loop or in two branches, keeps its first place.
         found.setdefault((stop.kind, stop.name), stop)
     return tuple(found.values())
 
@@ -139,7 +139,7 @@ class _Gate(NamedTuple):
     name: str
     facts: ast.expr | None
     several: bool = False
-    """It comes once for each of several things."""
+    """It runs once for each of several items."""
 
 
 def _gates_named_in(call: ast.Call) -> Iterator[_Gate]:
@@ -199,7 +199,7 @@ class _Outline:
         ]
         names = [each.id for each in stores]
         self._changed = {name for name in names if names.count(name) > 1}
-        """Variables that are set more than once, so that the source does not show their value."""
+        """Variables that are set more than once, so that their value is unknown."""
 
     def block(self, body: Sequence[ast.stmt], under: _Condition, inside: tuple[str, ...]) -> Iterator[Stop]:
         """Yield the stops of statements. `inside` names the methods around them, so that recursion ends."""

@@ -1,4 +1,4 @@
-"""The Temporal workers: which task queue runs what, and how much of it at once."""
+"""The Temporal workers: which task queue runs which code, and how much at once."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,7 +14,7 @@ from cases.sql_records import SqlRecords
 from cases.submit import Starter
 from core.settings import Settings
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
-from intake.start_rows import Importer, Pace
+from intake.start_rows import BatchPace, Importer
 from plugins.activities import activities_of
 from plugins.shipped import steps
 from store.db.database import Database
@@ -22,15 +22,16 @@ from store.people import people
 from workflows.registry import INPUTS, workflows
 
 STICKY_TIMEOUT = timedelta(seconds=1)
-"""How long a case waits for the worker that knew it: with the default, a decision after a crash takes 10 s."""
+"""How long a case waits for the worker that has it in memory. With the default, a decision after a crash takes 10 s."""
 AT_ONCE = 16
-"""Steps, and records, under way. All want the database: with more, an import of thousands makes each wait so long that
-it fails and tries again, and nothing gets done."""
+"""Steps, and records, that run at the same time. All use the database: with more, an import of thousands makes each
+wait so long that it times out and is tried again."""
 CACHED_CASES = 400
-"""Kept in memory while they wait: about 60 MB. Any other is read from its history in a few hundredths of a second."""
+"""Waiting cases in memory, about 60 MB. Other cases are replayed from history in a few hundredths of a second."""
 
 HEARTBEATS_AT_LEAST_EVERY = timedelta(seconds=2)
-"""Of an import to the server. The SDK sends one in 80 % of the timeout: too late to notice a dead import soon."""
+"""The longest time between heartbeats of an import. The SDK's default, 80 % of the timeout, would notice a dead
+import late."""
 
 
 def workers(
@@ -41,13 +42,13 @@ def workers(
     own_steps: Sequence[object] = (),
     interceptors: Sequence[Interceptor] = (),
 ) -> list[Worker]:
-    """Return the worker for cases, and the one for imports, which has slots of its own.
+    """Return the worker for cases, and the worker for imports, which has its own slots.
 
-    `own_steps` carry out the steps of the processes that are not shipped.
+    `own_steps` are the steps of the plugins.
     """
     policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
-    pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
+    pace = BatchPace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [
         Worker(
             client,

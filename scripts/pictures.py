@@ -1,6 +1,6 @@
-"""`make pictures`: the pictures of the docs, taken of the demo's sample story in a real browser, light and dark.
+"""`make pictures`: take the pictures of the docs from the demo's sample story in a real browser, light and dark.
 
-Everything runs in a folder of its own, on free ports, and is stopped again. Needs Chromium on PATH.
+All programs run in a temporary folder on free ports, and are stopped afterwards. Needs Chromium on PATH.
 """
 
 import json
@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 1400, 860
 
 
 def main() -> int:
-    """Take all pictures anew. Exit code 2 when there is no Chromium."""
+    """Take all pictures again. Exit code 2 when there is no Chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.stderr.write("make pictures: Chromium is not on PATH; on Debian: apt-get install chromium\n")
@@ -63,7 +63,7 @@ def _take(browser: Browser, home: str, link: str, scheme: Literal["light", "dark
         return page
 
     def keep(page: Page, name: str, *, whole: bool = False) -> None:
-        page.wait_for_timeout(700)  # until what scripts fetch is there
+        page.wait_for_timeout(700)  # until scripts have fetched their data
         page.screenshot(path=IMAGES / f"{name}-{scheme}.png", full_page=whole)
         page.context.close()
 
@@ -102,7 +102,7 @@ def _free_port() -> int:
 
 
 def _started(folder: Path) -> tuple[str, str]:
-    """The address of the gateway and the link of the demo, when everything answers. Raises TimeoutError."""
+    """Return the address of the gateway and the demo's link, when all programs answer. Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE_S
     while not (folder / "up.json").exists():
         if time.monotonic() > deadline:

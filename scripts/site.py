@@ -1,4 +1,7 @@
-"""`make site`: build the docs as a site in `var/site`, and check its links and that it loads nothing from elsewhere."""
+"""`make site`: build the docs as a site in `var/site`.
+
+Checks the links, and that the site loads nothing from other servers.
+"""
 
 import re
 import shutil
@@ -11,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SITE = ROOT / "var" / "site"
 BUILT = DOCS / ".site"
-"""Where Zensical writes: it wants a folder beside its configuration."""
+"""The output folder of Zensical, which must be beside its configuration."""
 
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b[^>]*?\shref=["']?([^"'\s>]+)"""
@@ -20,13 +23,13 @@ LINKS = re.compile(r"""<a\b[^>]*?\shref=["']?([^"'\s>]+)""")
 
 
 def main() -> int:
-    """Build and check the site. Return 1 if something is wrong with it, after a line on stderr for each problem."""
+    """Build and check the site. Return 1 after printing a line on stderr for each problem."""
     shutil.rmtree(BUILT, ignore_errors=True)
     build = [sys.executable, "-m", "zensical", "build", "--clean", "-f", str(DOCS / "zensical.toml")]
     built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     said = built.stdout + built.stderr
     shutil.rmtree(SITE, ignore_errors=True)
-    shutil.rmtree(DOCS / ".cache", ignore_errors=True)  # of no use, as each build starts clean
+    shutil.rmtree(DOCS / ".cache", ignore_errors=True)  # each build starts without a cache
     if BUILT.exists():
         SITE.parent.mkdir(exist_ok=True)
         shutil.move(BUILT, SITE)
@@ -38,9 +41,9 @@ def main() -> int:
 
 
 def problems(site: Path) -> list[str]:
-    """Return a line for each thing that a page loads from another server, and for each link that leads nowhere."""
+    """Return a line for each resource from another server, and for each broken link."""
     found = []
-    for page in sorted(set(site.rglob("*.html")) - set((site / "samples").rglob("*.html")) - {site / "404.html"}):
+    for page in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # it is for a server at the root of a host
         text, name = page.read_text(), page.relative_to(site)
         for match in LOADS.finditer(text):
             if urlsplit(where := match[1] or match[2]).netloc:

@@ -19,11 +19,11 @@ _SHARED = ("policy/explain.py", "policy/wording.py", "domain/durations.py")
 """Texts that pages share with messages and logs, which are in English: see `domain.texts`."""
 _KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 _WORDINGS = (state_words.__file__,)
-"""Modules below the pages whose texts the pages translate."""
+"""Other modules whose texts the pages translate."""
 
 
 def collected() -> str:
-    """The catalogue as it should be: each text once, with the files that say it."""
+    """Return the current catalogue: each text once, with the files that use it."""
     catalogue = Catalog(project="Holdgate", version="", msgid_bugs_address="", charset="utf-8")
     found = [*extract_from_dir(PAGES, _METHODS, _OPTIONS, _KEYWORDS), *_of_wordings()]
     for file, _line, message, comments, context in sorted(found, key=lambda each: (each[0], each[1])):

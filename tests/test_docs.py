@@ -195,7 +195,7 @@ def test_the_session_of_the_readme_does_what_it_says(checkout: Path, tmp_path: P
         seen = pasted(look, checkout, environment)
         assert "Release the held 7,800.00 EUR" in seen
         assert '"kind":"hold"' in seen and '"kind":"release"' in seen and '"kind":"capture"' not in seen
-        assert "the record is intact" in seen
+        assert "the audit log is intact" in seen
 
 
 def follow(fence: Fence, folder: Path) -> None:

@@ -30,7 +30,7 @@ from core.file_storage import base_name
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping
 from intake.read_file import Look
-from intake.staged_files import NotHeld, TakenBefore
+from intake.staged_files import NotStaged, StartedBefore
 from intake.tables.open_table import UnreadableFile
 from intake.tables.text_encoding import names as encodings
 from intake.upload import BatchReport
@@ -174,9 +174,9 @@ async def look(
         return _choose(request, person, services, "", _("Choose the request type of the rows."), 422)
     try:
         data = await asyncio.to_thread(services.held.read, person.id, sha256)
-    except NotHeld:
+    except NotStaged:
         return _gone(request, person, services, process)
-    except TakenBefore as before:
+    except StartedBefore as before:
         return _started(before)
     query = {key: value.replace("\0", "") for key, value in request.query_params.items()}
     opening = {key: query[key] for key in OPENING if query.get(key)}
@@ -242,9 +242,9 @@ async def start(
     await requester(person)
     try:
         data = await asyncio.to_thread(services.held.take, person.id, sha256)
-    except NotHeld:
+    except NotStaged:
         return _gone(request, person, services, process)
-    except TakenBefore as before:
+    except StartedBefore as before:
         return _started(before)
     try:
         report = await services.uploads.start(process, name, data, person.id, mapping or None, resubmit=resubmit)
@@ -253,7 +253,7 @@ async def start(
         raise
     assert report.batch_id is not None
     await asyncio.to_thread(services.held.started, person.id, sha256, report.batch_id)
-    return _started(TakenBefore(report.batch_id))
+    return _started(StartedBefore(report.batch_id))
 
 
 def too_large(services: Services) -> str:
@@ -281,7 +281,7 @@ def _gone(request: Request, person: Person, services: Services, process: str) ->
     return _choose(request, person, services, process, said, 404)
 
 
-def _started(before: TakenBefore) -> Response:
+def _started(before: StartedBefore) -> Response:
     return RedirectResponse(f"/batches/{before.batch_id}" if before.batch_id else "/batches", status_code=303)
 
 

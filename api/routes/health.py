@@ -44,13 +44,13 @@ async def live() -> Live:
 @router.get("/ready", responses=documented(503))
 @router.head("/ready", include_in_schema=False)
 async def ready(services: TheServices) -> Ready:
-    """Answer whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
-    temporal, stored, inbox, still = await asyncio.gather(
-        services.gateway.reachable(), _stored(services), _inbox(services), _stopped(services)
+    """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
+    temporal, stored, importing, still = await asyncio.gather(
+        services.gateway.reachable(), _stored(services), _import_problem(services), _stopped(services)
     )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
-    warnings = [problem for problem in (services.policy.problem, inbox) if problem] + still
+    warnings = [problem for problem in (services.policy.problem, importing) if problem] + still
     if missing:
         raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)
@@ -67,14 +67,14 @@ async def _stored(services: Services) -> dict[str, bool]:
     return {"database": True, "worker": heard is not None and datetime.now(UTC) - heard < WORKER_SILENCE}
 
 
-async def _inbox(services: Services) -> str | None:
-    """Return why files in the drop folder are not imported, or None."""
+async def _import_problem(services: Services) -> str | None:
+    """Return why no file of the drop folder is imported; None when files are imported."""
     settings = services.settings
-    if settings.inbox_dir is None:
+    if settings.import_dir is None:
         return None
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
-            return await why_not_requester(conn, settings.inbox_requester)
+            return await why_not_requester(conn, settings.import_requester)
     return None
 
 

@@ -1,1 +1,1 @@
-"""Background jobs of the worker: they finish what another process left undone, and follow changes made elsewhere."""
+"""Background jobs of the worker: they complete what another process left, and follow changes made elsewhere."""

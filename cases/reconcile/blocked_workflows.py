@@ -1,9 +1,9 @@
-"""Workflows that cannot go on, though they have not ended: found, put before operators, and settled by them.
+"""Find blocked Workflows, which cannot continue but have not ended, and put them before operators.
 
-Two kinds. The task of one fails again and again, for a defect or for a history that does not fit the code: Temporal
-retries for ever. Of the other, Temporal knows less than the record, since an older state of it was put back: the
-Workflow is not there, or stands at an earlier point, and takes no decision. Each is an incident with a task in the
-inbox that no Workflow has, so that its answer is carried out here.
+There are two kinds. The Workflow task of one fails again and again, because of a defect or a history that does not fit
+the code: Temporal retries for ever. For the other, Temporal knows less than SQL, since an older state of it was
+restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each becomes an incident with a
+task that has no Workflow, so its decision is carried out here.
 """
 
 import logging
@@ -41,15 +41,15 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
-"""Cases that are compared with Temporal in one look: two short questions each, which must cost next to nothing."""
+"""Cases that are compared with Temporal in one look. Each needs two short calls, so that the load stays low."""
 AT_FIRST = 200
-"""The same in the first round of a worker, and in a round that has found something."""
+"""The number for the first round of a worker, and after a round that found something."""
 AGAIN = 50
-"""Of those that stand still, how many are looked at again in one look."""
+"""Blocked cases that are checked again in one look."""
 FAILED = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
 ROUNDED = timedelta(milliseconds=1)
 TECHNICAL = 2000
-"""Characters of a technical message that are kept."""
+"""Characters of a technical message that are stored."""
 CAUSES: dict[Kind, str] = {
     "failing": "The code of this case fails, so the case is blocked.",
     "unknown": "Temporal does not know this case. The case was deleted there, an older backup was restored, "
@@ -75,13 +75,13 @@ VERDICTS: dict[Kind, list[Verdict]] = {
 
 
 class Defects(Interceptor):
-    """Notes at once which Workflows raise what nobody foresaw: Temporal lists them after some failures only."""
+    """Records at once which Workflows raise unexpected errors: Temporal lists them only after some failures."""
 
     def __init__(self) -> None:
         self.suspects: deque[str] = deque(maxlen=1000)
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Called once for each worker."""
+        """Return the interceptor; the SDK calls this once for each worker."""
         suspects = self.suspects
 
         class Noting(WorkflowInboundInterceptor):
@@ -98,7 +98,7 @@ class Defects(Interceptor):
 
 
 class StoppedWorkflows:
-    """The job of a worker that finds them, and notices when they go on."""
+    """The job that finds blocked Workflows, and notices when they continue."""
 
     def __init__(
         self, db: Database, client: Client, suspects: deque[str], processes: Collection[str] | None = None
@@ -107,14 +107,15 @@ class StoppedWorkflows:
         names = (*(PROCESSES if processes is None else processes), "rollback", "batch")
         self._types = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
         self._after = ""
-        """The case after which the next look begins."""
+        """The case after which the next look starts."""
         self._hurry = True
         self._twice: set[tuple[str, Kind]] = set()
-        """What was seen once: the second time it counts, for what is under way looks like it for a moment."""
+        """Findings of the last look. Only the second finding counts, as a running change looks the same for a
+        moment."""
         self._recheck = 0
 
     async def look(self) -> int:
-        """Find what stands still, and what goes on again: how many of both."""
+        """Find cases that are blocked and cases that continue again; return how many of both."""
         async with self._db.read() as conn:
             known = {each.workflow_id: each for each in await blocked.all(conn)}
         failing = await self._failing()
@@ -127,7 +128,7 @@ class StoppedWorkflows:
     # --------------------------------------------------------------------------------------------------------- failing
 
     async def _failing(self) -> set[str]:
-        """Ids of Workflows that Temporal lists as failing, and of those whose code has raised something."""
+        """Return the ids of Workflows that Temporal lists as failing, and of those whose code has raised an error."""
         query = (
             f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
         )
@@ -136,7 +137,7 @@ class StoppedWorkflows:
         except RPCError as error:
             if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
-            listed = set()  # a server that is too old to list them
+            listed = set()  # the server is too old to list them
         while self._suspects:
             listed.add(self._suspects.popleft())
         return listed
@@ -157,7 +158,7 @@ class StoppedWorkflows:
                 return said[:TECHNICAL] or "The worker did not respond in time."
         return ""
 
-    # ----------------------------------------------------------------------------- what Temporal knows, and the record
+    # ----------------------------------------------------------------------------- ----- what Temporal and SQL know
 
     async def _compared(self, known: Collection[str]) -> int:
         async with self._db.read() as conn:
@@ -186,13 +187,13 @@ class StoppedWorkflows:
         return found
 
     async def _knows_less(self, case: CaseRow) -> Kind | None:
-        """Whether, and how, Temporal knows less of a case than the record."""
+        """Return how Temporal knows less of a case than SQL; None when it does not."""
         described = await self._described(case.conductor)
         if described is None:
             return "unknown"
         if described.status is not WorkflowExecutionStatus.RUNNING:
             normal = (WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CANCELED)
-            return "ended" if described.status in normal else None  # others are of `lost.py`
+            return "ended" if described.status in normal else None  # other statuses belong to `closed_in_temporal.py`
         async with self._db.read() as conn:
             made = await blocked.made_by(conn, case.case_id, case.conductor)
             asked = [task for task in await tasks.of_case(conn, case.case_id) if task.status == "open"]
@@ -252,13 +253,13 @@ class StoppedWorkflows:
                         "technical": technical,
                     },
                 )
-            new = await blocked.found(conn, one, task, event)
+            new = await blocked.add(conn, one, task, event)
         if new:
-            log.error("%s stands still: %s %s", workflow_id, cause, technical)
+            log.error("%s is blocked: %s %s", workflow_id, cause, technical)
         return new
 
     async def _over(self, known: dict[str, Stopped], failing: Collection[str]) -> int:
-        """Take back what goes on by itself, or has ended."""
+        """Close the incidents of cases that continue or have ended; return how many."""
         over = 0
         left = [each for each in known.values() if each.workflow_id not in failing]
         some = (left[self._recheck :] + left[: self._recheck])[:AGAIN]
@@ -266,7 +267,7 @@ class StoppedWorkflows:
         for each in some:
             async with self._db.read() as conn:
                 case = await cases.conducted_by(conn, each.workflow_id)
-            goes_on = each.case_id is not None and case is None  # it has ended, or another Workflow has it
+            goes_on = each.case_id is not None and case is None  # the case has ended, or another Workflow runs it
             if not goes_on and each.kind == "failing":
                 described = await self._described(each.workflow_id)
                 goes_on = described is None or not _fails(described)
@@ -287,13 +288,13 @@ class StoppedWorkflows:
                 data={"task_id": each.task_id},
             )
             async with self._db.write() as conn:
-                await blocked.over(conn, each, event if each.case_id else None)
+                await blocked.remove(conn, each, event if each.case_id else None)
             log.info("%s goes on", each.workflow_id)
             over += 1
         return over
 
     async def _described(self, workflow_id: str) -> WorkflowExecutionDescription | None:
-        """The latest run of a Workflow; None when Temporal does not know it."""
+        """Return the latest run of a Workflow; None when Temporal does not know it."""
         try:
             return await self._client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:
@@ -302,7 +303,7 @@ class StoppedWorkflows:
             raise
 
     async def _latest(self, workflow_id: str, number: int) -> list[HistoryEvent]:
-        """The newest events of its history, the newest first."""
+        """Return the newest events of a history, newest first."""
         found = await self._client.workflow_service.get_workflow_execution_history_reverse(
             GetWorkflowExecutionHistoryReverseRequest(
                 namespace=self._client.namespace,
@@ -323,7 +324,7 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
 
 
 def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
-    """The task of operators. `error`: the type of error that the code of the case raises, where it is known."""
+    """Return the task for operators. `error` is the type of error that the code raises, where it is known."""
     facts = {
         "step": blocked.WHOLE_CASE,
         "failure": f"{one.kind}/{error}" if error else one.kind,
@@ -332,7 +333,8 @@ def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
         "what_to_do": WHAT_TO_DO[one.kind],
     }
     verdicts = VERDICTS[one.kind]
-    if case.rollback is not None and case.rollback.ended is not None:  # it was completed, and is taken back: on with it
+    # A completed case that is being rolled back can only go on with its rollback.
+    if case.rollback is not None and case.rollback.ended is not None:
         verdicts = [verdict for verdict in verdicts if verdict is not Verdict.DONE_BY_HAND]
     return TaskView(
         task_id=task_id_for(one.workflow_id, "stopped", number),

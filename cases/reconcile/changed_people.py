@@ -1,4 +1,4 @@
-"""People change: open tasks look again whether enough of them can decide. No task waits in silence."""
+"""Check open tasks again after people change, so that no task waits without enough deciders."""
 
 import asyncio
 import logging
@@ -18,23 +18,23 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-"""Cases that are told, and look again, at one time: half of what a worker does at once, so that people's decisions do
-not wait behind hundreds of cases that look again when a manager comes or leaves."""
+"""Cases that check their tasks at the same time. It is half of a worker's slots, so that decisions do not wait when
+a manager joins or leaves and hundreds of cases are checked."""
 CHUNK = 100
-"""Tasks taken in one transaction. Those behind them stay in SQL, and are taken next."""
+"""Tasks in one transaction. The others stay in SQL and come next."""
 PATIENCE = timedelta(seconds=5)
 LOOKS_S = 5.0
-"""How long a case is given to look again before the next is told."""
+"""Seconds that a case gets for its check before the next case is told."""
 
 
 class Recounter:
-    """Tells tasks whose people have changed. What is still to be told is in SQL, so nothing is lost with a worker."""
+    """Tells Workflows whose candidates have changed. Open work is in SQL, so a crash of the worker loses nothing."""
 
     def __init__(self, database: Database, client: Client) -> None:
         self._database, self._client = database, client
 
     async def look(self) -> int:
-        """Find all open tasks that changes of people may concern, and tell their Workflows: how many were told."""
+        """Find open tasks whose candidates may have changed, and tell their Workflows; return how many were told."""
         async with self._database.read() as conn:
             if not await recounts.is_news(conn, datetime.now(UTC)):
                 return 0
@@ -55,11 +55,14 @@ class Recounter:
                 log.warning("%d open tasks could not be told that people changed; they are told later", len(failed))
 
     async def _tell(self, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """Those whose Workflow has the message now, or is there no more to need it."""
+        """Return the tasks whose Workflow has received the message, or has ended."""
         slots, answering = asyncio.Semaphore(AT_ONCE), True
 
         async def looked(handle: WorkflowHandle[Any, Any]) -> None:
-            """Wait until the case has looked: it answers nothing before. Not where no worker answers."""
+            """Wait until the case has checked its tasks: it answers queries only afterwards.
+
+            Returns at once where no worker answers.
+            """
             nonlocal answering
             if not answering:
                 return
@@ -69,7 +72,7 @@ class Recounter:
             except TimeoutError:
                 answering = False
             except (RPCError, RuntimeError, WorkflowQueryFailedError):
-                return  # it has ended, or cannot answer: it was told all the same
+                return  # the Workflow has ended or cannot answer, but has received the message
 
         async def one(each: Wanted) -> bool:
             async with slots:
@@ -85,7 +88,7 @@ class Recounter:
                     handle = self._client.get_workflow_handle(each.workflow_id)
                     await handle.signal("submit_action", action, rpc_timeout=PATIENCE)
                 except RPCError as error:
-                    return error.status is RPCStatusCode.NOT_FOUND  # it has ended, and its tasks with it
+                    return error.status is RPCStatusCode.NOT_FOUND  # the Workflow has ended, and its tasks with it
                 except (RuntimeError, TimeoutError):  # no connection
                     return False
                 await looked(handle)

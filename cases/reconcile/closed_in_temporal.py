@@ -1,4 +1,4 @@
-"""Workflows that somebody ended or reset in Temporal itself: the case must not lie there, and nobody hear of it."""
+"""Find Workflows that a person ended or reset in Temporal itself, so that no open case stays without a Workflow."""
 
 import logging
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(minutes=5)
-"""How far each look goes back before the one before: Temporal's lists lag, and a case may be stored after it began."""
+"""The overlap of two looks: Temporal's lists lag, and a case can be stored after its Workflow started."""
 ENDED = {
     WorkflowExecutionStatus.TERMINATED: "The case was terminated in Temporal, and its steps were not rolled back.",
     WorkflowExecutionStatus.TIMED_OUT: "The case timed out in Temporal, and its steps were not rolled back.",
@@ -24,7 +24,7 @@ ENDED = {
 
 
 class Watcher:
-    """Looks for Workflows of open cases that have ended otherwise than by the engine."""
+    """Finds Workflows of open cases that the engine did not end."""
 
     def __init__(
         self, db: Database, client: Client, rollbacks: Rollbacks, processes: Collection[str] = PROCESSES
@@ -32,12 +32,12 @@ class Watcher:
         self._db, self._client, self._rollbacks = db, client, rollbacks
         self._kinds = ", ".join(f"'{name}'" for name in (*processes, "rollback"))
         self._looked: datetime | None = None
-        """None: the first look goes back as far as Temporal does."""
+        """None before the first look, which covers everything that Temporal still has."""
         self._told: set[str] = set()
-        """Runs that were told that they come from a reset."""
+        """Runs that were told about their reset."""
 
     async def look(self) -> int:
-        """Hand each lost case to operators, and bring the record of each that was reset up to date: how many."""
+        """Hand lost cases to operators and update cases that were reset; return how many."""
         now, found = datetime.now(UTC), 0
         query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({self._kinds})"
         if self._looked is not None:
@@ -47,8 +47,8 @@ class Watcher:
             try:
                 found += await self._settle(execution.id)
             except DatabaseUnavailable:
-                raise  # of no use to look at the others now
-            except Exception:  # one that cannot be settled must not keep those behind it waiting
+                raise  # the next cases would fail too
+            except Exception:  # a case that fails must not block the next ones
                 log.exception("%s, which has ended in Temporal, could not be settled; it is tried again", execution.id)
                 whole = False
         if whole:
@@ -58,7 +58,7 @@ class Watcher:
     async def _settle(self, workflow_id: str) -> bool:
         async with self._db.read() as conn:
             case = await cases.conducted_by(conn, workflow_id)
-        if case is None:  # it ended as the record says, or another Workflow has it by now
+        if case is None:  # the engine ended it, or another Workflow runs the case now
             return False
         handle = self._client.get_workflow_handle(workflow_id)
         latest = await handle.describe()
@@ -73,20 +73,20 @@ class Watcher:
         return given is not None
 
     async def _tell(self, handle: WorkflowHandle[object, object], run_id: str) -> bool:
-        """It was reset: the run that was ended was not the last."""
+        """Tell a run that it comes from a reset, as the run that was ended is not the last one."""
         if run_id in self._told:
             return False
         try:
             await handle.signal("resynchronise", run_id)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile, and has written how
+            if error.status is not RPCStatusCode.NOT_FOUND:  # else the run has ended and has written its events
                 raise
         self._told.add(run_id)
         return True
 
 
 async def _reason(handle: WorkflowHandle[object, object]) -> str:
-    """What the person who terminated it said, to be put behind a sentence."""
+    """Return the reason that a person gave when terminating the Workflow, as text after a sentence."""
     close = WorkflowHistoryEventFilterType.CLOSE_EVENT
     async for event in handle.fetch_history_events(event_filter_type=close):
         said = event.workflow_execution_terminated_event_attributes.reason.strip().rstrip(".")

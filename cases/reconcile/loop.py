@@ -1,6 +1,6 @@
 """The table of the worker's background jobs, and the loop that runs each of them.
 
-A new job is one more entry in `jobs`: what it does, and what is logged of it.
+To add a job, add an entry to `jobs`: its function, and its log lines.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ log = logging.getLogger("holdgate.worker")
 
 @dataclass(frozen=True)
 class Job:
-    """Work that is done again and again."""
+    """Work that is repeated."""
 
     look: Callable[[], Awaitable[int]]
     """Does the work once, and returns how many things it found."""
@@ -76,7 +76,7 @@ async def keep_going(
         began, more = time.monotonic(), False
         try:
             more = await step()
-        except Exception:  # whatever it was, the next round tries again
+        except Exception:  # any error is logged, and the next round tries again
             log.exception(failed)
         if not more:
             with suppress(TimeoutError):
@@ -85,7 +85,7 @@ async def keep_going(
 
 
 def heartbeat(database: Database, name: str) -> Job:
-    """Return the job that shows others that this worker runs."""
+    """Return the job that stores the heartbeat of this worker."""
 
     async def beat() -> int:
         try:
@@ -101,10 +101,10 @@ def heartbeat(database: Database, name: str) -> Job:
 def jobs(
     database: Database, client: Client, starter: Starter, refusals: Refusals, defects: Defects, *, demo: bool
 ) -> list[Job]:
-    """Return all jobs that look after cases. `refusals` and `defects` are what the worker collects while it runs."""
+    """Return all jobs for cases. `refusals` and `defects` were collected by the worker's interceptors."""
     watcher = Watcher(database, client, Rollbacks(database, client, starter))
     without_demo = Job(
-        # Of a demo that ran before, or runs where it should not: nobody waits for these people.
+        # Deactivate the people of an earlier demo when the demo is off.
         lambda: demo_people.dismiss_all(database, by="holdgate"),
         "%d demo people were deactivated: the demo is off",
         "demo people could not be deactivated",

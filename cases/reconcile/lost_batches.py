@@ -1,4 +1,4 @@
-"""Imports whose Workflow was ended in Temporal, or that Temporal no longer knows: no file stops half way in silence."""
+"""Find imports whose Workflow was ended in Temporal or is missing there, so that no file stops half way."""
 
 import logging
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Imports under way that are compared with Temporal in one look. There are few at a time."""
+"""Running imports that are compared with Temporal in one look. There are only a few."""
 WHY = (
     "The import was terminated in Temporal before this row started. "
     "Upload the file again: only rows that have not started will start."
@@ -23,15 +23,16 @@ WHY = (
 
 
 class LostImports:
-    """Starts an import again of which Temporal knows nothing, and closes one that was ended there."""
+    """Starts an import again that Temporal does not know, and closes one that was ended there."""
 
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
         self._once: set[str] = set()
-        """What was seen once: the second time it counts, for an import that ends looks like it for a moment."""
+        """Findings of the last look. Only the second finding counts, as an import that ends looks the same for a
+        moment."""
 
     async def look(self) -> int:
-        """How many were lost."""
+        """Find lost imports; return how many."""
         async with self._db.read() as conn:
             under_way = await batches.under_way(conn, AT_ONCE)
         lost = [batch for batch in under_way if not await self._runs(batch)]
@@ -71,11 +72,10 @@ class LostImports:
         )
         async with self._db.write() as conn:
             if again:
-                await batches.move(
-                    conn, batch.batch_id, "starting"
-                )  # the sweep starts it; rows that are done stay done
+                # The sweep starts the import again; finished rows stay finished.
+                await batches.set_status(conn, batch.batch_id, "starting")
             else:
-                await batches.give_up(conn, batch.batch_id, WHY)
+                await batches.fail_unstarted(conn, batch.batch_id, WHY)
                 await batches.close(conn, batch.batch_id, "failed", now)
             await audit_log.append(conn, [event])
         log.warning("batch %s %s", batch.batch_id, said)

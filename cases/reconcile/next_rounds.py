@@ -1,4 +1,4 @@
-"""Rounds that come by themselves: a failed case is submitted again where the policy says so, as long as it may."""
+"""Resubmit failed cases automatically, where the policy says so."""
 
 import logging
 from datetime import UTC, datetime
@@ -22,17 +22,17 @@ from workflows.registry import UnknownProcess
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100
-"""Cases read in one transaction; one look goes over all of them."""
+"""Cases that are read in one transaction; one look goes over all of them."""
 
 
 class Resubmitter:
-    """Starts the next round of cases whose time has come."""
+    """Starts the next round of cases that are due."""
 
     def __init__(self, db: Database, starter: Starter) -> None:
         self._db, self._starter = db, starter
 
     async def look(self) -> int:
-        """Submit again what is due, with the same input and for the same requester: how many were."""
+        """Resubmit due cases with the same input and requester; return how many."""
         count, after, now = 0, "", datetime.now(UTC)
         while True:
             async with self._db.read() as conn:
@@ -41,8 +41,8 @@ class Resubmitter:
                 try:
                     count += await self._again(case)
                 except (DatabaseUnavailable, TemporalUnavailable):
-                    raise  # of no use to try the others now
-                except Exception:  # one case that cannot be submitted again must not keep those behind it waiting
+                    raise  # the next cases would fail too
+                except Exception:  # a case that cannot be resubmitted must not block the next ones
                     log.exception("case %s could not be submitted again; it is tried again", case.case_id)
             if len(due) < AT_ONCE:
                 return count
@@ -74,7 +74,7 @@ class Resubmitter:
             data={"reason": why},
         )
         async with self._db.write() as conn:
-            if await cases.next_round(conn, case) is None:  # else somebody was faster
+            if await cases.next_round(conn, case) is None:  # else another process was faster
                 await audit_log.append(conn, [event])
-            await cases.resubmitted(conn, case.case_id)
+            await cases.cancel_resubmit(conn, case.case_id)
         log.warning("case %s is not submitted again: %s", case.case_id, why)

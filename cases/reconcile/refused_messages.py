@@ -1,8 +1,7 @@
-"""Messages that Workflows refused, brought into the audit log: Temporal keeps no trace of a refused Update.
+"""Write messages that Workflows refused into the audit log, as Temporal keeps no trace of a refused Update.
 
-A validator must not write, so an interceptor of the worker puts each refusal into a bounded queue, and a job of the
-worker writes them. What is in the queue when the worker is killed is lost: that is one second's worth at most, or five
-where the gateway may have recorded the refusal itself.
+A validator must not write, so an interceptor of the worker puts each refusal into a bounded queue, and a job writes
+them. A killed worker loses its queue: one second of refusals at most, or five where the gateway may have recorded them.
 """
 
 import time
@@ -33,17 +32,17 @@ from store.db.database import Database
 from workflows.engine.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
-"""Refusals that wait to be written; more are only counted."""
+"""Refusals in the queue; more are only counted."""
 LISTED = 100
-"""Refused Updates that the audit log lists of one case. The rest are counted in one event for each flood of them."""
+"""Refused Updates of one case that the audit log lists. The rest of a flood are counted in one event."""
 GATEWAY_HAS = 5.0
-"""Seconds after which the gateway has recorded the refusal of what it sent itself, for the person who sent it."""
+"""Seconds after which the gateway has recorded the refusals of its own messages."""
 QUIET = 60.0
-"""Seconds without a refusal after which a flood of them is over, and counted."""
+"""Seconds without a refusal after which a flood is over and its count is written."""
 LOOK_BACK = timedelta(minutes=1)
-"""How much older than its refusal what the gateway has recorded may be."""
+"""How much older than the refusal the gateway's event can be."""
 LARGEST = 256 * 1024
-"""Bytes of a message that are looked at to tell whom it names."""
+"""Bytes of a message up to which its sender is read."""
 CLAIM = 120
 
 
@@ -59,25 +58,25 @@ class RefusedMessage:
     told: str
     at: datetime
     claimed: str
-    """Whom the message names as its sender. Nothing proves it."""
+    """The sender that the message names. It is not verified."""
     message_id: str
     from_gateway: bool
-    """Whether it is named as the gateway names what it sends: then the gateway most likely records the refusal."""
+    """Whether the message has an id in the gateway's form, so that the gateway probably records the refusal."""
     since: float
     task_id: str = ""
 
 
 class Refusals(Interceptor):
-    """The interceptor of a worker that gathers refusals, and the job that writes them."""
+    """The interceptor of a worker that collects refusals, and the job that writes them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[RefusedMessage] = deque(maxlen=WAITING)
         self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
-        """By case: refused messages that are not listed, by name; when the last came."""
+        """By case: refused messages that are not listed, counted by name, and the time of the last."""
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Called once for each worker."""
+        """Return the interceptor; the SDK calls this once for each worker."""
         queue = self._queue
 
         class Gathering(WorkflowInboundInterceptor):
@@ -90,7 +89,7 @@ class Refusals(Interceptor):
 
             async def handle_signal(self, input: HandleSignalInput) -> None:
                 await super().handle_signal(input)
-                # Workflows without an audit log of their own leave what they refused to the worker.
+                # Workflows without their own audit log leave their refusals to the worker.
                 left = getattr(workflow.instance(), "refused", None)
                 while left:
                     name, refusal = left.pop(0)
@@ -100,11 +99,11 @@ class Refusals(Interceptor):
         return Gathering
 
     async def look(self) -> int:
-        """Write what waits, but for what the gateway may still record: how many were written."""
+        """Write waiting refusals, except those that the gateway may still record; return how many."""
         return await self._write(time.monotonic() - GATEWAY_HAS, time.monotonic() - QUIET)
 
     async def finish(self) -> int:
-        """Write everything: the worker stops."""
+        """Write all refusals when the worker stops."""
         return await self._write(float("inf"), float("inf"))
 
     async def _write(self, gateway_has: float, quiet: float) -> int:
@@ -119,11 +118,11 @@ class Refusals(Interceptor):
                 count += await self._of(workflow_id, [each for each in ready if each.workflow_id == workflow_id])
                 ready = [each for each in ready if each.workflow_id != workflow_id]
             return count + await self._counted(quiet)
-        finally:  # what could not be written is tried again
+        finally:  # refusals that could not be written are tried again
             self._queue.extendleft(reversed(held + ready))
 
     async def _of(self, workflow_id: str, refused: Sequence[RefusedMessage]) -> int:
-        """Write the refusals of one Workflow."""
+        """Write the refusals of one Workflow; return how many."""
         async with self._database.write() as conn:
             case = await cases.of_workflow(conn, workflow_id)
             case_id = case.case_id if case else ""
@@ -131,12 +130,12 @@ class Refusals(Interceptor):
             known = (
                 await audit_log.recent(conn, case_id, ("decision_refused", "action_refused"), since) if case_id else []
             )
-            # The gateway says `decision_id` of both; a case that hears of an action by Signal, too, says `action_id`.
+            # The gateway uses `decision_id` for both; a case that gets an action by Signal also uses `action_id`.
             has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
-            # The gateway sends it again.
+            # The gateway sends the message again.
             new = [each for each in new if not (each.from_gateway and each.code is RefusalCode.NOT_READY)]
-            # Where the gateway only counts, there is no event of its own.
+            # The gateway only counts these, so it writes no event for each.
             new = [
                 each
                 for each in new
@@ -153,7 +152,7 @@ class Refusals(Interceptor):
         return len(listed)
 
     async def _counted(self, quiet: float) -> int:
-        """Write how many there were of which no more are listed."""
+        """Write the number of refusals that are not listed; return how many events."""
         over = [case_id for case_id, (_, _, last) in self._uncounted.items() if last <= quiet]
         for case_id in over:
             counter, at, _ = self._uncounted[case_id]
@@ -197,7 +196,7 @@ def _of_update(input: HandleUpdateInput, no: Exception) -> RefusedMessage:
     said = _said(input.args)
     named = str(said.get("id") or "")
     refusal = refusal_of_failure(no) if isinstance(no, ApplicationError) else None
-    # Of an exception that is no refusal only the name is kept: its text may be about people.
+    # Of an unexpected exception only the type is kept, as its text can be about people.
     refusal = refusal or Refusal(RefusalCode.UNFORESEEN, f"This message cannot be carried out ({type(no).__name__}).")
     return _refused(input.update, "update", refusal, said, input.id, from_gateway=bool(named) and named == input.id)
 
@@ -228,7 +227,7 @@ def _refused(
 
 
 def _said(args: Sequence[Any]) -> dict[str, Any]:
-    """The message as far as it can be told what it says."""
+    """Return the fields of a message, as far as they can be read."""
     for each in args:
         if isinstance(each, RawValue) and len(each.payload.data) <= LARGEST:
             try:

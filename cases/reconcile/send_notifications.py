@@ -1,4 +1,4 @@
-"""Send what people are to be told, through the channels that are switched on."""
+"""Send notifications through the channels that are switched on."""
 
 import os
 import socket
@@ -17,9 +17,9 @@ from store.notifications.outbox import Outbox
 
 
 def dispatcher(database: Database, settings: Settings, words: Mapping[str, Words]) -> Dispatcher:
-    """Return what sends notifications through the channels that are switched on. Raises WrongSettings.
+    """Return the dispatcher for the channels that are switched on. Raises WrongSettings.
 
-    `words` is the wording of each process, by its name.
+    `words` is the wording of each process, by name.
     """
     channels = list(channels_of(settings).values())
     plan = Plan(

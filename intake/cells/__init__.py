@@ -1,1 +1,1 @@
-"""Texts of cells to values: amounts, currencies, dates, lists."""
+"""Parsing of cells: amounts, currencies, dates, lists."""

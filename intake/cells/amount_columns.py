@@ -1,7 +1,7 @@
-"""Whether a column of amounts is the one that is to be paid, and in whole units. What only people know is asked.
+"""Check that a column of amounts is the one to pay, in whole units. Refuse files where only people can know.
 
-An invoice has a net and a gross amount, a part that was paid and a balance that is due: that one heading is likelier
-than another is no reason to pay it. And 120 under `£000` is no payment of 120.00.
+An invoice has a net and a gross amount, a paid part and a balance due: a likelier heading is no reason to pay that
+amount. And 120 under `£000` is not a payment of 120.00.
 """
 
 import re
@@ -34,11 +34,11 @@ _UNIT = re.compile(rf"\b{_MANY}|\b{_SMALL_COINS}|{_SHORT}")
 _TOLD = re.compile(
     rf"(?:\b(?:in|en|em|im|w|v|в|amounts|figures|all) |[(\[])(?:[^\W\d_]{{1,12}} )?(?:{_MANY}|{_SMALL_COINS})|{_SHORT}"
 )
-"""In a title, which may speak of a million of something else."""
+"""Units in a title, which can also be about something else."""
 
 
 def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
-    """Raises WrongMapping for amounts in thousands or in cents, by their heading or by what stands above it."""
+    """Raise WrongMapping for amounts in thousands or cents, by their heading or by a title above it."""
     name = (target.money or ("", ""))[0]
     titles = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
     for text, unit in [*((each, _UNIT) for each in source.names), *((each, _TOLD) for each in titles)]:
@@ -52,10 +52,10 @@ def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
 def check_rivals(
     table: Table, line: int, headings: Sequence[str], sources: dict[str, Source], rivals: Sequence[int], target: Target
 ) -> None:
-    """Raises WrongMapping where another column could be the amounts as well, and says other ones."""
+    """Raise WrongMapping where another column could also be the amount and has different values."""
     name, currency = target.money or ("", "")
     chosen = sources[name]
-    if currency in sources:  # of each row is said in which currency it is paid
+    if currency in sources:  # each row names the currency in which it is paid
         rivals = [place for place in rivals if not amount_currency.of_the_books(headings[place], chosen.heading)]
     if chosen.column is None or not rivals:
         return
@@ -80,7 +80,10 @@ _SIGNED = Marks(signs=tuple(SIGNS.items()))
 
 
 def _differ(one: str, other: str) -> bool:
-    """Whether two cells are different amounts. What cannot be read is none; what may be two is what it looks like."""
+    """Return whether two cells are different amounts.
+
+    Unreadable cells are no amounts. Where a cell is ambiguous, the texts are compared.
+    """
     values = []
     for cell in (one, other):
         try:

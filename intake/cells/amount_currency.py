@@ -1,7 +1,7 @@
-"""Which currency a file's amounts are in, where no column says it: told by a heading, by what stands above, or asked.
+"""Find the currency of amounts without a currency column: in a heading, in a title above, or by refusing the file.
 
-A payment in the wrong currency is worse than a question. So an organisation's usual currency holds only where nothing
-in the file says another one.
+A payment in the wrong currency is worse than a question. So the usual currency of an organisation only counts where
+nothing in the file names another one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Said = tuple[frozenset[str], ...]
 
 
 def told_by_heading(source: Source | None, given: ColumnMapping) -> Said:
-    """What the heading of the amount says of currencies."""
+    """Return the currencies that the heading of the amount names."""
     if source is None:
         return ()
     found = [currencies_in(name, tuple(given.currency_signs.items())) for name in source.names]
@@ -26,7 +26,7 @@ def told_by_heading(source: Source | None, given: ColumnMapping) -> Said:
 
 
 def check_constant(said: Said, source: Source, constants: Mapping[str, str], target: Target) -> None:
-    """Raises WrongMapping for a constant currency where the heading of the amount says another."""
+    """Raise WrongMapping for a constant currency where the heading of the amount names another."""
     _, currency = target.money or ("", "")
     told = constants.get(currency)
     if told and said and not any(told in codes for codes in said):
@@ -39,7 +39,7 @@ _OF_THE_DOCUMENT = frozenset(("document", "doc", "transaction", "foreign", "orig
 
 
 def check_pair(amount: Source, currency: Source, target: Target) -> None:
-    """Raises WrongMapping for an amount in the currency of the books beside the currency of the document."""
+    """Raise WrongMapping for an amount in the currency of the books beside the currency of the document."""
     money, of_books = [], []
     for source in (amount, currency):
         words = set(plain(words_of(source.heading)).split())
@@ -52,15 +52,16 @@ def check_pair(amount: Source, currency: Source, target: Target) -> None:
 
 
 def of_the_books(heading: str, chosen: str) -> bool:
-    """Whether a heading says the currency of the books, and the one that was chosen does not."""
+    """Return whether a heading names the currency of the books, and the chosen one does not."""
     said, other = (set(plain(words_of(each)).split()) & _OF_THE_BOOKS for each in (heading, chosen))
     return bool(said) and not other
 
 
 def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
-    """The currency of a file that has no column of it, and what to tell. Raises WrongMapping where only people know.
+    """Return the currency of a file without a currency column, and notes.
 
-    `said` is what stands at `where`; of what is not `sure` to be about the amounts several codes are no question.
+    `said` has the currencies found at `where`. Unless it is `sure` that they are about the amounts, several codes are
+    no reason to refuse. Raises WrongMapping where only people can know.
     """
     _, currency = target.money or ("", "")
     if len(said) == 1 and len(said[0]) == 1:
@@ -73,7 +74,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
 
 
 def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unused: Sequence[int]) -> int | None:
-    """A column that nobody reads, and that holds currencies."""
+    """Return an unread column that holds currencies; None when there is none."""
     for place in unused:
         cells = {row[place].strip() for row in rows if place < len(row) and row[place].strip()}
         if headings[place].strip() and cells and len(cells) <= 30 and cells & MAJOR and all(map(is_currency, cells)):
@@ -82,7 +83,7 @@ def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unus
 
 
 def ask_about_column(heading: str, usual: str, target: Target) -> None:
-    """Raises WrongMapping for a column of currencies that a mapping does not name."""
+    """Raise WrongMapping for a column of currencies that a mapping does not name."""
     _, currency = target.money or ("", "")
     message = f"the column {quoted(heading)} holds currencies: name it, or say that every row is in {usual}"
     raise WrongMapping([FieldProblem(column=f"columns.{currency}", message=message)])

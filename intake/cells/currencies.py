@@ -1,6 +1,6 @@
-"""Currencies as people write them: by code, by sign, and in the heading of a column.
+"""Recognise currencies by code, by sign, and in the heading of a column.
 
-A sign that several currencies share, such as `$`, rules the others out and settles nothing: it is never guessed.
+A sign of several currencies, such as `$`, rules out the others but never decides between them.
 """
 
 import re
@@ -15,7 +15,7 @@ SIGNS: Mapping[str, str] = {
     **{"US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD"},
     **{"R$": "BRL", "NT$": "TWD", "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "CN¥": "CNY", "JP¥": "JPY"},
 }
-"""Signs that stand for one currency."""
+"""Signs of one currency."""
 
 _DOLLARS = "USD AUD CAD NZD HKD SGD MXN ARS CLP COP TWD BBD BMD BND BSD BZD FJD GYD JMD KYD LRD NAD SBD SRD TTD XCD"
 SHARED: Mapping[str, frozenset[str]] = {
@@ -30,7 +30,7 @@ _MAJOR = """
     THB TWD MYR IDR PHP VND ARS CLP COP NGN KES EGP ISK
     """.split()  # noqa: SIM905 - read as a table
 MAJOR = frozenset(_MAJOR)
-"""Codes that are believed in any heading. Others, such as ALL and TOP, are words as well."""
+"""Codes that count in any heading. Others, such as ALL and TOP, are also words."""
 
 WORDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("euro", "euros", "evro", "евро"), frozenset(("EUR",))),
@@ -48,7 +48,7 @@ WORDS: Mapping[str, frozenset[str]] = {
 
 @lru_cache(1024)
 def is_currency(code: str) -> bool:
-    """Whether it is a code of ISO 4217, in capitals."""
+    """Return whether a text is an ISO 4217 code in capitals."""
     try:
         Currency(code)
     except ValueError:
@@ -63,10 +63,10 @@ _SIGNED = re.compile("|".join(map(re.escape, _IN_HEADINGS)))
 
 @lru_cache(4096)
 def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple[frozenset[str], ...]:
-    """What a heading says of currencies: for each sign, code or word in it, the currencies that it may stand for.
+    """Return the possible currencies for each sign, code or word in a heading.
 
-    `Amount (EUR)` answers one set of one; `Net $` one set of several; `EUR/USD` two sets; `Amount` none. `more` are
-    signs that a mapping gives a meaning.
+    `Amount (EUR)` returns one set of one; `Net $` one set of several; `EUR/USD` two sets; `Amount` none. `more` has
+    signs that a mapping defines.
     """
     text = heading[:200]
     found: list[frozenset[str]] = []
@@ -83,7 +83,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
         if word.casefold() in WORDS:
             found.append(WORDS[word.casefold()])
         elif code in MAJOR or (
-            # In a heading of capitals a rare code is one only where it stands alone or in brackets.
+            # In a heading in capitals a rare code only counts alone or in brackets.
             len(word) == 3
             and word.isascii()
             and word.isupper()
@@ -95,7 +95,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
 
 
 def joined(codes: Iterable[str]) -> str:
-    """Codes in a sentence: the first few."""
+    """Return the first few codes as text for a sentence."""
     listed = sorted(codes, key=lambda code: (_MAJOR.index(code) if code in MAJOR else len(_MAJOR), code))
     return " or ".join(listed[:3]) + (" or another" if len(listed) > 3 else "")
 
@@ -108,7 +108,7 @@ _PLACES: Mapping[int, str] = {
 
 
 def of_format(symbol: str, place: str) -> str:
-    """The currency of `[$symbol-place]` in the format of a cell, as a code; else the sign as it is."""
+    """Return the currency of `[$symbol-place]` in a cell format, as a code; else the sign."""
     sign = symbol.strip()
     if sign.upper() in MAJOR or (sign.isupper() and len(sign) == 3 and is_currency(sign)):
         return sign.upper()

@@ -1,4 +1,4 @@
-"""Errors of a spreadsheet that stand where a value should: `#N/A`, and what it is called in other languages."""
+"""Errors of spreadsheets in cells: `#N/A`, and its names in other languages."""
 
 import re
 
@@ -21,11 +21,11 @@ _NAMES = frozenset(
     Danish, Norwegian, Finnish,
 Czech, Hungarian and Turkish."""
 _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
-"""A column that was too narrow for its numbers when it was saved; an error of LibreOffice."""
+"""A column that was too narrow for its numbers when it was saved, and an error of LibreOffice."""
 
 
 def is_error(cell: str) -> bool:
-    """Whether a cell holds an error and no value. Blanks around it are gone already."""
+    """Return whether a cell, without surrounding blanks, holds an error and no value."""
     if cell[:1] not in ("#", "E") or len(cell) > 40:
         return False
     return cell.upper() in _NAMES or _UNREADABLE.fullmatch(cell) is not None

@@ -1,4 +1,4 @@
-"""Cells for fields that hold a list or an object: JSON, or a list with semicolons, as our own exports write them."""
+"""Cells of fields with a list or an object: JSON, or a list with semicolons, as Holdgate exports them."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,7 +14,7 @@ Kind = Literal["list", "object"]
 
 @lru_cache(256)
 def structured(model: type[BaseModel]) -> Mapping[str, Kind]:
-    """The fields of a model that take no text, and what they take. One with a validator of its own reads its text."""
+    """Return the fields of a model that need a list or an object. Fields with their own validator read text."""
     decorated = {
         name
         for each in model.__pydantic_decorators__.field_validators.values()
@@ -49,7 +49,7 @@ def _is_sequence(plain: type) -> bool:
 
 
 def value_of(cell: str, kind: Kind) -> Any:
-    """The value of a cell. Raises ValueError with a sentence."""
+    """Return the value of a cell. Raises ValueError with a sentence."""
     text = cell.strip()
     if text[:1] in ("[", "{"):
         try:

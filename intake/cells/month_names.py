@@ -1,4 +1,4 @@
-"""Days that people write with words, `31. März 2027`, `31 de marzo de 2027`, `2027年3月31日`, as formats take them."""
+"""Dates with names of months, `31. März 2027`, `31 de marzo de 2027`, `2027年3月31日`, in a form for date formats."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _WORD = re.compile(r"[^\W\d_]{3,12}")
 
 
 def in_english(text: str) -> str:
-    """A day with its month in English and without small words; a text without words as it is."""
+    """Return a date with its month in English and without small words; a text without words unchanged."""
     if found := _EAST_ASIAN.fullmatch(text):
         return "-".join(found.groups())
     words = _WORD.findall(text)

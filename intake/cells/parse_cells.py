@@ -1,6 +1,6 @@
-"""One cell as people write it to the text that a field takes: amounts with marks and signs, dates in people's order.
+"""Turn one cell into the text that a field accepts: amounts with marks and signs, dates in any order.
 
-Nothing is guessed: what can be read in two ways is refused with both of them.
+Nothing is guessed: a cell that can be read in two ways is refused with both.
 """
 
 import re
@@ -15,11 +15,11 @@ from intake.cells.currencies import SHARED, is_currency as is_currency, joined
 from intake.cells.month_names import in_english
 
 Decimals = Literal[".", ",", "either"]
-"""The decimal mark. `either`: what the cell itself leaves no doubt of."""
+"""The decimal mark. `either`: found from the cell where it is clear."""
 
 
 class Misread(ValueError):
-    """A cell does not say what it should. `str()` is what is wrong with it, `expected` what would be right."""
+    """A cell with a wrong value. `str()` is the problem, `expected` the right form."""
 
     def __init__(self, message: str, expected: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class Misread(ValueError):
 
 
 class Ambiguous(Misread):
-    """A cell can be read in two ways."""
+    """A cell that can be read in two ways."""
 
 
 # -------------------------------------------------------------------------------------------------------------- amounts
@@ -45,7 +45,7 @@ _MINUS = "\u2212\u2013"
 
 @dataclass(frozen=True)
 class Marks:
-    """How numbers are written. `thousands` empty: whatever goes with the decimal mark; `none`: not at all."""
+    """How numbers are written. `thousands` empty: any mark that fits the decimal mark; `none`: no mark."""
 
     decimal: Decimals = "either"
     thousands: str = ""
@@ -55,7 +55,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class Amount:
-    """A number as a plain decimal text, and the currency that was written with it, if one was."""
+    """A number as plain decimal text, and the currency in its cell, if there is one."""
 
     text: str
     currency: str | None = None
@@ -64,14 +64,14 @@ class Amount:
 def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
     """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread.
 
-    `told` is its currency, where that is known already: `1,500` JPY has no decimals, so it is a thousand and more.
+    `told` is the currency where it is known: `1,500` JPY has no decimals, so its comma groups thousands.
     """
-    if _SIMPLE[marks.decimal].fullmatch(cell):  # as most are
+    if _SIMPLE[marks.decimal].fullmatch(cell):  # most cells
         text = cell.replace(",", ".")
         return Amount(_fitting(text if text.strip("-0.") else text.removeprefix("-"), told))
     if len(cell) > _LONGEST:
         raise Misread("is not a number", AMOUNT)
-    # Spreadsheets put the apostrophe before what shall stay text.
+    # Spreadsheets put an apostrophe before a text that must stay text.
     rest = cell.strip().removeprefix("'").strip()
     if rest.endswith("%"):
         raise Misread("is a percentage: write the amount itself", AMOUNT)
@@ -117,7 +117,7 @@ def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | N
 
 
 def _without(text: str, sign: str) -> str | None:
-    """The text without a sign of a currency at either end; None when it has none there."""
+    """Return the text without a currency sign at either end; None when there is none."""
     if text.startswith(sign) or text.endswith(sign):
         return text.removeprefix(sign).removesuffix(sign).strip()
     return f"-{text[1 + len(sign) :].strip()}" if text.startswith(f"-{sign}") else None
@@ -132,7 +132,7 @@ def _decimals(currency: str) -> int | None:
 
 
 def _fitting(text: str, currency: str | None) -> str:
-    """Without `.00` in a currency that has no decimals. Three zeros stay, and are refused: 1.000 may be a thousand."""
+    """Remove `.00` in a currency without decimals. Three zeros stay and are refused: 1.000 can be a thousand."""
     whole, _, part = text.partition(".")
     return whole if currency and part in ("0", "00") and _decimals(currency) == 0 else text
 
@@ -149,7 +149,7 @@ def _number(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def _plain(text: str, marks: Marks, currency: str | None) -> str:
-    """Digits with a decimal point."""
+    """Return the digits with a decimal point."""
     if len(text) > 60 or not any(char.isdigit() for char in text) or (not text.isascii() and not _blanks_only(text)):
         raise Misread("is not a number", AMOUNT)
     found = set()
@@ -173,9 +173,9 @@ _WITH_CURRENCY = re.compile(r"(-?)([$¥])?([0-9]{1,20}(?:\.[0-9]{1,20})?)(?: ([A
 
 
 def number_of_workbook(cell: str, told: str | None = None) -> str:
-    """A plain number out of a cell that its format shows with a currency: `12.50 EUR`, `$5.00`. Raises Misread.
+    """Return the plain number of a workbook cell whose format shows a currency: `12.50 EUR`, `$5.00`. Raises Misread.
 
-    Anything that is no such number stays as it is, to be refused by its field.
+    Any other text stays as it is, and its field refuses it.
     """
     found = _WITH_CURRENCY.fullmatch(cell)
     if not found:
@@ -191,7 +191,7 @@ def _blanks_only(text: str) -> bool:
 
 
 def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
-    """The decimal mark of a column, from the cells that leave no doubt; `either` when none does, or they disagree."""
+    """Return the decimal mark of a column, from its clear cells; `either` when there are none, or they disagree."""
     found: set[Decimals] = set()
     doubtful = False
     for cell in {cell.translate(_SHAPE) for cell in cells}:
@@ -213,7 +213,7 @@ def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
 
 _MARKS: tuple[Decimals, ...] = (".", ",")
 _SHAPE = str.maketrans("123456789", "111111111")
-"""A column has few shapes of numbers, however many numbers. A zero stays: 0,500 can be no thousand."""
+"""A column has few shapes of numbers, however many numbers. A zero stays: 0,500 cannot be a thousand."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- dates
@@ -238,15 +238,15 @@ KNOWN_DATES = (
     *("YYYY/MM/DD", "YYYYMMDD", "DD MMM YYYY", "DD-MMM-YYYY", "DD-MMM-YY", "DD MMM YY", "DD MMMM YYYY", "MMM DD, YYYY"),
     *("MMMM DD, YYYY", "DD/MMM/YYYY"),
 )
-"""Formats that a suggestion tries."""
+"""Date formats that a suggestion tries."""
 _TIME = re.compile(r"[ T](?:0{1,2}:00(?::00(?:\.0{1,9})?)?Z|\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?)$")
-"""A time of the day as clocks there showed it. One of another zone may be another day; only midnight is written so."""
+"""A local time of day. A time in another zone can mean another day, so only midnight in UTC is accepted."""
 
 
 def strptime_of(words: str) -> str:
-    """A format in people's words, `DD/MM/YYYY`, as Python's `strptime` takes it; one for that stays as it is.
+    """Return a format such as `DD/MM/YYYY` as Python's `strptime` needs it; a `strptime` format unchanged.
 
-    Raises ValueError for one that says no day, month and year.
+    Raises ValueError for a format without day, month and year.
     """
     made = words
     if "%" not in words:
@@ -263,7 +263,7 @@ def strptime_of(words: str) -> str:
 
 @lru_cache(16_384)
 def dates_in(cell: str, formats: tuple[str, ...]) -> dict[str, date]:
-    """The dates that a cell may say, by the formats in which it says them. A time behind it does not change the day."""
+    """Return the possible dates of a cell, by format. A time after the date does not change the day."""
     if len(cell) > _LONGEST:
         return {}
     whole = " ".join(cell.split())
@@ -284,7 +284,7 @@ _strptime_of = lru_cache(256)(strptime_of)
 
 
 def date_of(cell: str, formats: tuple[str, ...]) -> str:
-    """The date as YYYY-MM-DD. Raises Misread, also for a cell that says two dates by two of the formats."""
+    """Return the date as YYYY-MM-DD. Raises Misread, also for a cell that is two dates in two of the formats."""
     days = sorted(set(dates_in(cell, formats).values()))
     if not days:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
@@ -295,9 +295,9 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
 
 
 def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
-    """The formats in which a column's dates are written: several when its cells leave open which; none for no dates.
+    """Return the formats of a column's dates: several when the cells leave a choice, none when they are no dates.
 
-    Of two that read a cell differently, the one goes that does not fit all cells that the other fits.
+    Of two formats that read a cell differently, one that does not fit all cells is dropped for one that does.
     """
     reads = [found for cell in cells if (found := dates_in(cell, KNOWN_DATES))]
     fits = {words: {number for number, found in enumerate(reads) if words in found} for words in KNOWN_DATES}
@@ -315,5 +315,5 @@ def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _same_reading(words: str, earlier: str, fits: Mapping[str, set[int]], rivals: Mapping[str, set[str]]) -> bool:
-    """Whether an earlier format reads all that this one reads, and likewise."""
+    """Return whether an earlier format reads all cells of this one to the same dates."""
     return earlier not in rivals[words] and bool(fits[words]) and fits[earlier] >= fits[words]

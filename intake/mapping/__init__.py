@@ -1,1 +1,1 @@
-"""Which column of a file stands for which field of a request."""
+"""Column mappings: which column of a file fills which field of a request."""

@@ -1,6 +1,6 @@
-"""A mapping bound to the headings of one file: reads its rows, or says what is wrong with each cell.
+"""Bind a mapping to the headings of one file: read its rows, or say what is wrong with each cell.
 
-Bound, a mapping is complete: given back, it reads the same file in the same way, whatever would be suggested by then.
+A bound mapping is complete: given again, it reads the same file in the same way, whatever would be suggested then.
 """
 
 import re
@@ -16,29 +16,32 @@ from intake.cells.currencies import joined
 from intake.cells.parse_cells import Amount, Marks, Misread
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
 from intake.mapping.target import Target
-from intake.row import REFERENCE, Row
+from intake.row import REFERENCE, ParsedRow
 from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
 from intake.tables.table import Table, UnreadableFile
 
 
 @dataclass(frozen=True)
 class Source:
-    """The column, or columns, that a field is read from."""
+    """The column, or the columns, that a field is read from."""
 
     heading: str
-    """As the mapping says it again: the heading as it stands in the file, or the pattern."""
+    """The text of the mapping: the heading as it is in the file, or the pattern."""
     parts: tuple[str | int, ...]
-    """Texts, and the places of columns, counted from 0."""
+    """Fixed texts, and the places of columns counted from 0."""
     names: tuple[str, ...]
     """The headings of these columns."""
 
     @property
     def column(self) -> int | None:
-        """The place of its column, if it is a single one."""
+        """The place of the column, if there is only one."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], int) else None
 
     def of(self, row: Sequence[str]) -> str:
-        """Its text in a row, blank where all of its cells are. Raises Misread where only some are."""
+        """Return the text of the field in a row; blank where all its cells are blank.
+
+        Raises Misread where only some are blank.
+        """
         if self.column is not None:
             return row[self.column].strip() if self.column < len(row) else ""
         found = [row[part].strip() if part < len(row) else "" for part in self.parts if isinstance(part, int)]
@@ -52,12 +55,15 @@ class Source:
 
 
 def parts_of(pattern: str) -> list[str]:
-    """Texts of a pattern such as `{Trans No}/{Line}`, and every second one a heading. Only headings are shorter."""
+    """Split a pattern such as `{Trans No}/{Line}`: fixed texts at even places, headings at odd places."""
     return re.split(r"\{([^{}]{0,200})\}", pattern[:2_000])
 
 
 def source_of(said: str, headings: Sequence[str]) -> Source | None:
-    """Where a heading, or a pattern of several, stands. None when the file has it not. Raises ValueError when twice."""
+    """Return where a heading, or a pattern of headings, is; None when missing.
+
+    Raises ValueError when it appears twice.
+    """
     if "{" not in said:
         place = _place(said, headings)
         return None if place is None else Source(headings[place].strip(), (place,), (headings[place].strip(),))
@@ -86,63 +92,65 @@ _TOTAL = re.compile(
 
 
 def is_total(cell: str) -> bool:
-    """Whether a line that begins with this cell is a total: `Grand total`, `Summe:`, `** Total`."""
+    """Return whether a line that begins with this cell is a total: `Grand total`, `Summe:`, `** Total`."""
     return bool(_TOTAL.match(" ".join(re.findall(r"[^\W_]+", cell[:60].casefold()))))
 
 
 _DOUBTFUL = ("#", "E")
-"""What errors of a spreadsheet begin with."""
+"""First characters of spreadsheet errors."""
 
 
 @dataclass(frozen=True)
 class BoundMapping:
-    """A mapping and the headings of one file: reads its rows."""
+    """A mapping and the headings of one file; reads its rows."""
 
     target: Target
     mapping: ColumnMapping
-    """Complete: every field's one column, formats and marks."""
+    """The complete mapping: one column for each field, with formats and marks."""
     headings: list[str]
     table: Table
     sources: Mapping[str, Source]
     notes: list[str] = field(default_factory=list)
     told: frozenset[str] = frozenset()
-    """The currencies that the heading of the amount leaves, if it says any."""
+    """The currencies that the heading of the amount allows; empty when it names none."""
 
     @property
     def unused(self) -> list[int]:
-        """The places of columns that no field is read from; those without headings behind the last are no columns."""
+        """The places of columns that are not read. Columns without headings after the last heading do not count."""
         used = {part for source in self.sources.values() for part in source.parts if isinstance(part, int)}
         return [place for place in range(self._width) if place not in used]
 
     @property
     def ignored(self) -> list[str]:
-        """Their headings."""
+        """The headings of columns that are not read."""
         return [self.headings[place].strip() or f"(column {place + 1})" for place in self.unused]
 
-    def row(self, line: int, cells_: list[str]) -> Row:
-        """The row of a line, with everything that is wrong with it under the file's own headings."""
+    def row(self, line: int, cells_: list[str]) -> ParsedRow:
+        """Return the row of a line, with all its problems under the headings of the file."""
         values, wrong, written = self._values(line, cells_)
         reference = values.get(REFERENCE, "")
         if why := self._none(cells_, values):
-            return Row(line=line, reference=reference, key="", skipped=why)
+            return ParsedRow(line=line, reference=reference, key="", skipped=why)
         if problem := quoted_whole(cells_, self._width, self.table.format.delimiter):
-            return Row(line=line, reference="", key="", errors=[problem])
+            return ParsedRow(line=line, reference="", key="", errors=[problem])
         if len(cells_) != len(self.headings) and not fits(cells_, len(self.headings), self._needed):
             return uneven(line, self.headings, cells_, reference)
         amount = self.target.money[0] if self.target.money else ""
         if self.mapping.negative == "skip" and amount in written and values[amount].startswith("-") and not wrong:
-            return Row(line, reference, key="", skipped=f"a credit note: the amount is {shortened(written[amount])}")
+            return ParsedRow(
+                line, reference, key="", skipped=f"a credit note: the amount is {shortened(written[amount])}"
+            )
         return typed(line, values, self.target.model, self.target.shown, self._names, wrong, written)
 
     @cached_property
     def _needed(self) -> list[int]:
-        """The places without which no row is valid."""
+        """The places of columns that every valid row needs."""
         needed = [self.sources[name] for name in self.target.needed if name in self.sources]
         return [part for source in needed for part in source.parts if isinstance(part, int)]
 
     @cached_property
     def _width(self) -> int:
-        """Columns up to the last one with a heading."""
+        """The number of columns up to the last one with a heading."""
         return max((place for place, heading in enumerate(self.headings) if heading.strip()), default=-1) + 1
 
     @cached_property
@@ -173,7 +181,7 @@ class BoundMapping:
         return kinds
 
     def _values(self, line: int, row: list[str]) -> tuple[dict[str, Any], dict[str, FieldProblem], dict[str, str]]:
-        """The fields' texts, what could not be read, and numbers and dates as they stand there."""
+        """Return the texts of the fields, the problems, and numbers and dates as they are in the file."""
         values: dict[str, Any] = dict(self.mapping.constants)
         wrong: dict[str, FieldProblem] = {}
         beside: Amount | None = None
@@ -207,7 +215,7 @@ class BoundMapping:
         return values, wrong, written
 
     def _flaw(self, line: int, source: Source, row: list[str]) -> str:
-        """Why one of its cells cannot be read."""
+        """Return why one of the cells of a field cannot be read; else empty."""
         for part in source.parts:
             if isinstance(part, int) and (why := flaw_of(self.table, line, part, row)):
                 return why
@@ -215,13 +223,13 @@ class BoundMapping:
 
     @cached_property
     def _beside(self) -> bool:
-        """Whether the currency stands in the cells of the amount."""
+        """Whether the currency is in the cells of the amount."""
         amount, currency = self.target.money or ("", "")
         source = self.sources.get(currency)
         return source is not None and source.column is not None and source == self.sources.get(amount)
 
     def _read_currency(self, row: list[str], values: dict[str, Any]) -> None:
-        """The currency of its column, else of the amount's heading."""
+        """Set the currency from its column, else from the heading of the amount."""
         currency = (self.target.money or ("", ""))[1]
         source = self.sources.get(currency)
         if source is None or self._beside:
@@ -234,7 +242,7 @@ class BoundMapping:
     def _compare_currencies(
         self, line: int, row: list[str], values: dict[str, Any], wrong: dict[str, FieldProblem], beside: Amount | None
     ) -> None:
-        """All that say the currency of a row must say the same: its column, the amount's cell, the amount's heading."""
+        """Check that all sources of a row's currency agree: its column, the amount's cell, the amount's heading."""
         amount, currency = self.target.money or ("", "")
         said = beside.currency if beside else None
         if self._beside:
@@ -260,13 +268,13 @@ class BoundMapping:
         return FieldProblem(column=heading, message=says, value=shortened(shown) or None, expected=expected)
 
     def _repeats(self, first: str, row: list[str]) -> bool:
-        # The first cell alone rules nearly every row out.
+        # The first cell alone rules out nearly every row.
         return (
             heading_key(first) == self._again[0] and [key for cell in row if (key := heading_key(cell))] == self._again
         )
 
     def _none(self, row: list[str], values: Mapping[str, Any]) -> str:
-        """Why a line is no row, if it is none."""
+        """Return why a line is not a row; empty when it is a row."""
         first = next((cell.strip() for cell in row if cell.strip()), "")
         if "headings" in self.mapping.skip and first and self._repeats(first, row):
             return "the headings again"
@@ -283,7 +291,7 @@ class BoundMapping:
 def missing_headings(
     missing: Sequence[str], found: Sequence[str], line: int, besides: Sequence[str] = ()
 ) -> UnreadableFile:
-    """The refusal of a file in which nothing stands for needed fields; `besides` says what nearly did."""
+    """Return the error for a file without columns for required fields; `besides` describes columns that nearly fit."""
     listed = ", ".join(quoted(cell) for cell in found[:20] if cell.strip()) or "none"
     hint = "give a mapping that says which columns they are, or what every row has"
     said = "; ".join([f"these headings are missing: {', '.join(missing)}. Found: {listed}", hint, *besides])
@@ -291,7 +299,10 @@ def missing_headings(
 
 
 def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Source]:
-    """Where each field of a mapping stands in a file. Raises WrongMapping for what does not stand there once."""
+    """Return where each field of a mapping is in a file.
+
+    Raises WrongMapping for headings that are missing or appear twice.
+    """
     found: dict[str, Source] = {}
     problems = []
     for name, said in mapping.columns.items():

@@ -1,7 +1,6 @@
-"""Which columns of a file stand for which fields, and how its cells are written: given, saved or suggested.
+"""Column mappings: which columns fill which fields, and how cells are written. A mapping is given, saved or suggested.
 
-A `ColumnMapping` is what people write; bound to the headings of one file it reads that file's rows. Bound, it is also
-complete: given back, it reads the same file in the same way, whatever would be suggested by then.
+`ColumnMapping` is the form that people write; `bound_mapping` binds it to the headings of one file.
 """
 
 import difflib
@@ -23,13 +22,13 @@ from intake.tables.text_encoding import codec_of
 
 EVERY_DATE = "*"
 MAX_NAME = 100
-"""Characters up to which an unknown name is compared with those that there are."""
+"""Characters up to which an unknown name is compared with the known ones."""
 MAX_PROBLEMS = 20
-"""So many mistakes of a mapping are named."""
+"""The number of problems of a mapping that are listed."""
 
 
 class WrongMapping(Exception):
-    """A mapping that cannot be used, at all or for this file. Each problem's `column` is the key that is at fault."""
+    """A mapping that cannot be used, at all or for this file. The `column` of each problem is the wrong key."""
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(f"mapping.{each.column}: {each.message}".replace(".:", ":", 1) for each in problems))
@@ -48,33 +47,34 @@ Several = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class ColumnMapping(BaseModel):
-    """How the files of one kind are read. Keys of `columns`, `constants` and `dates` are fields of the process."""
+    """How files of one kind are read. The keys of `columns`, `constants` and `dates` are fields of the process."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: dict[str, Several] = {}
-    """By field: the heading of its column, or several, of which the file has one. Headings match without case, blanks
-    and underscores. `{Trans No}/{Line}` is made of several columns. Empty: suggested from the file."""
+    """By field: the heading of its column, or several headings of which the file has one. Headings are compared
+    without case, blanks and underscores. `{Trans No}/{Line}` joins several columns. Empty: suggested from the file."""
     constants: dict[str, str] = {}
-    """By field: what every row has."""
+    """By field: the value for every row."""
     dates: Annotated[dict[str, Several], BeforeValidator(_formats)] = {}
-    """By field, or for all: formats such as `DD/MM/YYYY`. Without: what the column's values leave no doubt of."""
+    """By field, or for all: formats such as `DD/MM/YYYY`. Empty: found from the values of the column where these are
+    clear."""
     decimal: parse_cells.Decimals | None = None
-    """The decimal mark; `either`: what each cell leaves no doubt of. Without: the same of the column."""
+    """The decimal mark. `either`: found for each cell where it is clear. None: found for the whole column."""
     thousands: Literal["", ",", ".", " ", "'", "none"] = ""
-    """The mark between thousands; empty: any but the decimal mark; `none`: there are none."""
+    """The mark between thousands. Empty: any but the decimal mark. `none`: no mark."""
     currency_signs: dict[str, str] = {}
-    """Currencies by their signs, beside £, € and others that stand for one currency."""
+    """Currencies by sign, in addition to £, € and other signs of one currency."""
     negative: Literal["refuse", "skip"] = "refuse"
-    """What becomes of rows with an amount below 0: they are invalid, or credit notes that are left out."""
+    """Rows with an amount below 0: `refuse` makes them invalid, `skip` leaves them out as credit notes."""
     skip: tuple[Literal["totals", "headings"], ...] = ("totals", "headings")
-    """Rows that are none: totals without a reference, and headings that stand there again."""
+    """Lines that are not rows: totals without a reference, and repeated headings."""
     encoding: str = ""
-    """Of a CSV, such as `Windows-1251`. Empty: found."""
+    """The encoding of a CSV, such as `Windows-1251`. Empty: detected."""
     sheet: str = ""
-    """Of a workbook. Empty: the first that is not hidden and holds a table."""
+    """The sheet of a workbook. Empty: the first visible sheet with a table."""
     hidden: Hidden = "skip"
-    """What becomes of the rows, columns and sheets that a workbook hides: they are left out and counted, or read."""
+    """Rows, columns and sheets that a workbook hides: `skip` leaves them out and counts them, `read` reads them."""
 
     @field_validator("encoding")
     @classmethod
@@ -101,12 +101,12 @@ class ColumnMapping(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """How the file is opened."""
+        """The choices of how the file is opened."""
         return Opening(self.encoding, self.sheet, self.hidden)
 
     @property
     def only_opens(self) -> bool:
-        """Whether it says no more than how the file is opened, and nothing of its columns."""
+        """Whether the mapping only says how to open the file, and nothing about columns."""
         return not self.model_fields_set - {"encoding", "sheet", "hidden"} or self == ColumnMapping(
             encoding=self.encoding, sheet=self.sheet, hidden=self.hidden
         )
@@ -121,7 +121,7 @@ class ColumnMapping(BaseModel):
 
 
 def parse_mapping(given: object, fields: Sequence[str]) -> ColumnMapping:
-    """A mapping as JSON or TOML has it, for a process with these fields. Raises WrongMapping with all that is wrong."""
+    """Parse a mapping from JSON or TOML for a process with these fields. Raises WrongMapping with all problems."""
     if isinstance(given, str):
         try:
             given = strict_json.loads(given)
@@ -170,8 +170,8 @@ def _of_key(problem: FieldProblem) -> FieldProblem:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A question that names what was probably meant; else all that there is."""
-    if len(name) > MAX_NAME:  # comparing takes the product of both lengths
+    """Return a question with the name that was probably meant; else a list of all names."""
+    if len(name) > MAX_NAME:  # the time for a comparison grows with the product of both lengths
         name = ""
     near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
     if near:
@@ -181,12 +181,12 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def heading_key(heading: str) -> str:
-    """A heading as it is compared: without case, blanks and underscores."""
+    """Return a heading as it is compared: without case, blanks and underscores."""
     return re.sub(r"[\s_\ufeff]+", "", heading).casefold()
 
 
 def check_constants(target: Target, constants: Mapping[str, str]) -> None:
-    """Raises WrongMapping for a constant that its field would not take in any row."""
+    """Raise WrongMapping for a constant that its field would refuse in every row."""
     values = {name: value for name, value in constants.items() if name in target.model.model_fields}
     try:
         target.model.model_validate(values, context=asked_now())

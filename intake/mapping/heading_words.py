@@ -1,6 +1,6 @@
-"""Headings as words that can be compared: without case, accents, marks, units and small words, short forms written out.
+"""Normalise headings for comparison: no case, accents, marks, units and small words; abbreviations written out.
 
-`Rechnungs-Nr.`, `RECHNUNGSNUMMER` and `Rechnungsnr` are one, and so are `Société`, `SOCIETE` and `societe`.
+`Rechnungs-Nr.`, `RECHNUNGSNUMMER` and `Rechnungsnr` become equal, and so do `Société`, `SOCIETE` and `societe`.
 """
 
 import difflib
@@ -12,7 +12,7 @@ from intake.cells.currencies import MAJOR, WORDS, currencies_in
 
 _CLOSE = 0.85
 _LONGEST = 80
-"""Characters of a heading. What is longer is text."""
+"""The longest text that can be a heading, in characters."""
 
 _SHORT = {
     **dict.fromkeys(("number", "num", "nr", "numb", "nro", "numero", "nummer", "numer", "n", "nos", "#"), "no"),
@@ -91,7 +91,7 @@ _CURRENCIES = {"£", "€", "$", "¥", "₹", "in", "en", "w", *WORDS, *(code.lo
 
 
 def words_of(heading: str) -> str:
-    """A heading as words in small letters."""
+    """Return a heading as words in lower case."""
     text = re.sub(r"\b[nN][°º.]", " no ", heading.replace("№", " no "))
     text = unicodedata.normalize("NFKC", text).casefold()
     text = re.sub(r"(?<=[a-z])['\u2019](?=s\b)", "", text)
@@ -100,7 +100,7 @@ def words_of(heading: str) -> str:
 
 
 def plain(words: str) -> str:
-    """Without accents and other marks on letters."""
+    """Return the words without accents and other marks on letters."""
     return unicodedata.normalize(
         "NFC", "".join(char for char in unicodedata.normalize("NFD", words) if not unicodedata.combining(char))
     ).translate(_LETTERS)
@@ -115,7 +115,7 @@ def _in_full(words: str) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    """A word in full; of `Belegnummer` the two that it is made of."""
+    """Return a word written out; a compound such as `Belegnummer` as its two parts."""
     if word in _SHORT:
         return [_SHORT[word]]
     for ending in _NUMBERS[:3]:
@@ -131,7 +131,7 @@ def _without_small(words: str) -> str:
 
 @lru_cache(8192)
 def forms_of(heading: str) -> tuple[str, ...]:
-    """The names that a heading may be meant as, the whole of it first: with and without what stands in brackets."""
+    """Return the names that a heading can mean, the full heading first: with and without the text in brackets."""
     if len(heading) > _LONGEST:
         return ()
     split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", heading)  # SupplierName
@@ -141,7 +141,7 @@ def forms_of(heading: str) -> tuple[str, ...]:
     forms += [" ".join(_VAT.sub(" ", form).split()) for form in list(forms)]
     forms += [" ".join(word for word in form.split() if word not in _CURRENCIES) for form in list(forms)]
     if forms and set(forms[0].split()) <= _CURRENCIES and currencies_in(heading):
-        forms.append("euro")  # `EUR` alone: the amounts, as any `Euro` may be
+        forms.append("euro")  # `EUR` alone means the amounts, as `Euro` does
     forms += [form.removeprefix("sum of ") for form in list(forms)]  # a pivot table
     forms += [plain(form) for form in list(forms)]
     forms += [_in_full(form) for form in list(forms)]
@@ -151,7 +151,7 @@ def forms_of(heading: str) -> tuple[str, ...]:
 
 @lru_cache(8192)
 def spellings(name: str) -> frozenset[str]:
-    """How the name of a field may be written."""
+    """Return the spellings of the name of a field."""
     words = words_of(name)
     found = {words, words.translate(_UMLAUTS), plain(words)}
     found |= {_in_full(each) for each in list(found)}
@@ -160,7 +160,7 @@ def spellings(name: str) -> frozenset[str]:
 
 
 def meant_of(names: frozenset[str]) -> str:
-    """The spelling that a slip of the finger is measured by."""
+    """Return the spelling with which misspelt headings are compared."""
     return max(names, key=lambda each: (len(each), each))
 
 
@@ -168,7 +168,10 @@ _IDENTIFIERS = {"id", "no", "code", "key", "type", "nr", "number"}
 
 
 def slip(form: str, alias: str) -> bool:
-    """Whether a heading is an alias with a mistyped letter or two: word by word, so that an ID never is a name."""
+    """Return whether a heading is an alias with one or two wrong letters.
+
+    Words are compared one by one, so that an ID never matches a name.
+    """
     said, meant = form.split(), alias.split()
     if len(said) == len(meant):
         return all(one == other or _near(one, other) for one, other in zip(said, meant, strict=True))

@@ -1,4 +1,4 @@
-"""Which mapping a file is read by: one that is given, a saved one or none; and the file read by it."""
+"""Choose the mapping for a file (given, saved or none) and read the file with it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,24 +14,24 @@ from policy.model import Policy
 from workflows.registry import PROCESSES, Process, process_named
 
 SEVERAL = "several"
-"""The process of a file whose rows say themselves what they are for."""
+"""The process of a file in which each row names its own process."""
 MAX_MAPPING = 200_000
-"""Characters of a mapping as it is sent."""
+"""Characters of a mapping that is sent with a file."""
 
 GivenMapping = ColumnMapping | Mapping[str, Any] | str
-"""A mapping, as JSON has it, or the name of a saved one."""
+"""A mapping, its JSON, or the name of a saved one."""
 
 
 def target_of(process: Process) -> Target:
-    """Return a process as rows are read into it."""
+    """Return the part of a process that rows are read into."""
     return Target(process.input, process.shown_input, process.words.money)
 
 
 class MappingChoice:
-    """Chooses mappings for the files of these processes."""
+    """Chooses mappings for files of these processes."""
 
     def __init__(self, processes: Mapping[str, Process] = PROCESSES, mappings: Path | None = None) -> None:
-        """`mappings` is the file of saved mappings and usual values; without it there are none."""
+        """Use the saved mappings and usual values in the file `mappings`, or none without it."""
         self._processes = processes
         self._targets = {name: target_of(process) for name, process in processes.items()}
         self.saved = SavedMappings(mappings, self._targets)
@@ -39,11 +39,11 @@ class MappingChoice:
     def sheet(
         self, process: str, data: bytes, policy: Policy | None = None, mapping: GivenMapping | None = None
     ) -> Sheet:
-        """Return the rows of a file, of one process or of SEVERAL.
+        """Return the rows of a file of one process or of SEVERAL.
 
-        With `policy`, rows of a process that it has no section for are invalid. `mapping` is one, or as JSON has it, or
-        the name of a saved one; without it files whose headings are not the fields are read by the suggested one.
-        Raises UnknownProcess, UnreadableFile and WrongMapping.
+        With `policy`, rows of a process without a section in the policy are invalid. `mapping` is a mapping, its JSON
+        or the name of a saved one. Without it, a suggested mapping reads files whose headings are not the names of the
+        fields. Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
             given = _only_opening(mapping)
@@ -52,15 +52,15 @@ class MappingChoice:
         return read_file(data, self.target(process), self.mapping(process, mapping), lambda: self.saved.usual(process))
 
     def look(self, process: str, data: bytes, mapping: GivenMapping | None = None) -> Look:
-        """Look at a file of one process before it is read. Raises UnknownProcess, UnreadableFile and WrongMapping."""
+        """Return a preview of a file of one process. Raises UnknownProcess, UnreadableFile and WrongMapping."""
         return look(data, self.target(process), self.mapping(process, mapping))
 
     def target(self, process: str) -> Target:
-        """Return a process as rows are read into it. Raises UnknownProcess."""
+        """Return the part of a process that rows are read into. Raises UnknownProcess."""
         return self._targets[process_named(process, self._processes).name]
 
     def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
-        """Return a mapping that is given as one, as JSON or by the name of a saved one. Raises WrongMapping."""
+        """Return a mapping that is given as a mapping, as JSON or by name. Raises WrongMapping."""
         if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
             return self.saved.named(given.strip(), process)
         if given is None or isinstance(given, ColumnMapping):
@@ -68,9 +68,9 @@ class MappingChoice:
         return parse_mapping(given, self.target(process).fields)
 
     def opened(self, process: str, given: GivenMapping | None, opening: Mapping[str, str]) -> GivenMapping | None:
-        """Return a mapping as it is given, with how the file is to be opened: what is named there counts.
+        """Return the given mapping with `opening` merged into it; `opening` wins.
 
-        `opening` has keys of a mapping such as `encoding` and `sheet`; blank ones say nothing. Raises WrongMapping.
+        `opening` has keys of a mapping such as `encoding` and `sheet`; blank ones change nothing. Raises WrongMapping.
         """
         said = {key: value for key, value in opening.items() if value}
         if not said:
@@ -80,12 +80,12 @@ class MappingChoice:
         return parse_mapping({**whole, **said}, [] if process == SEVERAL else self.target(process).fields)
 
     def names(self, process: str) -> list[str]:
-        """Return the names of the mappings saved for a process. Raises WrongMapping when their file has a mistake."""
+        """Return the names of the mappings saved for a process. Raises WrongMapping for an error in their file."""
         return [name for name, saved in self.saved.all.items() if saved.process == process]
 
 
 def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """Return the mapping of a file of several processes: how it is opened. Raises WrongMapping for any other."""
+    """Return the mapping of a file of several processes, which can only say how to open it. Raises WrongMapping."""
     whole = given if isinstance(given, ColumnMapping) else None
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         whole = whole or parse_mapping(given or {}, [])

@@ -1,7 +1,7 @@
-"""Mappings that are saved under a name, and the usual values of an organisation: `mappings.toml`.
+"""Saved mappings by name, and the usual values of an organisation: `mappings.toml`.
 
-Read again whenever the file has changed. Nothing is made of a file with a mistake in it: what needs it is refused with
-the mistakes, and files whose headings are the fields never need it.
+The file is read again after each change. A file with an error is not used at all: a mapping from it is refused with the
+errors. Files whose headings are the names of the fields do not need it.
 """
 
 import json
@@ -19,7 +19,7 @@ from policy.lines import Lines
 PROCESS = "process"
 
 
-class Saved(NamedTuple):
+class SavedMapping(NamedTuple):
     """One saved mapping."""
 
     process: str
@@ -27,7 +27,7 @@ class Saved(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    mappings: Mapping[str, Saved]
+    mappings: Mapping[str, SavedMapping]
     usual: Mapping[str, Mapping[str, str]]
 
 
@@ -35,7 +35,7 @@ _EMPTY = _Contents({}, {})
 
 
 class SavedMappings:
-    """The mappings of one file, for these processes. A file that is not there holds none."""
+    """The mappings of one file, for these processes. A missing file has none."""
 
     def __init__(self, path: Path | None, targets: Mapping[str, Target]) -> None:
         self.path, self.targets = path, targets
@@ -44,12 +44,12 @@ class SavedMappings:
         self._wrong: list[FieldProblem] = []
 
     @property
-    def all(self) -> Mapping[str, Saved]:
-        """By name. Raises WrongMapping when there is a mistake in the file."""
+    def all(self) -> Mapping[str, SavedMapping]:
+        """Return all mappings by name. Raises WrongMapping for an error in the file."""
         return self._current().mappings
 
     def named(self, name: str, process: str) -> ColumnMapping:
-        """The mapping of a name. Raises WrongMapping, also when there is none or it is one of another process."""
+        """Return a mapping by name. Raises WrongMapping, also for an unknown name or one of another process."""
         saved = self.all.get(name)
         if saved is None:
             there = [each for each, one in self.all.items() if one.process == process]
@@ -61,13 +61,13 @@ class SavedMappings:
         return saved.mapping
 
     def usual(self, process: str) -> Mapping[str, str]:
-        """What rows of a process have in fields of which their file says nothing. Raises WrongMapping as `all` does."""
+        """Return the usual values for fields that a file does not fill. Raises WrongMapping as `all` does."""
         return self._current().usual.get(process, MappingProxyType({}))
 
     def _current(self) -> _Contents:
         stamp = _stamp(self.path)
         if stamp != self._seen:
-            # Stamped before it is read: an edit in between is seen the next time.
+            # The stamp is taken before the file is read, so that an edit in between is noticed next time.
             self._seen, self._wrong, self._contents = stamp, [], _EMPTY
             if self.path is not None and stamp is not None:
                 self._contents = self._read(self.path)
@@ -84,7 +84,7 @@ class SavedMappings:
             self._wrong = [FieldProblem(column="", message=f"{path.name} cannot be read: {what}")]
             return _EMPTY
         lines = Lines(text, path.name)
-        mappings: dict[str, Saved] = {}
+        mappings: dict[str, SavedMapping] = {}
         usual: dict[str, Mapping[str, str]] = {}
 
         def say(key: tuple[str, ...], message: str) -> None:
@@ -119,7 +119,7 @@ class SavedMappings:
                 if key[0] == "usual":
                     usual[key[1]] = mapping.constants
                 else:
-                    mappings[key[1]] = Saved(str(process), mapping)
+                    mappings[key[1]] = SavedMapping(str(process), mapping)
 
         for name, content in tables.items():
             if name not in ("mappings", "usual") or not isinstance(content, dict):
@@ -131,7 +131,7 @@ class SavedMappings:
 
 
 def as_toml(name: str, process: str, mapping: ColumnMapping) -> str:
-    """The mapping as it stands in the file; keys with their defaults are left out."""
+    """Return the mapping as TOML for the file; keys with their defaults are left out."""
     lines = [f"[mappings.{_key(name)}]", f"{PROCESS} = {_text(process)}"]
     tables: list[str] = []
     for key, value in mapping.model_dump(mode="json", exclude_defaults=True).items():
@@ -148,7 +148,7 @@ def _key(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A text or a list of texts: as in JSON, which in TOML is the same. A list of one is that one."""
+    """Return a text or a list of texts as TOML, which is the same as JSON here. A list of one becomes its text."""
     return json.dumps(value[0] if isinstance(value, list) and len(value) == 1 else value, ensure_ascii=False)
 
 

@@ -1,8 +1,8 @@
-"""A mapping that fits the headings and the cells of a file nobody has described: proposed, shown, and never hidden.
+"""Suggest a mapping that fits the headings and the cells of a file. The suggestion is always shown.
 
-Names come first: a field's own name, then the aliases of its model in their order, then a slip of the finger. Cells
-decide on what names leave open, and speak against a column of amounts without numbers. Of two columns that could be a
-field the likelier one is taken, and the other is told of.
+Names come first: the field's own name, then the aliases of its model in order, then misspelt ones. Cells decide where
+names leave a choice, and rule out a column of amounts without numbers. Of two possible columns the likelier one is
+used, and a note names the other.
 """
 
 from collections import Counter
@@ -25,31 +25,31 @@ from intake.tables.open_table import Named
 from intake.tables.table import Table, filled
 
 LOOKED_AT = 500
-"""Rows by which a column is judged to hold numbers or dates."""
+"""Rows that decide whether a column holds numbers or dates."""
 DISTINCT = 2_000
-"""Different dates of a column by which their order is found; a later one that does not fit is an invalid row."""
+"""Different dates of a column that decide their format. A later date that does not fit makes its row invalid."""
 
 _BLANK = 0.1
-"""The share of rows without a reference from which on another column is the better one."""
+"""The share of rows without a reference above which another column is better."""
 _NAMES = ("payee", "full_name")
 """Fields that hold names, which have letters."""
 
 
 @dataclass
 class Suggestion:
-    """Columns by field, and what is to be told about them."""
+    """Columns by field, and notes about them."""
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     misfits: dict[str, list[str]] = field(default_factory=dict)
-    """By field: what could have stood for it by its name, and why it does not."""
+    """By field: columns whose name fits and whose cells do not, with the reason."""
     rivals: dict[str, list[int]] = field(default_factory=dict)
-    """By field: the places of columns that could stand for it as well as the one that is read."""
+    """By field: the places of other columns that fit as well as the chosen one."""
 
 
 def namer(target: Target) -> Named:
-    """Counts the fields that a line of headings names, one way or another."""
+    """Return a function that counts the fields that a line of headings names in any way."""
     known = _known(target)
     return lambda line: len(
         {name for cell in line[:MAX_COLUMNS] for form in forms_of(cell) if (name := known.get(form))}
@@ -57,7 +57,10 @@ def namer(target: Target) -> Named:
 
 
 def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[int, list[str]]:
-    """The line that names most; of several the first. Where none names two, the first of a table's width."""
+    """Return the line that names most fields, the first of several.
+
+    Where no line names two, return the first line of the table's width.
+    """
     best = max(head, key=lambda each: named(each[1]))
     if named(best[1]) > 1:
         return best
@@ -68,7 +71,7 @@ def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[i
 
 
 def suggest(table: Table, line: int, headings: Sequence[str], target: Target, given: Mapping[str, str]) -> Suggestion:
-    """A mapping for the columns below the heading `line`; none for fields that are `given` already."""
+    """Suggest columns from the headings in `line`, except for fields in `given`."""
     made = Suggestion()
     seen = (_readable(table, number, row) for number, row in table.seen_below(line) if filled(row))
     sample = list(
@@ -78,7 +81,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
     fields = [name for name in target.fields if name not in given]
     found = {name: _candidates(name, headings, target) for name in fields}
     notes: dict[str, list[str]] = {name: [] for name in fields}
-    # Whatever is nearest to its field is taken first, so that no field takes the column of another.
+    # The nearest match is used first, so that no field uses the column of another.
     for name in sorted((name for name in fields if found[name]), key=lambda each: found[each][0].rank):
         chosen = None
         free = [each for each in found[name] if each.place not in taken]
@@ -109,7 +112,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
 
 
 def _readable(table: Table, line: int, row: list[str]) -> list[str]:
-    """A row in which cells that cannot be read are errors, which say nothing of their column."""
+    """Return a row in which unreadable cells are errors, which say nothing about their column."""
     flaws = table.flaws.get(line)
     return [("#ERROR!" if place in flaws else cell) for place, cell in enumerate(row)] if flaws else row
 
@@ -122,17 +125,17 @@ class _Candidate:
     place: int
     rank: int
     close: str = ""
-    """The alias that it is close to, if it is none itself."""
+    """The alias that the heading is close to; empty for an exact match."""
 
 
 def _aliases(name: str, target: Target) -> list[frozenset[str]]:
-    """Its own name first, then the others in their order; each with its spellings."""
+    """Return the names of a field, its own name first, each with its spellings."""
     own = [name, SCHEDULED] if name == START_AT else [name]
     return [spellings(each) for each in dict.fromkeys([*own, *target.aliases.get(name, ())])]
 
 
 def _known(target: Target) -> dict[str, str]:
-    """The field that each name stands for."""
+    """Return the field for each name."""
     known: dict[str, str] = {}
     for name in target.fields:
         for written in _aliases(name, target):
@@ -142,7 +145,7 @@ def _known(target: Target) -> dict[str, str]:
 
 
 def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Candidate]:
-    """The columns that could be a field, the nearest first; a slip of the finger only where nothing else is."""
+    """Return the columns that can fill a field, the nearest first; misspelt ones only where there is no other."""
     aliases = _aliases(name, target)
     forms = [forms_of(heading) for heading in headings]
     found = [
@@ -164,7 +167,7 @@ def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Can
 
 
 def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -> list[_Candidate]:
-    """The likeliest first, unless its column is blank in many rows and that of another is filled and says each once."""
+    """Return the likeliest column first, unless it is often blank and another is filled with unique values."""
 
     def blank(each: _Candidate) -> float:
         return 1 - len(column_of(sample, each.place)) / max(1, len(sample))
@@ -179,7 +182,7 @@ def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -
 
 
 def _full_name(name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]) -> None:
-    """A name of two columns, where no column holds all of it: `{First name} {Last name}`."""
+    """Join `{First name} {Last name}` where no column holds the full name."""
     firsts, lasts = (
         [place for place, heading in enumerate(headings) if _is_one_of(heading, words)]
         for words in (FIRST_NAME, LAST_NAME)
@@ -212,12 +215,12 @@ def _known_words(words: tuple[str, ...]) -> frozenset[str]:
 
 
 def column_of(rows: Sequence[Sequence[str]], place: int) -> list[str]:
-    """The cells of a column that are not blank."""
+    """Return the cells of a column that are not blank."""
     return [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
 
 
 def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Target) -> str:
-    """Why a column cannot be a field by what is in it."""
+    """Return why a column cannot fill a field because of its cells; else empty."""
     there = column_of(sample, place)
     values = [cell for cell in there if not is_error(cell)]
     if name == REFERENCE or not values:
@@ -251,7 +254,7 @@ def _currency(
     target: Target,
     given: Mapping[str, str],
 ) -> None:
-    """The currency that stands with every amount. What its heading says comes later, as mappings may name it, too."""
+    """Find the currency in the cells of the amounts. Headings are checked later, as mappings can name them too."""
     amount, currency = target.money or ("", "")
     if amount not in made.columns or currency in made.columns or currency in given:
         return
@@ -269,7 +272,7 @@ def _currency(
 
 
 def repeated(table: Table, line: int, headings: Sequence[str], place: int, unused: Sequence[int]) -> str:
-    """What to tell of references that stand in several rows; nothing when each is there once."""
+    """Return a note on references that appear in several rows; empty when all are unique."""
 
     def references() -> Iterator[tuple[str, list[str]]]:
         return ((row[place].strip().lower(), row) for _, row in table.seen_below(line) if place < len(row))

@@ -1,4 +1,4 @@
-"""What rows are read into: one process, as far as reading a file goes."""
+"""The target of reading a file: the part of a process that its rows need."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ _NUMBERS = {"int", "float", "Decimal"}
 
 @dataclass(frozen=True)
 class Target:
-    """One process."""
+    """The part of one process that rows are read into."""
 
     model: type[BaseModel]
     shown: Shown = dict
     money: tuple[str, str] | None = None
-    """The fields that hold an amount and its currency."""
+    """The fields of the amount and its currency."""
 
     @cached_property
     def aliases(self) -> Mapping[str, Sequence[str]]:
-        """Other headings for its fields, the likeliest first: as its model says them in `headings`, or as usual."""
+        """Other headings for the fields, the likeliest first: from `headings` of the model, else the usual ones."""
         own: Mapping[str, Sequence[str]] = getattr(self.model, "headings", {})
         return {name: own.get(name) or GENERAL.get(name, ()) for name in self.fields}
 

@@ -1,1 +1,1 @@
-"""Reading files in processes of their own, within limits."""
+"""Parsing of files in separate processes with limits."""

@@ -1,6 +1,6 @@
-"""What is done with a file, as a parser process does it: pure, with questions for what only the database knows.
+"""The jobs of a parser process: pure functions, which ask for data from the database.
 
-`ask(question, value)` answers a question; `intake/upload.py` says how. All results are JSON, or bytes.
+`ask(question, value)` returns an answer of `intake/upload.py`. All results are JSON, or bytes.
 """
 
 from collections import Counter
@@ -19,10 +19,10 @@ from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.named_fields import Named, names_in
 from intake import invalid_rows as bad
-from intake.classify_rows import Judge
+from intake.classify_rows import RowClassifier
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
 from intake.read_file import process_of as named_process
-from intake.rows import Row, Sheet
+from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import FileFormat
 from policy.model import Policy
 from policy.parse import parse
@@ -33,18 +33,18 @@ from workflows.registry import INPUTS, PROCESSES
 Ask = Callable[[str, Any], Any]
 
 PREVIEW = 20
-"""Rows that a report shows with their errors; all of them are in the list of rows."""
+"""Rows that a report shows with their errors. The list of rows has all of them."""
 CHUNK = 1_000
-"""Rows that are judged and stored at once: decisions wait no longer for their turn to write than one of these takes."""
+"""Rows that are classified and stored at once. Decisions wait no longer to write than one chunk takes."""
 
 
 def dry_run(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
-    """Judge every row of a file, and forecast what the valid ones would ask of people."""
+    """Classify every row of a file, and forecast the tasks that the valid rows would cause."""
     return _report(data, ask, keep=False, **about)
 
 
 def take(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
-    """Judge every row of a file, and have it stored: `opened` says how it is read, `rows` stores some of them."""
+    """Classify every row of a file and have it stored: `opened` sends how the file is read, `rows` sends a chunk."""
     return _report(data, ask, keep=True, **about)
 
 
@@ -57,18 +57,18 @@ def look(
     given: GivenMapping | None,
     opening: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Look at a file before it is read."""
+    """Return a preview of a file."""
     choice = MappingChoice(PROCESSES, mappings)
     return asdict(choice.look(process, data, choice.opened(process, given, opening)))
 
 
 def process_of(data: bytes, _ask: Ask) -> str:
-    """Find the process of a file of which nobody says it: one, by its headings, or SEVERAL."""
+    """Return the process that the headings of a file match, or SEVERAL."""
     return named_process(data, INPUTS) or SEVERAL
 
 
 def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
-    """Write rows of a file as they stood there, each behind what is wrong with it; `errors` gives the next of these."""
+    """Return rows of a file as CSV, each with its error; `errors` asks for the next errors by line."""
     errors: dict[int, str] = {}
     while found := ask("errors", None):
         errors.update(found)
@@ -76,7 +76,7 @@ def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
 
 
 def warm_up() -> None:
-    """Read a small file of every process, so that what is computed once, such as names of headings, is there."""
+    """Read a small file of every process, so that values computed once, such as names of headings, are in memory."""
 
     choice = MappingChoice()
     for name, process in PROCESSES.items():
@@ -115,7 +115,7 @@ def _report(
     if keep:
         ask("opened", reading)
     tally, forecast = Tally(), Forecast(rules, PROCESSES, by)
-    for read, planned in _judged(process, sheet, rules, by, ask, resubmit=resubmit):
+    for read, planned in _classified(process, sheet, rules, by, ask, resubmit=resubmit):
         tally.add(planned)
         if keep:
             ask("rows", [row.model_dump(mode="json", exclude={"case_status", "says"}) for row in planned])
@@ -126,23 +126,23 @@ def _report(
     return {**reading, "notes": _notes(sheet), **tally.report(sheet.blank)}
 
 
-def _judged(
+def _classified(
     process: str, sheet: Sheet, policy: Policy, by: str, ask: Ask, *, resubmit: bool
-) -> Iterator[tuple[Sequence[Row], Sequence[PlannedRow]]]:
-    """The rows of a file and what they are, chunk by chunk, so that they are never all in memory."""
+) -> Iterator[tuple[Sequence[ParsedRow], Sequence[PlannedRow]]]:
+    """Yield the rows of a file with their classification in chunks, so that they are never all in memory."""
     rounds = {name: policy.rounds(name) for name in PROCESSES if policy.has(name)}
-    judge = Judge(process, PROCESSES, by, rounds, resubmit=resubmit)
+    classifier = RowClassifier(process, PROCESSES, by, rounds, resubmit=resubmit)
     names = _Names(ask, ChosenDeciders(policy, by))
     rows = iter(sheet.rows)
     while chunk := list(islice(rows, CHUNK)):
-        known = ask("known", judge.keys(chunk))
-        starting = [row for row in chunk if judge.may_start(row, known)]
+        known = ask("known", classifier.keys(chunk))
+        starting = [row for row in chunk if classifier.may_start(row, known)]
         wrong = _misnamed(names, process, starting, sheet)
         chunk = [wrong.get(row.line, row) for row in chunk]
-        yield chunk, judge.judge(chunk, known)
+        yield chunk, classifier.classify(chunk, known)
 
 
-def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRow]) -> None:
+def _foresee(forecast: Forecast, read: Sequence[ParsedRow], judged: Sequence[PlannedRow]) -> None:
     for row, planned in zip(read, judged, strict=True):
         if row.input is None:
             continue
@@ -153,14 +153,14 @@ def _foresee(forecast: Forecast, read: Sequence[Row], judged: Sequence[PlannedRo
 
 
 def _notes(sheet: Sheet) -> list[str]:
-    """What was chosen in reading a file, for people; nothing for a CSV as we would write it ourselves."""
+    """Return notes for people on how a file was read; none for a CSV in the form that Holdgate writes."""
     if not sheet.notes and str(sheet.format) == str(FileFormat(kind="csv", encoding="UTF-8", delimiter=",")):
         return []
     return [f"read as {sheet.format}", *sheet.notes]
 
 
 class Tally:
-    """Counts judged rows, and keeps the first of those that a report shows."""
+    """Counts classified rows, and keeps the first rows for the report."""
 
     def __init__(self) -> None:
         self._outcomes: Counter[str] = Counter()
@@ -174,7 +174,7 @@ class Tally:
         return batches.counted(self._outcomes)
 
     def add(self, rows: Sequence[PlannedRow]) -> None:
-        """Count some more."""
+        """Count more rows."""
         self._outcomes.update(row.outcome for row in rows)
         for row in rows:
             if row.outcome == "invalid":
@@ -184,7 +184,7 @@ class Tally:
                 self._resubmittable += row.resubmits is not None
 
     def report(self, blank: int) -> dict[str, Any]:
-        """The same fields of a BatchReport."""
+        """Return the fields of a BatchReport that come from these counts."""
         skipped = self._outcomes["skipped"]
         return {
             "rows": self.counts.model_dump(mode="json"),
@@ -207,8 +207,8 @@ def _first(kept: list[BatchRow], row: PlannedRow) -> None:
 class _Names:
     """Checks the names in rows.
 
-    `there` says which of them are people and groups, `everybody` whom they may mean, `not_to_choose` whom they
-    must not choose.
+    It asks `there` for the names that exist, `everybody` for suggestions, and `not_to_choose` for people who cannot be
+    chosen as deciders.
     """
 
     def __init__(self, ask: Ask, chosen: ChosenDeciders) -> None:
@@ -216,8 +216,8 @@ class _Names:
         self._everybody: dict[str, Everybody] = {}
         self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
 
-    def problems(self, process: str, rows: Sequence[Row]) -> list[list[FieldProblem]]:
-        """What is wrong with the names in each of the rows."""
+    def problems(self, process: str, rows: Sequence[ParsedRow]) -> list[list[FieldProblem]]:
+        """Return the problems of the names in each row."""
         found = [names_in(row.input) if row.input is not None else [] for row in rows]
         if not any(found):
             return [[] for _ in rows]
@@ -242,10 +242,10 @@ class _Names:
         return self._everybody[process]
 
 
-def _misnamed(names: _Names, process: str, rows: Sequence[Row], sheet: Sheet) -> dict[int, Row]:
-    """The rows that name people or groups whom there are not, by line, with what is wrong."""
-    found: dict[int, Row] = {}
-    of_process: dict[str, list[Row]] = {}
+def _misnamed(names: _Names, process: str, rows: Sequence[ParsedRow], sheet: Sheet) -> dict[int, ParsedRow]:
+    """Return the rows with unknown people or groups, by line, with these problems."""
+    found: dict[int, ParsedRow] = {}
+    of_process: dict[str, list[ParsedRow]] = {}
     for row in rows:
         of_process.setdefault(row.process or process, []).append(row)
     for name, some in of_process.items():
@@ -257,7 +257,7 @@ def _misnamed(names: _Names, process: str, rows: Sequence[Row], sheet: Sheet) ->
 
 
 def _heading(field: str, sheet: Sheet) -> str:
-    """The column that a field was read from, as it is called in the file; of a list the whole field is one cell."""
+    """Return the heading of the column that a field was read from. A list is one cell, so it has one column."""
     name = field.split(".")[0]
     headings = sheet.mapping.columns.get(name, ()) if sheet.mapping else ()
     return headings[0] if len(headings) == 1 else name

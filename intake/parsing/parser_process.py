@@ -1,10 +1,10 @@
-"""The processes in which files are read: each reads one file under limits, and what it used is gone with it.
+"""Parser processes: each reads one file under limits and then ends.
 
 `python -m intake.parsing.parser_process FD FOLDER...` is the template. It imports everything once and forks a parser
 for each file, which takes milliseconds. Its environment holds no secrets. A parser opens neither the database nor
 Temporal: it asks over its socket, and `intake/parsing/parsing_pool.py` answers. FOLDERs hold plugins.
 
-The template ends when the gateway or worker that started it ends, a parser when its template does.
+The template ends with the gateway or worker that started it, and a parser ends with its template.
 """
 
 import ctypes
@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 HEADER = struct.Struct("!QB")
-"""Before each frame: its bytes, and its kind."""
+"""The header of each frame: the number of bytes, and the kind."""
 QUESTION, ANSWER, REFUSED, RAW = range(4)
-"""What a parser sends: something that it must know, its result as JSON, why there is none, and its result as bytes."""
+"""Kinds of frames of a parser: a question, a result as JSON, a refusal, a result as bytes."""
 OUT_OF_MEMORY, DEFECT = "out_of_memory", "defect"
-"""Kinds of refusals beside the errors of intake."""
+"""Kinds of refusals in addition to the errors of intake."""
 FILES_OPEN = 32
 
 
@@ -42,7 +42,7 @@ def send(sock: socket.socket, kind: int, payload: bytes) -> None:
 
 
 def receive(sock: socket.socket) -> bytes:
-    """Receive the payload of one frame. Raises EOFError when the other side has gone."""
+    """Receive the payload of one frame. Raises EOFError when the connection is closed."""
     size, _ = HEADER.unpack(_exactly(sock, HEADER.size))
     return _exactly(sock, size)
 
@@ -61,7 +61,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 
 def parse(sock: socket.socket) -> None:
-    """Read one file: the order and the bytes come in, questions and the result go out."""
+    """Read one file: receive the order and the bytes, send questions and the result."""
     from intake.mapping.column_mapping import WrongMapping
     from intake.parsing import parse_jobs
     from intake.tables.table import UnreadableFile
@@ -69,7 +69,7 @@ def parse(sock: socket.socket) -> None:
 
     def ask(question: str, value: Any) -> Any:
         send(sock, QUESTION, json.dumps([question, value]).encode())
-        # From the process that started this one, which is trusted; the other direction is JSON only.
+        # This comes from the process that started the parser, which is trusted. The other direction is JSON only.
         return pickle.loads(receive(sock))
 
     order: dict[str, Any] = pickle.loads(receive(sock))
@@ -96,23 +96,23 @@ def _refuse(sock: socket.socket, what: str, **about: Any) -> None:
 
 
 def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
-    """Limit this process. Beyond its CPU the system ends it with SIGXCPU, beyond its memory Python raises.
+    """Limit this process. Beyond its CPU time the system ends it with SIGXCPU, beyond its memory Python raises.
 
-    `memory` counts in bytes, beside what the template has.
+    `memory` is in bytes, in addition to the memory of the template.
     """
     os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES_OPEN, FILES_OPEN))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
-    if sys.platform == "linux":  # elsewhere the system does not hold processes to it
+    if sys.platform == "linux":  # other systems do not enforce this limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _end_with(parent: int) -> None:
-    """Have the system end this process when the one that started it ends."""
+    """Make the system end this process when its parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
@@ -123,14 +123,14 @@ def _end_with(parent: int) -> None:
 
 
 def main(control: socket.socket, folders: Sequence[Path]) -> None:
-    """Fork a parser for each pair of sockets that comes: one to talk through, one to tell its end through."""
+    """Fork a parser for each pair of sockets that arrives: one for frames, one to report its end."""
     _load(folders)
     ended_r, ended_w = socket.socketpair()
     for each in (ended_r, ended_w):
         each.setblocking(False)
     signal.set_wakeup_fd(ended_w.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process
     parsers: dict[int, tuple[socket.socket, socket.socket]] = {}
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -148,14 +148,14 @@ def main(control: socket.socket, folders: Sequence[Path]) -> None:
                 poll.register(talk, gone)
             elif fd == ended_r.fileno():
                 ended_r.recv(4096)
-            else:  # nobody listens to it any more
+            else:  # the caller has closed the connection
                 for pid, (talk, _) in parsers.items():
                     if talk.fileno() == fd:
                         os.kill(pid, signal.SIGKILL)
                 poll.unregister(fd)
         for pid, status in _ended(parsers):
             talk, end = parsers.pop(pid)
-            with suppress(KeyError):  # it was killed, as nobody listened any more
+            with suppress(KeyError):  # the parser was killed, as the caller had closed the connection
                 poll.unregister(talk)
             with suppress(OSError):
                 end.sendall(str(os.waitstatus_to_exitcode(status)).encode())
@@ -193,7 +193,7 @@ def _ended(parsers: Any) -> list[tuple[int, int]]:
 
 
 def _load(folders: Sequence[Path]) -> None:
-    """Import all that parsers need, processes of your own too: `own.load` has checked them before."""
+    """Import all modules that parsers need, plugins too: the loader has checked them before."""
     from intake.parsing import parse_jobs
     from workflows.registry import register
 
@@ -203,7 +203,7 @@ def _load(folders: Sequence[Path]) -> None:
         register(replace(importlib.import_module(folder.name).PROCESS, folder=folder))
     parse_jobs.warm_up()
     gc.collect()
-    gc.freeze()  # so that a parser's collections do not copy the template's memory
+    gc.freeze()  # keeps a parser's garbage collection from copying the template's memory
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Read files in processes of their own (`intake/parsing/parser_process.py`), and answer their questions.
+"""Run parser processes (`intake/parsing/parser_process.py`), and answer their questions.
 
-Files wait in two lines: small ones in a line of their own, so that they never wait for a large one; in each, people
-take turns, so that the sixth file of one person stands behind the first of another.
+There are two queues, so that small files never wait for a large one. In each queue people take turns, so that the sixth
+file of one person comes after the first file of another.
 """
 
 import asyncio
@@ -27,45 +27,45 @@ from intake.tables.table import UnreadableFile
 from workflows.registry import PROCESSES, UnknownProcess
 
 SMALL = 128 * 1024
-"""Bytes up to which a file waits in the line of small ones."""
+"""Bytes up to which a file goes into the queue of small files."""
 PATIENCE = 1800.0
-"""Seconds after which a parser that has neither ended nor met a limit is stopped."""
+"""Seconds after which a parser that has not ended is stopped."""
 MOST_WAITING, MOST_WAITING_OF_ONE = 200, 20
-"""Files that may wait in a line, of all people and of one."""
+"""Files that can wait in a queue: of all people, and of one person."""
 
 _ROOT = Path(__file__).parents[2]
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
-"""What a parser has of the environment: nothing else, as there are secrets in it."""
+"""The environment variables that a parser gets. Others can hold secrets."""
 
 Answers = Callable[[str, Any], Awaitable[Any]]
-"""Answers the questions of a parser: the question and what it is about."""
+"""Answers the questions of a parser; gets the question and its value."""
 
 
-class Limits(NamedTuple):
-    """What a parser may take."""
+class ParserLimits(NamedTuple):
+    """The resources that a parser can use."""
 
     cpu_seconds: int
     memory: int
-    """Bytes, beside those of the code."""
+    """Bytes, in addition to the memory of the code."""
     niceness: int
 
 
-LARGE = Limits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
-"""100,000 rows take about 15 seconds. Whoever waits for a page or a decision comes before such a file."""
+LARGE = ParserLimits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
+"""100,000 rows take about 15 seconds. Pages and decisions run with a higher priority than such a file."""
 QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
-"""Of the line of small files; a file that needs more is read again in the other line."""
+"""For the queue of small files. A file that needs more is read again in the other queue."""
 
 
 class LineTooLong(Exception):
-    """Too many files wait to be read. `str()` is a sentence for the person who sent one more."""
+    """Too many files wait to be read. `str()` is a sentence for the person who uploaded one more."""
 
 
 class ParserEnded(Exception):
-    """The process that read a file was ended from outside, twice: nothing is wrong with the file."""
+    """The parser process was ended from outside, twice: nothing is wrong with the file."""
 
 
 class _Ended(Exception):
-    """A parser has ended without a result: its exit code, negative for a signal, where that is known."""
+    """A parser has ended without a result. The exit code is negative for a signal, None when unknown."""
 
     def __init__(self, exit_code: int | None) -> None:
         super().__init__(exit_code)
@@ -73,10 +73,10 @@ class _Ended(Exception):
 
 
 class ParsingPool:
-    """Reads files, as many at a time as there are processors but one, and at least one; and one small file more."""
+    """Runs parsers: one for each processor but one, at least one, and one more for small files."""
 
     def __init__(
-        self, processes: Mapping[str, Any] = PROCESSES, *, large: Limits = LARGE, quick: Limits = QUICK
+        self, processes: Mapping[str, Any] = PROCESSES, *, large: ParserLimits = LARGE, quick: ParserLimits = QUICK
     ) -> None:
         self._processes = processes
         most = max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
@@ -91,10 +91,10 @@ class ParsingPool:
         answers: Answers | None = None,
         again: Callable[[], Awaitable[None]] | None = None,
     ) -> Any:
-        """Do a job of `intake.parsing.parse_jobs` with a file of a person.
+        """Run a job of `intake.parsing.parse_jobs` with a person's file.
 
-        `again` undoes what the answers have done, before the job is begun anew. Raises what the job refuses the file
-        for, UnreadableFile when it takes too much, LineTooLong, ParserEnded, and whatever `answers` raises.
+        `again` undoes the effects of the answers, before the job starts again. Raises the errors of the job,
+        UnreadableFile when the file needs too much, LineTooLong, ParserEnded, and the errors of `answers`.
         """
         lines = [self._small, self._large] if len(data) <= SMALL else [self._large]
         killed = False
@@ -117,7 +117,9 @@ class ParsingPool:
             if again is not None:
                 await again()
 
-    async def _once(self, job: str, data: bytes, answers: Answers, limits: Limits, arguments: Mapping[str, Any]) -> Any:
+    async def _once(
+        self, job: str, data: bytes, answers: Answers, limits: ParserLimits, arguments: Mapping[str, Any]
+    ) -> Any:
         parser = start_template(self._processes).fork()
         try:
             async with asyncio.timeout(PATIENCE) as patience:
@@ -169,9 +171,9 @@ def _result(kind: int, said: Any) -> Any:
 
 
 class _Line:
-    """Lets a few files be read at a time. People take turns: whoever has been served least lately comes next."""
+    """A queue that lets a few files be read at a time. The person who was served least recently comes next."""
 
-    def __init__(self, most: int, limits: Limits) -> None:
+    def __init__(self, most: int, limits: ParserLimits) -> None:
         self.limits = limits
         self._most = most
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
@@ -203,7 +205,7 @@ class _Line:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it came in this moment
+            if not turn.cancelled():  # the turn came in this moment
                 self._running[who] -= 1
             self._next()
             raise
@@ -229,7 +231,7 @@ class _Line:
 
 
 class _Parser:
-    """One parser process, as it is talked with."""
+    """The connection to one parser process."""
 
     def __init__(self, template: "_Template", talk: socket.socket, end: socket.socket) -> None:
         self._template, self._talk, self._end = template, talk, end
@@ -264,7 +266,7 @@ class _Parser:
         return bytes(received)
 
     async def _exit_code(self) -> int | None:
-        # Negative for a signal; None when its template went with it.
+        # Negative for a signal; None when the template has ended with the parser.
         with suppress(ConnectionError):
             said = await self._loop.sock_recv(self._end, 16)
             if said:
@@ -273,14 +275,14 @@ class _Parser:
         return None
 
     def close(self) -> None:
-        """Be done with it: one that still runs is killed by its template."""
+        """Close the connection. The template kills a parser that still runs."""
         self._talk.close()
         self._end.close()
 
 
 @dataclass
 class _Template:
-    """The process that parsers are forked from, one for all event loops of this process."""
+    """The process that forks parsers; one for all event loops of this process."""
 
     process: "subprocess.Popen[bytes]"
     control: socket.socket
@@ -296,7 +298,7 @@ class _Template:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # it ends with this process, not by Ctrl-C
+                start_new_session=True,  # Ctrl-C must not end the template; it ends with this process
             )
         return cls(process, ours)
 
@@ -304,7 +306,7 @@ class _Template:
         """Fork a parser, as soon as the template is ready."""
         (ours, theirs), (end, told) = socket.socketpair(), socket.socketpair()
         parser = _Parser(self, ours, end)
-        # One that has ended in this moment is met as the end of the parser.
+        # An error here means that the template has just ended; the caller sees it as the end of the parser.
         with theirs, told, suppress(ConnectionError):
             socket.send_fds(self.control, [b"1"], [theirs.fileno(), told.fileno()])
         return parser
@@ -319,9 +321,9 @@ _templates: dict[tuple[Path, ...], _Template] = {}
 
 
 def start_template(processes: Mapping[str, Any] = PROCESSES) -> _Template:
-    """Start what parsers of these processes are forked from, if it does not run.
+    """Start the template for parsers of these processes, unless it runs.
 
-    It takes seconds to import everything, for which the first file need not wait.
+    Importing everything takes seconds, so it starts before the first file.
     """
     folders = tuple(sorted(process.folder for process in processes.values() if process.folder))
     if (running := _templates.get(folders)) and running.process.poll() is not None:

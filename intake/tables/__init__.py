@@ -1,1 +1,1 @@
-"""Files to tables of text: CSV in any encoding, and sheets of Excel workbooks."""
+"""Tables of text from files: CSV in any encoding, and sheets of Excel workbooks."""

@@ -1,7 +1,7 @@
-"""How much of a text could be language: what a wrong encoding makes of names has letters, and no words.
+"""Estimate how unlikely a text is in any language: a wrong encoding turns names into letters that form no words.
 
-Asked of texts of a few words, where counting letters says little: which letters stand beside each other, whether a
-word has vowels, whether one alphabet has all its letters.
+It works for a few words, where the frequency of letters says little. It checks pairs of letters, vowels in each word,
+and whether one alphabet has all letters.
 """
 
 import re
@@ -26,21 +26,21 @@ ALPHABETS: Mapping[str, tuple[str, ...]] = {
     "iso8859_2": _LATIN["cp1250"],
     **dict.fromkeys(("iso8859_15", "cp850", "mac_roman"), _LATIN["cp1252"]),
 }
-"""By codec of a Latin script: the letters of languages beyond a to z."""
+"""By codec of a Latin script: the letters of its languages beyond a to z."""
 _VOWELS = {"CYRILLIC": "аеёиоуыэюяіїєў", "GREEK": "αεηιουωάέήίόύώϊϋΐΰ"}
 _FREQUENT = {"HEBREW": "יוהלאמרתבשנחק", "ARABIC": "اليمنرتوبةدسع"}
 _CYRILLIC = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюяіїєґўђјљњћџѓќѕ")
 _ALONE = frozenset("àáâèéêíóòôúùåäöæøŷавикосуяєїізηοήωτªº")
-"""Letters that are words."""
+"""Letters that are words of their own."""
 _COMMON_CODECS = frozenset(("cp1250", "cp1251", "cp1252", "cp1253"))
 _MARKS = frozenset("’‘“”„–—…«»€£™®©№§°ªº·\u00a0´")
-"""Signs that stand beside words in any language."""
+"""Signs that appear beside words in any language."""
 _ASIDE = frozenset("£€™®©№§°")
-"""Those that stand inside no word."""
+"""Signs that never appear inside a word."""
 _FIRST_BYTES = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6)} | dict.fromkeys(
     ("cp932", "euc_jp"), ("cp932", 0x88, 0x97)
 )
-"""Of the Chinese characters that are used most."""
+"""First bytes of the most frequent Chinese characters."""
 _HINTS: Mapping[str, str] = {
     "gb18030": "公司 有限 北京 上海 中国 供应商 金额 发票 名称 银行",
     "big5": "公司 有限 台灣 供應商 金額 發票 名稱 銀行",
@@ -48,19 +48,21 @@ _HINTS: Mapping[str, str] = {
     "cp949": "회사 주식 금액 은행 상호 번호",
     **dict.fromkeys(("cp1251", "koi8_r", "cp866", "iso8859_5"), "ооо сумма номер банк поставщик получатель"),
 }
-"""Words that files of payments have."""
+"""Words that are frequent in files of payments."""
 
 
 def oddness(text: str, codec: str) -> float:
-    """The share of its words beyond ASCII that no language has: 0 for a text that makes sense, and
-    less for one with words that files have; 1 for none that does."""
+    """Return the share of words beyond ASCII that fit no language.
+
+    0 for a likely text, less with words that are frequent in such files, 1 for a text without likely words.
+    """
     words = list(dict.fromkeys(word for word in _WORD.findall(text) if not word.isascii()))[:_WORDS]
     if not words:
         return 0.0
     odd = sum(_odd(word, codec) for word in words)
     latin = [word for word in words if any(_script(char) == "LATIN" and not char.isascii() for char in word)]
     if latin and codec in ALPHABETS:
-        # A file is mostly in one language; what fits the letters of none is of another encoding.
+        # A file is mostly in one language. Letters outside every alphabet mean another encoding.
         odd += min(sum(not _fits(word, known) for word in latin) for known in ALPHABETS[codec])
     elif latin:
         odd += 0.5 * len(latin)
@@ -85,7 +87,7 @@ def _odd(word: str, codec: str) -> float:
     if any(word[place] in _ASIDE and scripts[place - 1] and scripts[place + 1] for place in range(1, len(word) - 1)):
         return 1.0
     for char, script in zip(word, scripts, strict=True):
-        # A sign inside a word; marks above and below letters are a part of some scripts.
+        # A sign inside a word. Marks above and below letters belong to some scripts.
         sign = not script and not char.isascii() and char not in _MARKS
         if sign and (unicodedata.category(char) not in ("Mn", "Mc") or "LATIN" in there or not there):
             return 1.0
@@ -99,10 +101,10 @@ def _odd(word: str, codec: str) -> float:
 
 
 def _odd_word(word: str, script: str) -> float:
-    """Of one script, in small letters."""
+    """Return how unlikely a lower-case word of one script is."""
     letters = [char for char in word if char.isalpha()]
     if script == "LATIN":
-        # No language puts three letters with marks beside each other.
+        # No language has three letters with marks in a row.
         return float(re.search(r"[^\W\d_a-z]{3}", word) is not None)
     if script == "CYRILLIC" and not set(letters) <= _CYRILLIC:
         return 0.7

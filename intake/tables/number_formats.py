@@ -1,7 +1,7 @@
-"""A number of a workbook as its cell shows it: zeros in front, decimals, currency, percent, days.
+"""Show a number of a workbook as its cell does: leading zeros, decimals, currency, percent, dates.
 
-Grouping marks are left out and days are written as 2027-03-31, so that nobody has to guess what they mean. What a cell
-does not show is not made up for: one that shows `13` and holds `12.5` is in doubt, and says so.
+Grouping marks are left out and dates are written as 2027-03-31, so that their meaning is clear. A cell that shows `13`
+and holds `12.5` is marked as doubtful.
 """
 
 import math
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from intake.cells.currencies import MAJOR, SHARED, SIGNS, of_format
 
 EXACT = 15
-"""Digits that a spreadsheet shows of a number. Behind them stands what computing in binary leaves over."""
+"""Digits that a spreadsheet shows of a number. Later digits are rounding errors of binary numbers."""
 
 BUILT_IN: Mapping[int, str] = {
     **{1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 49: "@"},
-    # The currency of these is that of whoever looks, so they say none.
+    # The currency of these formats depends on the reader's locale, so it is ignored.
     **{5: "#,##0", 6: "#,##0", 7: "#,##0.00", 8: "#,##0.00", 42: "#,##0", 44: "#,##0.00"},
     **{37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)", 40: "#,##0.00;(#,##0.00)"},
     **{41: "#,##0", 43: "#,##0.00", 45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss.0"},
@@ -28,7 +28,7 @@ BUILT_IN: Mapping[int, str] = {
     **dict.fromkeys((18, 19, 20, 21), "hh:mm:ss"),
     22: "yyyy-mm-dd hh:mm",
 }
-"""Formats that a workbook names by number only. The others show a number as it is."""
+"""Formats that a workbook names by number only. Other numbers show the plain number."""
 
 
 class Shown(NamedTuple):
@@ -36,19 +36,19 @@ class Shown(NamedTuple):
 
     text: str
     flaw: str = ""
-    """Why it cannot be told what is meant."""
+    """Why the meaning of the number is unclear."""
     rounded: bool = False
-    """Whether more decimals are stored than shown."""
+    """Whether the cell stores more decimals than it shows."""
 
 
 Format = Callable[[str], "str | Shown"]
-"""What shows a number: as a text, where nothing is to be told of it."""
+"""Shows a number; as plain text where there is nothing to report."""
 
 
 def general(digits: str) -> str:
-    """A number as it was typed: 1500, not 1500.0. Beyond 2^53 it is no longer that: it stays `1.2E+19`.
+    """Return a number as it was typed: 1500, not 1500.0. Beyond 2^53 the text stays, such as `1.2E+19`.
 
-    Raises ValueError for what is not a number.
+    Raises ValueError for a text that is not a number.
     """
     if digits.isdigit() and len(digits) < EXACT and digits[0] != "0":
         return digits
@@ -62,7 +62,7 @@ def general(digits: str) -> str:
 
 
 def format_of(code: str, *, since_1904: bool = False) -> Format:
-    """What shows numbers in this format."""
+    """Return the function that shows numbers in this format."""
     sections = [_section(tokens) for tokens in _sections(code)]
     if any(section.is_date for section in sections[:1]):
         elapsed, day = sections[0].is_elapsed, sections[0].has_day
@@ -75,7 +75,7 @@ def format_of(code: str, *, since_1904: bool = False) -> Format:
 
 
 def _decimals(sections: list["_Section"]) -> Format:
-    """The same, short for amounts as most are: `#,##0.00`."""
+    """Return a fast function for simple formats of amounts: `#,##0.00`."""
     behind = sections[0].places[sections[0].places.index(".") + 1 :]
     most, least = len(behind), behind.count("0")
 
@@ -97,19 +97,19 @@ _TOKEN = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]{0,100}\]|General|AM/PM|A/P|[Ee][
 
 @dataclass
 class _Section:
-    """One of the formats for numbers above, below and equal to 0."""
+    """One section of a format: for numbers above, below or equal to 0."""
 
     before: str = ""
     """Text before the first placeholder."""
     places: list[str] = field(default_factory=list)
-    """Placeholders, the point, and with a NUL before them the texts that follow."""
+    """Placeholders and the decimal point; after a NUL, the texts that follow them."""
     currency: str = ""
     percent: bool = False
     thousands: int = 0
-    """How often it is divided by 1,000."""
+    """How many times the number is divided by 1,000."""
     grouped: bool = False
     unusual: bool = False
-    """A fraction, an exponent, a condition: shown as the plain number."""
+    """A fraction, an exponent or a condition: shown as the plain number."""
     general: bool = False
     text: bool = False
     is_date: bool = False
@@ -122,13 +122,13 @@ class _Section:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it shows decimals, and nothing else."""
+        """Whether the section shows decimals and nothing else."""
         dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
         return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
 
     @property
     def of_an_identifier(self) -> bool:
-        """Whether its texts are a part of what it shows, as in INV-00042, and not marks around an amount."""
+        """Whether its texts belong to the value, as in INV-00042, and are not marks around an amount."""
         return self.places.count("0") > 1 and not ("." in self.places or self.grouped or self.percent)
 
     @property
@@ -168,7 +168,7 @@ def _section(tokens: list[str]) -> _Section:
         elif token[0] == "[" and len(token) > 1:
             _bracket(made, token[1:-1])
         elif token[0] in "_*" and len(token) > 1:
-            continue  # room, not text
+            continue  # space, not text
         elif token in ("E+", "E-", "e+", "e-", "/") and made.places:
             made.unusual = True
         elif token in ("AM/PM", "A/P") or token.lower() in "ymdhs":
@@ -237,7 +237,7 @@ def _without_digits(section: _Section, value: Decimal, plain: str) -> Shown:
 
 
 def _padded(section: _Section, digits: str, point: int, least: int) -> str:
-    """With the zeros that the format asks for, and the texts between digits of an identifier."""
+    """Add the zeros of the format, and the texts between the digits of an identifier."""
     whole, _, part = digits.partition(".")
     while len(part) > least and part.endswith("0"):
         part = part[:-1]
@@ -254,7 +254,7 @@ def _padded(section: _Section, digits: str, point: int, least: int) -> str:
 
 
 def _dressed(section: _Section, text: str, minus: str) -> str:
-    """With its texts and its currency. Brackets, minus and blanks go: the sign stands before it."""
+    """Add texts and currency. Brackets, minus and blanks are removed: the sign comes first."""
     if section.of_an_identifier:
         return f"{minus}{section.before}{text}".strip()
     before, behind = _letters(section.before), _letters(section.behind)
@@ -285,7 +285,7 @@ def _moment(digits: str, since_1904: bool, *, elapsed: bool, day: bool) -> Shown
     if since_1904:
         number += 1462
     elif number < 60:
-        number += 1  # spreadsheets believe that 1900 had a 29 February
+        number += 1  # spreadsheets count a 29 February 1900
     if not 0 <= number < 2_958_466:
         return Shown(general(digits), "is not a date in the supported range")
     at = datetime(1899, 12, 30) + timedelta(days=int(number)) + of_day

@@ -1,8 +1,7 @@
-"""Bytes to lines of cells, whatever a person's program made of them: CSV in its dialects and encodings, or a workbook.
+"""Turn bytes into lines of cells: CSV in any dialect and encoding, or a workbook.
 
-Pure: knows no fields and no headings. What was detected is told in a `FileFormat`, so that nobody has to guess what we
-guessed. After a misplaced quote nobody knows where a row ends, and a payment must not be read out of the middle of
-somebody's memo: such a file is refused as a whole.
+Pure: no fields and no headings. `FileFormat` reports what was detected. After a misplaced quote the ends of rows are
+unknown, and no payment must be read from the middle of a text: such a file is refused as a whole.
 """
 
 import csv
@@ -30,18 +29,18 @@ if TYPE_CHECKING:
     from intake.tables.xlsx_file import SheetInfo, Workbook
 
 _SAMPLE = 40
-"""Lines that are not blank by which the delimiter is found."""
+"""Lines that are not blank from which the delimiter is found."""
 
 Named = Callable[[list[str]], int]
-"""How many of a line's cells are headings that somebody knows."""
+"""Returns how many cells of a line are known headings."""
 
 _AS_IT_IS = Opening()
 
 
 def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> Table:
-    """The table in a file. What `opening` leaves open is found so that most cells of a heading line are `named`.
+    """Return the table in a file. Choices that `opening` leaves open are made so that most headings are `named`.
 
-    Raises UnreadableFile; for what is wrong with lines of a CSV, `Table.lines` does.
+    Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises it.
     """
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UnreadableFile("empty", "the file is empty")
@@ -52,10 +51,10 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
         raise UnreadableFile("empty", "the file is empty")
     delimiter = opening.delimiter
     if told := _TOLD.match(text):
-        # Excel's own way of saying it. The line stays a line, and is blank.
+        # Excel's own way to declare the delimiter. The line stays as a blank line.
         delimiter, text = told[1], text[told.end() :]
     delimiter = delimiter or _delimiter(text, named)
-    # newline="" keeps line ends inside quotes as they are, and takes LF, CRLF and CR alike as the end of a line.
+    # newline="" keeps line ends inside quotes, and accepts LF, CRLF and CR as line ends.
     return Table(
         FileFormat(kind="csv", encoding=encoding, delimiter=delimiter),
         lambda: io.StringIO(text, newline=""),
@@ -67,7 +66,7 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
 
 
 def _workbook(data: bytes, named: Named, opening: Opening) -> Table:
-    from intake.tables.xlsx_file import Workbook  # of use to few uploads
+    from intake.tables.xlsx_file import Workbook  # few uploads need it
 
     book = Workbook(data)
     chosen = _named_sheet(book, opening.sheet) if opening.sheet else _likeliest_sheet(book, named, opening)
@@ -104,7 +103,7 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
 
 
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":
-    """The first sheet with about as many headings as any: a cover sheet stands before the table, and has few."""
+    """Return the first sheet with nearly the most headings. A cover sheet comes before the table and has few."""
     scores: dict[int, int] = {}
     unseen = []
     for number, sheet in enumerate(book.sheets):
@@ -129,7 +128,7 @@ _TOLD = re.compile(r'"?sep=([,;\t])"?[ \t]{0,20}(?=[\r\n]|\Z)')
 
 
 def _delimiter(text: str, named: Named) -> str:
-    """The mark that parts a heading line into most headings; else the first lines into the same number of cells."""
+    """Return the mark that splits a heading line into most known headings; else the one that splits lines evenly."""
 
     def fits(mark: str) -> tuple[int, int, int]:
         lines = _first_lines(text, mark)
@@ -141,9 +140,9 @@ def _delimiter(text: str, named: Named) -> str:
 
 
 def _first_lines(text: str, mark: str) -> list[list[str]]:
-    """The first lines that are not blank, as far as they can be read with this mark."""
+    """Return the first lines that are not blank, as far as they can be read with this delimiter."""
     lines: list[list[str]] = []
-    with suppress(csv.Error):  # said where the lines are read
+    with suppress(csv.Error):  # reported when the lines are read
         for cells in csv.reader(io.StringIO(text[: MAX_CELL * 4], newline=""), delimiter=mark, strict=True):
             if filled(cells):
                 lines.append(cells)

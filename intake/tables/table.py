@@ -1,4 +1,4 @@
-"""The lines of a file as cells, and how they were come by. Knows no fields and no headings."""
+"""The lines of a file as cells, and how the file was opened. It knows no fields and no headings."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,18 +12,18 @@ MAX_CELL = 128 * 1024
 """Characters in one cell: the limit of the csv module."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SEARCHED = 10
-"""Lines that are not blank among which the headings are looked for: titles may stand above them."""
+"""Lines that are not blank in which the headings are searched: titles can come before them."""
 
 Kind = Literal["empty", "encoding", "format", "headers", "too_large", "limit"]
 Hidden = Literal["skip", "read"]
 
 
 class UnreadableFile(Exception):
-    """The file as a whole cannot be read, so nothing of it was taken. `str()` is a sentence for the person who sent it.
+    """The file as a whole cannot be read, so nothing is imported. `str()` is a sentence for the person who sent it.
 
-    `kind` says why: `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large`, `limit`
-    (reading the file takes more time or memory than a file may). `line` is the physical line, or the row of the sheet,
-    counted from 1, where that can be said. `said` is the sentence without it.
+    `kind` is `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large` or `limit` (the file
+    needs more time or memory than allowed). `line` is the line of the file, or the row of the sheet, counted from 1,
+    where it is known. `said` is the sentence without the line.
     """
 
     def __init__(self, kind: Kind, message: str, line: int | None = None) -> None:
@@ -34,7 +34,7 @@ class UnreadableFile(Exception):
 
 
 class WrongChoice(UnreadableFile):
-    """What was said about how to open the file does not fit it; `key` is what was said."""
+    """A choice of how to open the file that does not fit it; `key` names the choice."""
 
     def __init__(self, key: Literal["encoding", "sheet"], message: str) -> None:
         super().__init__("encoding" if key == "encoding" else "format", message)
@@ -43,30 +43,30 @@ class WrongChoice(UnreadableFile):
 
 @dataclass(frozen=True)
 class Opening:
-    """How a file is to be opened, as far as somebody says so."""
+    """The choices of how to open a file; empty ones are detected."""
 
     encoding: str = ""
     sheet: str = ""
     hidden: Hidden = "skip"
-    """What becomes of rows and columns that a workbook hides, and of hidden sheets that nobody names."""
+    """Whether hidden rows and columns, and hidden sheets that are not named, are read."""
     delimiter: str | None = None
 
 
 class FileFormat(BaseModel):
-    """As what a file was read."""
+    """How a file was read."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: Literal["csv", "xlsx"]
     encoding: str | None = None
-    """Such as `UTF-8`, `Windows-1252` or `Shift-JIS`; of a CSV only."""
+    """The encoding of a CSV, such as `UTF-8`, `Windows-1252` or `Shift-JIS`."""
     delimiter: str | None = None
-    """What stands between two cells of a CSV."""
+    """The mark between two cells of a CSV."""
     sheet: str | None = None
     """The sheet of the workbook that was read."""
     ignored_sheets: tuple[str, ...] = ()
     hidden: Hidden = "skip"
-    """Of a workbook: whether what it hides was read."""
+    """Whether hidden parts of a workbook were read."""
     heading_line: int | None = None
     """The line with the headings, counted from 1."""
 
@@ -78,32 +78,32 @@ class FileFormat(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """Opens the same file in the same way again."""
+        """The choices that open the file in the same way again."""
         return Opening(self.encoding or "", self.sheet or "", self.hidden, self.delimiter)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a file. It may be gone through as often as needed; cells are made anew each time."""
+    """The lines of a file. They can be read any number of times; cells are parsed again each time."""
 
     format: FileFormat
     source: Callable[[], Iterable[str]]
-    """Its lines as text, or its rows as CSV of one dialect."""
+    """Returns the lines as text, or the rows of a sheet as CSV."""
     hidden: Mapping[int, str] = field(default_factory=dict)
-    """Lines that a workbook hides, and what hides them."""
+    """Lines that a workbook hides, with the reason."""
     flaws: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
     """By line and place: why a cell of a workbook cannot be read."""
     rounded: Mapping[int, list[str]] = field(default_factory=dict)
-    """By place: cells that hold more decimals than they show."""
+    """By place: cells that store more decimals than they show."""
     unseen: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
-    """By line and place: what stands in hidden columns of the first lines."""
+    """By line and place: texts in hidden columns of the first lines."""
     sheets: tuple[str, ...] = ()
     """All sheets of the workbook."""
     notes: tuple[str, ...] = ()
-    """What people should know of how it was opened."""
+    """Notes for people on how the file was opened."""
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Every line with its number, blank ones too. Raises UnreadableFile where the rest cannot be read."""
+        """Yield every line with its number, also blank ones. Raises UnreadableFile where the rest cannot be read."""
         reader = csv.reader(self.source(), delimiter=self.format.delimiter or ",", strict=True)
         while True:
             line = reader.line_num + 1
@@ -116,21 +116,21 @@ class Table:
             yield line, cells
 
     def head(self, count: int) -> list[tuple[int, list[str]]]:
-        """The first lines that are seen and not blank."""
+        """Return the first lines that are visible and not blank."""
         seen = ((line, cells) for line, cells in self.lines() if line not in self.hidden and filled(cells))
         return list(islice(seen, count))
 
     def below(self, heading: int) -> Iterator[tuple[int, list[str]]]:
-        """Every line below this one."""
+        """Yield every line after this one."""
         return ((line, cells) for line, cells in self.lines() if line > heading)
 
     def seen_below(self, heading: int) -> Iterator[tuple[int, list[str]]]:
-        """The same without those that are hidden: what a file is judged by."""
+        """Yield every visible line after this one; these decide how a file is read."""
         return ((line, cells) for line, cells in self.below(heading) if line not in self.hidden)
 
 
 def filled(cells: Iterable[str]) -> bool:
-    """Whether any cell holds something."""
+    """Return whether any cell is not blank."""
     return any(cell and not cell.isspace() for cell in cells)
 
 

@@ -1,9 +1,9 @@
-"""Bytes to text: the encoding of a CSV, as it is given or as it is found.
+"""Decode a CSV, with a given encoding or a detected one.
 
-A file is UTF-8 if it can be; UTF-16 by its byte order mark or its NULs. What else it is no byte says for sure: nearly
-any bytes fit Windows-1252, and read as `ÎÎÎ Ðîìàøêà` what was `ООО Ромашка`. charset-normalizer tells which encodings
-leave little mess; of a small file that is many, so they are also asked whether words come out of it as a language has
-them. Where two are as likely and differ, the reader is told.
+UTF-8 and UTF-16 are recognised for sure. For other encodings no byte is proof: nearly any bytes fit Windows-1252, and
+`ООО Ромашка` then reads as `ÎÎÎ Ðîìàøêà`. charset-normalizer finds the encodings that give the cleanest text. In a
+small file these are many, so the words are also compared with languages. Where two encodings are equally likely and
+differ, a note says so.
 """
 
 import codecs
@@ -27,22 +27,25 @@ NAMES: Mapping[str, str] = {
     **{"cp850": "IBM850", "mac_roman": "Macintosh", "iso8859_2": "ISO-8859-2"},
     **{"iso8859_15": "ISO-8859-15", "iso8859_5": "ISO-8859-5", "cp874": "Windows-874"},
 }
-"""What people call the encodings, by their codecs; the likelier first. Any other that Python knows can be given."""
+"""Names of the encodings by codec, the likelier first. Any other encoding of Python can be given."""
 _GUESSED = [codec for codec in NAMES if not codec.startswith("utf")]
 _NO_TEXT = {"utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """A file as text."""
 
     text: str
     encoding: str
     doubt: str = ""
-    """What to tell people when it could have been another."""
+    """A note for people when the encoding is uncertain."""
 
 
-def text_of(data: bytes, given: str = "") -> Text:
-    """The text of a file that is no workbook. Raises UnreadableFile; WrongChoice for a wrong `given` encoding."""
+def text_of(data: bytes, given: str = "") -> DecodedText:
+    """Return the text of a file that is not a workbook.
+
+    Raises UnreadableFile; WrongChoice for a wrong `given` encoding.
+    """
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
             raise UnreadableFile("format", f"this is {what}, neither CSV nor .xlsx: save it as one of these")
@@ -57,20 +60,20 @@ def text_of(data: bytes, given: str = "") -> Text:
             what = f"the file looks like UTF-16 and is broken (byte {wrong.start:,}): save it as 'CSV UTF-8'"
             raise UnreadableFile("encoding", what) from wrong
         _no_nul(text)
-        return Text(text.removeprefix("\ufeff"), "UTF-16")
+        return DecodedText(text.removeprefix("\ufeff"), "UTF-16")
     if b"\x1b$" in data and data.isascii():
         return _as_given(data, "ISO-2022-JP")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
-        # utf-8-sig counts from behind the byte order mark.
+        # utf-8-sig counts from after the byte order mark.
         return _guessed(data, wrong.start + (3 if data.startswith(_UTF8) else 0))
     _no_nul(text)
-    return Text(text, "UTF-8")
+    return DecodedText(text, "UTF-8")
 
 
 def codec_of(name: str) -> str:
-    """The codec of an encoding by any of its names. Raises ValueError when there is none."""
+    """Return the codec of an encoding by any of its names. Raises ValueError for an unknown one."""
     known = {said.lower(): codec for codec, said in NAMES.items()}
     aliases = {"shift_jis": "cp932", "sjis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030"}
     try:
@@ -86,7 +89,7 @@ def codec_of(name: str) -> str:
     return codec
 
 
-def _as_given(data: bytes, name: str) -> Text:
+def _as_given(data: bytes, name: str) -> DecodedText:
     try:
         codec = codec_of(name)
     except ValueError as wrong:
@@ -97,7 +100,7 @@ def _as_given(data: bytes, name: str) -> Text:
         line = _line_at(data[: wrong.start].decode("latin-1"))
         raise WrongChoice("encoding", f"the file is not {name[:40]}: line {line} has bytes that it does not") from wrong
     _no_nul(text)
-    return Text(text.removeprefix("\ufeff"), NAMES.get(codec, name))
+    return DecodedText(text.removeprefix("\ufeff"), NAMES.get(codec, name))
 
 
 # ------------------------------------------------------------------------------------------------------- what it is not
@@ -114,11 +117,15 @@ _UTF8 = b"\xef\xbb\xbf"
 _UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _LIKE_UTF8 = re.compile(rb"[\xc2-\xc5][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-"""Letters of Latin scripts, and what needs three bytes, as UTF-8 has them. Hardly a Windows-1252 text has these."""
+"""UTF-8 bytes of Latin letters and of characters with three or four bytes. They hardly ever appear in Windows-1252
+texts."""
 
 
 def _utf16(data: bytes) -> str | None:
-    """The kind of UTF-16, by its byte order mark, or because every second byte of plain text is NUL."""
+    """Return the kind of UTF-16; None for another encoding.
+
+    It is recognised by its byte order mark, or because every second byte of plain text is NUL.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     head = data[: _HEAD - _HEAD % 2]
@@ -133,7 +140,7 @@ _HEAD = 4_000
 
 
 def _plainness(head: bytes, codec: str) -> float:
-    """The share of ASCII, such as marks between cells, in what an encoding makes of bytes; 0 where they are no text."""
+    """Return the share of ASCII characters, such as delimiters, in decoded bytes; 0 when they are no text."""
     text = head[: len(head) // 2 * 2].decode(codec, "replace").removesuffix("\ufffd")
     if any(unicodedata.category(char) in ("Cc", "Cn", "Co") and char not in "\t\r\n" for char in text):
         return 0.0
@@ -154,11 +161,11 @@ def _line_at(before: str) -> int:
 # ------------------------------------------------------------------------------------------------------------- guessing
 
 _LINES, _BYTES = 300, 64 * 1024
-"""Of the lines that are not ASCII: how many, and how much of them, an encoding is found by."""
+"""The number of lines beyond ASCII from which an encoding is detected, and their most bytes."""
 
 
-def _guessed(data: bytes, place: int) -> Text:
-    """A text that is not UTF-8 from `place` on, in the encoding that makes most sense of it."""
+def _guessed(data: bytes, place: int) -> DecodedText:
+    """Return the text of a file that is not UTF-8 from `place` on, in the likeliest encoding."""
     if control := _CONTROLS.search(data):
         line = _line_at(data[: control.start()].decode("latin-1"))
         raise UnreadableFile("format", "holds control characters, so this is not a text file", line)
@@ -171,7 +178,7 @@ def _guessed(data: bytes, place: int) -> Text:
             odd = oddness(words, codec) + min(mess.get(codec, 1.0), 1.0) / 10 + (codec in _RARE) / 10
             readings.append(_Reading(codec, words, odd))
     least = min((each.odd for each in readings), default=0.0)
-    # The likelier encoding comes first among those that are about as good.
+    # Among encodings that are about as good, the more common one comes first.
     western = any(each.codec == "cp1252" for each in readings)
     for best in sorted(readings, key=lambda each: each.odd > least + _CLOSE and each.odd):
         try:
@@ -184,14 +191,14 @@ def _guessed(data: bytes, place: int) -> Text:
         with suppress(UnicodeDecodeError):
             best = best._replace(codec=same.codec) if data.decode(same.codec) == text else best
         _check_not_utf8(data, place, best)
-        western_too = best.codec in _RARE_LATIN  # nobody would notice
+        western_too = best.codec in _RARE_LATIN  # a person would not notice the difference
         rivals = [
             each
             for each in readings
             if each.words != best.words
             and (each.odd <= best.odd + _CLOSE or (western_too and each.codec in ("cp1250", "cp1252", *_RARE_LATIN)))
         ]
-        return Text(text, NAMES[best.codec], _in_words(best, rivals))
+        return DecodedText(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
     what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
     raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)
@@ -206,15 +213,15 @@ class _Reading(NamedTuple):
 
 
 _RARE = {"cp1257", "koi8_r", "iso8859_5", "iso8859_15", "cp866", "cp850", "mac_roman"}
-"""Encodings of programs and systems that few use any more."""
+"""Encodings of programs and systems that are rare today."""
 _RARE_LATIN = {"cp1257", "iso8859_15", "cp850", "mac_roman"}
 _CLOSE = 0.05
 _ODD = 0.35
-"""From here on hardly a word of a text makes sense."""
+"""From here on hardly any word of a text is likely."""
 
 
 def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
-    """Refuse a file that is UTF-8 in part: it was joined of two, and no encoding reads both."""
+    """Refuse a file that is partly UTF-8: two files were joined, and no encoding reads both."""
     high = sum(byte > 127 for byte in data[:_BYTES])
     valid = sum(len(found[0]) for found in _LIKE_UTF8.finditer(data[:_BYTES]))
     western = best.codec == "cp1252" and _LIKE_UTF8.search(data)
@@ -227,7 +234,7 @@ def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
 
 
 def _not_ascii(data: bytes) -> bytes:
-    """Different lines that are not ASCII."""
+    """Return a sample of different lines beyond ASCII."""
     lines = dict.fromkeys(line for line in re.split(rb"[\r\n]+", data) if not line.isascii())
     sample = b"\n".join(islice(lines, _LINES))
     if len(sample) <= _BYTES:
@@ -247,12 +254,12 @@ def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
 
 
 def _differing(one: str, another: str) -> tuple[str, str]:
-    """The first cells in which two readings of a line differ."""
+    """Return the first cells in which two readings of a line differ."""
     pairs = zip(re.split("[,;\t]", one), re.split("[,;\t]", another), strict=False)
     found = next(((a, b) for a, b in pairs if a != b), (one, another))
     return found[0].strip(' "')[:40], found[1].strip(' "')[:40]
 
 
 def names() -> list[str]:
-    """Encodings that people choose from."""
+    """Return the encodings that people can choose."""
     return list(NAMES.values())

@@ -1,8 +1,8 @@
-"""An Excel workbook (.xlsx) to the rows of one of its sheets, as lines of CSV, as people see them.
+"""Read one sheet of an Excel workbook (.xlsx) as lines of CSV, as people see it.
 
-Read with expat and not with a reader of values, which knows neither formats nor what is hidden: a sheet shows 00042
-where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and
-columns, error cells and merged cells, and stops at the first cell beyond a limit.
+It uses expat, because libraries that read values ignore formats and hidden parts: a sheet shows 00042 where 42 is
+stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and columns, error
+cells and merged cells. It stops at the first cell beyond a limit.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from intake.tables.xlsx_sheet import SheetReader, SheetRows
 
 
 class SheetInfo(NamedTuple):
-    """A sheet as the workbook lists it."""
+    """A sheet in the list of the workbook."""
 
     name: str
     hidden: bool
@@ -22,7 +22,7 @@ class SheetInfo(NamedTuple):
 
 
 class Workbook:
-    """An open workbook. Everything may raise UnreadableFile."""
+    """An open workbook. Every method can raise UnreadableFile."""
 
     def __init__(self, data: bytes) -> None:
         self._parts = parts_of(data)
@@ -42,11 +42,11 @@ class Workbook:
         self._texts, self._formats = texts.found, styles.formats()
 
     def head(self, sheet: SheetInfo, *, hidden: bool) -> list[list[str]]:
-        """The first rows that are seen and not blank."""
+        """Return the first rows that are visible and not blank."""
         return SheetReader(self._texts, self._formats, hidden=hidden, count=SEARCHED).head(self._parts[sheet.part])
 
     def rows(self, sheet: SheetInfo, *, hidden: bool) -> SheetRows:
-        """All of a sheet; with `hidden` what it hides, too, as if it did not."""
+        """Return all rows of a sheet; with `hidden`, also hidden rows and columns."""
         return SheetReader(self._texts, self._formats, hidden=hidden).read(self._parts[sheet.part])
 
     def _part(self, name: str) -> bytes:

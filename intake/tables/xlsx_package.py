@@ -1,6 +1,6 @@
-"""The parts of an Excel workbook (.xlsx), unpacked under limits: a small file must not be able to take all memory.
+"""Unpack the parts of an Excel workbook (.xlsx) under limits: a small file must not fill the memory.
 
-Nothing that the archive says of itself is believed: each part is really unpacked, and together they stay below a limit.
+The sizes in the archive are not trusted: each part is unpacked, and all parts together have a limit.
 """
 
 import io
@@ -13,15 +13,15 @@ from intake.tables.table import UnreadableFile
 
 MAX_UNPACKED = 100 * 1024 * 1024
 MAX_RATIO = 100
-"""How many times larger than packed a workbook may be. Those of people are 5 to 30 times."""
+"""The largest ratio of unpacked to packed size. Real workbooks have 5 to 30."""
 MAX_PARTS = 1_000
 
 _READ = re.compile(r"_rels/\.rels|xl/[^\n]*\.(?:xml|rels)", re.IGNORECASE)
-"""The parts that are kept. The others are unpacked too, as they count against the limit."""
+"""The parts that are kept. Other parts are unpacked too, as they count against the limit."""
 
 
 def parts_of(data: bytes) -> dict[str, bytes]:
-    """The XML parts of a workbook by their names in small letters. Raises UnreadableFile."""
+    """Return the XML parts of a workbook by name in lower case. Raises UnreadableFile."""
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError) as wrong:
@@ -72,7 +72,7 @@ def _other_than_xlsx(names: list[str]) -> str:
 
 
 def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
-    """What a part really holds, whatever the archive says of its size. Raises UnreadableFile beyond `left` bytes."""
+    """Return the unpacked bytes of a part. Raises UnreadableFile beyond `left` bytes."""
     start = entry.header_offset
     if data[start : start + 4] != b"PK\x03\x04":
         refuse("the workbook is damaged")
@@ -98,7 +98,7 @@ def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
 
 
 def _check_encoding(name: str, part: bytes) -> None:
-    """Refuse what no spreadsheet writes: another encoding than UTF-8, and definitions that could grow without end."""
+    """Refuse parts that no spreadsheet writes: not UTF-8, or with entity definitions, which could grow without end."""
     head = part[:200]
     told = re.search(rb"""encoding\s{0,20}=\s{0,20}["']([^"']*)""", head)
     if b"\0" in part or head.startswith((b"\xff\xfe", b"\xfe\xff")):

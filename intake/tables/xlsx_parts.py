@@ -1,4 +1,4 @@
-"""The parts of a workbook beside its sheets: which sheets there are, shared texts, and styles."""
+"""The parts of a workbook besides its sheets: the list of sheets, shared texts, and styles."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ class EnoughRead(Exception):
 
 
 def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> None:
-    """Go through the elements of a part, by their names without namespaces. Raises UnreadableFile."""
+    """Parse a part with these handlers, which get names of elements without namespaces. Raises UnreadableFile."""
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
@@ -26,7 +26,7 @@ def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> No
 
 
 class LocalNames(dict[str, str]):
-    """Names of elements without their namespaces."""
+    """Names of elements without their namespaces, cached."""
 
     def __missing__(self, name: str) -> str:
         local = self[name] = name.rpartition("}")[2]
@@ -54,7 +54,7 @@ class SheetList:
 
 
 class Relations:
-    """`xl/_rels/workbook.xml.rels`: where sheets and the other parts stand."""
+    """`xl/_rels/workbook.xml.rels`: the paths of sheets and other parts."""
 
     def __init__(self) -> None:
         self.sheets: dict[str, str] = {}
@@ -72,7 +72,7 @@ class Relations:
 
 
 class SharedTexts:
-    """`xl/sharedStrings.xml`: texts that cells name by number."""
+    """`xl/sharedStrings.xml`: texts that cells refer to by number."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -84,7 +84,7 @@ class SharedTexts:
         local = self._local[name]
         if local == "si":
             self._parts = []
-        elif local == "rPh":  # how a Japanese name is spoken
+        elif local == "rPh":  # the pronunciation of a Japanese name
             self._aside = True
         elif local == "t":
             self._reading = not self._aside
@@ -140,5 +140,5 @@ _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
 def unescaped(text: str) -> str:
-    """A text with the control characters that XML cannot hold."""
+    """Return a text with the control characters that XML cannot hold."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text

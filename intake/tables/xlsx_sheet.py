@@ -1,4 +1,4 @@
-"""One pass over a sheet: values, formats, hidden rows and columns, error cells and merged cells.
+"""Read a sheet in one pass: values, formats, hidden rows and columns, error cells and merged cells.
 
 The pass stops at the first cell beyond a limit.
 """
@@ -15,22 +15,22 @@ from intake.tables.xlsx_parts import YES, EnoughRead, LocalNames, parse_part, un
 
 MAX_COLUMNS = 200
 MAX_ROWS = 100_001
-"""With the headings."""
+"""Rows, with the headings."""
 MAX_CELLS = 5_000_000
-"""Cells, filled or not, between the first and the last."""
+"""Cells, filled or not, from the first to the last."""
 MAX_TEXT = 200 * 1024 * 1024
-"""Characters in all cells: a long text that many cells share is one in the file and many in memory."""
+"""Characters in all cells: a long text that many cells share is stored once in the file and often in memory."""
 MAX_FLAWS = 100_000
 """Cells that cannot be read."""
 NAMED = 3
-"""Cells of a column that are named where a note is about all of them."""
+"""Cells of a column that a note names."""
 MAX_MERGED = 1_000_000
-"""Rows that merged cells go over, counted for each of them."""
+"""Rows in merged cells, counted for each merged cell."""
 
 
 @dataclass
 class SheetRows:
-    """What is on a sheet: see the fields of `Table`."""
+    """The content of a sheet: see the fields of `Table`."""
 
     rows: list[str] = field(default_factory=list)
     hidden: dict[int, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class SheetRows:
 
 
 def cell_name(line: int, place: int) -> str:
-    """A cell as spreadsheets call it: B7."""
+    """Return the name of a cell in spreadsheets, such as B7."""
     letters, number = "", place + 1
     while number:
         number, rest = divmod(number - 1, 26)
@@ -61,7 +61,7 @@ def _column(letters: str) -> int:
 
 
 class SheetReader:
-    """Handlers of one pass over a sheet. What follows each other tens of thousands of times is kept short."""
+    """Handlers of one pass over a sheet. The code is kept fast, as it runs for every cell."""
 
     def __init__(self, texts: list[str], formats: list[Format], *, hidden: bool, count: int | None = None) -> None:
         self._texts, self._formats, self._hidden_too, self._count = texts, formats, hidden, count
@@ -191,7 +191,7 @@ class SheetReader:
         self._has_value = self._has_formula = False
 
     def _of_another_row(self, place: str) -> None:
-        """A row that says no number of its own is where its first cell is."""
+        """Move back to the row that the first cell names, where the row has no number. Raises ValueError."""
         found = _PLACE.fullmatch(place)
         if found is None or self._numbered or self._place >= 0:
             raise ValueError(f"the cell {place[:20]} stands in row {self._line:,}")
@@ -258,7 +258,7 @@ class SheetReader:
     def _end_row(self) -> None:
         self._in_row = False
         row, line = self._row, self._line
-        # A row that holds nothing but wide emptiness takes as much room as a full one.
+        # A row with only wide empty cells needs as much memory as a full one.
         self._width = max(self._width, self._place + 1)
         if self._width * line > MAX_CELLS:
             too_large(f"the sheet spans {self._width * line:,} cells, and at most {MAX_CELLS:,} are read")
@@ -295,7 +295,7 @@ class SheetReader:
             self._merged.append((top, bottom, first - 1, min(last, MAX_COLUMNS) - 1, ref))
 
     def _tell_merged(self) -> None:
-        """Only the first of merged cells holds something; what is shown over several rows was not meant for one."""
+        """Mark the cells of merged ranges that have no value: a value for several rows counts for the first."""
         goes_over = 0
         at: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
         for top, bottom, first, last, ref in self._merged:
@@ -315,7 +315,7 @@ class SheetReader:
 
 
 class _Lines:
-    """A file to the csv module, which writes whole lines: keeps them."""
+    """A file for the csv module, which writes whole lines, that keeps the lines."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append

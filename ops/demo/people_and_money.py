@@ -1,4 +1,4 @@
-"""The demo's people, with their tokens in a file of `HOLDGATE_VAR`, and the money of its ledger."""
+"""Create the demo people, with their tokens in a file of `HOLDGATE_VAR`, and the money of the demo ledger."""
 
 import json
 import secrets
@@ -15,29 +15,29 @@ from store.people import demo_people, people
 from store.receivers.ledger import Ledger
 
 SECRET_LENGTH = 32
-"""Bytes of randomness of the secret; it has more characters."""
+"""Random bytes of the secret; its text is longer."""
 
 BY = "holdgate"
-"""Who the audit log says created them."""
+"""The actor in the audit log."""
 
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
-"""What the account `operating` starts with."""
+"""The opening balance of the account `operating`."""
 PETTY_CASH = Decimal(5_000)
-"""What the account `petty-cash` starts with, in GBP. It is locked, as if it were being counted: a payment from it fails
-until somebody unlocks it, so that a newcomer can see what operators see."""
+"""The opening balance of the account `petty-cash` in GBP. It is locked, as during a count: a payment from it fails
+until it is unlocked, which shows new users an incident."""
 
 
-async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
-    """Create the people, their tokens and the funds where they are missing; what is there stays as it is.
+async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]:
+    """Create people, tokens and funds that are missing, and return the demo people.
 
-    A person whose token is lost, or belongs to another database, gets a new one. An id that an admin gave to somebody
-    else, or took over, is left alone. Raises DatabaseUnavailable, OSError.
+    A person whose token is lost, or belongs to another database, gets a new one. An id that an admin has given to
+    another person, or has taken over, is not changed. Raises DatabaseUnavailable, OSError.
     """
     tokens = _read(tokens_file)
     present = []
     async with database.write() as connection:
         for person, group in PEOPLE.items():
-            known = await demo_people.present(connection, person, group, by=BY)
+            known = await demo_people.ensure(connection, person, group, by=BY)
             if known is None:
                 continue
             token = tokens.get(person, "")
@@ -53,7 +53,7 @@ async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
 
 
 def secret(file: Path) -> str:
-    """What a browser must show to sign in as a demo person: made once, and anew where others could read the file.
+    """Return the secret for signing in as a demo person. Create a new one where other users could read the file.
 
     Raises OSError.
     """

@@ -1,4 +1,4 @@
-"""What `make up` prints when everything answers: where it is, who the demo people are, what to type next."""
+"""The text that `make up` prints when all programs answer: addresses, demo people, and commands to try."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from ops.upfile import UpFile
 
 
 def text(settings: Settings, up: UpFile, *, own: bool) -> str:
-    """The welcome. Every command in it can be pasted into a second terminal in the same folder."""
+    """Return the text. Every command in it can be pasted into a second terminal in the same folder."""
     ui = up.temporal_ui_url
     if not own and "temporal_ui_url" not in settings.model_fields_set:
         ui = f"the one of {up.temporal_address}; set HOLDGATE_TEMPORAL_UI_URL for links to it"
@@ -73,5 +73,5 @@ def _sample() -> str:
 
 
 def _short(path: Path) -> str:
-    """The path from the working directory, where that is shorter."""
+    """Return the path from the working directory, where that is shorter."""
     return min(os.path.relpath(path), str(path), key=len)

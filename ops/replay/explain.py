@@ -28,7 +28,7 @@ Kind = Literal["order", "does_not_fit", "fails", "unknown_process"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class ReplayDifference:
     """Why one case cannot go on."""
 
     case_id: str
@@ -49,7 +49,7 @@ class Report:
 
     checked: int = 0
     closed_meanwhile: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[ReplayDifference] = field(default_factory=list)
 
     @property
     def alike(self) -> list[tuple[str, int]]:
@@ -61,20 +61,20 @@ class Report:
         return {**asdict(self), "alike": [{"cases": count, "differ": way} for way, count in self.alike]}
 
 
-def unknown_process(case_id: str, process: str) -> Difference:
+def unknown_process(case_id: str, process: str) -> ReplayDifference:
     """Return the difference of a case whose process this code does not have."""
     words = f"its process '{process}' does not exist in this code"
-    return Difference(case_id, process, "unknown_process", words, "does not exist in this code")
+    return ReplayDifference(case_id, process, "unknown_process", words, "does not exist in this code")
 
 
-def dropped_signal(history: WorkflowHistory, name: str, reason: str) -> Difference:
+def dropped_signal(history: WorkflowHistory, name: str, reason: str) -> ReplayDifference:
     """Return the difference of a case whose next task has a signal that this code cannot read."""
     events = [each for each in history.events if each.workflow_execution_signaled_event_attributes.signal_name == name]
     words = f"signal {name} {_misfit(reason)}"
     return _difference(history, "does_not_fit", words, words, events[-1] if events else None)
 
 
-async def difference_of(history: WorkflowHistory, failure: Exception, converter: DataConverter) -> Difference:
+async def difference_of(history: WorkflowHistory, failure: Exception, converter: DataConverter) -> ReplayDifference:
     """Return why the Replayer could not replay a history."""
     messages = [
         re.sub(r"\\(.)", _unescaped, each) for each in re.findall(r'message: "((?:[^"\\]|\\.)*)"', str(failure))
@@ -102,9 +102,9 @@ def _difference(
     alike: str,
     event: HistoryEvent | None,
     message: str | None = None,
-) -> Difference:
+) -> ReplayDifference:
     at = event.event_time.ToDatetime(UTC) if event else None
-    return Difference(
+    return ReplayDifference(
         case_id=history.workflow_id,
         process=history.events[0].workflow_execution_started_event_attributes.workflow_type.name,
         kind=kind,

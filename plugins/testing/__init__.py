@@ -1,6 +1,6 @@
-"""What the tests of a process import: `trial`, a server with a database and a worker for one process."""
+"""The public names for tests of a process: `trial` starts a server, a database and a worker for one process."""
 
 from plugins.testing.server import Handle
-from plugins.testing.trial import Trial, trial
+from plugins.testing.trial import ProcessHarness, trial
 
-__all__ = ["Handle", "Trial", "trial"]
+__all__ = ["Handle", "ProcessHarness", "trial"]

@@ -1,4 +1,4 @@
-"""The real Temporal server with a clock that tests move forward, and the actions of people on cases."""
+"""A test harness: the real Temporal server with a clock that tests move forward, and actions of people on cases."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ def worker_of(
     )
 
 
-async def furnish(database: Database, groups: Mapping[str, Iterable[str]]) -> None:
+async def add_people(database: Database, groups: Mapping[str, Iterable[str]]) -> None:
     """Add people who can decide: a gate without candidates asks operators at once."""
     async with database.write() as connection:
         known = {person.id for person in await people.all(connection)}
@@ -88,7 +88,7 @@ async def furnish(database: Database, groups: Mapping[str, Iterable[str]]) -> No
 
 
 @dataclass
-class Lab:
+class WorkerHarness:
     """A server, a database, and the actions of people on their cases."""
 
     env: WorkflowEnvironment
@@ -158,7 +158,7 @@ class Lab:
         async with asyncio.timeout(60):
             return await case.result()
 
-    async def take_back(self, starter: Starter, case: Handle, by: str, reason: str) -> Handle:
+    async def request_rollback(self, starter: Starter, case: Handle, by: str, reason: str) -> Handle:
         """Request the rollback of a completed case, and return the handle of the Workflow that runs it."""
         rollbacks = Rollbacks(self.database, self.env.client, starter)
         with self.env.with_time_skipping_disabled():

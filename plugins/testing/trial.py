@@ -1,7 +1,7 @@
-"""A laboratory for the tests of one process: `async with trial("expense_claim", tmp_path) as lab`.
+"""The test harness for one process: `async with trial("expense_claim", tmp_path) as harness`.
 
-Everything but the gateway is real: the Temporal server, whose clock tests move forward, a database (SQLite), the audit
-log, the policy, and a worker with the steps of the process.
+All parts except the gateway are real: the Temporal server, whose clock tests move forward, an SQLite database, the
+audit log, the policy, and a worker with the steps of the process.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from plugins import loader
 from plugins.activities import activities_of, equip, folder_of
 from plugins.errors import WrongProcess
 from plugins.shipped import steps
-from plugins.testing.server import Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from plugins.testing.server import Handle, WorkerHarness, add_people, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
 from policy.model import ProcessPolicy
 from store.db.database import Database, migrate
@@ -33,12 +33,12 @@ from workflows.registry import INPUTS, PROCESSES, Process, workflows
 
 
 @dataclass
-class Trial(Lab):
-    """A running process for tests. People are those of the demo, such as `requester-1` and `manager-1`."""
+class ProcessHarness(WorkerHarness):
+    """A running process for tests. Its people are those of the demo, such as `requester-1` and `manager-1`."""
 
     process: Process
     folder: Path
-    """The folder that `equip` got."""
+    """The folder that `equip` received."""
     starter: Starter
 
     async def start(
@@ -55,11 +55,13 @@ class Trial(Lab):
 
     async def roll_back(self, case: Handle, by: str = "operator-1", reason: str = "a mistake") -> Handle:
         """Request the rollback of a completed case, and return the handle of the Workflow that runs it."""
-        return await self.take_back(self.starter, case, by, reason)
+        return await self.request_rollback(self.starter, case, by, reason)
 
 
 @asynccontextmanager
-async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml") -> AsyncIterator[Trial]:
+async def trial(
+    name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml"
+) -> AsyncIterator[ProcessHarness]:
     """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
 
     `policy` is the policy to which the section of the process is added. Raises WrongProcess.
@@ -69,7 +71,7 @@ async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "polic
     file = loader.policy_file(policy)
     migrate(settings.database_url)
     database = Database(settings.database_url)
-    await furnish(database, _groups(file, name))
+    await add_people(database, _groups(file, name))
     policies = PinnedPolicies(database, INPUTS)
     records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
     async with await time_skipping_server() as env:
@@ -79,7 +81,7 @@ async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "polic
         activities = activities_of(records, *shipped, *equip(folder))
         worker = worker_of(env.client, workflows().values(), activities)
         running = asyncio.create_task(worker.run())
-        yield Trial(env, database, process, folder_of(process, folder), starter)
+        yield ProcessHarness(env, database, process, folder_of(process, folder), starter)
         await worker.shutdown()
         await running
     await database.close()

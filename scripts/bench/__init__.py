@@ -1,1 +1,1 @@
-"""How fast Holdgate is, beside the bare engine: `make bench`. `docs/reference/performance.md` has the results."""
+"""Benchmarks of Holdgate and of the bare engine: `make bench`. `docs/reference/performance.md` has the results."""

@@ -1,4 +1,4 @@
-"""`make bench`: measure, print tables, write JSON to `var/bench/`. `--quick` takes a minute, the whole about five."""
+"""`make bench`: measure, print tables, write JSON to `var/bench/`. `--quick` takes a minute, a full run about five."""
 
 import argparse
 import asyncio
@@ -24,12 +24,12 @@ from tests.support import postgres
 from tests.support.installed_app import ROOT
 
 GOALS = {"start": 0.8, "decision": 0.8, "decided_to_closed": None, "end_to_end": 0.7}
-"""Least ratio to the bare engine."""
+"""The least ratio to the bare engine, by measure."""
 GATEWAY_ADDS_MS = 10.0
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what is asked for."""
+    """Measure and print the chosen benchmarks."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds, 10,000 tasks only")
     parser.add_argument("--tiny", action="store_true", help="only to see that it runs")
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(rounds: int, cases: int, singles: int, sizes: tuple[int, ...]) -> dict[str, Any]:
-    """All figures."""
+    """Return all figures."""
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)
         (folder / "product").mkdir()
@@ -86,13 +86,13 @@ def _about() -> dict[str, Any]:
 
 
 def of_files(rows: int) -> dict[str, Any]:
-    """Figures of one file of so many rows."""
+    """Return the figures of one file with this number of rows."""
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         return {**_about(), **asyncio.run(batches(Path(name), rows=rows, singles=20))}
 
 
 def of_dashboard(open_tasks: int) -> dict[str, Any]:
-    """Figures of the dashboard over so many open tasks and as many ended cases."""
+    """Return the figures of the dashboard with this number of open tasks, and as many ended cases."""
     found: dict[str, Any] = {**_about(), "open_tasks": open_tasks}
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)
@@ -104,12 +104,12 @@ def of_dashboard(open_tasks: int) -> dict[str, Any]:
 
 
 def show_dashboard(found: dict[str, Any]) -> None:
-    """The figures of the dashboard as a table."""
+    """Print the figures of the dashboard as a table."""
     _show_by_database(found, "dashboard", f"and as many ended cases, median / p95 in ms, goal {DASHBOARD_MS:g}; ")
 
 
 def of_inbox(open_tasks: int, repeats: int) -> dict[str, Any]:
-    """Figures of the inbox over so many open tasks."""
+    """Return the figures of the inbox with this number of open tasks."""
     found: dict[str, Any] = {**_about(), "open_tasks": open_tasks}
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)
@@ -121,7 +121,7 @@ def of_inbox(open_tasks: int, repeats: int) -> dict[str, Any]:
 
 
 def show_inbox(found: dict[str, Any]) -> None:
-    """The figures of the inbox as a table."""
+    """Print the figures of the inbox as a table."""
     _show_by_database(found, "inbox", f"median / p95 in ms, goal of the first page {GOAL_MS:g}; ")
 
 
@@ -136,7 +136,7 @@ def _show_by_database(found: dict[str, Any], what: str, unit: str) -> None:
 
 
 def show_files(found: dict[str, Any]) -> None:
-    """The figures of a file as a table."""
+    """Print the figures of a file as a table."""
     table = Table(f"{found['rows']:,} rows", "measured", "goal", title=found["machine"])
     table.add_row("202 after the upload", f"{found['accepted_s']} s", "<= 2 s, of 10,000")
     ratio = f"{found['all_waiting_s']} s, {found['ratio']} x {found['bare_s']} s of a bare loop"
@@ -149,7 +149,7 @@ def show_files(found: dict[str, Any]) -> None:
 
 
 def show(found: dict[str, Any]) -> None:
-    """The figures as tables."""
+    """Print the figures as tables."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table("cases/s", "Holdgate", "bare engine", "ratio (low to high)", "goal", title=found["machine"])
     for name, row in found["throughput"].items():

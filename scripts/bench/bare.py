@@ -1,8 +1,8 @@
-"""The bare engine: a workflow of ten lines with as many activities as a payment, straight from the SDK.
+"""The bare engine: a Workflow of ten lines with as many activities as a payment, straight from the SDK.
 
-A payment with one gate takes three steps, ordinary activities, and writes four records, local ones; so does this. Its
-activities do nothing: what a payment does for its figures (SQL, ledger, record, policy) is what the ratio shows.
-`python -m scripts.bench.bare ADDRESS` runs its worker.
+A payment with one gate runs three steps, ordinary activities, and writes four records, local ones; so does this. Its
+activities do nothing, so the ratio shows the cost of a payment's SQL, ledger, records and policy. `python -m
+scripts.bench.bare ADDRESS` runs its worker.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ SOON = timedelta(seconds=10)
 
 @activity.defn
 async def nothing(number: int) -> int:
-    """As little as an activity can do."""
+    """Do nothing, as the smallest activity."""
     return number
 
 
 @workflow.defn(name="bare")
 class Bare:
-    """Two steps, a decision, a third."""
+    """Two steps, a decision, and a third step."""
 
     def __init__(self) -> None:
         self.decided = self.waits = False
 
     @workflow.run
     async def run(self) -> None:
-        """The ten lines."""
+        """Run the steps."""
         for number in (1, 2):
             await workflow.execute_activity(nothing, number, start_to_close_timeout=SOON)
         for number in (3, 4):
@@ -46,18 +46,18 @@ class Bare:
 
     @workflow.update
     def decide(self) -> bool:
-        """The decision."""
+        """Accept the decision."""
         self.decided = True
         return True
 
     @workflow.query
     def at_gate(self) -> bool:
-        """Whether it waits."""
+        """Return whether the Workflow waits for the decision."""
         return self.waits
 
 
 async def main(address: str) -> None:
-    """Work until killed."""
+    """Run the worker until it is killed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Worker(client, task_queue=QUEUE, workflows=[Bare], activities=[nothing]).run()
 

@@ -1,7 +1,7 @@
-"""Files of payments, each of which waits for a manager, beside a bare loop that starts the same Workflows.
+"""Files of payments that all wait for a manager, compared with a loop that starts the same Workflows directly.
 
-The loop has what an import has not to do before it: its rows lie in SQL already. It keeps as many starts under way as
-an import does, and is timed to the same state: all cases wait at their gates.
+The loop has less to do: its rows are in SQL already. It keeps as many starts running as an import does, and is timed to
+the same state: all cases wait at their gates.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ MB = 1024 * 1024
 
 
 class Payments:
-    """The product, and what puts payments into it."""
+    """The product, and functions that submit payments."""
 
     def __init__(self, product: Product, temporal: Client) -> None:
         self.product, self.temporal = product, temporal
@@ -49,7 +49,7 @@ class Payments:
         )
 
     async def upload(self, rows: int, mark: str) -> tuple[str, float]:
-        """The id of a batch of so many payments, and the seconds until the 202."""
+        """Return the id of a batch with this number of payments, and the seconds until the 202."""
         body = HEAD + "".join(f"{mark}-{n},Payee {mark} {n},1250.00,GBP,operating\n" for n in range(rows))
         began = time.perf_counter()
         answer = await self.requester.post("/batches?process=payment", files={"file": ("bench.csv", body, "text/csv")})
@@ -57,7 +57,7 @@ class Payments:
         return str(answer.json()["batch_id"]), time.perf_counter() - began
 
     async def waiting(self, batch_id: str, rows: int) -> None:
-        """Return when all cases of a batch wait for their approval."""
+        """Wait until all cases of a batch wait for approval."""
         while True:
             async with self.database.read() as conn:
                 counts = await cases.counts_by_status(conn, batch_id)
@@ -67,7 +67,7 @@ class Payments:
             await asyncio.sleep(0.2)
 
     async def single(self, mark: str) -> float:
-        """Seconds from the start of a case by hand until its task is open."""
+        """Return the seconds from the start of a single case until its task is open."""
         fields = {"payee": f"Payee {mark}", "amount": "1250.00", "currency": "GBP", "account": "operating"}
         began = time.perf_counter()
         body = {"process": "payment", "reference": mark, "input": fields}
@@ -79,12 +79,12 @@ class Payments:
             await asyncio.sleep(0.05)
 
     def memory(self) -> dict[str, float]:
-        """Megabytes of gateway and worker."""
+        """Return the megabytes of gateway and worker."""
         pids = self.product.up["pids"]
         return {name: psutil.Process(pids[name]).memory_info().rss / MB for name in ("gateway", "worker")}
 
     async def bare(self, rows: int, mark: str) -> float:
-        """Seconds that a loop of `start_workflow` needs until all its cases wait at their gates."""
+        """Return the seconds that a loop of `start_workflow` needs until all its cases wait at their gates."""
         policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
         starter = Starter(self.database, self.temporal, policy)
         process = PROCESSES["payment"]
@@ -113,7 +113,7 @@ class Payments:
                 made.append(CaseInput(**known, **terms._asdict(), input=parsed))
             async with self.database.write() as conn:
                 await cases.insert_many(conn, chunk)
-                await cases.started(conn, [new.case_id for new, _ in chunk], Status.RUNNING)
+                await cases.mark_running(conn, [new.case_id for new, _ in chunk], Status.RUNNING)
         began = time.perf_counter()
         queue = iter(made)
 
@@ -141,7 +141,7 @@ class Payments:
 
 
 async def batches(folder: Path, *, rows: int, singles: int) -> Figures:
-    """Everything about one size of file."""
+    """Return all figures for one size of file."""
     async with _product(folder) as payments:
         await payments.waiting((await payments.upload(50, "warm"))[0], 50)
         before = payments.memory()
@@ -165,7 +165,7 @@ async def batches(folder: Path, *, rows: int, singles: int) -> Figures:
         for number in range(singles):
             opened.append(await payments.single(f"S-{number}-{uuid4().hex[:6]}"))
             async with payments.database.read() as conn:
-                moving = await cases.on_their_way(conn, batch_id)
+                moving = await cases.count_running(conn, batch_id)
             assert moving or number == 0, "the batch was imported before all single cases were started: too few rows"
             await asyncio.sleep(0.5)
         await payments.waiting(batch_id, rows)

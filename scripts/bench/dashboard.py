@@ -1,7 +1,7 @@
-"""The dashboard over many open tasks and as many ended cases, at the gateway over HTTP.
+"""The dashboard with many open tasks and as many ended cases, at the gateway over HTTP.
 
-All is written straight into the database. Figures are kept for some seconds, so of several looks one has to count and
-the others do not: counting is measured by itself.
+All data is written straight into the database. The gateway caches figures for some seconds, so the time for counting is
+measured separately.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from store.tables.base import Instant
 from store.tables.cases import cases, decisions, tasks
 
 GOAL_MS = 800.0
-"""As the 95th of 100."""
+"""The goal for the 95th percentile."""
 PERIODS = ("24h", "7d", "30d")
 ZONES = (
     *("Abidjan", "Accra", "Bamako", "Banjul", "Bissau", "Conakry", "Dakar", "Freetown", "Lome", "Monrovia"),
     *("Nouakchott", "Ouagadougou", "Sao_Tome", "Algiers", "Bangui", "Brazzaville", "Douala", "Kinshasa", "Lagos"),
     "Tunis",
 )
-"""In Africa, 20 of them. Another zone is another question, which has not been counted yet."""
+"""African time zones, 20 of them. Another zone is another query, which is not cached."""
 
 
 def dashboard(url: str, folder: Path, size: int) -> dict[str, Any]:
-    """Latencies by who looks and at which period."""
+    """Return latencies by person and period."""
     migrate(url)
     add_people(url, {**PEOPLE, "ada": "admins"})
     seed(url, 0, size, view_of)
@@ -58,7 +58,7 @@ def _took(client: httpx2.Client, period: str, zone: str) -> float:
 
 
 async def _end(db: Database, first: int, last: int) -> None:
-    """Cases that ended within the last 30 days, each after one task; one in fifty was taken back."""
+    """Store cases that ended within the last 30 days, each after one task; one in fifty was rolled back."""
     now = datetime.now(UTC)
     close = update(tasks).where(tasks.c.task_id == bindparam("of")).values(status="closed", outcome="approved")
     close = close.values(closed_at=bindparam("at", type_=Instant))
@@ -66,7 +66,7 @@ async def _end(db: Database, first: int, last: int) -> None:
         rows, views, decided = [], [], []
         for number in range(start, min(start + AT_ONCE, last)):
             ended = now - timedelta(days=30) * ((number * 7919) % last) / last
-            waited = timedelta(seconds=60 + (number * 104_729) % 400_009)  # from minutes to days, few like another
+            waited = timedelta(seconds=60 + (number * 104_729) % 400_009)  # from minutes to days, with few equal times
             view = view_of(number, ended - waited)
             views.append(view)
             rows.append(_ended(case_row(view), ended, waited, number))

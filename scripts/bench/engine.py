@@ -1,4 +1,7 @@
-"""Cases through the gateway and through the bare engine, in turns on one Temporal server, so that noise hits both."""
+"""Cases through the gateway and through the bare engine, on one Temporal server.
+
+Both sides take turns, so that noise affects both.
+"""
 
 import asyncio
 import statistics
@@ -21,12 +24,12 @@ from scripts.bench.bare import QUEUE, Bare
 from tests.support.installed_app import ROOT, Product
 
 AT_ONCE = 16
-"""Calls under way at once, on both sides."""
+"""Calls that run at the same time, on both sides."""
 Figures = dict[str, Any]
 
 
 async def in_turns(calls: Iterable[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """Make all calls, a few at once, and answer their results."""
+    """Make all calls, a few at a time, and return their results."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -37,7 +40,7 @@ async def in_turns(calls: Iterable[Callable[[], Awaitable[Any]]]) -> list[Any]:
 
 
 class Ours:
-    """Payments of one manager's approval, through HTTP."""
+    """Payments with one manager's approval, through HTTP."""
 
     def __init__(self, product: Product, temporal: Client) -> None:
         def speaks(person: str) -> httpx2.AsyncClient:
@@ -58,7 +61,7 @@ class Ours:
         return case_id
 
     async def at_gate(self, case_id: str) -> str:
-        """The id of the task, once the case waits."""
+        """Return the id of the task when the case waits."""
         while True:
             case = (await self.manager.get(f"/cases/{case_id}")).json()
             if case.get("status") == "awaiting_approval":
@@ -71,9 +74,10 @@ class Ours:
             answer = await self.manager.post(f"/tasks/{task_id}/decision", json=said)
             if answer.status_code != 503:
                 break
-            await asyncio.sleep(0.1)  # a busy machine: sent again with its id, it is done once
+            # The machine is busy: the decision is sent again with its id and takes effect once.
+            await asyncio.sleep(0.1)
         assert answer.status_code in (200, 202), answer.text
-        # Stored, as no worker answered in time: it counts when it is accepted, and takes the time that it takes.
+        # The decision is stored, as no worker answered in time: the time until it is accepted counts.
         while answer.json()["status"] == "pending":
             await asyncio.sleep(0.1)
             answer = await self.manager.get(f"/decisions/{answer.json()['decision_id']}")
@@ -84,7 +88,7 @@ class Ours:
         await self.temporal.get_workflow_handle(case_id).result()
 
     async def decide_directly(self, case_id: str, task_id: str) -> None:
-        """The very Update that the gateway sends, without the gateway."""
+        """Send the same Update as the gateway, without the gateway."""
         decision = Decision(
             id=f"d{uuid4().hex}",
             task_id=task_id,
@@ -121,7 +125,7 @@ class Bareness:
 
 
 async def measured(side: Ours | Bareness, number: int) -> dict[str, float]:
-    """Cases a second of one round: started, decided, and from the first decision to the last close."""
+    """Return cases a second of one round: started, decided, and from the first decision to the last close."""
     names = [f"B-{uuid4().hex[:12]}" for _ in range(number)]
     began = time.perf_counter()
     ids = await in_turns([lambda name=name: side.start(name) for name in names])  # type: ignore[misc]
@@ -142,7 +146,7 @@ async def measured(side: Ours | Bareness, number: int) -> dict[str, float]:
 
 
 async def alone(side: Ours, number: int) -> dict[str, dict[str, float]]:
-    """Latencies in milliseconds of one case at a time; every other decision goes past the gateway."""
+    """Return latencies in milliseconds of single cases; every other decision bypasses the gateway."""
     took: dict[str, list[float]] = {name: [] for name in ("start", "decision", "decision_directly", "closed")}
     for count in range(number):
         began = time.perf_counter()
@@ -158,7 +162,7 @@ async def alone(side: Ours, number: int) -> dict[str, dict[str, float]]:
 
 
 def milliseconds(times: Sequence[float]) -> dict[str, float]:
-    """Median and 95th percentile."""
+    """Return median and 95th percentile."""
     ordered = sorted(time * 1000 for time in times)
     return {
         "median_ms": round(statistics.median(ordered), 1),
@@ -167,9 +171,9 @@ def milliseconds(times: Sequence[float]) -> dict[str, float]:
 
 
 async def engine(folder: Path, *, rounds: int, cases: int, singles: int) -> Figures:
-    """Everything that needs a running product."""
+    """Return all figures that need a running product."""
     async with _both(folder) as (ours, bare):
-        for side in (ours, bare):  # what is imported and connected at the first call is none of our business
+        for side in (ours, bare):  # imports and connections of the first call must not count
             await measured(side, min(cases, AT_ONCE))
         results = [(await measured(ours, cases), await measured(bare, cases)) for _ in range(rounds)]
         latencies = await alone(ours, singles)

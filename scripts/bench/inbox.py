@@ -1,5 +1,8 @@
-"""The inbox over very many open tasks, as page and as JSON: for who has most of them, for who has few, and for who
-sees them all. The tasks are written straight into the database."""
+"""The inbox with very many open tasks, as page and as JSON.
+
+It is measured for a person with most of the tasks, one with few, and one who sees all. The tasks are written straight
+into the database.
+"""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +14,7 @@ from scripts.bench.lists import add_people, client_of, gateway, seed, times
 from store.db.database import migrate
 
 GOAL_MS = 300.0
-"""Of the first page, as the 95th of 100."""
+"""The goal for the first page, as 95th percentile."""
 PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors", "fay": "fraud-analysts", "ann": "auditors"}
 ASKED: dict[str, tuple[str, str]] = {
     "first page, nine in ten of all": ("mia", "/"),
@@ -52,7 +55,7 @@ ASKED: dict[str, tuple[str, str]] = {
 
 
 def inbox(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, Any]:
-    """Latencies by question."""
+    """Return latencies by query."""
     migrate(url)
     add_people(url, PEOPLE)
     seed(url, 0, open_tasks, _view, lambda number: f"b-{number // 500}" if number % 2 else None)
@@ -65,12 +68,15 @@ def inbox(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, An
 
 
 def _view(number: int, opened: datetime) -> TaskView:
-    """One in ten for directors, one in a thousand for analysts, the rest for managers; one in twenty without due."""
+    """Return a task with this number.
+
+    One in ten is for directors, one in a thousand for analysts, the rest for managers; one in twenty has no due.
+    """
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.{number % 100:02}"
     group = "fraud-analysts" if number % 1000 == 5 else "directors" if number % 10 == 0 else "managers"
     currency = ("GBP", "EUR", "USD")[number % 3]
     return TaskView(
-        task_id=f"t{number * 2654435761 % 2**32:024x}",  # as scattered as real ones
+        task_id=f"t{number * 2654435761 % 2**32:024x}",  # spread like real ids
         case_id=f"payment:inv-{number:07}",
         process="payment",
         gate="fraud-review" if group == "fraud-analysts" else "manager-approval",

@@ -1,4 +1,4 @@
-"""Lists over many open tasks, at the gateway over HTTP. The tasks are written straight into the database."""
+"""Lists with many open tasks, at the gateway over HTTP. The tasks are written straight into the database."""
 
 import asyncio
 import hashlib
@@ -35,7 +35,7 @@ ASKED = {
 
 
 def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[str, Any]:
-    """Latencies by number of open tasks and by question."""
+    """Return latencies by number of open tasks and by query."""
     migrate(url)
     found: dict[str, Any] = {}
     have = 0
@@ -49,7 +49,7 @@ def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[
 
 
 def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
-    """Seconds of each of so many requests, after two to get warm."""
+    """Return the seconds of each request, after two requests that warm up caches."""
     took = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
@@ -63,14 +63,14 @@ def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 @contextmanager
 def gateway(url: str, folder: Path) -> Iterator[str]:
-    """The address of a gateway on this database. There is no Temporal server: lists do not ask it."""
+    """Run a gateway on this database and yield its address. There is no Temporal server: lists do not need it."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
         "HOLDGATE_DATABASE_URL": url,
         "HOLDGATE_VAR": str(folder),
         "HOLDGATE_PORT": str(port),
-        "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # nobody is there
+        "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # no server listens there
     }
     with (folder / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "cli", "api"]
@@ -91,12 +91,12 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
 
 
 def client_of(address: str, person: str) -> httpx2.Client:
-    """A client of one of the people."""
+    """Return a client with the token of one person."""
     return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {_token(person)}"}, timeout=60)
 
 
 def add_people(url: str, groups: Mapping[str, str]) -> None:
-    """People with their group and a token."""
+    """Store people with their group and a token."""
     now = datetime.now(UTC)
     engine = create_engine(synchronous(url))
     tokens_of = [{"hash": _digest(name), "person": name, "label": "bench", "created_at": now} for name in groups]
@@ -122,11 +122,12 @@ View = Callable[[int, datetime], TaskView]
 
 
 def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
-    """Open tasks of these numbers, each with its case, as `view` makes them of a number and when it was opened."""
+    """Store open tasks with these numbers, each with its case; `view` makes a task from its number and its time."""
     asyncio.run(_seed(Database(url), first, last, view, batch_of))
     engine = create_engine(synchronous(url))
     if engine.dialect.name == "postgresql":
-        # As its autovacuum does within a minute; without, it plans for empty tables. SQLite is never told.
+        # PostgreSQL's autovacuum does this within a minute; without it, queries are planned for empty tables. SQLite
+        # needs nothing.
         with engine.connect() as conn:
             conn.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
     engine.dispose()
@@ -147,7 +148,7 @@ async def _seed(db: Database, first: int, last: int, view: View, batch_of: Calla
 
 
 def view_of(number: int, opened: datetime) -> TaskView:
-    """Nine in ten wait for managers, the rest for directors."""
+    """Return a task: nine in ten for managers, the rest for directors."""
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.00"
     return TaskView(
         task_id=f"t{number:024x}",
@@ -171,7 +172,7 @@ def view_of(number: int, opened: datetime) -> TaskView:
 
 
 def case_row(view: TaskView) -> dict[str, Any]:
-    """The case of such a task."""
+    """Return the case of such a task."""
     reference = view.case_id.partition(":")[2]
     return {
         "case_id": view.case_id,
@@ -193,5 +194,5 @@ def case_row(view: TaskView) -> dict[str, Any]:
 
 
 def synchronous(url: str) -> str:
-    """The URL for a driver that blocks."""
+    """Return the URL for a blocking driver."""
     return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")

@@ -72,10 +72,10 @@ async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
 
 async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
     """Like `append`, and tells how many events were new."""
-    return await (await prepared(conn, new)).write()
+    return await (await prepare(conn, new)).write()
 
 
-async def prepared(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
+async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
     """The events of one case, with their places in its chain, to be written when all else of it is.
 
     Until then this holds the case and not the global order, which every writer needs. Each transaction takes rows

@@ -57,7 +57,7 @@ class Happened(NamedTuple):
     data: dict[str, str]
 
 
-async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
+async def snapshot(conn: AsyncConnection, silence: timedelta) -> Figures:
     """How things stand; a worker that was silent for so long counts as gone."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
@@ -84,7 +84,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
     )
 
 
-async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[Happened], int]:
+async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[Happened], int]:
     """What counts among the next `limit` events after the position `since`, and the position reached."""
     upto = min(since + limit, await audit_log.position(conn))
     query = (

@@ -37,7 +37,7 @@ async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
     return ActionRow.model_validate(row) if row else None
 
 
-async def waiting(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
+async def find_pending(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
     """The same action of the same person on the same task, if one is pending: sent again, it must not double."""
     query = select(actions).where(
         actions.c.task_id == task_id,
@@ -49,12 +49,12 @@ async def waiting(conn: AsyncConnection, person: str, task_id: str, content: str
     return ActionRow.model_validate(row) if row else None
 
 
-async def pending(conn: AsyncConnection, action: ActionRecord, case_id: str) -> None:
+async def add_pending(conn: AsyncConnection, action: ActionRecord, case_id: str) -> None:
     """Remember an action that goes by Signal, until the record of its case says what became of it."""
     await insert_once(conn, actions, _row(action, case_id) | {"status": "pending"})
 
 
-async def judge(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
+async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
     """Write what the case made of actions. The first answer stands."""
     rows = [_row(record, case_id) | {"status": "refused" if record.refusal else "done"} for record in records]
     if not rows:

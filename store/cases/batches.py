@@ -167,7 +167,7 @@ async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedR
         await conn.execute(insert(batch_rows), values)
 
 
-async def taken(conn: AsyncConnection, batch: Batch) -> None:
+async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
     """All rows of a received batch are stored: from now on it is there, to be started."""
     values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
     await conn.execute(
@@ -175,13 +175,13 @@ async def taken(conn: AsyncConnection, batch: Batch) -> None:
     )
 
 
-async def half_received(conn: AsyncConnection, before: datetime) -> list[str]:
+async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
     """Batches whose reception began before a moment and has not ended."""
     query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
     return list((await conn.execute(query)).scalars())
 
 
-async def forget_received(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     """Remove these batches and their rows, as far as they were not taken."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
     await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
@@ -262,7 +262,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
     return found
 
 
-async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     """The Workflows of these batches are known to Temporal."""
     await conn.execute(
         update(batches)
@@ -271,7 +271,7 @@ async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     )
 
 
-async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
+async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
     """Give a batch that is not closed another status."""
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
@@ -296,7 +296,7 @@ async def reopen(conn: AsyncConnection, batch_id: str) -> None:
     )
 
 
-async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
+async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> None:
     """End every row that is still to be started: as failed, for this reason, unless its case is there already."""
     waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
     stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)

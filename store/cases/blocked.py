@@ -56,7 +56,7 @@ async def counts(conn: AsyncConnection) -> dict[str, int]:
     return {row.kind: row[1] for row in await conn.execute(query)}
 
 
-async def found(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
+async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
     """Store what stands still and, of a case, the task of operators; False when that is known already."""
     if not await insert_once(conn, stopped, one.model_dump()):
         return False
@@ -68,7 +68,7 @@ async def found(conn: AsyncConnection, one: Stopped, task: TaskView | None, even
     return True
 
 
-async def over(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
+async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
     """It goes on, or another Workflow has the case: operators need not deal with it any more."""
     await conn.execute(delete(stopped).where(stopped.c.workflow_id == one.workflow_id))
     if one.case_id is None:

@@ -171,7 +171,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEv
     return dict.fromkeys(rows) | {row.case_id: row for row in found}
 
 
-async def started(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
+async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
     """Say that the Workflows of these cases run; a case that is further already stays there."""
     await conn.execute(
         update(cases)
@@ -187,17 +187,17 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     worker thinks that did not hear of it; it is told the end that stands. Raises `audit.UnknownCase` when the case has
     no row.
     """
-    events = await audit_log.prepared(conn, record.events) if record.events else None
+    events = await audit_log.prepare(conn, record.events) if record.events else None
     head = events.head if events else await _head(conn, record.case_id)
-    await tasks.judge_all(conn, record.decisions, record.case_id)
+    await tasks.record_decisions(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
-    await actions.judge(conn, record.actions, record.case_id)
+    await actions.record_results(conn, record.actions, record.case_id)
     moved = (events is None or events.added > 0) and await _move(conn, record, head)
     if moved:
         await tasks.open_all(conn, record.opened)
         await tasks.patch_all(conn, record.patched, record.case_id)
         if record.status.closed:
-            await tasks.close_left(conn, record.case_id, record.events[-1].at)
+            await tasks.close_remaining(conn, record.case_id, record.events[-1].at)
     if events:
         await events.write()
     if not moved:
@@ -260,12 +260,12 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
     if not (await conn.execute(given.values(values))).rowcount:
         return None
-    await tasks.close_left(conn, case.case_id, asked.at)
+    await tasks.close_remaining(conn, case.case_id, asked.at)
     await audit_log.append(conn, [event])
     return await get(conn, case.case_id)
 
 
-async def go_on(conn: AsyncConnection, new: NewCase) -> None:
+async def link_next_round(conn: AsyncConnection, new: NewCase) -> None:
     """Say in the record of the round before that this new case goes on with it, so that either leads to the other.
 
     It no longer has to come by itself.
@@ -281,10 +281,10 @@ async def go_on(conn: AsyncConnection, new: NewCase) -> None:
         data={"case_id": new.case_id, "round": new.round},
     )
     await audit_log.append(conn, [event])
-    await resubmitted(conn, new.resubmits)
+    await cancel_resubmit(conn, new.resubmits)
 
 
-async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
+async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
     """The next round of a case no longer has to come by itself."""
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
 
@@ -440,7 +440,7 @@ async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, in
     return {row.status: row[1] for row in await conn.execute(query)}
 
 
-async def on_their_way(conn: AsyncConnection, batch_id: str) -> int:
+async def count_running(conn: AsyncConnection, batch_id: str) -> int:
     """How many cases of a batch are neither at a gate nor at an end."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()

@@ -69,14 +69,14 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
     return found
 
 
-async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
+async def snooze(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
     """Hide a task from a person's own list until then; None shows it again."""
     await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
     if until is not None:
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
-async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
+async def snoozed_until(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
     """Until when the person has hidden the task from their own list; None where they have not."""
     query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
     return (await conn.execute(query)).scalar_one_or_none()
@@ -145,7 +145,7 @@ def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView])
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-async def pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
+async def add_pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
     """Remember a decision that went by Signal, until the record of its case says what became of it."""
     row = _decision_row(decision, case_id) | {"status": "pending", "refusal": "", "code": ""}
     await insert_once(conn, decisions, row)
@@ -196,7 +196,7 @@ async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
         await conn.execute(gone.values(status="withdrawn"))
 
 
-async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
+async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
     """Write what the case made of decisions. What was accepted stays so, unless it is withdrawn."""
     rows = [
         _decision_row(record.decision, case_id)
@@ -376,7 +376,7 @@ async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datet
     return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
 
 
-async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
+async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
     """Take back the tasks of a case that its Workflow does not know, which goes on from an earlier point.
 
     It will open them again. Decisions on them no longer count; the audit log keeps all of it.
@@ -389,7 +389,7 @@ async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> N
         await conn.execute(delete(table).where(table.c.task_id.in_(ids)))
 
 
-async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:
+async def close_remaining(conn: AsyncConnection, case_id: str, at: datetime) -> None:
     """No task of an ended case stays open, also not one that its Workflow forgot in a crash."""
     left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
     await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

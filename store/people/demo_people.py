@@ -19,7 +19,7 @@ from store.tables.people import memberships, passwords, people, sessions, tokens
 WHY = "the demo is off (HOLDGATE_DEMO)"
 
 
-async def present(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
+async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
     """The demo person of this id, made or brought back; None where the id is somebody's who is nobody of the demo."""
     row = (await conn.execute(select(people.c.demo, people.c.active).where(people.c.id == id))).one_or_none()
     if row is None:
@@ -42,15 +42,15 @@ async def dismiss_all(db: Database, by: str) -> int:
 
     Their sessions stay and open nothing, so that the pages can say why. Open tasks follow by `store.cases.recounts`.
     """
-    present = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
+    ensure = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
     async with db.read() as conn:
-        if (await conn.execute(present.limit(1))).first() is None:
+        if (await conn.execute(ensure.limit(1))).first() is None:
             return 0
     async with db.write() as conn:
-        gone = list((await conn.execute(present)).scalars())
+        gone = list((await conn.execute(ensure)).scalars())
         leavers = [await get(conn, id) for id in gone]
         for id in gone:
-            await absences.handed_on(conn, id, None)
+            await absences.hand_over(conn, id, None)
         await conn.execute(update(people).where(people.c.id.in_(gone)).values(active=False))
         for link in (people.c.manager, people.c.successor):
             await conn.execute(update(people).where(link.in_(gone)).values({link.name: None}))
@@ -65,7 +65,7 @@ async def dismiss_all(db: Database, by: str) -> int:
     return len(gone)
 
 
-async def behind(conn: AsyncConnection, shown: str) -> str | None:
+async def demo_person_of(conn: AsyncConnection, shown: str) -> str | None:
     """The demo person to whom a token, a session or a name belongs or belonged; None for anybody else's."""
     hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)

@@ -459,4 +459,4 @@ class Directory:
         if not names:
             return {}
         async with self._db.read() as conn:
-            return await successors.left(conn, names)
+            return await successors.successors_of(conn, names)

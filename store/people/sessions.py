@@ -153,7 +153,7 @@ async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
     return gone.rowcount
 
 
-async def start_anew(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
+async def replace_password(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
     """Give the person the password of this hash: they may try at once, and all their sessions end.
 
     Raises UnknownPerson.

@@ -13,7 +13,7 @@ async def is_active(conn: AsyncConnection, id: str) -> bool:
     return (await conn.scalar(select(people.c.active).where(people.c.id == id))) is True
 
 
-async def left(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
+async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
     """Of these people those who have left, each with the active person who came after; None where nobody did.
 
     Names are compared without case, as the rules of gates compare them.
@@ -25,4 +25,4 @@ async def left(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | N
 
 async def in_place_of(conn: AsyncConnection, id: str) -> str | None:
     """The person, or if they have left the active person who came after them; None where nobody did."""
-    return (await left(conn, [id])).get(id, id)
+    return (await successors_of(conn, [id])).get(id, id)

@@ -298,8 +298,8 @@ batch_rows = Table(
     Index("ix_batch_rows_case", "case_id"),
 )
 
-inbox_files = Table(
-    "inbox_files",
+dropped_files = Table(
+    "dropped_files",
     metadata,
     Column("process", String(255), primary_key=True),
     Column("sha256", String(64), primary_key=True),
@@ -307,7 +307,7 @@ inbox_files = Table(
     Column("claim", String(60), nullable=False),
     Column("taken_at", Instant, nullable=False),
 )
-"""Which batch the bytes of a file in the inbox become."""
+"""Which batch the bytes of a file in the drop folder became."""
 
 attachments = Table(
     "attachments",

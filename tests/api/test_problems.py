@@ -126,15 +126,15 @@ async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try
     ("requester", "said"),
     [(None, "is not set"), ("nobody", "there is no active person"), ("mia", "in neither requesters nor admins")],
 )
-async def test_the_health_page_says_why_nothing_in_the_inbox_is_imported(
+async def test_the_health_page_says_why_no_dropped_file_is_imported(
     tmp_path: Path, requester: str | None, said: str
 ) -> None:
     settings = Settings(
         var=tmp_path,
         policy=ROOT / "config" / "policy.toml",
         temporal_port=free_port(),
-        inbox_dir=tmp_path / "inbox",
-        inbox_requester=requester,
+        import_dir=tmp_path / "drop",
+        import_requester=requester,
     )
     migrate(settings.database_url)
     database = Database(settings.database_url)
@@ -148,4 +148,4 @@ async def test_the_health_page_says_why_nothing_in_the_inbox_is_imported(
         httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=30) as client,
     ):
         (warning,) = check(await client.get("/health/ready"), 503)["warnings"]
-    assert warning.startswith("HOLDGATE_INBOX_REQUESTER") and said in warning
+    assert warning.startswith("HOLDGATE_IMPORT_REQUESTER") and said in warning

@@ -56,7 +56,7 @@ async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIter
     made = Settings(var=folder, port=gateway, **settings)  # type: ignore[arg-type]
     shutil.copy(template, folder / "holdgate.db")
     database = Database(made.database_url)
-    present = await people_and_money.furnish(database, made.demo_tokens)
+    present = await people_and_money.create_demo(database, made.demo_tokens)
     people_and_money.secret(made.demo_secret)
     if not made.demo:
         async with database.write() as conn:

@@ -9,8 +9,8 @@ from cases.submit import differing
 from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import Status
-from intake.classify_rows import Judge, changes
-from intake.rows import Row, read
+from intake.classify_rows import RowClassifier, changes
+from intake.rows import ParsedRow, read
 from store.audit import audit_log
 from store.cases.batches import BatchRow, Existing, PlannedRow
 from tests.intake.conftest import HEAD, Office, ended, payment
@@ -31,8 +31,8 @@ def said(before: dict[str, object], after: dict[str, object]) -> list[str]:
     return [str(change) for change in changes(PAYMENT, stored, parsed(**after))]
 
 
-def row_of(reference: str, line: int = 2, **given: object) -> Row:
-    return Row(line=line, reference=reference, key=reference.lower(), input=parsed(**given))
+def row_of(reference: str, line: int = 2, **given: object) -> ParsedRow:
+    return ParsedRow(line=line, reference=reference, key=reference.lower(), input=parsed(**given))
 
 
 def existing(status: str, *, round_: int = 1, requester: str = "rita", unstarted: bool = False) -> Existing:
@@ -44,8 +44,8 @@ def existing(status: str, *, round_: int = 1, requester: str = "rita", unstarted
 
 
 def judged(there: Existing, *, resubmit: bool = False, **given: object) -> PlannedRow:
-    judge = Judge("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit)
-    (planned,) = judge.judge([row_of("INV-1", 2, **given)], {"payment": {"inv-1": there}})
+    classifier = RowClassifier("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit)
+    (planned,) = classifier.classify([row_of("INV-1", 2, **given)], {"payment": {"inv-1": there}})
     return planned
 
 
@@ -136,10 +136,10 @@ def test_a_case_that_could_not_be_started_is_tried_again_without_being_asked_unl
 
 @pytest.mark.parametrize("resubmit", [False, True])
 def test_a_repeat_within_the_file_names_the_line_of_the_first(resubmit: bool) -> None:
-    judge = Judge("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit)
+    classifier = RowClassifier("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit)
     rows = [row_of("INV-1", 3), row_of("inv-1", 5), row_of("INV-1", 9, amount="99.00")]
     known = {"payment": {"inv-1": existing("rejected")}} if resubmit else {}
-    first, same, other = judge.judge(rows[:1], known) + judge.judge(rows[1:], known)  # as two chunks
+    first, same, other = classifier.classify(rows[:1], known) + classifier.classify(rows[1:], known)  # as two chunks
     assert first.outcome == "valid"
     assert (same.above, same.case_id, same.says) == (
         3, first.case_id, "same; same reference as line 3 of this file",
@@ -205,6 +205,6 @@ async def test_rows_that_differ_come_first_in_the_report_of_a_batch_too(office: 
 
 def test_a_row_that_is_read_from_a_file_shows_its_amount_as_the_case_has_it() -> None:
     (row,) = read((HEAD + "INV-1,Acme Paper Ltd,13,GBP,operating\n").encode(), PAYMENT.input).rows
-    judge = Judge("payment", PROCESSES, "rita", {})
-    (found,) = judge.judge([row], {"payment": {"inv-1": existing("completed")}})
+    classifier = RowClassifier("payment", PROCESSES, "rita", {})
+    (found,) = classifier.classify([row], {"payment": {"inv-1": existing("completed")}})
     assert isinstance(found, BatchRow) and found.says == "differs: amount 12.50 → 13.00; the case is completed"

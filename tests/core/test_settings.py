@@ -104,8 +104,9 @@ def test_the_mail_server_is_never_printed(url: str) -> None:
 
 
 def test_a_slip_in_a_name_is_noticed() -> None:
-    names = ["HOLDGATE_PROT", "HOLDGATE_PORT", "HOLDGATE_ZZZ", "HOLDGATE_TOKEN", "PATH"]
+    names = ["HOLDGATE_INBOX_DIR", "HOLDGATE_PROT", "HOLDGATE_PORT", "HOLDGATE_ZZZ", "HOLDGATE_TOKEN", "PATH"]
     assert settings.unknown(names) == [
+        "HOLDGATE_INBOX_DIR is not a setting; is HOLDGATE_IMPORT_DIR meant?",
         "HOLDGATE_PROT is not a setting; is HOLDGATE_PORT meant?",
         "HOLDGATE_ZZZ is not a setting",
     ]

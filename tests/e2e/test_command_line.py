@@ -302,7 +302,7 @@ def test_evidence_is_written_as_a_zip_and_one_case_is_checked(run: Run, tmp_path
     assert run("audit", "pack", "--case", "payment:none", "--out", str(out)).code == 1
     assert run("audit", "pack", "--out", str(out)).code == 2
     assert out.read_bytes() == before
-    assert run("audit", "verify", "--case", "payment:proof-1").out.startswith("the record is intact")
+    assert run("audit", "verify", "--case", "payment:proof-1").out.startswith("the audit log is intact")
     assert run("audit", "verify", "--case", "payment:none").code == 1
     assert run("people", "unlock", "manager-1").out == "manager-1 may try to sign in again\n"
 

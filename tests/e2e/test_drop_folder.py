@@ -1,4 +1,4 @@
-"""Files dropped into the watched folder of the whole product, while its worker is killed under them."""
+"""Files in the drop folder of a running product whose worker is killed."""
 
 import json
 import random
@@ -35,28 +35,28 @@ TAKEN = "SELECT count(*) FROM batches WHERE status <> 'receiving'"
 @pytest.mark.timeout(240)
 @pytest.mark.soak
 def test_every_dropped_file_becomes_one_batch_and_every_row_one_case_while_workers_are_killed(tmp_path: Path) -> None:
-    chance, inbox = random.Random(SEED), tmp_path / "inbox"
-    (inbox / "payment").mkdir(parents=True)
+    chance, folder = random.Random(SEED), tmp_path / "drop"
+    (folder / "payment").mkdir(parents=True)
     var = tmp_path / "var"
     var.mkdir()
-    with Product(var, HOLDGATE_INBOX_DIR=str(inbox), HOLDGATE_INBOX_REQUESTER="requester-1") as product:
+    with Product(var, HOLDGATE_IMPORT_DIR=str(folder), HOLDGATE_IMPORT_REQUESTER="requester-1") as product:
         with product.client("admin-1") as client:
             assert client.get(f"{product.up['gateway_url']}/health/ready").json()["warnings"] == []
         for number in range(FILES):
-            drop(inbox / "payment", number)
+            drop(folder / "payment", number)
             if number % (FILES // KILLS) == 0:
                 time.sleep(chance.uniform(1.0, 4.0))
                 product.kill("worker")
         names = {f"{number}.csv" for number in range(FILES)}
-        while {path.name for path in (inbox / "done").glob("*.csv")} != names:
+        while {path.name for path in (folder / "done").glob("*.csv")} != names:
             time.sleep(0.2)
         while counted(var, "SELECT count(*) FROM cases WHERE status = 'completed'") < FILES * ROWS:
             time.sleep(0.2)
-    batches = {json.loads(path.read_text())["batch_id"] for path in (inbox / "done").glob("*.report.json")}
+    batches = {json.loads(path.read_text())["batch_id"] for path in (folder / "done").glob("*.report.json")}
     assert len(batches) == FILES == counted(var, TAKEN)
     assert counted(var, "SELECT count(*) FROM cases") == FILES * ROWS
     assert counted(var, "SELECT count(*) FROM batch_rows WHERE outcome = 'started'") == FILES * ROWS
-    assert not list((inbox / "payment").iterdir())
+    assert not list((folder / "payment").iterdir())
 
 
 def counted(var: Path, query: str) -> int:

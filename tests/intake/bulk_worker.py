@@ -23,13 +23,13 @@ with workflow.unsafe.imports_passed_through():
     from activities.engine.batch_rows import Imports
     from activities.payment.request import PaymentRequest
     from cases.submit import Starter
-    from intake.start_rows import Importer, Pace
+    from intake.start_rows import BatchPace, Importer
     from policy.file import PolicyFile
     from store.db.database import Database
     from workflows.registry import INPUTS, PROCESSES, Process
 
 
-QUICK = Pace(patience=0.1)
+QUICK = BatchPace(patience=0.1)
 
 
 @workflow.defn(name="payment")
@@ -43,7 +43,11 @@ class PaidAtOnce:
 
 @asynccontextmanager
 async def bulk_worker(
-    client: Client, db: Database, policy: PolicyFile, processes: Mapping[str, Process] = PROCESSES, pace: Pace = QUICK
+    client: Client,
+    db: Database,
+    policy: PolicyFile,
+    processes: Mapping[str, Process] = PROCESSES,
+    pace: BatchPace = QUICK,
 ) -> AsyncIterator[None]:
     """Workers on both queues; they work while the context is open."""
     imports = Imports(Importer(db, client, Starter(db, client, policy, processes), pace))

@@ -18,7 +18,7 @@ from domain.case import CaseEvent, CaseResult
 from domain.names import SEARCH_ATTRIBUTES
 from domain.records import CaseRecord
 from domain.status import Status
-from intake.start_rows import Pace
+from intake.start_rows import BatchPace
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
 from store.cases import batches, cases
@@ -49,7 +49,7 @@ class Office:
             self.db, self.client, self.policy, self.folder, self.processes, ROOT / "config" / "mappings.toml"
         )
 
-    def worker(self, pace: Pace = QUICK) -> AbstractAsyncContextManager[None]:
+    def worker(self, pace: BatchPace = QUICK) -> AbstractAsyncContextManager[None]:
         return bulk_worker(self.client, self.db, self.policy, self.processes, pace)
 
     async def case(self, case_id: str) -> cases.CaseRow:

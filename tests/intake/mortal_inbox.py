@@ -1,4 +1,4 @@
-"""Lives that look into an inbox and are killed at one step: before something changes in the box, or around the start.
+"""Processes that import from a drop folder and are killed at one step: before the folder changes, or around a start.
 
 python -m tests.intake.mortal_inbox ADDRESS NAMESPACE DATABASE_URL UPLOAD_FOLDER
 
@@ -16,8 +16,8 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from intake.drop_folder import DropBox
-from intake.drop_folder_import import Inbox
+from intake.drop_folder import DropFolder
+from intake.drop_folder_import import DropFolderImport
 from intake.parsing import parsing_pool
 from intake.upload import BatchReport, Uploads
 from policy.file import PolicyFile
@@ -63,10 +63,12 @@ async def live(address: str, namespace: str, url: str, uploads: str, folder: str
     client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
     database, life = Database(url), Life(step)
     taking = Mortal(life, database, client, PolicyFile(POLICY, INPUTS), Path(uploads))
-    inbox = Inbox(database, taking, DropBox(Path(folder), 0), "rita", most_bytes=1_000_000, url="http://holdgate")
+    importer = DropFolderImport(
+        database, taking, DropFolder(Path(folder), 0), "rita", most_bytes=1_000_000, url="http://holdgate"
+    )
     sys.addaudithook(life.hear)
     for _ in range(3):
-        await inbox.look()
+        await importer.look()
     await database.close()
 
 

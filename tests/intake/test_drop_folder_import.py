@@ -13,8 +13,8 @@ import pytest_asyncio
 from sqlalchemy import text
 from temporalio.testing import WorkflowEnvironment
 
-from intake.drop_folder import DropBox, StillWritten
-from intake.drop_folder_import import Inbox
+from intake.drop_folder import DropFolder, StillWritten
+from intake.drop_folder_import import DropFolderImport
 from store.people import leavers, people
 from tests.intake.conftest import HEAD, ROOT, Office
 from tests.intake.test_start_rows import rows
@@ -31,19 +31,19 @@ async def house(office: Office) -> AsyncIterator[Office]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "inbox"
+    made = tmp_path / "drop"
     (made / "payment").mkdir(parents=True)
     return made
 
 
-def inbox_of(house: Office, folder: Path, requester: str | None = "rita", stable_for: float = 0) -> Inbox:
-    box = DropBox(folder, stable_for)
-    return Inbox(house.db, house.uploads, box, requester, most_bytes=100_000, url="http://holdgate")
+def importer_of(house: Office, folder: Path, requester: str | None = "rita", stable_for: float = 0) -> DropFolderImport:
+    box = DropFolder(folder, stable_for)
+    return DropFolderImport(house.db, house.uploads, box, requester, most_bytes=100_000, url="http://holdgate")
 
 
-async def looked(inbox: Inbox, times: int = 2) -> int:
+async def looked(importer: DropFolderImport, times: int = 2) -> int:
     """How many files were put away: the first look only sees them."""
-    return sum([await inbox.look() for _ in range(times)])
+    return sum([await importer.look() for _ in range(times)])
 
 
 def report(folder: Path, name: str, where: str = "done") -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def count(house: Office, table: str) -> int:
 
 async def test_a_complete_file_is_imported_and_put_away_behind_its_report(house: Office, folder: Path) -> None:
     (folder / "payment" / "march.csv").write_text(HEAD + rows(3) + "INV-9,Acme,-3,GBP,operating\n")
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     said = report(folder, "march.csv")
     taken = await house.report(said["batch_id"])
     assert (taken.requester, taken.process, taken.filename) == ("rita", "payment", "march.csv")
@@ -84,7 +84,7 @@ async def test_a_complete_file_is_imported_and_put_away_behind_its_report(house:
 
 async def test_a_file_in_no_folder_is_one_of_several_processes(house: Office, folder: Path) -> None:
     (folder / "tasks.csv").write_bytes((ROOT / "docs" / "samples" / "tasks.csv").read_bytes())
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     assert report(folder, "tasks.csv")["process"] == "several"
     assert (await house.report(report(folder, "tasks.csv")["batch_id"])).process == "several"
 
@@ -93,7 +93,7 @@ async def test_a_file_in_no_folder_whose_headings_are_the_fields_of_one_process_
     house: Office, folder: Path
 ) -> None:
     (folder / "payments.csv").write_text(HEAD + rows(2))
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     said = report(folder, "payments.csv")
     assert (said["process"], said["rows"]["valid"]) == ("payment", 2)
 
@@ -103,7 +103,7 @@ async def test_a_folder_may_name_a_saved_mapping(house: Office, folder: Path) ->
     for name in ("payment@council-spending", "payment@counsil-spending"):
         (folder / name).mkdir()
         (folder / name / f"{name}.csv").write_text(data)
-    assert await looked(inbox_of(house, folder)) == 2
+    assert await looked(importer_of(house, folder)) == 2
     said = report(folder, "payment@council-spending.csv")
     assert (said["process"], said["saved_mapping"], said["rows"]["valid"], said["skipped"]) == (
         "payment",
@@ -116,24 +116,24 @@ async def test_a_folder_may_name_a_saved_mapping(house: Office, folder: Path) ->
 
 
 async def test_a_file_that_still_grows_is_waited_for(house: Office, folder: Path) -> None:
-    path, inbox = folder / "payment" / "slow.csv", inbox_of(house, folder, stable_for=0.3)
+    path, importer = folder / "payment" / "slow.csv", importer_of(house, folder, stable_for=0.3)
     path.write_text(HEAD)
     for number in range(1, 5):
         await asyncio.sleep(0.2)
-        assert await inbox.look() == 0
+        assert await importer.look() == 0
         with path.open("a") as file:
             file.write(f"INV-{number},Acme Paper Ltd,{number},GBP,operating\n")
     assert path.exists()
-    assert await inbox.look() == 0
+    assert await importer.look() == 0
     await asyncio.sleep(0.35)
-    assert await inbox.look() == 1
+    assert await importer.look() == 1
     assert report(folder, "slow.csv")["rows"]["valid"] == 4
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_not_taken_by_halves(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = DropBox(folder, 0)
+    box = DropFolder(folder, 0)
     (folder / "payment" / "x.csv").write_text(HEAD)
     box.look()
     (claim,) = box.look()
@@ -156,11 +156,11 @@ def test_a_file_that_is_written_to_while_it_is_read_is_not_taken_by_halves(
 async def test_what_is_not_finished_by_its_name_is_left_until_it_is_renamed(
     house: Office, folder: Path, name: str
 ) -> None:
-    inbox = inbox_of(house, folder)
+    importer = importer_of(house, folder)
     (folder / "payment" / name).write_text(HEAD + rows(1))
-    assert await looked(inbox, 3) == 0
+    assert await looked(importer, 3) == 0
     (folder / "payment" / name).rename(folder / "payment" / "finished.csv")
-    assert await looked(inbox) == 1
+    assert await looked(importer) == 1
     assert report(folder, "finished.csv")["rows"]["valid"] == 1
 
 
@@ -170,12 +170,12 @@ async def test_what_is_not_finished_by_its_name_is_left_until_it_is_renamed(
 async def test_the_same_bytes_dropped_again_start_nothing_and_the_report_says_which_batch_they_were(
     house: Office, folder: Path
 ) -> None:
-    inbox, data = inbox_of(house, folder), HEAD + rows(2)
+    importer, data = importer_of(house, folder), HEAD + rows(2)
     (folder / "payment" / "march.csv").write_text(data)
-    await looked(inbox)
+    await looked(importer)
     (folder / "payment" / "again.csv").write_text(data)
     (folder / "payment" / "march.csv").write_text(data)
-    assert await looked(inbox) == 2
+    assert await looked(importer) == 2
     assert await count(house, "batches") == 1
     first, second = report(folder, "march.csv"), report(folder, "again.csv")
     assert (first["outcome"], second["outcome"]) == ("imported", "imported before")
@@ -185,12 +185,12 @@ async def test_the_same_bytes_dropped_again_start_nothing_and_the_report_says_wh
 
 
 async def test_names_that_are_taken_in_done_never_collide(house: Office, folder: Path) -> None:
-    inbox = inbox_of(house, folder)
+    importer = importer_of(house, folder)
     (folder / "done").mkdir()
     (folder / "done" / "march.csv").write_text("somebody's own")
     for number in range(1, 4):
         (folder / "payment" / "march.csv").write_text(HEAD + rows(1, start=number))
-        assert await looked(inbox) == 1
+        assert await looked(importer) == 1
     assert (folder / "done" / "march.csv").read_text() == "somebody's own"
     kept = sorted((folder / "done").glob("march-*.csv"))
     assert sorted(path.read_text() for path in kept) == [HEAD + rows(1, start=number) for number in range(1, 4)]
@@ -198,8 +198,10 @@ async def test_names_that_are_taken_in_done_never_collide(house: Office, folder:
 
 
 async def test_of_several_workers_one_imports_and_another_goes_on_when_it_is_gone(house: Office, folder: Path) -> None:
-    boxes = [DropBox(folder, 0) for _ in range(4)]
-    workers = [Inbox(house.db, house.uploads, box, "rita", most_bytes=9_999, url="http://h") for box in boxes]
+    boxes = [DropFolder(folder, 0) for _ in range(4)]
+    workers = [
+        DropFolderImport(house.db, house.uploads, box, "rita", most_bytes=9_999, url="http://h") for box in boxes
+    ]
     for number in range(10):
         (folder / "payment" / f"{number}.csv").write_text(HEAD + rows(1, start=number))
     await asyncio.gather(*(looked(worker, 3) for worker in workers))
@@ -212,7 +214,7 @@ async def test_of_several_workers_one_imports_and_another_goes_on_when_it_is_gon
     assert sum([await looked(worker) for worker in others]) == 1
 
 
-class Lockless(DropBox):
+class Lockless(DropFolder):
     """On a drive without locks."""
 
     def _has_lock(self, taking: int) -> bool:
@@ -222,12 +224,13 @@ class Lockless(DropBox):
 async def test_workers_that_lost_their_lock_start_no_file_twice(house: Office, folder: Path) -> None:
     for number in range(5):
         (folder / "payment" / f"{number}.csv").write_text(HEAD + rows(1, start=number))
-    box = DropBox(folder, 0)
+    box = DropFolder(folder, 0)
     box.look()
     assert len(box.look()) == 5
     box.close()
     twins = [
-        Inbox(house.db, house.uploads, Lockless(folder, 0), "rita", most_bytes=9_999, url="http://h") for _ in range(2)
+        DropFolderImport(house.db, house.uploads, Lockless(folder, 0), "rita", most_bytes=9_999, url="http://h")
+        for _ in range(2)
     ]
     for _ in range(3):
         await asyncio.gather(*(twin.look() for twin in twins))
@@ -251,7 +254,7 @@ async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
     house: Office, folder: Path, data: bytes, reason: str
 ) -> None:
     (folder / "payment" / "bad.csv").write_bytes(data)
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     said = report(folder, "bad.csv", "refused")
     assert said["outcome"] == "refused" and reason in said["reason"]
     assert said["reason"] in (folder / "refused" / "bad.csv.report.txt").read_text()
@@ -261,7 +264,7 @@ async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
 async def test_a_folder_that_is_named_after_no_process_is_told_so(house: Office, folder: Path) -> None:
     (folder / "payments").mkdir()
     (folder / "payments" / "x.csv").write_text(HEAD + rows(1))
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     assert "there is no process 'payments'" in report(folder, "x.csv", "refused")["reason"]
 
 
@@ -276,7 +279,7 @@ async def test_links_devices_and_folders_are_never_followed(house: Office, folde
     os.mkfifo(folder / "payment" / "pipe.csv")
     (folder / "payment" / "deep").mkdir()
     (folder / "payment" / "deep" / "x.csv").write_text(HEAD)
-    assert await looked(inbox_of(house, folder), 3) == 0
+    assert await looked(importer_of(house, folder), 3) == 0
     assert (folder / "payment" / "link.csv").is_symlink() and (elsewhere / "x.csv").exists()
     assert await count(house, "batches") == 0
 
@@ -287,7 +290,7 @@ async def test_a_file_that_lies_under_a_second_name_elsewhere_is_refused_and_tha
     secret = tmp_path / "secret.csv"
     secret.write_text(HEAD + rows(1))
     (folder / "payment" / "hard.csv").hardlink_to(secret)
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     assert "hard link" in report(folder, "hard.csv", "refused")["reason"]
     assert secret.exists() and await count(house, "batches") == 0
 
@@ -297,11 +300,11 @@ async def test_a_link_in_place_of_done_leads_nowhere(house: Office, folder: Path
     elsewhere.mkdir()
     (folder / "done").symlink_to(elsewhere)
     (folder / "payment" / "x.csv").write_text(HEAD + rows(1))
-    inbox = inbox_of(house, folder)
-    assert await looked(inbox, 3) == 0
+    importer = importer_of(house, folder)
+    assert await looked(importer, 3) == 0
     assert list(elsewhere.iterdir()) == []
     (folder / "done").unlink()
-    assert await inbox.look() == 1
+    assert await importer.look() == 1
     assert await count(house, "batches") == 1 and report(folder, "x.csv")["outcome"] == "imported"
 
 
@@ -309,10 +312,10 @@ async def test_a_link_in_place_of_done_leads_nowhere(house: Office, folder: Path
     "name", ["ü.csv", "x" * 251 + ".csv", "é" * 120 + ".csv", "-rf *.csv", os.fsdecode(b"\xff\xfe.csv")]
 )
 async def test_a_file_of_any_name_is_imported(house: Office, folder: Path, name: str) -> None:
-    inbox = inbox_of(house, folder)
+    importer = importer_of(house, folder)
     for number in (1, 2):
         (folder / "payment" / name).write_text(HEAD + rows(1, start=number))
-        assert await looked(inbox) == 1
+        assert await looked(importer) == 1
     assert len(list((folder / "done").glob("*.csv"))) == 2 and await count(house, "batches") == 2
 
 
@@ -324,7 +327,7 @@ async def test_files_are_asked_for_by_who_came_after_the_person_that_is_named(ho
         await people.add(conn, "bert", "Bert", [], by="test")
         await leavers.replace(conn, "rita", "bert", "left", by="test")
     (folder / "payment" / "march.csv").write_text(HEAD + rows(3))
-    assert await looked(inbox_of(house, folder)) == 1
+    assert await looked(importer_of(house, folder)) == 1
     taken = await house.report(report(folder, "march.csv")["batch_id"])
     assert taken.requester == "bert"
 
@@ -337,18 +340,18 @@ async def test_without_somebody_who_may_ask_for_cases_nothing_is_imported_and_it
     house: Office, folder: Path, caplog: pytest.LogCaptureFixture, requester: str | None, said: str
 ) -> None:
     (folder / "payment" / "x.csv").write_text(HEAD + rows(1))
-    assert await looked(inbox_of(house, folder, requester), 4) == 0
+    assert await looked(importer_of(house, folder, requester), 4) == 0
     assert (folder / "payment" / "x.csv").exists()
-    assert [said in record.message for record in caplog.records if "INBOX_REQUESTER" in record.message] == [True]
+    assert [said in record.message for record in caplog.records if "IMPORT_REQUESTER" in record.message] == [True]
 
 
 async def test_while_the_folder_is_away_nothing_happens_and_then_it_goes_on(house: Office, tmp_path: Path) -> None:
-    inbox = inbox_of(house, tmp_path / "drive")
-    assert await looked(inbox) == 0
+    importer = importer_of(house, tmp_path / "drive")
+    assert await looked(importer) == 0
     assert not (tmp_path / "drive").exists()
     (tmp_path / "drive" / "payment").mkdir(parents=True)
     (tmp_path / "drive" / "payment" / "x.csv").write_text(HEAD + rows(1))
-    assert await looked(inbox) == 1
+    assert await looked(importer) == 1
 
 
 async def test_while_temporal_is_away_files_stay_where_they_are(
@@ -356,8 +359,8 @@ async def test_while_temporal_is_away_files_stay_where_they_are(
 ) -> None:
     (folder / "payment" / "x.csv").write_text(HEAD + rows(1))
     await temporal.shutdown()
-    assert await looked(inbox_of(house, folder)) == 0
-    assert (folder / "payment" / "x.csv").exists() and await count(house, "inbox_files") == 0
+    assert await looked(importer_of(house, folder)) == 0
+    assert (folder / "payment" / "x.csv").exists() and await count(house, "dropped_files") == 0
 
 
 # --------------------------------------------------------------------------------------------------------------- killed
@@ -378,14 +381,14 @@ async def test_killed_before_any_of_its_steps_it_starts_every_file_once_and_lose
     assert lives.stdin and lives.stdout
     while ended == "killed":
         step += 1
-        folder = tmp_path / f"inbox-{step}"
+        folder = tmp_path / f"importer-{step}"
         (folder / "payment").mkdir(parents=True)
         data = HEAD + rows(2, start=10 * step)
         (folder / "payment" / "march.csv").write_text(data)
         (folder / "tasks.csv").write_text("no heading\n")
         lives.stdin.write(f"{step} {folder}\n".encode())
         ended = (await lives.stdout.readline()).decode().strip()
-        await looked(inbox_of(house, folder), 3)
+        await looked(importer_of(house, folder), 3)
         assert files_in(folder) == [
             ".taking/.lock",
             *(f"done/march.csv{each}" for each in ("", ".report.json", ".report.txt")),

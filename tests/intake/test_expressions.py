@@ -59,11 +59,11 @@ def in_source(path: Path) -> Iterator[str | bytes]:
 
 def patterns() -> dict[str, "re.Pattern[str] | re.Pattern[bytes]"]:
     found: dict[str, re.Pattern[str] | re.Pattern[bytes]] = {}
-    for module in pkgutil.iter_modules(intake.__path__):
-        loaded = importlib.import_module(f"intake.{module.name}")
+    for module in pkgutil.walk_packages(intake.__path__, "intake."):
+        loaded = importlib.import_module(module.name)
         made = [value for value in vars(loaded).values() if isinstance(value, re.Pattern)]
         made += [re.compile(each) for each in in_source(Path(str(loaded.__file__)))]
-        found |= {f"{module.name}-{number}": each for number, each in enumerate(dict.fromkeys(made))}
+        found |= {f"{module.name.rpartition('.')[2]}-{number}": each for number, each in enumerate(dict.fromkeys(made))}
     marks = (".", ",")
     for decimal in marks:
         for thousands in ("", "none", " ", "'", *marks):

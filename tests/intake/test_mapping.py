@@ -14,7 +14,7 @@ from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, ch
 from intake.mapping.mapping_choice import target_of
 from intake.mapping.saved_mappings import SavedMappings, as_toml
 from intake.read_file import read_file
-from intake.rows import Row, Sheet
+from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES
@@ -29,7 +29,7 @@ def read(data: str | bytes, mapping: Mapping[str, Any] | None = None) -> Sheet:
     return read_file(data.encode() if isinstance(data, str) else data, TARGET, parsed, lambda: USUAL)
 
 
-def told(row: Row) -> list[str]:
+def told(row: ParsedRow) -> list[str]:
     return [str(error) for error in row.errors]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intake.mixed_process_file import read_seed
-from intake.rows import Row, UnreadableFile
+from intake.rows import ParsedRow, UnreadableFile
 from tests.support.installed_app import ROOT
 from workflows.registry import PROCESSES
 
@@ -14,15 +14,15 @@ HEAD = "task_id,task_type,name,description,priority,amount,currency,scheduled_ti
 STARTABLE = ("approval", "payment")
 
 
-def rows(*lines: str, head: str = HEAD) -> list[Row]:
+def rows(*lines: str, head: str = HEAD) -> list[ParsedRow]:
     return list(read_seed("\n".join([head, *lines]).encode(), PROCESSES, STARTABLE).rows)
 
 
-def told(row: Row) -> list[str]:
+def told(row: ParsedRow) -> list[str]:
     return [str(problem) for problem in row.errors]
 
 
-def given(row: Row) -> dict[str, Any]:
+def given(row: ParsedRow) -> dict[str, Any]:
     assert row.input is not None, told(row)
     return row.input.model_dump(mode="json", exclude_defaults=True)
 

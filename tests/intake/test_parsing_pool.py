@@ -190,7 +190,7 @@ async def test_too_many_files_of_one_person_are_refused_for_now() -> None:
 KILLED = """
 import asyncio
 from tests.intake.test_parsing_pool import dry_run, rows, parsers, until
-from intake.parsing_pool import ParsingPool, _templates
+from intake.parsing.parsing_pool import ParsingPool, _templates
 
 async def main():
     reading = asyncio.create_task(dry_run(ParsingPool(), rows(90_000)))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from activities.payment.request import PaymentRequest
 from domain.base import FieldProblem
-from intake.rows import MAX_ROWS, Row, UnreadableFile, read
+from intake.rows import MAX_ROWS, ParsedRow, UnreadableFile, read
 from workflows.registry import PROCESSES
 
 HEAD = b"reference,payee,amount,currency,account,due_date,memo,payee_account\n"
@@ -44,7 +44,7 @@ class Loan(BaseModel):
         return self
 
 
-def loans(*lines: str) -> list[Row]:
+def loans(*lines: str) -> list[ParsedRow]:
     return list(read("\n".join(["reference,book,days,fee,back,shelf,express,priority", *lines]).encode(), Loan).rows)
 
 

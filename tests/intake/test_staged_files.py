@@ -6,33 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from intake.staged_files import KEPT_S, MOST, HeldFiles, NotHeld, TakenBefore
+from intake.staged_files import KEPT_S, MOST, NotStaged, StagedFiles, StartedBefore
 
 BATCH = "b0123456789abcdef"
 
 
 def test_a_file_is_there_for_whoever_sent_it_and_for_nobody_else(tmp_path: Path) -> None:
-    held = HeldFiles(tmp_path)
+    held = StagedFiles(tmp_path)
     sha256 = held.hold("requester-1", b"a,b")
     assert held.read("requester-1", sha256) == b"a,b"
     for person, name in (("requester-2", sha256), ("requester-1", "../" + sha256), ("requester-1", "0" * 64)):
-        with pytest.raises(NotHeld):
+        with pytest.raises(NotStaged):
             held.read(person, name)
-        with pytest.raises(NotHeld):
+        with pytest.raises(NotStaged):
             held.take(person, name)
 
 
 def test_it_is_taken_once_and_says_as_what(tmp_path: Path) -> None:
-    held = HeldFiles(tmp_path)
+    held = StagedFiles(tmp_path)
     sha256 = held.hold("requester-1", b"b" * 17)
     assert held.take("requester-1", sha256) == b"b" * 17
-    with pytest.raises(TakenBefore) as before:
+    with pytest.raises(StartedBefore) as before:
         held.take("requester-1", sha256)
     assert before.value.batch_id == ""
     held.give_back("requester-1", sha256)
     held.take("requester-1", sha256)
     held.started("requester-1", sha256, BATCH)
-    with pytest.raises(TakenBefore) as before:
+    with pytest.raises(StartedBefore) as before:
         held.read("requester-1", sha256)
     assert before.value.batch_id == BATCH
     held.hold("requester-1", b"b" * 17)
@@ -40,7 +40,7 @@ def test_it_is_taken_once_and_says_as_what(tmp_path: Path) -> None:
 
 
 def test_what_was_forgotten_is_removed_and_one_person_cannot_fill_the_disk(tmp_path: Path) -> None:
-    held = HeldFiles(tmp_path)
+    held = StagedFiles(tmp_path)
     old = held.hold("requester-2", b"old")
     (path,) = tmp_path.glob(f"*/{old}")
     long_ago = time.time() - KEPT_S - 1

@@ -19,7 +19,7 @@ from cases.workflow_starter import BATCH_PRIORITY, TemporalUnavailable
 from domain.batch import BatchCounts, BatchInput
 from domain.status import Status
 from intake import start_rows
-from intake.start_rows import CHUNK, Importer, Pace
+from intake.start_rows import CHUNK, BatchPace, Importer
 from store.audit import audit_log
 from store.cases import batches, cases
 from store.cases.batches import PlannedRow
@@ -86,13 +86,13 @@ async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: 
     batch = await input_of(office, taken.batch_id)
     began = time.monotonic()
     # With this patience, and scheduled cases in its way, the import would take minutes.
-    result = await Importer(office.db, office.client, office.starter, Pace(patience=60)).run(batch, lambda _: None)
+    result = await Importer(office.db, office.client, office.starter, BatchPace(patience=60)).run(batch, lambda _: None)
     assert result.rows.started == 4 * CHUNK
     assert time.monotonic() - began < 30
     report = await office.report(taken.batch_id)
     assert report.cases == {"scheduled": 4 * CHUNK}
     async with office.db.read() as conn:
-        assert await cases.on_their_way(conn, batch.batch_id) == 0
+        assert await cases.count_running(conn, batch.batch_id) == 0
 
 
 async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:
@@ -136,7 +136,7 @@ async def test_a_row_that_somebody_else_started_in_between_is_a_duplicate(office
 async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_and_no_duplicate(office: Office) -> None:
     taken = await office.take(HEAD + rows(4))
     batch = await input_of(office, taken.batch_id)
-    imports = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
+    imports = Importer(office.db, office.client, office.starter, BatchPace(patience=0.1))
     # The attempt died behind the rows of two cases, and behind the Workflow of one of them.
     process = office.starter.process("payment")
     prepared = [
@@ -167,7 +167,7 @@ async def test_while_temporal_is_away_rows_wait_and_then_go_on(office: Office, t
     taken = await office.take(HEAD + rows(5))
     batch = await input_of(office, taken.batch_id)
     await temporal.shutdown()
-    imports = Importer(office.db, office.client, office.starter, Pace(patience=0.1))
+    imports = Importer(office.db, office.client, office.starter, BatchPace(patience=0.1))
     with pytest.raises(TemporalUnavailable, match="5 cases wait"):
         await imports.run(batch, lambda _: None)
     assert (await office.report(batch.batch_id)).rows == BatchCounts(total=5, valid=5)
@@ -220,7 +220,7 @@ async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
 ) -> None:
     monkeypatch.setattr(start_rows, "ROWS_PER_CALL", 1)
     count = CHUNKS_PER_RUN + 5
-    async with office.worker(Pace(in_flight=1, patience=0.01)):
+    async with office.worker(BatchPace(in_flight=1, patience=0.01)):
         taken = await office.take(HEAD + rows(count))
         handle = office.client.get_workflow_handle(f"batch:{taken.batch_id}")
         first = (await handle.describe()).run_id
@@ -231,7 +231,7 @@ async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
 
 
 async def test_an_import_is_no_faster_than_it_may_be(office: Office) -> None:
-    async with office.worker(Pace(per_second=10, patience=0.01)):
+    async with office.worker(BatchPace(per_second=10, patience=0.01)):
         taken = await office.take(HEAD + rows(30))
         began = time.monotonic()
         await office.finished(taken.batch_id or "")

@@ -15,7 +15,7 @@ from cases.submit import SWEEP_AFTER, NoPolicy, TemporalUnavailable
 from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import ENDED_UNDONE, Status
-from intake.classify_rows import Judge
+from intake.classify_rows import RowClassifier
 from intake.rows import UnreadableFile, read
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -179,7 +179,9 @@ def test_every_row_is_valid_invalid_or_duplicate_and_only_one_of_a_reference_is_
         for key, (status, requester, round_, unstarted) in there.items()
     }
     rows = list(sheet.rows)
-    judged = Judge("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit).judge(rows, {"payment": known})
+    judged = RowClassifier("payment", PROCESSES, "rita", {"payment": 3}, resubmit=resubmit).classify(
+        rows, {"payment": known}
+    )
     counts = batches.counted({o: [j.outcome for j in judged].count(o) for o in ("valid", "invalid", "duplicate")})
     assert counts.total == counts.valid + counts.invalid + counts.duplicate == len(rows)
     valid = [found.case_id for found in judged if found.outcome == "valid"]

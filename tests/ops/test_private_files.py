@@ -38,18 +38,18 @@ def test_what_an_older_version_left_open_is_closed_once_and_told(
         make(var / name)
     make(var / "apps" / "shop" / "run", 0o755)
     (var / "link").symlink_to(make(tmp_path / "of-others"))
-    inside = make(var / "inbox" / "dropped.csv")
+    inside = make(var / "drop" / "dropped.csv")
     outer = [make(elsewhere / f"holdgate.db{suffix}") for suffix in ("", "-wal", "-shm")]
     var.chmod(0o755)
 
     url = f"sqlite+aiosqlite:///{elsewhere / 'holdgate.db'}"
-    shared = (var / "inbox", None)
+    shared = (var / "drop", None)
     assert tighten(var, url, shared) > 0
     assert stat.S_IMODE((var / "apps" / "shop" / "run").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in outer} == {0o600}
     # What is not ours alone stays as its people want it.
     assert stat.S_IMODE(inside.stat().st_mode) == stat.S_IMODE((tmp_path / "of-others").stat().st_mode) == 0o644
-    assert all("inbox" in each for each in open_to_others(var))
+    assert all("drop" in each for each in open_to_others(var))
     assert caplog.text.count("could be used by other users of this machine") == 1
     assert tighten(var, url, shared) == 0
     assert tighten(var, "postgresql://holdgate@nowhere/x", shared) == 0 == tighten(tmp_path / "nothing")

@@ -254,7 +254,7 @@ async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_pa
     settings = load(var=tmp_path)
     await asyncio.to_thread(migrate, settings.database_url)
     database = Database(settings.database_url)
-    before = await people_and_money.furnish(database, settings.demo_tokens)
+    before = await people_and_money.create_demo(database, settings.demo_tokens)
     await database.close()
     settings.demo_tokens.unlink()
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:

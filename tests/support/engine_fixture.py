@@ -28,7 +28,14 @@ from domain.ids import case_id_for, reference_key
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
 from plugins.activities import activities_of
 from plugins.shipped import steps
-from plugins.testing.server import Handle as Handle, Lab, furnish, time_skipping_server, unskipped, worker_of
+from plugins.testing.server import (
+    Handle as Handle,
+    WorkerHarness,
+    add_people,
+    time_skipping_server,
+    unskipped,
+    worker_of,
+)
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
@@ -94,7 +101,7 @@ groups = ["directors"]
 
 
 @dataclass
-class House(Lab):
+class House(WorkerHarness):
     """Everything a test of the engine needs, and words for what people do."""
 
     receiver: Receiver
@@ -203,7 +210,7 @@ class House(Lab):
         self, case: Handle, by: str = "olga", reason: str = "paid twice", policy: str = ONE_GATE
     ) -> Handle:
         """Ask for the rollback of a completed case; the handle of the Workflow that does it."""
-        return await self.take_back(self.starter(policy), case, by, reason)
+        return await self.request_rollback(self.starter(policy), case, by, reason)
 
     async def audit_problems(self) -> list[str]:
         return (await audit_log.verify(self.database)).problems
@@ -239,7 +246,7 @@ async def open_house(
     url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
     migrate(url)
     database = Database(url)
-    await furnish(database, PEOPLE)
+    await add_people(database, PEOPLE)
     receiver = Receiver()
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}

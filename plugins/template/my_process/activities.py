@@ -27,9 +27,10 @@ class MyProcessRequest(Message):
 
 
 class Book:
-    """A receiver of effects: an SQLite file with one row for each key. A key takes effect once, also in repeated calls.
+    """The receiver of the effects: an SQLite file with one row for each key.
 
-    Your own service must do the same: store the key with the effect, in one transaction or as an idempotency key.
+    A key takes effect once, also in repeated calls. Your own service must do the same: store the key with the effect,
+    in one transaction or as an idempotency key.
     """
 
     def __init__(self, folder: Path) -> None:

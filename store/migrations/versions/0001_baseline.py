@@ -318,13 +318,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("worker", name="pk_heartbeats"),
     )
     op.create_table(
-        "inbox_files",
+        "dropped_files",
         sa.Column("process", sa.String(length=255), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("batch_id", sa.String(length=60), nullable=False),
         sa.Column("claim", sa.String(length=60), nullable=False),
         sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("process", "sha256", name="pk_inbox_files"),
+        sa.PrimaryKeyConstraint("process", "sha256", name="pk_dropped_files"),
     )
     op.create_table(
         "leases",

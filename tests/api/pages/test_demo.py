@@ -63,7 +63,7 @@ async def furnished(tmp_path_factory: pytest.TempPathFactory, sqlite_template: P
     settings = Settings(var=tmp_path_factory.mktemp("furnished"))
     shutil.copy(sqlite_template, settings.var / "holdgate.db")
     database = Database(settings.database_url)
-    await people_and_money.furnish(database, settings.demo_tokens)
+    await people_and_money.create_demo(database, settings.demo_tokens)
     people_and_money.secret(settings.demo_secret)
     await database.close()
     return settings.var
@@ -233,7 +233,7 @@ async def test_whatever_opened_as_a_demo_person_is_refused_with_the_reason(runni
     off: dict[str, Any] = {"demo": False}
     async with running.browser(**off) as client:
         if not dismissed:  # a database that could not be written when the gateway started
-            await people_and_money.furnish(running.database, running.folder / "demo-tokens.json")
+            await people_and_money.create_demo(running.database, running.folder / "demo-tokens.json")
             tokens: dict[str, str] = json.loads((running.folder / "demo-tokens.json").read_text())
         else:
             tokens = running.tokens
@@ -274,7 +274,7 @@ async def test_the_demo_turned_on_again_has_its_people_again_and_old_sessions_st
         await clicked(client)
         session = client.cookies[COOKIE]
     await demo_people.dismiss_all(running.database, by="holdgate")
-    present = await people_and_money.furnish(running.database, running.folder / "demo-tokens.json")
+    present = await people_and_money.create_demo(running.database, running.folder / "demo-tokens.json")
     assert {person.id: person.groups for person in present} == {
         id: [group] for id, group in demo_people_people_and_money.PEOPLE.items()
     }
@@ -300,7 +300,7 @@ async def test_an_admin_takes_a_demo_person_over_by_bringing_them_back(running: 
         old = {"Authorization": f"Bearer {running.tokens['manager-1']}"}
         assert (await client.get("/api/v1/me", headers=old)).status_code == 401
         assert "Sign in" in (await client.get("/", headers={"Cookie": f"{COOKIE}={session}"})).text
-    present = await people_and_money.furnish(running.database, running.folder / "demo-tokens.json")
+    present = await people_and_money.create_demo(running.database, running.folder / "demo-tokens.json")
     assert "manager-1" not in {person.id for person in present}, "with the demo on again they are nobody of it"
     async with running.browser() as client:
         await client.get("/sign-in", params={"demo": running.secret})
@@ -315,7 +315,7 @@ async def test_an_id_of_the_demo_that_is_somebodys_already_is_left_to_them(
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "admin-1", "Anna", ["admins"], by="cli:root")
-    present = await people_and_money.furnish(database, settings.demo_tokens)
+    present = await people_and_money.create_demo(database, settings.demo_tokens)
     assert "admin-1" not in {person.id for person in present}
     await demo_people.dismiss_all(database, by="holdgate")
     async with database.read() as conn:

@@ -3,7 +3,7 @@
 import pytest
 
 from store.cases import dropped_files
-from store.cases.dropped_files import Known, TakenBefore
+from store.cases.dropped_files import DroppedFile, TakenBefore
 from store.db.database import Database
 
 BYTES, OTHER = "a" * 64, "b" * 64
@@ -18,6 +18,6 @@ async def test_the_same_bytes_of_one_folder_are_taken_once(db: Database) -> None
         async with db.write() as conn:
             await dropped_files.take(conn, "payment", BYTES, "b4", "claim-4")
     async with db.read() as conn:
-        assert await dropped_files.known(conn, "payment", BYTES) == Known("b1", "claim-1")
-        assert await dropped_files.known(conn, "several", BYTES) == Known("b3", "claim-3")
+        assert await dropped_files.known(conn, "payment", BYTES) == DroppedFile("b1", "claim-1")
+        assert await dropped_files.known(conn, "several", BYTES) == DroppedFile("b3", "claim-3")
         assert await dropped_files.known(conn, "deployment", BYTES) is None

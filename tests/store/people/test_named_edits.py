@@ -107,7 +107,7 @@ def test_each_of_23_edits_is_named_by_the_command(
     shutil.copy(filled, used)
     assert (command_line.main(("audit", "verify")), capsys.readouterr().out.split(":")[0]) == (
         0,
-        "the record is intact",
+        "the audit log is intact",
     )
     assert len(EDITS) == 23
     for edit, *words in EDITS:

@@ -1,0 +1,43 @@
+"""The commands of the audit log, and of its database."""
+
+import json
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from tests.cli.conftest import Run
+
+
+def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("migrate") == (0, f"sqlite+aiosqlite:///{tmp_path}/holdgate.db is up to date\n", "")
+    assert run("audit", "verify").code == 0
+
+
+def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
+    run("people", "add", "anna")
+    intact = run("audit", "verify")
+    assert intact.code == 0 and intact.out.startswith("the audit log is intact: 1 events")
+    engine = create_engine(f"sqlite:///{tmp_path}/holdgate.db")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE events SET actor = 'somebody else'"))
+    engine.dispose()
+    edited = run("audit", "verify", "--json")
+    assert edited.code == 1
+    assert json.loads(edited.out)["problems"]
+    assert "problems: 1 events" in run("audit", "verify").out
+
+
+def test_a_database_that_is_not_there_is_not_made_by_looking(run: Run, tmp_path: Path) -> None:
+    for command in (("audit", "verify"), ("people", "list")):
+        answer = run(*command)
+        assert answer.code == 2
+        assert "holdgate.db is not there, or not yours; 'make up' creates it" in answer.err
+    assert not (tmp_path / "holdgate.db").exists()
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "holdgate.db").write_text("this is a letter to my aunt, much longer than a header" * 20)
+    answer = run("audit", "verify")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("the database cannot be used: ")
