@@ -19,7 +19,7 @@ from policy.groups import groups_of
 from policy.model import Policy
 from store.db.database import Database
 from store.people.name_resolver import NameResolver, members_of, refused, resolver, there_are
-from store.people.people import Directory, UnknownPerson, get
+from store.people.people import PeopleDirectory, UnknownPerson, get
 
 SUGGESTED = 200
 """Names of one file for which suggestions are looked up; a file with more of them has the wrong column."""
@@ -72,7 +72,7 @@ class NamesCheck:
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
         """Those of the names whom `choose_from` of a gate does not let the person choose."""
-        return await not_to_choose(choose_from, names, self._by, Directory(self._db))
+        return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:
         """Those of the names that there are."""

@@ -46,7 +46,7 @@ def workers(
     `own_steps` carry out the steps of the processes that are not shipped.
     """
     policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), INPUTS)
     pace = Pace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [
         Worker(

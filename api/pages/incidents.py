@@ -21,7 +21,7 @@ from domain.gate import REASONS
 from domain.state_words import BUTTONS
 from domain.status import Verdict
 from store.cases import bulk_results, incidents
-from store.cases.incidents import AT_ONCE, Answered, Incidents, Waiting
+from store.cases.incidents import AT_ONCE, Incidents, InterventionState, OpenIncident
 from store.db.database import Database
 from store.people.people import Person
 
@@ -37,7 +37,7 @@ class Queue(Context):
     """Made with the page, so that a form which is sent twice is one answer."""
     answered: list[BulkResult]
     """What became of what was just answered."""
-    tasks: Mapping[str, Answered]
+    tasks: Mapping[str, InterventionState]
     """Those that were answered as they are now, by id."""
     at_once: int = AT_ONCE
 
@@ -46,7 +46,7 @@ class Queue(Context):
 class Group(Queue):
     """`incidents/group.html`: one group, its tasks to choose from, and what was chosen when that was refused."""
 
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[OpenIncident, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
     ticked: frozenset[str] = frozenset()
     comment: str = ""

@@ -19,7 +19,7 @@ from api.services.person_lookup import whom
 from store.db.database import Database
 from store.people import passwords, people, roster, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
-from store.people.roster import Entry, Group
+from store.people.roster import RosterEntry, RosterGroup
 
 router = APIRouter(tags=["people"])
 
@@ -77,13 +77,13 @@ class Tokens(BaseModel):
 class Groups(BaseModel):
     """By name."""
 
-    items: list[Group]
+    items: list[RosterGroup]
 
 
 @router.get("/people", responses=_READS)
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
-) -> Page[Entry]:
+) -> Page[RosterEntry]:
     """Everybody, by id. For auditors and admins."""
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
@@ -91,7 +91,7 @@ async def list_people(
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
-async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> Entry:
+async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. They sign in once they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
@@ -101,13 +101,13 @@ async def add_person(new: NewPerson, admin: Admin, services: TheServices, confir
 
 
 @router.get("/people/{person_id}", responses=_READS)
-async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
+async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> RosterEntry:
     """One person. For auditors and admins."""
     return await _entry(db, person_id)
 
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
-async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
+async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
     """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
 
     Nobody changes their own address or manager, or becomes the manager of somebody, without another administrator.
@@ -132,7 +132,7 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 @router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
-) -> Entry:
+) -> RosterEntry:
     """Make somebody else a member. Admins only."""
     await somebody(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
@@ -143,7 +143,7 @@ async def join_group(
 
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
-async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
+async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
     """End a membership; nobody takes the last admin away. Admins only."""
     await somebody(db, person_id)
     try:
@@ -246,7 +246,7 @@ async def _revoked(db: Database, person: str, token_id: str, by: str) -> Tokens:
         raise not_found("token") from unknown
 
 
-async def _entry(db: Database, id: str) -> Entry:
+async def _entry(db: Database, id: str) -> RosterEntry:
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), only=id)
     if not found:

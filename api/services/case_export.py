@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from intake.csv_output import BOM, record
 from store.cases import cases
-from store.cases.cases import CaseRow, Fields, Sought, Viewer
+from store.cases.cases import CaseFilter, CaseRow, Fields, Viewer
 from store.db.database import Database
 from workflows.registry import PROCESSES
 
@@ -45,7 +45,7 @@ class Columns(BaseModel):
         return [*ABOUT, *fields, "other"]
 
 
-async def export(db: Database, viewer: Viewer, **sought: Unpack[Sought]) -> AsyncIterator[str]:
+async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> AsyncIterator[str]:
     """The text of the file, beginning with its heading. Raises DatabaseUnavailable.
 
     A case that ends meanwhile, with a result that has fields nobody knew of at the beginning, keeps them in `other`.

@@ -71,7 +71,7 @@ async def trial(name: str, folder: Path, policy: Path = ROOT / "config" / "polic
     database = Database(settings.database_url)
     await furnish(database, _groups(file, name))
     policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), INPUTS)
     async with await time_skipping_server() as env:
         starter = Starter(database, env.client, file)
         plain = await unskipped(env)

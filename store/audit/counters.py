@@ -33,7 +33,7 @@ class OpenTasks(NamedTuple):
     """When the oldest of them opened."""
 
 
-class Figures(BaseModel):
+class MetricsSnapshot(BaseModel):
     """How things stand."""
 
     at: datetime
@@ -49,7 +49,7 @@ class Figures(BaseModel):
     """Workflows that cannot go on, by what keeps them."""
 
 
-class Happened(NamedTuple):
+class CountedEvent(NamedTuple):
     """One event that counts."""
 
     kind: str
@@ -57,7 +57,7 @@ class Happened(NamedTuple):
     data: dict[str, str]
 
 
-async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
+async def now(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
     """How things stand; a worker that was silent for so long counts as gone."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
@@ -73,7 +73,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
     )
     lives = select(func.sum(case((heartbeats.c.at > at - silence, 1), else_=0)), func.max(heartbeats.c.at))
     workers, heard = (await conn.execute(lives)).one()
-    return Figures(
+    return MetricsSnapshot(
         at=at,
         tasks=[OpenTasks(*row) for row in await conn.execute(by_gate)],
         cases={(process, status): number for process, status, number in await conn.execute(by_status)},
@@ -84,7 +84,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> Figures:
     )
 
 
-async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[Happened], int]:
+async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
     """What counts among the next `limit` events after the position `since`, and the position reached."""
     upto = min(since + limit, await audit_log.position(conn))
     query = (
@@ -94,7 +94,7 @@ async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[
         .order_by(events.c.position)
     )
     found = [
-        Happened(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
+        CountedEvent(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
         for row in await conn.execute(query)
     ]
     return found, upto

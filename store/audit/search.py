@@ -18,7 +18,7 @@ RECENT = 20_000
 """Events among which `kinds` looks."""
 
 
-class Sought(TypedDict, total=False):
+class EventFilter(TypedDict, total=False):
     """Which events; what is left out, or None, narrows nothing."""
 
     case_id: str | None
@@ -34,7 +34,7 @@ class Sought(TypedDict, total=False):
 
 
 async def oldest(
-    conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[Sought]
+    conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
     """Events behind a position, in the order of the record."""
     query = _EVENTS.where(events.c.position > after, *_conditions(sought)).order_by(events.c.position)
@@ -42,7 +42,7 @@ async def oldest(
 
 
 async def newest(
-    conn: AsyncConnection, *, before: int | None = None, limit: int = 50, **sought: Unpack[Sought]
+    conn: AsyncConnection, *, before: int | None = None, limit: int = 50, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
     """Events before a position, the newest first; without a position those at the end of the record."""
     query = _EVENTS.where(*_conditions(sought)).order_by(events.c.position.desc())
@@ -51,7 +51,7 @@ async def newest(
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
-async def count(conn: AsyncConnection, **sought: Unpack[Sought]) -> int:
+async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:
     """How many events."""
     return int(await conn.scalar(_joined(select(func.count())).where(*_conditions(sought))) or 0)
 
@@ -62,7 +62,7 @@ async def kinds(conn: AsyncConnection) -> list[str]:
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 
 
-async def case_ids(conn: AsyncConnection, **sought: Unpack[Sought]) -> list[str]:
+async def case_ids(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> list[str]:
     """The cases that have such events, by id."""
     query = _joined(select(events.c.case_id)).where(events.c.case_id.is_not(None), *_conditions(sought))
     return list((await conn.execute(query.distinct().order_by(events.c.case_id))).scalars())
@@ -94,7 +94,7 @@ def _joined(query: Select[Any]) -> Select[Any]:
 _EVENTS = _joined(select(events, event_payloads.c.payload))
 
 
-def _conditions(sought: Sought) -> list[ColumnElement[bool]]:
+def _conditions(sought: EventFilter) -> list[ColumnElement[bool]]:
     case_id, since, until, text = (sought.get(name) for name in ("case_id", "since", "until", "text"))
     found: list[ColumnElement[bool]] = []
     if case_id is not None:

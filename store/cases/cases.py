@@ -87,7 +87,7 @@ class CaseRow(BaseModel):
         return self.workflow_id or self.case_id
 
 
-class NewCase(BaseModel):
+class NewCaseRow(BaseModel):
     """What a case row starts with."""
 
     case_id: str
@@ -109,7 +109,7 @@ class NewCase(BaseModel):
     idempotency_key: str | None = None
 
 
-class Sought(TypedDict, total=False):
+class CaseFilter(TypedDict, total=False):
     """Which cases of those that somebody may see; what is left out, or None, narrows nothing."""
 
     process: str | None
@@ -132,7 +132,7 @@ class Fields(BaseModel):
     processes: set[str]
 
 
-class Duplicate(Exception):
+class CaseExists(Exception):
     """The process has a case of this reference and round, or the idempotency key was used: `existing` is that case."""
 
     def __init__(self, existing: CaseRow) -> None:
@@ -143,20 +143,20 @@ class Duplicate(Exception):
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-async def insert(conn: AsyncConnection, new: NewCase, event: CaseEvent) -> CaseRow:
-    """Store a case as `starting`, with the event that says so. Raises Duplicate."""
+async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> CaseRow:
+    """Store a case as `starting`, with the event that says so. Raises CaseExists."""
     row = _row(new)
     if not await insert_once(conn, cases, row):
         same_key = cases.c.idempotency_key == new.idempotency_key
         query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
         found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
-        raise Duplicate(found[0])
+        raise CaseExists(found[0])
     heads = await audit_log.begin(conn, [event])
     head = heads[new.case_id]
     return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
 
 
-async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEvent]]) -> dict[str, CaseRow | None]:
+async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, CaseEvent]]) -> dict[str, CaseRow | None]:
     """Like `insert` for many: by case id the row that existed already, or None for a case that is stored now."""
     # In one order, so that two imports of the same rows wait for each other instead of deadlocking.
     rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
@@ -265,7 +265,7 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     return await get(conn, case.case_id)
 
 
-async def go_on(conn: AsyncConnection, new: NewCase) -> None:
+async def go_on(conn: AsyncConnection, new: NewCaseRow) -> None:
     """Say in the record of the round before that this new case goes on with it, so that either leads to the other.
 
     It no longer has to come by itself.
@@ -377,7 +377,7 @@ async def page(
     *,
     cursor: str | None = None,
     limit: int = 50,
-    **sought: Unpack[Sought],
+    **sought: Unpack[CaseFilter],
 ) -> tuple[list[CaseRow], str | None]:
     """One page of the cases that the viewer may see, newest first, and the cursor of the next page.
 
@@ -397,7 +397,7 @@ async def page(
     return found[:limit], cursors.encode(last.submitted_at, last.case_id)
 
 
-async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[Sought]) -> Fields:
+async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
     """What the inputs and results of these cases are made of, told by the database without reading them here."""
     output = cases.c.result["output"]
     return Fields(
@@ -418,7 +418,7 @@ def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]
     return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
 
 
-def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]:
+def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """The query of cases, of those that the viewer may see and that are sought."""
     query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
     columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
@@ -477,7 +477,7 @@ async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
     return found[0] if found else None
 
 
-def _row(new: NewCase) -> dict[str, Any]:
+def _row(new: NewCaseRow) -> dict[str, Any]:
     made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
     return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
 

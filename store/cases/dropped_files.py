@@ -10,26 +10,26 @@ from store.db.database import insert_once
 from store.tables.cases import inbox_files
 
 
-class Known(NamedTuple):
+class ImportedFile(NamedTuple):
     """The one batch of these bytes, and the claim under which they came first."""
 
     batch_id: str
     claim: str
 
 
-class TakenBefore(Exception):
+class AlreadyImported(Exception):
     """These bytes are a batch already."""
 
 
-async def known(conn: AsyncConnection, folder: str, sha256: str) -> Known | None:
+async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
     """What these bytes, dropped into this folder, became; None when they are new."""
     same = (inbox_files.c.process == folder, inbox_files.c.sha256 == sha256)
     found = (await conn.execute(select(inbox_files.c.batch_id, inbox_files.c.claim).where(*same))).first()
-    return Known(*found) if found else None
+    return ImportedFile(*found) if found else None
 
 
 async def take(conn: AsyncConnection, folder: str, sha256: str, batch_id: str, claim: str) -> None:
-    """Write down that these bytes are this batch, in the transaction that takes it. Raises TakenBefore."""
+    """Write down that these bytes are this batch, in the transaction that takes it. Raises AlreadyImported."""
     row = {"process": folder, "sha256": sha256, "batch_id": batch_id, "claim": claim, "taken_at": datetime.now(UTC)}
     if not await insert_once(conn, inbox_files, row):
-        raise TakenBefore
+        raise AlreadyImported

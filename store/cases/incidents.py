@@ -40,7 +40,7 @@ class Incidents(BaseModel):
     """The oldest hundred."""
 
 
-class Waiting(BaseModel):
+class OpenIncident(BaseModel):
     """One task of a group, as a list shows it."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -54,7 +54,7 @@ class Waiting(BaseModel):
     revision: int
 
 
-class Answered(BaseModel):
+class InterventionState(BaseModel):
     """A task of operators as it is now, whether it is still open or not."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -105,11 +105,11 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
     return found
 
 
-async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waiting]:
+async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[OpenIncident]:
     """Those of these tasks that are still open, the oldest first."""
-    query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
+    query = select(*(tasks.c[name] for name in OpenIncident.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
     rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
-    return [Waiting.model_validate(row) for row in rows]
+    return [OpenIncident.model_validate(row) for row in rows]
 
 
 async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
@@ -118,7 +118,7 @@ async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str,
     return {row.task_id: row.revision for row in await conn.execute(query)}
 
 
-async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:
+async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
     """Those of these tasks that are there, by id."""
-    query = select(*(tasks.c[name] for name in Answered.model_fields)).where(tasks.c.task_id.in_(task_ids))
-    return {row.task_id: Answered.model_validate(row) for row in await conn.execute(query)}
+    query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

@@ -57,7 +57,7 @@ _OVERLAP = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
-class Sought:
+class TaskFilter:
     """What is looked for; None and "all" leave out nothing."""
 
     whose: Whose = "all"
@@ -77,7 +77,7 @@ class Sought:
     """Looked for in title, reference and case id."""
 
 
-class Group(NamedTuple):
+class GroupTotals(NamedTuple):
     """Tasks that have one thing in common."""
 
     key: str
@@ -92,7 +92,7 @@ class Group(NamedTuple):
 async def page(
     conn: AsyncConnection,
     viewer: Viewer,
-    sought: Sought,
+    sought: TaskFilter,
     now: datetime,
     zone: tzinfo = UTC,
     *,
@@ -142,11 +142,11 @@ def _once(found: Sequence[TaskView]) -> list[TaskView]:
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
     """Those of the tasks that the viewer may see, in no order."""
-    return await views(conn, _found(select(tasks), viewer, Sought()).where(tasks.c.task_id.in_(task_ids)))
+    return await views(conn, _found(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
 
 
 async def count(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
 ) -> int:
     """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
     among = await _among(conn, viewer, sought, now, zone)
@@ -157,8 +157,8 @@ async def count(
 
 
 async def groups(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, by: By, now: datetime, zone: tzinfo = UTC
-) -> list[Group]:
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, by: By, now: datetime, zone: tzinfo = UTC
+) -> list[GroupTotals]:
     """All the tasks in groups, the largest first."""
     key = {
         "batch": func.coalesce(cases.c.batch_id, ""),
@@ -177,13 +177,15 @@ async def groups(
     )
     if by == "batch" and not sought.batch_id:
         query = query.join(cases, cases.c.case_id == tasks.c.case_id)
-    found: dict[str, Group] = {}
+    found: dict[str, GroupTotals] = {}
     for name, currency, total, number, overdue, first in await conn.execute(query.group_by("key", tasks.c.currency)):
-        group = found.get(name) or Group(name, 0, 0, None, {})
+        group = found.get(name) or GroupTotals(name, 0, 0, None, {})
         dues = [each for each in (group.first_due, first) if each is not None]
         if currency is not None:
             group.sums[currency] = f"{exact(Decimal(total), currency):f}"
-        found[name] = Group(name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums)
+        found[name] = GroupTotals(
+            name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums
+        )
     return sorted(found.values(), key=lambda group: (-group.number, group.key))
 
 
@@ -197,7 +199,7 @@ HISTORY = 20_000
 
 
 async def _among(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo
 ) -> list[str] | None:
     """The only tasks that can be meant, where an index tells and they are few; None otherwise.
 
@@ -290,7 +292,7 @@ _AFTERWARDS = tasks.c.status.concat("")
 def _found(
     query: Select[Any],
     viewer: Viewer,
-    sought: Sought,
+    sought: TaskFilter,
     now: datetime | None = None,
     zone: tzinfo = UTC,
     among: Sequence[str] | None = None,
@@ -325,7 +327,7 @@ def _found(
     return query.where(words_say(tasks.c.words, sought.q)) if sought.q else query
 
 
-def _step(sought: Sought) -> list[ColumnElement[bool]]:
+def _step(sought: TaskFilter) -> list[ColumnElement[bool]]:
     wanted = ((tasks.c.process, sought.process), (tasks.c.gate, sought.gate))
     return [column == value for column, value in wanted if value is not None]
 

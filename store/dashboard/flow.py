@@ -10,7 +10,7 @@ from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
-from store.dashboard.scope import Scope, Span
+from store.dashboard.scope import DashboardScope, Span
 from store.tables.base import Instant
 from store.tables.cases import cases
 
@@ -44,7 +44,7 @@ class Ended(BaseModel):
     taken_back: int = Field(0, description="Completed cases that were undone in this time, whenever they had ended")
 
 
-async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
+async def parts(conn: AsyncConnection, scope: DashboardScope, span: Span) -> list[Ended]:
     """The cases that ended in each part of this time."""
     found = [Ended(since=since, until=until) for since, until in span.parts]
     sums = [_Sums() for _ in found]
@@ -70,7 +70,7 @@ async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
     return found
 
 
-async def whole(conn: AsyncConnection, scope: Scope, span: Span) -> Ended:
+async def whole(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Ended:
     """The cases that ended in all of this time."""
     found, sums = Ended(since=span.since, until=span.until), _Sums()
     ended = (cases.c.ended_at >= span.since, cases.c.ended_at < span.until, scope.cases())

@@ -53,7 +53,7 @@ def span(period: Period, now: datetime, zone: tzinfo) -> Span:
 
 
 @dataclass(frozen=True)
-class Scope:
+class DashboardScope:
     """What of the figures somebody sees.
 
     Operators, auditors and admins: everything. Anybody else: the cases they asked for, the batches they uploaded, and
@@ -65,7 +65,7 @@ class Scope:
     everything: bool
 
     @classmethod
-    def of(cls, viewer: Viewer) -> "Scope":
+    def of(cls, viewer: Viewer) -> "DashboardScope":
         """What this viewer sees. Who stands in for somebody sees their own figures only."""
         return cls(viewer.id, tuple(sorted(viewer.groups)), viewer.sees_all)
 

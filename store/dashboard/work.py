@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Verdict
 from store.cases.visibility import PERSONAL
-from store.dashboard.scope import Scope, Span
+from store.dashboard.scope import DashboardScope, Span
 from store.tables.cases import candidates, cases, decisions, tasks
 
 
@@ -39,14 +39,14 @@ class Work(BaseModel):
                 setattr(self, name, mine + value)
 
 
-class Step(Work):
+class StepWork(Work):
     """The tasks of one step of a process: where people decide, mend their request, or put right what failed."""
 
     process: str
     gate: str
 
 
-class Group(Work):
+class GroupWork(Work):
     """The tasks that ask a group. One that asks two groups counts for both."""
 
     name: str
@@ -56,9 +56,9 @@ class Tasks(BaseModel):
     """All tasks, in two ways."""
 
     total: Work
-    steps: list[Step]
+    steps: list[StepWork]
     """What waits longest first."""
-    groups: list[Group]
+    groups: list[GroupWork]
     """Those with most to do first."""
 
 
@@ -73,19 +73,19 @@ class Reviewer(BaseModel):
     overturned: int = Field(0, description="Of the approvals: the case has been rolled back since")
 
 
-async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> Tasks:
+async def by_step_and_group(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Tasks:
     """The tasks that wait, and those that were closed in this time."""
-    total, steps, groups = Work(), dict[tuple[str, str], Step](), dict[str, Group]()
+    total, steps, groups = Work(), dict[tuple[str, str], StepWork](), dict[str, GroupWork]()
     named = [] if scope.everything else await _named(conn, scope.person)
     for query in (_open(span), _closed(span), _taken_back(span)):
         async for process, gate, asked, figures in _counted(conn, scope, named, query):
-            step = steps.setdefault((process, gate), Step(process=process, gate=gate))
+            step = steps.setdefault((process, gate), StepWork(process=process, gate=gate))
             for each in (total, step):
                 each.add(figures)
             for asks in filter(None, asked.split(",")):
                 if scope.everything or asks in scope.groups:
                     name = asks.removeprefix("=")
-                    groups.setdefault(name, Group(name=name)).add(figures)
+                    groups.setdefault(name, GroupWork(name=name)).add(figures)
     return Tasks(
         total=total,
         steps=sorted(steps.values(), key=lambda step: (step.oldest_at or span.until, step.process, step.gate)),
@@ -174,7 +174,7 @@ def _looked_at_last(at: ColumnElement[datetime], span: Span) -> ColumnElement[da
 
 
 async def _counted(
-    conn: AsyncConnection, scope: Scope, named: Sequence[str], query: Select[Any]
+    conn: AsyncConnection, scope: DashboardScope, named: Sequence[str], query: Select[Any]
 ) -> AsyncIterator[tuple[str, str, str, dict[str, Any]]]:
     """Process, step, groups and figures of the tasks that count for this reader.
 

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import Letter, NoticeKind
 from store.db.database import Database, insert_into
-from store.notifications import account_news, expand as expansion, message_content
-from store.notifications.expand import READER, Plan
+from store.notifications import account_news, fan_out, message_content
+from store.notifications.fan_out import READER, Plan
 from store.notifications.message_content import waits_for
 from store.people import one_time_links
 from store.tables.audit import chain, readers
@@ -93,8 +93,8 @@ class Outbox:
             held = select(leases.c.holder).where(leases.c.name == LEASE).with_for_update()
             if (await conn.execute(held)).scalar_one_or_none() != self._holder:
                 return False
-            more = await expansion.expand(conn, self._plan, now)
-            await expansion.release(conn, freed)
+            more = await fan_out.fan_out(conn, self._plan, now)
+            await fan_out.release(conn, freed)
             if news:
                 await account_news.queue(conn, self._plan.channels, now)
             return await _seal(conn, self._plan, now) == PAIRS or more
@@ -277,7 +277,7 @@ class Lag(BaseModel):
     """Events of the record that the dispatcher has not read yet."""
 
 
-class Line(BaseModel):
+class UnsentMessages(BaseModel):
     """Messages that are not sent, or notices that wait for one."""
 
     state: Literal["gathering", "held", "sending", "retrying", "refused"]
@@ -310,7 +310,7 @@ async def lag(conn: AsyncConnection, now: datetime | None = None) -> Lag:
     )
 
 
-async def unsent(conn: AsyncConnection) -> list[Line]:
+async def unsent(conn: AsyncConnection) -> list[UnsentMessages]:
     """What waits, is tried again, or was refused: one line for each message, and for what gathers for a person."""
     held = case((notices.c.held_by.is_(None), "gathering"), else_="held").label("state")
     who = (notices.c.channel, notices.c.person)
@@ -332,4 +332,4 @@ async def unsent(conn: AsyncConnection) -> list[Line]:
         .order_by(messages.c.next_at)
     )
     rows = [*(await conn.execute(gathering)), *(await conn.execute(sealed))]
-    return [Line.model_validate(row._mapping) for row in rows]
+    return [UnsentMessages.model_validate(row._mapping) for row in rows]

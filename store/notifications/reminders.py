@@ -31,7 +31,7 @@ class Nudge(BaseModel):
     """From then on it can be done again."""
 
 
-class TooSoon(Exception):
+class ReminderTooSoon(Exception):
     """The last one was less than a day ago."""
 
     def __init__(self, last: Nudge) -> None:
@@ -46,7 +46,7 @@ class NotWaiting(Exception):
 async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, event_id: str) -> Nudge:
     """Remind those who may decide the task. The same `event_id` again is the same nudge, whenever it comes.
 
-    Raises TooSoon and NotWaiting; nothing was written then.
+    Raises ReminderTooSoon and NotWaiting; nothing was written then.
     """
     if earlier := await _known(conn, task.task_id, event_id):
         return earlier
@@ -60,7 +60,7 @@ async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, ev
         now = (await conn.execute(query)).one()
         if now.status != "open":
             raise NotWaiting
-        raise TooSoon(_nudge(task.task_id, now.nudged_at))
+        raise ReminderTooSoon(_nudge(task.task_id, now.nudged_at))
     event = CaseEvent(
         event_id=event_id,
         case_id=task.case_id,

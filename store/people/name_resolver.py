@@ -30,7 +30,7 @@ SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownPerson:
     """An active person, as others may write of them."""
 
     id: str
@@ -76,12 +76,12 @@ def folded(text: str) -> str:
 class NameResolver:
     """Everybody there is, to look names up in. Pure; `resolver` reads it from the store."""
 
-    def __init__(self, known: Iterable[Known], groups: Collection[str] = ()) -> None:
+    def __init__(self, known: Iterable[KnownPerson], groups: Collection[str] = ()) -> None:
         """`groups` are names of groups beside those that somebody is in."""
         self._people = {each.id: each for each in known}
         self._groups = sorted({*groups, *(group for each in self._people.values() for group in each.groups)})
 
-    def person(self, text: str, seen: Collection[str] | None = None) -> Known:
+    def person(self, text: str, seen: Collection[str] | None = None) -> KnownPerson:
         """The person whom a text means. Raises UnknownName, which suggests only those `seen`; None: all."""
         if (exact := self._people.get(text.strip())) is not None:
             return exact
@@ -97,7 +97,7 @@ class NameResolver:
         said = f"there is no active person '{shown}'"
         raise UnknownName(said + _did_you_mean([label for _, label in close]), [id for id, _ in close])
 
-    def meant(self, text: str) -> list[Known]:
+    def meant(self, text: str) -> list[KnownPerson]:
         """All whom a text means, without regard to case, accents and blanks."""
         wanted = folded(text)
         if not wanted:
@@ -152,7 +152,7 @@ async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameR
     own: dict[str, set[str]] = {}
     for row in rows:
         own.setdefault(row.id, set()).update({row.group_name} if row.group_name else ())
-    return NameResolver([Known(row.id, row.name, row.email, own[row.id]) for row in rows], groups)
+    return NameResolver([KnownPerson(row.id, row.name, row.email, own[row.id]) for row in rows], groups)
 
 
 async def exact_id(conn: AsyncConnection, text: str) -> str | None:

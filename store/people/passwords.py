@@ -35,7 +35,7 @@ def _nobody() -> str:
     return _hasher.hash(secrets.token_urlsafe())
 
 
-class TooSoon(Exception):
+class TooManyAttempts(Exception):
     """Too many tries have failed: none before `until`."""
 
     def __init__(self, until: datetime) -> None:
@@ -100,7 +100,7 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
 async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
     """Count one more try under this key before it is made, so that many at once count too; answers the number.
 
-    Raises TooSoon.
+    Raises TooManyAttempts.
     """
     hashed = _key(key)
     here = sign_in_tries.c.key == hashed
@@ -110,7 +110,7 @@ async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = F
     if number is None:
         number = 1
         if not await insert_once(conn, sign_in_tries, {"key": hashed, "number": 1, "next_at": now}):
-            raise TooSoon((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
+            raise TooManyAttempts((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
     if number > free:
         wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST)
         await conn.execute(update(sign_in_tries).where(here).values(next_at=now + wait))

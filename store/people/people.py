@@ -432,7 +432,7 @@ def digest_of(text: str) -> str:
     return secret_hash(text)
 
 
-class Directory:
+class PeopleDirectory:
     """Candidates and managers as the rules of gates ask for them, each in a transaction of its own."""
 
     def __init__(self, db: Database) -> None:

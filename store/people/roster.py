@@ -10,7 +10,7 @@ from store.db.text_search import texts_say
 from store.tables.people import absences, memberships, passwords, people, tokens
 
 
-class Entry(BaseModel):
+class RosterEntry(BaseModel):
     """One person. Where they get mail is not told, only whether."""
 
     id: str
@@ -40,7 +40,7 @@ class Member(BaseModel):
     active: bool
 
 
-class Group(BaseModel):
+class RosterGroup(BaseModel):
     """A group and who is in it, by id."""
 
     group: str
@@ -56,7 +56,7 @@ async def page(
     after: str = "",
     limit: int = 50,
     only: str | None = None,
-) -> list[Entry]:
+) -> list[RosterEntry]:
     """People behind this one, by id. `q` is looked for in ids and names; `only` is one id."""
     query = select(people).where(people.c.id > after).order_by(people.c.id).limit(limit)
     if q:
@@ -77,7 +77,7 @@ async def page(
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     return [
-        Entry(
+        RosterEntry(
             **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
             groups=groups[row.id],
             email=bool(row.email),
@@ -90,12 +90,12 @@ async def page(
     ]
 
 
-async def groups(conn: AsyncConnection) -> list[Group]:
+async def groups(conn: AsyncConnection) -> list[RosterGroup]:
     """All groups that have members, by name."""
     query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active)
     query = query.join(people, people.c.id == memberships.c.person)
-    found: dict[str, Group] = {}
+    found: dict[str, RosterGroup] = {}
     for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
-        group = found.setdefault(row.group_name, Group(group=row.group_name, members=[]))
+        group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
         group.members.append(Member(id=row.id, name=row.name, active=row.active))
     return list(found.values())

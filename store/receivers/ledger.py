@@ -25,7 +25,7 @@ from store.receivers import idempotency
 from store.receivers.ledger_reading import (
     Kind,
     LedgerReading,
-    UnknownAccount,
+    UnknownLedgerAccount,
     is_account,
 )
 from store.tables.receivers import accounts, entries, lines
@@ -194,24 +194,24 @@ class Ledger(LedgerReading):
     async def close_account(self, name: str, currency: str) -> None:
         """Let nothing be paid from the account any more; what is held or was paid can still be undone.
 
-        Raises UnknownAccount.
+        Raises UnknownLedgerAccount.
         """
         name = fold(name)
         async with self._db.write() as conn:
             if await _account(conn, name, currency) is None:
-                raise UnknownAccount(f"there is no account '{name}' in {currency}")
+                raise UnknownLedgerAccount(f"there is no account '{name}' in {currency}")
             await conn.execute(update(accounts).where(is_account(name, currency)).values(open=False))
 
     async def set_locked(self, name: str, locked: bool, by: str) -> None:
         """Let no payment be made from the account, in any currency, until it is unlocked: while it is reconciled, say.
 
-        What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownAccount.
+        What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownLedgerAccount.
         """
         name = fold(name)
         async with self._db.write() as conn:
             changed = await conn.execute(update(accounts).where(accounts.c.name == name).values(locked=locked))
             if not changed.rowcount:
-                raise UnknownAccount(f"there is no account '{name}'")
+                raise UnknownLedgerAccount(f"there is no account '{name}'")
             kind, said = ("account_locked", "locked") if locked else ("account_unlocked", "unlocked")
             await audit_log.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
 
@@ -219,7 +219,7 @@ class Ledger(LedgerReading):
         """Let no payment from the account up to this moment be taken back, in any currency: statements depend on them.
 
         Closed books are never opened again. Holds can still be released: nothing was paid with them. Raises
-        UnknownAccount; ValueError for a moment to come or without a time zone, one before that of the last time, and
+        UnknownLedgerAccount; ValueError for a moment to come or without a time zone, one before that of the last time, and
         for an account that payments are not made from, as closing it would close nothing.
         """
         if until.tzinfo is None:
@@ -231,7 +231,7 @@ class Ledger(LedgerReading):
             named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
             found = (await conn.execute(named.with_for_update())).all()  # a capture or refund under way ends first
             if not found:
-                raise UnknownAccount(f"there is no account '{name}'")
+                raise UnknownLedgerAccount(f"there is no account '{name}'")
             if not any(account.funded for account in found):
                 raise ValueError(f"account '{name}' is not an account for payments")
             before = max((account.closed_until for account in found if account.closed_until), default=until)

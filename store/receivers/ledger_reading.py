@@ -18,7 +18,7 @@ Layer = Literal["posted", "pending"]
 Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
 
 
-class UnknownAccount(LookupError):
+class UnknownLedgerAccount(LookupError):
     """The ledger has no account of this name in this currency."""
 
 
@@ -73,12 +73,12 @@ class LedgerReading:
         self._db = db
 
     async def balance(self, name: str, currency: str) -> Balance:
-        """One account in one currency. Raises UnknownAccount."""
+        """One account in one currency. Raises UnknownLedgerAccount."""
         name = fold(name)
         async with self._db.read() as conn:
             row = (await conn.execute(select(accounts).where(is_account(name, currency)))).one_or_none()
         if row is None:
-            raise UnknownAccount(f"there is no account '{name}' in {currency}")
+            raise UnknownLedgerAccount(f"there is no account '{name}' in {currency}")
         return _balance(row)
 
     async def balances(self) -> list[Balance]:

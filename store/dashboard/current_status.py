@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.batch import BatchCounts
 from domain.status import Status
 from store.cases import batches, blocked, cases
-from store.dashboard.scope import Scope
+from store.dashboard.scope import DashboardScope
 from store.notifications.outbox import Lag, lag
 from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats
@@ -47,14 +47,14 @@ class Signs(BaseModel):
     stopped: dict[str, int] = Field(description="Workflows that cannot go on by themselves, by what keeps them")
 
 
-async def statuses(conn: AsyncConnection, scope: Scope) -> dict[Status, int]:
+async def statuses(conn: AsyncConnection, scope: DashboardScope) -> dict[Status, int]:
     """All cases there are, by status, in the order in which a case goes through them; a status without is left out."""
     query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
     found = {row.status: row[1] for row in await conn.execute(query)}
     return {status: found[status] for status in Status if status in found}
 
 
-async def under_way(conn: AsyncConnection, scope: Scope) -> list[UnderWay]:
+async def under_way(conn: AsyncConnection, scope: DashboardScope) -> list[UnderWay]:
     """Batches that have not ended, the newest first."""
     table = batches_table.c
     columns = (table.batch_id, table.process, table.filename, table.status, table.created_at)

@@ -22,7 +22,7 @@ AT_ONCE = 100
 WHY = "The task closed before this action ran, so the action had no effect."
 
 
-class LeftPending:
+class UnansweredMessages:
     """The job of a worker that refuses them."""
 
     def __init__(self, db: Database, old: timedelta = OLD) -> None:

@@ -100,7 +100,7 @@ class _Due(NamedTuple):
     held_by: str | None
 
 
-async def expand(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
+async def fan_out(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
     """Read the next events of the record and lay out who is to be told. Answers whether there are more to read."""
     came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
     head = (await conn.execute(select(chain.c.position))).scalar_one()
