@@ -257,7 +257,7 @@ def people_password(person: Id, as_json: AsJson = False) -> None:
         password = passwords.temporary()
         async with database.write() as connection:
             hashed = passwords.hash_of(password)
-            await sessions.start_anew(connection, id, hashed, datetime.now(UTC), by=operator())
+            await sessions.replace_password(connection, id, hashed, datetime.now(UTC), by=operator())
         return password
 
     password = in_database(make)

@@ -79,7 +79,7 @@ async def use(
         async with services.db.write() as conn:
             person = await one_time_links.redeem(conn, code, second, now)
             if act == "password":
-                await sessions.start_anew(conn, person, hashed, now, by=person)
+                await sessions.replace_password(conn, person, hashed, now, by=person)
             else:
                 token = await people.new_token(conn, person, label, by=person)
     except NotUsable as no:

@@ -1,4 +1,4 @@
-"""What operators want to count: taken from the tables as they are now, and from the record as it grows."""
+"""Numbers for monitoring: the current state of the tables, and counts of new events in the audit log."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from store.tables.cases import cases, tasks
 from store.tables.notifications import heartbeats
 
 COUNTED = ("decided", "decision_refused", "refusals_counted", "rollback_started", "intervention_opened", "case_closed")
-"""The kinds of events of which somebody wants to know how many there were."""
+"""The kinds of events that metrics count."""
 OPEN = [status.value for status in Status if not status.closed]
 
 
@@ -30,27 +30,27 @@ class OpenTasks(NamedTuple):
     number: int
     overdue: int
     oldest: datetime
-    """When the oldest of them opened."""
+    """When the oldest task was opened."""
 
 
 class MetricsSnapshot(BaseModel):
-    """How things stand."""
+    """The current state of tasks, cases, workers and the outbox."""
 
     at: datetime
     tasks: list[OpenTasks]
     cases: dict[tuple[str, str], int]
     """Cases that have not ended, by process and status."""
     workers: int
-    """Workers heard of within `silence`."""
+    """Workers with a heartbeat within `silence`."""
     heard: datetime | None
-    """When any worker was heard of."""
+    """When the newest heartbeat of any worker arrived."""
     outbox: outbox.Lag
     stopped: dict[str, int]
-    """Workflows that cannot go on, by what keeps them."""
+    """Workflows that cannot continue, by kind of problem."""
 
 
 class CountedEvent(NamedTuple):
-    """One event that counts."""
+    """One event that metrics count."""
 
     kind: str
     process: str
@@ -58,12 +58,12 @@ class CountedEvent(NamedTuple):
 
 
 async def now(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
-    """How things stand; a worker that was silent for so long counts as gone."""
+    """Return the current state; a worker without a heartbeat for `silence` is not counted."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
     by_gate = (
         select(tasks.c.process, tasks.c.gate, func.count(), overdue, func.min(tasks.c.opened_at))
-        .where(tasks.c.status == literal_column("'open'"))  # as the index says it, so that SQLite uses it
+        .where(tasks.c.status == literal_column("'open'"))  # same text as in the index, so that SQLite uses the index
         .group_by(tasks.c.process, tasks.c.gate)
     )
     by_status = (
@@ -85,7 +85,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
 
 
 async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
-    """What counts among the next `limit` events after the position `since`, and the position reached."""
+    """Return the counted events among the next `limit` events after `since`, and the position reached."""
     upto = min(since + limit, await audit_log.position(conn))
     query = (
         select(events.c.kind, events.c.case_id, event_payloads.c.payload)

@@ -1,4 +1,4 @@
-"""Which batch the bytes of a dropped file became: written down as it is taken, so that none is taken twice."""
+"""Which batch was created from a file in the drop folder, so that the same bytes are never imported twice."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -11,25 +11,28 @@ from store.tables.cases import inbox_files
 
 
 class ImportedFile(NamedTuple):
-    """The one batch of these bytes, and the claim under which they came first."""
+    """The batch created from these bytes, and the claim under which they were imported."""
 
     batch_id: str
     claim: str
 
 
 class AlreadyImported(Exception):
-    """These bytes are a batch already."""
+    """These bytes already belong to a batch."""
 
 
 async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
-    """What these bytes, dropped into this folder, became; None when they are new."""
+    """Return what was created from these bytes in this folder; None when they are new."""
     same = (inbox_files.c.process == folder, inbox_files.c.sha256 == sha256)
     found = (await conn.execute(select(inbox_files.c.batch_id, inbox_files.c.claim).where(*same))).first()
     return ImportedFile(*found) if found else None
 
 
 async def take(conn: AsyncConnection, folder: str, sha256: str, batch_id: str, claim: str) -> None:
-    """Write down that these bytes are this batch, in the transaction that takes it. Raises AlreadyImported."""
+    """Store that these bytes belong to this batch, in the transaction that makes the batch visible.
+
+    Raises AlreadyImported.
+    """
     row = {"process": folder, "sha256": sha256, "batch_id": batch_id, "claim": claim, "taken_at": datetime.now(UTC)}
     if not await insert_once(conn, inbox_files, row):
         raise AlreadyImported
